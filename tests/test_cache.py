@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import time
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sfqa.cache import RowCache
+
+SCHEMA = pa.schema([("name", pa.string()), ("x", pa.list_(pa.float16())), ("y", pa.float64())])
+
+
+def key(number: int) -> str:
+    return hashlib.sha256(str(number).encode()).hexdigest()
+
+
+def row(number: int) -> dict:
+    return {"name": f"r{number}", "x": [number / 2, -1.5], "y": number / 3}
+
+
+@pytest.fixture
+def full(tmp_path):
+    cache = RowCache(tmp_path, "sharp/0", SCHEMA)
+    for number in range(5):
+        cache.put(key(number), row(number))
+    return tmp_path / "sharp" / "0.rows"
+
+
+def test_rows_come_back_in_a_new_process(full, tmp_path):
+    cache = RowCache(tmp_path, "sharp/0", SCHEMA)
+    assert [cache.get(key(n)) for n in range(5)] == [row(n) for n in range(5)]
+    assert cache.get(key(9)) is None
+
+
+def test_another_shard_finds_the_rows_and_writes_its_own_file(full, tmp_path):
+    before = full.read_bytes()
+    other = RowCache(tmp_path, "sharp/1", SCHEMA)
+    assert other.get(key(3)) == row(3)
+    other.put(key(7), row(7))
+    assert full.read_bytes() == before
+    assert RowCache(tmp_path, "late/0", SCHEMA).get(key(7)) == row(7)
+
+
+def test_a_file_cut_at_any_byte_loses_at_most_the_last_row(full, tmp_path):
+    data = full.read_bytes()
+    ends = [data.find(b"SFQArow1", start) for start in range(len(data))]
+    starts = sorted({e for e in ends if e >= 0})
+    for cut in range(0, len(data), 37):
+        full.write_bytes(data[:cut])
+        cache = RowCache(tmp_path, "sharp/0", SCHEMA)
+        whole = sum(1 for s in [*starts[1:], len(data)] if s <= cut)
+        assert len(cache) == whole
+        assert [cache.get(key(n)) for n in range(whole)] == [row(n) for n in range(whole)]
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    cache = RowCache(tmp_path_factory.mktemp("sound"), "a", SCHEMA)
+    for number in range(5):
+        cache.put(key(number), row(number))
+    return cache.path
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_changed_byte_is_a_miss_never_another_answer(sound, tmp_path, data):
+    broken = bytearray(sound.read_bytes())
+    for place in data.draw(st.lists(st.integers(0, len(broken) - 1), min_size=1, max_size=4)):
+        broken[place] ^= data.draw(st.integers(1, 255))
+    (tmp_path / "a.rows").write_bytes(bytes(broken))
+    cache = RowCache(tmp_path, "a", SCHEMA)
+    answers = [cache.get(key(n)) for n in range(5)]
+    assert all(answer in (None, row(n)) for n, answer in enumerate(answers))
+
+
+def test_a_row_appended_after_a_torn_one_is_found(full, tmp_path):
+    full.write_bytes(full.read_bytes()[:-10])
+    cache = RowCache(tmp_path, "sharp/0", SCHEMA)
+    assert cache.get(key(4)) is None
+    cache.put(key(4), row(4))
+    assert RowCache(tmp_path, "sharp/0", SCHEMA).get(key(4)) == row(4)
+
+
+def test_rows_of_another_schema_are_misses(full, tmp_path):
+    other = pa.schema([("z", pa.int64())])
+    assert RowCache(tmp_path, "sharp/0", other).get(key(0)) is None
+
+
+def test_kill_9_loses_at_most_the_row_in_flight(tmp_path):
+    code = """
+import sys, hashlib
+from pathlib import Path
+import pyarrow as pa
+from sfqa.cache import RowCache
+cache = RowCache(Path(sys.argv[1]), "a", pa.schema([("n", pa.int64()), ("x", pa.list_(pa.float32()))]))
+for n in range(100000):
+    cache.put(hashlib.sha256(str(n).encode()).hexdigest(), {"n": n, "x": [1.0] * 3000})
+    print(n, flush=True)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={"PYTHONPATH": ":".join(sys.path)},
+    )
+    assert process.stdout is not None
+    for _ in range(10):
+        process.stdout.readline()
+    time.sleep(0.013)
+    process.kill()
+    said = [int(line) for line in process.stdout.read().split()] or [9]
+    schema = pa.schema([("n", pa.int64()), ("x", pa.list_(pa.float32()))])
+    cache = RowCache(tmp_path, "a", schema)
+    assert len(cache) in (said[-1] + 1, said[-1] + 2)
+    answers = [cache.get(key(n)) for n in range(said[-1] + 1)]
+    assert [a and a["n"] for a in answers] == list(range(said[-1] + 1))

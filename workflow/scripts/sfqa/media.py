@@ -1,0 +1,240 @@
+"""The only file that knows ffmpeg, decord and PyAV: probe, read and write sound and pictures."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import wave
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import av
+import decord
+import ffmpeg
+import imageio_ffmpeg
+import numpy as np
+import numpy.typing as npt
+
+from sfqa import store
+
+Pixels = npt.NDArray[np.uint8]
+Sound = npt.NDArray[np.float32]
+
+# Frame-threaded encoders give other bytes for other thread counts: one thread, always.
+_EXACT: dict[str, Any] = {
+    "threads": 1,
+    "fflags": "+bitexact",
+    "flags:v": "+bitexact",
+    "flags:a": "+bitexact",
+    "map_metadata": -1,
+}
+
+
+class MediaError(Exception):
+    """A file that cannot be read or written as sound or pictures, as a sentence."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a container says of its first video and first audio stream."""
+
+    has_video: bool
+    has_audio: bool
+    width: int = 0
+    height: int = 0
+    fps: float = 0.0
+    frames: int = 0
+    duration_sec: float = 0.0
+    rotation: int = 0
+    pix_fmt: str = ""
+    codec: str = ""
+    sample_rate: int = 0
+    channels: int = 0
+    audio_duration_sec: float = 0.0
+
+
+@cache
+def ffmpeg_exe() -> str:
+    """Return the ffmpeg on the PATH, else the one that the package imageio-ffmpeg carries."""
+    return shutil.which("ffmpeg") or str(imageio_ffmpeg.get_ffmpeg_exe())
+
+
+def probe(path: Path | str) -> Probe:
+    """Return what a media file holds: sizes in pixels, times in seconds, rates in hertz.
+
+    Durations come from the stream, else from the container. Raises :class:`MediaError` for a file
+    that is missing, empty or no media.
+    """
+    try:
+        with av.open(str(path)) as container:
+            video = next(iter(container.streams.video), None)
+            audio = next(iter(container.streams.audio), None)
+            whole = (container.duration or 0) / av.time_base
+            fields: dict[str, Any] = {
+                "has_video": video is not None,
+                "has_audio": audio is not None,
+            }
+            if video is not None:
+                rate = video.average_rate or video.guessed_rate or Fraction(0)
+                fields |= {
+                    "width": video.codec_context.width,
+                    "height": video.codec_context.height,
+                    "fps": float(rate),
+                    "duration_sec": _duration(video, whole),
+                    "pix_fmt": video.codec_context.pix_fmt or "",
+                    "codec": video.codec_context.name,
+                }
+                fields["frames"] = video.frames or round(fields["duration_sec"] * float(rate))
+                fields["rotation"] = _rotation(container)
+            if audio is not None:
+                fields |= {
+                    "sample_rate": audio.codec_context.sample_rate,
+                    "channels": audio.codec_context.channels,
+                    "audio_duration_sec": _duration(audio, whole),
+                }
+            return Probe(**fields)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise MediaError(f"{path}: cannot be read as a media file ({_short(error)})") from error
+
+
+def _duration(stream: Any, whole: float) -> float:
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    return whole
+
+
+def _rotation(container: Any) -> int:
+    for frame in container.decode(video=0):
+        return int(frame.rotation)
+    return 0
+
+
+def read_audio(path: Path | str, sample_rate: int, channels: int = 1) -> Sound:
+    """Return a file's first audio stream as float32 in -1..1.
+
+    Shape (samples,) for one channel, (samples, channels) otherwise. Raises :class:`MediaError`
+    where there is no sound or it cannot be decoded.
+    """
+    sound = ffmpeg.input(str(path), vn=None).audio
+    if channels == 1:
+        # Into float, ffmpeg's own downmix raises equal channels by 3 dB, which may clip.
+        sound = sound.filter("aresample", sample_rate, rematrix_maxval=1.0)
+        sound = sound.filter("aformat", channel_layouts="mono", sample_fmts="flt")
+    stream = sound.output("pipe:", format="f32le", acodec="pcm_f32le", ac=channels, ar=sample_rate)
+    samples = np.frombuffer(_run(stream, path), dtype="<f4").astype(np.float32)
+    if samples.size == 0:
+        raise MediaError(f"{path}: holds no sound")
+    return samples if channels == 1 else samples.reshape(-1, channels)
+
+
+def read_frames(path: Path | str, indices: Sequence[int] | None = None) -> Pixels:
+    """Return frames as uint8 RGB of shape (n, height, width, 3), all or the given ones in order.
+
+    Raises :class:`MediaError` for a file that does not decode.
+    """
+    try:
+        reader = decord.VideoReader(str(path), num_threads=1)
+        wanted = range(len(reader)) if indices is None else indices
+        return np.asarray(reader.get_batch(list(wanted)).asnumpy(), dtype=np.uint8)
+    except (RuntimeError, decord.DECORDError, IndexError, OSError) as error:
+        raise MediaError(f"{path}: does not decode ({_short(error)})") from error
+
+
+def frame_times(path: Path | str) -> tuple[int, float]:
+    """Return the number of frames that decode and the average frame rate."""
+    try:
+        reader = decord.VideoReader(str(path), num_threads=1)
+        return len(reader), float(reader.get_avg_fps())
+    except (RuntimeError, decord.DECORDError, OSError) as error:
+        raise MediaError(f"{path}: does not decode ({_short(error)})") from error
+
+
+def write_wave(path: Path | str, samples: Sound, sample_rate: int) -> None:
+    """Write mono float32 samples in -1..1 as a 16-bit PCM wave file, by rename."""
+    whole = np.clip(np.round(np.asarray(samples) * 32767.0), -32768, 32767).astype("<i2")
+    with store.replacing(path) as temporary, wave.open(str(temporary), "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(sample_rate)
+        out.writeframes(whole.tobytes())
+
+
+def write_video(
+    path: Path | str,
+    frames: Iterable[Pixels],
+    fps: float,
+    audio: Path | None = None,
+    crf: int = 16,
+    preset: str = "veryfast",
+) -> None:
+    """Write uint8 RGB frames (height, width, 3) as H.264 yuv420p with AAC sound, by rename.
+
+    Height and width must be even. The sound is not cut to the picture. Raises
+    :class:`MediaError` with ffmpeg's last line where encoding fails.
+    """
+    iterator = iter(frames)
+    first = next(iterator, None)
+    if first is None:
+        raise MediaError(f"{path}: no frames to write")
+    height, width = first.shape[:2]
+    picture = ffmpeg.input(
+        "pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", r=fps
+    )
+    inputs = [picture.video]
+    if audio is not None:
+        inputs.append(ffmpeg.input(str(audio)).audio)
+    with store.replacing(path) as temporary:
+        command = ffmpeg.output(
+            *inputs, str(temporary), **encoding(crf, preset), r=fps
+        ).overwrite_output()
+        process = subprocess.Popen(
+            command.compile(cmd=ffmpeg_exe()),
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stdin is not None
+        assert process.stderr is not None
+        try:
+            process.stdin.write(np.ascontiguousarray(first).tobytes())
+            for frame in iterator:
+                process.stdin.write(np.ascontiguousarray(frame).tobytes())
+            process.stdin.close()
+        except BrokenPipeError:
+            pass  # ffmpeg's own message, read below, says why it stopped
+        message = process.stderr.read().decode(errors="replace")
+        if process.wait() != 0:
+            raise MediaError(f"{path}: ffmpeg failed ({_last_line(message)})")
+
+
+def encoding(crf: int, preset: str) -> dict[str, Any]:
+    """Return the ffmpeg output options of every video that the workflow writes."""
+    return {
+        "vcodec": "libx264", "pix_fmt": "yuv420p", "crf": crf, "preset": preset,
+        "acodec": "aac", "b:a": "192k", "movflags": "+faststart", "loglevel": "error", **_EXACT,
+    }  # fmt: skip
+
+
+def run_ffmpeg(stream: Any, path: Path | str) -> None:
+    """Run an ffmpeg-python graph; ``path`` is the file that the error sentence names."""
+    _run(stream.overwrite_output(), path)
+
+
+def _run(stream: Any, path: Path | str) -> bytes:
+    command = stream.global_args("-loglevel", "error", "-nostdin").compile(cmd=ffmpeg_exe())
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode != 0:
+        message = _last_line(done.stderr.decode(errors="replace"))
+        raise MediaError(f"{path}: ffmpeg failed ({message})")
+    return done.stdout
+
+
+def _last_line(message: str) -> str:
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return lines[-1][:300] if lines else "no message"
+
+
+def _short(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

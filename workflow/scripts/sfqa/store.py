@@ -1,0 +1,178 @@
+"""The only door to read and write tables: checked against their schema, whole, by rename."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sfqa import tables
+from sfqa.errors import UserError
+
+
+def to_arrow(table: tables.Table, rows: pd.DataFrame | Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Return rows as an Arrow table of the given kind, checked.
+
+    Missing columns are filled with empty cells where the schema allows it. Raises
+    :class:`UserError` for unknown columns, empty cells where none may be, a row that is not ok
+    without a reason, and repeated keys.
+
+    >>> to_arrow(tables.PAIRS, []).num_rows
+    0
+    """
+    given = records(rows) if isinstance(rows, pd.DataFrame) else [dict(row) for row in rows]
+    schema = table.schema
+    for number, record in enumerate(given):
+        unknown = set(record) - set(table.names)
+        if unknown:
+            raise UserError(
+                f"table {table.name}, row {number}: unknown column {sorted(unknown)[0]!r}; "
+                f"the columns are {', '.join(table.names)}"
+            )
+    columns = {}
+    for column in table.columns:
+        values = [_clean(r.get(column.name)) for r in given]
+        if not column.nullable and None in values:
+            raise UserError(
+                f"table {table.name}, row {values.index(None)}: column {column.name!r} "
+                f"({column.meaning}) is empty; fill it"
+            )
+        columns[column.name] = pa.array(values, type=column.type)
+    result = pa.table(columns, schema=schema)
+    _check_status(table, given)
+    if table.key:
+        keys = [tuple(r.get(k) for k in table.key) for r in given]
+        if len(set(keys)) != len(keys):
+            twice = Counter(keys).most_common(1)[0][0]
+            raise UserError(f"table {table.name}: the row {twice} is there twice; keep one")
+    return result
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a frame's rows as dictionaries, empty cells as None.
+
+    >>> records(pd.DataFrame({"a": ["x", None], "b": [1.5, float("nan")]}))[1]
+    {'a': None, 'b': None}
+    """
+    rows = frame.to_dict("records")
+    return [{str(k): _clean(v) for k, v in row.items()} for row in rows]
+
+
+def _clean(value: Any) -> Any:
+    """NaN and NaT become empty cells, so that a table never holds a silent NaN."""
+    if value is None or isinstance(value, (list, str, bytes)):
+        return value
+    return None if pd.isna(value) else value
+
+
+def _check_status(table: tables.Table, rows: list[dict[str, Any]]) -> None:
+    if "status" not in table.names:
+        return
+    for number, record in enumerate(rows):
+        status, detail = record["status"], record["detail"]
+        if status not in tables.STATUSES:
+            raise UserError(
+                f"table {table.name}, row {number}: status {status!r} is none of {tables.STATUSES}"
+            )
+        if (status == tables.OK) == bool(detail):
+            raise UserError(
+                f"table {table.name}, row {number}: status {status!r} with detail {detail!r}; "
+                "a row that is not ok needs a reason, and one that is ok has none"
+            )
+
+
+def write(
+    table: tables.Table,
+    rows: pd.DataFrame | Iterable[Mapping[str, Any]],
+    path: Path | str,
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
+    """Write rows as Parquet (zstd) of the given kind: whole, last, by rename.
+
+    ``metadata`` values are stored as JSON in the file's schema. Rows are sorted by the table's
+    key, so that equal content gives equal bytes.
+    """
+    arrow = to_arrow(table, rows)
+    if table.key and arrow.num_rows:
+        arrow = arrow.sort_by([(k, "ascending") for k in table.key])
+    write_arrow(arrow, path, metadata)
+
+
+def write_arrow(
+    arrow: pa.Table, path: Path | str, metadata: Mapping[str, Any] | None = None
+) -> None:
+    """Write an Arrow table as Parquet (zstd) by rename, ``metadata`` as JSON beside its own."""
+    extra = {f"sfqa.{k}": json.dumps(v, sort_keys=True) for k, v in (metadata or {}).items()}
+    if extra:
+        arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **extra})
+    with replacing(path) as temporary:
+        pq.write_table(arrow, temporary, compression="zstd")
+
+
+def metadata(path: Path | str) -> dict[str, Any]:
+    """Return what :func:`write` was given as metadata for this file."""
+    stored = pq.read_schema(path).metadata or {}
+    return {k.decode()[5:]: json.loads(v) for k, v in stored.items() if k.startswith(b"sfqa.")}
+
+
+def read(
+    table: tables.Table, paths: Path | str | Iterable[Path | str], columns: list[str] | None = None
+) -> pd.DataFrame:
+    """Read one or many files of the given kind into a frame, empty cells as None or NaN.
+
+    Raises :class:`UserError` naming the file whose columns are not the table's.
+    """
+    many = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    parts = []
+    for path in many:
+        arrow = pq.read_table(path, columns=columns)
+        wanted = columns or table.names
+        if arrow.schema.names != wanted:
+            raise UserError(
+                f"{path}: not a {table.name} table; its columns are "
+                f"{', '.join(arrow.schema.names)} where {', '.join(wanted)} are needed. "
+                "Delete it, so that it is made again"
+            )
+        parts.append(arrow.replace_schema_metadata(None))
+    if not parts:
+        return to_arrow(table, []).to_pandas()
+    return pa.concat_tables(parts, promote_options="permissive").to_pandas()
+
+
+class replacing:
+    """Give a temporary path beside ``path``, renamed onto it only when the block ends well.
+
+    >>> import tempfile; target = Path(tempfile.mkdtemp()) / "t.txt"
+    >>> with replacing(target) as temporary: _ = temporary.write_text("whole")
+    >>> target.read_text()
+    'whole'
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    def __enter__(self) -> Path:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            dir=self.path.parent, prefix=f".{self.path.name}.", suffix=self.path.suffix
+        )
+        os.close(handle)
+        self.temporary = Path(name)
+        self.temporary.chmod(0o644)
+        return self.temporary
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            with open(self.temporary, "rb") as handle:
+                os.fsync(handle.fileno())
+            self.temporary.replace(self.path)
+        else:
+            self.temporary.unlink(missing_ok=True)

@@ -1,0 +1,325 @@
+"""The schema of every table, in one place: names, types, units, meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+OK, FLAWED, FAILED = "ok", "flawed", "failed"
+STATUSES = (OK, FLAWED, FAILED)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, type, meaning, unit, and whether a cell may be empty."""
+
+    name: str
+    type: pa.DataType
+    meaning: str
+    unit: str = ""
+    nullable: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """One kind of table: its name, what a row is, and its columns in order."""
+
+    name: str
+    row: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = field(default=())
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema, units and meanings in the fields' metadata."""
+        return pa.schema(
+            [
+                pa.field(
+                    c.name,
+                    c.type,
+                    nullable=c.nullable,
+                    metadata={"unit": c.unit, "meaning": c.meaning},
+                )
+                for c in self.columns
+            ],
+            metadata={"table": self.name, "row": self.row},
+        )
+
+    @property
+    def names(self) -> list[str]:
+        """The column names in order."""
+        return [c.name for c in self.columns]
+
+
+_S, _F, _I, _B = pa.string(), pa.float64(), pa.int64(), pa.bool_()
+
+_STATUS = (
+    Column("status", _S, "ok; flawed (used, with the defects named); failed (not usable)"),
+    Column(
+        "detail", _S, "why the row is not ok: 'word: sentence' parts joined by '; ', else empty"
+    ),
+)
+_IDENTITY = (
+    Column("image_id", _S, "name of the image", nullable=True),
+    Column("clip_id", _S, "name of the driving audio clip", nullable=True),
+)
+_LABELS = (
+    Column("image_source", _S, "real, ai or synthetic", nullable=True),
+    Column("image_category", _S, "category of the image", nullable=True),
+    Column("style", _S, "musical style of the clip", nullable=True),
+    Column("language", _S, "language of the clip (BCP 47)", nullable=True),
+)
+
+IMAGES = Table(
+    "images",
+    "one image of the image sheet",
+    (
+        Column("image_id", _S, "name of the image"),
+        Column("source", _S, "real, ai or synthetic"),
+        Column("category", _S, "category from the sheet"),
+        Column("licence", _S, "licence from the sheet", nullable=True),
+        *_STATUS,
+        Column("original", _S, "path of the user's file"),
+        Column("original_sha256", _S, "sha256 of the user's file", nullable=True),
+        Column("path", _S, "path of the master, a square PNG", nullable=True),
+        Column("sha256", _S, "sha256 of the master", nullable=True),
+        Column("width", _I, "width of the master", "pixel", nullable=True),
+        Column("height", _I, "height of the master", "pixel", nullable=True),
+        Column("original_width", _I, "width of the user's file", "pixel", nullable=True),
+        Column("original_height", _I, "height of the user's file", "pixel", nullable=True),
+        Column("face_x", _F, "centre of the face box in the original", "pixel", nullable=True),
+        Column("face_y", _F, "centre of the face box in the original", "pixel", nullable=True),
+        Column("face_size", _F, "side of the face box in the original", "pixel", nullable=True),
+        Column("size_bytes", _I, "size of the master", "byte", nullable=True),
+    ),
+    key=("image_id",),
+)
+
+CLIPS = Table(
+    "clips",
+    "one driving clip of the clip sheet",
+    (
+        Column("clip_id", _S, "name of the clip"),
+        Column("style", _S, "musical style from the sheet"),
+        Column("language", _S, "language from the sheet (BCP 47)"),
+        Column("origin", _S, "recorded, ai or synthetic"),
+        Column("title", _S, "title shown to raters", nullable=True),
+        *_STATUS,
+        Column("original", _S, "path of the user's file"),
+        Column("original_sha256", _S, "sha256 of the user's file", nullable=True),
+        Column("path", _S, "path of the master, mono PCM wave", nullable=True),
+        Column("sha256", _S, "sha256 of the master", nullable=True),
+        Column("sample_rate", _I, "rate of the master", "Hz", nullable=True),
+        Column("duration_sec", _F, "length of the master", "second", nullable=True),
+        Column("original_duration_sec", _F, "length of the user's file", "second", nullable=True),
+        Column(
+            "cut_start_sec", _F, "where the master starts in the original", "second", nullable=True
+        ),
+        Column("cut_end_sec", _F, "where the master ends in the original", "second", nullable=True),
+        Column("cut_reason", _S, "why the cut was made there", nullable=True),
+        Column("size_bytes", _I, "size of the master", "byte", nullable=True),
+    ),
+    key=("clip_id",),
+)
+
+PAIRS = Table(
+    "pairs",
+    "one image/clip pair",
+    (
+        Column("pair_id", _S, "name of the pair, image_id__clip_id"),
+        Column("image_id", _S, "name of the image"),
+        Column("clip_id", _S, "name of the clip"),
+        *_LABELS,
+        Column("split", _S, "train or val; no image and no clip is on both sides"),
+    ),
+    key=("pair_id",),
+)
+
+SAMPLES = Table(
+    "samples",
+    "one sample: a pair animated by a method, or an imported video or feature row",
+    (
+        Column("sample_id", _S, "name of the sample"),
+        Column("method", _S, "label of the generation method"),
+        Column("pair_id", _S, "name of the pair", nullable=True),
+        *_IDENTITY,
+        *_LABELS,
+        Column("prompt", _S, "text prompt, where the method took one", nullable=True),
+        Column("split", _S, "train or val where the dataset fixes it", nullable=True),
+        Column("shard", _I, "hash(sample_id) mod shards"),
+        Column("image_path", _S, "path of the image master", nullable=True),
+        Column("image_sha256", _S, "sha256 of the image master", nullable=True),
+        Column("clip_path", _S, "path of the clip master", nullable=True),
+        Column("clip_sha256", _S, "sha256 of the clip master", nullable=True),
+        Column("source_path", _S, "path of the ready video (import)", nullable=True),
+    ),
+    key=("sample_id",),
+)
+
+VIDEOS = Table(
+    "videos",
+    "one generated or imported video",
+    (
+        Column("sample_id", _S, "name of the sample"),
+        Column("method", _S, "label of the generation method"),
+        Column("shard", _I, "shard of the sample"),
+        *_STATUS,
+        Column("path", _S, "path of the video as the method made it", nullable=True),
+        Column("sha256", _S, "sha256 of the video", nullable=True),
+        Column("size_bytes", _I, "size of the video", "byte", nullable=True),
+        Column("clip_path", _S, "driving clip, to compare length and sound with", nullable=True),
+        Column("clip_sha256", _S, "sha256 of the driving clip", nullable=True),
+        Column("prompt", _S, "text prompt, where the method took one", nullable=True),
+        Column("reproducible", _B, "whether the method gives the same bytes again"),
+    ),
+    key=("sample_id",),
+)
+
+CONFORMED = Table(
+    "conformed",
+    "one video brought to the common size, rate and audio form",
+    (
+        Column("sample_id", _S, "name of the sample"),
+        Column("method", _S, "label of the generation method"),
+        Column("shard", _I, "shard of the sample"),
+        *_STATUS,
+        Column("source_sha256", _S, "sha256 of the video before", nullable=True),
+        Column("path", _S, "path of the conformed video", nullable=True),
+        Column("sha256", _S, "sha256 of the conformed video", nullable=True),
+        Column("audio_path", _S, "path of its sound, 16-bit mono wave", nullable=True),
+        Column("audio_sha256", _S, "sha256 of its sound", nullable=True),
+        Column("fps", _F, "frame rate", "1/second", nullable=True),
+        Column("frames", _I, "number of frames", nullable=True),
+        Column("width", _I, "width", "pixel", nullable=True),
+        Column("height", _I, "height", "pixel", nullable=True),
+        Column("duration_sec", _F, "length of the picture", "second", nullable=True),
+        Column("sample_rate", _I, "rate of the wave", "Hz", nullable=True),
+        Column("source_fps", _F, "frame rate before", "1/second", nullable=True),
+        Column("source_width", _I, "width before", "pixel", nullable=True),
+        Column("source_height", _I, "height before", "pixel", nullable=True),
+        Column("source_duration_sec", _F, "length before", "second", nullable=True),
+        Column("clip_duration_sec", _F, "length of the driving clip", "second", nullable=True),
+        Column(
+            "face_share", _F, "share of the looked-at frames with a face", "0..1", nullable=True
+        ),
+        Column("prompt", _S, "text prompt, where the method took one", nullable=True),
+    ),
+    key=("sample_id",),
+)
+
+#: What every feature table starts with; the extractor's own columns follow.
+FEATURE_HEAD = (
+    Column("sample_id", _S, "name of the sample"),
+    Column("method", _S, "label of the generation method"),
+    Column("key", _S, "cache key: content, extractor, VERSION, options, weights", nullable=True),
+    *_STATUS,
+)
+
+SCORES = Table(
+    "scores",
+    "one raw rating",
+    (
+        Column("rater", _S, "name of the rater"),
+        Column("sample_id", _S, "name of the sample"),
+        Column("dimension", _S, "what was rated"),
+        Column("score", _F, "the rating on its raw scale"),
+        Column("synthetic", _B, "true: a simulated rater, not a person"),
+    ),
+    key=("rater", "sample_id", "dimension"),
+)
+
+RATERS = Table(
+    "raters",
+    "one rater in one dimension, after screening",
+    (
+        Column("dimension", _S, "what was rated"),
+        Column("rater", _S, "name of the rater"),
+        Column("n", _I, "number of ratings"),
+        Column("mean", _F, "mean raw rating", nullable=True),
+        Column("sd", _F, "standard deviation of the raw ratings (ddof 1)", nullable=True),
+        Column("p", _I, "ratings at or above the upper bound (BT.500)"),
+        Column("q", _I, "ratings at or below the lower bound (BT.500)"),
+        Column("rejected", _B, "true: left out of the MOS"),
+        *_STATUS,
+    ),
+    key=("dimension", "rater"),
+)
+
+MOS = Table(
+    "mos",
+    "one sample in one dimension",
+    (
+        Column("sample_id", _S, "name of the sample"),
+        Column("dimension", _S, "what was rated"),
+        Column("mos", _F, "mean opinion score after screening", "0..100 or as imported", True),
+        Column("n", _I, "number of ratings behind it", nullable=True),
+        Column("sd", _F, "standard deviation over raters (ddof 1)", nullable=True),
+        Column("ci95_low", _F, "lower end of the 95 % t-interval", nullable=True),
+        Column("ci95_high", _F, "upper end of the 95 % t-interval", nullable=True),
+        Column("synthetic", _B, "true: from simulated raters"),
+        *_STATUS,
+    ),
+    key=("sample_id", "dimension"),
+)
+
+PREDICTIONS = Table(
+    "predictions",
+    "one metric's score of one sample in one dimension, under one protocol and trial",
+    (
+        Column("metric", _S, "name of the metric"),
+        Column("dimension", _S, "what is predicted"),
+        Column("protocol", _S, "how train and test were split"),
+        Column("trial", _I, "number of the split"),
+        Column("sample_id", _S, "name of the sample"),
+        Column("part", _S, "train, validation or test"),
+        Column("prediction", _F, "the metric's score", nullable=True),
+        *_STATUS,
+    ),
+    key=("metric", "dimension", "protocol", "trial", "sample_id"),
+)
+
+CORRELATION = Table(
+    "correlation",
+    "one metric in one dimension, under one protocol, at one level",
+    (
+        Column("metric", _S, "name of the metric"),
+        Column("group", _S, "model type the metric is listed under"),
+        Column("kind", _S, "control, zero_shot, regressor or imported"),
+        Column("dimension", _S, "what was rated; 'overall' is the mean over dimensions"),
+        Column("protocol", _S, "how train and test were split"),
+        Column("level", _S, "video: samples; model: means of the methods"),
+        Column("pooling", _S, "pooled: all test rows at once; mean: mean over trials"),
+        Column("trials", _I, "number of trials"),
+        Column("n", _I, "number of test rows (mean over trials, rounded down)"),
+        Column("srcc", _F, "Spearman rank-order correlation", nullable=True),
+        Column("plcc", _F, "Pearson linear correlation after the mapping", nullable=True),
+        Column("krcc", _F, "Kendall rank-order correlation, tau-b", nullable=True),
+        Column("rmse", _F, "root mean square error after the mapping", "MOS", nullable=True),
+        Column("mapping", _S, "what maps scores to MOS before PLCC and RMSE"),
+        Column("weights", _S, "weights behind the features: official, random, none"),
+        Column("synthetic_mos", _B, "true: the MOS come from simulated raters"),
+        *_STATUS,
+    ),
+    key=("metric", "dimension", "protocol", "level", "pooling"),
+)
+
+REJECTS = Table(
+    "rejects",
+    "one row of any stage that is not ok",
+    (
+        Column("stage", _S, "stage that found it"),
+        Column("item", _S, "image, clip, sample or rater"),
+        Column("method", _S, "label of the generation method", nullable=True),
+        *_STATUS,
+    ),
+    key=("stage", "item", "detail"),
+)
+
+TABLES = {
+    t.name: t
+    for t in (
+        IMAGES, CLIPS, PAIRS, SAMPLES, VIDEOS, CONFORMED, SCORES, RATERS, MOS,
+        PREDICTIONS, CORRELATION, REJECTS,
+    )
+}  # fmt: skip
