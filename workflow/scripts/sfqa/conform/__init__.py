@@ -1,0 +1,1 @@
+"""Videos to one size, rate and audio form, probed and checked."""
