@@ -1,0 +1,66 @@
+"""MOS by label: counted by hand, the interval against scipy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sfqa.errors import UserError
+from sfqa.ratings.by_label import COLUMNS, mos_by_label
+
+SAMPLES = pd.DataFrame(
+    {
+        "sample_id": ["a", "b", "c", "d"],
+        "method": ["m1", "m1", "m2", "m2"],
+        "image_source": ["real", "real", "ai", "ai"],
+        "image_category": ["x", "y", "x", "y"],
+        "style": [None, "pop", "pop", "pop"],
+        "language": ["en", "zh", "en", "zh"],
+    }
+)
+MOS = pd.DataFrame(
+    {"sample_id": ["a", "b", "c", "d"], "dimension": "q", "mos": [10.0, 20.0, 40.0, np.nan]}
+)
+
+
+def test_by_hand() -> None:
+    table = mos_by_label(MOS, SAMPLES)
+    assert list(table.columns) == list(COLUMNS)
+    found = {(r.label_kind, r.label): (r.n, r.mean) for r in table.itertuples()}
+    assert found == {
+        ("method", "m1"): (2, 15.0),
+        ("method", "m2"): (1, 40.0),
+        ("image_source", "ai"): (1, 40.0),
+        ("image_source", "real"): (2, 15.0),
+        ("image_category", "x"): (2, 25.0),
+        ("image_category", "y"): (1, 20.0),
+        ("style", "pop"): (2, 30.0),
+        ("language", "en"): (2, 25.0),
+        ("language", "zh"): (1, 20.0),
+    }
+    assert table["sd"].isna().tolist() == (table["n"] == 1).tolist()
+    assert table["ci95_low"].isna().tolist() == (table["n"] == 1).tolist()
+
+
+def test_interval_against_scipy() -> None:
+    values = np.random.default_rng(0).normal(50, 10, 30)
+    mos = pd.DataFrame({"sample_id": [f"s{k}" for k in range(30)], "dimension": "q", "mos": values})
+    row = mos_by_label(mos, mos[["sample_id"]].assign(method="m")).iloc[0]
+    low, high = stats.t.interval(0.95, 29, values.mean(), stats.sem(values))
+    assert row["sd"] == pytest.approx(values.std(ddof=1), rel=1e-12)
+    assert (row["ci95_low"], row["ci95_high"]) == pytest.approx((low, high), rel=1e-12)
+
+
+def test_row_order_and_missing_kinds() -> None:
+    both = pd.concat([MOS, MOS.assign(dimension="s", mos=[1.0, 2.0, 3.0, 4.0])])
+    table = mos_by_label(both, SAMPLES)
+    pd.testing.assert_frame_equal(table, mos_by_label(both.iloc[::-1], SAMPLES.iloc[::-1]))
+    few = mos_by_label(both, SAMPLES[["sample_id", "method"]])
+    assert set(few["label_kind"]) == {"method"}
+    assert len(few) == 4
+
+
+def test_unknown_sample() -> None:
+    with pytest.raises(UserError, match="2 samples have a MOS but .* 'c' first"):
+        mos_by_label(MOS, SAMPLES.iloc[:2])

@@ -1,0 +1,1 @@
+"""Raw ratings, imported or simulated, to mean opinion scores."""
