@@ -1,0 +1,237 @@
+import csv
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from sfqa import identity, store, tables
+from sfqa.errors import UserError
+from sfqa.generation import check
+from sfqa.generation.importing import folder_digest, import_shard, list_videos
+
+REAL = Path(__file__).parents[3] / "shared" / "data" / "real"
+PATTERN = r"(?P<method>[^/]+)/(?P<image>[^_]+)_(?P<clip>[^_]+)\.mp4"
+
+
+def touch(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def sheet(folder: Path, text: str) -> dict[str, str]:
+    (folder / "videos.csv").write_text(text)
+    return {"sheet": str(folder / "videos.csv")}
+
+
+def source(folder: Path, **more: str) -> dict[str, str]:
+    return {"folder": str(folder), "glob": "**/*.mp4", "pattern": PATTERN, **more}
+
+
+def test_a_sheet(tmp_path):
+    given = sheet(
+        tmp_path,
+        "video,method,image_id,clip_id,sample_id,split,prompt\n"
+        'a/1.mp4,SadT,i1,c1,,train,"a singer, smiling"\n'
+        "a/2.mp4,SadT,,,,,\n"
+        "a/3.mp4,AniP,i1,c1,my own,val,\n",
+    )
+    rows = list_videos(given, 4)
+    store.to_arrow(tables.SAMPLES, rows)
+    by_id = {r["sample_id"]: r for r in rows}
+    assert list(by_id) == ["2__SadT", "i1__c1__SadT", "my-own"]
+    first = by_id["i1__c1__SadT"]
+    assert first["pair_id"] == "i1__c1"
+    assert first["source_path"] == str(tmp_path / "a/1.mp4")
+    assert (first["prompt"], first["split"]) == ("a singer, smiling", "train")
+    assert first["shard"] == identity.shard_of("i1__c1__SadT", 4)
+    assert by_id["2__SadT"]["pair_id"] is None
+    assert by_id["2__SadT"]["prompt"] is None
+
+
+def test_other_config_keys_are_not_looked_at(tmp_path):
+    given = sheet(tmp_path, "video,method\na.mp4,m\n")
+    full = {**given, "glob": "**/*.mp4", "unmatched": "error", "features": "all"}
+    assert list_videos(full, 2) == list_videos(given, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("video,methd\n", "unknown column 'methd'; did you mean 'method'"),
+        ("video\na.mp4\n", "the column 'method' is missing"),
+        ("method\nm\n", "the column 'video' is missing"),
+        ("video,method,image,image_id\n", "two columns for 'image_id'"),
+        ("video,method\n", "no videos in it"),
+        ("video,method\n,m\n", "row 2, column video: it is empty"),
+        ("video,method\na.mp4,\n", "row 2: no method"),
+        ("video,method\na.mp4,m\nb.mp4\n", "row 3: its number of cells"),
+        ("video,method\na.mp4,m,x\n", "row 2: its number of cells"),
+        ("video,method,split\na.mp4,m,tran\n", "row 2: split 'tran'; did you mean 'train'"),
+        ("video,method\na/x.mp4,m\nb/x.mp4,m\n", "row 2 and {s}, row 3 both become"),
+        ("video,method\nX.mp4,m\nb/x.mp4,m\n", "both become the sample 'x__m'"),
+        ("video,method,sample_id\na.mp4,m,---\n", "no letter or digit is left"),
+    ],
+)
+def test_mistakes_of_sheets(tmp_path, text, message):
+    given = sheet(tmp_path, text)
+    with pytest.raises(UserError) as caught:
+        list_videos(given, 2)
+    assert message.format(s=given["sheet"]) in str(caught.value)
+    assert given["sheet"] in str(caught.value)
+
+
+def test_missing_sources(tmp_path):
+    with pytest.raises(UserError, match="the sheet of videos cannot be read"):
+        list_videos({"sheet": str(tmp_path / "no.csv")}, 2)
+    with pytest.raises(UserError, match="there is no such folder"):
+        list_videos(source(tmp_path / "no"), 2)
+    with pytest.raises(UserError, match="give either 'sheet' or 'folder'"):
+        list_videos({}, 2)
+    with pytest.raises(UserError, match="needs a 'pattern'"):
+        list_videos({"folder": str(touch(tmp_path, "a.mp4"))}, 2)
+
+
+def test_a_folder(tmp_path):
+    touch(tmp_path, "SadT/i1_c1.mp4", "SadT/i1_c2.mp4", "Sonic/i1_c1.mp4", "Sonic/notes.txt")
+    touch(tmp_path, "Sonic/.i9_c9.mp4")
+    rows = list_videos(source(tmp_path), 3)
+    store.to_arrow(tables.SAMPLES, rows)
+    assert [r["sample_id"] for r in rows] == ["i1__c1__SadT", "i1__c1__Sonic", "i1__c2__SadT"]
+    assert rows[0]["source_path"] == str(tmp_path / "SadT/i1_c1.mp4")
+    assert (rows[0]["image_id"], rows[0]["clip_id"], rows[0]["method"]) == ("i1", "c1", "SadT")
+
+
+def test_names_become_safe(tmp_path):
+    touch(tmp_path, "My Méthod/a b_ü.mp4")
+    (row,) = list_videos(source(tmp_path), 1)
+    assert row["sample_id"] == "a-b__-__My-M-thod"
+    assert row["method"] == "My Méthod"
+
+
+def test_an_empty_match_names_the_glob_or_the_pattern(tmp_path):
+    with pytest.raises(UserError, match=r"no file matches the glob '\*\*/\*\.mp4'"):
+        list_videos(source(tmp_path), 1)
+    touch(tmp_path, "a.mp4")
+    with pytest.raises(UserError, match=r"none of its 1 files matches the pattern '\(\?P<method>"):
+        list_videos(source(tmp_path, unmatched="skip"), 1)
+
+
+def test_files_that_do_not_match(tmp_path):
+    touch(tmp_path, "SadT/i1_c1.mp4", *(f"odd{n}.mp4" for n in range(7)))
+    with pytest.raises(UserError) as caught:
+        list_videos(source(tmp_path), 1)
+    assert "7 of 8 files do not match" in str(caught.value)
+    assert "odd0.mp4, odd1.mp4, odd2.mp4, odd3.mp4, odd4.mp4, ...;" in str(caught.value)
+    assert len(list_videos(source(tmp_path, unmatched="skip"), 1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("(?P<method>", "is no regular expression"),
+        (r"(?P<metod>.*)\.mp4", "unknown group 'metod'; did you mean 'method'"),
+        (r"(?P<image>.)(?P<image_id>.*)\.mp4", "two groups for 'image_id'"),
+        (r"(?P<image>.*)\.mp4", "no method"),
+    ],
+)
+def test_mistakes_of_patterns(tmp_path, pattern, message):
+    touch(tmp_path, "abc.mp4")
+    with pytest.raises(UserError) as caught:
+        list_videos(source(tmp_path, pattern=pattern), 1)
+    assert message in str(caught.value).replace(f" in {pattern!r}", "")
+
+
+def test_two_files_of_one_name(tmp_path):
+    touch(tmp_path, "one/m_x.mp4", "two/m_x.mp4")
+    with pytest.raises(UserError) as caught:
+        list_videos(source(tmp_path, pattern=r".*/(?P<method>[^_]+)_.*"), 1)
+    assert "one/m_x.mp4 and " in str(caught.value)
+    assert "two/m_x.mp4 both become the sample 'm_x__m'" in str(caught.value)
+
+
+def test_the_digest_notices_names_and_not_bytes(tmp_path):
+    touch(tmp_path, "SadT/i1_c1.mp4", "SadT/i1_c2.mp4")
+    before = folder_digest(source(tmp_path))
+    (tmp_path / "SadT/i1_c1.mp4").write_bytes(b"other")
+    touch(tmp_path, "SadT/notes.txt")
+    assert folder_digest(source(tmp_path)) == before
+    touch(tmp_path, "SadT/i1_c3.mp4")
+    after = folder_digest(source(tmp_path))
+    assert after != before
+    (tmp_path / "SadT/i1_c3.mp4").rename(tmp_path / "SadT/i1_c4.mp4")
+    assert folder_digest(source(tmp_path)) not in (before, after)
+
+
+def test_the_digest_of_a_sheet_is_that_of_its_content(tmp_path):
+    before = folder_digest(sheet(tmp_path, "video,method\na.mp4,m\n"))
+    assert folder_digest(sheet(tmp_path, "video,method\na.mp4,m\n")) == before
+    assert folder_digest(sheet(tmp_path, "video,method\nb.mp4,m\n")) != before
+
+
+def test_rows_of_videos(tmp_path, video_maker, monkeypatch):
+    video_maker(tmp_path / "good.mp4", 25)
+    video_maker(tmp_path / "mute.mp4", 25, sound=False)
+    (tmp_path / "bad.mp4").write_bytes(b"rubbish" * 99)
+    names = ("good", "mute", "bad", "gone")
+    given = sheet(tmp_path, "video,method\n" + "".join(f"{n}.mp4,m\n" for n in names))
+    samples = store.to_arrow(tables.SAMPLES, list_videos(given, 1)).to_pandas()
+    rows = import_shard(samples, tmp_path / "out")
+    store.to_arrow(tables.VIDEOS, rows)
+    by_id = {r["sample_id"][:4].strip("_"): r for r in rows}
+    assert {n: r["status"] for n, r in by_id.items()} == {
+        "good": "ok", "mute": "ok", "bad": "failed", "gone": "failed",
+    }  # fmt: skip
+    good = by_id["good"]
+    assert good["path"] == str(tmp_path / "good.mp4")
+    assert good["sha256"] == identity.sha256_file(tmp_path / "good.mp4")
+    assert good["size_bytes"] == (tmp_path / "good.mp4").stat().st_size
+    assert by_id["bad"]["detail"].startswith("broken: ")
+    assert by_id["gone"]["detail"].startswith("no_video: ")
+    assert by_id["gone"]["path"] is None
+    assert not any(r["reproducible"] for r in rows)
+
+    looked = []
+    real = check.problem
+    monkeypatch.setattr(
+        check, "problem", lambda path, **k: looked.append(Path(path).name) or real(path, **k)
+    )
+    assert import_shard(samples, tmp_path / "out") == rows
+    assert looked == ["gone.mp4"]
+    shutil.copy(tmp_path / "good.mp4", tmp_path / "bad.mp4")
+    again = import_shard(samples, tmp_path / "out")
+    assert looked == ["gone.mp4", "bad.mp4", "gone.mp4"]
+    assert Counter(r["status"] for r in again) == {"ok": 3, "failed": 1}
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real data are not beside the checkout")
+def test_the_real_videos_come_in_by_both_doors(tmp_path):
+    with open(REAL / "manifest.csv", newline="") as handle:
+        listed = [r for r in csv.DictReader(handle) if r["kind"] == "video"]
+    assert len(listed) == 36
+    path = tmp_path / "videos.csv"
+    pd.DataFrame(
+        {
+            "video": [str(REAL / r["path"]) for r in listed],
+            "method": [r["method"] for r in listed],
+            "language": [r["language"] for r in listed],
+        }
+    ).to_csv(path, index=False)
+    by_sheet = list_videos({"sheet": str(path)}, 4)
+    samples = store.to_arrow(tables.SAMPLES, by_sheet).to_pandas()
+    rows = import_shard(samples, tmp_path)
+    store.to_arrow(tables.VIDEOS, rows)
+    assert [r["detail"] for r in rows if r["status"] != "ok"] == []
+    known = {str(REAL / r["path"]): (r["sha256"], int(r["bytes"])) for r in listed}
+    assert {r["path"]: (r["sha256"], r["size_bytes"]) for r in rows} == known
+
+    pattern = r"(?P<method>sadtalker)_(?P<image>art_\d+)_(?P<clip>[^_]+)\.mp4"
+    crossed = list_videos(
+        {"folder": str(REAL / "videos"), "pattern": pattern, "unmatched": "skip"}, 4
+    )
+    assert len(crossed) == 16
+    assert {"art_10", "art_11", "art_14", "art_6"} <= {r["image_id"] for r in crossed}
+    assert {r["clip_id"] for r in crossed} == {"poem1", "poem2", "news"}
