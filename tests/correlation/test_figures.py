@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+from sfqa.correlation import figures
+from sfqa.correlation.figures import mos_by_label, scatter
+from sfqa.errors import UserError
+
+V, A = "visual_quality", "av_consistency"
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that were saved."""
+    found: list[Figure] = []
+    save = figures._save
+
+    def keep(figure: Figure, paths: Any) -> None:
+        found.append(figure)
+        save(figure, paths)
+
+    monkeypatch.setattr(figures, "_save", keep)
+    return found
+
+
+def draw(world: Any, number: int, paths: list[Path], dimensions: tuple[str, ...] = (V, A)) -> None:
+    scatter(
+        world.predictions,
+        world.mos,
+        world.samples,
+        world.metrics[number],
+        dimensions,
+        "random",
+        paths,
+    )
+
+
+def labels() -> pd.DataFrame:
+    rows = []
+    for kind, names in (("method", ("a", "b", "c")), ("language", ("en", "zh"))):
+        for number, label in enumerate(names):
+            for dimension in (V, A):
+                mean = 40.0 + 10 * number
+                alone = label == "c"
+                rows.append(
+                    {
+                        "label_kind": kind,
+                        "label": label,
+                        "dimension": dimension,
+                        "n": 1 if alone else 12,
+                        "mean": mean,
+                        "sd": np.nan if alone else 5.0,
+                        "ci95_low": np.nan if alone else mean - 3,
+                        "ci95_high": np.nan if alone else mean + 2,
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def test_same_input_gives_the_same_bytes(world: Any, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        draw(world, 2, [tmp_path / f"{name}.svg", tmp_path / f"{name}.png"], (V,))
+        mos_by_label(labels(), [tmp_path / f"{name}_mos.svg"])
+    for ending in (".svg", ".png", "_mos.svg"):
+        one, two = ((tmp_path / f"{n}{ending}").read_bytes() for n in ("one", "two"))
+        assert one == two
+    assert not re.search(r"<dc:date>|\d{4}-\d\d-\d\dT", (tmp_path / "one.svg").read_text())
+    assert imread(tmp_path / "one.png").shape[2] == 4
+
+
+def test_scatter_shows_scores_as_given_and_a_falling_curve(
+    world: Any, tmp_path: Path, drawn: list[Figure]
+) -> None:
+    draw(world, 2, [tmp_path / "s.svg"])
+    left, right = drawn[0].axes
+    assert [axes.get_title(loc="left") for axes in (left, right)] == [
+        "visual quality",
+        "av consistency",
+    ]
+    p = world.predictions
+    own = p[(p["metric"] == "lse_d") & (p["dimension"] == V) & (p["protocol"] == "random")]
+    points = np.vstack([c.get_offsets() for c in left.collections])
+    assert len(points) == 60
+    assert sorted(points[:, 0]) == pytest.approx(
+        sorted(own[own["part"] == "test"].groupby("sample_id")["prediction"].mean())
+    )
+    curve = left.lines[0].get_xydata()
+    assert isinstance(curve, np.ndarray)
+    order = np.argsort(curve[:, 0])
+    assert (np.diff(curve[order, 1]) < 0).all()
+    assert "lower is better" in left.get_xlabel()
+    assert re.search(r"n = 60 +SRCC 0\.9", left.get_xlabel())
+    assert len(left.collections) == 5
+    assert len({c.get_facecolor().tobytes() for c in left.collections}) == 5
+
+
+def test_titles_warn(world: Any, tmp_path: Path, drawn: list[Figure]) -> None:
+    draw(world, 3, [tmp_path / "a.png"], (V,))
+    world.mos["synthetic"] = True
+    world.metrics[3]["weights"] = "random"
+    draw(world, 3, [tmp_path / "b.png"], (V,))
+    titles = [figure.get_suptitle() for figure in drawn]
+    assert titles == [
+        "simplevqa, random splits",
+        "simplevqa, random splits\nsynthetic ratings, random weights",
+    ]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_scatter_of_controls(world: Any, tmp_path: Path, drawn: list[Figure], number: int) -> None:
+    draw(world, number, [tmp_path / "c.png"], (V,))
+    text = drawn[0].axes[0].get_xlabel()
+    assert ("constant_scores" in text and "SRCC –" in text) == (number == 0)
+    assert len(drawn[0].axes[0].lines) == number
+
+
+def test_scatter_without_points_says_so(world: Any, tmp_path: Path, drawn: list[Figure]) -> None:
+    draw(world, 3, [tmp_path / "e.svg"], ("nothing",))
+    assert [t.get_text() for t in drawn[0].axes[0].texts] == [
+        "no test sample with a score and a MOS"
+    ]
+
+
+def test_name_and_direction_are_enough(world: Any, tmp_path: Path) -> None:
+    scatter(
+        world.predictions,
+        world.mos,
+        world.samples,
+        {"name": "simplevqa", "direction": 1},
+        [V],
+        "random",
+        [tmp_path / "x.svg"],
+    )
+    assert (tmp_path / "x.svg").stat().st_size > 5000
+
+
+def test_bars_are_the_means_and_arms_the_intervals(tmp_path: Path, drawn: list[Figure]) -> None:
+    mos_by_label(labels(), [tmp_path / "m.svg", tmp_path / "m.png"], synthetic=True)
+    figure = drawn[0]
+    assert figure.get_suptitle() == "synthetic ratings"
+    assert len(figure.axes) == 4
+    first = figure.axes[0]
+    assert [t.get_text() for t in first.get_yticklabels()] == ["c", "b", "a"]
+    assert [bar.get_width() for bar in first.patches] == [60, 50, 40]
+    assert all(bar.get_x() == 0 for bar in first.patches)
+    assert first.get_ylim()[0] > first.get_ylim()[1]
+    arms = first.collections[0].get_segments()  # type: ignore[attr-defined]
+    assert sorted(arm[:, 0].tolist() for arm in arms) == [[37, 42], [47, 52]]
+    assert [t.get_text() for t in first.texts] == ["60.0, n=1", "50.0", "40.0"]
+
+
+def test_a_label_missing_on_one_side_is_said(tmp_path: Path, drawn: list[Figure]) -> None:
+    frame = labels()
+    frame = frame[~((frame["label"] == "b") & (frame["dimension"] == A))]
+    mos_by_label(frame, [tmp_path / "m.png"])
+    assert drawn[0].get_suptitle() == ""
+    assert "no rating" in [t.get_text() for t in drawn[0].axes[1].texts]
+
+
+def test_mistakes(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no row to draw"):
+        mos_by_label(labels()[:0], [tmp_path / "m.png"])
+    with pytest.raises(ValueError, match=r"\.svg or \.png"):
+        mos_by_label(labels(), [tmp_path / "m.jpg"])
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,242 @@
+"""Figures beside the tables: predictions against MOS, MOS by label; the same bytes each time."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sfqa.correlation.fits import LOGISTIC, correlate, fit_mapping
+from sfqa.correlation.statistics import Correlation
+from sfqa.correlation.summarise import pooled_points
+from sfqa.errors import UserError
+from sfqa.store import replacing
+
+VERSION = 1
+
+#: Okabe and Ito (2008), without yellow and black: apart for every kind of colour vision.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
+#: One marker more than colours, so that 42 methods differ in one or the other.
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+WARNING = "#B23A00"
+
+#: From here on, points are drawn as an image inside the SVG, which otherwise grows without end.
+MANY_POINTS = 2000
+
+_STYLE: Any = {
+    "svg.hashsalt": "sfqa",
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "figure.dpi": 100,
+    "savefig.dpi": 160,
+}
+
+LABEL_TITLES = {
+    "method": "Generation method",
+    "image_source": "Image source",
+    "image_category": "Image category",
+    "style": "Musical style",
+    "language": "Language",
+}
+
+
+def scatter(
+    predictions: pd.DataFrame,
+    mos: pd.DataFrame,
+    samples: pd.DataFrame,
+    metric: Mapping[str, Any],
+    dimensions: Sequence[str],
+    protocol: str,
+    paths: Sequence[Path],
+) -> None:
+    """Draw a metric's test scores against MOS with the fitted mapping, coloured by method.
+
+    ``metric``: ``name`` and ``direction``, and ``weights`` where there are some (an entry of the
+    list of metrics will do). One panel per dimension. Scores stand as the metric gives them; the
+    statistics below have the sign put right (direction -1). One file per path, its format from the
+    ending (.svg, .png). A panel without a usable score says so.
+    """
+    metric = {"group": "", "kind": "zero_shot", "weights": "none", **metric}
+    rated = mos[mos["dimension"].isin(dimensions)]
+    points = {
+        d: pooled_points(predictions, rated, samples, metric, d, protocol) for d in dimensions
+    }
+    methods = sorted({method for own in points.values() for method in own["method"]})
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(4.6 * len(dimensions) + 1.6, 4.7), layout="constrained")
+        panels = figure.subplots(1, len(dimensions), squeeze=False)[0]
+        for axes, dimension in zip(panels, dimensions, strict=True):
+            _cloud(axes, points[dimension], methods, metric, dimension)
+        title = f"{metric['name']}, {_words(protocol)} splits"
+        _title(figure, title, bool(rated["synthetic"].any()), metric["weights"] == "random")
+        handles = {
+            label: handle
+            for axes in panels
+            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+        }
+        if handles:
+            figure.legend(
+                list(handles.values()),
+                list(handles),
+                loc="outside right upper",
+                frameon=False,
+                markerscale=1.2,
+            )
+        _save(figure, paths)
+
+
+def _cloud(
+    axes: Axes,
+    points: pd.DataFrame,
+    methods: Sequence[str],
+    metric: Mapping[str, Any],
+    dimension: str,
+) -> None:
+    signed, goal = points["prediction"].to_numpy(float), points["mos"].to_numpy(float)
+    sign = metric["direction"]
+    for number, method in enumerate(methods):
+        own = (points["method"] == method).to_numpy(bool)
+        if own.any():
+            axes.scatter(
+                sign * signed[own],
+                goal[own],
+                s=22,
+                color=COLOURS[number % len(COLOURS)],
+                marker=MARKERS[number % len(MARKERS)],
+                alpha=0.75,
+                linewidths=0,
+                label=method,
+                rasterized=len(points) > MANY_POINTS,
+            )
+    found = correlate(signed, goal)
+    if found.srcc is not None:
+        x = np.linspace(signed.min(), signed.max(), 200)
+        label = "fit: " + (LOGISTIC if found.mapping == LOGISTIC else "linear")
+        line = fit_mapping(signed, goal)(x)
+        axes.plot(sign * x, line, color="#222222", linewidth=1.6, label=label, zorder=4)
+    if points.empty:
+        axes.text(0.5, 0.5, "no test sample with a score and a MOS", ha="center")
+    worse = ", lower is better" if sign < 0 else ""
+    axes.set_title(_words(dimension), weight="bold")
+    axes.set_ylabel("MOS")
+    axes.set_xlabel(f"{metric['name']} (score{worse})\n\n{_figures(found)}")
+    axes.grid(color="#e4e4e4", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def mos_by_label(frame: pd.DataFrame, paths: Sequence[Path], synthetic: bool = False) -> None:
+    """Draw mean MOS with 95 % intervals by method, category, style, language (SFQA, Fig. 4).
+
+    ``frame``: label_kind, label, dimension, n, mean, sd, ci95_low, ci95_high. One row of panels per
+    kind, one column per dimension, both in order of appearance; labels from high to low mean over
+    the dimensions, the same on both sides. Bars start at 0. Raises :class:`UserError` without rows.
+    """
+    if frame.empty:
+        raise UserError("mos_by_label: no row to draw; check that MOS and labels share samples")
+    kinds = list(dict.fromkeys(frame["label_kind"]))
+    dimensions = list(dict.fromkeys(frame["dimension"]))
+    orders = {kind: _order(frame[frame["label_kind"] == kind]) for kind in kinds}
+    heights = [max(2, len(order)) + 1.6 for order in orders.values()]
+    top = float(np.nanmax(frame[["mean", "ci95_high"]].to_numpy(float)))
+    with mpl.rc_context(_STYLE):
+        figure = Figure(
+            figsize=(4.2 * len(dimensions) + 0.6, 0.27 * sum(heights) + 0.9), layout="constrained"
+        )
+        grid = figure.subplots(
+            len(kinds),
+            len(dimensions),
+            squeeze=False,
+            sharex=True,
+            sharey="row",
+            height_ratios=heights,
+        )
+        for row, kind in enumerate(kinds):
+            for column, dimension in enumerate(dimensions):
+                axes = grid[row][column]
+                own = frame[(frame["label_kind"] == kind) & (frame["dimension"] == dimension)]
+                _bars(axes, own.set_index("label"), orders[kind], COLOURS[column % len(COLOURS)])
+                axes.set_xlim(0, top * 1.12)
+                axes.tick_params(labelbottom=row == len(kinds) - 1)
+                if row == 0:
+                    axes.set_title(_words(dimension), weight="bold")
+                if column == 0:
+                    axes.set_ylabel(LABEL_TITLES.get(kind, _words(kind)))
+                if row == len(kinds) - 1:
+                    axes.set_xlabel("MOS, mean and 95 % interval")
+        figure.align_ylabels(grid[:, 0])
+        _title(figure, "", synthetic, False)
+        _save(figure, paths)
+
+
+def _bars(axes: Axes, own: pd.DataFrame, order: list[str], colour: str) -> None:
+    own = own.reindex(order)
+    places = np.arange(len(order))
+    means = own["mean"].to_numpy(float)
+    ends = own[["ci95_low", "ci95_high"]].to_numpy(float)
+    axes.barh(places, np.nan_to_num(means), height=0.66, color=colour, alpha=0.8)
+    known = np.isfinite(ends).all(axis=1) & np.isfinite(means)
+    arms = np.abs(ends[known] - means[known, None]).T
+    axes.errorbar(
+        means[known], places[known], xerr=arms, fmt="none", ecolor="#222222", capsize=2, lw=1
+    )
+    digits = 1 if np.nanmax(np.append(means, 0.0)) > 10 else 2  # 0..100, or a scale of few steps
+    for place, mean, high, count in zip(places, means, ends[:, 1], own["n"], strict=True):
+        missing = not np.isfinite(mean)
+        text = "no rating" if missing else f"{mean:.{digits}f}"
+        if not missing and not np.isfinite(high):
+            text += f", n={count:.0f}"
+        where = 0.0 if missing else float(np.nanmax([mean, high]))
+        axes.annotate(
+            text, (where, place), (4, 0), textcoords="offset points", va="center", fontsize=7.5
+        )
+    axes.set_yticks(places, order)
+    axes.set_ylim(len(order) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", color="#e4e4e4", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _order(own: pd.DataFrame) -> list[str]:
+    means = own.groupby("label")["mean"].mean().fillna(-np.inf)
+    return sorted(means.index, key=lambda label: (-means[label], label))
+
+
+def _title(figure: Figure, title: str, synthetic: bool, random: bool) -> None:
+    """Set the figure's title; a warning stands in it, in its own colour."""
+    warned = [w for w, on in (("synthetic ratings", synthetic), ("random weights", random)) if on]
+    text = "\n".join(filter(None, [title, ", ".join(warned)]))
+    if text:
+        colour = WARNING if warned else "#111111"
+        figure.suptitle(text, color=colour, weight="bold", x=0.01, ha="left")
+
+
+def _figures(found: Correlation) -> str:
+    shown = (("SRCC", found.srcc), ("PLCC", found.plcc), ("KRCC", found.krcc), ("RMSE", found.rmse))
+    text = "   ".join(f"{name} {'–' if v is None else format(v, '.3f')}" for name, v in shown)
+    return "\n".join([f"n = {found.n}   {text}", *textwrap.wrap(found.detail, 66)])
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _save(figure: Figure, paths: Iterable[Path]) -> None:
+    for path in paths:
+        kind = Path(path).suffix[1:].lower()
+        if kind not in ("svg", "png"):
+            raise ValueError(f"{path}: .svg or .png is needed")
+        # Without date and program version equal content gives equal bytes.
+        metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format=kind, metadata=metadata)

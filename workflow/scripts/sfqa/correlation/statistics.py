@@ -1,0 +1,139 @@
+"""Rank and linear agreement of predictions with MOS; undefined stays undefined, with a reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from sfqa.tables import FAILED, FLAWED, OK
+
+Array = npt.NDArray[np.float64]
+
+#: Fewer points say nothing: any three points have |SRCC| of .5 or 1.
+MIN_ROWS = 4
+
+#: Spread below this share of the largest value is rounding, not a difference.
+ROUNDING = 1e-13
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """The agreement of one set of predictions with MOS; ``None`` where it is undefined.
+
+    ``plcc`` and ``rmse`` stand after ``mapping``. ``status`` is failed when no correlation is
+    defined, flawed when ``detail`` names something that must be known about them.
+    """
+
+    n: int
+    srcc: float | None
+    plcc: float | None
+    krcc: float | None
+    rmse: float | None
+    mapping: str
+    detail: str = ""
+
+    @property
+    def status(self) -> str:
+        """One of ``ok``, ``flawed``, ``failed``.
+
+        >>> Correlation(2, None, None, None, None, "none", "too_few: 2 points").status
+        'failed'
+        """
+        if self.srcc is None and self.plcc is None and self.krcc is None:
+            return FAILED
+        return FLAWED if self.detail else OK
+
+
+def why_undefined(prediction: npt.ArrayLike, mos: npt.ArrayLike) -> str:
+    """Return why no correlation is defined, as ``word: sentence``; empty where one is.
+
+    Both arrays are one-dimensional and of one length, else ``ValueError``. Reasons: fewer than
+    :data:`MIN_ROWS` values, a value that is not finite, one side constant up to rounding.
+
+    >>> why_undefined([1, 1, 1, 1], [1, 2, 3, 4])
+    'constant_scores: all 4 scores are equal'
+    >>> why_undefined([1, 2, 3, 4], [1, 2, 3, 4])
+    ''
+    """
+    x, y = _both(prediction, mos)
+    for name, values in (("scores", x), ("MOS", y)):
+        bad = int(np.count_nonzero(~np.isfinite(values)))
+        if bad:
+            return f"not_finite: {bad} of {x.size} {name} are NaN or infinite"
+    if x.size < MIN_ROWS:
+        return f"too_few: {x.size} points where at least {MIN_ROWS} are needed"
+    if is_constant(x):
+        return f"constant_scores: all {x.size} scores are equal"
+    if is_constant(y):
+        return f"constant_mos: all {x.size} MOS are equal"
+    return ""
+
+
+def is_constant(values: Array) -> bool:
+    """Return whether all values are equal up to rounding (:data:`ROUNDING` of the largest).
+
+    >>> is_constant(np.array([0.3, 0.1 + 0.2]))
+    True
+    """
+    return bool(np.ptp(values) <= ROUNDING * np.max(np.abs(values)))
+
+
+def srcc(prediction: npt.ArrayLike, mos: npt.ArrayLike) -> float | None:
+    """Return Spearman's rank-order correlation, ties at their mean rank; ``None`` if undefined.
+
+    :func:`why_undefined` tells why.
+
+    >>> round(srcc([1, 2, 3, 4], [1, 2, 4, 3]), 6)
+    0.8
+    """
+    x, y = _both(prediction, mos)
+    return None if why_undefined(x, y) else float(stats.spearmanr(x, y).statistic)
+
+
+def plcc(prediction: npt.ArrayLike, mos: npt.ArrayLike) -> float | None:
+    """Return Pearson's linear correlation of the values as given; ``None`` if undefined.
+
+    For the field's PLCC, map the predictions first (:mod:`sfqa.correlation.fits`).
+
+    >>> plcc([1, 2, 3, 4], [3, 5, 7, 9])
+    1.0
+    """
+    x, y = _both(prediction, mos)
+    return None if why_undefined(x, y) else float(stats.pearsonr(x, y).statistic)
+
+
+def krcc(prediction: npt.ArrayLike, mos: npt.ArrayLike) -> float | None:
+    """Return Kendall's rank-order correlation, tau-b (corrected for ties); ``None`` if undefined.
+
+    >>> round(krcc([1, 2, 3, 4], [1, 2, 4, 3]), 6)
+    0.666667
+    """
+    x, y = _both(prediction, mos)
+    if why_undefined(x, y):
+        return None
+    # The p-value is not used; "asymptotic" keeps scipy from counting permutations for it.
+    return float(stats.kendalltau(x, y, variant="b", method="asymptotic").statistic)
+
+
+def rmse(prediction: npt.ArrayLike, mos: npt.ArrayLike) -> float | None:
+    """Return the root mean square difference, in the unit of the MOS.
+
+    ``None`` where there is no row or a value is not finite; a constant is no obstacle here.
+
+    >>> rmse([1, 2, 3, 4], [1, 2, 3, 6])
+    1.0
+    """
+    x, y = _both(prediction, mos)
+    if not x.size or not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return None
+    return float(np.sqrt(np.mean((x - y) ** 2)))
+
+
+def _both(prediction: npt.ArrayLike, mos: npt.ArrayLike) -> tuple[Array, Array]:
+    x, y = np.asarray(prediction, np.float64), np.asarray(mos, np.float64)
+    if x.ndim != 1 or x.shape != y.shape:
+        raise ValueError(f"two arrays of one length are needed, not {x.shape} and {y.shape}")
+    return x, y

@@ -1,0 +1,1 @@
+"""What a run hands over beside its tables: rejects and the catalog."""
