@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from sfqa.cache import RowCache
 
 SCHEMA = pa.schema([("name", pa.string()), ("x", pa.list_(pa.float16())), ("y", pa.float64())])

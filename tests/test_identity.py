@@ -4,6 +4,7 @@ import hashlib
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sfqa import identity
 
 json_values = st.recursive(

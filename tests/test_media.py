@@ -6,6 +6,7 @@ import wave
 
 import numpy as np
 import pytest
+
 from sfqa import media
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+
 from sfqa import store, tables
 from sfqa.errors import UserError
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 
 import pytest
+
 from sfqa import store, tables
 from sfqa.identity import sha256_file
 from sfqa.watch import Watch

@@ -7,6 +7,7 @@ import ffmpeg
 import numpy as np
 import pandas as pd
 import pytest
+
 from sfqa import media
 from sfqa.conform import run, video
 from sfqa.identity import sha256_file

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from sfqa.identity import generator
 
 METHODS = ("sonic", "float", "sharp", "memo", "sad")

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+
 from sfqa.correlation import figures
 from sfqa.correlation.figures import mos_by_label, scatter
 from sfqa.errors import UserError

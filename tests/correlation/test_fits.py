@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 from scipy import optimize
+
 from sfqa.correlation import fits, statistics
 from sfqa.correlation.fits import LINEAR, LOGISTIC, MEAN, correlate, fit_mapping, logistic4
 from sfqa.identity import generator

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+
 from sfqa.correlation import layout
 from sfqa.correlation.layout import leakage_panel, render, render_leakage, select
 from sfqa.errors import UserError

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+
 from sfqa.correlation import statistics
 from sfqa.correlation.statistics import krcc, plcc, rmse, srcc, why_undefined
 from sfqa.identity import generator

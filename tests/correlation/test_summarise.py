@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+
 from sfqa import store, tables
 from sfqa.correlation import summarise
 from sfqa.correlation.fits import correlate

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+
 from sfqa import identity, media, tables
 from sfqa.generation.registry import Method, load_methods
 from sfqa.materials.portraits import draw_portraits

@@ -1,4 +1,5 @@
 import pytest
+
 from sfqa.generation.check import problem
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from sfqa import identity, store, tables
 from sfqa.errors import UserError
 from sfqa.generation import check

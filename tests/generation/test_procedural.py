@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 from sfqa import faces, identity, media
 from sfqa.generation import adapters, render
 from sfqa.generation.adapters import procedural

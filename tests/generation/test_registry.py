@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from sfqa.errors import UserError
 from sfqa.generation import adapters, registry
 

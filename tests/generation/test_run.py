@@ -2,6 +2,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
 from sfqa import identity, store, tables
 from sfqa.errors import UserError
 from sfqa.generation import adapters

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sfqa.errors import UserError
 from sfqa.generation.adapters.procedural import OPTIONS
 from sfqa.generation.truth import quality, truth

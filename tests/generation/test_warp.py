@@ -3,6 +3,7 @@ import itertools
 import cv2
 import numpy as np
 import pytest
+
 from sfqa.generation.adapters import procedural
 from sfqa.generation.anatomy import Anatomy, Eye, locate
 from sfqa.generation.warp import Pose, Puppet

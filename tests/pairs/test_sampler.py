@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sfqa import store, tables
 from sfqa.errors import UserError
 from sfqa.pairs.sampler import coverage, format_coverage, make_pairs

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+
 from sfqa.errors import UserError
 from sfqa.ratings.by_label import COLUMNS, mos_by_label
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from sfqa import store, tables
 from sfqa.errors import UserError
 from sfqa.ratings.importing import import_scores

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+
 from sfqa import store, tables
 from sfqa.errors import UserError
 from sfqa.ratings.statistics import bt500, mean_opinion_scores, rescaled, zscores

@@ -7,6 +7,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
+
 from sfqa import store, tables
 from sfqa.errors import UserError
 from sfqa.report.catalog import VIEWS, build_catalog

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sfqa import store, tables
 from sfqa.errors import UserError
 from sfqa.report.rejects import check_share, collect, reasons_of, summary

@@ -1,0 +1,58 @@
+# SFQA: build and benchmark quality datasets of AI-generated singing and talking faces.
+#
+# The grammar of paths, all below results/{dataset}/ :
+#   materials/{images,clips}.parquet         masters of the images and clips
+#   pairs.parquet  samples.parquet           image/clip pairs; pairs x methods, or what was imported
+#   generation/{method}/{shard}.parquet      videos as the methods made them
+#   conform/{method}/{shard}.parquet         videos in one form; conform/videos.parquet: all of them
+#   features/{extractor}/{method}/{shard}.parquet
+#   ratings/{scores,mos,raters,mos_by_label}.parquet
+#   regression/{metric}/predictions.parquet
+#   correlation/correlation.parquet  correlation/{table}.{csv,md,tex,html}  correlation/{figure}.{svg,png}
+#   rejects.parquet  catalog.duckdb  report/  logs/
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+if "door" not in config:
+
+    configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/materials.smk"
+include: "workflow/rules/pairs.smk"
+include: "workflow/rules/generation.smk"
+include: "workflow/rules/conform.smk"
+include: "workflow/rules/features.smk"
+include: "workflow/rules/ratings.smk"
+include: "workflow/rules/regression.smk"
+include: "workflow/rules/correlation.smk"
+include: "workflow/rules/report.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+wildcard_constraints:
+    dataset=DATASET,
+    method=r"[A-Za-z0-9_.+-]+",
+    shard=r"\d+",
+    extractor="|".join(EXTRACTORS) or "none",
+    metric=r"[A-Za-z0-9_.+-]+",
+
+
+rule all:
+    default_target: True
+    input:
+        all_outputs(),
+
+
+rule dataset:
+    input:
+        f"results/{DATASET}/conform/videos.parquet",
+
+
+rule features:
+    input:
+        feature_files(),

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# One command for a fresh machine: makes .venv on the first call (Python 3.11 or newer, no root, no conda), then
+#   ./run.sh demo [snakemake options]   runs the main job, writes the report, prints the table
+#   ./run.sh test [pytest options]      passes the tests (lint, types, units, whole runs)
+#   ./run.sh setup                      only makes .venv
+set -euo pipefail
+cd "$(dirname "$0")"
+goal=${1:-help}
+shift || true
+
+find_python() {
+    for candidate in "${PYTHON:-python3}" python3.13 python3.12 python3.11 python3; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+    echo "run.sh: Python 3.11 or newer is needed and none was found; install one or set PYTHON" >&2
+    return 1
+}
+
+# The stamp names what was installed, so that a new pin installs again and nothing else does.
+setup() {
+    local wanted=$1 stamp python
+    stamp=.venv/.installed-$(cksum <"$wanted" | cut -d' ' -f1)-$(cksum <requirements.txt | cut -d' ' -f1)
+    [ -e "$stamp" ] && return
+    python=$(find_python)
+    [ -x .venv/bin/python ] || "$python" -m venv .venv
+    echo "run.sh: installing $wanted into .venv (a few minutes, about 6 GB with torch)" >&2
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$wanted"
+    touch "$stamp"
+}
+
+case $goal in
+    demo)
+        setup requirements.txt
+        export PATH="$PWD/.venv/bin:$PATH"
+        snakemake --cores "$(nproc)" "$@"
+        snakemake --cores 1 --report results/demo/report/report.html --quiet "$@" >/dev/null 2>&1 ||
+            { echo "run.sh: the tables are whole, the HTML report was not written; try: snakemake --report report.html" >&2; exit 1; }
+        cat results/demo/correlation/metrics.md
+        echo
+        echo "Report: results/demo/report/report.html"
+        ;;
+    test)
+        setup requirements-dev.txt
+        export PATH="$PWD/.venv/bin:$PATH"
+        ruff check .
+        ruff format --check .
+        snakefmt --check Snakefile workflow
+        mypy workflow/scripts/sfqa
+        exec python -m pytest "$@"
+        ;;
+    setup)
+        setup requirements.txt
+        ;;
+    *)
+        sed -n '2,6s/^# \{0,1\}//p' "$0"
+        [ "$goal" = help ] || { echo "run.sh: unknown word '$goal'" >&2; exit 2; }
+        ;;
+esac

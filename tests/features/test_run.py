@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sfqa import store, tables
+from sfqa.errors import UserError
+from sfqa.features import base, run, weights
+
+CALLS: Counter[str] = Counter()
+
+
+class Fake:
+    """A stand-in extractor that counts what it is asked."""
+
+    FEATURES = (
+        base.Feature("map", "a tensor", ("clip", "channel")),
+        base.Feature("level", "a number", dtype="float64"),
+        base.Feature("count", "a whole number", dtype="int64"),
+    )
+    OPTIONS = {"gain": 1.0}
+    INPUTS = ("video", "audio")
+
+    def __init__(self, options, found, device):
+        CALLS["built"] += 1
+        self.gain = options["gain"]
+
+    def extract(self, video):
+        CALLS[video.sample_id] += 1
+        if video.sample_id == "blind":
+            raise base.UnusableError("no_face: none in 150 frames")
+        detail = "several_faces: two" if video.sample_id == "two" else ""
+        return {
+            "map": np.full((video.frames // 25, 3), self.gain, np.float32),
+            "level": 0.1, "count": video.frames, "detail": detail,
+        }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def fake(monkeypatch):
+    CALLS.clear()
+    monkeypatch.setattr(base, "load", lambda name: Fake)
+    monkeypatch.setattr(base, "version", lambda name: 1)
+
+
+def conformed(*names, **change):
+    rows = []
+    for name in names:
+        rows.append(
+            {
+                "sample_id": name, "method": "sharp", "shard": 0, "status": "ok", "detail": "",
+                "source_sha256": "0", "path": f"{name}.mp4", "sha256": f"video of {name}",
+                "audio_path": f"{name}.wav", "audio_sha256": f"sound of {name}", "fps": 25.0,
+                "frames": 50, "sample_rate": 16000, "prompt": None, **change,
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows, columns=tables.CONFORMED.names)
+
+
+SPEC = {"weights": "random"}
+
+
+def extract(frame, folder, writer="sharp/0", spec=SPEC):
+    return run.extract_shard(frame, "fake", spec, folder, writer, "cpu")
+
+
+def test_rows_and_metadata_are_whole(tmp_path):
+    table, about = extract(conformed("a", "two", "blind"), tmp_path)
+    assert table.column("status").to_pylist() == ["ok", "flawed", "failed"]
+    assert table.column("detail").to_pylist()[2] == "no_face: none in 150 frames"
+    field = table.schema.field("map")
+    assert base.tensor(table.column("map"), field, 0).tolist() == [[1, 1, 1], [1, 1, 1]]
+    assert base.tensor(table.column("map"), field, 2) is None
+    assert table.column("count").to_pylist() == [50, 50, None]
+    assert about["weights"] == {"kind": "random", "identity": "random:0"}
+    store.write_arrow(table, tmp_path / "f.parquet", about)
+    assert store.metadata(tmp_path / "f.parquet")["options"] == {"gain": 1.0}
+
+
+def test_a_second_run_computes_nothing_and_builds_no_model(tmp_path):
+    first, _ = extract(conformed("a", "two", "blind"), tmp_path)
+    CALLS.clear()
+    second, _ = extract(conformed("a", "two", "blind"), tmp_path)
+    assert not CALLS
+    assert second.equals(first, check_metadata=True)
+
+
+def test_one_changed_video_costs_one_video(tmp_path):
+    frame = conformed("a", "b", "c")
+    extract(frame, tmp_path)
+    CALLS.clear()
+    frame.loc[1, "sha256"] = "another"
+    extract(frame, tmp_path)
+    assert CALLS == {"built": 1, "b": 1}
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "computed"),
+    [("audio_sha256", "x", 1), ("prompt", "x", 0), ("path", "y.mp4", 0), ("fps", 30.0, 1)],
+)
+def test_a_row_depends_on_what_the_extractor_reads_alone(tmp_path, column, value, computed):
+    frame = conformed("a")
+    extract(frame, tmp_path)
+    CALLS.clear()
+    frame[column] = value
+    extract(frame, tmp_path)
+    assert CALLS["a"] == computed
+
+
+@pytest.mark.parametrize(
+    "spec", [{"weights": "random", "weights_seed": 1}, {**SPEC, "options": {"gain": 2.0}}]
+)
+def test_other_weights_or_options_are_other_rows(tmp_path, spec):
+    extract(conformed("a"), tmp_path)
+    extract(conformed("a"), tmp_path, spec=spec)
+    assert CALLS["a"] == 2
+
+
+def test_another_version_is_other_rows(tmp_path, monkeypatch):
+    extract(conformed("a"), tmp_path)
+    monkeypatch.setattr(base, "version", lambda name: 2)
+    extract(conformed("a"), tmp_path)
+    assert CALLS["a"] == 2
+
+
+def test_a_sample_that_moves_to_another_shard_is_found(tmp_path):
+    extract(conformed("a", "b"), tmp_path, "sharp/0")
+    CALLS.clear()
+    table, _ = extract(conformed("b"), tmp_path, "sharp/7")
+    assert not CALLS
+    assert table.column("sample_id").to_pylist() == ["b"]
+
+
+def test_the_same_video_under_another_name_is_the_same_row(tmp_path):
+    extract(conformed("a"), tmp_path)
+    CALLS.clear()
+    frame = conformed("renamed", sha256="video of a", audio_sha256="sound of a")
+    table, _ = extract(frame, tmp_path)
+    assert not CALLS
+    assert table.column("sample_id").to_pylist() == ["renamed"]
+
+
+def test_a_video_that_failed_before_keeps_its_reason(tmp_path):
+    frame = conformed("a", status="failed", detail="broken: empty file", sha256=None)
+    table, _ = extract(frame, tmp_path)
+    assert table.column("detail").to_pylist() == ["broken: empty file"]
+    assert not CALLS
+
+
+def test_an_empty_shard_is_an_empty_table(tmp_path):
+    table, _ = extract(conformed(), tmp_path)
+    assert table.num_rows == 0
+
+
+def test_an_unknown_option_is_a_sentence(tmp_path):
+    with pytest.raises(UserError, match=r"features\.fake\.options: no option 'gian'.*'gain'"):
+        extract(conformed("a"), tmp_path, spec={**SPEC, "options": {"gian": 2}})
+
+
+def test_a_tensor_that_is_not_finite_never_becomes_a_row():
+    with pytest.raises(ValueError, match="not finite"):
+        base.to_table(Fake.FEATURES, [{"map": np.array([[np.nan]]), "status": "ok"}])
+
+
+def test_weights_files_are_checked(tmp_path):
+    path = tmp_path / "w.pt"
+    path.write_bytes(b"abc")
+    with pytest.raises(UserError, match=r"w\.pt has the sha256 ba7816bf"):
+        weights.resolve({"weights": str(path), "sha256": "0" * 64}, "lse")
+    with pytest.raises(UserError, match="there is no file"):
+        weights.resolve({"weights": str(tmp_path / "none.pt")}, "lse")
+    with pytest.raises(UserError, match="say 'random'"):
+        weights.resolve({}, "lse")
+
+
+def test_weights_load_from_a_file_in_any_wrapping(tmp_path):
+    import torch
+
+    module = torch.nn.Linear(3, 2)
+    for name, wrapped in {
+        "plain": module.state_dict(),
+        "model_state": {"model_state": module.state_dict()},
+        "parallel": {"state_dict": {f"module.{k}": v for k, v in module.state_dict().items()}},
+    }.items():
+        path = tmp_path / f"{name}.pt"
+        torch.save(wrapped, path)
+        found = weights.Weights("official", "x", path).load(lambda: torch.nn.Linear(3, 2))
+        assert torch.equal(found.weight, module.weight)
+        assert not found.training
+    with pytest.raises(UserError, match="do not fit Linear"):
+        weights.Weights("official", "x", path).load(lambda: torch.nn.Linear(4, 2))
+
+
+def test_none_is_not_a_way_to_run_untrained_in_silence():
+    with pytest.raises(UserError, match="say 'random'"):
+        weights.resolve({"weights": "none"}, "x").load(lambda: pytest.fail("was built"))
+
+
+def test_a_weights_file_cannot_run_code(tmp_path):
+    import pickle
+
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "owned"), "w"))
+
+    path = tmp_path / "evil.pt"
+    path.write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(UserError, match="cannot be read as weights"):
+        weights.read_state(path)
+    assert not (tmp_path / "owned").exists()
+
+
+def test_random_weights_are_the_same_for_a_seed_and_leave_the_generator_alone():
+    import torch
+
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    a = weights.resolve(SPEC, "x").load(lambda: torch.nn.Linear(3, 2))
+    b = weights.resolve(SPEC, "x").load(lambda: torch.nn.Linear(3, 2))
+    c = weights.resolve({**SPEC, "weights_seed": 1}, "x").load(lambda: torch.nn.Linear(3, 2))
+    assert torch.equal(a.weight, b.weight)
+    assert not torch.equal(a.weight, c.weight)
+    assert torch.equal(torch.get_rng_state(), before)

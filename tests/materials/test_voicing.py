@@ -1,0 +1,97 @@
+"""Voiced frames and phrases: known boundaries, pitches, noise, silence, consonants."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.signal import butter, sawtooth, sosfilt
+
+from sfqa.materials import singer
+from sfqa.materials.voicing import Voicing, phrases, runs, voicing
+
+RATE = 24000
+
+
+def _voice(
+    spans: list[tuple[float, float]], length: float, hz: float = 220.0, floor_db: float = -70.0
+) -> np.ndarray:
+    """A buzzing voice of -14 dBFS in the given spans over white noise."""
+    rng = np.random.default_rng(7)
+    clock = np.arange(round(length * RATE)) / RATE
+    tone = sosfilt(butter(2, 3000, fs=RATE, output="sos"), sawtooth(2 * np.pi * hz * clock))
+    on = np.zeros(len(clock))
+    for start, end in spans:
+        on[round(start * RATE) : round(end * RATE)] = 0.35
+    noise = 10 ** (floor_db / 20) * rng.standard_normal(len(clock))
+    return (tone * on + noise).astype(np.float32)
+
+
+@pytest.mark.parametrize("hz", [75.0, 110.0, 220.0, 440.0, 950.0])
+def test_a_tone_is_periodic_at_every_voice_pitch(hz: float) -> None:
+    found = voicing(_voice([(1.0, 3.0)], 4.0, hz), RATE)
+    inside = (found.times_sec > 1.05) & (found.times_sec < 2.95)
+    outside = (found.times_sec < 0.95) | (found.times_sec > 3.05)
+    assert found.periodicity[inside].min() > 0.9
+    assert found.voiced[inside].all()
+    assert not found.voiced[outside].any()
+
+
+def test_loudness_is_rms_in_dbfs() -> None:
+    tone = 0.1 * np.sin(2 * np.pi * 1000 * np.arange(2 * RATE) / RATE)
+    found = voicing(tone, RATE)
+    assert found.loudness_db[50:150] == pytest.approx(20 * np.log10(0.1 / np.sqrt(2)), abs=0.2)
+
+
+def test_white_noise_is_never_voiced() -> None:
+    found = voicing(0.2 * np.random.default_rng(0).standard_normal(10 * RATE), RATE)
+    assert not found.voiced.any()
+    assert phrases(found) == []
+
+
+def test_silence_is_finite_and_unvoiced() -> None:
+    for length in (0, 1, 100, RATE):
+        found = voicing(np.zeros(length), RATE)
+        assert np.isfinite(found.loudness_db).all()
+        assert (found.periodicity == 0).all()
+        assert not found.voiced.any()
+
+
+@pytest.mark.parametrize("floor_db", [-100.0, -60.0, -34.0])
+def test_known_boundaries_within_40_ms(floor_db: float) -> None:
+    spans = [(0.53, 2.31), (2.92, 5.07), (5.6, 9.04)]
+    found = phrases(voicing(_voice(spans, 10.0, floor_db=floor_db), RATE))
+    assert np.array(found) == pytest.approx(np.array(spans), abs=0.04)
+
+
+@pytest.mark.parametrize("style", singer.STYLES)
+def test_sung_phrases_over_a_band_within_60_ms(style: str) -> None:
+    for number, language in enumerate(("zh", "en")):
+        song = singer.sing(style, language, 21, number, 16000)
+        found = phrases(voicing(song.samples, 16000))
+        assert np.array(found) == pytest.approx(np.array(song.phrases), abs=0.06)
+
+
+def test_level_and_rate_change_no_phrase() -> None:
+    song = singer.sing("pop", "en", 2, 0, 48000)
+    whole = np.array(phrases(voicing(song.samples, 48000)))
+    assert np.array(phrases(voicing(song.samples * 0.1, 48000))) == pytest.approx(whole, abs=0.02)
+    assert np.array(phrases(voicing(song.samples[::2], 24000))) == pytest.approx(whole, abs=0.03)
+
+
+def test_a_fricative_belongs_to_its_phrase_in_a_clean_recording() -> None:
+    sound = _voice([(1.0, 2.0)], 4.0)
+    hiss = np.random.default_rng(1).standard_normal(round(0.2 * RATE)) * 0.05
+    sound[round(0.8 * RATE) : round(1.0 * RATE)] += hiss.astype(np.float32)
+    found = voicing(sound, RATE)
+    assert np.array(phrases(found)) == pytest.approx(np.array([[0.8, 2.0]]), abs=0.03)
+    assert np.array(runs(found.voiced)) == pytest.approx(np.array([[1.0, 2.0]]), abs=0.03)
+
+
+def test_short_pauses_join_and_islands_drop() -> None:
+    flags = np.zeros(500, bool)
+    for start, end in ((50, 100), (120, 170), (300, 310)):
+        flags[start:end] = True
+    made = Voicing(np.arange(500) / 100, np.where(flags, -20.0, -90.0), flags * 1.0, flags)
+    assert phrases(made) == [(0.5, 1.7)]
+    assert phrases(made, min_pause_sec=0.1, min_phrase_sec=0.05) == [
+        (0.5, 1.0), (1.2, 1.7), (3.0, 3.1)]  # fmt: skip

@@ -1,0 +1,90 @@
+import pytest
+
+from sfqa.errors import UserError
+from sfqa.regression.metrics import metric_list, versions
+
+COLUMNS = {"slowfast": None, "lse": ["lse_c", "lse_d"], "imported": ["clipiqa+", "a b", "confi"]}
+
+
+def test_every_key_is_filled_in():
+    got = metric_list(
+        {
+            "SimpleVQA": {"kind": "regressor", "inputs": ["slowfast", "lse.lse_c"], "head": "mlp",
+                          "options": {"epochs": 5}, "group": "VQA"},
+            "LSE-D": {"kind": "zero_shot", "inputs": ["lse.lse_d"], "direction": -1},
+            "oracle": {"kind": "control"},
+            "lower": {"kind": "control", "head": "constant", "dimensions": ["visual"]},
+        },
+        COLUMNS,
+    )  # fmt: skip
+    assert [m["name"] for m in got] == ["SimpleVQA", "LSE-D", "oracle", "lower"]
+    assert len({tuple(m) for m in got}) == 1
+    assert got[0]["options"]["epochs"] == 5
+    assert got[0]["options"]["activation"] == "none"
+    assert got[0]["direction"] == 1
+    assert (got[1]["direction"], got[1]["group"], got[1]["head"]) == (-1, "zero_shot", None)
+    assert got[2]["head"] == "oracle"
+    assert (got[3]["head"], got[3]["dimensions"]) == ("constant", ["visual"])
+
+
+def test_each_stands_for_every_column():
+    entry = {"each": "imported", "kind": "imported", "group": "IQA", "directions": {"confi": -1}}
+    got = metric_list({"all": entry}, COLUMNS)
+    assert [(m["name"], m["inputs"], m["direction"], m["kind"], m["group"]) for m in got] == [
+        ("clipiqa+", ["imported.clipiqa+"], 1, "imported", "IQA"),
+        ("a_b", ["imported.a b"], 1, "imported", "IQA"),
+        ("confi", ["imported.confi"], -1, "imported", "IQA"),
+    ]
+
+
+RIDGE = {"kind": "regressor", "inputs": ["lse"], "head": "ridge"}
+
+
+@pytest.mark.parametrize(
+    ("name", "entry", "message"),
+    [
+        ("m", RIDGE | {"kind": "regresor"}, "did you mean 'regressor'"),
+        ("m", RIDGE | {"head": "rigde"}, r"metrics\.m: .*did you mean 'ridge'"),
+        ("m", RIDGE | {"options": {"lambda": [1.0]}}, "did you mean 'lambdas'"),
+        ("m", RIDGE | {"inputs": ["lsee"]}, "did you mean 'lse'"),
+        ("m", RIDGE | {"inputs": ["lse.lse_x"]}, "lse has no 'lse_x'; did you mean 'lse_"),
+        ("m", RIDGE | {"inputs": "lse"}, "write a list"),
+        ("m", RIDGE | {"inputs": []}, "inputs: missing"),
+        ("m", RIDGE | {"heads": "x"}, "did you mean 'head'"),
+        ("m", RIDGE | {"direction": 2}, "write 1"),
+        ("m/n", RIDGE, "becomes a folder"),
+        ("m", {"kind": "zero_shot", "inputs": ["lse.lse_c", "lse.lse_d"]}, "one scalar column"),
+        ("m", {"kind": "zero_shot", "inputs": ["lse.lse_c"], "options": {"a": 1}}, "has none"),
+        ("m", {"kind": "control"}, "no control 'm'"),
+        ("oracle", {"kind": "control", "inputs": ["lse"]}, "a control has none"),
+        ("m", {"each": "import"}, "did you mean 'imported'"),
+        ("m", {"each": "slowfast"}, "are not known"),
+        ("m", {"each": "imported", "directions": {"conf": -1}}, "did you mean 'confi'"),
+        ("m", {"each": "imported", "head": "mlp"}, "does not go with each"),
+        ("m", RIDGE | {"directions": {}}, "goes with each"),
+    ],
+)
+def test_mistakes_are_sentences(name, entry, message):
+    with pytest.raises(UserError, match=message):
+        metric_list({name: entry}, COLUMNS)
+
+
+def test_names_are_there_once():
+    entries = {"all": {"each": "lse"}, "LSE_C": {"kind": "zero_shot", "inputs": ["lse.lse_c"]}}
+    with pytest.raises(UserError, match="'LSE_C' is there twice"):
+        metric_list(entries, COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "files"),
+    [
+        ("regressor", {"protocols", "design", "train", "head"}),
+        ("zero_shot", {"protocols", "design", "zero_shot"}),
+        ("imported", {"protocols", "design", "zero_shot"}),
+        ("control", {"protocols", "controls"}),
+    ],
+)
+def test_versions_of_all_that_numbers_depend_on(kind, files):
+    found = versions({"kind": kind, "head": "ridge"})
+    assert set(found) == files
+    assert all(isinstance(v, int) and v >= 1 for v in found.values())

@@ -1,0 +1,222 @@
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sfqa.errors import UserError
+from sfqa.identity import digest
+from sfqa.regression.protocols import VERSION, make_splits
+
+
+def crossed(images: int, clips: int, methods: int = 2) -> pd.DataFrame:
+    cells = itertools.product(range(images), range(clips), range(methods))
+    return pd.DataFrame(
+        [
+            {"sample_id": f"i{i}__c{c}__m{m}", "image_id": f"i{i}", "clip_id": f"c{c}",
+             "method": f"m{m}", "prompt": None, "split": None}
+            for i, c, m in cells
+        ]
+    )  # fmt: skip
+
+
+def grouped(**changes: object) -> dict[str, object]:
+    return {"name": "g", "kind": "group_kfold", "k": 3} | changes
+
+
+def of(samples: pd.DataFrame, split, *parts: str) -> pd.DataFrame:
+    return samples[samples["sample_id"].map(split.part).isin(parts)]
+
+
+@st.composite
+def designs(draw):
+    rows = draw(st.integers(20, 60))
+    numbers = np.random.default_rng(draw(st.integers(0, 10_000)))
+    images, clips = draw(st.integers(6, 12)), draw(st.integers(6, 12))
+    prompts = draw(st.sampled_from([0, 3, 30]))
+    frame = pd.DataFrame(
+        {
+            "sample_id": [f"s{n}" for n in range(rows)],
+            "image_id": [f"i{n}" for n in np.r_[:images, numbers.integers(0, images, rows)][:rows]],
+            "clip_id": [f"c{n}" for n in np.r_[:clips, numbers.integers(0, clips, rows)][:rows]],
+            "method": [f"m{n}" for n in numbers.integers(0, 3, rows)],
+            "prompt": [
+                f"p{n}" if prompts else None for n in numbers.integers(0, prompts or 1, rows)
+            ],
+        }
+    )
+    # Some methods take no prompt.
+    frame.loc[frame["method"] == "m0", "prompt"] = None
+    return frame.astype(object)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    designs(),
+    st.sampled_from([["image"], ["clip"], ["prompt"], ["image", "clip"], ["image", "prompt"],
+                     ["prompt", "clip", "image"]]),
+    st.integers(0, 5),
+)  # fmt: skip
+def test_nothing_is_shared_and_every_row_is_tested_once(samples, groups, seed):
+    try:
+        splits = make_splits(samples, grouped(k=2, groups=groups), seed)
+    except UserError:
+        assert "prompt" in groups or len(groups) > 1  # a design may be too small, never silently
+        return
+    names = {"image": "image_id", "clip": "clip_id", "prompt": "prompt"}
+    for split in splits:
+        train, test = of(samples, split, "train", "validation"), of(samples, split, "test")
+        assert len(of(samples, split, "train"))
+        assert len(of(samples, split, "validation"))
+        for group in groups:
+            side = samples.groupby("method")["prompt"].nunique()
+            varied = (samples["method"].map(side) > 1) | (group != "prompt")
+            one = set(train[names[group]].where(varied).dropna())
+            assert not one & set(test[names[group]].where(varied).dropna())
+    tested = [s for split in splits for s, part in split.part.items() if part == "test"]
+    assert sorted(tested) == sorted(samples["sample_id"])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.randoms(use_true_random=False), st.sampled_from(
+    [grouped(), grouped(groups=["image"], repeats=2), {"name": "r", "kind": "random_kfold"},
+     {"name": "l", "kind": "leave_one_method_out"}]))  # fmt: skip
+def test_order_of_rows_changes_nothing(random, protocol):
+    samples = crossed(6, 5, 3)
+    order = list(range(len(samples)))
+    random.shuffle(order)
+    assert make_splits(samples, protocol, 1) == make_splits(samples.iloc[order], protocol, 1)
+
+
+def test_seed_matters_and_is_the_only_chance():
+    samples = crossed(8, 6)
+    one, again, other = (make_splits(samples, grouped(), s) for s in (1, 1, 2))
+    assert one == again
+    assert one != other
+
+
+def test_crossed_groups_have_one_trial_per_cell():
+    samples = crossed(6, 6, 1)
+    splits = make_splits(samples, grouped(validation=0), 0)
+    assert [s.trial for s in splits] == list(range(9))
+    for split in splits:
+        parts = pd.Series(split.part).value_counts()
+        assert parts.to_dict() == {"train": 16, "test": 4}  # 16 rows share one side: left out
+
+
+def test_nested_groups_are_one():
+    samples = crossed(6, 4, 2)
+    samples["clip_id"] = samples["image_id"] + samples["clip_id"]  # every image has its own clips
+    splits = make_splits(samples, grouped(validation=0), 0)
+    assert [s.trial for s in splits] == [0, 1, 2]
+    for split in splits:
+        assert len(split.part) == len(samples)
+        assert of(samples, split, "test")["image_id"].nunique() == 2
+
+
+def test_prompt_of_a_whole_method_is_a_setting_and_one_of_a_pair_is_content():
+    samples = crossed(6, 3, 3)
+    samples["prompt"] = samples["method"].map({"m0": None, "m1": "sing!", "m2": "a singing face"})
+    assert len(make_splits(samples, grouped(groups=None), 0)) == 9
+    samples["clip_id"] = None
+    samples["prompt"] = samples["image_id"].map(lambda i: f"p{int(i[1:]) // 2}")
+    splits = make_splits(samples, grouped(groups=None), 0)
+    assert len(splits) == 3
+    assert all(of(samples, s, "test")["prompt"].nunique() == 1 for s in splits)
+
+
+@pytest.mark.parametrize("share", [0.15, 0.4])
+def test_validation_is_carved_out_by_groups_to_the_nearest(share):
+    samples = crossed(20, 2, 4)
+    for split in make_splits(samples, grouped(groups=["image"], k=5, validation=share), 3):
+        train, validation = of(samples, split, "train"), of(samples, split, "validation")
+        assert not set(train["image_id"]) & set(validation["image_id"])
+        assert validation["image_id"].nunique() == round(share * 16)
+
+
+def test_random_kfold_is_even_and_repeats_anew():
+    samples = crossed(5, 5, 2)
+    splits = make_splits(samples, {"name": "r", "kind": "random_kfold", "k": 5, "repeats": 2}, 0)
+    assert [s.trial for s in splits] == list(range(10))
+    for split in splits:
+        counts = pd.Series(split.part).value_counts()
+        assert counts.to_dict() == {"train": 34, "test": 10, "validation": 6}
+    assert splits[0].part != splits[5].part
+
+
+def test_leave_one_method_out_tests_each_and_validates_on_others():
+    samples = crossed(4, 3, 8)
+    splits = make_splits(samples, {"name": "l", "kind": "leave_one_method_out"}, 0)
+    held = [of(samples, s, "test")["method"].unique().tolist() for s in splits]
+    assert held == [[f"m{n}"] for n in range(8)]
+    for split in splits:
+        validation, train = of(samples, split, "validation"), of(samples, split, "train")
+        assert validation["method"].nunique() == 1
+        assert train["method"].nunique() == 6
+        assert not set(validation["method"]) & set(train["method"])
+
+
+def test_fixed_uses_the_datasets_split_and_refuses_a_leak():
+    samples = crossed(6, 4, 2)
+    low = samples["image_id"].isin(["i0", "i1"]) & samples["clip_id"].isin(["c0"])
+    high = ~samples["image_id"].isin(["i0", "i1"]) & ~samples["clip_id"].isin(["c0"])
+    samples.loc[low, "split"] = "val"
+    samples.loc[high, "split"] = "train"
+    (split,) = make_splits(samples, {"name": "paper", "kind": "fixed"}, 0)
+    assert set(of(samples, split, "test")["sample_id"]) == set(samples[low]["sample_id"])
+    assert len(split.part) == low.sum() + high.sum()
+    train, validation = of(samples, split, "train"), of(samples, split, "validation")
+    assert not set(train["image_id"]) & set(validation["image_id"])
+    samples.loc[1, "split"] = "train"
+    leak = {"name": "paper", "kind": "fixed"}
+    with pytest.raises(UserError, match="image 'i0' .*allow_shared"):
+        make_splits(samples, leak, 0)
+    assert make_splits(samples, leak | {"allow_shared": True}, 0)[0].part["i0__c0__m1"] == "train"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "message"),
+    [
+        (grouped(k=7), "6 different values of image are too few for 7 folds"),
+        (grouped(kind="group_fold"), "did you mean 'group_kfold'"),
+        (grouped(groups=["imge"]), "did you mean 'image'"),
+        (grouped(groups=["prompt"]), "no sample has a prompt"),
+        (grouped(groups=["image", "image"]), "name every group once"),
+        (grouped(folds=3), "unknown key 'folds'"),
+        (grouped(k=1), "2 or more"),
+        (grouped(validation=1), "share from 0"),
+        ({"name": "r", "kind": "random_kfold", "k": 100}, "too few for 100 folds"),
+        ({"name": "l", "kind": "leave_one_method_out"}, "2 methods are too few"),
+        ({"name": "f", "kind": "fixed"}, "0 samples have the split 'train'"),
+    ],
+)
+def test_impossible_protocols_are_sentences(protocol, message):
+    with pytest.raises(UserError, match=message):
+        make_splits(crossed(6, 6), protocol, 0)
+
+
+def test_samples_without_an_image_cannot_be_kept_apart():
+    samples = crossed(6, 4)
+    samples.loc[3, "image_id"] = None
+    with pytest.raises(UserError, match="'i0__c1__m1' .*has no image"):
+        make_splits(samples, grouped(groups=["image"]), 0)
+    samples[["image_id", "clip_id"]] = None
+    with pytest.raises(UserError, match="random_kfold"):
+        make_splits(samples, grouped(), 0)
+
+
+def test_sample_twice():
+    samples = crossed(4, 4)
+    with pytest.raises(UserError, match="there twice"):
+        make_splits(pd.concat([samples, samples[:1]]), grouped(), 0)
+
+
+def test_splits_change_only_with_the_version():
+    protocols = [
+        grouped(), grouped(groups=["image"], repeats=2), {"name": "r", "kind": "random_kfold"},
+        {"name": "l", "kind": "leave_one_method_out"},
+    ]  # fmt: skip
+    parts = [[s.trial, s.part] for p in protocols for s in make_splits(crossed(7, 5, 3), p, 4)]
+    assert (VERSION, digest(parts)[:16]) == (1, "9762bdf33c3e9ef7")

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from sfqa import sheets
+from sfqa.configuration import complete
+from sfqa.errors import UserError
+from sfqa.reference import ROOT, SCHEMA
+
+
+def demo(**change):
+    config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+    return config | change
+
+
+def test_the_embedded_default_is_complete():
+    config = complete(demo(), SCHEMA)
+    assert config["conform"]["crf"] == 12
+    assert config["ratings"]["scale"] == "zscore"
+    assert config["features"]["slowfast"]["options"] == {}
+
+
+def test_defaults_are_filled_at_every_depth_and_the_given_stays():
+    config = complete(demo(materials={}), SCHEMA)
+    assert config["materials"]["synthetic"] == {"images": 8, "clips": 6}
+    given = demo(materials={"synthetic": {"images": 3}})
+    assert complete(given, SCHEMA)["materials"]["synthetic"] == {"images": 3, "clips": 6}
+    assert given["materials"] == {"synthetic": {"images": 3}}, "the given configuration changed"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"methds": 1}, "unknown key 'methds'"),
+        ({"conform": {"shortside": 3}}, "config, conform: unknown key 'shortside'; did you mean 'short_side'"),
+        ({"door": "import"}, "'import' is not possible; did you mean 'import_videos'"),
+        ({"shards": 0}, "config, shards: 0 is less than the minimum of 1"),
+        ({"shards": "4"}, "config, shards: '4' is not of type integer"),
+        ({"features": {"lse": {}}}, "config, features.lse: the key 'weights' is missing"),
+        ({"features": {"lse": {"weights": "no.pt"}}}, "features.lse.weights: there is no file 'no.pt'"),
+        ({"materials": {"images": "no.csv"}}, "materials.images: there is no file 'no.csv'.*synthetic"),
+        ({"materials": {"clip_sec": [7, 5]}}, "materials.clip_sec: 7 is not below 5"),
+        ({"generation": {}}, "generation.methods: missing"),
+        ({"ratings": {"source": "table", "path": "x.csv"}}, "ratings.path: there is no file 'x.csv'"),
+        ({"correlation": {"protocol": "disjont"}}, "'disjont' is no protocol; did you mean 'disjoint'"),
+        ({"door": "import_videos", "import": {}}, "either a sheet or a folder"),
+        ({"door": "import_features", "import": {"id": "a"}}, "import.table: missing"),
+        (
+            {"door": "import_videos", "import": {"folder": "config"}, "ratings": {"source": "none"}},
+            "import.pattern: missing",
+        ),
+        ({"dataset": "../x"}, "config, dataset"),
+    ],
+)  # fmt: skip
+def test_every_mistake_is_a_sentence(change, sentence):
+    with pytest.raises(UserError, match=sentence):
+        complete(demo(**change), SCHEMA)
+
+
+def test_weights_need_their_sha256(tmp_path):
+    path = tmp_path / "w.pt"
+    path.write_bytes(b"x")
+    with pytest.raises(UserError, match="features.lse.sha256: missing"):
+        complete(demo(features={"lse": {"weights": str(path)}}), SCHEMA)
+
+
+SHEET = "image_id,path,source,category,licence\na,a.png,ai,elf,\nb,b.png,real,man,CC0\n"
+
+
+def read(tmp_path, text):
+    path = tmp_path / "images.csv"
+    path.write_text(text)
+    return sheets.read_sheet(path, sheets.IMAGE_COLUMNS, sheets.IMAGE_CHOICES)
+
+
+def test_a_sheet_is_read_with_paths_from_its_own_folder(tmp_path):
+    rows = read(tmp_path, "\ufeff" + SHEET)
+    assert [r["path"] for r in rows] == [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    assert rows[1]["licence"] == "CC0"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("category", "catgory", "unknown column 'catgory'; did you mean 'category'"),
+        (",category", "", "column 'category' is missing"),
+        ("ai,elf", "al,elf", "row 2, column source: 'al' is none of real, ai, synthetic"),
+        ("b,b.png", "a,b.png", "row 3, column image_id: 'a' is in row 2 too"),
+        ("b,b.png", ",b.png", "row 3, column image_id: empty"),
+        ("b,b.png", "b__c,b.png", "row 3, column image_id: 'b__c' may hold"),
+        ("b,b.png", "../b,b.png", "row 3, column image_id"),
+        ("b,b.png", "-b,b.png", "row 3, column image_id"),
+    ],
+)
+def test_a_mistake_in_a_sheet_is_named_by_row_and_column(tmp_path, old, new, sentence):
+    text = SHEET.replace(old, new, 1)
+    with pytest.raises(UserError, match=sentence):
+        read(tmp_path, text)
+
+
+def test_a_missing_and_an_empty_sheet_are_sentences(tmp_path):
+    with pytest.raises(UserError, match="no such sheet"):
+        sheets.read_sheet(tmp_path / "x.csv", sheets.IMAGE_COLUMNS, {})
+    with pytest.raises(UserError, match="no rows"):
+        read(tmp_path, SHEET.splitlines()[0] + "\n")

@@ -1,0 +1,182 @@
+"""Faces are found where they were put, and nowhere else."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from sfqa import faces
+from sfqa.faces import Box, detect, merge, mouth_box
+from sfqa.materials import portraits, portraits_shape
+from sfqa.materials.portraits_traits import draw_traits
+
+REAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "real" / "images"
+SIDE = 256
+
+
+@pytest.fixture(scope="module")
+def portrait():
+    traits = draw_traits("photo_man_young", 1, "portrait03", 2)
+    return portraits.render(traits, 1, "portrait03", SIDE, SIDE)
+
+
+def overlap(a: Box, b: Box) -> float:
+    """Intersection over union, written from its definition."""
+    wide = max(0.0, min(a.x + a.w, b.x + b.w) - max(a.x, b.x))
+    high = max(0.0, min(a.y + a.h, b.y + b.h) - max(a.y, b.y))
+    return wide * high / (a.w * a.h + b.w * b.h - wide * high)
+
+
+def test_box_has_centre_and_size():
+    box = Box(10, 20, 30, 50)
+    assert (box.cx, box.cy, box.size) == (25, 45, 50)
+
+
+def test_finds_the_face_where_it_was_drawn(portrait):
+    (box,) = detect(portrait)
+    # Eyes at 0.455 and chin at 0.455 + 1.13 * 0.245 of the height: the box ends just above it.
+    assert box.cx == pytest.approx(0.5 * SIDE, abs=0.04 * SIDE)
+    assert box.y + box.h == pytest.approx((0.455 + 1.08 * 0.245) * SIDE, abs=0.06 * SIDE)
+    assert box.y < 0.455 * SIDE - 0.3 * box.h
+
+
+def test_mouth_box_holds_the_drawn_mouth(portrait):
+    traits = draw_traits("photo_man_young", 1, "portrait03", 2)
+    canvas = portraits.frame(traits, SIDE, SIDE)
+    line = canvas.pixels(portraits_shape.lips(traits)[2])
+    (face,) = detect(portrait)
+    mouth = mouth_box(face)
+    assert np.all((line[:, 0] > mouth.x) & (line[:, 0] < mouth.x + mouth.w))
+    assert np.all((line[:, 1] > mouth.y) & (line[:, 1] < mouth.y + mouth.h))
+    assert mouth.w < 0.5 * face.w
+
+
+def test_mouth_box_moves_and_grows_with_the_face():
+    one, two = mouth_box(Box(0, 0, 100, 100)), mouth_box(Box(7, 9, 200, 200))
+    np.testing.assert_allclose(two, np.array(one) * 2 + [7, 9, 0, 0], atol=1e-12)
+
+
+@pytest.mark.parametrize("factor", [0.5, 3.0])
+def test_boxes_are_in_the_pixels_of_the_input(portrait, factor):
+    side = round(SIDE * factor)
+    scaled = cv2.resize(portrait, (side, side), interpolation=cv2.INTER_LINEAR)
+    (small,), (large,) = detect(portrait), detect(scaled)
+    assert overlap(Box(*(v * factor for v in small)), large) > 0.7
+
+
+def test_a_stretched_picture_keeps_both_scales(portrait):
+    wide = np.full((SIDE, 3 * SIDE, 3), 120, np.uint8)
+    wide[:, 2 * SIDE :] = portrait
+    (box,) = detect(wide, max_side=1000)
+    assert box.cx == pytest.approx(2.5 * SIDE, abs=0.06 * SIDE)
+
+
+def test_two_faces_come_largest_first(portrait):
+    picture = np.full((SIDE, 2 * SIDE, 3), 128, np.uint8)
+    half = cv2.resize(portrait, (SIDE // 2, SIDE // 2), interpolation=cv2.INTER_AREA)
+    picture[SIDE // 4 : SIDE // 4 + SIDE // 2, SIDE // 4 : SIDE // 4 + SIDE // 2] = half
+    picture[:, SIDE:] = portrait
+    first, second = detect(picture, max_side=512)
+    assert first.cx > SIDE > second.cx
+    assert first.size == pytest.approx(2 * second.size, rel=0.25)
+
+
+@pytest.mark.parametrize("kind", ["flat", "noise", "gradient"])
+def test_no_face_where_there_is_none(kind):
+    rng = np.random.default_rng(5)
+    picture = {
+        "flat": np.full((200, 300, 3), 90, np.uint8),
+        "noise": rng.integers(0, 256, (200, 300, 3), dtype=np.uint8),
+        "gradient": np.repeat(
+            np.tile(np.linspace(0, 255, 300).astype(np.uint8), (200, 1))[..., None], 3, axis=2
+        ),
+    }[kind]
+    assert detect(picture) == []
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 400), (9, 9), (8, 3000)])
+def test_tiny_and_thin_pictures_hold_no_face(shape):
+    assert detect(np.zeros((*shape, 3), np.uint8)) == []
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [np.zeros((64, 64), np.uint8), np.zeros((64, 64, 3)), np.zeros((64, 64, 4), np.uint8)],
+)
+def test_other_arrays_are_refused(picture):
+    with pytest.raises(ValueError, match="uint8 RGB"):
+        detect(picture)
+
+
+def test_same_answer_every_time_and_in_every_thread(portrait):
+    expected = detect(portrait)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(detect, [portrait] * 8)) == [expected] * 8
+
+
+def test_the_input_is_not_changed(portrait):
+    before = portrait.copy()
+    detect(portrait)
+    np.testing.assert_array_equal(portrait, before)
+
+
+def test_the_frontal_path_is_the_first_and_the_profile_the_last(portrait, monkeypatch):
+    asked = []
+    run = faces._run
+
+    def recorded(name, neighbours, grey):
+        asked.append(name)
+        return run(name, neighbours, grey)
+
+    monkeypatch.setattr(faces, "_run", recorded)
+    detect(portrait)
+    assert asked == ["haarcascade_frontalface_alt2.xml"]
+    asked.clear()
+    detect(np.full((64, 64, 3), 7, np.uint8))
+    assert asked[-2:] == ["haarcascade_profileface.xml"] * 2
+    assert "haarcascade_profileface.xml" not in asked[:-2]
+
+
+_boxes = st.lists(st.builds(Box, *[st.integers(0, 50)] * 2, *[st.integers(1, 40)] * 2), max_size=8)
+
+
+@given(_boxes)
+def test_merge_keeps_a_part_and_never_two_of_one_place(boxes):
+    kept = merge(boxes)
+    assert all(box in boxes for box in kept)
+    assert bool(kept) == bool(boxes)
+    areas = [box.w * box.h for box in kept]
+    assert areas == sorted(areas, reverse=True)
+    for k, box in enumerate(kept):
+        for other in kept[:k]:
+            wide = min(box.x + box.w, other.x + other.w) - max(box.x, other.x)
+            high = min(box.y + box.h, other.y + other.h) - max(box.y, other.y)
+            assert max(0, wide) * max(0, high) <= 0.4 * box.w * box.h
+    assert merge(boxes[::-1]) == kept
+
+
+def _real(name: str) -> np.ndarray:
+    if not REAL.is_dir():
+        pytest.skip("the real data beside the checkout is absent")
+    return np.asarray(Image.open(REAL / name).convert("RGB"))
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", ["st_art_10.png", "sonic_female_diaosu.png", "hallo2_5.jpg"])
+def test_paintings_and_statues_have_one_face(name):
+    picture = _real(name)
+    (box,) = detect(picture)
+    assert 0.3 < box.cx / picture.shape[1] < 0.7
+
+
+@pytest.mark.shared
+def test_a_profile_is_found_whichever_way_it_looks():
+    picture = _real("hallo3_0018.jpg")
+    assert detect(picture)
+    (box,) = detect(np.ascontiguousarray(picture[:, ::-1]))
+    assert box.cx > picture.shape[1] / 2

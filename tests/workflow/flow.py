@@ -1,0 +1,113 @@
+"""Run the workflow in a folder of its own, as a user would, and read what it did."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+class Flow:
+    """A folder with the project in it (as links) and results of its own."""
+
+    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("Snakefile", "workflow", "config", "profiles"):
+            link = folder / name
+            if not link.exists():
+                link.symlink_to(ROOT / name)
+        self.configure(config)
+
+    def configure(self, config: dict[str, Any]) -> None:
+        self.config = config
+        (self.folder / "test.yaml").write_text(yaml.safe_dump(config))
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results" / self.config["dataset"]
+
+    def command(self, *options: str) -> list[str]:
+        return [
+            sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "test.yaml", *options
+        ]  # fmt: skip
+
+    def run(self, *options: str, ok: bool = True) -> str:
+        """Run Snakemake to its end; return what it printed."""
+        done = subprocess.run(
+            self.command(*options), cwd=self.folder, capture_output=True, text=True, check=False
+        )
+        said = done.stdout + done.stderr
+        assert (done.returncode == 0) == ok, said[-6000:] + self.logs()
+        return said
+
+    def planned(self, *options: str) -> dict[str, int]:
+        """Jobs per rule that a run would start."""
+        said = self.run("-n", "--quiet", "rules", *options)
+        return job_counts(said)
+
+    def logs(self) -> str:
+        """The ends of all job logs that speak of an error."""
+        parts = []
+        for path in sorted(self.results.glob("logs/**/*.log")):
+            text = path.read_text()
+            if "Error" in text or "Traceback" in text:
+                parts.append(f"\n--- {path.name}\n{text[-2000:]}")
+        return "".join(parts)
+
+    def computed(self, extractor: str) -> int:
+        """Rows that the last feature jobs of an extractor computed, by their logs."""
+        total = 0
+        for path in self.results.glob(f"logs/features/{extractor}/**/*.log"):
+            found = re.findall(r"(\d+) rows, (\d+) computed", path.read_text())
+            total += sum(int(computed) for _, computed in found)
+        return total
+
+    def forget_logs(self) -> None:
+        for path in self.results.glob("logs/**/*.log"):
+            path.unlink()
+
+    def tables(self) -> dict[str, bytes]:
+        """The bytes of every table that the workflow declares."""
+        return {
+            str(p.relative_to(self.results)): p.read_bytes()
+            for p in sorted(self.results.rglob("*.parquet"))
+            if not p.name.startswith(".")
+        }
+
+    def kill_when(self, reached: Callable[[], bool], timeout_sec: float = 300) -> str:
+        """Start a run, kill -9 it and all its jobs as soon as ``reached``; return its output."""
+        log = self.folder / "killed.log"
+        with open(log, "w") as out:
+            process = subprocess.Popen(
+                self.command(), cwd=self.folder, stdout=out, stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )  # fmt: skip
+            end = time.monotonic() + timeout_sec
+            while not reached():
+                assert process.poll() is None, log.read_text()[-4000:] + self.logs()
+                assert time.monotonic() < end, "the moment to kill never came"
+                time.sleep(0.02)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        return log.read_text()
+
+
+def job_counts(said: str) -> dict[str, int]:
+    """The counts of Snakemake's table of jobs, without the target rule."""
+    found = re.findall(r"^(\w+) +(\d+)$", said, flags=re.MULTILINE)
+    return {rule: int(count) for rule, count in found if rule not in ("total", "all")}
+
+
+def nothing_to_do(said: str) -> bool:
+    return "Nothing to be done" in said

@@ -1,0 +1,127 @@
+"""Dry runs of every configuration: what would run, and what is refused with a sentence."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from flow import ROOT, Flow, job_counts
+from sfqa.identity import sha256_file
+
+
+def load(name):
+    return yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text())
+
+
+def test_the_embedded_default_is_planned_whole(tmp_path):
+    planned = Flow(tmp_path, load("config")).planned()
+    assert planned["prepare_images"] == planned["list_samples"] == 1
+    assert planned["predict"] == 8
+
+
+def test_the_default_needs_no_configfile(tmp_path):
+    flow = Flow(tmp_path, load("config"))
+    command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "rules", "--cores", "1"]
+    done = subprocess.run(command, cwd=flow.folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert job_counts(done.stdout + done.stderr)["draw_portraits"] == 1
+
+
+def test_the_papers_size_is_planned_from_placeholder_files(tmp_path):
+    config = load("sfqa")
+    flow = Flow(tmp_path, config)
+    folder = tmp_path / "resources" / "weights"
+    folder.mkdir(parents=True)
+    for spec in config["features"].values():
+        path = tmp_path / spec["weights"]
+        path.write_bytes(b"placeholder")
+        spec["sha256"] = sha256_file(path)
+    (tmp_path / "resources/images.csv").write_text(
+        "image_id,path,source,category\na,a.png,ai,elf\n"
+    )
+    (tmp_path / "resources/clips.csv").write_text(
+        "clip_id,path,style,language,origin\nc,c.wav,pop,en,ai\n"
+    )
+    (tmp_path / "resources/scores.csv").write_text("rater,sample_id,dimension,score\n")
+    flow.configure(config)
+    planned = flow.planned()
+    assert planned["import_ratings"] == 1
+    assert "draw_portraits" not in planned
+
+
+def test_an_imported_table_is_planned_with_a_metric_per_column(tmp_path):
+    config = load("thqa")
+    flow = Flow(tmp_path, config)
+    path = tmp_path / config["import"]["table"]
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        "Image,brisque,pi,distance,clipiqa+,Score\n1_voice_en_3504_ahead,40.5,3,5.1,.5,2.5\n"
+    )
+    planned = flow.planned()
+    # 4 single features, 3 regressors, 3 controls
+    assert planned["predict"] == 10
+    assert "extract_features" not in planned
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"generation": {"methods": ["sharp", "lat"]}}, "no method 'lat': did you mean 'late'?"),
+        ({"fetures": {}}, "config: unknown key 'fetures'; did you mean 'features'?"),
+        ({"features": {"slowfst": {"weights": "random"}}}, "did you mean 'slowfast'?"),
+        ({"materials": {"images": "faces.csv"}}, "there is no file 'faces.csv'"),
+        (
+            {
+                "regression": {
+                    "metrics": {"x": {"kind": "regressor", "head": "rigde", "inputs": ["clip"]}}
+                }
+            },
+            "did you mean 'ridge'?",
+        ),
+        (
+            {"regression": {"metrics": {"x": {"kind": "zero_shot", "inputs": ["les.lse_c"]}}}},
+            "did you mean 'lse'?",
+        ),
+    ],
+)
+def test_a_mistake_stops_before_any_job_with_a_sentence(tmp_path, change, sentence):
+    said = Flow(tmp_path, load("config") | change).run("-n", ok=False)
+    assert sentence in said
+    assert "Traceback" not in said
+
+
+def test_the_linter_finds_nothing(tmp_path):
+    Flow(tmp_path, load("config")).run("--lint")
+
+
+def test_every_rule_has_a_log_an_environment_and_a_script_of_its_name():
+    text = "".join(p.read_text() for p in sorted((ROOT / "workflow/rules").glob("*.smk")))
+    blocks = [b for b in text.replace("checkpoint ", "rule ").split("rule ")[1:] if ":\n" in b]
+    names = [block.split(":")[0] for block in blocks]
+    scripts = {p.stem for p in (ROOT / "workflow/scripts").glob("*.py")}
+    assert set(names) == scripts
+    for name, block in zip(names, blocks, strict=True):
+        assert f'script:\n                "../scripts/{name}.py"'.split()[1] in block
+        assert "log:" in block, name
+        assert "../envs/" in block, name
+
+
+def test_the_nine_rooms_have_a_rule_file_a_package_tests_and_a_page():
+    rooms = [
+        "materials", "pairs", "generation", "conform", "ratings", "features", "regression",
+        "correlation", "report",
+    ]  # fmt: skip
+    for room in rooms:
+        assert (ROOT / f"workflow/rules/{room}.smk").is_file()
+        assert (ROOT / f"workflow/scripts/sfqa/{room}/__init__.py").is_file()
+        assert list((ROOT / f"tests/{room}").glob("test_*.py"))
+        assert (ROOT / f"docs/{room}.md").is_file()
+
+
+def test_the_library_does_not_know_the_workflow_engine():
+    for path in (ROOT / "workflow/scripts/sfqa").rglob("*.py"):
+        assert "import snakemake" not in path.read_text(), path
+        assert "snakemake." not in path.read_text().replace("snakemake --", ""), path

@@ -1,0 +1,240 @@
+"""Whole runs of a small dataset: run, run again, touch, change, add a method, kill and resume."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from flow import Flow, nothing_to_do
+from sfqa import store, tables
+
+pytestmark = pytest.mark.slow
+
+CONFIG = {
+    "dataset": "small",
+    "door": "build",
+    "shards": 2,
+    "materials": {"synthetic": {"images": 4, "clips": 4}, "image_px": 256},
+    "pairs": {"count": 4},
+    "generation": {"methods": ["sharp", "late"], "size": 128},
+    "conform": {"short_side": 128},
+    "features": {
+        "clip": {"weights": "random", "options": {"model": "ViT-S-32-alt", "frames": 2}},
+        "lse": {"weights": "random", "options": {"detect_every": 5}},
+    },
+    "ratings": {"source": "simulated", "raters": 6},
+    "regression": {
+        "protocols": [
+            {"name": "disjoint", "kind": "fixed"},
+            {"name": "random", "kind": "random_kfold", "k": 2},
+        ],
+        "metrics": {
+            "LSE-C": {"kind": "zero_shot", "group": "SyncNet", "inputs": ["lse.lse_c"]},
+            "ridge": {"kind": "regressor", "head": "ridge", "inputs": ["clip.image"]},
+        },
+    },
+}
+VIDEOS = 8
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    flow = Flow(tmp_path_factory.mktemp("whole"), CONFIG)
+    flow.run()
+    return flow
+
+
+@pytest.fixture
+def flow(run, tmp_path):
+    """A copy of the finished run that a test may spoil."""
+    copy = tmp_path / "copy"
+    shutil.copytree(run.folder, copy, symlinks=True)
+    return Flow(copy, CONFIG)
+
+
+def test_every_stage_has_left_its_table(run):
+    connection = duckdb.connect(str(run.results / "catalog.duckdb"), read_only=True)
+    views = {
+        row[0]
+        for row in connection.sql(
+            "select view_name from duckdb_views() where not internal"
+        ).fetchall()
+    }
+    assert views >= {
+        "images", "clips", "pairs", "samples", "videos", "conformed", "features_clip",
+        "features_lse", "scores", "raters", "mos", "predictions", "correlation", "rejects",
+    }  # fmt: skip
+    for name, count in {
+        "images": 4,
+        "clips": 4,
+        "pairs": 4,
+        "samples": VIDEOS,
+        "conformed": VIDEOS,
+    }.items():
+        paths = [str(p) for p in run.results.glob(tables_of(name))]
+        assert sum(pq.read_metadata(p).num_rows for p in paths) == count, name
+
+
+def tables_of(name):
+    return {
+        "images": "materials/images.parquet", "clips": "materials/clips.parquet",
+        "pairs": "pairs.parquet", "samples": "samples.parquet", "conformed": "conform/*/*.parquet",
+    }[name]  # fmt: skip
+
+
+def test_no_material_is_on_both_sides(run):
+    pairs = store.read(tables.PAIRS, run.results / "pairs.parquet")
+    train, val = (pairs[pairs["split"] == side] for side in ("train", "val"))
+    assert len(train)
+    assert len(val)
+    assert not set(train["image_id"]) & set(val["image_id"])
+    assert not set(train["clip_id"]) & set(val["clip_id"])
+
+
+def test_the_controls_bracket_the_table(run):
+    rows = store.read(tables.CORRELATION, run.results / "correlation/correlation.parquet")
+    rows = rows[(rows["level"] == "video") & (rows["pooling"] == "pooled")]
+    oracle = rows[rows["metric"] == "oracle"]
+    assert oracle["srcc"].tolist() == pytest.approx([1.0] * len(oracle))
+    constant = rows[rows["metric"] == "constant"]
+    assert constant["srcc"].isna().all()
+    assert (constant["detail"] != "").all()
+
+
+def test_untrained_weights_and_simulated_raters_are_never_silent(run):
+    rows = store.read(tables.CORRELATION, run.results / "correlation/correlation.parquet")
+    assert rows["synthetic_mos"].all()
+    assert set(rows.loc[rows["metric"].isin(["LSE-C", "ridge"]), "weights"]) == {"random"}
+    for suffix in ("md", "tex", "html"):
+        text = (run.results / f"correlation/metrics.{suffix}").read_text().lower()
+        assert "random weights" in text
+        assert "simulated raters" in text
+    features = next((run.results / "features/lse/sharp").glob("*.parquet"))
+    assert store.metadata(features)["weights"]["kind"] == "random"
+
+
+def test_a_second_run_does_nothing(run):
+    assert nothing_to_do(run.run())
+
+
+def test_touching_every_video_computes_nothing_and_changes_no_table(flow):
+    before = flow.tables()
+    assert nothing_to_do(flow.run())  # the copy is new to the watch: it looks, and believes
+    for path in flow.results.rglob("*.mp4"):
+        os.utime(path)
+    assert nothing_to_do(flow.run())
+    assert flow.tables() == before
+
+
+def test_one_changed_byte_costs_one_video_and_the_tables(flow):
+    before = flow.tables()
+    assert nothing_to_do(flow.run())
+    frame = store.read(tables.VIDEOS, sorted(flow.results.glob("generation/late/*.parquet")))
+    path, shard = flow.folder / frame["path"][0], str(frame["shard"][0])
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0x55
+    path.write_bytes(bytes(data))
+    flow.forget_logs()
+    planned = flow.planned()
+    flow.run()
+    assert flow.computed("clip") == flow.computed("lse") == 1
+    # One shard of one method, once per extractor; then what rests on all samples.
+    assert planned["generate_videos"] == planned["conform_videos"] == 1
+    assert planned["extract_features"] == 2
+    assert planned["predict"] == 5
+    for rule in ("draw_portraits", "prepare_images", "make_pairs", "list_samples"):
+        assert rule not in planned
+    changed = {name for name, data in flow.tables().items() if before[name] != data}
+    assert f"generation/late/{shard}.parquet" in changed
+    assert changed.issuperset({f"features/{e}/late/{shard}.parquet" for e in ("clip", "lse")})
+    # Nothing of the other method and the other shard, and no score that people would have given.
+    others = {n for n in changed if "/sharp/" in n or f"/late/{1 - int(shard)}" in n}
+    assert not others
+    assert "pairs.parquet" not in changed
+    assert "ratings/mos.parquet" not in changed
+    assert nothing_to_do(flow.run())
+
+
+def test_a_damaged_conformed_video_is_made_again_and_no_feature_computed(flow):
+    before = flow.tables()
+    assert nothing_to_do(flow.run())
+    path = next(iter(sorted(flow.results.glob("conform/sharp/videos/*.mp4"))))
+    path.write_bytes(path.read_bytes()[:1000])
+    flow.forget_logs()
+    flow.run()
+    assert flow.computed("clip") == flow.computed("lse") == 0
+    assert flow.tables() == before
+
+
+def test_a_deleted_video_is_generated_again(flow):
+    before = flow.tables()
+    assert nothing_to_do(flow.run())
+    path = next(iter(sorted(flow.results.glob("generation/sharp/videos/*.mp4"))))
+    path.unlink()
+    flow.forget_logs()
+    flow.run()
+    assert path.is_file()
+    assert flow.computed("clip") == flow.computed("lse") == 0
+    assert flow.tables() == before
+
+
+def test_a_new_method_re_runs_nothing_of_the_others(flow):
+    flow.forget_logs()
+    flow.configure({**CONFIG, "generation": {"methods": ["sharp", "late", "blurry"], "size": 128}})
+    before = flow.tables()
+    flow.run()
+    ran = [str(p.relative_to(flow.results / "logs")) for p in flow.results.glob("logs/**/*.log")]
+    touched = [p for p in ran if p.split("/")[0] in ("generation", "conform", "features")]
+    assert {p for p in touched if "/sharp/" in p or "/late/" in p} == set()
+    shards = len(list(flow.results.glob("generation/blurry/*.parquet")))
+    assert len([p for p in touched if "/blurry/" in p]) == 4 * shards
+    assert flow.computed("clip") == VIDEOS / 2
+    after = flow.tables()
+    kept = [n for n in before if "/sharp/" in n or "/late/" in n]
+    assert all(after[n] == before[n] for n in kept)
+    assert nothing_to_do(flow.run())
+
+
+def test_two_runs_from_scratch_give_the_same_bytes(run, tmp_path):
+    other = Flow(tmp_path / "other", CONFIG)
+    other.run()
+    ours, theirs = run.tables(), other.tables()
+    assert set(ours) == set(theirs)
+    assert [name for name in ours if ours[name] != theirs[name]] == []
+
+
+def test_kill_9_in_the_feature_stage_loses_at_most_the_video_in_flight(run, tmp_path):
+    flow = Flow(tmp_path / "killed", CONFIG)
+
+    def rows():
+        from sfqa.cache import _records
+
+        files = flow.results.glob("features/lse/cache/**/*.rows")
+        return sum(1 for f in files for _ in _records(f))
+
+    flow.kill_when(lambda: rows() >= 2)
+    kept = rows()
+    flow.forget_logs()
+    flow.run("--unlock")
+    flow.run()
+    assert kept >= 2
+    assert flow.computed("lse") == VIDEOS - kept
+    ours, theirs = run.tables(), flow.tables()
+    assert [name for name in ours if ours[name] != theirs.get(name)] == []
+
+
+def test_the_report_holds_the_tables_and_figures(run):
+    run.run("--report", "report.html")
+    text = (run.folder / "report.html").read_text()
+    for word in (
+        "metrics against MOS",
+        "leakage panel",
+        "MOS by method",
+        "LSE-C",
+        "rows that are not ok",
+    ):
+        assert word in text

@@ -1,0 +1,38 @@
+# Videos to one size, rate and audio form, probed and checked.
+# REQUIRED INPUTS: generation/{method}/{shard}.parquet
+# OUTPUTS: conform/{method}/{shard}.parquet, conform/videos.parquet; the videos lie in conform/{method}/videos/.
+if DOOR != "import_features":
+
+    rule conform_videos:
+        input:
+            videos="results/{dataset}/generation/{method}/{shard}.parquet",
+        output:
+            conformed="results/{dataset}/conform/{method}/{shard}.parquet",
+        log:
+            "results/{dataset}/logs/conform/{method}/{shard}.log",
+        benchmark:
+            "results/{dataset}/logs/conform/{method}/{shard}.benchmark.tsv"
+        conda:
+            "../envs/media.yaml"
+        resources:
+            mem_mb=more_memory(1500),
+        params:
+            form=PLAN.config["conform"],
+            version=PLAN.version("conform/video"),
+            edited=edited("conform/{method}/{shard}.parquet"),
+        script:
+            "../scripts/conform_videos.py"
+
+    rule check_videos:
+        input:
+            conformed=shard_files("results/{dataset}/conform/{method}/{shard}.parquet"),
+        output:
+            videos="results/{dataset}/conform/videos.parquet",
+        log:
+            "results/{dataset}/logs/conform/check_videos.log",
+        conda:
+            "../envs/tables.yaml"
+        params:
+            max_failed=PLAN.config["max_failed"],
+        script:
+            "../scripts/check_videos.py"

@@ -1,0 +1,115 @@
+# Correlation of every metric with the MOS, as tables and figures.
+# REQUIRED INPUTS: regression/{metric}/predictions.parquet of all metrics, ratings/mos.parquet, samples.parquet.
+# OUTPUTS: correlation/correlation.parquet, correlation/{table}.{csv,md,tex,html}, correlation/{figure}.{svg,png}.
+if PLAN.scores != "none":
+
+    rule correlate:
+        input:
+            predictions=expand(
+                "results/{{dataset}}/regression/{metric}/predictions.parquet",
+                metric=PLAN.metric_names,
+            ),
+            mos="results/{dataset}/ratings/mos.parquet",
+            samples="results/{dataset}/samples.parquet",
+        output:
+            correlation="results/{dataset}/correlation/correlation.parquet",
+        log:
+            "results/{dataset}/logs/correlation/correlate.log",
+        conda:
+            "../envs/tables.yaml"
+        params:
+            metrics=PLAN.metric_labels(),
+            version=PLAN.version("correlation/summarise"),
+        script:
+            "../scripts/correlate.py"
+
+    rule make_tables:
+        input:
+            correlation="results/{dataset}/correlation/correlation.parquet",
+        output:
+            multiext("results/{dataset}/correlation/metrics", ".csv", ".md", ".tex"),
+            multiext(
+                "results/{dataset}/correlation/metrics_pooled",
+                ".csv",
+                ".md",
+                ".tex",
+                ".html",
+            ),
+            multiext(
+                "results/{dataset}/correlation/metrics_model_level",
+                ".csv",
+                ".md",
+                ".tex",
+                ".html",
+            ),
+            multiext("results/{dataset}/correlation/leakage", ".csv", ".md", ".tex"),
+            metrics=report(
+                "results/{dataset}/correlation/metrics.html",
+                caption="../report/correlation_table.rst",
+                category="Correlation",
+                labels={"table": "metrics against MOS"},
+            ),
+            leakage=report(
+                "results/{dataset}/correlation/leakage.html",
+                caption="../report/leakage.rst",
+                category="Correlation",
+                labels={"table": "leakage panel"},
+            ),
+        log:
+            "results/{dataset}/logs/correlation/make_tables.log",
+        conda:
+            "../envs/tables.yaml"
+        params:
+            dataset=DATASET,
+            protocol=PLAN.main_protocol,
+            order=PLAN.metric_names,
+            dimensions=PLAN.config["correlation"]["dimensions"],
+            version=PLAN.version("correlation/layout"),
+        script:
+            "../scripts/make_tables.py"
+
+    rule plot_scatter:
+        input:
+            predictions="results/{dataset}/regression/{metric}/predictions.parquet",
+            mos="results/{dataset}/ratings/mos.parquet",
+            samples="results/{dataset}/samples.parquet",
+        output:
+            svg=report(
+                "results/{dataset}/correlation/scatter/{metric}.svg",
+                caption="../report/scatter.rst",
+                category="Scatter plots",
+                labels={"metric": "{metric}"},
+            ),
+            png="results/{dataset}/correlation/scatter/{metric}.png",
+        log:
+            "results/{dataset}/logs/correlation/plot_scatter/{metric}.log",
+        conda:
+            "../envs/tables.yaml"
+        params:
+            protocol=PLAN.main_protocol,
+            metric=PLAN.metric_label,
+            dimensions=PLAN.config["correlation"]["dimensions"],
+            version=PLAN.version("correlation/figures"),
+        script:
+            "../scripts/plot_scatter.py"
+
+    rule plot_mos:
+        input:
+            table="results/{dataset}/ratings/mos_by_label.parquet",
+            mos="results/{dataset}/ratings/mos.parquet",
+        output:
+            svg=report(
+                "results/{dataset}/correlation/mos_by_label.svg",
+                caption="../report/mos_by_label.rst",
+                category="MOS",
+                labels={"figure": "MOS by method, category, style"},
+            ),
+            png="results/{dataset}/correlation/mos_by_label.png",
+        log:
+            "results/{dataset}/logs/correlation/plot_mos.log",
+        conda:
+            "../envs/tables.yaml"
+        params:
+            version=PLAN.version("correlation/figures"),
+        script:
+            "../scripts/plot_mos.py"

@@ -1,0 +1,44 @@
+# Features of the conformed videos, one extractor on one shard a job.
+# REQUIRED INPUTS: conform/{method}/{shard}.parquet, weights files where the configuration names them.
+# OUTPUTS: features/{extractor}/{method}/{shard}.parquet; rows are kept by content in features/{extractor}/cache/.
+if DOOR == "import_features":
+
+    rule import_features:
+        input:
+            table=PLAN.config["import"]["table"],
+        output:
+            features="results/{dataset}/features/imported/all/0.parquet",
+            mos="results/{dataset}/ratings/mos.parquet",
+        log:
+            "results/{dataset}/logs/features/import_features.log",
+        conda:
+            "../envs/tables.yaml"
+        params:
+            source=PLAN.import_source(),
+            shards=PLAN.config["shards"],
+            version=PLAN.version("features/importing"),
+        script:
+            "../scripts/import_features.py"
+
+else:
+
+    rule extract_features:
+        input:
+            conformed="results/{dataset}/conform/{method}/{shard}.parquet",
+        output:
+            features="results/{dataset}/features/{extractor}/{method}/{shard}.parquet",
+        log:
+            "results/{dataset}/logs/features/{extractor}/{method}/{shard}.log",
+        benchmark:
+            "results/{dataset}/logs/features/{extractor}/{method}/{shard}.benchmark.tsv"
+        conda:
+            "../envs/torch.yaml"
+        threads: 1
+        resources:
+            gpu=1,
+            mem_mb=more_memory(3000),
+        params:
+            spec=PLAN.extractor_spec,
+            version=PLAN.extractor_version,
+        script:
+            "../scripts/extract_features.py"

@@ -1,0 +1,42 @@
+# Image/clip pairs, and the samples that they (or an import) make.
+# REQUIRED INPUTS: materials/images.parquet and materials/clips.parquet (build), or the imported sheet, folder or table.
+# OUTPUTS: pairs.parquet (build), samples.parquet.
+if DOOR == "build":
+
+    rule make_pairs:
+        input:
+            images="results/{dataset}/materials/images.parquet",
+            clips="results/{dataset}/materials/clips.parquet",
+        output:
+            pairs="results/{dataset}/pairs.parquet",
+        log:
+            "results/{dataset}/logs/pairs/make_pairs.log",
+        conda:
+            "../envs/tables.yaml"
+        params:
+            number=PLAN.config["pairs"]["count"],
+            ratio=PLAN.config["pairs"]["train_val_ratio"],
+            seed=PLAN.config["seed"],
+            version=PLAN.version("pairs/sampler"),
+        script:
+            "../scripts/make_pairs.py"
+
+
+# The one checkpoint: after it, the samples, and so the shards, are known.
+checkpoint list_samples:
+    input:
+        PLAN.sample_sources(),
+    output:
+        samples="results/{dataset}/samples.parquet",
+    log:
+        "results/{dataset}/logs/pairs/list_samples.log",
+    conda:
+        "../envs/tables.yaml"
+    params:
+        door=DOOR,
+        methods=PLAN.method_labels(),
+        source=PLAN.import_source(),
+        shards=PLAN.config["shards"],
+        folder_digest=PLAN.folder_digest(),
+    script:
+        "../scripts/list_samples.py"

@@ -1,0 +1,10 @@
+"""Build one DuckDB database of views over all tables of the dataset."""
+
+from pathlib import Path
+
+from sfqa.job import job
+from sfqa.report.catalog import build_catalog
+
+with job(snakemake.log[0]):
+    out = Path(snakemake.output.catalog)
+    build_catalog(out.parent, out)

@@ -1,0 +1,29 @@
+"""Collect the rows of all stages that are not ok, with their reasons."""
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from sfqa import store, tables
+from sfqa.job import job
+from sfqa.report.rejects import collect, summary
+
+with job(snakemake.log[0]) as log:
+    given = dict(snakemake.input.items())
+    features = given.pop("features", [])
+    frames = {
+        stage: store.read(tables.TABLES[stage], paths) for stage, paths in given.items() if paths
+    }
+    head = [column.name for column in tables.FEATURE_HEAD]
+    by_extractor: dict[str, list[pd.DataFrame]] = {}
+    for path in [features] if isinstance(features, str) else features:
+        extractor = Path(path).parents[1].name
+        frame = pq.read_table(path, columns=head).to_pandas()
+        by_extractor.setdefault(f"features_{extractor}", []).append(frame)
+    frames |= {name: pd.concat(parts) for name, parts in by_extractor.items()}
+    rows = collect(frames)
+    log.info("%d rows are not ok", len(rows))
+    with store.replacing(snakemake.output.page) as temporary:
+        temporary.write_text(summary(frames)["html"], encoding="utf-8")
+    store.write(tables.REJECTS, rows, snakemake.output.rejects)

@@ -1,0 +1,14 @@
+"""Screen the raters and compute mean opinion scores."""
+
+from sfqa import store, tables
+from sfqa.job import job
+from sfqa.ratings.mos import mean_opinion_scores
+
+with job(snakemake.log[0]) as log:
+    scores = store.read(tables.SCORES, snakemake.input.scores)
+    mos, raters = mean_opinion_scores(scores, snakemake.params.scale)
+    for rater in raters:
+        if rater["rejected"]:
+            log.info("%s: rater %s rejected", rater["dimension"], rater["rater"])
+    store.write(tables.RATERS, raters, snakemake.output.raters)
+    store.write(tables.MOS, mos, snakemake.output.mos)

@@ -1,0 +1,16 @@
+"""Record the users' videos of one shard."""
+
+from pathlib import Path
+
+from sfqa import store, tables
+from sfqa.generation.importing import import_shard
+from sfqa.job import job
+
+with job(snakemake.log[0]):
+    samples = store.read(tables.SAMPLES, snakemake.input.samples)
+    mine = samples[
+        (samples["method"] == snakemake.wildcards.method)
+        & (samples["shard"] == int(snakemake.wildcards.shard))
+    ]
+    out = Path(snakemake.output.videos)
+    store.write(tables.VIDEOS, import_shard(mine, out.parent), out)

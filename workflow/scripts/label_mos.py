@@ -1,0 +1,14 @@
+"""Average the MOS by method, image category, style and language."""
+
+import pyarrow as pa
+
+from sfqa import store, tables
+from sfqa.job import job
+from sfqa.ratings.by_label import mos_by_label
+
+with job(snakemake.log[0]):
+    frame = mos_by_label(
+        store.read(tables.MOS, snakemake.input.mos),
+        store.read(tables.SAMPLES, snakemake.input.samples),
+    )
+    store.write_arrow(pa.Table.from_pandas(frame, preserve_index=False), snakemake.output.table)

@@ -1,0 +1,32 @@
+"""Lay the correlations out as the tables of a paper."""
+
+from pathlib import Path
+
+from sfqa import store, tables
+from sfqa.correlation.layout import render, render_leakage, select
+from sfqa.job import job
+
+with job(snakemake.log[0]):
+    rows = store.read(tables.CORRELATION, snakemake.input.correlation)
+    params = snakemake.params
+    folder = Path(snakemake.output.metrics).parent
+
+    def table(words: str, **which: str) -> dict[str, str]:
+        chosen = select(rows, params.protocol, **which)
+        caption = f"Metrics against MOS on {params.dataset}, {words}."
+        return render(chosen, caption, params.order, params.dimensions)
+
+    wanted = {
+        "metrics": table("mean over the trials", pooling="mean"),
+        "metrics_pooled": table("all test samples at once"),
+        "metrics_model_level": table("means of the methods", level="model"),
+        "leakage": render_leakage(
+            rows,
+            f"SRCC of the regressors on {params.dataset} under every protocol, mean over trials.",
+            pooling="mean",
+        ),
+    }
+    for name, texts in wanted.items():
+        for suffix, text in texts.items():
+            with store.replacing(folder / f"{name}.{suffix}") as temporary:
+                temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,20 @@
+"""Cut the clips of a sheet to masters at phrase ends."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from sfqa import sheets, store, tables
+from sfqa.job import job
+from sfqa.materials.clips import prepare_clips
+from sfqa.report.rejects import check_share
+
+with job(snakemake.log[0]):
+    sheet = sheets.read_sheet(snakemake.input.sheet, sheets.CLIP_COLUMNS, sheets.CLIP_CHOICES)
+    out = Path(snakemake.output.clips)
+    shortest, longest = snakemake.params.clip_sec
+    rows = prepare_clips(
+        sheet, out.parent / "clips", snakemake.params.sample_rate, shortest, longest
+    )
+    check_share("clips", pd.DataFrame(rows), snakemake.params.max_failed)
+    store.write(tables.CLIPS, rows, out)

@@ -1,0 +1,18 @@
+"""Crop and resize the images of a sheet to square masters."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from sfqa import sheets, store, tables
+from sfqa.job import job
+from sfqa.materials.images import contact_sheet, prepare_images
+from sfqa.report.rejects import check_share
+
+with job(snakemake.log[0]):
+    sheet = sheets.read_sheet(snakemake.input.sheet, sheets.IMAGE_COLUMNS, sheets.IMAGE_CHOICES)
+    out = Path(snakemake.output.images)
+    rows = prepare_images(sheet, out.parent / "images", snakemake.params.size)
+    contact_sheet(rows, out.parent / "images.png")
+    check_share("images", pd.DataFrame(rows), snakemake.params.max_failed)
+    store.write(tables.IMAGES, rows, out)

@@ -1,0 +1,149 @@
+"""The configuration: defaults filled in, every mistake told as a sentence before any job runs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from sfqa.errors import UserError
+
+_NEEDED = {
+    "build": ("materials", "pairs", "generation"),
+    "import_videos": ("import",),
+    "import_features": ("import",),
+}
+
+
+def complete(config: Mapping[str, Any], schema_file: Path | str) -> dict[str, Any]:
+    """Return the configuration with the schema's defaults, checked.
+
+    Raises :class:`UserError` that says which key is wrong and what to write instead.
+    """
+    schema = yaml.safe_load(Path(schema_file).read_text())
+    errors = sorted(
+        Draft202012Validator(schema).iter_errors(dict(config)), key=lambda e: list(map(str, e.path))
+    )
+    if errors:
+        raise UserError(_sentence(errors[0]))
+    full: dict[str, Any] = copy.deepcopy(dict(config))
+    for section in ("conform", "ratings", "regression", "correlation", *_NEEDED[full["door"]]):
+        full.setdefault(section, {})
+    _fill(full, schema)
+    _check(full)
+    return full
+
+
+def _fill(value: dict[str, Any], schema: Mapping[str, Any], nested: bool = False) -> None:
+    """Fill in defaults; a whole section is added only inside one that is there."""
+    for key, part in schema.get("properties", {}).items():
+        if "default" in part and key not in value:
+            value[key] = copy.deepcopy(part["default"])
+        if part.get("type") == "object" and "properties" in part:
+            if nested:
+                value.setdefault(key, {})
+            if key in value:
+                _fill(value[key], part, nested=True)
+        extra = part.get("additionalProperties")
+        if isinstance(extra, dict) and "properties" in extra and key in value:
+            for entry in value[key].values():
+                _fill(entry, extra)
+
+
+def _check(config: Mapping[str, Any]) -> None:
+    """What a schema cannot say: files that must be there, keys that go together."""
+    door = config["door"]
+    if door == "build":
+        materials = config["materials"]
+        for kind in ("images", "clips"):
+            _must_exist(materials[kind], f"materials.{kind}", unless="synthetic")
+        low, high = materials["clip_sec"]
+        if low >= high:
+            raise UserError(
+                f"config, materials.clip_sec: {low} is not below {high}; give shortest, longest"
+            )
+        if not config["generation"].get("methods"):
+            raise UserError("config, generation.methods: missing; name at least one method")
+    source = config.get("import", {})
+    if door == "import_videos":
+        if ("sheet" in source) == ("folder" in source):
+            raise UserError("config, import: give either a sheet or a folder of videos")
+        _must_exist(source.get("sheet") or source.get("folder"), "import.sheet or import.folder")
+        if "folder" in source and "pattern" not in source:
+            raise UserError(
+                "config, import.pattern: missing; a folder needs a regular expression with "
+                r"a named group for the method, e.g. '(?P<method>[^/]+)/(?P<clip>.+)\.mp4'"
+            )
+    if door == "import_features":
+        for key in ("table", "id", "mos"):
+            if not source.get(key):
+                raise UserError(f"config, import.{key}: missing; door import_features needs it")
+        _must_exist(source["table"], "import.table")
+    ratings = config["ratings"]
+    if ratings["source"] in ("table", "wide"):
+        _must_exist(ratings.get("path"), "ratings.path")
+    if ratings["source"] == "simulated" and door != "build":
+        raise UserError(
+            "config, ratings.source: 'simulated' knows the defects of procedural methods only; "
+            "with imported videos give a table of scores, or none"
+        )
+    for name, spec in config.get("features", {}).items():
+        if spec["weights"] not in ("random", "none"):
+            _must_exist(spec["weights"], f"features.{name}.weights", unless="random")
+            if "sha256" not in spec:
+                raise UserError(
+                    f"config, features.{name}.sha256: missing; give the sha256 of "
+                    f"{spec['weights']} (sha256sum prints it)"
+                )
+    names = [p["name"] for p in config["regression"]["protocols"]]
+    if len(set(names)) != len(names):
+        raise UserError("config, regression.protocols: a name is there twice; rename one")
+    main = config["correlation"].get("protocol", names[0] if names else None)
+    if main is not None and main not in names:
+        raise UserError(
+            f"config, correlation.protocol: {main!r} is no protocol; "
+            f"{_hint(main, names)} (regression.protocols)"
+        )
+
+
+def _must_exist(path: str | None, key: str, unless: str = "") -> None:
+    if path and path == unless:
+        return
+    if not path or not Path(path).exists():
+        alternative = f", or write {unless!r}" if unless else ""
+        raise UserError(
+            f"config, {key}: there is no file {path!r} (paths start at the folder of the "
+            f"Snakefile); put it there or correct the path{alternative}"
+        )
+
+
+def _hint(word: str, known: list[str]) -> str:
+    near = get_close_matches(str(word), known, 1, 0.5)
+    return f"did you mean {near[0]!r}?" if near else f"write one of {', '.join(known)}"
+
+
+def _sentence(error: ValidationError) -> str:
+    where = ".".join(str(p) for p in error.absolute_path)
+    place = f"config, {where}" if where else "config"
+    value: Any = error.instance
+    wanted: Any = error.validator_value
+    schema: Any = error.schema
+    if error.validator == "additionalProperties":
+        known = list(schema.get("properties", {}))
+        wrong = next(k for k in value if k not in known)
+        return f"{place}: unknown key {wrong!r}; {_hint(wrong, known)}"
+    if error.validator == "required":
+        missing = next(k for k in wanted if k not in value)
+        about = schema["properties"][missing].get("description", "")
+        return f"{place}: the key {missing!r} is missing; add it. {about}"
+    if error.validator == "enum":
+        return f"{place}: {value!r} is not possible; {_hint(value, list(wanted))}"
+    if error.validator == "type":
+        return f"{place}: {value!r} is not of type {wanted}; correct it"
+    return f"{place}: {error.message}; {schema.get('description', 'correct it')}"

@@ -1,0 +1,1 @@
+"""Videos to feature rows: extractors, their weights, the row cache, sharded Parquet."""

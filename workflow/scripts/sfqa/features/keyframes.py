@@ -1,0 +1,83 @@
+"""Which frames of a video an extractor sees: key frames and clips, as indices from 0."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+Indices = npt.NDArray[np.int64]
+
+# Added before rounding down, so that an exact frame never falls to the one before it.
+_EPS = 1e-6
+
+
+def evenly(frames: int, count: int) -> Indices:
+    """Return ``count`` frames spread over the video: floor(frames / count * i), shape (count,).
+
+    The first frame is always there, the last never (unless a video has ``count`` frames or
+    fewer, where frames repeat). Raises ``ValueError`` where there is no frame or none is asked.
+
+    >>> evenly(150, 8).tolist()
+    [0, 18, 37, 56, 75, 93, 112, 131]
+    """
+    _positive(frames=frames, count=count)
+    return np.arange(count, dtype=np.int64) * frames // count
+
+
+def second_starts(frames: int, fps: float) -> Indices:
+    """Return the first frame of every whole second: i * round(fps), shape (seconds,).
+
+    SimpleVQA's rule (Sun et al., ACM MM 2022): floor(frames / round(fps)) seconds, a rest is
+    left out. A video under one second, which SimpleVQA cannot read, has its first frame.
+
+    >>> second_starts(150, 25).tolist()
+    [0, 25, 50, 75, 100, 125]
+    >>> second_starts(150, 29.97).tolist()
+    [0, 30, 60, 90, 120]
+    """
+    _positive(frames=frames, fps=fps)
+    step = max(round(fps), 1)
+    return np.arange(max(frames // step, 1), dtype=np.int64) * step
+
+
+def second_clips(frames: int, fps: float, length: int = 32) -> Indices:
+    """Return one clip per second of ``length`` consecutive frames, shape (seconds, length).
+
+    A clip that runs past the end repeats the last frame (SimpleVQA). Clips overlap below
+    ``length`` frames per second and leave frames out above.
+
+    >>> second_clips(40, 25)[0, [0, 31]].tolist(), second_clips(30, 25)[0, -3:].tolist()
+    ([0, 31], [29, 29, 29])
+    """
+    clips = second_starts(frames, fps)[:, None] + np.arange(length, dtype=np.int64)
+    return np.minimum(clips, frames - 1)
+
+
+def timed_clips(frames: int, fps: float, length: int = 32, span_sec: float = 64 / 30) -> Indices:
+    """Return clips of ``span_sec`` seconds, each of ``length`` frames, shape (clips, length).
+
+    As SlowFast saw Kinetics: within a clip, floor(linspace(start, start + span - 1, length))
+    with the span in frames; a video shorter than the span repeats its last frame, so that motion
+    keeps its speed. As few clips as cover the video, the first at its start, the last at its end,
+    evenly between, so that no part is left out.
+
+    >>> timed_clips(64, 30)[0, :4].tolist()
+    [0, 2, 4, 6]
+    >>> timed_clips(150, 25)[:, 0].tolist()
+    [0, 48, 96]
+    """
+    _positive(frames=frames, fps=fps)
+    span = span_sec * fps
+    count = max(math.ceil(frames / span - _EPS), 1)
+    starts = np.linspace(0.0, max(frames - span, 0.0), count)
+    within = np.linspace(0.0, max(span - 1.0, 0.0), length)
+    indices = np.floor(starts[:, None] + within + _EPS).astype(np.int64)
+    return np.minimum(indices, frames - 1)
+
+
+def _positive(**values: float) -> None:
+    for name, value in values.items():
+        if not value > 0:
+            raise ValueError(f"{name} must be positive, not {value}")

@@ -1,0 +1,217 @@
+"""SyncNet (Chung and Zisserman, ACCV Workshops 2016), with the names of the official weights."""
+
+from __future__ import annotations
+
+import copy
+from contextlib import AbstractContextManager
+from typing import NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+#: Side of a face crop in pixels, frames that the lip network sees at once, size of a feature.
+SIDE, LIP_FRAMES, FEATURE = 224, 5, 1024
+#: Cepstra and MFCC columns (at 100 Hz) that the audio network sees at once; columns per frame.
+CEPSTRA, AUDIO_COLUMNS, COLUMNS_PER_FRAME = 13, 20, 4
+
+_CHUNK = 8
+#: Root mean square of what the networks are fed: cepstra and pixels.
+_AUDIO_SIZE, _LIP_SIZE = 16.0, 128.0
+
+
+class _Stage(NamedTuple):
+    """A convolution with its normalisation and, where ``pool`` is set, the pooling behind it.
+
+    Kernel and paddings are of the two picture axes; ``time`` is the kernel in time, not padded.
+    """
+
+    outputs: int
+    kernel: tuple[int, int]
+    stride: int = 1
+    pad: int = 0
+    pool: int = 0
+    pool_stride: tuple[int, int] = (2, 2)
+    pool_pad: int = 0
+    time: int = 1
+
+
+_AUDIO = (
+    _Stage(64, (3, 3), pad=1, pool=1, pool_stride=(1, 1)),
+    _Stage(192, (3, 3), pad=1, pool=3, pool_stride=(1, 2)),
+    _Stage(384, (3, 3), pad=1),
+    _Stage(256, (3, 3), pad=1),
+    _Stage(256, (3, 3), pad=1, pool=3),
+    _Stage(512, (5, 4)),
+)
+_LIP = (
+    _Stage(96, (7, 7), stride=2, pool=3, time=LIP_FRAMES),
+    _Stage(256, (5, 5), stride=2, pad=1, pool=3, pool_pad=1),
+    _Stage(256, (3, 3), pad=1),
+    _Stage(256, (3, 3), pad=1),
+    _Stage(256, (3, 3), pad=1, pool=3),
+    _Stage(512, (6, 6)),
+)
+
+
+def _audio_layers() -> nn.Sequential:
+    layers: list[nn.Module] = []
+    inputs = 1
+    for s in _AUDIO:
+        layers += [nn.Conv2d(inputs, s.outputs, s.kernel, s.stride, s.pad)]
+        layers += [nn.BatchNorm2d(s.outputs), nn.ReLU(inplace=True)]
+        if s.pool:
+            layers.append(nn.MaxPool2d(s.pool, s.pool_stride))
+        inputs = s.outputs
+    return nn.Sequential(*layers)
+
+
+def _lip_layers() -> nn.Sequential:
+    layers: list[nn.Module] = []
+    inputs = 3
+    for s in _LIP:
+        stride, pad = (1, s.stride, s.stride), (0, s.pad, s.pad)
+        layers += [nn.Conv3d(inputs, s.outputs, (s.time, *s.kernel), stride, pad)]
+        layers += [nn.BatchNorm3d(s.outputs), nn.ReLU(inplace=True)]
+        if s.pool:
+            pool_pad = (0, s.pool_pad, s.pool_pad)
+            layers.append(nn.MaxPool3d((1, s.pool, s.pool), (1, *s.pool_stride), pool_pad))
+        inputs = s.outputs
+    return nn.Sequential(*layers)
+
+
+def _head() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(512, 512), nn.BatchNorm1d(512), nn.ReLU(inplace=True), nn.Linear(512, FEATURE)
+    )
+
+
+class SyncNet(nn.Module):
+    """The network S with the state-dict keys of ``syncnet_v2.model``; 13,631,616 parameters.
+
+    Source of the layers: joonson/syncnet_python at 6efbb1c3.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.netcnnaud = _audio_layers()
+        self.netfcaud = _head()
+        self.netfclip = _head()
+        self.netcnnlip = _lip_layers()
+        self.apply(_initialise)
+        # Untrained features of sound and picture get about the same size.
+        cast(nn.Conv2d, self.netcnnaud[0]).weight.data /= _AUDIO_SIZE
+        cast(nn.Conv3d, self.netcnnlip[0]).weight.data /= _LIP_SIZE
+
+    def audio(self, windows: Tensor) -> Tensor:
+        """Return features (n, 1024) of MFCC windows, float of shape (n, 1, 13, 20)."""
+        return cast(Tensor, self.netfcaud(self.netcnnaud(windows).flatten(1)))
+
+    def lip(self, windows: Tensor) -> Tensor:
+        """Return features (n, 1024) of windows of face crops, shape (n, 3, 5, 224, 224).
+
+        The crops are BGR in 0..255 as float, not normalised.
+        """
+        return cast(Tensor, self.netfclip(self.netcnnlip(windows).flatten(1)))
+
+
+class LipStream(nn.Module):
+    """The lip network over a whole clip at once: what :meth:`SyncNet.lip` gives per window.
+
+    Only the first convolution looks at time (five frames, no padding), so every frame's maps are
+    computed once and not five times. That convolution is done as one over 15 channels, and the
+    normalisations are folded into the convolutions: the same function up to rounding. In bf16 the
+    convolutions alone are rounded (crops are whole numbers up to 255, which bf16 holds exactly).
+    """
+
+    def __init__(self, net: SyncNet, precision: str = "fp32") -> None:
+        super().__init__()
+        self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self.head = copy.deepcopy(net.netfclip).eval()
+        self.convs = nn.ModuleList()
+        layers = list(net.netcnnlip.eval())
+        for place, layer in enumerate(layers):
+            if isinstance(layer, nn.Conv3d):
+                folded = fuse_conv_bn_eval(layer, cast(nn.BatchNorm3d, layers[place + 1]))
+                self.convs.append(_flat(folded))
+        self.convs.to(dtype=self.dtype).to(memory_format=torch.channels_last)
+        self.requires_grad_(False)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """Return features (t - 4, 1024) of crops (t, 224, 224, 3), uint8 BGR, t of at least 5."""
+        x = crops.to(self.dtype).permute(3, 0, 1, 2).unfold(1, LIP_FRAMES, 1)
+        x = x.permute(1, 0, 4, 2, 3).flatten(1, 2).contiguous(memory_format=torch.channels_last)
+        for stage, conv in zip(_LIP, self.convs, strict=True):
+            x = nn.functional.relu(conv(x), inplace=True)
+            if stage.pool:
+                x = nn.functional.max_pool2d(x, stage.pool, stage.pool_stride, stage.pool_pad)
+        return cast(Tensor, self.head(x.flatten(1).float()))
+
+
+def _flat(conv: nn.Conv3d) -> nn.Conv2d:
+    """Return a convolution over time without padding as one whose channels are (channel, time)."""
+    outputs, inputs, time, height, width = conv.weight.shape
+    stride, padding = (
+        cast(tuple[int, int], conv.stride[1:]),
+        cast(tuple[int, int], conv.padding[1:]),
+    )
+    flat = nn.Conv2d(inputs * time, outputs, (height, width), stride, padding)
+    flat.weight.data = conv.weight.data.flatten(1, 2)
+    assert conv.bias is not None
+    flat.bias = nn.Parameter(conv.bias.data)
+    return flat
+
+
+def _exact() -> AbstractContextManager[None]:
+    """No TF32 and no choice of algorithms by timing: a GPU's convolutions in fp32 are fp32."""
+    return cast(
+        AbstractContextManager[None],
+        torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        ),
+    )
+
+
+@torch.inference_mode()
+def lip_features(
+    stream: LipStream, crops: npt.NDArray[np.uint8], windows: int, device: str = "cpu"
+) -> npt.NDArray[np.float32]:
+    """Return lip features (windows, 1024); window v sees the crops v to v + 4.
+
+    ``crops``: uint8 BGR (frames, 224, 224, 3), frames of at least windows + 4. Computed in small
+    chunks, so that memory does not grow with the clip.
+    """
+    parts = []
+    with _exact():
+        for start in range(0, windows, _CHUNK):
+            stop = min(start + _CHUNK, windows) + LIP_FRAMES - 1
+            part = torch.from_numpy(np.ascontiguousarray(crops[start:stop])).to(device)
+            parts.append(stream(part).cpu().numpy())
+    return np.concatenate(parts)
+
+
+@torch.inference_mode()
+def audio_features(
+    net: SyncNet, mfcc: npt.NDArray[np.float64], windows: int, device: str = "cpu"
+) -> npt.NDArray[np.float32]:
+    """Return audio features (windows, 1024); window v sees the MFCC columns 4v to 4v + 19.
+
+    ``mfcc``: (columns, 13) at 100 Hz, columns of at least 4 * windows + 16. The audio network pads
+    in time, so that its windows cannot share work.
+    """
+    views = np.lib.stride_tricks.sliding_window_view(mfcc, AUDIO_COLUMNS, axis=0)
+    views = views[::COLUMNS_PER_FRAME][:windows, None]
+    parts = []
+    with _exact():
+        for start in range(0, windows, 64):
+            part = torch.from_numpy(np.ascontiguousarray(views[start : start + 64], np.float32))
+            parts.append(net.audio(part.to(device)).cpu().numpy())
+    return np.concatenate(parts)
+
+
+def _initialise(module: nn.Module) -> None:
+    """Keep the scale through the ReLUs, so that untrained features still tell clips apart."""
+    if isinstance(module, nn.Conv2d | nn.Conv3d | nn.Linear):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

@@ -1,0 +1,239 @@
+"""What the rules ask of a configuration: which files, which slices, which versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache, cached_property, lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow.parquet as pq
+
+from sfqa.configuration import complete
+from sfqa.features import base
+from sfqa.features.columns import feature_columns
+from sfqa.generation import importing, registry
+from sfqa.identity import digest_rows
+from sfqa.regression.metrics import metric_list, versions
+from sfqa.watch import Watch
+
+_PACKAGE = Path(__file__).parent
+#: What of a sample's row makes its video: a new label or split re-runs no generation.
+_MAKES_VIDEO = (
+    "sample_id", "image_sha256", "clip_sha256", "clip_path", "image_path", "source_path", "prompt",
+)  # fmt: skip
+
+#: What brackets every table: nothing known, nothing said, everything known.
+_CONTROLS = {
+    name: {"kind": "control", "group": "Controls"} for name in ("random", "constant", "oracle")
+}
+
+
+class _Metric(NamedTuple):
+    """The wildcards of a metric's job."""
+
+    metric: str
+
+
+class Plan:
+    """A complete configuration and the answers that the rules need of it.
+
+    Cheap: reads the configuration, the registry, the header of an imported table and the small
+    samples table; no video. Raises :class:`sfqa.errors.UserError` for any mistake.
+    """
+
+    def __init__(self, config: Mapping[str, Any], schema: Path, sweep: bool) -> None:
+        self.config = complete(config, schema)
+        self.dataset: str = self.config["dataset"]
+        self.door: str = self.config["door"]
+        self.results = Path("results") / self.dataset
+        self.extractors: list[str] = (
+            ["imported"]
+            if self.door == "import_features"
+            else sorted(self.config.get("features", {}))
+        )
+        for name in self.extractors:
+            if name != "imported":
+                base.version(name)  # an unknown extractor is an error now, not in an hour
+        self.methods: dict[str, registry.Method] = {}
+        if self.door == "build":
+            known = registry.load_methods(Path(self.config["generation"]["registry"]))
+            labels = self.config["generation"]["methods"]
+            self.methods = {label: registry.method(known, label) for label in labels}
+        self.scores = self._scores()
+        self.watch = Watch(self.results)
+        if sweep:
+            self.watch.sweep()
+
+    def _scores(self) -> str:
+        if self.door == "import_features":
+            return "mos"
+        source = self.config["ratings"]["source"]
+        return {"table": "imported", "wide": "imported"}.get(source, source)
+
+    @cached_property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The metrics of the configuration, imported columns expanded, controls first."""
+        if self.scores == "none":
+            return []
+        columns: dict[str, Any] = dict.fromkeys(self.extractors)
+        if self.door == "import_features":
+            columns = {"imported": feature_columns(self.import_source())}
+        wanted = {**_CONTROLS, **self.config["regression"]["metrics"]}
+        found = metric_list(wanted, columns)
+        for metric in found:
+            metric["extractors"] = sorted({i.split(".", 1)[0] for i in metric["inputs"]})
+        return found
+
+    @property
+    def metric_names(self) -> list[str]:
+        """The metrics' names, in the order of the tables."""
+        return [m["name"] for m in self.metrics]
+
+    @property
+    def main_protocol(self) -> str:
+        """The protocol of the main table."""
+        protocols = self.config["regression"]["protocols"]
+        return str(self.config["correlation"].get("protocol") or protocols[0]["name"])
+
+    def metric(self, name: str) -> dict[str, Any]:
+        """Return one metric by its name."""
+        return next(m for m in self.metrics if m["name"] == name)
+
+    # Functions of wildcards, for the rules' params: each gives one job its slice.
+
+    def metric_slice(self, wildcards: Any) -> dict[str, Any]:
+        """The metric of a job, with the versions of all that makes its numbers."""
+        metric = self.metric(wildcards.metric)
+        return {**metric, "versions": versions(metric)}
+
+    def metric_gpus(self, wildcards: Any) -> int:
+        """1 for a regressor, 0 for a metric that only looks scores up."""
+        return int(self.metric(wildcards.metric)["kind"] == "regressor")
+
+    def metric_label(self, wildcards: Any) -> dict[str, Any]:
+        """What the tables and figures say of a job's metric."""
+        metric = self.metric(wildcards.metric)
+        keys = ("name", "group", "kind", "direction")
+        return {**{k: metric[k] for k in keys}, "weights": self._weights(metric["extractors"])}
+
+    def metric_labels(self) -> list[dict[str, Any]]:
+        """The labels of all metrics, in the order of the tables."""
+        return [self.metric_label(_Metric(name)) for name in self.metric_names]
+
+    def _weights(self, extractors: list[str]) -> str:
+        """Random where any of them is: an untrained part spoils the whole."""
+        features = self.config.get("features", {})
+        kinds = {features.get(name, {}).get("weights", "none") for name in extractors} - {"none"}
+        return "none" if not kinds else "random" if "random" in kinds else "official"
+
+    def extractor_spec(self, wildcards: Any) -> dict[str, Any]:
+        """The configuration of a job's extractor."""
+        spec: dict[str, Any] = self.config["features"][wildcards.extractor]
+        return spec
+
+    def extractor_version(self, wildcards: Any) -> int:
+        """The VERSION of a job's extractor."""
+        return base.version(wildcards.extractor)
+
+    def method(self, wildcards: Any) -> dict[str, Any]:
+        """A job's method as data, with the version of its adapter."""
+        return registry.as_dict(self.methods[wildcards.method])
+
+    # Slices that are the same for all jobs of a rule.
+
+    def method_labels(self) -> list[str]:
+        """Labels of the methods in use."""
+        return list(self.methods)
+
+    def methods_used(self) -> list[dict[str, Any]]:
+        """The methods in use as data."""
+        return [registry.as_dict(m) for m in self.methods.values()]
+
+    def import_source(self) -> dict[str, Any]:
+        """The import section, without keys that have no value."""
+        return dict(self.config.get("import", {}))
+
+    def folder_digest(self) -> str:
+        """A digest of the names in an imported folder: one listing, no look at the files."""
+        source = self.import_source()
+        return importing.folder_digest(source) if "folder" in source else ""
+
+    def sample_sources(self) -> list[str]:
+        """What the samples are listed from."""
+        if self.door == "build":
+            return [
+                "results/{dataset}/pairs.parquet",
+                "results/{dataset}/materials/images.parquet",
+                "results/{dataset}/materials/clips.parquet",
+            ]
+        source = self.import_source()
+        return [source[key] for key in ("sheet", "table") if key in source]
+
+    def sheet(self, kind: str) -> str:
+        """The sheet of images or clips: the user's, or that of the synthetic ones."""
+        given: str = self.config["materials"][kind]
+        if given == "synthetic":
+            return "results/{dataset}/materials/synthetic/" + f"{kind}.csv"
+        return given
+
+    def targets(self) -> list[str]:
+        """Everything that a whole run makes, below the dataset's folder."""
+        made = ["rejects.parquet", "report/rejects.html", "catalog.duckdb"]
+        if self.scores != "none":
+            made += ["correlation/metrics.html", "correlation/leakage.html"]
+            made += ["correlation/mos_by_label.svg"]
+            made += [
+                f"correlation/scatter/{m['name']}.svg"
+                for m in self.metrics
+                if m["kind"] != "control"
+            ]
+        return made
+
+    def stage_tables(self, wildcards: Any) -> dict[str, Any]:
+        """The tables whose rows may be not ok, by stage."""
+        found: dict[str, Any] = {}
+        folder = f"results/{self.dataset}"
+        if self.door == "build":
+            found |= {k: f"{folder}/materials/{k}.parquet" for k in ("images", "clips")}
+        if self.door != "import_features":
+            found["conformed"] = f"{folder}/conform/videos.parquet"
+        if self.scores != "none":
+            found["mos"] = f"{folder}/ratings/mos.parquet"
+            found["predictions"] = [
+                f"{folder}/regression/{name}/predictions.parquet" for name in self.metric_names
+            ]
+        if self.scores in ("simulated", "imported"):
+            found["raters"] = f"{folder}/ratings/raters.parquet"
+        return found
+
+    def catalog_inputs(self) -> list[str]:
+        """The tables that must be there before the catalogue."""
+        made = ["rejects.parquet", "samples.parquet"]
+        if self.scores != "none":
+            made += ["correlation/correlation.parquet", "ratings/mos_by_label.parquet"]
+        return [f"results/{self.dataset}/{path}" for path in made]
+
+    @staticmethod
+    @cache
+    def version(module: str) -> int:
+        """The VERSION literal of a module of the package, e.g. ``conform/video``."""
+        return base.literal_version(_PACKAGE / f"{module}.py")
+
+    def shards(self, samples: Path | str) -> list[tuple[str, str]]:
+        """(method, shard) of all jobs, from the samples table."""
+        return sorted(_shards(str(samples), Path(samples).stat().st_mtime_ns))
+
+    def shard_digest(self, samples: Path | str, method: str, shard: str) -> str:
+        """Digest of the rows of one shard, as far as they make its videos."""
+        rows = _shards(str(samples), Path(samples).stat().st_mtime_ns)
+        return digest_rows(rows.get((method, str(shard)), []))
+
+
+@lru_cache(maxsize=2)
+def _shards(samples: str, stamp: int) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    table = pq.read_table(samples, columns=["method", "shard", *_MAKES_VIDEO])
+    for row in table.to_pylist():
+        found.setdefault((row.pop("method"), str(row.pop("shard"))), []).append(row)
+    return found

@@ -1,0 +1,1 @@
+"""Splits, design matrices, heads and controls: from features and MOS to predictions."""

@@ -1,0 +1,168 @@
+"""The list of metrics that a configuration asks for, checked and filled in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from sfqa.errors import UserError
+from sfqa.features.base import literal_version
+from sfqa.regression import controls, heads
+
+KINDS = ("regressor", "zero_shot", "control", "imported")
+_KEYS = (
+    "kind", "group", "inputs", "head", "options", "direction", "dimensions", "each", "directions",
+)  # fmt: skip
+_OF_KIND = {
+    "regressor": ("inputs", "head"),
+    "zero_shot": ("inputs",),
+    "imported": ("inputs",),
+    "control": (),
+}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+
+
+def metric_list(
+    metrics: Mapping[str, Mapping[str, Any]], columns: Mapping[str, Sequence[str] | None]
+) -> list[dict[str, Any]]:
+    """Return one dictionary per metric, in order, every key filled in.
+
+    ``metrics`` maps a name to ``kind`` (regressor, zero_shot, control, imported), ``group``,
+    ``inputs``, ``head``, ``options``, ``direction`` (1 or -1) and ``dimensions``; ``columns`` maps
+    every extractor to its numeric columns, or to None where they are not known yet. A control's
+    head is its name by default. ``each: <extractor>`` (with ``directions``: {column: -1}) stands
+    for one zero-shot metric per column of it, named as the column. ``imported`` is a zero-shot
+    metric that is listed as such. Raises :class:`UserError`, with the nearest known word.
+
+    >>> found = metric_list({"all": {"each": "imported"}}, {"imported": ["niqe", "pi"]})
+    >>> [(m["name"], m["inputs"], m["direction"]) for m in found]
+    [('niqe', ['imported.niqe'], 1), ('pi', ['imported.pi'], 1)]
+    """
+    found: list[dict[str, Any]] = []
+    for name, entry in metrics.items():
+        for key in entry:
+            if key not in _KEYS:
+                raise UserError(f"config, metrics.{name}: no key {key!r}; {_hint(key, _KEYS)}")
+        if "each" in entry:
+            found += _each(name, entry, columns)
+        elif "directions" in entry:
+            raise UserError(f"config, metrics.{name}.directions: goes with each; write direction")
+        else:
+            found.append(_metric(name, entry, columns))
+    seen: set[str] = set()
+    for metric in found:
+        if metric["name"].casefold() in seen:
+            raise UserError(f"config, metrics: {metric['name']!r} is there twice; rename one")
+        seen.add(metric["name"].casefold())
+    return found
+
+
+def versions(metric: Mapping[str, Any]) -> dict[str, int]:
+    """Return the VERSION of every file that the numbers of a metric depend on.
+
+    >>> sorted(versions({"kind": "control", "head": "oracle"}))
+    ['controls', 'protocols']
+    """
+    files = ["protocols"]
+    if metric["kind"] == "control":
+        files += ["controls"]
+    else:
+        files += ["design", "train" if metric["kind"] == "regressor" else "zero_shot"]
+    found = {name: literal_version(Path(__file__).with_name(f"{name}.py")) for name in files}
+    if metric["kind"] == "regressor":
+        found["head"] = heads.version(str(metric["head"]))
+    return found
+
+
+def _each(
+    name: str, entry: Mapping[str, Any], columns: Mapping[str, Sequence[str] | None]
+) -> list[dict[str, Any]]:
+    where, extractor = f"config, metrics.{name}", str(entry["each"])
+    for key in ("inputs", "head", "direction"):
+        if key in entry:
+            raise UserError(f"{where}.{key}: does not go with each; leave it out")
+    if extractor not in columns:
+        raise UserError(f"{where}.each: no features {extractor!r}; {_hint(extractor, columns)}")
+    names, directions = columns[extractor] or (), dict(entry.get("directions") or {})
+    if not names:
+        raise UserError(f"{where}.each: the columns of {extractor!r} are not known; name inputs")
+    for column in directions:
+        if column not in names:
+            raise UserError(f"{where}.directions: no column {column!r}; {_hint(column, names)}")
+    rest = {k: v for k, v in entry.items() if k not in ("each", "directions")}
+    made = []
+    for column in names:
+        one = {
+            "kind": "zero_shot", **rest, "inputs": [f"{extractor}.{column}"],
+            "direction": directions.get(column, 1),
+        }  # fmt: skip
+        made.append(_metric(re.sub(r"[^A-Za-z0-9_.+-]", "_", column), one, columns))
+    return made
+
+
+def _metric(
+    name: str, entry: Mapping[str, Any], columns: Mapping[str, Sequence[str] | None]
+) -> dict[str, Any]:
+    where, kind = f"config, metrics.{name}", entry.get("kind")
+    if not _NAME.fullmatch(name):
+        raise UserError(
+            f"{where}: a metric's name becomes a folder; begin it with a letter or digit and use "
+            "letters, digits and _ . + - only"
+        )
+    if kind not in KINDS:
+        raise UserError(f"{where}.kind: no kind {kind!r}; {_hint(str(kind), KINDS)}")
+    for key in _OF_KIND[kind]:
+        if not entry.get(key):
+            raise UserError(f"{where}.{key}: missing; a {kind} metric needs it")
+    inputs = entry.get("inputs") or []
+    if isinstance(inputs, str) or not all(isinstance(i, str) for i in inputs):
+        raise UserError(f"{where}.inputs: {inputs!r}; write a list, as [slowfast, lse.lse_c]")
+    for text in inputs:
+        _check_input(where, text, columns)
+    direction = entry.get("direction", 1)
+    if direction not in (1, -1) or isinstance(direction, bool):
+        raise UserError(f"{where}.direction: {direction!r}; write 1 (higher is better) or -1")
+    head, options = entry.get("head"), dict(entry.get("options") or {})
+    if kind == "regressor":
+        try:
+            options = heads.merged_options(str(head), options)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+    else:
+        if options:
+            raise UserError(f"{where}.options: a {kind} metric has none; leave them out")
+        if kind == "control":
+            if inputs:
+                raise UserError(f"{where}.inputs: a control has none; leave them out")
+            head = controls.known(str(head or name), name)
+        elif head or len(inputs) != 1:
+            raise UserError(
+                f"{where}: a {kind} metric has one scalar column as its inputs, and no head"
+            )
+    return {
+        "name": name,
+        "kind": kind,
+        "group": entry.get("group") or kind,
+        "inputs": list(inputs),
+        "head": head,
+        "options": options,
+        "direction": direction,
+        "dimensions": list(entry["dimensions"]) if entry.get("dimensions") else None,
+    }
+
+
+def _check_input(where: str, text: str, columns: Mapping[str, Sequence[str] | None]) -> None:
+    extractor, _, column = text.partition(".")
+    if extractor not in columns:
+        raise UserError(f"{where}.inputs: no features {extractor!r}; {_hint(extractor, columns)}")
+    names = columns[extractor]
+    if column and names is not None and column not in names:
+        raise UserError(f"{where}.inputs: {extractor} has no {column!r}; {_hint(column, names)}")
+
+
+def _hint(word: str, known: Mapping[str, Any] | Sequence[str]) -> str:
+    near = get_close_matches(word, list(known), 1)
+    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"

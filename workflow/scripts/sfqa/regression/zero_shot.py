@@ -1,0 +1,43 @@
+"""Score a metric that needs no training: one scalar column, read as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from sfqa.regression import _rows
+from sfqa.regression.design import Design, scalar_input
+from sfqa.regression.protocols import TEST, make_splits
+
+VERSION = 1
+
+
+def score_metric(
+    metric: Mapping[str, Any],
+    design: Design,
+    samples: pd.DataFrame,
+    mos: pd.DataFrame,
+    protocols: Sequence[Mapping[str, Any]],
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Return rows of tables.PREDICTIONS for the test part of every trial.
+
+    ``metric`` holds ``name``, ``inputs`` (the one scalar column that ``design`` was loaded for) and
+    maybe ``dimensions``. The prediction is the column's value as it is; its ``direction`` is put
+    right where it meets the MOS. Raises :class:`UserError` where the inputs are not one scalar.
+    """
+    values = scalar_input(list(metric["inputs"]), design, str(metric["name"]))
+    score = dict(zip(design.sample_ids, values, strict=True))
+    missing = "no_features: the sample has no feature row"
+    rows = []
+    for protocol in protocols:
+        for split in make_splits(samples, protocol, seed):
+            for dimension in _rows.dimensions(metric, mos):
+                for sample in _rows.of_part(split, [TEST]):
+                    value = float(score[sample]) if sample in score else None
+                    notes = design.dropped if value is None else design.flawed
+                    note = notes.get(sample, missing if value is None else "")
+                    rows.append(_rows.row(metric, dimension, split, sample, value, note))
+    return rows

@@ -1,0 +1,22 @@
+"""Simulate raters from the known defects of the procedural methods."""
+
+from sfqa import store, tables
+from sfqa.generation import registry
+from sfqa.generation.truth import truth
+from sfqa.job import job
+from sfqa.ratings.simulate import simulate
+
+with job(snakemake.log[0]):
+    params = snakemake.params
+    videos = store.read(tables.CONFORMED, snakemake.input.videos)
+    truths = {m["label"]: truth(registry.from_dict(m)) for m in params.methods}
+    pairs = store.read(tables.SAMPLES, snakemake.input.samples)[["sample_id", "pair_id"]]
+    rows = simulate(
+        videos[videos["status"] != tables.FAILED].merge(pairs, on="sample_id"),
+        truths,
+        params.raters,
+        params.seed,
+        params.careless,
+        params.per_sample,
+    )
+    store.write(tables.SCORES, rows, snakemake.output.scores)
