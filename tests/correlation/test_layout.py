@@ -80,9 +80,9 @@ def test_controls_come_first_and_groups_stay_together(rows: list[dict[str, Any]]
 
 def test_dimensions_stand_as_told_with_overall_last(rows: list[dict[str, Any]]) -> None:
     by_name = markdown_table(render(rows, "C.")["md"])[0]
-    assert by_name[2::3] == ["Av consistency SRCC", "Visual quality SRCC", "Overall Average SRCC"]
+    assert by_name[2::4] == ["Av consistency SRCC", "Visual quality SRCC", "Overall Average SRCC"]
     told = markdown_table(render(rows, "C.", dimensions=[V, A])["md"])[0]
-    assert told[2::3] == ["Visual quality SRCC", "Av consistency SRCC", "Overall Average SRCC"]
+    assert told[2::4] == ["Visual quality SRCC", "Av consistency SRCC", "Overall Average SRCC"]
 
 
 def test_best_and_second_leave_controls_aside(rows: list[dict[str, Any]]) -> None:
@@ -172,7 +172,7 @@ def test_latex_is_balanced_booktabs(rows: list[dict[str, Any]]) -> None:
     assert r"we\&rd\_100\%\{\textbackslash{}x\}" in text
     lines = text.split(r"\midrule" + "\n", 1)[1].split(r"\bottomrule")[0].splitlines()
     body = [line for line in lines if line != r"\midrule"]
-    assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {10}
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {13}
 
 
 class _Page(HTMLParser):
@@ -203,10 +203,10 @@ def test_html_is_whole_and_needs_nothing_else(rows: list[dict[str, Any]]) -> Non
     assert "a &lt; b &amp; c" in text
     assert "&lt;script&gt;x" in text
     columns = [a["data-column"] for _, a in page.attributes if "data-column" in a]
-    assert columns == [str(n) for n in range(11)]
+    assert columns == [str(n) for n in range(14)]
     cells = [a for tag, a in page.attributes if tag == "td"]
-    assert len(cells) % 11 == 0
-    assert sum(a["data-value"] == "" for a in cells) == 9  # the constant control
+    assert len(cells) % 14 == 0
+    assert sum(a["data-value"] == "" for a in cells) == 12  # the constant control
 
 
 def test_mixed_rows_are_a_mistake_of_the_caller(rows: list[dict[str, Any]]) -> None:
@@ -264,7 +264,20 @@ def test_leakage_without_a_regressor_says_so() -> None:
     assert "There is no regressor." in texts["md"]
 
 
+def test_the_least_rmse_is_the_best(rows: list[dict[str, Any]]) -> None:
+    table = markdown_table(render(rows, "C.")["md"])
+    place = table[0].index("Visual quality RMSE")
+    values = {}
+    for record in rows:
+        wanted = record["dimension"] == V and record["kind"] != "control"
+        if wanted and record["rmse"] is not None:
+            values[record["metric"]] = record["rmse"]
+    best = min(values.values())
+    bold = [line for line in table[1:] if line[place].startswith("**")]
+    assert {line[place] for line in bold} == {f"**{best:.4f}**"}
+
+
 def test_version_is_raised_when_the_pages_change(rows: list[dict[str, Any]]) -> None:
     """Golden pages: an edit that changes them must raise layout.VERSION, and this digest."""
     found = digest([render(rows, "C."), render_leakage(panel_rows(), "L.")])
-    assert (layout.VERSION, found[:16]) == (1, "53e77e89509d1c19")
+    assert (layout.VERSION, found[:16]) == (2, "3f0fe2bd3850e826")

@@ -39,7 +39,7 @@ class Flow:
 
     def command(self, *options: str) -> list[str]:
         return [
-            sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "test.yaml", *options
+            sys.executable, "-m", "snakemake", *options, "--cores", "2", "--configfile", "test.yaml"
         ]  # fmt: skip
 
     def run(self, *options: str, ok: bool = True) -> str:
@@ -53,7 +53,7 @@ class Flow:
 
     def planned(self, *options: str) -> dict[str, int]:
         """Jobs per rule that a run would start."""
-        said = self.run("-n", "--quiet", "rules", *options)
+        said = self.run(*options, "-n", "--quiet", "rules")
         return job_counts(said)
 
     def logs(self) -> str:

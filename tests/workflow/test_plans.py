@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -99,14 +100,13 @@ def test_the_linter_finds_nothing(tmp_path):
 
 def test_every_rule_has_a_log_an_environment_and_a_script_of_its_name():
     text = "".join(p.read_text() for p in sorted((ROOT / "workflow/rules").glob("*.smk")))
-    blocks = [b for b in text.replace("checkpoint ", "rule ").split("rule ")[1:] if ":\n" in b]
-    names = [block.split(":")[0] for block in blocks]
-    scripts = {p.stem for p in (ROOT / "workflow/scripts").glob("*.py")}
-    assert set(names) == scripts
-    for name, block in zip(names, blocks, strict=True):
-        assert f'script:\n                "../scripts/{name}.py"'.split()[1] in block
-        assert "log:" in block, name
-        assert "../envs/" in block, name
+    parts = re.split(r"^ *(?:rule|checkpoint) (\w+):$", text, flags=re.MULTILINE)
+    rules = dict(zip(parts[1::2], parts[2::2], strict=True))
+    assert set(rules) == {p.stem for p in (ROOT / "workflow/scripts").glob("*.py")}
+    for name, body in rules.items():
+        assert f'"../scripts/{name}.py"' in body
+        assert "log:" in body, name
+        assert '"../envs/' in body, name
 
 
 def test_the_nine_rooms_have_a_rule_file_a_package_tests_and_a_page():

@@ -1,4 +1,4 @@
-# Functions that the rules share. No rule here: what a rule needs and makes stands with the rule.
+# Functions that the rules share; what each job needs and makes stands in the other files.
 import sys
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def feature_files(extractors=None):
                 found.append(f"results/{DATASET}/features/imported/all/0.parquet")
                 continue
             pattern = (
-                "results/{dataset}/features/" + extractor + "/{method}/{shard}.parquet"
+                f"results/{{dataset}}/features/{extractor}/{{method}}/{{shard}}.parquet"
             )
             found += shard_files(pattern)(wildcards)
         return found

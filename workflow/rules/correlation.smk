@@ -110,6 +110,7 @@ if PLAN.scores != "none":
         conda:
             "../envs/tables.yaml"
         params:
+            dimensions=PLAN.config["correlation"]["dimensions"],
             version=PLAN.version("correlation/figures"),
         script:
             "../scripts/plot_mos.py"

@@ -11,4 +11,11 @@ from sfqa.job import job
 with job(snakemake.log[0]):
     synthetic = bool(store.read(tables.MOS, snakemake.input.mos)["synthetic"].any())
     paths = [Path(p) for p in (snakemake.output.svg, snakemake.output.png)]
-    mos_by_label(pq.read_table(snakemake.input.table).to_pandas(), paths, synthetic)
+    frame = pq.read_table(snakemake.input.table).to_pandas()
+    order = list(snakemake.params.dimensions)
+    order += sorted(set(frame["dimension"]) - set(order))
+    mos_by_label(
+        frame.sort_values("dimension", key=lambda d: d.map(order.index), kind="stable"),
+        paths,
+        synthetic,
+    )

@@ -174,7 +174,7 @@ class Plan:
         """The sheet of images or clips: the user's, or that of the synthetic ones."""
         given: str = self.config["materials"][kind]
         if given == "synthetic":
-            return "results/{dataset}/materials/synthetic/" + f"{kind}.csv"
+            return f"results/{{dataset}}/materials/synthetic/{kind}.csv"
         return given
 
     def targets(self) -> list[str]:

@@ -23,7 +23,11 @@ from sfqa.correlation.summarise import KINDS, OVERALL, POOLED, SHOWN, VIDEO
 from sfqa.errors import UserError
 from sfqa.tables import FLAWED
 
-VERSION = 1
+VERSION = 2
+
+#: The columns of every dimension, and those of them where less is better.
+STATISTICS = (*SHOWN, "rmse")
+LESS_IS_BETTER = ("rmse",)
 
 Rows = pd.DataFrame | Iterable[Mapping[str, Any]]
 
@@ -203,7 +207,7 @@ def _grid(
     caption: str,
 ) -> Grid:
     heads = [Head("Model type"), Head("Metric")]
-    heads += [Head(stat.upper(), _title(dimension)) for dimension in columns for stat in SHOWN]
+    heads += [Head(stat.upper(), _title(dimension)) for dimension in columns for stat in STATISTICS]
     ranks = _ranks(records, columns)
     notes: list[str] = []
 
@@ -227,7 +231,7 @@ def _grid(
             Cell(metric, notes=known, badge=badge),
         ]
         for dimension, record in own.items():
-            for stat in SHOWN:
+            for stat in STATISTICS:
                 value = None if record is None else _number(record[stat])
                 if value is None:
                     why = "no_row: not computed" if record is None else str(record["detail"])
@@ -246,14 +250,14 @@ def _ranks(
 ) -> dict[tuple[str, str, str], str]:
     ranks = {}
     for dimension in columns:
-        for stat in SHOWN:
+        for stat in STATISTICS:
             shown = {
                 metric: float(_shown(value))
                 for (metric, d), record in records.items()
                 if d == dimension and record["kind"] != KINDS[0]
                 if (value := _number(record[stat])) is not None
             }
-            top = sorted(set(shown.values()), reverse=True)[:2]
+            top = sorted(set(shown.values()), reverse=stat not in LESS_IS_BETTER)[:2]
             for metric, value in shown.items():
                 if value in top:
                     ranks[metric, dimension, stat] = (BEST, SECOND)[top.index(value)]
@@ -279,8 +283,8 @@ def _legend(frame: pd.DataFrame) -> str:
         f"trial{'s' if trials != 1 else ''}{averaged}. PLCC after the mapping {LOGISTIC}, fitted "
         "to the same points, unless a note says otherwise; it may fall as well as rise: only SRCC "
         "and KRCC show the direction. Where a lower score means better quality its sign was "
-        "flipped first, so that a good metric is positive. Best in bold, second underlined, "
-        "controls aside."
+        "flipped first, so that a good metric is positive. Best in bold (least RMSE), second "
+        "underlined, controls aside."
     )
 
 
@@ -302,7 +306,7 @@ def _csv(
         }
         for dimension in columns:
             record: Mapping[str, Any] = dict(own).get(dimension, {})
-            line |= {f"{dimension}_{stat}": _number(record.get(stat)) for stat in SHOWN}
+            line |= {f"{dimension}_{stat}": _number(record.get(stat)) for stat in STATISTICS}
         line["notes"] = " | ".join(f"{d}: {r['detail']}" for d, r in own if r["detail"])
         lines.append(line)
     return pd.DataFrame(lines).to_csv(index=False, float_format="%.6f", lineterminator="\n")
