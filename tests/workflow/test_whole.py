@@ -98,11 +98,14 @@ def test_no_material_is_on_both_sides(run):
 def test_the_controls_bracket_the_table(run):
     rows = store.read(tables.CORRELATION, run.results / "correlation/correlation.parquet")
     rows = rows[(rows["level"] == "video") & (rows["pooling"] == "pooled")]
-    oracle = rows[rows["metric"] == "oracle"]
-    assert oracle["srcc"].tolist() == pytest.approx([1.0] * len(oracle))
+    oracle = rows[rows["metric"] == "oracle"].set_index("protocol")
+    assert oracle.loc["random", "srcc"].tolist() == pytest.approx([1.0] * 3)
+    # The fixed split of so small a dataset tests two videos: undefined, and it says why.
+    assert oracle.loc["disjoint", "srcc"].isna().all()
+    assert oracle.loc["disjoint", "detail"].str.len().gt(0).all()
     constant = rows[rows["metric"] == "constant"]
     assert constant["srcc"].isna().all()
-    assert (constant["detail"] != "").all()
+    assert constant["detail"].str.len().gt(0).all()
 
 
 def test_untrained_weights_and_simulated_raters_are_never_silent(run):

@@ -1,7 +1,7 @@
 """Correlate the predictions of all metrics with the MOS."""
 
 from sfqa import store, tables
-from sfqa.correlation.summarise import correlation_rows
+from sfqa.correlation.summarise import correlation_rows, rounded
 from sfqa.job import job
 
 with job(snakemake.log[0]) as log:
@@ -12,4 +12,4 @@ with job(snakemake.log[0]) as log:
         snakemake.params.metrics,
     )
     log.info("%d rows", len(rows))
-    store.write(tables.CORRELATION, rows, snakemake.output.correlation)
+    store.write(tables.CORRELATION, rounded(rows), snakemake.output.correlation)

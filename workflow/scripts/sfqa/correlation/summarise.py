@@ -15,7 +15,10 @@ from sfqa.errors import UserError
 from sfqa.tables import FAILED
 
 #: Raised whenever the rows change, also by the statistics or the mapping.
-VERSION = 1
+VERSION = 2
+
+#: Decimals that the stored table keeps.
+DIGITS = 8
 
 OVERALL = "overall"
 VIDEO, MODEL = "video", "model"
@@ -83,6 +86,22 @@ def correlation_rows(
                     most = max(trials.values())
                     rows.append(_row(shared, OVERALL, most, made, _overall(by_dimension)))
     return rows
+
+
+def rounded(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows with their statistics at the digits that the stored table keeps.
+
+    A fit's last digits differ from run to run, since memory alignment changes the order of sums;
+    the stored table is to have the same bytes each time.
+
+    >>> rounded([{"metric": "oracle", "srcc": 1.0, "rmse": 2.1e-10}])
+    [{'metric': 'oracle', 'srcc': 1.0, 'rmse': 0.0}]
+    """
+    kept = ("srcc", "plcc", "krcc", "rmse")
+    return [
+        {k: round(v, DIGITS) + 0.0 if k in kept and v is not None else v for k, v in row.items()}
+        for row in rows
+    ]
 
 
 def trial_table(
