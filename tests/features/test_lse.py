@@ -87,7 +87,9 @@ class Untrained:
 
 
 def extractor_with(**options):
-    return lse.Extractor(base.merged_options(lse.Extractor, options, "lse"), Untrained(), "cpu")
+    return lse.Extractor(
+        base.merged_options(lse.Extractor.OPTIONS, options, "lse"), Untrained(), "cpu"
+    )
 
 
 @pytest.fixture

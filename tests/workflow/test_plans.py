@@ -73,6 +73,10 @@ def test_an_imported_table_is_planned_with_a_metric_per_column(tmp_path):
         ({"generation": {"methods": ["sharp", "lat"]}}, "no method 'lat': did you mean 'late'?"),
         ({"fetures": {}}, "config: unknown key 'fetures'; did you mean 'features'?"),
         ({"features": {"slowfst": {"weights": "random"}}}, "did you mean 'slowfast'?"),
+        (
+            {"features": {"lse": {"weights": "random", "options": {"min_trak": 5}}}},
+            "no option 'min_trak'; did you mean 'min_track'?",
+        ),
         ({"materials": {"images": "faces.csv"}}, "there is no file 'faces.csv'"),
         (
             {

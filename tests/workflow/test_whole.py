@@ -8,6 +8,7 @@ import shutil
 import duckdb
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image, ImageOps
 
 from flow import Flow, nothing_to_do
 from sfqa import store, tables
@@ -183,6 +184,21 @@ def test_a_deleted_video_is_generated_again(flow):
     assert path.is_file()
     assert flow.computed("clip") == flow.computed("lse") == 0
     assert flow.tables() == before
+
+
+def test_a_changed_image_costs_the_videos_of_its_pairs(flow):
+    assert nothing_to_do(flow.run())
+    pairs = store.read(tables.PAIRS, flow.results / "pairs.parquet")
+    image = pairs["image_id"].iloc[0]
+    path = flow.results / f"materials/synthetic/{image}.png"
+    with Image.open(path) as picture:
+        ImageOps.mirror(picture).save(path)
+    flow.forget_logs()
+    flow.run("results/small/conform/videos.parquet")
+    logs = [p.read_text() for p in flow.results.glob("logs/generation/*/*.log")]
+    generated = sum(text.count(": generated, ") for text in logs)
+    assert generated == 2 * (pairs["image_id"] == image).sum()
+    assert nothing_to_do(flow.run("results/small/conform/videos.parquet"))
 
 
 def test_a_new_method_re_runs_nothing_of_the_others(flow):

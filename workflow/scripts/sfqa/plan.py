@@ -54,7 +54,9 @@ class Plan:
         )
         for name in self.extractors:
             if name != "imported":
-                base.version(name)  # an unknown extractor is an error now, not in an hour
+                # An unknown extractor or option is an error now, not in an hour.
+                options = self.config["features"][name]["options"]
+                base.merged_options(base.literal_options(name), options, name)
         self.methods: dict[str, registry.Method] = {}
         if self.door == "build":
             known = registry.load_methods(Path(self.config["generation"]["registry"]))

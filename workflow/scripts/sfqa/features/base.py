@@ -131,17 +131,33 @@ def load(name: str) -> type[Extractor]:
     return kind
 
 
-def merged_options(kind: type[Extractor], options: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return the extractor's defaults overlaid with the config's options.
+@cache
+def literal_options(name: str) -> dict[str, Any]:
+    """Return an extractor's OPTIONS without importing it; raises as :func:`version`.
+
+    >>> literal_options("slowfast")["convention"]
+    'simplevqa'
+    """
+    tree = ast.parse((_FOLDER / f"{_known(name)}.py").read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "OPTIONS" and node.value:
+            return dict(ast.literal_eval(node.value))
+    raise LookupError(f"extractor {name} has no 'OPTIONS: ClassVar[dict[str, Any]] = {{...}}'")
+
+
+def merged_options(
+    known: Mapping[str, Any], options: Mapping[str, Any], name: str
+) -> dict[str, Any]:
+    """Return an extractor's options (``known``, with defaults) overlaid with the config's.
 
     Raises :class:`UserError` for an option that the extractor does not have.
     """
     for key in options:
-        if key not in kind.OPTIONS:
-            near = get_close_matches(key, list(kind.OPTIONS), 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(kind.OPTIONS)}"
+        if key not in known:
+            near = get_close_matches(key, list(known), 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}"
             raise UserError(f"config, features.{name}.options: no option {key!r}; {hint}")
-    return {**kind.OPTIONS, **options}
+    return {**known, **options}
 
 
 def schema(features: Sequence[Feature]) -> pa.Schema:

@@ -48,7 +48,7 @@ def extract_shard(
     cannot be scored, is a row with the reason.
     """
     kind = base.load(name)
-    options = base.merged_options(kind, spec.get("options") or {}, name)
+    options = base.merged_options(kind.OPTIONS, spec.get("options") or {}, name)
     found = weights.resolve(spec, name)
     identity = {
         "extractor": name, "version": base.version(name), "options": options,

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sfqa.errors import UserError
+from sfqa.features import base
+
+
+@pytest.mark.parametrize("name", base.names())
+def test_an_extractor_keeps_the_contract(name):
+    kind = base.load(name)
+    assert base.literal_options(name) == kind.OPTIONS
+    assert base.version(name) >= 1
+    assert set(kind.INPUTS) <= {"video", "audio", "prompt"}
+    assert kind.FEATURES
+    for feature in kind.FEATURES:
+        assert feature.meaning
+
+
+def test_an_unknown_extractor_is_a_sentence():
+    with pytest.raises(
+        UserError, match="no extractor is called 'slowfst'; did you mean 'slowfast'"
+    ):
+        base.version("slowfst")
+
+
+def test_tensors_come_back_in_their_shape():
+    features = (base.Feature("x", "a tensor", ("frame", "row", "column"), "float32"),)
+    value = np.arange(12, dtype=np.float32).reshape(1, 3, 4)
+    rows = [
+        {"sample_id": s, "method": "m", "status": "ok", "detail": "", "x": v}
+        for s, v in (("a", value), ("b", np.concatenate([value, value])), ("c", None))
+    ]
+    table = base.to_table(features, rows)
+    field = table.schema.field("x")
+    assert np.array_equal(base.tensor(table.column("x"), field, 0), value)
+    assert base.tensor(table.column("x"), field, 1).shape == (2, 3, 4)
+    assert base.tensor(table.column("x"), field, 2) is None
+
+
+def test_rows_of_different_inner_shapes_are_refused():
+    features = (base.Feature("x", "a tensor", ("frame", "channel")),)
+    with pytest.raises(ValueError, match="different shapes"):
+        base.to_table(features, [{"x": np.zeros((2, 3))}, {"x": np.zeros((2, 4))}])
