@@ -18,7 +18,10 @@ def test_the_embedded_default_is_complete():
     config = complete(demo(), SCHEMA)
     assert config["conform"]["crf"] == 12
     assert config["ratings"]["scale"] == "zscore"
-    assert config["features"]["slowfast"]["options"] == {}
+    assert config["features"]["slowfast"]["weights_seed"] == 0
+    assert complete(demo(features={"clip": {"weights": "random"}}), SCHEMA)["features"]["clip"] == {
+        "weights": "random", "weights_seed": 0, "options": {},
+    }  # fmt: skip
 
 
 def test_defaults_are_filled_at_every_depth_and_the_given_stays():

@@ -9,12 +9,12 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from sfqa import faces, identity, media
 from sfqa.errors import UserError
@@ -22,6 +22,7 @@ from sfqa.faces import Box
 from sfqa.features import base, face_track, sync_distance
 from sfqa.features.extractors import lse
 from sfqa.features.weights import Weights
+from sfqa.materials.portraits import draw_portraits
 
 GOLDEN = Path(__file__).parent / "golden" / "lse.json"
 REAL = Path(__file__).parents[3] / "shared" / "data" / "real"
@@ -361,10 +362,10 @@ def conformed(folder, frames, fps=25.0, seconds=None):
 
 
 def test_a_drawn_portrait_is_found_and_scored(make, tmp_path):
-    portraits = pytest.importorskip("sfqa.materials.portraits")
-    portraits.draw_portraits(tmp_path, 1, seed=1, size=256)
-    image = cv2.imread(str(next(tmp_path.glob("*.png"))))[..., ::-1]
-    assert faces.detect(np.ascontiguousarray(image)), "the portrait's face is not found"
+    draw_portraits(tmp_path, 1, seed=1, size=256)
+    with Image.open(next(tmp_path.glob("*.png"))) as picture:
+        image = np.asarray(picture.convert("RGB"))
+    assert faces.detect(image), "the portrait's face is not found"
     frames = [np.roll(image, round(3 * np.sin(i / 4)), axis=1) for i in range(40)]
     values = make(detect_every=8).extract(conformed(tmp_path, frames))
     assert values["detail"] == ""

@@ -3,6 +3,7 @@ import itertools
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from sfqa.generation.adapters import procedural
 from sfqa.generation.anatomy import Anatomy, Eye, locate
@@ -82,7 +83,8 @@ def test_faces_at_the_border_and_tiny_pictures_do_not_fail(plain_face, side):
 
 
 def test_locate_finds_a_drawn_face(portrait):
-    image = np.ascontiguousarray(cv2.imread(str(portrait))[:, :, ::-1])
+    with Image.open(portrait) as picture:
+        image = np.asarray(picture.convert("RGB"))
     found = locate(image)
     assert found.found
     assert 0.35 < found.cx < 0.65

@@ -35,8 +35,8 @@ class Watch:
     """What was last seen of the files of one dataset, kept in ``results/<dataset>/.watch.json``.
 
     >>> import tempfile; watch = Watch(Path(tempfile.mkdtemp()))
-    >>> watch.sweep(); watch.edited("generation/sharp/0.parquet")
-    ''
+    >>> watch.sweep(), watch.edited("generation/sharp/0.parquet")
+    ([], '')
     """
 
     def __init__(self, results: Path | str) -> None:
