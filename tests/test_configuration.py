@@ -24,6 +24,15 @@ def test_the_embedded_default_is_complete():
     }  # fmt: skip
 
 
+def test_numbers_written_as_text_on_the_command_line_are_numbers():
+    given = {"synthetic": {"images": "4"}, "clip_sec": ["5", "6.5"]}
+    config = complete(demo(materials=given, max_failed="0.5"), SCHEMA)
+    assert config["materials"]["synthetic"]["images"] == 4
+    assert config["materials"]["clip_sec"] == [5, 6.5]
+    assert config["max_failed"] == 0.5
+    assert complete(demo(dataset="123"), SCHEMA)["dataset"] == "123"
+
+
 def test_defaults_are_filled_at_every_depth_and_the_given_stays():
     config = complete(demo(materials={}), SCHEMA)
     assert config["materials"]["synthetic"] == {"images": 8, "clips": 6}
@@ -39,7 +48,7 @@ def test_defaults_are_filled_at_every_depth_and_the_given_stays():
         ({"conform": {"shortside": 3}}, "config, conform: unknown key 'shortside'; did you mean 'short_side'"),
         ({"door": "import"}, "'import' is not possible; did you mean 'import_videos'"),
         ({"shards": 0}, "config, shards: 0 is less than the minimum of 1"),
-        ({"shards": "4"}, "config, shards: '4' is not of type integer"),
+        ({"shards": "four"}, "config, shards: 'four' is not of type integer"),
         ({"features": {"lse": {}}}, "config, features.lse: the key 'weights' is missing"),
         ({"features": {"lse": {"weights": "no.pt"}}}, "features.lse.weights: there is no file 'no.pt'"),
         ({"materials": {"images": "no.csv"}}, "materials.images: there is no file 'no.csv'.*synthetic"),

@@ -1,7 +1,5 @@
 """Average the MOS by method, image category, style and language."""
 
-import pyarrow as pa
-
 from sfqa import store, tables
 from sfqa.job import job
 from sfqa.ratings.by_label import mos_by_label
@@ -11,4 +9,4 @@ with job(snakemake.log[0]):
         store.read(tables.MOS, snakemake.input.mos),
         store.read(tables.SAMPLES, snakemake.input.samples),
     )
-    store.write_arrow(pa.Table.from_pandas(frame, preserve_index=False), snakemake.output.table)
+    store.write(tables.MOS_BY_LABEL, frame, snakemake.output.table)

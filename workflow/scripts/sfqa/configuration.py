@@ -27,17 +27,35 @@ def complete(config: Mapping[str, Any], schema_file: Path | str) -> dict[str, An
     Raises :class:`UserError` that says which key is wrong and what to write instead.
     """
     schema = yaml.safe_load(Path(schema_file).read_text())
+    full: dict[str, Any] = _typed(copy.deepcopy(dict(config)), schema)
     errors = sorted(
-        Draft202012Validator(schema).iter_errors(dict(config)), key=lambda e: list(map(str, e.path))
+        Draft202012Validator(schema).iter_errors(full), key=lambda e: list(map(str, e.path))
     )
     if errors:
         raise UserError(_sentence(errors[0]))
-    full: dict[str, Any] = copy.deepcopy(dict(config))
     for section in ("conform", "ratings", "regression", "correlation", *_NEEDED[full["door"]]):
         full.setdefault(section, {})
     _fill(full, schema)
     _check(full)
     return full
+
+
+def _typed(value: Any, schema: Mapping[str, Any]) -> Any:
+    """Turn text into the number or truth value that the schema asks for, where it is one.
+
+    On the command line (``--config 'pairs={count: 4}'``) everything inside braces is text.
+    """
+    kind = schema.get("type")
+    if isinstance(value, str) and kind in ("integer", "number", "boolean"):
+        read = yaml.safe_load(value) if value.strip() else value
+        return read if isinstance(read, int | float) else value
+    if isinstance(value, dict):
+        parts, others = schema.get("properties", {}), schema.get("additionalProperties")
+        rest = others if isinstance(others, dict) else {}
+        return {k: _typed(v, parts.get(k, rest)) for k, v in value.items()}
+    if isinstance(value, list) and isinstance(schema.get("items"), dict):
+        return [_typed(item, schema["items"]) for item in value]
+    return value
 
 
 def _fill(value: dict[str, Any], schema: Mapping[str, Any], nested: bool = False) -> None:

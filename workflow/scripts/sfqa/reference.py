@@ -30,6 +30,7 @@ PLACES = {
     "scores": "ratings/scores.parquet",
     "raters": "ratings/raters.parquet",
     "mos": "ratings/mos.parquet",
+    "mos_by_label": "ratings/mos_by_label.parquet",
     "predictions": "regression/{metric}/predictions.parquet",
     "correlation": "correlation/correlation.parquet",
     "rejects": "rejects.parquet",
@@ -46,6 +47,7 @@ A row that is not `ok` has its reason in `detail`; nothing is dropped in silence
 |---|---|
 | `materials/images/*.png`, `materials/clips/*.wav` | masters: square pictures, mono 16-bit waves |
 | `materials/images.png` | contact sheet of the image masters |
+| `materials/clips/*.png` | each clip's waveform, voicing and cut |
 | `generation/{method}/videos/*.mp4` | videos as the methods made them; replace one by hand and it is taken, delete one and it is made again |
 | `conform/{method}/videos/*.mp4`, `*.wav` | videos in the common form, and their sound for the features |
 | `features/{extractor}/cache/**/*.rows` | feature rows by content; deleting them costs time, nothing else |
@@ -56,7 +58,6 @@ A row that is not `ok` has its reason in `detail`; nothing is dropped in silence
 | `correlation/leakage.*` | SRCC of every metric under every protocol side by side |
 | `correlation/scatter/{metric}.{svg,png}` | predictions against MOS with the fitted curve |
 | `correlation/mos_by_label.{svg,png}` | MOS by method, image category, style and language |
-| `ratings/mos_by_label.parquet` | the numbers of that figure |
 | `report/rejects.html` | the rows that are not ok, counted by stage and reason |
 | `report/report.html` | Snakemake's report, where it was asked for (`snakemake --report`) |
 | `catalog.duckdb` | views over all tables; open it from the folder of the Snakefile |

@@ -263,6 +263,22 @@ MOS = Table(
     key=("sample_id", "dimension"),
 )
 
+MOS_BY_LABEL = Table(
+    "mos_by_label",
+    "the samples that share a label, in one dimension",
+    (
+        Column("label_kind", _S, "what the label is: method, image_category, style, language, ..."),
+        Column("label", _S, "the label"),
+        Column("dimension", _S, "what was rated"),
+        Column("n", _I, "number of samples with a MOS"),
+        Column("mean", _F, "mean MOS"),
+        Column("sd", _F, "standard deviation over samples (ddof 1)", nullable=True),
+        Column("ci95_low", _F, "lower end of the 95 % t-interval", nullable=True),
+        Column("ci95_high", _F, "upper end of the 95 % t-interval", nullable=True),
+    ),
+    key=("label_kind", "label", "dimension"),
+)
+
 PREDICTIONS = Table(
     "predictions",
     "one metric's score of one sample in one dimension, under one protocol and trial",
@@ -319,7 +335,7 @@ REJECTS = Table(
 TABLES = {
     t.name: t
     for t in (
-        IMAGES, CLIPS, PAIRS, SAMPLES, VIDEOS, CONFORMED, SCORES, RATERS, MOS,
+        IMAGES, CLIPS, PAIRS, SAMPLES, VIDEOS, CONFORMED, SCORES, RATERS, MOS, MOS_BY_LABEL,
         PREDICTIONS, CORRELATION, REJECTS,
     )
 }  # fmt: skip

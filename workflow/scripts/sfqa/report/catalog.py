@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sfqa import tables
@@ -28,21 +27,10 @@ VIEWS = (
     ("scores", "ratings/scores.parquet", tables.SCORES.row),
     ("raters", "ratings/raters.parquet", tables.RATERS.row),
     ("mos", "ratings/mos.parquet", tables.MOS.row),
-    ("mos_by_label", "ratings/mos_by_label.parquet", "mean MOS of the samples that share a label"),
+    ("mos_by_label", "ratings/mos_by_label.parquet", tables.MOS_BY_LABEL.row),
     ("predictions", "regression/*/predictions.parquet", tables.PREDICTIONS.row),
     ("correlation", "correlation/correlation.parquet", tables.CORRELATION.row),
     ("rejects", "rejects.parquet", tables.REJECTS.row),
-)
-
-_BY_LABEL = (
-    tables.Column("label_kind", pa.string(), "what the label is: method, style, ..."),
-    tables.Column("label", pa.string(), "the label"),
-    tables.Column("dimension", pa.string(), "what was rated"),
-    tables.Column("n", pa.int64(), "number of samples"),
-    tables.Column("mean", pa.float64(), "mean MOS"),
-    tables.Column("sd", pa.float64(), "standard deviation over samples (ddof 1)"),
-    tables.Column("ci95_low", pa.float64(), "lower end of the 95 % t-interval"),
-    tables.Column("ci95_high", pa.float64(), "upper end of the 95 % t-interval"),
 )
 
 
@@ -80,7 +68,6 @@ def build_catalog(dataset_folder: Path, out: Path) -> None:
 
 def _views(folder: Path) -> Iterator[_View]:
     known = {name: table.columns for name, table in tables.TABLES.items()}
-    known["mos_by_label"] = _BY_LABEL
     for name, files, row in VIEWS:
         yield _View(name, files, row, known[name])
     names: dict[str, str] = {}
