@@ -1,6 +1,6 @@
 # Scores of every metric on every sample: regressors trained on the cached features, single features, controls.
 # REQUIRED INPUTS: the feature files of the metric's extractors, ratings/mos.parquet, samples.parquet.
-# OUTPUTS: regression/{metric}/predictions.parquet; finished trials and checkpoints lie in regression/{metric}/work/.
+# OUTPUTS: regression/{metric}/predictions.parquet; finished trials and checkpoints lie in regression/{metric}/trials/.
 if PLAN.scores != "none":
 
     rule predict:

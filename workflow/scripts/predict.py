@@ -27,7 +27,7 @@ with job(snakemake.log[0]):
             with leased_device(snakemake.threads) as device:
                 rows = train_metric(
                     metric, design, samples, mos, params.protocols, params.seed,
-                    out.parent / "work", device,
+                    out.parent / "trials", device,
                 )  # fmt: skip
         else:
             rows = score_metric(metric, design, samples, mos, params.protocols, params.seed)

@@ -51,7 +51,7 @@ A row that is not `ok` has its reason in `detail`; nothing is dropped in silence
 | `generation/{method}/videos/*.mp4` | videos as the methods made them; replace one by hand and it is taken, delete one and it is made again |
 | `conform/{method}/videos/*.mp4`, `*.wav` | videos in the common form, and their sound for the features |
 | `features/{extractor}/cache/**/*.rows` | feature rows by content; deleting them costs time, nothing else |
-| `regression/{metric}/work/` | finished trials and checkpoints, from which a killed run goes on |
+| `regression/{metric}/trials/` | finished trials and checkpoints, from which a killed run goes on |
 | `correlation/metrics.{csv,md,tex,html}` | the main table: metrics against MOS, video level, mean over the trials of the main protocol |
 | `correlation/metrics_pooled.*` | the same with the test samples of all trials at once |
 | `correlation/metrics_model_level.*` | the same for the means of the methods |
