@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -63,8 +64,14 @@ def conformed(*names, **change):
 SPEC = {"weights": "random"}
 
 
+@contextmanager
+def taken():
+    CALLS["devices"] += 1
+    yield "cpu"
+
+
 def extract(frame, folder, writer="sharp/0", spec=SPEC):
-    return run.extract_shard(frame, "fake", spec, folder, writer, "cpu")
+    return run.extract_shard(frame, "fake", spec, folder, writer, taken)
 
 
 def test_rows_and_metadata_are_whole(tmp_path):
@@ -94,7 +101,7 @@ def test_one_changed_video_costs_one_video(tmp_path):
     CALLS.clear()
     frame.loc[1, "sha256"] = "another"
     extract(frame, tmp_path)
-    assert CALLS == {"built": 1, "b": 1}
+    assert CALLS == {"devices": 1, "built": 1, "b": 1}
 
 
 @pytest.mark.parametrize(

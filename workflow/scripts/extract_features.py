@@ -7,7 +7,7 @@ from sfqa.device import leased_device
 from sfqa.features.run import extract_shard
 from sfqa.job import job
 
-with job(snakemake.log[0]), leased_device(snakemake.threads) as device:
+with job(snakemake.log[0]):
     wildcards = snakemake.wildcards
     table, metadata = extract_shard(
         store.read(tables.CONFORMED, snakemake.input.conformed),
@@ -15,6 +15,6 @@ with job(snakemake.log[0]), leased_device(snakemake.threads) as device:
         snakemake.params.spec,
         Path(snakemake.output.features).parents[1] / "cache",
         f"{wildcards.method}/{wildcards.shard}",
-        device,
+        lambda: leased_device(snakemake.threads),
     )
     store.write_arrow(table, snakemake.output.features, metadata)

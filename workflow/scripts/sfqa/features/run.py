@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,13 @@ def extract_shard(
     spec: Mapping[str, Any],
     cache_folder: Path,
     writer: str,
-    device: str,
+    device: Callable[[], AbstractContextManager[str]],
 ) -> tuple[pa.Table, dict[str, Any]]:
     """Return the feature table of a shard (rows of the conformed table) and its metadata.
 
     ``spec`` is ``features.<name>`` of the configuration. Only rows that the cache does not hold
-    are computed, and the model is built only when there are any. A video that failed earlier, or
-    cannot be scored, is a row with the reason.
+    are computed, and a device is taken and the model built only when there are any. A video that
+    failed earlier, or cannot be scored, is a row with the reason.
     """
     kind = base.load(name)
     options = base.merged_options(kind.OPTIONS, spec.get("options") or {}, name)
@@ -58,25 +59,26 @@ def extract_shard(
     model: base.Extractor | None = None
     rows, computed, started = [], 0, time.monotonic()
     records = store.records(conformed)
-    for number, record in enumerate(records, 1):
-        head = {"sample_id": record["sample_id"], "method": record["method"]}
-        if record["status"] == "failed":
-            rows.append(head | {"status": "failed", "detail": record["detail"]})
-            continue
-        video = _video(record)
-        key = row_key(kind, identity, video)
-        row = cache.get(key)
-        if row is None:
-            model = model or kind(options, found, device)
-            cache.put(key, _flat(kind, head | {"key": key} | _extract(model, video)))
-            row = cache.get(key) or {}
-            computed += 1
-        row = _shaped(row) | head
-        rows.append(row)
-        log.info(
-            "%s %d of %d: %s %s %s", name, number, len(records), video.sample_id,
-            row["status"], row["detail"],
-        )  # fmt: skip
+    with ExitStack() as stack:
+        for number, record in enumerate(records, 1):
+            head = {"sample_id": record["sample_id"], "method": record["method"]}
+            if record["status"] == "failed":
+                rows.append(head | {"status": "failed", "detail": record["detail"]})
+                continue
+            video = _video(record)
+            key = row_key(kind, identity, video)
+            row = cache.get(key)
+            if row is None:
+                model = model or kind(options, found, stack.enter_context(device()))
+                cache.put(key, _flat(kind, head | {"key": key} | _extract(model, video)))
+                row = cache.get(key) or {}
+                computed += 1
+            row = _shaped(row) | head
+            rows.append(row)
+            log.info(
+                "%s %d of %d: %s %s %s", name, number, len(records), video.sample_id,
+                row["status"], row["detail"],
+            )  # fmt: skip
     log.info(
         "%s: %d rows, %d computed, %d from the cache or failed before, %.1f s",
         name, len(rows), computed, len(rows) - computed, time.monotonic() - started,
