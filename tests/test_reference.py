@@ -43,7 +43,8 @@ def test_environments_pin_the_versions_of_the_requirements():
             name, version = line.split("==")
             assert pins[name] == version, f"{path.name}: {name}"
             seen.add(name)
-    assert set(pins) - seen <= {"pygments"}, "a package that no environment has"
+    # What plans the workflow and writes its report runs beside the jobs, not in them.
+    assert set(pins) - seen <= {"jsonschema", "pygments"}, "a package that no environment has"
 
 
 def test_every_dependency_has_its_reason():
