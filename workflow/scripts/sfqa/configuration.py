@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from sfqa.errors import UserError
+from sfqa.errors import UserError, hint
 
 _NEEDED = {
     "build": ("materials", "pairs", "generation"),
@@ -142,8 +141,7 @@ def _must_exist(path: str | None, key: str, unless: str = "") -> None:
 
 
 def _hint(word: str, known: list[str]) -> str:
-    near = get_close_matches(str(word), known, 1, 0.5)
-    return f"did you mean {near[0]!r}?" if near else f"write one of {', '.join(known)}"
+    return hint(word, known, "write one of", cutoff=0.5)
 
 
 def _sentence(error: ValidationError) -> str:

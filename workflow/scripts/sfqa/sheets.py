@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
-from sfqa.errors import UserError
+from sfqa.errors import UserError, hint
 
 IMAGE_COLUMNS = ("image_id", "path", "source", "category", "licence")
 CLIP_COLUMNS = ("clip_id", "path", "style", "language", "origin", "title")
@@ -36,9 +35,9 @@ def read_sheet(
         rows = list(reader)
     for name in header:
         if name not in columns:
-            near = get_close_matches(name, columns, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it may have {', '.join(columns)}"
-            raise UserError(f"{path}: unknown column {name!r}; {hint}")
+            raise UserError(
+                f"{path}: unknown column {name!r}; {hint(name, columns, 'it may have')}"
+            )
     for name in columns:
         if name not in header and name not in optional:
             raise UserError(f"{path}: the column {name!r} is missing; add it")

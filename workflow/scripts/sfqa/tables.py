@@ -339,3 +339,12 @@ TABLES = {
         PREDICTIONS, CORRELATION, REJECTS,
     )
 }  # fmt: skip
+
+
+def flaw(word: str, sentence: str) -> str:
+    """Return one part of a row's detail: 'word: sentence' on one line, without '; ' inside.
+
+    >>> flaw("broken", "one; two\\nthree")
+    'broken: one, two three'
+    """
+    return f"{word}: {' '.join(sentence.replace('; ', ', ').split())}"

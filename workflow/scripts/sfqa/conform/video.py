@@ -10,7 +10,7 @@ from typing import Any
 import ffmpeg
 import numpy as np
 
-from sfqa import faces, media, store
+from sfqa import faces, media, store, tables
 from sfqa.identity import digest, sha256_file
 
 VERSION = 1
@@ -112,7 +112,7 @@ def conform_row(row: Mapping[str, Any], folder: Path, form: Form) -> dict[str, A
         facts = conform(source, video, sound, form)
         result |= measure(facts, video, sound, row)
     except (media.MediaError, OSError) as error:
-        return result | {"status": "failed", "detail": f"broken: {error}"}
+        return result | {"status": "failed", "detail": tables.flaw("broken", str(error))}
     found = [d for d in (row["detail"], *result.pop("found")) if d]
     return result | {"status": "flawed" if found else "ok", "detail": "; ".join(found)}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from sfqa import tables
-from sfqa.errors import UserError
+from sfqa.errors import UserError, hint
 from sfqa.features.weights import Weights
 
 _TYPES = {
@@ -96,9 +95,7 @@ def names() -> list[str]:
 
 def _known(name: str) -> str:
     if name not in names():
-        near = get_close_matches(name, names(), 1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(names())}"
-        raise UserError(f"config, features: no extractor is called {name!r}{hint}")
+        raise UserError(f"config, features: no extractor is called {name!r}; {hint(name, names())}")
     return name
 
 
@@ -154,9 +151,9 @@ def merged_options(
     """
     for key in options:
         if key not in known:
-            near = get_close_matches(key, list(known), 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}"
-            raise UserError(f"config, features.{name}.options: no option {key!r}; {hint}")
+            raise UserError(
+                f"config, features.{name}.options: no option {key!r}; {hint(key, known, 'it has')}"
+            )
     return {**known, **options}
 
 

@@ -6,7 +6,6 @@ import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sfqa import identity, tables
-from sfqa.errors import UserError
+from sfqa.errors import UserError, hint
 from sfqa.features import base
 
 VERSION = 1
@@ -132,9 +131,9 @@ def _read_csv(path: Path) -> tuple[list[str], list[list[Any]], list[int]]:
 
 def _column(sheet: _Sheet, name: str, key: str) -> list[Any]:
     if name not in sheet.columns:
-        near = get_close_matches(str(name), list(sheet.columns), 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(sheet.columns)}"
-        raise UserError(f"{sheet.path}: no column {name!r} ({key}); {hint}")
+        raise UserError(
+            f"{sheet.path}: no column {name!r} ({key}); {hint(name, sheet.columns, 'it has')}"
+        )
     return sheet.columns[name]
 
 
@@ -201,9 +200,7 @@ def _matched(sheet: _Sheet, ids: Sequence[str], text: str) -> dict[str, list[str
 
 def _known_role(role: str, key: str) -> None:
     if role not in ROLES:
-        near = get_close_matches(role, list(ROLES), 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(ROLES)}"
-        raise UserError(f"config, {key}: nothing is called {role!r}; {hint}")
+        raise UserError(f"config, {key}: nothing is called {role!r}; {hint(role, ROLES)}")
 
 
 def _numbers(cells: Sequence[Any]) -> Floats:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sfqa import media
+from sfqa.tables import flaw
 
 #: Raised whenever a video may be judged otherwise than before.
 VERSION = 1
@@ -51,12 +52,3 @@ def problem(path: Path | str, clip_sec: float | None = None, audio: bool = True)
     if clip_sec is not None and seconds > clip_sec + LONGER_SEC:
         return flaw("too_long", f"{path} lasts {seconds:.2f} s, its clip {clip_sec:.2f} s")
     return ""
-
-
-def flaw(word: str, sentence: str) -> str:
-    """Return one part of a row's detail: 'word: sentence' on one line, without '; ' inside.
-
-    >>> flaw("broken", "one; two\\nthree")
-    'broken: one, two three'
-    """
-    return f"{word}: {' '.join(sentence.replace('; ', ', ').split())}"

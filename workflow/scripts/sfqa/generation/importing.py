@@ -90,7 +90,7 @@ def import_shard(samples: pd.DataFrame, folder: Path | str) -> list[dict[str, An
     or undecodable one gives a failed row. Missing sound is no failure here. What the check said is
     kept in ``{folder}/records/{sample_id}.json``, so that only new bytes are decoded again.
     """
-    records = [{str(k): v for k, v in row.items()} for row in samples.to_dict("records")]
+    records = store.records(samples)
     rows = []
     for number, sample in enumerate(records, start=1):
         path = Path(sample["source_path"])
@@ -107,9 +107,9 @@ def import_shard(samples: pd.DataFrame, folder: Path | str) -> list[dict[str, An
                 "path": str(path) if sha else None,
                 "sha256": sha,
                 "size_bytes": path.stat().st_size if sha else None,
-                "clip_path": _cell(sample.get("clip_path")),
-                "clip_sha256": _cell(sample.get("clip_sha256")),
-                "prompt": _cell(sample.get("prompt")),
+                "clip_path": sample.get("clip_path"),
+                "clip_sha256": sample.get("clip_sha256"),
+                "prompt": sample.get("prompt"),
                 "reproducible": False,
             }
         )
@@ -135,10 +135,6 @@ def _checked(path: Path, sha: str | None, record: Path) -> str:
             content = {"key": key, "reason": reason}
             temporary.write_text(json.dumps(content, sort_keys=True) + "\n", encoding="utf-8")
     return reason
-
-
-def _cell(value: Any) -> str | None:
-    return None if value is None or pd.isna(value) else str(value)
 
 
 def _sample(where: str, path: Path, known: Mapping[str, str], shards: int) -> dict[str, Any]:

@@ -15,8 +15,9 @@ import pandas as pd
 from sfqa import identity, media, store, tables
 from sfqa.errors import UserError
 from sfqa.generation import adapters
-from sfqa.generation.check import flaw, problem
+from sfqa.generation.check import problem
 from sfqa.generation.registry import Method
+from sfqa.tables import flaw
 
 Log = Callable[[str], None]
 
@@ -54,7 +55,7 @@ def generate_shard(
         raise UserError(f"generation fps {fps}: give a frame rate above 0")
     say = log or logging.getLogger("sfqa").info
     settings, rows = Settings(seed, size, fps), []
-    records = [{str(k): v for k, v in row.items()} for row in samples.to_dict("records")]
+    records = store.records(samples)
     for number, sample in enumerate(records, start=1):
         if sample["method"] != method.label:
             raise UserError(
@@ -73,9 +74,9 @@ def sample_key(sample: dict[str, Any], method: Method, settings: Settings) -> st
     return identity.digest(
         {
             "sample_id": sample["sample_id"],
-            "image": _text(sample.get("image_sha256")),
-            "clip": _text(sample.get("clip_sha256")),
-            "prompt": _text(sample.get("prompt")),
+            "image": sample.get("image_sha256"),
+            "clip": sample.get("clip_sha256"),
+            "prompt": sample.get("prompt"),
             "method": method.identity(),
             "seed": settings.seed,
             "size": settings.size,
@@ -114,7 +115,7 @@ def _generate(
     """Why there is no video, or '' where ``video`` now holds it, checked."""
     name = sample["sample_id"]
     for kind in ("image", "clip"):
-        path = _text(sample.get(f"{kind}_path"))
+        path = sample.get(f"{kind}_path")
         if path is None or not Path(path).is_file():
             return flaw(f"no_{kind}", f"there is no file {path} for the {kind} of {name}")
     # A killed run leaves its work behind; a failed one too, for its files to be looked at.
@@ -178,16 +179,11 @@ def _row(
         "path": None if video is None else str(video),
         "sha256": sha,
         "size_bytes": None if video is None else video.stat().st_size,
-        "clip_path": _text(sample.get("clip_path")),
-        "clip_sha256": _text(sample.get("clip_sha256")),
-        "prompt": _text(sample.get("prompt")),
+        "clip_path": sample.get("clip_path"),
+        "clip_sha256": sample.get("clip_sha256"),
+        "prompt": sample.get("prompt"),
         "reproducible": method.reproducible and not replaced,
     }
-
-
-def _text(value: Any) -> str | None:
-    """A cell's text, None where it is empty (pandas gives NaN)."""
-    return None if value is None or pd.isna(value) else str(value)
 
 
 def _read_record(path: Path) -> dict[str, Any]:

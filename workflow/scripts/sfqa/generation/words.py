@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
+
+from sfqa.errors import hint
 
 
 def suggest(word: object, known: Iterable[str]) -> str:
@@ -14,8 +15,4 @@ def suggest(word: object, known: Iterable[str]) -> str:
     >>> suggest("x", ["procedural", "command"])
     'the known ones are command, procedural'
     """
-    words = sorted(known)
-    near = difflib.get_close_matches(str(word), words, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    return f"the known ones are {', '.join(words) or 'none'}"
+    return hint(word, sorted(known), "the known ones are")

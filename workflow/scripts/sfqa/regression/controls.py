@@ -7,13 +7,12 @@ MOS would rank the trials of a pooled table backwards); ``oracle`` is the MOS it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import pandas as pd
 
 from sfqa import identity, tables
-from sfqa.errors import UserError
+from sfqa.errors import UserError, hint
 from sfqa.regression import _rows
 from sfqa.regression.protocols import TEST, make_splits
 
@@ -60,9 +59,9 @@ def known(control: str, metric: str) -> str:
     'oracle'
     """
     if control not in NAMES:
-        near = get_close_matches(control, NAMES, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(NAMES)}"
-        raise UserError(f"config, metrics.{metric}.head: no control {control!r}; {hint}")
+        raise UserError(
+            f"config, metrics.{metric}.head: no control {control!r}; {hint(control, NAMES)}"
+        )
     return control
 
 

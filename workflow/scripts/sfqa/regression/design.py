@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sfqa import store, tables
-from sfqa.errors import UserError
+from sfqa.errors import UserError, hint
 
 Files = Mapping[str, Sequence[Path | str]]
 Matrix = npt.NDArray[np.float32]
@@ -57,9 +56,9 @@ def load_design(files: Files, inputs: Sequence[str]) -> Design:
     for text in inputs:
         extractor, _, column = text.partition(".")
         if extractor not in files or not files[extractor]:
-            near = get_close_matches(extractor, list(files), 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(files)}"
-            raise UserError(f"input {text!r}: no features are called {extractor!r}; {hint}")
+            raise UserError(
+                f"input {text!r}: no features are called {extractor!r}; {hint(extractor, files)}"
+            )
         wanted.setdefault(extractor, []).append(column or None)
     if not wanted:
         raise UserError("a metric without inputs; name an extractor or a column of one")
@@ -149,9 +148,7 @@ def _columns(path: Path, schema: pa.Schema, asked: Sequence[str | None]) -> list
         raise UserError(f"{path}: not a feature table; delete it, so that it is made again")
     for name in asked:
         if name is not None and name not in numeric:
-            near = get_close_matches(name, numeric, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(numeric)}"
-            raise UserError(f"{path}: no numeric column {name!r}; {hint}")
+            raise UserError(f"{path}: no numeric column {name!r}; {hint(name, numeric, 'it has')}")
     if not numeric:
         raise UserError(f"{path}: no numeric column; leave this extractor out of the inputs")
     chosen = [n for name in asked for n in (numeric if name is None else [name])]

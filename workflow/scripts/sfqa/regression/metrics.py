@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from sfqa.errors import UserError
+from sfqa.errors import UserError, hint
 from sfqa.features.base import literal_version
 from sfqa.regression import controls, heads
 
@@ -45,7 +44,7 @@ def metric_list(
     for name, entry in metrics.items():
         for key in entry:
             if key not in _KEYS:
-                raise UserError(f"config, metrics.{name}: no key {key!r}; {_hint(key, _KEYS)}")
+                raise UserError(f"config, metrics.{name}: no key {key!r}; {hint(key, _KEYS)}")
         if "each" in entry:
             found += _each(name, entry, columns)
         elif "directions" in entry:
@@ -85,13 +84,13 @@ def _each(
         if key in entry:
             raise UserError(f"{where}.{key}: does not go with each; leave it out")
     if extractor not in columns:
-        raise UserError(f"{where}.each: no features {extractor!r}; {_hint(extractor, columns)}")
+        raise UserError(f"{where}.each: no features {extractor!r}; {hint(extractor, columns)}")
     names, directions = columns[extractor] or (), dict(entry.get("directions") or {})
     if not names:
         raise UserError(f"{where}.each: the columns of {extractor!r} are not known; name inputs")
     for column in directions:
         if column not in names:
-            raise UserError(f"{where}.directions: no column {column!r}; {_hint(column, names)}")
+            raise UserError(f"{where}.directions: no column {column!r}; {hint(column, names)}")
     rest = {k: v for k, v in entry.items() if k not in ("each", "directions")}
     made = []
     for column in names:
@@ -113,7 +112,7 @@ def _metric(
             "letters, digits and _ . + - only"
         )
     if kind not in KINDS:
-        raise UserError(f"{where}.kind: no kind {kind!r}; {_hint(str(kind), KINDS)}")
+        raise UserError(f"{where}.kind: no kind {kind!r}; {hint(str(kind), KINDS)}")
     for key in _OF_KIND[kind]:
         if not entry.get(key):
             raise UserError(f"{where}.{key}: missing; a {kind} metric needs it")
@@ -157,12 +156,7 @@ def _metric(
 def _check_input(where: str, text: str, columns: Mapping[str, Sequence[str] | None]) -> None:
     extractor, _, column = text.partition(".")
     if extractor not in columns:
-        raise UserError(f"{where}.inputs: no features {extractor!r}; {_hint(extractor, columns)}")
+        raise UserError(f"{where}.inputs: no features {extractor!r}; {hint(extractor, columns)}")
     names = columns[extractor]
     if column and names is not None and column not in names:
-        raise UserError(f"{where}.inputs: {extractor} has no {column!r}; {_hint(column, names)}")
-
-
-def _hint(word: str, known: Mapping[str, Any] | Sequence[str]) -> str:
-    near = get_close_matches(word, list(known), 1)
-    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+        raise UserError(f"{where}.inputs: {extractor} has no {column!r}; {hint(column, names)}")

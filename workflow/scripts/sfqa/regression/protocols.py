@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from sfqa import identity
-from sfqa.errors import UserError
+from sfqa.errors import UserError, hint
 
 #: Version of the splits.
 VERSION = 1
@@ -99,9 +98,7 @@ _Trial = tuple[int, tuple[Mask, Mask, Codes]]
 def _checked(protocol: Mapping[str, Any], where: str) -> tuple[str, float]:
     kind = protocol.get("kind")
     if kind not in _KEYS:
-        near = get_close_matches(str(kind), KINDS, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(KINDS)}"
-        raise UserError(f"{where}: no kind {kind!r}; {hint}")
+        raise UserError(f"{where}: no kind {kind!r}; {hint(kind, KINDS)}")
     for key in protocol:
         if key not in ("name", "kind", *_KEYS[kind]):
             raise UserError(
@@ -208,9 +205,7 @@ def _chosen(rows: pd.DataFrame, protocol: Mapping[str, Any], where: str) -> list
         return [g for g in ("image", "clip", "prompt") if _values(rows, g).nunique() > 1]
     for group in asked:
         if group not in GROUPS:
-            near = get_close_matches(str(group), list(GROUPS), 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(GROUPS)}"
-            raise UserError(f"{where}, groups: no group {group!r}; {hint}")
+            raise UserError(f"{where}, groups: no group {group!r}; {hint(group, GROUPS)}")
         if not _values(rows, group).notna().any():
             raise UserError(f"{where}, groups: no sample has a {group}; leave it out")
     if not asked or len(set(asked)) != len(asked):

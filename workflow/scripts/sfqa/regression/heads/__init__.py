@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -25,7 +24,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sfqa.errors import UserError
+from sfqa.errors import UserError, hint
 
 Floats = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float32]
@@ -68,9 +67,7 @@ def names() -> list[str]:
 def _literals(name: str) -> dict[str, Any]:
     """VERSION, OPTIONS, SELECTS of a head, read without importing it: planning needs no torch."""
     if name not in names():
-        near = get_close_matches(str(name), names(), 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names())}"
-        raise UserError(f"no head is called {name!r}; {hint}")
+        raise UserError(f"no head is called {name!r}; {hint(name, names())}")
     found = {}
     for node in ast.parse((_FOLDER / f"{name}.py").read_text()).body:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
@@ -109,14 +106,12 @@ def merged_options(name: str, options: Mapping[str, Any] | None) -> dict[str, An
     defaults = dict(_literals(name)["OPTIONS"])
     for key, value in (options or {}).items():
         if key not in defaults:
-            near = get_close_matches(str(key), list(defaults), 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(defaults)}"
-            raise UserError(f"head {name}: no option {key!r}; {hint}")
+            raise UserError(f"head {name}: no option {key!r}; {hint(key, defaults, 'it has')}")
         if not _fits(value, defaults[key]):
-            hint = " (write 1.0e-4: YAML takes 1e-4 for text)" if isinstance(value, str) else ""
+            how = " (write 1.0e-4: YAML takes 1e-4 for text)" if isinstance(value, str) else ""
             raise UserError(
                 f"head {name}, option {key}: {value!r} is not like {defaults[key]!r}; "
-                f"correct it{hint}"
+                f"correct it{how}"
             )
     return defaults | dict(options or {})
 
