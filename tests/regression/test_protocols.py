@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sfqa.errors import UserError
 from sfqa.identity import digest
-from sfqa.regression.protocols import VERSION, make_splits
+from sfqa.regression.protocols import VERSION, make_splits, validation_share
 
 
 def crossed(images: int, clips: int, methods: int = 2) -> pd.DataFrame:
@@ -24,6 +24,10 @@ def crossed(images: int, clips: int, methods: int = 2) -> pd.DataFrame:
 
 def grouped(**changes: object) -> dict[str, object]:
     return {"name": "g", "kind": "group_kfold", "k": 3} | changes
+
+
+def drawn(**changes: object) -> dict[str, object]:
+    return {"name": "t", "kind": "group_trials"} | changes
 
 
 def of(samples: pd.DataFrame, split, *parts: str) -> pd.DataFrame:
@@ -82,7 +86,9 @@ def test_nothing_is_shared_and_every_row_is_tested_once(samples, groups, seed):
 @settings(max_examples=25, deadline=None)
 @given(st.randoms(use_true_random=False), st.sampled_from(
     [grouped(), grouped(groups=["image"], repeats=2), {"name": "r", "kind": "random_kfold"},
-     {"name": "l", "kind": "leave_one_method_out"}]))  # fmt: skip
+     {"name": "l", "kind": "leave_one_method_out"},
+     {"name": "t", "kind": "group_trials", "trials": 2},
+     {"name": "t", "kind": "random_trials", "trials": 2}]))  # fmt: skip
 def test_order_of_rows_changes_nothing(random, protocol):
     samples = crossed(6, 5, 3)
     order = list(range(len(samples)))
@@ -190,6 +196,19 @@ def test_fixed_uses_the_datasets_split_and_refuses_a_leak():
         ({"name": "r", "kind": "random_kfold", "k": 100}, "too few for 100 folds"),
         ({"name": "l", "kind": "leave_one_method_out"}, "2 methods are too few"),
         ({"name": "f", "kind": "fixed"}, "0 samples have the split 'train'"),
+        (drawn(parts=[7, 1]), r"parts: \[7, 1\]; write three numbers"),
+        (drawn(parts=[7, -1, 2]), "write three numbers, 0 or more"),
+        (drawn(parts=[7, float("nan"), 2]), "write three numbers, 0 or more"),
+        (drawn(parts="712"), "write three numbers, 0 or more"),
+        (drawn(parts=[1, 1, 0]), "only the second, validation, may be 0"),
+        (drawn(trials=0), "trials: 0; write a whole number, 1 or more"),
+        (
+            drawn(validation=0.1),
+            "unknown key 'validation'; kind group_trials has groups, trials, p",
+        ),
+        (drawn(groups=["method"]), "2 different values of method are too few for 3 parts"),
+        (drawn(groups=["prompt"]), "no sample has a prompt"),
+        (drawn(kind="group_trial"), "did you mean 'group_trials'"),
     ],
 )
 def test_impossible_protocols_are_sentences(protocol, message):
@@ -220,3 +239,59 @@ def test_splits_change_only_with_the_version():
     ]  # fmt: skip
     parts = [[s.trial, s.part] for p in protocols for s in make_splits(crossed(7, 5, 3), p, 4)]
     assert (VERSION, digest(parts)[:16]) == (1, "9762bdf33c3e9ef7")
+    protocols = [
+        drawn(trials=2), drawn(groups=["image"], parts=[8, 0, 2]),
+        {"name": "r", "kind": "random_trials", "trials": 3},
+    ]  # fmt: skip
+    parts = [[s.trial, s.part] for p in protocols for s in make_splits(crossed(7, 5, 3), p, 4)]
+    assert (VERSION, digest(parts)[:16]) == (1, "51b07cbb892ff124")
+
+
+NAMES = {"image": "image_id", "clip": "clip_id", "prompt": "prompt"}
+THREE = ("train", "validation", "test")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    designs(),
+    st.sampled_from([["image"], ["clip"], ["prompt"], ["image", "clip"], ["prompt", "clip"]]),
+    st.sampled_from([(7, 1, 2), (8, 0, 2), (1, 1, 1), (0.2, 0.1, 0.7)]),
+    st.integers(0, 5),
+)
+def test_trials_share_nothing_and_leave_out_only_what_is_between_the_parts(
+    samples, groups, parts, seed
+):
+    try:
+        splits = make_splits(samples, drawn(groups=groups, parts=list(parts), trials=3), seed)
+    except UserError:
+        assert "prompt" in groups or len(groups) > 1  # a design may be too small, never silently
+        return
+    many = samples.groupby("method")["prompt"].transform("nunique") > 1
+    columns = {
+        g: samples[NAMES[g]].where(many if g == "prompt" else samples[NAMES[g]].notna())
+        for g in groups
+    }
+    assert [s.trial for s in splits] == [0, 1, 2]
+    for split in splits:
+        part = samples["sample_id"].map(split.part)
+        assert set(part.dropna()) == {n for n, share in zip(THREE, parts, strict=True) if share}
+        # Where each value stands; a value of left-out rows only may stand anywhere.
+        stands = [
+            column.map(part.groupby(column).agg(lambda p: set(p.dropna())))
+            for column in columns.values()
+        ]
+        assert all(len(found) < 2 for place in stands for found in place.dropna())
+        if len(groups) == 1:
+            assert part.notna().all()
+        for row in samples.index[part.isna()]:
+            known = [place[row] for place in stands]
+            assert not all(isinstance(k, set) and k == known[0] and k for k in known)
+
+
+def test_share_of_validation():
+    assert validation_share(grouped()) == 0.15
+    assert validation_share(grouped(validation=0)) == 0
+    assert validation_share(drawn(parts=[6, 2, 2])) == 0.2
+    assert validation_share(drawn(parts=[8, 0, 2])) == 0
+    with pytest.raises(UserError, match="did you mean"):
+        validation_share({"name": "x", "kind": "random_trial"})

@@ -22,7 +22,14 @@ from sfqa import identity, store
 from sfqa.errors import UserError
 from sfqa.regression import _rows, heads
 from sfqa.regression.design import Design
-from sfqa.regression.protocols import TEST, TRAIN, VALIDATION, Split, make_splits
+from sfqa.regression.protocols import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Split,
+    make_splits,
+    validation_share,
+)
 
 LOG = logging.getLogger("sfqa")
 
@@ -58,7 +65,7 @@ def train_metric(
     job = _Job(metric, head, options, design, seed, Path(work), device)
     rows: list[dict[str, Any]] = []
     for protocol in protocols:
-        if heads.selects(head) and protocol.get("validation", 0.15) == 0:
+        if heads.selects(head) and validation_share(protocol) == 0:
             raise UserError(
                 f"config, regression.protocols {protocol.get('name')!r}: validation is 0, but "
                 f"metric {metric['name']!r} selects on validation rows (head {head}); raise it"
