@@ -17,8 +17,15 @@ FPS = 25.0
 
 
 @pytest.fixture(scope="session")
-def methods() -> dict[str, Method]:
+def known_methods() -> dict[str, Method]:
+    """Every method of the project's registry."""
     return load_methods(ROOT / "config" / "methods.yaml")
+
+
+@pytest.fixture(scope="session")
+def methods(known_methods: dict[str, Method]) -> dict[str, Method]:
+    """The procedural ones."""
+    return {label: m for label, m in known_methods.items() if m.kind == "procedural"}
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,18 @@
 import csv
+import json
 import shutil
 from collections import Counter
 from pathlib import Path
 
+import ffmpeg
+import numpy as np
 import pandas as pd
 import pytest
 
-from sfqa import identity, store, tables
+from sfqa import identity, media, store, tables
 from sfqa.errors import UserError
 from sfqa.generation import check
+from sfqa.generation.expected import Form, measure, unexpected
 from sfqa.generation.importing import folder_digest, import_shard, list_videos
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "real"
@@ -205,6 +209,110 @@ def test_rows_of_videos(tmp_path, video_maker, monkeypatch):
     again = import_shard(samples, tmp_path / "out")
     assert looked == ["gone.mp4", "bad.mp4", "gone.mp4"]
     assert Counter(r["status"] for r in again) == {"ok": 3, "failed": 1}
+
+
+def clip_of(path: Path, size: tuple[int, int], fps: float, frames: int) -> Path:
+    """A silent video of (width, height), as text-to-video methods make."""
+    shades = [np.full((size[1], size[0], 3), 8 * n % 255, np.uint8) for n in range(frames)]
+    media.write_video(path, shades, fps)
+    return path
+
+
+#: VideoCrafter in LGVQ's Table 1, at an eighth of its size.
+EXPECT = {"fps": 8.0, "width": 32.0, "height": 32.0, "seconds": 2.0}
+
+
+def test_a_video_of_another_form_than_its_method_gives_is_flawed(tmp_path, monkeypatch):
+    clip_of(tmp_path / "right.mp4", (32, 32), 8, 16)
+    clip_of(tmp_path / "wide.mp4", (64, 32), 8, 16)
+    clip_of(tmp_path / "fast.mp4", (32, 32), 12, 24)
+    clip_of(tmp_path / "long.mp4", (96, 64), 25, 100)
+    names = ("right", "wide", "fast", "long", "gone")
+    given = sheet(tmp_path, "video,method,prompt\n" + "".join(f"{n}.mp4,m,a {n}\n" for n in names))
+    samples = store.to_arrow(tables.SAMPLES, list_videos(given, 1)).to_pandas()
+
+    def told(method):
+        rows = import_shard(samples, tmp_path / "out", method)
+        store.to_arrow(tables.VIDEOS, rows)
+        assert all(bool(r["sha256"]) == (r["status"] != "failed") for r in rows)
+        return {r["sample_id"][: -len("__m")]: (r["status"], r["detail"]) for r in rows}
+
+    found = told({"label": "m", "kind": "import", "expect": EXPECT})
+    assert found.pop("gone")[0] == "failed"
+    assert found == {
+        "right": ("ok", ""),
+        "wide": ("flawed", "unexpected_form: width 64 instead of 32 pixels"),
+        "fast": ("flawed", "unexpected_form: 12 instead of 8 frames per second"),
+        "long": (
+            "flawed",
+            "unexpected_form: width 96 instead of 32 pixels, height 64 instead of 32 pixels, "
+            "25 instead of 8 frames per second, 4.00 instead of 2 s",
+        ),
+    }
+    # What is expected may change without a look at the videos; a method may have nothing to expect.
+    monkeypatch.setattr(check, "problem", lambda path, **k: f"no_video: {path}")
+    wide = told({"expect": {"width": 64.0}})
+    assert wide["wide"] == ("ok", "")
+    assert wide["right"] == ("flawed", "unexpected_form: width 32 instead of 64 pixels")
+    for method in (None, {"expect": {}}, {"label": "m"}):
+        assert {s for n, (s, _) in told(method).items() if n != "gone"} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda r: r | {"form": None},
+        lambda r: r | {"form": [1, 2]},
+        lambda r: r | {"form": [None] * 4},
+        lambda r: r | {"key": [0]},
+        lambda r: [r],
+    ],
+)
+def test_a_damaged_record_is_a_miss(tmp_path, damage):
+    clip_of(tmp_path / "a.mp4", (32, 32), 8, 16)
+    given = sheet(tmp_path, "video,method\na.mp4,m\n")
+    samples = store.to_arrow(tables.SAMPLES, list_videos(given, 1)).to_pandas()
+    rows = import_shard(samples, tmp_path, {"expect": EXPECT})
+    record = tmp_path / "records/a__m.json"
+    kept = record.read_text()
+    record.write_text(json.dumps(damage(json.loads(kept))))
+    assert import_shard(samples, tmp_path, {"expect": EXPECT}) == rows
+    assert record.read_text() == kept
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        (Form(1408, 768, 23.976, 4.0), []),
+        (Form(1408, 768, 24.23, 4.49), []),
+        (Form(1408, 768, 24.25, 4.0), ["24.25 instead of 24 frames per second"]),
+        (Form(1408, 768, 24.0, 3.5), []),
+        (Form(1408, 768, 24.0, 3.49), ["3.49 instead of 4 s"]),
+        (Form(1406, 768, 24.0, 4.0), ["width 1406 instead of 1408 pixels"]),
+        (Form(768, 1408, 24.0, 4.0), ["width 768 instead", "height 1408 instead of 768"]),
+    ],
+)
+def test_tolerances_of_the_form(form, words):
+    said = unexpected({"fps": 24, "width": 1408, "height": 768, "seconds": 4.0}, form)
+    assert bool(said) == bool(words)
+    assert all(word in said for word in words)
+
+
+def test_a_frame_may_last_longer_than_half_a_second():
+    expect = {"fps": 1.25, "seconds": 4.0}
+    assert unexpected(expect, Form(8, 8, 1.25, 4.8)) == ""
+    assert "4.81 instead of 4 s" in unexpected(expect, Form(8, 8, 1.25, 4.81))
+    assert unexpected({"seconds": 4.0}, Form(8, 8, 1.25, 4.8)) == ""
+    assert "5.20 instead of 4 s" in unexpected({"seconds": 4.0}, Form(8, 8, 0.0, 5.2))
+
+
+def test_the_form_is_that_of_the_picture_as_shown(tmp_path):
+    path = clip_of(tmp_path / "a.mp4", (64, 32), 10, 24)
+    assert measure(path) == Form(64, 32, 10.0, 2.4)
+    turned = tmp_path / "turned.mp4"
+    stream = ffmpeg.input(str(path), display_rotation=90).output(str(turned), c="copy")
+    media.run_ffmpeg(stream, turned)
+    assert measure(turned) == Form(32, 64, 10.0, 2.4)
 
 
 @pytest.mark.shared

@@ -13,4 +13,5 @@ with job(snakemake.log[0]):
         & (samples["shard"] == int(snakemake.wildcards.shard))
     ]
     out = Path(snakemake.output.videos)
-    store.write(tables.VIDEOS, import_shard(mine, out.parent), out)
+    method = snakemake.params.get("method")
+    store.write(tables.VIDEOS, import_shard(mine, out.parent, method), out)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import glob
-import json
-import logging
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
@@ -15,9 +13,8 @@ import pandas as pd
 
 from sfqa import identity, store, tables
 from sfqa.errors import UserError
+from sfqa.generation.ready import Check, say, video_row
 from sfqa.generation.words import suggest
-
-log = logging.getLogger("sfqa")
 
 #: What a sheet's columns and a pattern's groups may be called, and the column that each fills.
 FIELDS = {
@@ -83,58 +80,25 @@ def folder_digest(source: Mapping[str, Any]) -> str:
     return identity.digest(_names(source))
 
 
-def import_shard(samples: pd.DataFrame, folder: Path | str) -> list[dict[str, Any]]:
+def import_shard(
+    samples: pd.DataFrame, folder: Path | str, method: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
     """Return rows of ``tables.VIDEOS`` for imported rows of ``tables.SAMPLES``.
 
     Each video is hashed and checked where it lies, at ``source_path``; nothing is copied. A missing
-    or undecodable one gives a failed row. Missing sound is no failure here. What the check said is
-    kept in ``{folder}/records/{sample_id}.json``, so that only new bytes are decoded again.
+    or undecodable one gives a failed row. Missing sound is no failure here. ``method`` is the
+    registry's entry (``registry.as_dict``) where there is one: a video whose form is not what its
+    ``expect`` says is flawed. What the check said is kept in ``{folder}/records/{sample_id}.json``,
+    so that only new bytes are decoded again.
     """
-    records = store.records(samples)
+    expect: Mapping[str, float] = (method or {}).get("expect") or {}
+    check = Check(Path(folder) / "records", expect, audio=False)
+    listed = store.records(samples)
     rows = []
-    for number, sample in enumerate(records, start=1):
-        path = Path(sample["source_path"])
-        sha = identity.sha256_file(path) if path.is_file() else None
-        reason = _checked(path, sha, Path(folder) / "records" / f"{sample['sample_id']}.json")
-        status = tables.FAILED if reason else tables.OK
-        rows.append(
-            {
-                "sample_id": sample["sample_id"],
-                "method": sample["method"],
-                "shard": int(sample["shard"]),
-                "status": status,
-                "detail": reason,
-                "path": str(path) if sha else None,
-                "sha256": sha,
-                "size_bytes": path.stat().st_size if sha else None,
-                "clip_path": sample.get("clip_path"),
-                "clip_sha256": sample.get("clip_sha256"),
-                "prompt": sample.get("prompt"),
-                "reproducible": False,
-            }
-        )
-        log.info("%d/%d %s: %s %s", number, len(records), sample["sample_id"], status, reason)
+    for number, sample in enumerate(listed, start=1):
+        rows.append(video_row(sample, Path(sample["source_path"]), check))
+        say(number, len(listed), rows[-1])
     return rows
-
-
-def _checked(path: Path, sha: str | None, record: Path) -> str:
-    """Why a video cannot be used, or ''; from the record where its bytes were checked before."""
-    # Planning reads this module for its lists: without OpenCV, decord and PyAV.
-    from sfqa.generation import check
-
-    key = [check.VERSION, sha]
-    try:
-        stored = json.loads(record.read_text(encoding="utf-8"))
-        if sha and stored["key"] == key:
-            return str(stored["reason"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    reason = check.problem(path, audio=False)
-    if sha:
-        with store.replacing(record) as temporary:
-            content = {"key": key, "reason": reason}
-            temporary.write_text(json.dumps(content, sort_keys=True) + "\n", encoding="utf-8")
-    return reason
 
 
 def _sample(where: str, path: Path, known: Mapping[str, str], shards: int) -> dict[str, Any]:

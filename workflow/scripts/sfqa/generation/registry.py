@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +12,59 @@ import yaml
 
 from sfqa.errors import UserError
 from sfqa.generation import adapters
+from sfqa.generation.install import sources
 from sfqa.generation.options import checked
 from sfqa.generation.words import suggest
 
-KINDS = ("procedural",)
-
-_KEYS: dict[str, type] = {
-    "name": str,
-    "year": int,
-    "backbone": str,
-    "kind": str,
-    "adapter": str,
-    "version": int,
-    "reproducible": bool,
-    "options": dict,
+#: What a kind's entries hold beyond the keys of all: needed ones, then those that may be left out.
+KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "procedural": (("adapter",), ("options",)),
+    "command": (
+        (
+            "adapter",
+            "repository",
+            "commit",
+            "licence",
+            "environment",
+            "weights",
+            "minutes",
+            "memory_gb",
+        ),
+        ("options", "gpu_memory_gb"),
+    ),
+    "import": ((), ("licence", "expect")),
 }
+_ALL = ("name", "year", "backbone", "kind", "version", "reproducible")
+_TYPES: dict[str, tuple[type, ...]] = {
+    "year": (int,),
+    "version": (int,),
+    "reproducible": (bool,),
+    "options": (dict,),
+    "weights": (dict,),
+    "expect": (dict,),
+    "minutes": (int, float),
+    "memory_gb": (int, float),
+    "gpu_memory_gb": (int, float),
+}
+#: What may be expected of an imported method's videos, by :mod:`sfqa.generation.importing`.
+EXPECTED = ("fps", "width", "height", "seconds")
 _LABEL = re.compile(r"[A-Za-z0-9_-]+")
-_WORDS = {str: "a text", int: "a whole number", bool: "true or false", dict: "a list of options"}
+_WORDS = {
+    (str,): "a text",
+    (int,): "a whole number",
+    (bool,): "true or false",
+    (dict,): "keys and values",
+    (int, float): "a number",
+}
 
 
 @dataclass(frozen=True)
 class Method:
-    """One generation method: a label, what is known about it, and how it is run."""
+    """One generation method: a label, what is known about it, and how it is run.
+
+    ``adapter`` is empty for kind ``import``. ``source`` says where a method of kind ``command``
+    comes from. ``minutes`` limit the time of one pair; ``memory_gb`` is asked of a cluster.
+    """
 
     label: str
     name: str
@@ -43,7 +74,22 @@ class Method:
     adapter: str
     version: int
     reproducible: bool
-    options: Mapping[str, float] = field(default_factory=dict)
+    options: Mapping[str, float | str] = field(default_factory=dict)
+    source: sources.Source | None = None
+    minutes: float = 2.0
+    memory_gb: float = 2.0
+    gpu_memory_gb: float | None = None
+    expect: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def adapter_version(self) -> int:
+        """VERSION of the adapter, 0 where there is none."""
+        return adapters.load(self.adapter).VERSION if self.adapter else 0
+
+    @property
+    def runs_command(self) -> bool:
+        """Whether the method is a program of its own, installed beside the workflow."""
+        return self.kind == "command"
 
     def identity(self) -> dict[str, Any]:
         """Return what the method's pictures depend on, as a JSON-like value.
@@ -54,8 +100,9 @@ class Method:
             "label": self.label,
             "version": self.version,
             "adapter": self.adapter,
-            "adapter_version": adapters.load(self.adapter).VERSION,
+            "adapter_version": self.adapter_version,
             "options": dict(self.options),
+            **({"commit": self.source.commit} if self.source else {}),
         }
 
 
@@ -94,13 +141,18 @@ def as_dict(method: Method) -> dict[str, Any]:
 
     What a job is given as its slice: it changes when the method or its adapter does.
     """
-    return {**asdict(method), "adapter_version": adapters.load(method.adapter).VERSION}
+    data = {f.name: getattr(method, f.name) for f in fields(Method)}
+    data["source"] = sources.as_dict(method.source) if method.source else None
+    data["options"], data["expect"] = dict(method.options), dict(method.expect)
+    return {**data, "adapter_version": method.adapter_version}
 
 
 def from_dict(data: Mapping[str, Any]) -> Method:
     """Return the method that :func:`as_dict` was given."""
-    names = {field.name for field in fields(Method)}
-    return Method(**{key: value for key, value in data.items() if key in names})
+    known = {f.name: data[f.name] for f in fields(Method) if f.name in data}
+    if known.get("source"):
+        known["source"] = sources.from_dict(known["source"])
+    return Method(**known)
 
 
 def _method(label: str, entry: object, path: Path | str) -> Method:
@@ -108,29 +160,61 @@ def _method(label: str, entry: object, path: Path | str) -> Method:
     if not _LABEL.fullmatch(label):
         raise UserError(f"{where}: a label has only letters, digits, _ and -; rename it")
     if not isinstance(entry, dict):
-        raise UserError(f"{where}: the entry is empty; write {', '.join(_KEYS)}")
+        raise UserError(f"{where}: the entry is empty; write {', '.join(_ALL)}")
+    kind = _checked_kind(entry, where)
+    needed, optional = KINDS[kind]
     for key in entry:
-        if key not in _KEYS:
-            raise UserError(f"{where}: unknown key {key!r}; {suggest(key, _KEYS)}")
-    for key, kind in _KEYS.items():
-        if key not in entry and key != "options":
+        known = (*_ALL, *needed, *optional)
+        if key not in known:
+            raise UserError(f"{where}: unknown key {key!r}; {suggest(key, known)}")
+    for key in (*_ALL, *needed):
+        if key not in entry:
             raise UserError(f"{where}: the key {key!r} is missing; add it")
-        value = entry.get(key, {})
+    for key, value in entry.items():
+        kinds = _TYPES.get(key, (str,))
         # YAML's true is a Python int as well
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise UserError(f"{where}: {key} is {value!r}; give {_WORDS[kind]}")
-    if entry["kind"] not in KINDS:
-        raise UserError(f"{where}: unknown kind {entry['kind']!r}; {suggest(entry['kind'], KINDS)}")
-    if entry["adapter"] not in adapters.names():
-        raise UserError(
-            f"{where}: unknown adapter {entry['adapter']!r}; "
-            f"{suggest(entry['adapter'], adapters.names())}"
-        )
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise UserError(f"{where}: {key} is {value!r}; give {_WORDS[kinds]}")
     if entry["version"] < 1:
         raise UserError(f"{where}: version is {entry['version']}; give 1 or more")
-    known = adapters.load(entry["adapter"]).OPTIONS
-    options = checked(entry.get("options", {}), known, where)
-    return Method(label, **{**entry, "options": options})
+    values = {key: entry[key] for key in _ALL} | {"adapter": entry.get("adapter", "")}
+    if kind != "import":
+        values["options"] = _checked_options(entry, where)
+    if kind == "command":
+        values["source"] = sources.read_source(entry, where)
+        for key in ("minutes", "memory_gb", "gpu_memory_gb"):
+            if key in entry:
+                if not entry[key] > 0:
+                    raise UserError(f"{where}: {key} is {entry[key]}; give a number above 0")
+                values[key] = float(entry[key])
+    for key, value in entry.get("expect", {}).items():
+        if key not in EXPECTED:
+            raise UserError(f"{where}, expect: unknown key {key!r}; {suggest(key, EXPECTED)}")
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+            raise UserError(f"{where}, expect: {key} is {value!r}; give a number above 0")
+    values["expect"] = {k: float(v) for k, v in entry.get("expect", {}).items()}
+    return Method(label, **values)
+
+
+def _checked_kind(entry: Mapping[str, Any], where: str) -> str:
+    if "kind" not in entry:
+        raise UserError(f"{where}: the key 'kind' is missing; add it, one of {', '.join(KINDS)}")
+    kind = entry["kind"]
+    if kind not in KINDS:
+        raise UserError(f"{where}: unknown kind {kind!r}; {suggest(kind, KINDS)}")
+    return str(kind)
+
+
+def _checked_options(entry: Mapping[str, Any], where: str) -> dict[str, float | str]:
+    """The options, by the adapter that must be there and of the entry's kind."""
+    name = entry["adapter"]
+    if name not in adapters.names():
+        raise UserError(f"{where}: unknown adapter {name!r}; {suggest(name, adapters.names())}")
+    adapter = adapters.load(name)
+    if hasattr(adapter, "GENERATOR") != (entry["kind"] == "command"):
+        other = "command" if entry["kind"] == "procedural" else "procedural"
+        raise UserError(f"{where}: the adapter {name!r} is for kind {other}; choose another")
+    return checked(entry.get("options", {}), adapter.OPTIONS, where)
 
 
 class _Loader(yaml.SafeLoader):

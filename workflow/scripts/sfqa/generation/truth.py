@@ -52,7 +52,7 @@ def truth(method: Method) -> dict[str, float]:
     return quality(method.options)
 
 
-def quality(options: Mapping[str, float]) -> dict[str, float]:
+def quality(options: Mapping[str, float | str]) -> dict[str, float]:
     """Return :func:`truth` for options alone.
 
     >>> quality({})

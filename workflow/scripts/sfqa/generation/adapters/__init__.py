@@ -1,10 +1,15 @@
-"""Adapters: each module here runs one family of methods.
+"""Adapters: each module here runs one method, or one family of them.
 
-A module has ``VERSION`` (raised whenever the same job gives other pictures), ``OPTIONS`` (what
-``options:`` in methods.yaml may hold) and ``generate(job)``, which writes ``job.output``, an mp4
+A module has ``VERSION`` (raised whenever the same job gives other pictures) and ``OPTIONS`` (what
+``options:`` in methods.yaml may hold). Heavy imports stand inside functions, so that reading
+methods.yaml stays fast.
+
+For methods of kind ``procedural`` it has ``generate(job)``, which writes ``job.output``, an mp4
 file with picture and sound, and raises where it cannot. It may use ``job.work``, an empty folder of
 its own, and nothing else. Random numbers come from ``identity.generator(job.seed, job.sample_id)``.
-Heavy imports stand inside ``generate``, so that reading methods.yaml stays fast.
+
+For methods of kind ``command`` it has ``GENERATOR``, a :class:`sfqa.generation.generator.Generator`
+that describes the program; :mod:`sfqa.generation.command` runs it.
 """
 
 from __future__ import annotations
@@ -16,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from sfqa.generation.options import Option
+from sfqa.generation.generator import Generator
+from sfqa.generation.options import Option, Text
 
 if TYPE_CHECKING:
     from sfqa.generation.registry import Method
@@ -38,13 +44,26 @@ class Job:
 
 
 class Adapter(Protocol):
-    """What an adapter module offers."""
+    """What every adapter module offers."""
 
     VERSION: int
-    OPTIONS: Mapping[str, Option]
+
+    @property
+    def OPTIONS(self) -> Mapping[str, Option | Text]:  # noqa: N802
+        """What ``options:`` in methods.yaml may hold."""
+
+
+class Painter(Adapter, Protocol):
+    """What the module of a procedural method offers beside it."""
 
     def generate(self, job: Job) -> None:
         """Write ``job.output``; raise any exception where that fails."""
+
+
+class Driver(Adapter, Protocol):
+    """What the module of a method of kind ``command`` offers beside it."""
+
+    GENERATOR: Generator
 
 
 def names() -> list[str]:

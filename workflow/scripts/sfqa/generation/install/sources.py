@@ -1,0 +1,256 @@
+"""Where a generator comes from, as data: repository at a commit, weights, environment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from sfqa.errors import UserError, hint
+
+SOURCE_KEYS = ("repository", "commit", "licence", "environment", "weights")
+_WEIGHTS_KEYS = ("folder", "files", "downloads", "by_hand")
+_DOWNLOAD_KEYS = ("to", "hub", "revision", "only", "url", "sha256")
+_OWNER_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*")
+_REVISION = re.compile(r"[\w][\w./-]*")
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True)
+class Download:
+    """A part of the weights that can be fetched: files of a hub repository, or one URL.
+
+    ``to`` lies inside the generator's repository: the folder that receives the hub's files under
+    the hub's own names (those that match ``only``, all where it is empty), or the URL's file.
+    """
+
+    to: str
+    hub: str = ""
+    revision: str = "main"
+    only: tuple[str, ...] = ()
+    url: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What must lie in the generator's repository before it runs, and how it gets there.
+
+    ``folder`` is the official weights folder, ``files`` the files and folders needed, ``by_hand``
+    a sentence for what no download covers. All paths are relative to the repository.
+    """
+
+    folder: str
+    files: tuple[str, ...] = ()
+    downloads: tuple[Download, ...] = ()
+    by_hand: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One generator: OWNER/NAME on GitHub (or a git URL or path), commit, licence, environment."""
+
+    repository: str
+    commit: str
+    licence: str
+    environment: str
+    weights: Weights
+
+    @property
+    def clone_url(self) -> str:
+        """What git is given to clone from.
+
+        >>> Source("OpenTalker/SadTalker", "0" * 40, "", "e.yaml", Weights("w")).clone_url
+        'https://github.com/OpenTalker/SadTalker.git'
+        """
+        if _OWNER_NAME.fullmatch(self.repository):
+            return f"https://github.com/{self.repository}.git"
+        return self.repository
+
+
+def read_source(entry: Mapping[str, Any], where: str) -> Source:
+    """Return the source that a method's entry describes; other keys of the entry are not looked at.
+
+    ``where`` opens the sentences of the :class:`UserError` raised for wrong, missing or unknown
+    keys, for paths that leave the repository, and for downloads that nothing needs.
+
+    >>> weights = {"folder": "w", "files": ["w/net.pth"], "by_hand": "ask the authors"}
+    >>> read_source({"repository": "a/b", "commit": "0" * 40, "licence": "MIT",
+    ...              "environment": "workflow/envs/b.yaml", "weights": weights}, "b").weights.files
+    ('w/net.pth',)
+    """
+    for key in SOURCE_KEYS:
+        if key not in entry:
+            raise UserError(f"{where}: the key {key!r} is missing; add it")
+    repository = _text(entry["repository"], f"{where}: repository")
+    _check_repository(repository, f"{where}: repository")
+    commit = _text(entry["commit"], f"{where}: commit")
+    if not re.fullmatch(r"[0-9a-f]{40}", commit):
+        raise UserError(f"{where}: commit is {commit!r}; give all 40 hex digits of the commit")
+    return Source(
+        repository,
+        commit,
+        _text(entry["licence"], f"{where}: licence"),
+        _inside(entry["environment"], f"{where}: environment", "the project's folder"),
+        _weights(entry["weights"], f"{where}, weights"),
+    )
+
+
+def as_dict(source: Source) -> dict[str, Any]:
+    """Return a source as JSON-like data in the form of the methods file."""
+    downloads = []
+    for download in source.weights.downloads:
+        if download.hub:
+            data = {"to": download.to, "hub": download.hub, "revision": download.revision}
+            downloads.append({**data, "only": list(download.only)})
+        else:
+            downloads.append({"to": download.to, "url": download.url, "sha256": download.sha256})
+    return {
+        "repository": source.repository,
+        "commit": source.commit,
+        "licence": source.licence,
+        "environment": source.environment,
+        "weights": {
+            "folder": source.weights.folder,
+            "files": list(source.weights.files),
+            "downloads": downloads,
+            "by_hand": source.weights.by_hand,
+        },
+    }
+
+
+def from_dict(data: Mapping[str, Any]) -> Source:
+    """Return the source that :func:`as_dict` was given, checked as the methods file is.
+
+    >>> source = Source("a/b", "0" * 40, "MIT", "e.yaml", Weights("w", by_hand="none needed"))
+    >>> from_dict(as_dict(source)) == source
+    True
+    """
+    return read_source(data, f"source of {data.get('repository', 'a generator')}")
+
+
+def is_web_address(url: str) -> bool:
+    """Return whether data may be fetched from there: https, a local file, or http on loopback.
+
+    >>> [is_web_address(u) for u in ("https://a.org/x", "http://a.org/x", "http://127.0.0.1:1/x")]
+    [True, False, True]
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    if parts.username is not None or any(c.isspace() for c in url):
+        return False
+    if parts.scheme == "file":
+        return host in ("", "localhost") and parts.path.startswith("/")
+    return bool(host) and (
+        parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
+    )
+
+
+def _weights(value: object, where: str) -> Weights:
+    data = _mapping(value, where, _WEIGHTS_KEYS, ("folder", "files", "by_hand"))
+    files = _texts(data["files"], f"{where}: files")
+    for name in files:
+        _inside(name.rstrip("/"), f"{where}: files", "the repository")
+        if set(name) & set("*?"):
+            raise UserError(f"{where}: files holds the pattern {name!r}; list the folder itself")
+        if PurePosixPath(name) == PurePosixPath("."):
+            raise UserError(f"{where}: files holds the whole repository; list what is needed")
+    downloads = data.get("downloads", [])
+    if not isinstance(downloads, list):
+        raise UserError(f"{where}: downloads is {downloads!r}; give a list")
+    return Weights(
+        _inside(data["folder"], f"{where}: folder", "the repository"),
+        files,
+        tuple(_download(d, f"{where}, download {n}", files) for n, d in enumerate(downloads, 1)),
+        _text(data["by_hand"], f"{where}: by_hand"),
+    )
+
+
+def _download(value: object, where: str, files: tuple[str, ...]) -> Download:
+    data = _mapping(value, where, _DOWNLOAD_KEYS, ("to",))
+    if bool(data.get("hub")) == bool(data.get("url")):
+        raise UserError(f"{where}: give one of hub (OWNER/NAME) and url")
+    to = _inside(data["to"], f"{where}: to", "the repository")
+    download = _hub(data, to, where) if data.get("hub") else _url(data, to, where)
+    place = PurePosixPath(to)
+    for name in files:
+        wanted = PurePosixPath(name)
+        if place.is_relative_to(wanted) or (download.hub and wanted.is_relative_to(place)):
+            return download
+    raise UserError(f"{where}: nothing of {', '.join(files) or 'files'} lies at {to}; correct 'to'")
+
+
+def _hub(data: Mapping[str, Any], to: str, where: str) -> Download:
+    if "sha256" in data:
+        raise UserError(f"{where}: sha256 is for a url; the hub says the digests of its own files")
+    hub = _text(data["hub"], f"{where}: hub")
+    if not _OWNER_NAME.fullmatch(hub):
+        raise UserError(f"{where}: hub is {hub!r}; give OWNER/NAME")
+    revision = _text(data.get("revision", "main"), f"{where}: revision")
+    if not _REVISION.fullmatch(revision):
+        raise UserError(f"{where}: revision is {revision!r}; give a commit, a tag or a branch")
+    return Download(to, hub, revision, _texts(data.get("only", []), f"{where}: only"))
+
+
+def _url(data: Mapping[str, Any], to: str, where: str) -> Download:
+    for key in ("revision", "only"):
+        if key in data:
+            raise UserError(f"{where}: {key} is for a hub repository; a url is one file")
+    url = _text(data["url"], f"{where}: url")
+    if not is_web_address(url):
+        raise UserError(f"{where}: url is {url!r}; give an https or file address")
+    sha256 = data.get("sha256", "")
+    if not isinstance(sha256, str) or not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        raise UserError(f"{where}: sha256 is {sha256!r}; give the 64 hex digits of the url's file")
+    if not PurePosixPath(to).parts:
+        raise UserError(f"{where}: to is {to!r}; give the file that the url becomes")
+    return Download(to, url=url, sha256=sha256)
+
+
+def _check_repository(value: str, where: str) -> None:
+    local = value.startswith(("/", "./", "../"))
+    if not (_OWNER_NAME.fullmatch(value) or is_web_address(value) or local):
+        raise UserError(f"{where} is {value!r}; give OWNER/NAME on GitHub, an https URL or a path")
+
+
+def _mapping(
+    value: object, where: str, known: Iterable[str], needed: Iterable[str]
+) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise UserError(f"{where}: is {value!r}; give the keys {', '.join(known)}")
+    for key in value:
+        if key not in known:
+            raise UserError(f"{where}: unknown key {key!r}; {hint(key, known)}")
+    for key in needed:
+        if key not in value:
+            raise UserError(f"{where}: the key {key!r} is missing; add it")
+    return value
+
+
+def _text(value: object, where: str) -> str:
+    # control characters would break git's arguments and the log alike
+    if not isinstance(value, str) or not value.strip() or any(ord(c) < 32 for c in value.strip()):
+        raise UserError(f"{where} is {value!r}; give one line of text")
+    return value.strip()
+
+
+def _texts(value: object, where: str) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise UserError(f"{where} is {value!r}; give a list")
+    return tuple(_text(item, where) for item in value)
+
+
+def _inside(value: object, where: str, whose: str) -> str:
+    text = _text(value, where)
+    parts = PurePosixPath(text).parts
+    if text.startswith("/") or ".." in parts or "\\" in text:
+        raise UserError(f"{where}: {text!r} leaves {whose}; give a relative path without '..'")
+    if ".git" in parts:
+        raise UserError(f"{where}: {text!r} lies in git's own folder; choose another")
+    return text
