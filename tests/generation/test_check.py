@@ -1,5 +1,9 @@
+import dataclasses
+
+import numpy as np
 import pytest
 
+from sfqa import media
 from sfqa.generation.check import problem
 
 
@@ -41,3 +45,107 @@ def test_lengths(tmp_path, video_maker):
     assert problem(long, clip_sec=1.5) == ""
     assert problem(long, clip_sec=1.3).startswith("too_long: ")
     assert "; " not in problem(long, clip_sec=1.0)
+
+
+SIDE = 96
+
+
+def film(path, pictures, sound=True, fps=25.0, **coding):
+    """A video of the given pictures, with a tone as long as they last."""
+    wave = path.with_suffix(".wav")
+    seconds = np.arange(round(16000 * len(pictures) / fps)) / 16000
+    media.write_wave(wave, (0.2 * np.sin(1400 * seconds)).astype(np.float32), 16000)
+    media.write_video(path, pictures, fps, wave if sound else None, **coding)
+    return path
+
+
+def textured(seed: int = 3) -> np.ndarray:
+    return np.random.default_rng(seed).integers(30, 220, (SIDE, SIDE, 3), dtype=np.uint8)
+
+
+def rolling(count: int) -> list[np.ndarray]:
+    return [np.roll(textured(), n, axis=1) for n in range(count)]
+
+
+def mouth(count: int, depth: int = 30) -> list[np.ndarray]:
+    """A still picture in which a mouth of a hundredth of its area changes its brightness."""
+    pictures = [textured() for _ in range(count)]
+    for number, picture in enumerate(pictures):
+        picture[60:70, 43:53] = 90 + (depth if number % 8 < 4 else 0)
+    return pictures
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.97])
+def test_a_truncated_video_whose_head_is_whole_is_broken(tmp_path, share):
+    whole = film(tmp_path / "a.mp4", rolling(50)).read_bytes()
+    assert whole.index(b"moov") < whole.index(b"mdat")
+    path = tmp_path / "b.mp4"
+    path.write_bytes(whole[: int(share * len(whole))])
+    assert problem(path).startswith("broken: ")
+
+
+def test_fewer_frames_than_declared_are_broken(tmp_path, monkeypatch):
+    path = film(tmp_path / "a.mp4", rolling(40))
+    told = media.probe(path)
+    assert told.frames == 40
+    for declared, word in ((42, ""), (43, "broken")):
+        lying = dataclasses.replace(told, frames=declared)
+        monkeypatch.setattr(media, "probe", lambda _, lying=lying: lying)
+        assert problem(path).split(":")[0] == word
+    other = path.rename(tmp_path / "a.mkv")
+    assert problem(other) == ""
+
+
+@pytest.mark.parametrize(
+    ("expected", "tolerance", "word"),
+    [(2.0, 1.0, ""), (1.0, 1.0, ""), (3.0, 1.0, ""), (0.95, 1.0, "too_long"),
+     (3.05, 1.0, "too_short"), (2.2, 0.1, "too_short"), (2.2, 0.25, "")],
+)  # fmt: skip
+def test_the_expected_length_holds_on_both_sides(tmp_path, video_maker, expected, tolerance, word):
+    path = video_maker(tmp_path / "a.mp4", 50)
+    found = problem(path, expected_sec=expected, tolerance_sec=tolerance)
+    assert found.split(":")[0] == word
+
+
+@pytest.mark.parametrize("crf", [16, 23, 32, 40])
+def test_a_still_picture_is_frozen_and_a_mouth_moves(tmp_path, crf):
+    still = film(tmp_path / "still.mp4", [textured()] * 50, crf=crf)
+    assert problem(still) == ""
+    assert problem(still, moving=True).startswith("frozen: nothing moves in ")
+    assert problem(film(tmp_path / "moves.mp4", mouth(50), crf=crf), moving=True) == ""
+
+
+def test_black_videos(tmp_path):
+    pictures = rolling(50)
+    black = np.zeros_like(pictures[0])
+    dim = [np.full_like(black, 2 + n % 5) for n in range(50)]
+    assert problem(film(tmp_path / "a.mp4", dim), moving=True).startswith("black: 9 of 9 ")
+    half = film(tmp_path / "b.mp4", pictures[:20] + [black] * 30)
+    assert problem(half, moving=True).startswith("black: 5 of 9 ")
+    assert problem(half) == ""
+    fade = film(tmp_path / "c.mp4", [black] * 5 + pictures[5:])
+    assert problem(fade, moving=True) == ""
+
+
+def test_a_dark_portrait_is_not_black(tmp_path):
+    pictures = [(picture // 8).astype(np.uint8) for picture in rolling(50)]
+    pictures = [np.where(np.arange(SIDE)[:, None, None] < 48, p, p // 4 + 60) for p in pictures]
+    path = film(tmp_path / "a.mp4", [p.astype(np.uint8) for p in pictures])
+    assert problem(path, moving=True) == ""
+
+
+def test_a_picture_too_small_for_a_face(tmp_path, video_maker):
+    path = video_maker(tmp_path / "a.mp4", 25)
+    assert problem(path) == ""
+    assert problem(path, moving=True) == (
+        f"too_small: {path} is 32x32, 64 pixels a side are needed"
+    )
+
+
+@pytest.mark.shared
+def test_published_results_move_and_are_whole(shared_data):
+    paths = sorted((shared_data / "real" / "videos").glob("*.mp4"))
+    assert len(paths) > 10
+    assert {path.name: problem(path, audio=False, moving=True) for path in paths} == dict.fromkeys(
+        (path.name for path in paths), ""
+    )

@@ -1,3 +1,5 @@
+import errno
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,9 +9,10 @@ from sfqa import identity, store, tables
 from sfqa.errors import UserError
 from sfqa.generation import adapters
 from sfqa.generation.registry import Method
-from sfqa.generation.run import generate_shard
+from sfqa.generation.run import Settings, generate_shard, sample_key
 
 FAKE = Method("fake", "Fake", 2025, "none", "procedural", "fake", 1, True, {})
+DEFAULTS = Settings(1, 64, 25.0)
 
 
 class FakeAdapter:
@@ -43,7 +46,7 @@ def shard(samples, tmp_path, fake):
 
     def go(method: Method = FAKE, seed: int = 1, size: int = 64, fps: float = 25.0):
         fake.made, said = [], []
-        rows = generate_shard(samples, method, tmp_path, seed, size, fps, said.append)
+        rows = generate_shard(samples, method, tmp_path, Settings(seed, size, fps), said.append)
         store.to_arrow(tables.VIDEOS, rows)
         return SimpleNamespace(
             rows={r["sample_id"]: r for r in rows}, made=list(fake.made), said=said
@@ -207,20 +210,63 @@ def test_missing_inputs_are_failed_rows(shard, samples, kind):
 
 
 def test_no_samples_no_rows(samples, tmp_path, fake):
-    assert generate_shard(samples[:0], FAKE, tmp_path, 1, 64, 25.0) == []
+    assert generate_shard(samples[:0], FAKE, tmp_path, DEFAULTS) == []
 
 
 def test_wrong_settings_are_told(samples, tmp_path, fake):
     with pytest.raises(UserError, match="size 65: give an even number"):
-        generate_shard(samples, FAKE, tmp_path, 1, 65, 25.0)
+        generate_shard(samples, FAKE, tmp_path, Settings(1, 65, 25.0))
     with pytest.raises(UserError, match="fps 0: give a frame rate"):
-        generate_shard(samples, FAKE, tmp_path, 1, 64, 0)
+        generate_shard(samples, FAKE, tmp_path, Settings(1, 64, 0))
+    with pytest.raises(UserError, match="attempts 0: give 1 or more"):
+        generate_shard(samples, FAKE, tmp_path, Settings(1, 64, 25.0, attempts=0))
     other = Method(**{**vars(FAKE), "label": "other"})
     with pytest.raises(UserError, match="its method is 'fake', this shard's 'other'"):
-        generate_shard(samples, other, tmp_path, 1, 64, 25.0)
+        generate_shard(samples, other, tmp_path, DEFAULTS)
 
 
 def test_a_real_shard(samples, methods, tmp_path):
     samples["method"] = "blurry"
-    rows = generate_shard(samples[:1], methods["blurry"], tmp_path, 1, 64, 25.0)
+    rows = generate_shard(samples[:1], methods["blurry"], tmp_path, DEFAULTS)
     assert [row["status"] for row in rows] == ["ok"]
+
+
+def test_the_key_of_a_procedural_video_has_not_changed(samples, fake):
+    sample = {"sample_id": "a", "image_sha256": "1", "clip_sha256": "2", "prompt": None}
+    content = {
+        "sample_id": "a", "image": "1", "clip": "2", "prompt": None, "method": FAKE.identity(),
+        "seed": 1, "size": 64, "fps": 25.0,
+    }  # fmt: skip
+    assert sample_key(sample, FAKE, DEFAULTS) == identity.digest(content)
+    for same in ({"generators": Path("x")}, {"attempts": 5}, {"require_gpu": False}):
+        assert sample_key(sample, FAKE, Settings(1, 64, 25.0, **same)) == identity.digest(content)
+
+
+def test_what_a_run_says(shard, samples, fake):
+    fake.broken[names(samples)[1]] = None
+    one, two, three = shard().said
+    assert re.fullmatch(r"1/3 \S+: generated, ok, \d+\.\d s, 0 failed, about \S+ s left", one)
+    assert re.fullmatch(
+        r"2/3 \S+: generated, failed, \d+\.\d s, 1 failed, about \S+ s left \(no_video: .*\)", two
+    )
+    assert re.fullmatch(r"3/3 \S+: generated, ok, \d+\.\d s, 1 failed", three)
+
+
+def test_a_full_disk_is_its_own_word(shard, samples, fake):
+    fake.broken[names(samples)[0]] = OSError(errno.ENOSPC, "No space left on device")
+    detail = shard().rows[names(samples)[0]]["detail"]
+    assert detail == "disk_full: OSError: [Errno 28] No space left on device"
+
+
+def test_ready_videos_of_a_method_are_imported(samples, tmp_path, fake):
+    method = Method("fake", "Fake", 2025, "none", "import", "", 1, False)
+    samples["pair_id"] = ["a__song", "b__song", "c__song"]
+    clip = Path(samples["clip_path"][0])
+    made = tmp_path / "generators" / "fake" / "videos" / "b__song.mp4"
+    made.parent.mkdir(parents=True)
+    made.write_bytes(fake.video)
+    settings = Settings(1, 64, 25.0, generators=tmp_path / "generators")
+    rows = generate_shard(samples, method, tmp_path / "out", settings)
+    assert [row["status"] for row in rows] == ["failed", "ok", "failed"]
+    assert (rows[1]["path"], rows[1]["clip_path"]) == (str(made), str(clip))
+    assert fake.made == []

@@ -4,22 +4,27 @@ from pathlib import Path
 
 from sfqa import store, tables
 from sfqa.generation import registry
-from sfqa.generation.run import generate_shard
+from sfqa.generation.install.fetch import installed_digest
+from sfqa.generation.run import Settings, generate_shard
 from sfqa.job import job
 
 with job(snakemake.log[0]):
+    params = snakemake.params
     samples = store.read(tables.SAMPLES, snakemake.input.samples)
     mine = samples[
         (samples["method"] == snakemake.wildcards.method)
         & (samples["shard"] == int(snakemake.wildcards.shard))
     ]
     out = Path(snakemake.output.videos)
-    rows = generate_shard(
-        mine,
-        registry.from_dict(snakemake.params.method),
-        out.parent,
-        snakemake.params.seed,
-        snakemake.params.size,
-        snakemake.params.fps,
+    method, generators = registry.from_dict(params.method), Path(params.generators)
+    settings = Settings(
+        seed=params.seed,
+        size=params.size,
+        fps=params.fps,
+        generators=generators,
+        attempts=params.attempts,
+        require_gpu=params.require_gpu,
+        installed=installed_digest(generators / method.label) if method.runs_command else "",
     )
+    rows = generate_shard(mine, method, out.parent, settings)
     store.write(tables.VIDEOS, rows, out)
