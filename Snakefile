@@ -53,6 +53,11 @@ rule dataset:
         f"results/{DATASET}/conform/videos.parquet",
 
 
+rule fetch_generators:
+    input:
+        generator_manifests(),
+
+
 rule features:
     input:
         feature_files(),

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
+import matplotlib as mpl
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sfqa import faces
-from sfqa.faces import Box, detect, merge, mouth_box
+from sfqa.faces import Box, detect, find_portrait, merge, mouth_box
 from sfqa.materials import portraits, portraits_shape
 from sfqa.materials.portraits_traits import draw_traits
 
@@ -142,6 +143,110 @@ def test_the_frontal_path_is_the_first_and_the_profile_the_last(portrait, monkey
     assert "haarcascade_profileface.xml" not in asked[:-2]
 
 
+def test_the_portrait_finder_agrees_with_the_detector_on_a_plain_face(portrait):
+    (plain,), (voted,) = detect(portrait), find_portrait(portrait)
+    assert overlap(plain, voted) > 0.8
+
+
+def test_the_portrait_finder_finds_a_photograph_and_its_mirror_image():
+    path = Path(mpl.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+    picture = np.asarray(Image.open(path).convert("RGB"))
+    (box,) = find_portrait(picture)
+    assert overlap(box, Box(160, 100, 215, 215)) > 0.7  # by eye
+    (mirrored,) = find_portrait(np.ascontiguousarray(picture[:, ::-1]))
+    assert overlap(mirrored, box._replace(x=picture.shape[1] - box.x - box.w)) > 0.8
+
+
+@pytest.mark.parametrize("degrees", [-28, 28])
+def test_a_leaning_head_is_found_where_it_is(portrait, degrees):
+    wide = cv2.copyMakeBorder(portrait, 60, 60, 60, 60, cv2.BORDER_REPLICATE)
+    (upright,) = find_portrait(wide)
+    side = wide.shape[0]
+    turn = cv2.getRotationMatrix2D((side / 2, side / 2), degrees, 1)
+    leaning = cv2.warpAffine(wide, turn, (side, side), borderMode=cv2.BORDER_REPLICATE)
+    x, y = turn @ (upright.cx, upright.cy, 1)
+    found = find_portrait(leaning)[0]
+    assert (found.cx, found.cy) == pytest.approx((x, y), abs=0.12 * upright.size)
+    assert found.size == pytest.approx(upright.size, rel=0.2)
+
+
+def test_the_portrait_finder_sees_small_faces_in_large_pictures(portrait):
+    picture = np.full((900, 1200, 3), 120, np.uint8)
+    picture[600:700, 800:900] = cv2.resize(portrait, (100, 100), interpolation=cv2.INTER_AREA)
+    (box,) = find_portrait(picture)
+    assert (box.cx, box.cy) == pytest.approx((850, 650), abs=10)
+
+
+@pytest.mark.parametrize("kind", ["flat", "noise", "stripes", "body", "blobs"])
+def test_the_portrait_finder_sees_no_face_where_there_is_none(portrait, kind):
+    rng = np.random.default_rng(5)
+    y, x = np.mgrid[:150, :200]
+    picture = {
+        "flat": np.full((150, 200), 90.0),
+        "noise": rng.uniform(0, 255, (150, 200)),
+        "stripes": 127 + 120 * np.sin(x / 9.0) * np.cos(y / 13.0),
+        "body": np.repeat(np.repeat(portrait[210:, :, 1], 3, 0), 1, 1).astype(float),
+        "blobs": cv2.GaussianBlur(rng.uniform(0, 255, (150, 200)), (0, 0), 6),
+    }[kind]
+    if kind == "blobs":
+        picture = (picture - picture.min()) / np.ptp(picture) * 255
+    assert find_portrait(np.repeat(picture.astype(np.uint8)[..., None], 3, axis=2)) == []
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 400), (9, 9), (8, 3000)])
+def test_tiny_and_thin_pictures_hold_no_portrait(shape):
+    assert find_portrait(np.zeros((*shape, 3), np.uint8)) == []
+
+
+def test_the_portrait_finder_refuses_other_arrays():
+    with pytest.raises(ValueError, match="uint8 RGB"):
+        find_portrait(np.zeros((64, 64)))
+
+
+def test_one_weak_vote_is_no_face_and_two_cascades_are(portrait, monkeypatch):
+    place = Box(60.0, 60.0, 90.0, 90.0)
+    voting = {"haarcascade_frontalface_alt2.xml": 3}
+    monkeypatch.setattr(
+        faces,
+        "_raw_hits",
+        lambda name, *_: [(place, voting[name])] if name in voting else [],
+    )
+    blank = np.zeros((256, 256, 3), np.uint8)
+    assert find_portrait(blank) == []  # 3 of 4 raw detections on two pictures: 1.5 votes
+    voting["haarcascade_frontalface_default.xml"] = 3
+    assert find_portrait(blank) == [place]  # 1.5 + 2 * 3 / 6 = 2.5 votes
+
+
+@pytest.mark.parametrize(
+    ("hit", "count", "faces_left"),
+    [
+        (Box(34, 34, 64, 64), 8, 0),  # the place is shown from 24 to 104
+        (Box(34, 34, 64, 64), 7, 1),
+        (Box(40, 40, 50, 50), 99, 1),  # too narrow: an eye of the face
+        (Box(70, 70, 64, 64), 99, 1),  # elsewhere
+    ],
+)
+def test_a_face_that_is_an_eye_is_none(monkeypatch, hit, count, faces_left):
+    place = Box(60.0, 60.0, 90.0, 90.0)
+    monkeypatch.setattr(
+        faces,
+        "_raw_hits",
+        lambda name, *_: [(hit, count)] if "eye" in name else [(place, 9)],
+    )
+    assert len(faces._look(np.zeros((256, 256), np.uint8), 2.0)) == faces_left
+
+
+def test_of_two_places_the_better_supported_comes_first(monkeypatch):
+    small, large = Box(10.0, 10.0, 40.0, 40.0), Box(100.0, 100.0, 100.0, 100.0)
+    monkeypatch.setattr(
+        faces,
+        "_raw_hits",
+        lambda name, *_: [] if "eye" in name else [(small, 16), (large, 4)],
+    )
+    found = find_portrait(np.zeros((256, 256, 3), np.uint8))
+    np.testing.assert_allclose(found, [small, large], rtol=1e-12)
+
+
 _boxes = st.lists(st.builds(Box, *[st.integers(0, 50)] * 2, *[st.integers(1, 40)] * 2), max_size=8)
 
 
@@ -164,6 +269,12 @@ def _real(name: str) -> np.ndarray:
     if not REAL.is_dir():
         pytest.skip("the real data beside the checkout is absent")
     return np.asarray(Image.open(REAL / name).convert("RGB"))
+
+
+@pytest.mark.shared
+def test_a_large_painted_eye_is_no_face():
+    (box,) = find_portrait(_real("sonic_anime1.png"))
+    assert overlap(box, Box(150, 180, 185, 185)) > 0.7  # by eye; its left eye is the surest hit
 
 
 @pytest.mark.shared

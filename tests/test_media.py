@@ -131,3 +131,89 @@ def test_a_downmix_is_the_mean_of_the_channels(tmp_path):
         out.writeframes((both * 32767).astype("<i2").tobytes())
     samples = media.read_audio(tmp_path / "s.wav", 8000)
     assert samples == pytest.approx(0.7, abs=1e-4)
+
+
+def stereo(folder, rate=16000, seconds=2.0, seed=1):
+    sound = np.random.default_rng(seed).uniform(-0.5, 0.5, (round(rate * seconds), 2))
+    media.write_wave(folder / "st.wav", sound.astype(np.float32), rate)
+    return np.round(sound.astype(np.float32) * 32767) / 32768
+
+
+def test_a_stereo_wave_keeps_its_channels(tmp_path):
+    sound = stereo(tmp_path)
+    assert media.probe(tmp_path / "st.wav").channels == 2
+    assert media.read_audio(tmp_path / "st.wav", 16000, 2) == pytest.approx(sound, abs=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("rate", [16000, 48000])
+def test_a_part_of_the_sound_is_the_part_of_the_whole(tmp_path, channels, rate):
+    stereo(tmp_path)
+    whole = media.read_audio(tmp_path / "st.wav", rate, channels)
+    for start, count in ((0, 100), (777, 1000), (rate, None), (2 * rate - 5, 100)):
+        part = media.read_audio(tmp_path / "st.wav", rate, channels, start, count)
+        end = None if count is None else start + count
+        assert (part == whole[start:end]).all()
+    with pytest.raises(media.MediaError, match="no sound"):
+        media.read_audio(tmp_path / "st.wav", rate, channels, start=3 * rate)
+
+
+def test_mono_becomes_two_equal_channels_of_its_level(clip):
+    mono = media.read_audio(clip / "tone.wav", 16000)
+    both = media.read_audio(clip / "tone.wav", 16000, 2)
+    assert (both == mono[:, None]).all()
+
+
+def test_sound_that_starts_late_is_preceded_by_silence(tmp_path, clip):
+    subprocess.run(
+        [media.ffmpeg_exe(), "-v", "error", "-i", clip / "v.mp4", "-itsoffset", "1", "-i",
+         clip / "tone.wav", "-map", "0:v", "-map", "1:a", "-c:v", "copy", "-c:a", "aac",
+         tmp_path / "late.mp4"],
+        check=True,
+    )  # fmt: skip
+    sound = media.read_audio(tmp_path / "late.mp4", 16000)
+    assert len(sound) == pytest.approx(48000, abs=1100)
+    assert np.abs(sound[:14800]).max() < 1e-3  # AAC spreads its edges
+    assert np.abs(sound[16500:40000]).max() > 0.4
+
+
+def test_more_channels_are_mixed_without_clipping(tmp_path):
+    raw = np.ones((8000, 6), "<f4") * np.sin(np.arange(8000) / 9)[:, None]
+    subprocess.run(
+        [media.ffmpeg_exe(), "-v", "error", "-f", "f32le", "-ar", "8000", "-ch_layout", "5.1",
+         "-i", "-", "-c:a", "pcm_f32le", tmp_path / "s.wav"],
+        input=raw.astype("<f4").tobytes(), check=True,
+    )  # fmt: skip
+    both = media.read_audio(tmp_path / "s.wav", 8000, 2)
+    assert np.abs(both).max() == pytest.approx(1.0, abs=1e-4)
+    assert np.abs(media.read_audio(tmp_path / "s.wav", 8000)).max() <= 1.0 + 1e-6
+
+
+def test_messages_hold_no_addresses(tmp_path):
+    path = tmp_path / "bad.mp4"
+    path.write_bytes(b"\0\0\0\x18ftypmp42" + b"\0" * 500)
+    words = set()
+    for _ in range(2):
+        with pytest.raises(media.MediaError) as raised:
+            media.read_audio(path, 16000)
+        words.add(str(raised.value))
+    assert len(words) == 1
+    assert "0x" not in words.pop()
+
+
+def test_a_summary_of_loudness_is_read_from_old_and_new_words(monkeypatch, clip):
+    text = (
+        "[Parsed_ebur128_0 @ 0x55] t: 1.9 TARGET:-23 LUFS M: -9.0 S:-120.7 I: -9.0 LUFS\n"
+        "[Parsed_ebur128_0 @ 0x55] Summary:\n\n  Integrated loudness:\n    I:          -9.0 LUFS\n"
+        "    Threshold: -19.0 LUFS\n\n  Loudness range:\n    LRA:         2.0 LU\n"
+        "    Threshold: -29.0 LUFS\n    LRA low:   -11.0 LUFS\n    LRA high:   -9.0 LUFS\n\n"
+        "  True peak:\n    Peak:       -inf dBFS\nsize=N/A time=00:00:02.00\n"
+    )
+    monkeypatch.setattr(
+        media, "_call", lambda *_: subprocess.CompletedProcess([], 0, b"", text.encode())
+    )
+    said = media.loudness_summary(clip / "tone.wav")
+    assert said == {"I": -9.0, "LRA": 2.0, "Peak": float("-inf")}
+    monkeypatch.setattr(media, "_call", lambda *_: subprocess.CompletedProcess([], 0, b"", b""))
+    with pytest.raises(media.MediaError, match="no summary"):
+        media.loudness_summary(clip / "tone.wav")

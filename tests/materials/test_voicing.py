@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.signal import butter, sawtooth, sosfilt
 
-from sfqa.materials import singer
-from sfqa.materials.voicing import Voicing, phrases, runs, voicing
+from sfqa.materials import singer, singer_backing, singer_score, singer_voice
+from sfqa.materials.voicing import Voicing, phrases, runs, voicing, without_music
 
 RATE = 24000
 
@@ -95,3 +95,58 @@ def test_short_pauses_join_and_islands_drop() -> None:
     assert phrases(made) == [(0.5, 1.7)]
     assert phrases(made, min_pause_sec=0.1, min_phrase_sec=0.05) == [
         (0.5, 1.0), (1.2, 1.7), (3.0, 3.1)]  # fmt: skip
+
+
+def _power_db(sound: np.ndarray) -> float:
+    return float(10 * np.log10(np.mean(sound**2)))
+
+
+def test_chords_and_drums_go_and_a_moving_voice_stays() -> None:
+    clock = np.arange(6 * 16000) / 16000
+    chord = sum(np.sin(2 * np.pi * hz * clock) for hz in (196.0, 247.0, 294.0)) / 10
+    pitch = 220 * 2 ** (np.sin(2 * np.pi * 5.5 * clock) / 12)
+    voice = 0.1 * sawtooth(2 * np.pi * np.cumsum(pitch) / 16000)
+    clicks = np.zeros(len(clock))
+    clicks[4000::8000] = 3.0
+    inner = slice(16000, -16000)
+    lost = {
+        name: _power_db(sound[inner]) - _power_db(without_music(sound)[inner])
+        for name, sound in (("chord", chord), ("clicks", clicks), ("voice", voice))
+    }
+    assert lost["chord"] > 15
+    assert lost["clicks"] > 10
+    assert lost["voice"] < min(lost["chord"], lost["clicks"]) - 8, lost
+
+
+def test_blocks_leave_no_seam() -> None:
+    song = singer.sing("rock", "en", 3, 0, 16000).samples.astype(float)
+    sound = np.tile(song, 6)[: 62 * 16000]
+    whole = without_music(sound)
+    shift = 170 * 2048  # the second block of this is whole over the first seam of that
+    part = without_music(sound[shift:])
+    around = slice(38 * 16000, 42 * 16000)  # blocks meet near 40 s
+    assert whole[around] == pytest.approx(part[38 * 16000 - shift :][: 4 * 16000], abs=1e-9)
+
+
+@pytest.mark.parametrize("style", ["pop", "rock", "rap"])
+def test_a_voice_is_found_over_a_band_as_loud_as_itself(style: str) -> None:
+    preset = next(s for s in singer_score.STYLES if s.name == style)
+    rng = np.random.default_rng(2)
+    score = singer_score.compose(preset, "zh", rng)
+    voice = singer_voice.sing(score, 16000, rng)
+    alone = voicing(voice, 16000)
+    assert not alone.over_music
+    sung = np.repeat(alone.voiced, 160)[: len(voice)]
+    band = singer_backing.accompany(score, 16000, rng) * np.sqrt(
+        np.mean(voice[: len(sung)][sung] ** 2)
+    )
+    found = voicing(voice + band, 16000)
+    assert found.over_music
+    assert found.voiced[alone.voiced].mean() > 0.9
+    assert found.voiced[~alone.voiced].mean() < 0.4  # 0.7 by loudness and periodicity alone
+
+
+def test_a_steady_voice_is_not_taken_for_music() -> None:
+    found = voicing(_voice([(0.5, 3.0), (3.7, 9.5), (10.1, 12.0)], 13.0), RATE)
+    assert not found.over_music
+    assert len(phrases(found)) == 3

@@ -1,9 +1,13 @@
-"""Pairs: separate sides, the ratio, coverage, even use, independence of row order."""
+"""Pairs: rules, optimality against enumeration, determinism, stable mode."""
 
 from __future__ import annotations
 
-from itertools import product
+from collections import Counter
+from dataclasses import replace
+from itertools import combinations, product
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -11,212 +15,278 @@ from hypothesis import strategies as st
 
 from sfqa import store, tables
 from sfqa.errors import UserError
-from sfqa.pairs.sampler import coverage, format_coverage, make_pairs
-from sfqa.pairs.sides import choose_sizes, draw_val
+from sfqa.pairs.program import Answer
+from sfqa.pairs.sampler import make_pairs
+from sfqa.pairs.solver import _Clock
+from sfqa.pairs.verify import score, verify
+from sfqa.pairs.wishes import Wishes
 
-LABELS = ["image_category", "style", "language"]
+MUSIC = list(product("abcdefg", ("en", "zh")))
 
 
-def images_of(categories: list[str], source: str = "ai") -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {"image_id": f"i{k:03d}", "source": source, "category": name, "status": "ok"}
-            for k, name in enumerate(categories)
-        ]
-    )
+def images_of(categories: list[tuple[str, str]]) -> pd.DataFrame:
+    rows = [
+        {"image_id": f"i{k:03d}", "source": source, "category": name, "status": "ok"}
+        for k, (source, name) in enumerate(categories)
+    ]
+    return pd.DataFrame(rows)
 
 
 def clips_of(music: list[tuple[str, str]]) -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {"clip_id": f"c{k:02d}", "style": style, "language": language, "status": "ok"}
-            for k, (style, language) in enumerate(music)
-        ]
+    rows = [
+        {"clip_id": f"c{k:02d}", "style": style, "language": language, "status": "ok"}
+        for k, (style, language) in enumerate(music)
+    ]
+    return pd.DataFrame(rows)
+
+
+def plain(images: int, clips: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return images_of([("ai", "x")] * images), clips_of([("pop", "en")] * clips)
+
+
+def paper(sizes: list[int], music: list[int]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """4 real and 7 AI categories and 14 styles with language, of the given sizes."""
+    names = [("real", f"r{k}") for k in range(4)] + [("ai", f"a{k}") for k in range(7)]
+    images = [name for name, n in zip(names, sizes, strict=True) for _ in range(n)]
+    return images_of(images), clips_of(
+        [m for m, n in zip(MUSIC, music, strict=True) for _ in range(n)]
     )
+
+
+EVEN = [13, 12, 13, 12, 8, 7, 7, 7, 7, 7, 7], [3] * 8 + [2] * 6
+UNEVEN = EVEN[0], [5, 1, 4, 2, 3, 3, 6, 1, 1, 2, 2, 1, 4, 1]
+SKEWED = [25, 10, 12, 3, 20, 12, 7, 5, 3, 2, 1], [8, 1, 6, 1, 4, 1, 3, 1, 2, 1, 2, 1, 4, 1]
+
+
+def values(pairing: Any) -> list[float]:
+    return [float(step.value) for step in pairing.proof.steps]
 
 
 @pytest.fixture(scope="module")
-def paper() -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The sizes of the SFQA paper: 100 images in 11 categories, 36 clips, 7 styles, 2 languages."""
-    images = images_of([f"real{k % 4}" if k < 50 else f"ai{k % 7}" for k in range(100)])
-    images["source"] = ["real"] * 50 + ["ai"] * 50
-    music = list(product("abcdefg", ("en", "zh")))
-    return images, clips_of([music[k % 14] for k in range(36)])
+def small() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """12 images in 4 categories, 6 clips in 4 kinds of music, two of them alone."""
+    names = [("real", "m")] * 4 + [("real", "f")] * 3 + [("ai", "toy")] * 3 + [("ai", "art")] * 2
+    music = [("pop", "en")] * 2 + [("pop", "zh")] * 2 + [("rap", "en"), ("rap", "zh")]
+    return images_of(names), clips_of(music)
 
 
-@pytest.mark.parametrize("seed", [0, 7])
-def test_paper_size(paper: tuple[pd.DataFrame, pd.DataFrame], seed: int) -> None:
-    images, clips = paper
-    pairs = store.to_arrow(tables.PAIRS, make_pairs(images, clips, 432, 3.5, seed)).to_pandas()
+@pytest.fixture(scope="module")
+def small_pairs(small: tuple[pd.DataFrame, pd.DataFrame]) -> Any:
+    return make_pairs(*small, 24, 2, 0)
+
+
+# The last list: the values that the greedy sampler of VERSION 1 reached on the same material.
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sizes", "best", "greedy"),
+    [
+        (EVEN, [0, 0, 0, 54.4, 228.8], [0, 0, 0, 73.44, 279.36]),
+        (UNEVEN, [0, 0, 0, 45.2, 207.8933], [0, 0, 0, 70.4, 241.0133]),
+        # Of two solves of this one HiGHS once called 268.67 optimal (docs/pairs.md).
+        (SKEWED, [0, 0, 13, 77.92, 266.6667], [0, 0, 25, 113.28, 294.35]),
+    ],
+)
+def test_paper_size(sizes: Any, best: list[float], greedy: list[float]) -> None:
+    images, clips = paper(*sizes)
+    pairing = make_pairs(images, clips, 432)
+    assert pairing.proof.proven
+    assert pairing.proof.settled
+    assert values(pairing) == pytest.approx(best, abs=1e-3)
+    assert all(a <= b for a, b in zip(values(pairing), greedy, strict=True))
+    pairs = store.to_arrow(tables.PAIRS, pairing.rows).to_pandas()
     assert pairs["split"].value_counts().to_dict() == {"train": 336, "val": 96}
-    assert pairs["image_id"].nunique() == 100
-    assert pairs["clip_id"].nunique() == 36
-    matrix = coverage(pairs, images, clips)
-    assert matrix.shape == (11, 14)
-    assert matrix.to_numpy().min() >= 1
-    assert matrix.to_numpy().sum() == 432
-    assert set(pairs["image_id"].value_counts()) == {4, 5}
     assert set(pairs["clip_id"].value_counts()) == {12}
-    val = pairs[pairs["split"] == "val"]
-    assert val["image_category"].nunique() == 11
-    assert val["style"].nunique() == 7
-    assert val.drop_duplicates("clip_id")["language"].value_counts().to_dict() == {"en": 4, "zh": 4}
-    assert val.drop_duplicates("image_id")["image_source"].value_counts().to_dict() == {
-        "real": 11,
-        "ai": 11,
-    }
+    if sizes != SKEWED:
+        assert set(pairs["image_id"].value_counts()) == {4, 5}
+    assert pairs["image_id"].nunique() == 100
 
 
-def test_labels_are_those_of_the_sheets(paper: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    images, clips = paper
-    by_image, by_clip = images.set_index("image_id"), clips.set_index("clip_id")
-    for row in make_pairs(images, clips, 60):
-        image, clip = by_image.loc[row["image_id"]], by_clip.loc[row["clip_id"]]
-        assert row["pair_id"] == f"{row['image_id']}__{row['clip_id']}"
-        assert (row["image_source"], row["image_category"]) == (image["source"], image["category"])
-        assert (row["style"], row["language"]) == (clip["style"], clip["language"])
+def test_small_size(small: tuple[pd.DataFrame, pd.DataFrame], small_pairs: Any) -> None:
+    """24 pairs of 12 x 6: 2 per image, 4 per clip, every combination, 16 : 8."""
+    pairs = store.to_arrow(tables.PAIRS, small_pairs.rows).to_pandas()
+    assert small_pairs.proof.proven
+    assert pairs["split"].value_counts().to_dict() == {"train": 16, "val": 8}
+    assert set(pairs["image_id"].value_counts()) == {2}
+    assert set(pairs["clip_id"].value_counts()) == {4}
+    labels = ["image_source", "image_category", "style", "language"]
+    assert len(pairs.drop_duplicates(labels)) == 16
+    assert verify(small_pairs.rows, *small, Wishes(24, 2)) == []
 
 
-@st.composite
-def sheets(draw: st.DrawFn) -> tuple[pd.DataFrame, pd.DataFrame, int]:
-    categories = draw(st.lists(st.sampled_from("xyz"), min_size=2, max_size=9))
-    music = draw(
-        st.lists(
-            st.tuples(st.sampled_from(["pop", "rap"]), st.sampled_from(["en", "zh"])),
-            min_size=2,
-            max_size=7,
-        )
-    )
-    room = (len(categories) - 1) * (len(music) - 1) + 1
-    return images_of(categories), clips_of(music), draw(st.integers(2, room))
+def test_row_order_does_not_matter(small: Any, small_pairs: Any) -> None:
+    shuffled = [frame.sample(frac=1, random_state=4) for frame in small]
+    assert make_pairs(*shuffled, 24, 2, 0).rows == small_pairs.rows
 
 
-@settings(max_examples=60, deadline=None)
-@given(sheets(), st.floats(0.2, 8), st.integers(0, 3), st.randoms(use_true_random=False))
-def test_any_sheet(
-    drawn: tuple[pd.DataFrame, pd.DataFrame, int], ratio: float, seed: int, random: object
-) -> None:
-    images, clips, count = drawn
-    rows = make_pairs(images, clips, count, ratio, seed)
-    pairs = pd.DataFrame(rows)
-    assert len(pairs) == count
-    assert pairs["pair_id"].is_unique
-    train, val = (pairs[pairs["split"] == side] for side in ("train", "val"))
-    assert len(train) >= 1
-    assert len(val) >= 1
-    assert not set(train["image_id"]) & set(val["image_id"])
-    assert not set(train["clip_id"]) & set(val["clip_id"])
+def test_seed_changes_individuals_and_not_classes(small: Any, small_pairs: Any) -> None:
+    other = make_pairs(*small, 24, 2, 1).rows
 
-    # No other number of validation pairs that fits some cut is nearer the ratio.
-    fits = {
-        n
-        for n in range(1, count)
-        for i in range(1, len(images))
-        for c in range(1, len(clips))
-        if i * c >= n and (len(images) - i) * (len(clips) - c) >= count - n
-    }
-    best = min(abs((count - n) / n - ratio) for n in fits)
-    assert abs(len(train) / len(val) - ratio) == best
+    def classes(rows: list[dict[str, Any]]) -> Counter[tuple[str, ...]]:
+        kept = ("image_source", "image_category", "style", "language", "split")
+        return Counter(tuple(row[k] for k in kept) for row in rows)
 
-    orders = [random.sample(range(len(f)), len(f)) for f in (images, clips)]  # type: ignore[attr-defined]
-    shuffled = [f.iloc[order] for f, order in zip((images, clips), orders, strict=True)]
-    assert make_pairs(*shuffled, count, ratio, seed) == rows
+    assert classes(other) == classes(small_pairs.rows)
+    names = [{row["pair_id"] for row in rows} for rows in (other, small_pairs.rows)]
+    assert len(names[0] & names[1]) < 24
 
 
-def test_covers_all_that_the_split_can_cover() -> None:
-    """Where there are pairs enough, only combinations that no side has stay uncovered."""
-    images = images_of(["x"] * 6 + ["y"] * 3 + ["z"])
-    clips = clips_of([("pop", "en")] * 3 + [("pop", "zh"), ("rap", "en"), ("rap", "en")])
-    pairs = pd.DataFrame(make_pairs(images, clips, 24, 3))
-    coverable = set()
-    sides = pairs.groupby("split")
-    for _, part in sides:
-        names = part["image_id"].unique(), part["clip_id"].unique()
-        categories = images[images["image_id"].isin(names[0])]["category"]
-        music = clips[clips["clip_id"].isin(names[1])]
-        coverable |= set(product(categories, zip(music["style"], music["language"], strict=True)))
-    got = {(c, (s, g)) for c, s, g in zip(*(pairs[k] for k in LABELS), strict=True)}
-    assert got == coverable
-    assert len(coverable) == 9
-
-
-def test_few_pairs_never_cover_twice() -> None:
-    """With fewer pairs than combinations, each pair covers another one."""
-    images = images_of(["v", "w", "x", "y", "z"] * 2)
-    clips = clips_of([("pop", "en"), ("pop", "zh"), ("rap", "en"), ("rap", "zh")] * 2)
-    pairs = pd.DataFrame(make_pairs(images, clips, 18, 2))
-    assert not pairs.duplicated(LABELS).any()
-
-
-def test_failed_materials_are_not_used(paper: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    images, clips = (frame.copy() for frame in paper)
-    images.loc[3, "status"] = "failed"
-    images.loc[4, "status"] = "flawed"
-    clips.loc[5, "status"] = "failed"
-    pairs = pd.DataFrame(make_pairs(images, clips, 432))
-    assert set(pairs["image_id"]) == set(images["image_id"]) - {"i003"}
-    assert set(pairs["clip_id"]) == set(clips["clip_id"]) - {"c05"}
-
-
-def test_seed_matters(paper: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    first, second = (make_pairs(*paper, 100, seed=seed) for seed in (0, 1))
-    assert first != second
+def test_failed_materials_are_not_used(small: Any) -> None:
+    images, clips = (frame.copy() for frame in small)
+    images.loc[3, "status"], images.loc[4, "status"] = "failed", "flawed"
+    clips.loc[1, "status"] = "failed"
+    rows = make_pairs(images, clips, 20, 2).rows
+    assert {row["image_id"] for row in rows} == set(images["image_id"]) - {"i003"}
+    assert {row["clip_id"] for row in rows} == set(clips["clip_id"]) - {"c01"}
 
 
 @pytest.mark.parametrize(
-    ("images", "clips", "count", "ratio", "message"),
+    ("images", "clips", "count", "ratio", "split"),
+    [(2, 2, 2, 1, (1, 1)), (4, 4, 4, 3, (3, 1)), (3, 3, 5, 3.5, (4, 1)), (8, 6, 12, 3.5, (9, 3))],
+)
+def test_tiny(images: int, clips: int, count: int, ratio: float, split: tuple[int, int]) -> None:
+    rows, proof = make_pairs(*plain(images, clips), count, ratio)
+    sides = Counter(row["split"] for row in rows)
+    assert (sides["train"], sides["val"]) == split
+    assert proof.proven
+
+
+def test_equal_proportion(small: Any) -> None:
+    """Each proportion comes nearer to its own counts than the other does."""
+    made = {word: make_pairs(*small, 24, 2, proportion=word).rows for word in ("material", "equal")}
+    away = {
+        (of, by): dict(score(made[of], *small, Wishes(24, 2, proportion=by)))[
+            "distance from proportional counts"
+        ]
+        for of, by in product(made, made)
+    }
+    assert away["equal", "equal"] < away["material", "equal"]
+    assert away["material", "material"] < away["equal", "material"]
+
+
+def enumerate_best(
+    images: pd.DataFrame, clips: pd.DataFrame, wishes: Wishes, keep: pd.DataFrame | None
+) -> list[Any] | None:
+    """The best values over every table of pairs that keeps the rules."""
+    sheet = [frame.to_dict("records") for frame in (images, clips)]
+    best = None
+    sides = product(*(product(("train", "val"), repeat=len(s)) for s in sheet))
+    for of_image, of_clip in sides:
+        cells = [
+            {
+                "pair_id": f"{i['image_id']}__{c['clip_id']}",
+                "image_id": i["image_id"], "clip_id": c["clip_id"],
+                "image_source": i["source"], "image_category": i["category"],
+                "style": c["style"], "language": c["language"], "split": side,
+            }
+            for i, side in zip(sheet[0], of_image, strict=True)
+            for c, other in zip(sheet[1], of_clip, strict=True)
+            if side == other
+        ]  # fmt: skip
+        for rows in combinations(cells, wishes.count):
+            val = sum(row["split"] == "val" for row in rows)
+            if not 0 < val < len(rows) or verify(rows, images, clips, wishes, keep):
+                continue
+            first, *rest = [value for _, value in score(rows, images, clips, wishes)]
+            found = [first, val, *rest]
+            best = found if best is None or found < best else best
+    return best and [best[0], *best[2:]]
+
+
+@st.composite
+def instances(draw: st.DrawFn) -> dict[str, Any]:
+    label = st.tuples(st.sampled_from(["real", "ai"]), st.sampled_from("xy"))
+    music = st.tuples(st.sampled_from(["pop", "rap"]), st.sampled_from(["en", "zh"]))
+    names = draw(st.lists(label, min_size=2, max_size=4))
+    tracks = draw(st.lists(music, min_size=2, max_size=3))
+    count = draw(st.integers(2, (len(names) - 1) * (len(tracks) - 1) + 1))
+    limits = st.none() | st.tuples(st.integers(0, 1), st.integers(1, 4))
+    return {
+        "images": images_of(names),
+        "clips": clips_of(tracks),
+        "count": count,
+        "ratio": draw(st.sampled_from([0.5, 1, 2, 3.5])),
+        "val": draw(st.none() | st.integers(1, count - 1)),
+        "per_image": draw(limits),
+        "per_clip": draw(limits),
+        "coverage": draw(st.sampled_from(["possible", "none", "all"])),
+        "proportion": draw(st.sampled_from(["material", "equal"])),
+        "keep": draw(st.booleans()),
+    }
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(instances())
+def test_optimum_is_that_of_enumeration(wished: dict[str, Any]) -> None:
+    images, clips = wished.pop("images"), wished.pop("clips")
+    keep = None
+    if wished.pop("keep") and wished["count"] > 2:
+        keep = pd.DataFrame(make_pairs(images, clips, wished["count"] - 1, 1).rows)
+    best = enumerate_best(images, clips, Wishes(**wished), keep)
+    if best is None:
+        with pytest.raises(UserError, match="pairs: "):
+            make_pairs(images, clips, **wished, keep=keep)
+        return
+    pairing = make_pairs(images, clips, **wished, keep=keep)
+    assert pairing.proof.proven
+    assert [step.value for step in pairing.proof.steps] == best
+    assert verify(pairing.rows, images, clips, Wishes(**wished), keep) == []
+
+
+def test_verify_sees_every_broken_rule(small: Any, small_pairs: Any) -> None:
+    rows, old = small_pairs.rows, pd.DataFrame(small_pairs.rows)
+
+    def broken(changed: list[dict[str, Any]], **wishes: Any) -> str:
+        return "; ".join(verify(changed, *small, Wishes(24, 2, **wishes), old))
+
+    assert broken(rows) == ""
+    assert "23 pairs, 24 wanted" in broken(rows[1:])
+    assert "kept pair" in broken(rows[1:])
+    assert "there twice" in broken([*rows[1:], rows[1]])
+    turned = [{**rows[0], "split": "val" if rows[0]["split"] == "train" else "train"}, *rows[1:]]
+    assert "a image is on both sides" in broken(turned)
+    assert "a clip is on both sides" in broken(turned)
+    assert "does not match" in broken([{**rows[0], "style": "folk"}, *rows[1:]])
+    assert "lie outside [1, 1]" in broken(rows, per_image=(1, 1))
+    assert "lie outside [7, 9]" in broken(rows, per_clip=(7, 9))
+    assert "8 validation pairs, 9 wanted" in broken(rows, val=9)
+    assert "a side has no pair" in broken([{**row, "split": "val"} for row in rows])
+    lone = [r for r in rows if (r["image_category"], r["style"]) != ("m", "rap")]
+    assert "2 combinations have no pair" in broken(lone, coverage="all")
+
+
+def test_limit_is_reported_as_not_proven(small: Any, small_pairs: Any) -> None:
+    """With one node the answer may be short of the optimum; what is said of it must be true."""
+    pairing = make_pairs(*small, 24, 2, nodes=1)
+    best = small_pairs
+    assert values(pairing) >= values(best)
+    first_worse = next(
+        (k for k, (a, b) in enumerate(zip(values(pairing), values(best), strict=True)) if a > b),
+        None,
+    )
+    if first_worse is not None:
+        assert not pairing.proof.steps[first_worse].proven
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "value", "proven"),
     [
-        (1, 5, 2, 3.5, "1 usable images and 5 usable clips"),
-        (5, 1, 2, 3.5, "5 usable images and 1 usable clips"),
-        (3, 3, 6, 3.5, "6 pairs are wanted, but 3 images and 3 clips give at most 5"),
-        (3, 3, 1, 3.5, "count is 1"),
-        (3, 3, 4, 0, "ratio train : val is 0"),
-        (3, 3, 4, float("nan"), "ratio train : val is nan"),
+        ((9, 9), (9, 9), 9, True),
+        ((9, 9), (7, 7), 7, True),  # the first bound was wrong: seen with HiGHS
+        ((9, 9), (9, 5), 9, False),
+        ((7, 7), (9, 9), 7, True),
+        ((0, -3), (5, 5), 0, True),  # nothing is below 0: no second solve
     ],
 )
-def test_impossible_wishes(images: int, clips: int, count: int, ratio: float, message: str) -> None:
-    sheet = images_of(["x"] * images), clips_of([("pop", "en")] * clips)
-    with pytest.raises(UserError, match=message):
-        make_pairs(*sheet, count, ratio)
+def test_two_solves_must_agree(
+    monkeypatch: pytest.MonkeyPatch, first: Any, second: Any, value: int, proven: bool
+) -> None:
+    empty = Answer(np.zeros(0, np.int64), 0, 0, True, False, False, 1, 0.0)
 
+    def minimise(*_: Any, presolve: bool = True) -> Answer:
+        found, bound = first if presolve else second
+        return replace(empty, value=found, bound=bound, proven=bound >= found)
 
-def test_as_many_as_possible() -> None:
-    rows = make_pairs(images_of(["x"] * 3), clips_of([("pop", "en")] * 3), 5)
-    assert sorted(row["split"] for row in rows) == ["train"] * 4 + ["val"]
-
-
-def test_repeated_name() -> None:
-    images = pd.concat([images_of(["x", "y"]), images_of(["x"])])
-    with pytest.raises(UserError, match="'i000' is there twice"):
-        make_pairs(images, clips_of([("pop", "en")] * 3), 2)
-
-
-def test_the_only_cut_with_room() -> None:
-    """9 and 3 pairs of 6 images and 4 clips: 3 x 3 and 3 x 1 alone leave room on both sides."""
-    assert choose_sizes(12, 3, images=6, clips=4, categories=3, groups=2) == (9, 3, 3, 3, 3, 1)
-
-
-def test_val_keeps_lone_strata_in_train() -> None:
-    labels = {"a": ("x",), **{f"b{k}": ("y",) for k in range(4)}}
-    for seed in range(5):
-        assert "a" not in draw_val(labels, 3, "image", seed)
-    assert draw_val(labels, 5, "image", 0) == set(labels)
-
-
-def test_coverage_counts_by_hand() -> None:
-    images = images_of(["x", "y", "y"])
-    images.loc[1, "status"] = "failed"
-    clips = clips_of([("pop", "en"), ("rap", "zh"), ("folk", "zh")])
-    clips.loc[2, "status"] = "failed"
-    pairs = pd.DataFrame(
-        [("y", "rap", "zh"), ("y", "rap", "zh"), ("x", "pop", "en")], columns=LABELS
-    )
-    matrix = coverage(pairs, images, clips)
-    assert matrix.to_dict() == {("pop", "en"): {"x": 1, "y": 0}, ("rap", "zh"): {"x": 0, "y": 2}}
-    text = format_coverage(matrix).splitlines()
-    assert [line.split() for line in text[1:4]] == [
-        ["x", "1", "-", "1"],
-        ["y", "-", "2", "2"],
-        ["sum", "1", "2", "3"],
-    ]
-    assert text[-1].startswith("2 of 4 combinations")
+    clock = _Clock(Wishes(2))
+    monkeypatch.setattr(clock, "minimise", minimise)
+    answer = clock.confirm(None, {})  # type: ignore[arg-type]
+    assert (answer.value, answer.proven) == (value, proven)

@@ -109,5 +109,11 @@ def job_counts(said: str) -> dict[str, int]:
     return {rule: int(count) for rule, count in found if rule not in ("total", "all")}
 
 
+def started(said: str) -> dict[str, int]:
+    """Jobs per rule that a run started, those behind a checkpoint too."""
+    found = re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):$", said, flags=re.MULTILINE)
+    return {rule: found.count(rule) for rule in found}
+
+
 def nothing_to_do(said: str) -> bool:
     return "Nothing to be done" in said

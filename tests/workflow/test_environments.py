@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from flow import ROOT
+from sfqa.generation import adapters
 
 IMPORT_NAMES = {
     "ffmpeg-python": "ffmpeg", "imageio-ffmpeg": "imageio_ffmpeg", "open_clip_torch": "open_clip",
@@ -19,7 +20,8 @@ IMPORT_NAMES = {
 }  # fmt: skip
 #: Modules that are loaded by name while a job runs.
 BY_NAME = {
-    "media": ["sfqa.generation.adapters.procedural"],
+    "fetch": ["huggingface_hub"],
+    "media": [f"sfqa.generation.adapters.{name}" for name in adapters.names()],
     "torch": [
         *(f"sfqa.features.extractors.{n}" for n in ("clip", "lse", "slowfast")),
         *(f"sfqa.regression.heads.{n}" for n in ("mlp", "random_forest", "ridge")),

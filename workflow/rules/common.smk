@@ -35,6 +35,10 @@ def shard_digest(wildcards):
     return PLAN.shard_digest(checkpointed_samples(), wildcards.method, wildcards.shard)
 
 
+def shard_minutes(wildcards):
+    return PLAN.shard_minutes(checkpointed_samples(), wildcards.method, wildcards.shard)
+
+
 def shard_files(pattern):
     """All (method, shard) files of a pattern, known once the samples are listed."""
 
@@ -72,6 +76,11 @@ def metric_features(wildcards):
 
 def all_outputs():
     return [f"results/{DATASET}/{path}" for path in PLAN.targets()]
+
+
+def generator_manifests():
+    folder = PLAN.config.get("generation", {}).get("generators")
+    return [f"{folder}/{label}/manifest.json" for label in PLAN.command_methods()]
 
 
 def edited(table):

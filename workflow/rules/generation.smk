@@ -1,12 +1,30 @@
 # Videos of the generation methods, one shard of one method a job.
 # REQUIRED INPUTS: samples.parquet and the masters it names (build) or the users' videos (import_videos).
 # OUTPUTS: generation/{method}/{shard}.parquet; the videos lie in generation/{method}/videos/ or where the user has them.
+# fetch_generator fills resources/generators/{method}/, or takes what lies there; the only rule here that needs a network.
 # samples.parquet is ancient: a new row must not re-run every shard. The digest of the shard's own rows re-runs this one.
 if DOOR == "build":
+    GENERATORS = PLAN.config["generation"]["generators"]
+
+    localrules:
+        fetch_generator,
+
+    rule fetch_generator:
+        output:
+            manifest=f"{GENERATORS}/{{method}}/manifest.json",
+        log:
+            f"{GENERATORS}/{{method}}/fetch.log",
+        conda:
+            "../envs/fetch.yaml"
+        params:
+            source=PLAN.generator_source,
+        script:
+            "../scripts/fetch_generator.py"
 
     rule generate_videos:
         input:
             samples=ancient("results/{dataset}/samples.parquet"),
+            manifest=PLAN.generator_manifest,
         output:
             videos="results/{dataset}/generation/{method}/{shard}.parquet",
         log:
@@ -16,12 +34,18 @@ if DOOR == "build":
         conda:
             "../envs/media.yaml"
         resources:
-            mem_mb=more_memory(1500),
+            mem_mb=PLAN.method_memory_mb,
+            gpu=PLAN.method_gpus,
+            runtime=shard_minutes,
         params:
             method=PLAN.method,
+            generators=PLAN.config["generation"]["generators"],
+            attempts=PLAN.config["generation"]["attempts"],
+            require_gpu=PLAN.config["generation"]["require_gpu"],
             size=PLAN.config["generation"]["size"],
             fps=PLAN.config["generation"]["fps"],
             seed=PLAN.config["seed"],
+            ready=PLAN.ready_digest,
             digest=shard_digest,
             edited=edited("generation/{method}/{shard}.parquet"),
         script:
@@ -42,6 +66,7 @@ if DOOR == "import_videos":
         resources:
             mem_mb=more_memory(1000),
         params:
+            method=PLAN.known_method,
             digest=shard_digest,
             edited=edited("generation/{method}/{shard}.parquet"),
         script:

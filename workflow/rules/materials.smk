@@ -46,6 +46,7 @@ if DOOR == "build":
             mem_mb=more_memory(1000),
         params:
             size=PLAN.config["materials"]["image_px"],
+            vocabulary=PLAN.config["materials"]["vocabulary"],
             max_failed=PLAN.config["max_failed"],
             version=PLAN.version("materials/images"),
             edited=edited("materials/images.parquet"),
@@ -66,6 +67,7 @@ if DOOR == "build":
         params:
             sample_rate=PLAN.config["materials"]["sample_rate"],
             clip_sec=PLAN.config["materials"]["clip_sec"],
+            vocabulary=PLAN.config["materials"]["vocabulary"],
             max_failed=PLAN.config["max_failed"],
             version=PLAN.version("materials/clips"),
             edited=edited("materials/clips.parquet"),

@@ -1,14 +1,16 @@
 # Image/clip pairs, and the samples that they (or an import) make.
 # REQUIRED INPUTS: materials/images.parquet and materials/clips.parquet (build), or the imported sheet, folder or table.
-# OUTPUTS: pairs.parquet (build), samples.parquet.
+# OUTPUTS: pairs.parquet and its coverage pairs.txt (build), samples.parquet.
 if DOOR == "build":
 
     rule make_pairs:
         input:
             images="results/{dataset}/materials/images.parquet",
             clips="results/{dataset}/materials/clips.parquet",
+            keep=PLAN.config["pairs"].get("keep", []),
         output:
             pairs="results/{dataset}/pairs.parquet",
+            report="results/{dataset}/pairs.txt",
         log:
             "results/{dataset}/logs/pairs/make_pairs.log",
         conda:
@@ -16,6 +18,7 @@ if DOOR == "build":
         params:
             number=PLAN.config["pairs"]["count"],
             ratio=PLAN.config["pairs"]["train_val_ratio"],
+            wishes=PLAN.pair_wishes(),
             seed=PLAN.config["seed"],
             version=PLAN.version("pairs/sampler"),
         script:

@@ -1,16 +1,31 @@
 """Pair images with clips and split the pairs without sharing material."""
 
+import pandas as pd
+
 from sfqa import store, tables
 from sfqa.job import job
-from sfqa.pairs.sampler import coverage, format_coverage, make_pairs
+from sfqa.pairs.sampler import make_pairs, report
 
 with job(snakemake.log[0]) as log:
     images = store.read(tables.IMAGES, snakemake.input.images)
     clips = store.read(tables.CLIPS, snakemake.input.clips)
-    pairs = make_pairs(
-        images, clips, snakemake.params.number, snakemake.params.ratio, snakemake.params.seed
+    path, keep = snakemake.input.get("keep"), None
+    if path:
+        keep = pd.read_csv(path, dtype=str) if path.endswith(".csv") else pd.read_parquet(path)
+    params = snakemake.params
+    rows, proof = make_pairs(
+        images,
+        clips,
+        params.number,
+        params.ratio,
+        params.seed,
+        keep=keep,
+        **params.get("wishes", {}),
     )
-    store.write(tables.PAIRS, pairs, snakemake.output.pairs)
+    store.write(tables.PAIRS, rows, snakemake.output.pairs)
     table = store.read(tables.PAIRS, snakemake.output.pairs)
-    log.info("pairs per split: %s", table["split"].value_counts().to_dict())
-    log.info("coverage:\n%s", format_coverage(coverage(table, images, clips)))
+    log.info("%s", report(table, images, clips))
+    (log.info if proof.proven and proof.settled else log.warning)("proof:\n%s", proof.text())
+    if snakemake.output.get("report"):
+        with store.replacing(snakemake.output.report) as temporary:
+            temporary.write_text(report(table, images, clips) + "\n", encoding="utf-8")

@@ -7,10 +7,12 @@ import pandas as pd
 from sfqa import sheets, store, tables
 from sfqa.job import job
 from sfqa.materials.images import contact_sheet, prepare_images
+from sfqa.materials.vocabulary import check_vocabulary
 from sfqa.report.rejects import check_share
 
 with job(snakemake.log[0]):
     sheet = sheets.read_sheet(snakemake.input.sheet, sheets.IMAGE_COLUMNS, sheets.IMAGE_CHOICES)
+    check_vocabulary(sheet, snakemake.params.vocabulary, snakemake.input.sheet)
     out = Path(snakemake.output.images)
     rows = prepare_images(sheet, out.parent / "images", snakemake.params.size)
     contact_sheet(rows, out.parent / "images.png")

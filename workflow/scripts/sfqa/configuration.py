@@ -32,7 +32,14 @@ def complete(config: Mapping[str, Any], schema_file: Path | str) -> dict[str, An
     )
     if errors:
         raise UserError(_sentence(errors[0]))
-    for section in ("conform", "ratings", "regression", "correlation", *_NEEDED[full["door"]]):
+    for section in (
+        "generation",
+        "conform",
+        "ratings",
+        "regression",
+        "correlation",
+        *_NEEDED[full["door"]],
+    ):
         full.setdefault(section, {})
     _fill(full, schema)
     _check(full)
@@ -85,6 +92,8 @@ def _check(config: Mapping[str, Any]) -> None:
             raise UserError(
                 f"config, materials.clip_sec: {low} is not below {high}; give shortest, longest"
             )
+        if "keep" in config["pairs"]:
+            _must_exist(config["pairs"]["keep"], "pairs.keep")
         if not config["generation"].get("methods"):
             raise UserError("config, generation.methods: missing; name at least one method")
     source = config.get("import", {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import wave
@@ -113,22 +114,58 @@ def _rotation(container: Any) -> int:
     return 0
 
 
-def read_audio(path: Path | str, sample_rate: int, channels: int = 1) -> Sound:
-    """Return a file's first audio stream as float32 in -1..1.
+def read_audio(
+    path: Path | str,
+    sample_rate: int,
+    channels: int = 1,
+    start: int = 0,
+    count: int | None = None,
+) -> Sound:
+    """Return a file's first audio stream as float32 in -1..1, from time 0 of the file.
 
-    Shape (samples,) for one channel, (samples, channels) otherwise. Raises :class:`MediaError`
-    where there is no sound or it cannot be decoded.
+    Shape (samples,) for one channel, (samples, channels) otherwise. ``start`` and ``count`` choose
+    samples at ``sample_rate`` without holding the others. Sound that begins after the file does is
+    preceded by silence. Mono becomes equal channels of the same level; more channels than wanted
+    are mixed by ffmpeg's standard matrix, scaled so that it cannot clip. Raises
+    :class:`MediaError` where there is no sound or it cannot be decoded.
     """
-    sound = ffmpeg.input(str(path), vn=None).audio
-    if channels == 1:
-        # Into float, ffmpeg's own downmix raises equal channels by 3 dB, which may clip.
-        sound = sound.filter("aresample", sample_rate, rematrix_maxval=1.0)
-        sound = sound.filter("aformat", channel_layouts="mono", sample_fmts="flt")
-    stream = sound.output("pipe:", format="f32le", acodec="pcm_f32le", ac=channels, ar=sample_rate)
+    # Into float, ffmpeg's own downmix raises equal channels by 3 dB, which may clip.
+    how = {"rematrix_maxval": 1.0, "first_pts": 0}
+    sound = ffmpeg.input(str(path), vn=None).audio.filter("aresample", sample_rate, **how)
+    heard = channels
+    if channels > 1 and probe(path).channels == 1:
+        heard = 1  # ffmpeg would lower it by 3 dB
+    layout = {1: {"channel_layouts": "mono"}, 2: {"channel_layouts": "stereo"}}.get(heard, {})
+    sound = sound.filter("aformat", sample_fmts="flt", **layout)
+    if start or count is not None:
+        end = {} if count is None else {"end_sample": start + count}
+        sound = sound.filter("atrim", start_sample=start, **end)
+    stream = sound.output("pipe:", format="f32le", acodec="pcm_f32le", ac=heard, ar=sample_rate)
     samples = np.frombuffer(_run(stream, path), dtype="<f4").astype(np.float32)
     if samples.size == 0:
         raise MediaError(f"{path}: holds no sound")
-    return samples if channels == 1 else samples.reshape(-1, channels)
+    if channels == 1:
+        return samples
+    samples = samples.reshape(-1, heard)
+    return samples if heard == channels else np.repeat(samples, channels, axis=1)
+
+
+def loudness_summary(path: Path | str) -> dict[str, float]:
+    """Return what ffmpeg's filter ebur128 says of a whole file, as it says it.
+
+    Keys: ``I`` (LUFS; -70 where nothing passes the gate), ``LRA`` (LU), ``Peak`` (true peak in
+    dBTP, ``-inf`` for digital silence); to one decimal. Raises :class:`MediaError` for a file that
+    cannot be decoded or an ffmpeg that says nothing. :mod:`sfqa.loudness` gives it a meaning.
+    """
+    sound = ffmpeg.input(str(path), vn=None).audio
+    sound = sound.filter("ebur128", peak="true", framelog="verbose")
+    stream = sound.output("pipe:", format="null").global_args("-hide_banner", "-nostats")
+    message = _call(stream, path, "info").stderr.decode(errors="replace")
+    _, found, text = message.rpartition("Summary:")
+    values = dict(re.findall(r"^\s*(I|LRA|Peak):\s*(\S+)\s*(?:LUFS|LU|dBFS)\s*$", text, re.M))
+    if not found or len(values) != 3:
+        raise MediaError(f"{path}: ffmpeg's filter ebur128 gave no summary")
+    return {name: float(value) for name, value in values.items()}
 
 
 def read_frames(path: Path | str, indices: Sequence[int] | None = None) -> Pixels:
@@ -154,10 +191,14 @@ def frame_times(path: Path | str) -> tuple[int, float]:
 
 
 def write_wave(path: Path | str, samples: Sound, sample_rate: int) -> None:
-    """Write mono float32 samples in -1..1 as a 16-bit PCM wave file, by rename."""
-    whole = np.clip(np.round(np.asarray(samples) * 32767.0), -32768, 32767).astype("<i2")
+    """Write float32 samples in -1..1 as a 16-bit PCM wave file, by rename.
+
+    Shape (samples,) for mono, (samples, channels) otherwise.
+    """
+    sound = np.asarray(samples)
+    whole = np.clip(np.round(sound * 32767.0), -32768, 32767).astype("<i2")
     with store.replacing(path) as temporary, wave.open(str(temporary), "wb") as out:
-        out.setnchannels(1)
+        out.setnchannels(1 if sound.ndim == 1 else sound.shape[1])
         out.setsampwidth(2)
         out.setframerate(sample_rate)
         out.writeframes(whole.tobytes())
@@ -223,16 +264,22 @@ def run_ffmpeg(stream: Any, path: Path | str) -> None:
 
 
 def _run(stream: Any, path: Path | str) -> bytes:
-    command = stream.global_args("-loglevel", "error", "-nostdin").compile(cmd=ffmpeg_exe())
+    return _call(stream, path, "error").stdout
+
+
+def _call(stream: Any, path: Path | str, level: str) -> subprocess.CompletedProcess[bytes]:
+    command = stream.global_args("-loglevel", level, "-nostdin").compile(cmd=ffmpeg_exe())
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode != 0:
         message = _last_line(done.stderr.decode(errors="replace"))
         raise MediaError(f"{path}: ffmpeg failed ({message})")
-    return done.stdout
+    return done
 
 
 def _last_line(message: str) -> str:
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    # Addresses such as [h264 @ 0x55d1] differ from run to run.
+    lines = [re.sub(r"^(\[[^]]*\]\s*)+", "", line.strip()) for line in message.splitlines()]
+    lines = [line for line in lines if line]
     return lines[-1][:300] if lines else "no message"
 
 

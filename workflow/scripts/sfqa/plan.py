@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 import pyarrow.parquet as pq
 
 from sfqa.configuration import complete
+from sfqa.errors import UserError
 from sfqa.features import base
 from sfqa.features.columns import feature_columns
-from sfqa.generation import importing, registry
+from sfqa.generation import importing, ready, registry
+from sfqa.generation.install import sources
 from sfqa.identity import digest_rows
 from sfqa.regression.metrics import metric_list, versions
 from sfqa.watch import Watch
@@ -22,6 +24,9 @@ _PACKAGE = Path(__file__).parent
 _MAKES_VIDEO = (
     "sample_id", "image_sha256", "clip_sha256", "clip_path", "image_path", "source_path", "prompt",
 )  # fmt: skip
+
+#: Minutes that a cluster is asked for at most.
+_LONGEST_JOB = 24 * 60
 
 #: What brackets every table: nothing known, nothing said, everything known.
 _CONTROLS = {
@@ -58,10 +63,10 @@ class Plan:
                 options = self.config["features"][name]["options"]
                 base.merged_options(base.literal_options(name), options, name)
         self.methods: dict[str, registry.Method] = {}
-        if self.door == "build":
-            known = registry.load_methods(Path(self.config["generation"]["registry"]))
-            labels = self.config["generation"]["methods"]
-            self.methods = {label: registry.method(known, label) for label in labels}
+        if self.door != "import_features":
+            self.known = registry.load_methods(Path(self.config["generation"]["registry"]))
+            labels = self.config["generation"].get("methods", [])
+            self.methods = {label: registry.method(self.known, label) for label in labels}
         self.scores = self._scores()
         self.watch = Watch(self.results)
         if sweep:
@@ -142,7 +147,51 @@ class Plan:
         """A job's method as data, with the version of its adapter."""
         return registry.as_dict(self.methods[wildcards.method])
 
+    def known_method(self, wildcards: Any) -> dict[str, Any] | None:
+        """An imported video's method as data, None where the registry does not know its label."""
+        known = self.known.get(wildcards.method)
+        return registry.as_dict(known) if known else None
+
+    def generator_manifest(self, wildcards: Any) -> list[str]:
+        """What a job needs beside the samples: the manifest of an installed generator."""
+        if not self.methods[wildcards.method].runs_command:
+            return []
+        return [f"{self.config['generation']['generators']}/{wildcards.method}/manifest.json"]
+
+    def generator_source(self, wildcards: Any) -> dict[str, Any]:
+        """Where a method of kind command comes from, as data."""
+        method = self.methods[wildcards.method]
+        if method.source is None:
+            raise UserError(
+                f"method {method.label}: there is nothing to fetch for kind {method.kind}; name a "
+                "method of kind command"
+            )
+        return sources.as_dict(method.source)
+
+    def ready_digest(self, wildcards: Any) -> str:
+        """A digest of the names of ready videos, for a method of kind import; else ''."""
+        if self.methods[wildcards.method].kind != "import":
+            return ""
+        return ready.ready_digest(Path(self.config["generation"]["generators"]) / wildcards.method)
+
+    def method_gpus(self, wildcards: Any) -> int:
+        """1 for a method of kind command."""
+        return int(self.methods[wildcards.method].runs_command)
+
+    def method_memory_mb(self, wildcards: Any, attempt: int) -> int:
+        """Memory of a generation job, more at every attempt."""
+        return round(self.methods[wildcards.method].memory_gb * 1024) * attempt
+
     # Slices that are the same for all jobs of a rule.
+
+    def pair_wishes(self) -> dict[str, Any]:
+        """What is wished of the pairs beside their number, ratio and seed."""
+        pairs = self.config["pairs"]
+        return {k: v for k, v in pairs.items() if k not in ("count", "train_val_ratio", "keep")}
+
+    def command_methods(self) -> list[str]:
+        """Labels of the methods of kind command in use."""
+        return [label for label, method in self.methods.items() if method.runs_command]
 
     def method_labels(self) -> list[str]:
         """Labels of the methods in use."""
@@ -225,6 +274,12 @@ class Plan:
     def shards(self, samples: Path | str) -> list[tuple[str, str]]:
         """(method, shard) of all jobs, from the samples table."""
         return sorted(_shards(str(samples), Path(samples).stat().st_mtime_ns))
+
+    def shard_minutes(self, samples: Path | str, method: str, shard: str) -> int:
+        """Most minutes that a shard's videos may take, a day at most: a next attempt goes on."""
+        rows = _shards(str(samples), Path(samples).stat().st_mtime_ns)
+        wanted = len(rows.get((method, str(shard)), [])) * self.methods[method].minutes
+        return max(10, min(_LONGEST_JOB, round(wanted)))
 
     def shard_digest(self, samples: Path | str, method: str, shard: str) -> str:
         """Digest of the rows of one shard, as far as they make its videos."""

@@ -46,8 +46,12 @@ A row that is not `ok` has its reason in `detail`; nothing is dropped in silence
 | file | what it is |
 |---|---|
 | `materials/images/*.png`, `materials/clips/*.wav` | masters: square pictures, mono 16-bit waves |
+| `materials/clips/stereo/*.wav` | the same cuts in stereo, for listening |
+| `pairs.txt` | how many pairs each image category, style and language got, on either side |
 | `materials/images.png` | contact sheet of the image masters |
 | `materials/clips/*.png` | each clip's waveform, voicing and cut |
+| `generation/{method}/logs/*.log` | what a generator printed |
+| `generation/{method}/work/` | what a failed pair left behind, to be looked at |
 | `generation/{method}/videos/*.mp4` | videos as the methods made them; replace one by hand and it is taken, delete one and it is made again |
 | `conform/{method}/videos/*.mp4`, `*.wav` | videos in the common form, and their sound for the features |
 | `features/{extractor}/cache/**/*.rows` | feature rows by content; deleting them costs time, nothing else |

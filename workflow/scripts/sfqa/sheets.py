@@ -3,53 +3,58 @@
 from __future__ import annotations
 
 import csv
+import io
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 from sfqa.errors import UserError, hint
 
-IMAGE_COLUMNS = ("image_id", "path", "source", "category", "licence")
+IMAGE_COLUMNS = ("image_id", "path", "source", "category", "licence", "prompt")
 CLIP_COLUMNS = ("clip_id", "path", "style", "language", "origin", "title")
 IMAGE_CHOICES = {"source": ("real", "ai", "synthetic")}
 CLIP_CHOICES = {"origin": ("recorded", "ai", "synthetic")}
 _ID = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+-")
+#: Unicode categories of characters that nobody types: control characters, line separators.
+_UNSEEN = ("Cc", "Zl", "Zp", "Cs", "Co")
 
 
 def read_sheet(
     path: Path | str,
     columns: Sequence[str],
     choices: dict[str, tuple[str, ...]],
-    optional: Sequence[str] = ("licence", "title"),
+    optional: Sequence[str] = ("licence", "title", "prompt"),
 ) -> list[dict[str, str]]:
     """Return a sheet's rows; the column ``path`` is resolved against the sheet's folder.
 
-    The first of ``columns`` is the name of the row: letters, digits and ``_ . + -`` without a
-    double underscore, once only. Raises :class:`UserError` naming file, row and column.
+    UTF-8, with or without a byte order mark. Rows are counted from 2, as a spreadsheet shows them;
+    blank lines are skipped and not counted. The first of ``columns`` is the name of the row:
+    letters, digits and ``_ . + -`` without a double underscore, once only. Raises
+    :class:`UserError` naming file, row and column.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: there is no such sheet; write one or correct the configuration")
-    with open(path, newline="", encoding="utf-8-sig") as handle:
-        reader = csv.DictReader(handle)
-        header = list(reader.fieldnames or [])
-        rows = list(reader)
-    for name in header:
-        if name not in columns:
-            raise UserError(
-                f"{path}: unknown column {name!r}; {hint(name, columns, 'it may have')}"
-            )
-    for name in columns:
-        if name not in header and name not in optional:
-            raise UserError(f"{path}: the column {name!r} is missing; add it")
-    if not rows:
+    header, records = _cells(path)
+    _check_header(path, header, columns, optional)
+    if not records:
         raise UserError(f"{path}: the sheet has no rows; add one per file")
+    rows = []
     seen: dict[str, int] = {}
     key = columns[0]
-    for number, row in enumerate(rows, 2):
+    for number, cells in enumerate(records, 2):
         where = f"{path}, row {number}"
-        for name in columns:
-            value = (row.get(name) or "").strip()
-            row[name] = value
+        if len(cells) > len(header):
+            raise UserError(
+                f"{where}: {len(cells)} cells where the header has {len(header)}; "
+                "put quotes round a cell that holds a comma, or delete the extra one"
+            )
+        given = dict(zip(header, cells, strict=False))
+        row = {name: given.get(name, "").strip() for name in columns}
+        for name, value in row.items():
+            unseen = _unseen(value)
+            if unseen:
+                raise UserError(f"{where}, column {name}: holds {unseen}; delete it")
             if not value and name not in optional:
                 raise UserError(f"{where}, column {name}: empty; fill it")
             if name in choices and value not in choices[name]:
@@ -66,4 +71,49 @@ def read_sheet(
             )
         seen[row[key]] = number
         row["path"] = str(path.parent / row["path"])
+        rows.append(row)
     return rows
+
+
+def _cells(path: Path) -> tuple[list[str], list[list[str]]]:
+    """The header and the records of a CSV file, without blank lines."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: not UTF-8 text (byte {error.start}); save it as 'CSV UTF-8'"
+        ) from None
+    try:
+        lines = [line for line in csv.reader(io.StringIO(text, newline="")) if line]
+    except csv.Error as error:
+        raise UserError(f"{path}: not a CSV table ({error}); save it as 'CSV UTF-8'") from None
+    return (lines[0], lines[1:]) if lines else ([], [])
+
+
+def _check_header(
+    path: Path, header: Sequence[str], columns: Sequence[str], optional: Sequence[str]
+) -> None:
+    if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
+        raise UserError(f"{path}: the columns are not separated by commas; save it as CSV with ','")
+    for number, name in enumerate(header, 1):
+        if not name.strip():
+            raise UserError(f"{path}: column {number} has no name; name it or delete the column")
+        if name not in columns:
+            raise UserError(
+                f"{path}: unknown column {name!r}; {hint(name, columns, 'it may have')}"
+            )
+        if header.index(name) + 1 < number:
+            raise UserError(f"{path}: the column {name!r} is there twice; delete one")
+    for name in columns:
+        if name not in header and name not in optional:
+            raise UserError(f"{path}: the column {name!r} is missing; add it")
+
+
+def _unseen(value: str) -> str:
+    """What a cell holds that no cell may hold, in words, or nothing."""
+    for character in value:
+        if character in "\r\n\u2028\u2029":
+            return "a line break (a quote that is not closed, maybe)"
+        if unicodedata.category(character) in _UNSEEN or character == "\ufeff":
+            return f"the invisible character U+{ord(character):04X}"
+    return ""

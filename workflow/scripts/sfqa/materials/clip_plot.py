@@ -2,59 +2,119 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from sfqa import store
-from sfqa.materials.voicing import phrases, voicing
+from sfqa.materials.voicing import Voicing, phrases, voicing
+
+VERSION = 2
+
+# Okabe and Ito's colours, told apart by the colour-blind; the cut is also the only thick line.
+_BLUE, _ORANGE, _RED, _SKY = "#0072B2", "#E69F00", "#D55E00", "#56B4E9"
+_LINES = (165, 140, 110, 80)  # characters of a title's line: the first that fits the picture
+_LONG_SEC, _AROUND_SEC = 30.0, 8.0  # of a longer file, so much around the cut is drawn
+_POINTS = 4000  # no more are seen across the picture
 
 
 def plot_cut(
-    samples: npt.ArrayLike, sample_rate: int, row: dict[str, Any], path: Path | str
+    samples: npt.ArrayLike,
+    sample_rate: int,
+    row: dict[str, Any],
+    path: Path | str,
+    found: Voicing | None = None,
 ) -> None:
     """Draw an original clip, mono of shape (n,), with the cut of its row of the clips table.
 
-    The picture is a PNG of 1200x600 pixels, written by rename, the same bytes for the same input.
+    Above the waveform, below loudness, periodicity and voiced frames; both with the phrases shaded
+    and what was cut off greyed; of a file over 30 s, 8 s around the cut. ``found``
+    is the sound's :func:`sfqa.materials.voicing.voicing` where it is known. The picture is a PNG of
+    1200x600 pixels, written by rename, the same bytes for the same input.
     """
     sound = np.asarray(samples, dtype=np.float64)
-    found = voicing(sound, sample_rate)
-    length = len(sound) / sample_rate
+    found = voicing(sound, sample_rate) if found is None else found
+    length = max(len(sound) / sample_rate, 1e-3)
     figure = Figure(figsize=(12, 6), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
+    canvas = FigureCanvasAgg(figure)
     top, bottom = figure.subplots(2, 1, sharex=True)
-    step = max(1, len(sound) // 4000)
-    blocks = sound[: len(sound) // step * step].reshape(-1, step)
-    clock = np.arange(len(blocks)) * step / sample_rate
-    top.fill_between(clock, blocks.min(axis=1), blocks.max(axis=1), color="0.45", linewidth=0)
-    top.set_ylabel("amplitude")
-    top.set_ylim(-1, 1)
-    top.set_title(
-        f"{row['clip_id']} ({row['style']}, {row['language']}): {row['status']}"
-        f"  {row['cut_reason'] or ''}  {row['detail']}",
-        fontsize=9,
-        loc="left",
-    )
-    bottom.plot(found.times_sec, found.loudness_db, color="tab:blue", linewidth=0.9)
-    bottom.set_ylabel("loudness (dBFS)", color="tab:blue")
-    bottom.set_ylim(-90, 0)
-    bottom.set_xlabel("time in the original (s)")
-    right = bottom.twinx()
-    right.plot(found.times_sec, found.periodicity, color="tab:green", linewidth=0.7)
-    right.fill_between(found.times_sec, 0, 0.04 * found.voiced, color="black", step="mid")
-    right.set_ylabel("periodicity; black: voiced", color="tab:green")
-    right.set_ylim(0, 1)
-    for start, end in phrases(found):
+    for characters in _LINES:
+        title = figure.suptitle(_title(row, characters), fontsize=9, x=0.01, ha="left")
+        if title.get_window_extent(canvas.get_renderer()).x1 < figure.bbox.x1:
+            break
+    start, end = row.get("cut_start_sec"), row.get("cut_end_sec")
+    low, high = 0.0, length
+    if start is not None and end is not None and length > _LONG_SEC:
+        low, high = max(0.0, start - _AROUND_SEC), min(length, end + _AROUND_SEC)
+    _draw_wave(top, sound, sample_rate, low, high)
+    right = _draw_voice(bottom, found)
+    for first, last in phrases(found):
         for axes in (top, bottom):
-            axes.axvspan(start, end, color="tab:orange", alpha=0.22, linewidth=0)
-    if row["cut_start_sec"] is not None:
-        for axes in (top, bottom):
-            for point in (row["cut_start_sec"], row["cut_end_sec"]):
-                axes.axvline(point, color="tab:red", linewidth=1.6)
-    top.set_xlim(0, max(length, 1e-3))
+            axes.axvspan(first, last, color=_SKY, alpha=0.25, linewidth=0, zorder=0)
+    bottom.fill_between([], [], color=_SKY, alpha=0.25, label="phrase")
+    if start is not None and end is not None:
+        _draw_cut((top, right), start, end, length)
+    top.set_xlim(low, high)
+    bottom.set_xlabel(f"time in the original (s), which lasts {length:.2f} s")
+    lines = [axes.get_legend_handles_labels() for axes in (bottom, right)]
+    figure.legend(*[a + b for a, b in zip(*lines, strict=True)], loc="outside lower center",
+                  ncols=6, fontsize=9, frameon=False)  # fmt: skip
     with store.replacing(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
+
+
+def _title(row: dict[str, Any], characters: int) -> str:
+    """What the row says, in at most four lines."""
+    level = row.get("loudness_lufs")
+    facts = [
+        f"{row['clip_id']} ({row['style']}, {row['language']}): {row['status']}",
+        "no loudness" if level is None else f"{level:.1f} LUFS",
+        *filter(None, (row.get("cut_reason"), row.get("detail"))),
+    ]
+    # Dollar signs would start a formula.
+    text = " | ".join(facts).replace("$", r"\$")
+    return "\n".join(textwrap.wrap(text, characters, max_lines=4, placeholder=" ..."))
+
+
+def _draw_wave(
+    axes: Axes, sound: npt.NDArray[np.float64], sample_rate: int, low: float, high: float
+) -> None:
+    sound = sound[int(low * sample_rate) : int(high * sample_rate) + 1]
+    step = max(1, len(sound) // _POINTS)
+    blocks = sound[: len(sound) // step * step].reshape(-1, step)
+    clock = low + np.arange(len(blocks)) * step / sample_rate
+    axes.fill_between(clock, blocks.min(axis=1), blocks.max(axis=1), color="0.3", linewidth=0)
+    axes.set_ylabel("amplitude")
+    axes.set_ylim(-1, 1)
+
+
+def _draw_voice(axes: Axes, found: Voicing) -> Axes:
+    axes.plot(found.times_sec, found.loudness_db, color=_BLUE, linewidth=1.2, label="loudness")
+    axes.set_ylabel("voice without music (dBFS)" if found.over_music else "loudness (dBFS)")
+    axes.set_ylim(-90, 0)
+    right = axes.twinx()
+    right.plot(
+        found.times_sec, found.periodicity, color=_ORANGE, linewidth=0.8, label="periodicity"
+    )
+    right.fill_between(
+        found.times_sec, 0, 0.04, where=list(found.voiced), color="black", linewidth=0,
+        step="mid", label="voiced",
+    )  # fmt: skip
+    right.set_ylabel("periodicity")
+    right.set_ylim(0, 1.02)
+    return right
+
+
+def _draw_cut(many: tuple[Axes, ...], start: float, end: float, length: float) -> None:
+    for axes in many:
+        for low, high in ((0.0, start), (end, length)):
+            axes.axvspan(low, high, color="white", alpha=0.65, linewidth=0, zorder=4)
+        for point in (start, end):
+            axes.axvline(point, color=_RED, linewidth=2.5, zorder=5)
+    many[-1].plot([], [], color=_RED, linewidth=2.5, label="cut")

@@ -1,4 +1,4 @@
-"""How many pairs each combination of image category, style and language got."""
+"""What the pairs hold: coverage matrix, uses, and the labels of the two sides, as text."""
 
 from __future__ import annotations
 
@@ -6,52 +6,110 @@ import pandas as pd
 
 from sfqa.tables import FAILED
 
+_IMAGE, _CLIP = ["source", "category"], ["style", "language"]
+
 
 def coverage(pairs: pd.DataFrame, images: pd.DataFrame, clips: pd.DataFrame) -> pd.DataFrame:
-    """Return the number of pairs by image category (rows) and style, language (columns).
+    """Return the number of pairs by image source, category (rows) and style, language (columns).
 
-    The frames are those of ``tables.PAIRS``, ``tables.IMAGES`` and ``tables.CLIPS``. Every
-    category and every style and language of the usable images and clips is there, so that a
-    combination without a pair shows as 0.
+    The frames are those of ``tables.PAIRS``, ``tables.IMAGES`` and ``tables.CLIPS``. Every label
+    of the usable images and clips is there, so that a combination without a pair shows as 0.
 
-    >>> images = pd.DataFrame({"category": ["x", "y"], "status": "ok"})
+    >>> images = pd.DataFrame({"source": "ai", "category": ["x", "y"], "status": "ok"})
     >>> clips = pd.DataFrame({"style": ["pop"], "language": ["en"], "status": "ok"})
-    >>> pairs = pd.DataFrame({"image_category": ["x"], "style": ["pop"], "language": ["en"]})
+    >>> pairs = pd.DataFrame({"image_source": ["ai"], "image_category": ["x"], "style": ["pop"],
+    ...                       "language": ["en"]})
     >>> print(format_coverage(coverage(pairs, images, clips)))
-    category  pop en  sum
-    x              1    1
-    y              -    0
-    sum            1    1
-    1 of 2 combinations of category, style and language have a pair
+    source category  pop en  sum
+    ai x                  1    1
+    ai y                  -    0
+    sum                   1    1
+    1 of 2 combinations of source, category, style and language have a pair
     """
     usable_images, usable_clips = (f[f["status"] != FAILED] for f in (images, clips))
-    rows = sorted(set(usable_images["category"]))
-    columns = sorted(set(zip(usable_clips["style"], usable_clips["language"], strict=True)))
-    counts = pairs.groupby(["image_category", "style", "language"]).size()
-    matrix = [[int(counts.get((row, *column), 0)) for column in columns] for row in rows]
+    rows = sorted(set(zip(*(usable_images[k] for k in _IMAGE), strict=True)))
+    columns = sorted(set(zip(*(usable_clips[k] for k in _CLIP), strict=True)))
+    counts = pairs.groupby(["image_source", "image_category", *_CLIP]).size()
+    matrix = [[int(counts.get((*row, *column), 0)) for column in columns] for row in rows]
     return pd.DataFrame(
         matrix,
-        index=pd.Index(rows, name="category"),
-        columns=pd.MultiIndex.from_tuples(columns, names=["style", "language"]),
+        index=pd.MultiIndex.from_tuples(rows, names=_IMAGE),
+        columns=pd.MultiIndex.from_tuples(columns, names=_CLIP),
         dtype="int64",
     )
 
 
 def format_coverage(matrix: pd.DataFrame) -> str:
     """Return the matrix of :func:`coverage` as aligned text with sums; ``-`` is no pair."""
-    heads = ["category", *(" ".join(map(str, column)) for column in matrix.columns), "sum"]
-    lines = [heads]
-    for name, row in matrix.iterrows():
-        lines.append([str(name), *(str(n) if n else "-" for n in row), str(row.sum())])
+    lines = [["source category", *(" ".join(map(str, c)) for c in matrix.columns), "sum"]]
+    for name, row in zip(matrix.index, matrix.to_numpy(), strict=True):
+        cells = [str(n) if n else "-" for n in row.tolist()]
+        lines.append([" ".join(map(str, name)), *cells, str(row.sum())])
     lines.append(["sum", *(str(n) for n in matrix.sum()), str(matrix.to_numpy().sum())])
-    widths = [max(len(line[k]) for line in lines) for k in range(len(heads))]
-    text = [
+    have = int((matrix.to_numpy() > 0).sum())
+    return "\n".join(
+        [
+            *_aligned(lines),
+            f"{have} of {matrix.size} combinations of source, category, style and language have "
+            "a pair",
+        ]
+    )
+
+
+def report(pairs: pd.DataFrame, images: pd.DataFrame, clips: pd.DataFrame) -> str:
+    """Return the whole account of a table of pairs: it depends on the tables alone.
+
+    Split, uses per image and clip, coverage in all and per side, combinations without a pair, and
+    for every label its pairs and share of the pairs on each side.
+    """
+    count = pairs["split"].value_counts()
+    train, val = int(count.get("train", 0)), int(count.get("val", 0))
+    lines = [f"{len(pairs)} pairs, train : val = {train} : {val} (ratio {train / val:.4g})"]
+    for kind, frame in (("image", images), ("clip", clips)):
+        usable = frame[frame["status"] != FAILED]
+        uses = pairs[f"{kind}_id"].value_counts().reindex(usable[f"{kind}_id"], fill_value=0)
+        at = pairs.groupby("split")[f"{kind}_id"].nunique()
+        lines.append(
+            f"{len(usable)} {kind}s, {at.get('train', 0)} train and {at.get('val', 0)} val, used "
+            f"{uses.min()} to {uses.max()} times (mean {uses.mean():.4g})"
+        )
+    matrix = coverage(pairs, images, clips)
+    lines += ["", "all pairs", format_coverage(matrix)]
+    for side in ("train", "val"):
+        part = coverage(pairs[pairs["split"] == side], images, clips)
+        lines += ["", f"{side} pairs", format_coverage(part)]
+    missing = [
+        f"{' '.join(row)} x {' '.join(column)}"
+        for row, values in zip(matrix.index, matrix.to_numpy(), strict=True)
+        for column, number in zip(matrix.columns, values, strict=True)
+        if not number
+    ]
+    if missing:
+        lines += ["", f"without a pair: {'; '.join(missing)}"]
+    return "\n".join([*lines, "", *_shares(pairs)])
+
+
+def _shares(pairs: pd.DataFrame) -> list[str]:
+    """Pairs and share of the side's pairs, by label."""
+    lines = [["label", "train", "", "val", ""]]
+    side = pairs["split"]
+    for column in ("image_source", "image_category", "style", "language"):
+        for label in sorted(set(pairs[column])):
+            has = pairs[column] == label
+            cells = []
+            for name in ("train", "val"):
+                number = int((has & (side == name)).sum())
+                cells += [str(number), f"{number / max(1, int((side == name).sum())):.1%}"]
+            lines.append([f"{column} {label}", *cells])
+    return _aligned(lines)
+
+
+def _aligned(lines: list[list[str]]) -> list[str]:
+    widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
+    return [
         "  ".join(
             cell.ljust(width) if k == 0 else cell.rjust(width)
             for k, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
+        ).rstrip()
         for line in lines
     ]
-    have = int((matrix.to_numpy() > 0).sum())
-    text.append(f"{have} of {matrix.size} combinations of category, style and language have a pair")
-    return "\n".join(text)
