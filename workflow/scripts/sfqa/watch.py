@@ -25,7 +25,10 @@ log = logging.getLogger("sfqa")
 #: glob of the tables; the columns that hold (path, sha256)
 _WATCHED = (
     ("materials/images.parquet", (("original", "original_sha256"), ("path", "sha256"))),
-    ("materials/clips.parquet", (("original", "original_sha256"), ("path", "sha256"))),
+    (
+        "materials/clips.parquet",
+        (("original", "original_sha256"), ("path", "sha256"), ("stereo_path", "stereo_sha256")),
+    ),
     ("generation/*/*.parquet", (("path", "sha256"),)),
     ("conform/*/*.parquet", (("path", "sha256"), ("audio_path", "audio_sha256"))),
 )
