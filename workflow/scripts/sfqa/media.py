@@ -58,6 +58,27 @@ class Probe:
     audio_duration_sec: float = 0.0
 
 
+@dataclass(frozen=True)
+class Shown:
+    """How a file is meant to be shown: what a player makes of its streams and tags.
+
+    Sizes in square pixels after rotation, times in seconds on the container's clock, ``video`` and
+    ``audio`` stream numbers. ``decoder`` is the one that sees a hidden alpha channel.
+    """
+
+    video: int
+    audio: int | None
+    width: float
+    height: float
+    start_sec: float
+    video_start_sec: float
+    channels: int = 0
+    interlaced: bool = False
+    alpha: bool = False
+    hdr: bool = False
+    decoder: str | None = None
+
+
 @cache
 def ffmpeg_exe() -> str:
     """Return the ffmpeg on the PATH, else the one that the package imageio-ffmpeg carries."""
@@ -100,6 +121,69 @@ def probe(path: Path | str) -> Probe:
             return Probe(**fields)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise MediaError(f"{path}: cannot be read as a media file ({_short(error)})") from error
+
+
+def shown(path: Path | str) -> Shown:
+    """Return how a video is meant to be shown: its first picture and first sound that decode.
+
+    A picture attached to a song (cover art) is no video. ``start_sec`` is when the first of picture
+    and sound begins. Raises :class:`MediaError` where there is no moving picture or none decodes.
+    """
+    try:
+        with av.open(str(path)) as container:
+            cover = av.stream.Disposition.attached_pic
+            videos = [s for s in container.streams.video if cover not in s.disposition]
+            if not videos:
+                raise MediaError(f"{path}: holds no moving picture")
+            video = videos[0]
+            picture, sound = _first_frames(container, video)
+            pixel = float(video.sample_aspect_ratio or 1)
+            width = picture.width * (pixel if 0.1 <= pixel <= 10 else 1.0)
+            height = float(picture.height)
+            hidden = video.codec_context.name == "vp9" and video.metadata.get("alpha_mode") == "1"
+            starts = [_seconds(frame) for frame in (picture, sound) if frame is not None]
+            turned = picture.rotation % 180 != 0
+            return Shown(
+                video=video.index,
+                audio=container.streams.audio[0].index if sound is not None else None,
+                width=height if turned else width,
+                height=width if turned else height,
+                start_sec=min(starts),
+                video_start_sec=starts[0],
+                channels=sound.layout.nb_channels if sound is not None else 0,
+                interlaced=bool(picture.interlaced_frame),
+                alpha=hidden or any(part.is_alpha for part in picture.format.components),
+                # PQ and HLG (ITU-T H.273); in 8 bits the tag is a mistake
+                hdr=picture.color_trc in (16, 18) and picture.format.components[0].bits > 8,
+                decoder="libvpx-vp9" if hidden else None,
+            )
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise MediaError(f"{path}: cannot be read as a media file ({_short(error)})") from error
+
+
+def _first_frames(container: Any, video: Any) -> tuple[Any, Any]:
+    """The first frame of picture and of sound (None where there is none)."""
+    wanted = [video, *container.streams.audio[:1]]
+    found: dict[int, Any] = {}
+    for packet in container.demux(wanted):
+        index = packet.stream_index
+        if index in found:
+            continue
+        try:
+            frame = next(iter(packet.decode()), None)
+        except av.error.FFmpegError:
+            continue
+        if frame is not None:
+            found[index] = frame
+        if len(found) == len(wanted):
+            break
+    if video.index not in found:
+        raise MediaError(f"{container.name}: no frame decodes")
+    return found[video.index], found.get(wanted[-1].index if len(wanted) > 1 else -1)
+
+
+def _seconds(frame: Any) -> float:
+    return 0.0 if frame.pts is None else float(frame.pts * frame.time_base)
 
 
 def _duration(stream: Any, whole: float) -> float:
@@ -175,10 +259,22 @@ def read_frames(path: Path | str, indices: Sequence[int] | None = None) -> Pixel
     """
     try:
         reader = decord.VideoReader(str(path), num_threads=1)
-        wanted = range(len(reader)) if indices is None else indices
-        return np.asarray(reader.get_batch(list(wanted)).asnumpy(), dtype=np.uint8)
+        wanted = list(range(len(reader)) if indices is None else indices)
+        try:
+            return np.asarray(reader.get_batch(wanted).asnumpy(), dtype=np.uint8)
+        except decord.DECORDError as error:
+            if "size must exactly match" not in str(error):
+                raise
+            return _narrow_frames(path, wanted)
     except (RuntimeError, decord.DECORDError, IndexError, OSError) as error:
         raise MediaError(f"{path}: does not decode ({_short(error)})") from error
+
+
+def _narrow_frames(path: Path | str, wanted: Sequence[int]) -> Pixels:
+    """The frames of a video whose rows decord pads (48 pixels wide, for one) and then refuses."""
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    return np.stack([frames[number] for number in wanted])
 
 
 def frame_times(path: Path | str) -> tuple[int, float]:
@@ -263,13 +359,28 @@ def run_ffmpeg(stream: Any, path: Path | str) -> None:
     _run(stream.overwrite_output(), path)
 
 
+def pipe_ffmpeg(stream: Any, path: Path | str, limit_sec: float) -> tuple[bytes, bool]:
+    """Run an ffmpeg-python graph; return what it wrote to its pipe, and whether it complained.
+
+    A complaint is a message of level error of a run that ends well: something did not decode.
+    Raises :class:`MediaError` where ffmpeg fails or needs more than ``limit_sec`` seconds.
+    """
+    try:
+        done = _call(stream.overwrite_output(), path, "error", limit_sec)
+    except subprocess.TimeoutExpired as error:
+        raise MediaError(f"{path}: ffmpeg was not done after {limit_sec:.0f} s") from error
+    return done.stdout, bool(done.stderr.strip())
+
+
 def _run(stream: Any, path: Path | str) -> bytes:
     return _call(stream, path, "error").stdout
 
 
-def _call(stream: Any, path: Path | str, level: str) -> subprocess.CompletedProcess[bytes]:
+def _call(
+    stream: Any, path: Path | str, level: str, limit_sec: float | None = None
+) -> subprocess.CompletedProcess[bytes]:
     command = stream.global_args("-loglevel", level, "-nostdin").compile(cmd=ffmpeg_exe())
-    done = subprocess.run(command, capture_output=True, check=False)
+    done = subprocess.run(command, capture_output=True, check=False, timeout=limit_sec)
     if done.returncode != 0:
         message = _last_line(done.stderr.decode(errors="replace"))
         raise MediaError(f"{path}: ffmpeg failed ({message})")

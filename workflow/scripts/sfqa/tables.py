@@ -2,55 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import pyarrow as pa
 
-OK, FLAWED, FAILED = "ok", "flawed", "failed"
-STATUSES = (OK, FLAWED, FAILED)
+from sfqa.schema import FAILED, FLAWED, OK, STATUSES, Column, Table, flaw
 
-
-@dataclass(frozen=True)
-class Column:
-    """One column: its name, type, meaning, unit, and whether a cell may be empty."""
-
-    name: str
-    type: pa.DataType
-    meaning: str
-    unit: str = ""
-    nullable: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """One kind of table: its name, what a row is, and its columns in order."""
-
-    name: str
-    row: str
-    columns: tuple[Column, ...]
-    key: tuple[str, ...] = field(default=())
-
-    @property
-    def schema(self) -> pa.Schema:
-        """The Arrow schema, units and meanings in the fields' metadata."""
-        return pa.schema(
-            [
-                pa.field(
-                    c.name,
-                    c.type,
-                    nullable=c.nullable,
-                    metadata={"unit": c.unit, "meaning": c.meaning},
-                )
-                for c in self.columns
-            ],
-            metadata={"table": self.name, "row": self.row},
-        )
-
-    @property
-    def names(self) -> list[str]:
-        """The column names in order."""
-        return [c.name for c in self.columns]
-
+__all__ = ["FAILED", "FLAWED", "OK", "STATUSES", "Column", "Table", "flaw"]
 
 _S, _F, _I, _B = pa.string(), pa.float64(), pa.int64(), pa.bool_()
 
@@ -230,6 +186,63 @@ CONFORMED = Table(
         Column(
             "face_share", _F, "share of the looked-at frames with a face", "0..1", nullable=True
         ),
+        Column(
+            "duration_difference_sec",
+            _F,
+            "length of the picture minus the driving clip's",
+            "second",
+            nullable=True,
+        ),
+        Column(
+            "audio_match",
+            _F,
+            "peak of the correlation of the sound with the driving clip",
+            "0..1",
+            nullable=True,
+        ),
+        Column(
+            "audio_offset_sec",
+            _F,
+            "the sound later (above 0) than the driving clip",
+            "second",
+            nullable=True,
+        ),
+        Column(
+            "lost_tail_sec",
+            _F,
+            "end of the driving clip that is missing from the sound",
+            "second",
+            nullable=True,
+        ),
+        Column(
+            "frozen_longest_sec",
+            _F,
+            "longest time in which the picture stands still",
+            "second",
+            nullable=True,
+        ),
+        Column(
+            "frozen_total_sec",
+            _F,
+            "time in which the picture stands still",
+            "second",
+            nullable=True,
+        ),
+        Column(
+            "black_total_sec", _F, "time in which the picture is black", "second", nullable=True
+        ),
+        Column(
+            "loudness_lufs",
+            _F,
+            "integrated loudness of the sound (EBU R128)",
+            "LUFS",
+            nullable=True,
+        ),
+        Column(
+            "true_peak_dbtp", _F, "true peak of the sound (ITU-R BS.1770)", "dBTP", nullable=True
+        ),
+        Column("viewing_path", _S, "path of the copy for raters", nullable=True),
+        Column("viewing_sha256", _S, "sha256 of the copy for raters", nullable=True),
         Column("prompt", _S, "text prompt, where the method took one", nullable=True),
     ),
     key=("sample_id",),
@@ -241,6 +254,29 @@ FEATURE_HEAD = (
     Column("method", _S, "label of the generation method"),
     Column("key", _S, "cache key: content, extractor, VERSION, options, weights", nullable=True),
     *_STATUS,
+)
+
+COSTS = Table(
+    "costs",
+    "what one row of a feature table cost to compute",
+    (
+        Column("sample_id", _S, "name of the sample"),
+        Column("method", _S, "label of the generation method"),
+        Column("extractor", _S, "name of the extractor"),
+        Column("prepare_sec", _F, "time to decode and prepare, in one process", "second"),
+        Column("device_sec", _F, "time to score, shared among videos scored together", "second"),
+        Column(
+            "peak_memory_mb",
+            _F,
+            "peak resident memory of the process that read the video, plus "
+            "the job's own where that is another",
+            "MiB",
+        ),
+        Column("peak_device_mb", _F, "peak memory on the GPU, if one", "MiB", nullable=True),
+        Column("device", _S, "GPU or processor that scored it"),
+        Column("computed", _B, "true: by this run; false: earlier, the row is from the cache"),
+    ),
+    key=("sample_id",),
 )
 
 SCORES = Table(
@@ -362,16 +398,7 @@ REJECTS = Table(
 TABLES = {
     t.name: t
     for t in (
-        IMAGES, CLIPS, PAIRS, SAMPLES, VIDEOS, CONFORMED, SCORES, RATERS, MOS, MOS_BY_LABEL,
+        IMAGES, CLIPS, PAIRS, SAMPLES, VIDEOS, CONFORMED, COSTS, SCORES, RATERS, MOS, MOS_BY_LABEL,
         PREDICTIONS, CORRELATION, REJECTS,
     )
 }  # fmt: skip
-
-
-def flaw(word: str, sentence: str) -> str:
-    """Return one part of a row's detail: 'word: sentence' on one line, without '; ' inside.
-
-    >>> flaw("broken", "one; two\\nthree")
-    'broken: one, two three'
-    """
-    return f"{word}: {' '.join(sentence.replace('; ', ', ').split())}"

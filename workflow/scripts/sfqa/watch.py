@@ -30,7 +30,10 @@ _WATCHED = (
         (("original", "original_sha256"), ("path", "sha256"), ("stereo_path", "stereo_sha256")),
     ),
     ("generation/*/*.parquet", (("path", "sha256"),)),
-    ("conform/*/*.parquet", (("path", "sha256"), ("audio_path", "audio_sha256"))),
+    (
+        "conform/*/*.parquet",
+        (("path", "sha256"), ("audio_path", "audio_sha256"), ("viewing_path", "viewing_sha256")),
+    ),
 )
 
 

@@ -9,9 +9,16 @@ from typing import Any
 
 import pandas as pd
 
-from sfqa import store
+from sfqa import store, tables
 from sfqa.conform.video import Form, conform_row
 from sfqa.identity import digest, sha256_file
+
+#: The columns of a row that name a file, each with the one of its sha256.
+_FILES = (
+    ("path", "sha256"),
+    ("audio_path", "audio_sha256"),
+    ("viewing_path", "viewing_sha256"),
+)
 
 log = logging.getLogger("sfqa")
 
@@ -19,8 +26,9 @@ log = logging.getLogger("sfqa")
 def conform_shard(videos: pd.DataFrame, folder: Path, form: Form) -> list[dict[str, Any]]:
     """Return the conformed rows of a shard's videos (rows of the videos table).
 
-    Videos go to ``folder/videos``, a record of each to ``folder/records`` when it is whole. A
-    record is used again where source, form and result are unchanged.
+    Videos go to ``folder/videos``, copies to look at to ``folder/viewing``, a record of each video
+    to ``folder/records`` when it is whole. A record is used again where source, form and results
+    are unchanged.
     """
     rows = []
     for number, video in enumerate(store.records(videos), 1):
@@ -39,7 +47,7 @@ def conform_shard(videos: pd.DataFrame, folder: Path, form: Form) -> list[dict[s
             with store.replacing(record) as temporary:
                 temporary.write_text(json.dumps({"key": key, "row": row}, sort_keys=True))
         row |= {"shard": video["shard"]}
-        rows.append(row)
+        rows.append({key: value for key, value in row.items() if key in tables.CONFORMED.names})
         log.info(
             "%s %d of %d: %s %s %s",
             word, number, len(videos), video["sample_id"], row["status"], row["detail"],
@@ -54,7 +62,7 @@ def _recorded(record: Path, key: str) -> dict[str, Any] | None:
         row: dict[str, Any] = stored["row"]
         if stored["key"] != key:
             return None
-        for path, sha256 in (("path", "sha256"), ("audio_path", "audio_sha256")):
+        for path, sha256 in _FILES:
             if row.get(path) and sha256_file(row[path]) != row[sha256]:
                 return None
     except (OSError, ValueError, KeyError, TypeError):

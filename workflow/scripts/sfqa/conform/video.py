@@ -2,49 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import ffmpeg
-import numpy as np
 
-from sfqa import faces, media, store, tables
+from sfqa import media, store, tables
+from sfqa.conform import damage, measures
 from sfqa.identity import digest, sha256_file
 
-VERSION = 1
+VERSION = 2
 
-#: A picture this much shorter than its clip has lost its end; a frame and encoder padding have not.
-CUT_SHORT_SEC = 0.25
-#: Below this root mean square the sound is taken as none (16-bit dither is about 2e-5).
-SILENT_RMS = 1e-4
-#: Motion below this rate is seen as a slide show; film is 24.
-LOW_RATE = 20.0
-#: Panels of squares side by side are 2, 3, ... times as long as they are high, to this fraction.
-STRIP_TOLERANCE = 0.02
-#: Enlarging this much shows as blur on the screen.
-ENLARGED = 2.0
-_LOOKED_AT = 8
+#: Longer or narrower videos are broken headers or no clips, and would fill the disk.
+MAX_SEC = 3600.0
+MAX_ASPECT = 8.0
+#: 8192 x 8192, more than an 8k frame; a header that says more is broken.
+_MAX_PIXELS = 2**26
+#: ffmpeg's time: this much, and so much per second of video (4k at preset slow needs about 10).
+_LIMIT_SEC, _LIMIT_PER_SEC, _LIMIT_MOST_SEC = 300.0, 20.0, 3600.0
+#: A gap in the sound's time stamps of more than this is filled with silence. The stamps of
+#: Matroska and FLV are off by up to 1 ms; the shortest packet that can be missing lasts 2.5 ms.
+_GAP_SEC = 0.01
+#: The rate of the sound that people hear.
+LISTENING_RATE = 48000
+#: Browsers do not play lossless H.264, so a copy to be looked at has this factor instead of 0.
+_VIEWING_CRF = 12
+#: BT.601 because readers that ignore the tag (OpenCV) take it; the tags say so to the others.
+_COLOURS = {
+    "colorspace": "smpte170m", "color_primaries": "bt709", "color_trc": "bt709", "range": "tv",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Form:
-    """The common form: short side in pixels, frames per second, wave rate in hertz, encoder."""
+    """The common form: short side in pixels, frames per second, wave rate in hertz, encoder.
+
+    ``mode`` none keeps the bytes of the video; ``expect`` names what a video without counts as
+    flawed for: sound, face, rate; ``viewing_short_side`` asks for a second copy of that short side.
+    """
 
     short_side: int
     fps: float
     sample_rate: int
     crf: int
     preset: str
+    mode: Literal["encode", "none"] = "encode"
+    expect: Sequence[str] = measures.EXPECT
+    viewing_short_side: int | None = None
 
     @property
     def identity(self) -> str:
-        """Digest of all that changes the conformed bytes."""
-        return digest({"version": VERSION, **self.__dict__})
+        """Digest of all that changes the conformed bytes or rows."""
+        versions = [VERSION, measures.VERSION, damage.VERSION]
+        return digest({"version": versions, **asdict(self), "expect": sorted(self.expect)})
 
 
-def target_size(width: int, height: int, short_side: int) -> tuple[int, int]:
+class Files(NamedTuple):
+    """Where the results of one video go."""
+
+    video: Path
+    sound: Path
+    viewing: Path
+
+
+def files(folder: Path, sample_id: str) -> Files:
+    """Return where the results of one video go below the folder of a shard."""
+    return Files(
+        folder / "videos" / f"{sample_id}.mp4",
+        folder / "videos" / f"{sample_id}.wav",
+        folder / "viewing" / f"{sample_id}.mp4",
+    )
+
+
+def target_size(width: float, height: float, short_side: int) -> tuple[int, int]:
     """Return even (width, height) with the given short side and the picture's aspect.
 
     >>> target_size(1280, 720, 256)
@@ -55,126 +88,153 @@ def target_size(width: int, height: int, short_side: int) -> tuple[int, int]:
     return even
 
 
-def conform(source: Path, video: Path, sound: Path, form: Form) -> media.Probe:
-    """Write the conformed video and, where there is sound, its wave; return the source's probe.
+def conform(source: Path, shown: media.Shown, out: Files, form: Form) -> tuple[bytes, bool]:
+    """Write the files that the form asks for, of one decoding of the source.
 
-    The frame rate becomes constant: each output frame is the source frame nearest in time, late
-    starts are filled with the first frame and with silence. Raises :class:`media.MediaError`.
+    Each output frame k is the source frame on the screen in the middle of its own time, at
+    (k + 1/2) / fps; the picture's length times fps, rounded half up, is their number. Time 0 is
+    when the first of picture and sound begins; the other is preceded by its first frame or by
+    silence. In mode none it is when the picture begins. Returns the small grey pictures that
+    :mod:`sfqa.conform.damage` looks at, and whether something did not decode. Raises
+    :class:`media.MediaError`.
     """
-    facts = media.probe(source)
-    if not facts.has_video:
-        raise media.MediaError(f"{source}: holds no picture")
-    turned = facts.rotation % 180 != 0
-    shape = (facts.height, facts.width) if turned else (facts.width, facts.height)
-    width, height = target_size(*shape, form.short_side)
-    stream = ffmpeg.input(str(source))
-    picture = (
-        stream.video.filter("fps", fps=form.fps, start_time=0, round="near")
-        .filter("scale", width, height, flags="lanczos+accurate_rnd+full_chroma_int")
-        .filter("setsar", 1)
+    encoded = form.mode == "encode"
+    sides: list[tuple[Path, int, int]] = []
+    if encoded:
+        sides.append((out.video, form.short_side, form.crf))
+    if form.viewing_short_side is not None:
+        sides.append((out.viewing, form.viewing_short_side, form.crf or _VIEWING_CRF))
+    start = shown.start_sec if encoded else shown.video_start_sec
+    decoder = {} if shown.decoder is None else {"vcodec": shown.decoder}
+    stream = ffmpeg.input(str(source), itsoffset=-start, max_pixels=_MAX_PIXELS, **decoder)
+    pictures = _picture(stream[str(shown.video)], shown, form).filter_multi_output(
+        "split", len(sides) + 1
     )
-    encoding = media.encoding(form.crf, form.preset)
-    with store.replacing(video) as video_part, store.replacing(sound) as sound_part:
-        if facts.has_audio:
-            heard = stream.audio.filter("aresample", **{"async": 1, "first_pts": 0})
-            split = heard.filter_multi_output("asplit", 2)
-            graph = ffmpeg.merge_outputs(
-                ffmpeg.output(picture, split[0], str(video_part), ar=48000, **encoding),
-                ffmpeg.output(
-                    split[1], str(sound_part), acodec="pcm_s16le", ac=1, ar=form.sample_rate,
-                    fflags="+bitexact", **{"flags:a": "+bitexact"},
-                ),
+    grey = pictures[0].filter("scale", damage.SIDE, damage.SIDE, flags="area", out_range="pc")
+    outputs = [grey.filter("format", "gray").output("pipe:", format="rawvideo")]
+    out.sound.unlink(missing_ok=True)
+    with ExitStack() as stack:
+        heard: list[Any] = []
+        if shown.audio is not None:
+            sound = stream[str(shown.audio)].filter(
+                "aresample", first_pts=0, min_hard_comp=_GAP_SEC, rematrix_maxval=1, **{"async": 1}
+            )
+            splits = sound.filter_multi_output("asplit", len(sides) + 1)
+            heard = [_listening(splits[i], shown) for i in range(len(sides))]
+            wave = _resampled(splits[len(sides)], form.sample_rate, "s16", "mono")
+            outputs.append(
+                wave.output(
+                    str(stack.enter_context(store.replacing(out.sound))), acodec="pcm_s16le",
+                    fflags="+bitexact", map_metadata=-1, **{"flags:a": "+bitexact"},
+                )
             )  # fmt: skip
-        else:
-            graph = ffmpeg.output(picture, str(video_part), an=None, **encoding)
-        media.run_ffmpeg(graph, source)
-    if not facts.has_audio:
-        sound.unlink()
-    return facts
+        for number, (path, short_side, crf) in enumerate(sides):
+            part = stack.enter_context(store.replacing(path))
+            width, height = target_size(shown.width, shown.height, short_side)
+            picture = _scaled(pictures[number + 1], width, height)
+            encoding = media.encoding(crf, form.preset)
+            outputs.append(
+                ffmpeg.output(picture, *heard[number : number + 1], str(part), **encoding)
+            )
+        graph = ffmpeg.merge_outputs(*outputs).global_args(
+            "-copyts", "-filter_complex_threads", "1"
+        )
+        return media.pipe_ffmpeg(graph, source, _limit(media.probe(source).duration_sec))
+
+
+def _limit(duration_sec: float) -> float:
+    return min(_LIMIT_MOST_SEC, _LIMIT_SEC + _LIMIT_PER_SEC * max(0.0, duration_sec))
+
+
+def _picture(stream: Any, shown: media.Shown, form: Form) -> Any:
+    """The picture as a player shows it, at a constant rate."""
+    if shown.interlaced:
+        stream = stream.filter("bwdif", mode="send_frame", deint="interlaced")
+    if shown.alpha:
+        stream = stream.filter("format", "gbrap").filter("premultiply", inplace=1)
+    return stream.filter("fps", fps=form.fps, start_time=0, round="near")
+
+
+def _scaled(stream: Any, width: int, height: int) -> Any:
+    stream = stream.filter(
+        "scale", width, height, flags="lanczos+accurate_rnd+full_chroma_int+bitexact",
+        out_color_matrix="smpte170m", out_range="tv",
+    )  # fmt: skip
+    stream = stream.filter("format", "yuv420p").filter("setsar", 1)
+    return stream.filter("setparams", **_COLOURS)
+
+
+def _listening(stream: Any, shown: media.Shown) -> Any:
+    if shown.channels == 1:  # ffmpeg would lower it by 3 dB; "<" keeps the level
+        stream = stream.filter("pan", "stereo|c0<c0|c1<c0")
+    return _resampled(stream, LISTENING_RATE, "fltp", "stereo")
+
+
+def _resampled(stream: Any, rate: int, sample_fmt: str, layout: str) -> Any:
+    # ffmpeg's own downmix into float is not scaled down and may clip
+    stream = stream.filter("aresample", rate, rematrix_maxval=1)
+    return stream.filter("aformat", sample_fmts=sample_fmt, channel_layouts=layout)
 
 
 def conform_row(row: Mapping[str, Any], folder: Path, form: Form) -> dict[str, Any]:
     """Return the row of the conformed table for one row of the videos table.
 
-    A record beside the result makes a second call with the same source and form a look-up; the
-    result is checked against it byte for byte.
+    A video that cannot be conformed is a failed row with the reason in ``detail``.
     """
     result = {k: row[k] for k in ("sample_id", "method", "shard", "prompt")}
     result |= {"source_sha256": row["sha256"], "status": row["status"], "detail": row["detail"]}
-    if row["status"] == "failed":
+    if row["status"] == tables.FAILED:
         return result
     source = Path(row["path"])
-    video = folder / "videos" / f"{row['sample_id']}.mp4"
-    sound = video.with_suffix(".wav")
+    out = files(folder, row["sample_id"])
     try:
         if sha256_file(source) != row["sha256"]:
             raise media.MediaError(f"{source}: changed while the workflow ran; run it again")
-        facts = conform(source, video, sound, form)
-        result |= measure(facts, video, sound, row)
+        facts, shown = media.probe(source), media.shown(source)
+        _check(source, facts, shown)
+        small, complained = conform(source, shown, out, form)
+        if form.mode == "none":
+            out = out._replace(video=source)
+        clip = _clip(row)
+        result |= measures.measure(facts, shown, out.video, out.sound, clip)
+        result |= damage.measure(small, form.fps)
+        if form.viewing_short_side is not None:
+            viewing = {"viewing_path": str(out.viewing), "viewing_sha256": sha256_file(out.viewing)}
+            result |= viewing
     except (media.MediaError, OSError) as error:
         return result | {"status": "failed", "detail": tables.flaw("broken", str(error))}
-    found = [d for d in (row["detail"], *result.pop("found")) if d]
+    found = [row["detail"]] if row["detail"] else []
+    if complained:
+        found.append(tables.flaw("damaged", "parts of the file do not decode"))
+    found += measures.flaws(result, facts, shown, form.expect)
     return result | {"status": "flawed" if found else "ok", "detail": "; ".join(found)}
 
 
+def _check(source: Path, facts: media.Probe, shown: media.Shown) -> None:
+    if facts.duration_sec > MAX_SEC:
+        raise media.MediaError(
+            f"{source}: says it lasts {facts.duration_sec:.0f} s, more than {MAX_SEC:.0f}; cut it"
+        )
+    longer, shorter = max(shown.width, shown.height), min(shown.width, shown.height)
+    if longer > MAX_ASPECT * shorter:
+        raise media.MediaError(
+            f"{source}: {shown.width:.0f}x{shown.height:.0f} is more than {MAX_ASPECT:.0f} times "
+            "as long as wide; crop it"
+        )
+
+
+def _clip(row: Mapping[str, Any]) -> Path | None:
+    given = row.get("clip_path")
+    return Path(given) if given and Path(given).is_file() else None
+
+
 def measure(facts: media.Probe, video: Path, sound: Path, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return sizes, rates and lengths of a conformed video, and under ``found`` its defects."""
-    frames, fps = media.frame_times(video)
-    if frames == 0:
-        raise media.MediaError(f"{video}: no frame survived")
-    looked_at = media.read_frames(video, [frames * i // _LOOKED_AT for i in range(_LOOKED_AT)])
-    share = float(np.mean([bool(faces.detect(frame)) for frame in looked_at]))
-    height, width = looked_at.shape[1:3]
-    clip_sec = None
-    if row.get("clip_path") and Path(row["clip_path"]).is_file():
-        clip_sec = media.probe(row["clip_path"]).audio_duration_sec
-    heard = media.read_audio(sound, media.probe(sound).sample_rate) if sound.is_file() else None
-    measured: dict[str, Any] = {
-        "path": str(video), "sha256": sha256_file(video), "fps": fps, "frames": frames,
-        "width": width, "height": height, "duration_sec": frames / fps,
-        "source_fps": facts.fps, "source_width": facts.width, "source_height": facts.height,
-        "source_duration_sec": facts.duration_sec, "clip_duration_sec": clip_sec,
-        "face_share": share,
-    }  # fmt: skip
-    if heard is not None:
-        measured |= {
-            "audio_path": str(sound),
-            "audio_sha256": sha256_file(sound),
-            "sample_rate": media.probe(sound).sample_rate,
-        }
-    measured["found"] = defects(measured, facts, heard)
-    return measured
+    """Return the columns of a video that is not conformed, and under ``found`` its flaws.
 
-
-def defects(
-    measured: Mapping[str, Any], facts: media.Probe, heard: media.Sound | None
-) -> list[str]:
-    """Return the defects that can be told without a reference, as 'word: sentence'."""
-    found = []
-    if heard is None:
-        found.append("silent: the file has no audio stream")
-    elif float(np.sqrt(np.mean(np.square(heard)))) < SILENT_RMS:
-        found.append("silent: the audio stream holds no sound")
-    wanted = measured["clip_duration_sec"]
-    against = "its driving clip"
-    if wanted is None and facts.has_audio:
-        wanted, against = facts.audio_duration_sec, "its own sound"
-    if wanted is not None and measured["duration_sec"] < wanted - CUT_SHORT_SEC:
-        found.append(
-            f"cut_short: the picture lasts {measured['duration_sec']:.2f} s, "
-            f"{against} {wanted:.2f} s"
-        )
-    if measured["face_share"] == 0:
-        found.append(f"no_face: no face found in {_LOOKED_AT} frames")
-    aspect = max(facts.width, facts.height) / min(facts.width, facts.height)
-    panels = round(aspect)
-    if panels >= 2 and abs(aspect - panels) < STRIP_TOLERANCE * panels:
-        found.append(
-            f"strip: {facts.width}x{facts.height} looks like {panels} pictures side by side"
-        )
-    enlarged = min(measured["width"], measured["height"]) / min(facts.width, facts.height)
-    if enlarged >= ENLARGED:
-        found.append(f"small: {facts.width}x{facts.height} was enlarged {enlarged:.3g}-fold")
-    if facts.fps < LOW_RATE:
-        found.append(f"low_rate: {facts.fps:.4g} frames per second")
-    return found
+    For callers that brought the sound to a wave themselves; mode none does the same and more.
+    """
+    shown = media.shown(video)
+    measured = measures.measure(facts, shown, video, sound, _clip(row))
+    found = measures.flaws(measured, facts, shown)
+    known = {key: value for key, value in measured.items() if key in tables.CONFORMED.names}
+    return known | {"found": found}
