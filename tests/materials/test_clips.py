@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyloudnorm
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.io import wavfile
 from scipy.signal import butter, sawtooth, sosfilt
@@ -189,6 +189,7 @@ def _possible(spans: list[tuple[int, int]], length: int) -> bool:
 
 @settings(max_examples=60, deadline=None)
 @given(_timelines(), st.integers(0, 2**31))
+@example(([(1, 380), (500, 698)], 701), 0)  # five seconds only up to the next phrase's first sound
 def test_cut_is_inside_in_range_and_never_needlessly_in_voice(
     timeline: tuple[list[tuple[int, int]], int], seed: int
 ) -> None:
@@ -600,7 +601,7 @@ def test_real_clips(shared_data: Path, tmp_path: Path) -> None:
 
 def test_numbers_change_only_with_the_version() -> None:
     """Golden numbers: where they change on purpose, raise clips.VERSION and write them anew."""
-    assert clips.VERSION == 2
+    assert clips.VERSION == 3
     song = singer.sing("rock", "en", 1, 0, 16000)
     cut, found = _chosen(song.samples)
     assert found.loudness_db.mean() == pytest.approx(-21.411943, abs=1e-4)

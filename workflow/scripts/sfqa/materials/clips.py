@@ -14,7 +14,7 @@ from sfqa.materials.clip_plot import plot_cut
 from sfqa.materials.cutting import EDGE_SEC, Cut, choose_cut
 from sfqa.materials.voicing import ANALYSIS_RATE, HOP_SEC, Voicing, phrases, runs, voicing
 
-VERSION = 2
+VERSION = 3
 
 FADE_SEC = 0.01
 SILENT_DBFS = -60.0

@@ -106,12 +106,14 @@ def _groups(
     befores = [_pad(u[0], -1, room, loudness) for u, room in zip(units, rooms[:-1], strict=True)]
     afters = [_pad(u[1], 1, room, loudness) for u, room in zip(units, rooms[1:], strict=True)]
     for i, (first, _) in enumerate(units):
-        floor = units[i - 1][1] if i else 0.0
+        floor = units[i - 1][1] + min(rooms[i], LEAST_PAD_SEC) if i else 0.0
         for j in range(i, len(units)):
             last = units[j][1]
             if last - first > max_sec:
                 break
-            roof = units[j + 1][0] if j + 1 < len(units) else duration_sec
+            roof = duration_sec
+            if j + 1 < len(units):
+                roof = units[j + 1][0] - min(rooms[j + 1], LEAST_PAD_SEC)
             pads = _fitted(befores[i], afters[j], max_sec - (last - first))
             if roof - floor < min_sec or pads is None:
                 continue
@@ -122,8 +124,8 @@ def _groups(
                 share = min(1.0, missing / slack) if slack > 0 else 0.0
                 start, end = start - share * (start - floor), end + share * (roof - end)
             touched = int(first < EDGE_SEC) + int(last > duration_sec - EDGE_SEC)
-            commas = int(i > 0 and first - floor < SURE_PAUSE_SEC)
-            commas += int(j + 1 < len(units) and roof - last < SURE_PAUSE_SEC)
+            commas = int(i > 0 and 2 * rooms[i] < SURE_PAUSE_SEC)
+            commas += int(j + 1 < len(units) and 2 * rooms[j + 1] < SURE_PAUSE_SEC)
             voiced = sum(max(0.0, min(b, end) - max(a, start)) for a, b in runs)
             rank = (int(missing > 0), touched, commas)
             out.append((rank, round(start, 6), round(end, 6), j - i + 1, round(voiced, 6)))
