@@ -49,7 +49,8 @@ case $goal in
         ruff format --check .
         snakefmt --check Snakefile workflow
         mypy workflow/scripts/sfqa
-        exec python -m pytest "$@"
+        cores=$(nproc)
+        exec python -m pytest -n "$((cores < 8 ? cores : 8))" --dist worksteal "$@"
         ;;
     setup)
         setup requirements.txt

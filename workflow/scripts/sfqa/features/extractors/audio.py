@@ -1,0 +1,145 @@
+"""Sound as the audio-visual baselines see it: log-mel, MFCC, two chromagrams and GFCC."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from sfqa import media
+from sfqa.errors import UserError
+from sfqa.features import gammatone, spectra
+from sfqa.features.base import Feature, UnusableError, Video
+from sfqa.features.weights import NONE, Weights
+
+VERSION = 1
+
+SOURCES = ("track", "wave")
+RATES = (16000, 48000)
+SEGMENTS, COLUMNS = 30, 64
+#: GeneralAVQA's steps in samples; smaller where a segment would have fewer than 64 columns.
+HOP, GFCC_HOP = 512, 508
+#: In the order of their mean and deviation in ``statistics``.
+KINDS = ("log_mel", "mfcc", "chroma_stft", "chroma_cqt", "gfcc")
+
+#: Sound whose largest sample is smaller (-60 dBFS) is taken for silence.
+_SILENCE = 1e-3
+
+_MAP = ("segment", "column", "bin")
+
+
+class Extractor:
+    """The inputs of DNN-RNT (log_mel) and of GeneralAVQA (the four others); no weights.
+
+    DNN-RNT (Cao et al., IEEE TIP 2023) reads patches of 224 columns of ``log_mel``, one column
+    each 5 ms: its patch at time t is centred on column round(t / .005) - 2, moved inwards at the
+    ends, and repeated for three channels.
+
+    GeneralAVQA (Cao et al., IEEE TIP 2023) cuts the sound into 30 overlapping segments of 3/32 of
+    its length, starting every 1/32, and each into columns of 1024 samples every 512, of which
+    the first 64 are kept. Segments with fewer than 64, at 48 kHz those of videos under 7.2 s, have
+    smaller steps, so that 64 cover them: a fixed shape with nothing padded.
+
+    ``source`` track reads the video's own sound, as the published features do, wave the
+    conformed wave; ``sample_rate`` is what it is brought to: windows are in samples, so that
+    another rate is another feature. The conformed wave of 16 kHz has nothing above 8 kHz.
+    A row holds about 2.4 MB (5 s) to 2.7 MB (8 s), 1.97 MB of it the four maps.
+    """
+
+    FEATURES: ClassVar[tuple[Feature, ...]] = (
+        Feature(
+            "log_mel",
+            "natural log of magnitude, 20 ms Hamming windows each 5 ms, 224 mel frequencies",
+            ("column", "band"),
+        ),
+        Feature("mfcc", "128 mel cepstra of decibels, range 80 dB", _MAP),
+        Feature("chroma_stft", "pitch classes of the power spectrum, largest 1", _MAP, unit="0..1"),
+        Feature("chroma_cqt", "pitch classes of the constant-Q transform", _MAP, unit="0..1"),
+        Feature("gfcc", "128 gammatone cepstra of cubic roots", _MAP),
+        Feature(
+            "statistics",
+            "mean and standard deviation over time of log_mel (224 + 224), mfcc, chroma_stft, "
+            "chroma_cqt, gfcc (128 + 128 each)",
+            ("channel",),
+        ),
+    )
+    OPTIONS: ClassVar[dict[str, Any]] = {"source": "track", "sample_rate": 48000}
+    INPUTS: ClassVar[tuple[str, ...]] = ("video", "audio")
+
+    def __init__(self, options: Mapping[str, Any], weights: Weights, device: str) -> None:
+        """Check the options; raises :class:`UserError` for an impossible one, or for weights."""
+        if weights.kind != NONE:
+            raise UserError("config, features.audio.weights: it has no weights; give 'none'")
+        given = {**self.OPTIONS, **options}
+        self.source: str = given["source"]
+        _check(self.source in SOURCES, "source", self.source, " or ".join(SOURCES))
+        rate = given["sample_rate"]
+        fine = type(rate) is int and RATES[0] <= rate <= RATES[1]
+        _check(fine, "sample_rate", rate, f"a whole number from {RATES[0]} to {RATES[1]}")
+        self.rate: int = rate
+
+    def extract(self, video: Video) -> dict[str, Any]:
+        """Return the tensors of :attr:`FEATURES`, float16.
+
+        Raises :class:`UnusableError` for a video without sound or with less than a second of it.
+        """
+        if video.audio_path is None:
+            raise UnusableError("silent: the video has no sound")
+        try:
+            path = video.path if self.source == "track" else video.audio_path
+            sound = media.read_audio(path, self.rate)
+        except media.MediaError as error:
+            raise UnusableError("broken: the sound does not decode") from error
+        return self.describe(sound)
+
+    def describe(self, sound: media.Sound) -> dict[str, Any]:
+        """Return the features of mono sound (samples,) in -1..1 at the option's rate."""
+        if np.abs(sound).max(initial=0) < _SILENCE:
+            raise UnusableError("silent: the sound is silence (below -60 dBFS)")
+        if len(sound) < self.rate:
+            raise UnusableError(
+                f"short: the sound lasts {len(sound) / self.rate:.2f} s; 1 s is the least"
+            )
+        maps = [segment_maps(part, self.rate) for part in segments(sound)]
+        made: dict[str, npt.NDArray[Any]] = {"log_mel": spectra.log_mel(sound, self.rate)}
+        made |= {kind: np.stack([m[kind] for m in maps]) for kind in KINDS[1:]}
+        flat = [made[kind].reshape(-1, made[kind].shape[-1]) for kind in KINDS]
+        made["statistics"] = np.concatenate([np.r_[x.mean(axis=0), x.std(axis=0)] for x in flat])
+        halves = {name: values.astype(np.float16) for name, values in made.items()}
+        if not all(np.isfinite(values).all() for values in halves.values()):
+            raise UnusableError("not_finite: the sound gave numbers that float16 cannot hold")
+        return halves
+
+
+def segments(sound: media.Sound) -> list[media.Sound]:
+    """Return GeneralAVQA's 30 segments: floor(3/32 n) samples every floor(3/32 n) - ceil(n/16).
+
+    >>> [len(s) for s in segments(np.zeros(3200, np.float32))] == [300] * 30
+    True
+    """
+    length = math.floor(len(sound) / 8 * 0.75)
+    step = length - math.ceil(len(sound) / 8 * 0.5)
+    return [sound[i * step : i * step + length] for i in range(SEGMENTS)]
+
+
+def segment_maps(sound: media.Sound, rate: int) -> dict[str, npt.NDArray[np.float64]]:
+    """Return mfcc, chroma_stft, chroma_cqt and gfcc of a segment, each (64, 128)."""
+    hop = min(HOP, len(sound) // (COLUMNS - 1))
+    gfcc_hop = min(GFCC_HOP, (len(sound) - gammatone.WINDOW) // (COLUMNS - 1))
+    made = {
+        "mfcc": spectra.mel_cepstra(sound, rate, hop),
+        "chroma_stft": spectra.chroma_stft(sound, rate, hop),
+        "chroma_cqt": spectra.chroma_cqt(sound, rate, hop),
+        "gfcc": gammatone.gfcc(sound, rate, gfcc_hop),
+    }
+    return {kind: values[:COLUMNS] for kind, values in made.items()}
+
+
+def _check(fine: bool, option: str, given: object, wanted: str) -> None:
+    if not fine:
+        raise UserError(
+            f"config, features.audio.options.{option}: {given!r} is not possible; give {wanted}"
+        )

@@ -1,0 +1,182 @@
+"""What single frames look like: ResNet-50 at three scales (SimpleVQA), or a ViT's class token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from PIL import Image
+
+from sfqa import media
+from sfqa.errors import UserError
+from sfqa.features import base, batches, keyframes
+from sfqa.features.base import Feature, UnusableError, Video
+from sfqa.features.batches import Floats, Passes
+from sfqa.features.weights import Weights
+
+if TYPE_CHECKING:
+    import torch
+
+VERSION = 1
+
+PRECISIONS = ("fp32", "bf16")
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+# Frames decoded at a time, then shrunk: bounds the memory that a long video of 1080p takes.
+_AT_ONCE = 64
+# Pictures per pass by default.
+_ALONE, _ON_GPU = 4, 32
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the network sees of a video: key frames (n, crop, crop, 3), uint8 RGB, their seconds."""
+
+    frames: media.Pixels
+    seconds: Floats
+
+
+@dataclass(frozen=True)
+class KeyFrameReader:
+    """Reads one frame per second, scaled to ``short_side``, the centre ``crop`` pixels of it."""
+
+    short_side: int
+    crop: int
+
+    def prepare(self, video: Video) -> Seen:
+        """Return the key frames; raises :class:`UnusableError` where not all of them decode."""
+        if video.frames < 1 or not video.fps > 0:
+            raise UnusableError(
+                f"broken: the video has {video.frames} frames at {video.fps} per second"
+            )
+        wanted = keyframes.second_starts(video.frames, video.fps)
+        made = np.empty((len(wanted), self.crop, self.crop, 3), dtype=np.uint8)
+        try:
+            for start in range(0, len(wanted), _AT_ONCE):
+                part = wanted[start : start + _AT_ONCE].tolist()
+                frames = media.read_frames(video.path, part)
+                made[start : start + len(part)] = shrink(frames, self.short_side, self.crop)
+        except media.MediaError as error:
+            raise UnusableError(f"broken: not all {video.frames} frames decode") from error
+        return Seen(made, (wanted / video.fps).astype(np.float32))
+
+
+class Extractor:
+    """One key frame per second -> 7168 numbers each (``model: resnet50``) or 768 (``vit_b_16``).
+
+    resnet50 is the spatial half of SimpleVQA (ACM MM 2022): every round(fps)-th frame, short side
+    520, centre 448x448, ImageNet's mean and deviation, then of layer2, layer3 and layer4 the global
+    average and the unbiased standard deviation: avg2 std2 avg3 std3 avg4 std4 = 2 * (512 + 1024 +
+    2048). vit_b_16 sees short side 256, centre 224x224, as its weights were made. A video has as
+    many rows of numbers as it has key frames: SimpleVQA's repetition of the last one up to eight
+    is padding, and belongs to who reads the table.
+
+    ``batch`` pictures, of one video or of several, go through the network at once; None is up to
+    the device: 4 of one video on a CPU, 32 on a GPU.
+
+    Weights: torchvision's ``resnet50-0676ba61.pth`` (IMAGENET1K_V1, the field's) or
+    ``vit_b_16-c867db91.pth``.
+    """
+
+    FEATURES: ClassVar[tuple[Feature, ...]] = (
+        Feature(
+            "spatial",
+            "key frames: ResNet-50 mean and unbiased std of layer2 (512 + 512), layer3 (1024 + "
+            "1024), layer4 (2048 + 2048); or the class token of the ViT",
+            ("frame", "channel"),
+        ),
+        Feature("time_sec", "time of the key frames", ("frame",), "float32", "s"),
+    )
+    OPTIONS: ClassVar[dict[str, Any]] = {"model": "resnet50", "precision": "fp32", "batch": None}
+    INPUTS: ClassVar[tuple[str, ...]] = ("video",)
+
+    def __init__(self, options: Mapping[str, Any], weights: Weights, device: str) -> None:
+        """Build the network on the device; raises :class:`UserError` for an impossible option."""
+        import torch
+
+        from sfqa.features.spatial_net import MODELS
+
+        given = {**self.OPTIONS, **options}
+        _check(given["model"] in MODELS, "model", given["model"], " or ".join(MODELS))
+        _check(given["precision"] in PRECISIONS, "precision", given["precision"], "fp32 or bf16")
+        batch = None if given["batch"] is None else int(given["batch"])
+        _check(batch is None or batch >= 1, "batch", batch, "1 or more, or null")
+        self.model = MODELS[given["model"]]
+        self.reader: base.Reader = KeyFrameReader(self.model.short_side, self.model.crop)
+        self.passes = Passes.choose(batch, device, _ALONE, _ON_GPU)
+        self.half = given["precision"] == "bf16"
+        self.device = torch.device(device)
+        net = weights.load(self.model.build).to(self.device)
+        self.net = net.to(memory_format=torch.channels_last)
+        self.mean, self.std = (
+            torch.tensor(values, device=self.device).view(3, 1, 1) for values in (MEAN, STD)
+        )
+
+    def extract(self, video: Video) -> dict[str, Any]:
+        """Return ``spatial`` (frames, channels), float16, and ``time_sec`` (frames,).
+
+        Raises :class:`UnusableError` for a video that has no frame or does not decode.
+        """
+        return base.alone(self, video)
+
+    def score(self, prepared: Iterable[Seen]) -> Iterator[dict[str, Any] | UnusableError]:
+        """Yield the row of each video's key frames."""
+        for exact, seconds in self.features(prepared):
+            with np.errstate(over="ignore"):
+                made = exact.astype(np.float16)
+            if np.isfinite(made).all():
+                yield {"spatial": made, "time_sec": seconds}
+            else:
+                yield UnusableError("not_finite: the network gave numbers too large for float16")
+
+    def features(self, prepared: Iterable[Seen]) -> Iterator[tuple[Floats, Floats]]:
+        """Yield the features (frames, channels) of each video, float32, and the seconds."""
+
+        def pictures(seen: Seen) -> list[media.Pixels]:
+            return list(seen.frames)
+
+        for seen, rows in batches.across(prepared, pictures, self._forward, self.passes):
+            yield np.stack(rows), seen.seconds
+
+    def _forward(self, pictures: list[media.Pixels]) -> torch.Tensor:
+        """Return features (n, channels) of pictures (crop, crop, 3)."""
+        import torch
+
+        mixed = torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
+        with torch.inference_mode(), batches.exact(), mixed:
+            return self.model.read(self.net, self._input(pictures))
+
+    def _input(self, pictures: list[media.Pixels]) -> torch.Tensor:
+        """Return pictures as the network's input; they travel to the device as bytes."""
+        # The permuted bytes are already channels last, which is the faster layout here.
+        x = batches.to_device(pictures, self.device).permute(0, 3, 1, 2)
+        return x.float().div_(255).sub_(self.mean).div_(self.std)
+
+
+def shrink(frames: media.Pixels, short_side: int, crop: int) -> media.Pixels:
+    """Return frames (n, crop, crop, 3): scaled by the short side, then the centre of them.
+
+    Bilinear with antialiasing on bytes by Pillow, as torchvision's ``Resize`` and ``CenterCrop`` do
+    to a PIL image, bit for bit, on any machine.
+
+    >>> shrink(np.zeros((2, 90, 160, 3), np.uint8), 520, 448).shape
+    (2, 448, 448, 3)
+    """
+    height, width = frames.shape[1:3]
+    short = min(height, width)
+    to = (short_side * width // short, short_side * height // short)
+    top, left = round((to[1] - crop) / 2), round((to[0] - crop) / 2)
+    made = np.empty((len(frames), crop, crop, 3), dtype=np.uint8)
+    for place, frame in enumerate(frames):
+        scaled = Image.fromarray(frame).resize(to, Image.Resampling.BILINEAR)
+        made[place] = np.asarray(scaled)[top : top + crop, left : left + crop]
+    return made
+
+
+def _check(fine: bool, option: str, given: object, wanted: str) -> None:
+    if not fine:
+        raise UserError(
+            f"config, features.spatial.options.{option}: {given!r} is not possible; give {wanted}"
+        )
