@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -16,6 +20,18 @@ def test_an_extractor_keeps_the_contract(name):
     assert kind.FEATURES
     for feature in kind.FEATURES:
         assert feature.meaning
+
+
+def test_what_the_workers_import_brings_no_torch():
+    """A worker that reads videos needs neither its second of start nor its memory."""
+    halves = [name for name in base.names() if hasattr(base.load(name), "score")]
+    assert {"clip", "lse", "slowfast"} <= set(halves)
+    code = "import sys, importlib\n" + "".join(
+        f"importlib.import_module('sfqa.features.extractors.{name}')\n" for name in halves
+    )
+    code += "import sfqa.features.reader\nassert 'torch' not in sys.modules"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", code], env=env, check=True)
 
 
 def test_an_unknown_extractor_is_a_sentence():

@@ -62,6 +62,18 @@ def standard() -> clip.Extractor:
     return clip.Extractor({}, RANDOM, "cpu")
 
 
+def seen(extractor: clip.Extractor, frames: media.Pixels, prompt: str | None) -> clip.Seen:
+    """Frames and a prompt as the reader would give them."""
+    size = extractor.reader.size
+    return clip.Seen(clip.shrink(frames, size), np.arange(len(frames)), prompt)
+
+
+def embed(extractor: clip.Extractor, frames: media.Pixels, prompt: str | None) -> dict[str, Any]:
+    (row,) = extractor.score([seen(extractor, frames, prompt)])
+    assert isinstance(row, dict)
+    return row
+
+
 def by_hand(name: str, state: dict[str, Any] | None, frames: media.Pixels) -> tuple[Any, Any]:
     """Embeddings by open_clip alone, with the weights of seed 0 or the given ones."""
     with torch.random.fork_rng(devices=[]):
@@ -80,9 +92,9 @@ def test_open_clip_by_hand(standard: clip.Extractor, video: Video) -> None:
     frames = media.read_frames(video.path)[[0, 2, 5, 7, 10, 13, 15, 18]]
     image, text = by_hand("ViT-B-32", None, frames)
     assert image.std() > 0.1
-    exact = standard._encode_frames(frames)
+    ((exact, spoken, _),) = standard.embeddings([seen(standard, frames, PROMPT)])
     np.testing.assert_allclose(exact, image.numpy(), rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(standard._encode_text(PROMPT), text.numpy(), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(spoken, text[0].numpy(), rtol=1e-5, atol=1e-5)
 
     row = standard.extract(video)
     assert set(row) == {"image", "text", "cosine"}
@@ -118,6 +130,17 @@ def test_a_checkpoint_is_loaded(tiny: str, video: Video, tmp_path: Path) -> None
         clip.Extractor({"model": "ViT-S-32-alt"}, weights, "cpu")
 
 
+@pytest.mark.parametrize(("height", "width"), [(96, 128), (128, 96), (64, 64), (77, 200)])
+def test_shrink_is_open_clips(height: int, width: int) -> None:
+    frames = np.random.default_rng(1).integers(0, 256, (2, height, width, 3), dtype=np.uint8)
+    _, _, transform = open_clip.create_model_and_transforms("ViT-S-32-alt")
+    size = transform.transforms[0].size
+    wanted = torch.stack([transform(Image.fromarray(f)) for f in frames])
+    mean, std = (torch.tensor(getattr(transform.transforms[-1], k)) for k in ("mean", "std"))
+    got = torch.from_numpy(clip.shrink(frames, size)).permute(0, 3, 1, 2).float() / 255
+    assert torch.equal((got - mean.view(3, 1, 1)) / std.view(3, 1, 1), wanted)
+
+
 @pytest.mark.parametrize("prompt", [None, "", "  \n"])
 def test_without_a_prompt(tiny: str, video: Video, prompt: str | None) -> None:
     extractor = clip.Extractor({"model": tiny}, RANDOM, "cpu")
@@ -131,16 +154,18 @@ def test_without_a_prompt(tiny: str, video: Video, prompt: str | None) -> None:
 def test_a_prompt_too_long_is_said(tiny: str) -> None:
     extractor = clip.Extractor({"model": tiny}, RANDOM, "cpu")
     frame = moving(1, 64, 64)
-    assert "detail" not in extractor.embed(frame, "cat " * 75)
-    row = extractor.embed(frame, "cat " * 76)
+    assert "detail" not in embed(extractor, frame, "cat " * 75)
+    row = embed(extractor, frame, "cat " * 76)
     assert row["detail"] == "prompt_cut: the prompt has 78 tokens, CLIP reads 77"
-    np.testing.assert_array_equal(row["text"], extractor.embed(frame, "cat " * 75)["text"])
+    np.testing.assert_array_equal(row["text"], embed(extractor, frame, "cat " * 75)["text"])
 
 
 def test_bf16_is_near(tiny: str) -> None:
     frames = moving(4, 64, 64)
-    exact = clip.Extractor({"model": tiny}, RANDOM, "cpu").embed(frames, PROMPT)
-    half = clip.Extractor({"model": tiny, "precision": "bf16"}, RANDOM, "cpu").embed(frames, PROMPT)
+    exact = embed(clip.Extractor({"model": tiny}, RANDOM, "cpu"), frames, PROMPT)
+    half = embed(
+        clip.Extractor({"model": tiny, "precision": "bf16"}, RANDOM, "cpu"), frames, PROMPT
+    )
     for name in ("image", "text"):
         a, b = exact[name].astype(float), half[name].astype(float)
         assert 1e-4 < np.abs(a - b).mean() / a.std() < 0.05
@@ -180,8 +205,9 @@ def test_unusable_videos(tiny: str, video: Video, tmp_path: Path) -> None:
 def test_numbers_that_float16_cannot_hold(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
     extractor = clip.Extractor({"model": tiny}, RANDOM, "cpu")
     monkeypatch.setattr(extractor.model, "encode_image", lambda x: torch.full((len(x), 24), 1e6))
-    with pytest.raises(UnusableError, match=r"^not_finite: "):
-        extractor.embed(moving(2, 64, 64), None)
+    (row,) = extractor.score([seen(extractor, moving(2, 64, 64), None)])
+    assert isinstance(row, UnusableError)
+    assert str(row).startswith("not_finite: ")
 
 
 @pytest.mark.parametrize(
@@ -192,6 +218,7 @@ def test_numbers_that_float16_cannot_hold(tiny: str, monkeypatch: pytest.MonkeyP
         ("model", "ViT-B-16-SigLIP"),
         ("frames", 0),
         ("precision", "fp16"),
+        ("batch", 0),
     ],
 )
 def test_impossible_options(option: str, value: object) -> None:
@@ -206,9 +233,28 @@ def test_no_false_word_of_random_weights(tiny: str, caplog: pytest.LogCaptureFix
     assert not caplog.records
 
 
+@pytest.mark.parametrize("batch", [1, 3, 20])
+def test_rows_do_not_depend_on_the_pass_they_share(tiny: str, batch: int) -> None:
+    alone = clip.Extractor({"model": tiny, "frames": 4}, RANDOM, "cpu")
+    frames = np.random.default_rng(0).integers(0, 256, (5, 4, 64, 64, 3), dtype=np.uint8)
+    prompts = [PROMPT, None, "a cat", "a dog", " "]
+    items = [seen(alone, f, p) for f, p in zip(frames, prompts, strict=True)]
+    wanted = list(alone.embeddings(items))
+    mixed = clip.Extractor({"model": tiny, "frames": 4, "batch": batch}, RANDOM, "cpu")
+    for order in ([0, 1, 2, 3, 4], [3, 1, 4, 0, 2]):
+        for place, (image, text, prompt) in zip(
+            order, mixed.embeddings(items[i] for i in order), strict=True
+        ):
+            assert prompt == prompts[place]
+            assert (text is None) == (wanted[place][1] is None)
+            assert np.linalg.norm(image - wanted[place][0]) <= 1e-6 * np.linalg.norm(image)
+            if text is not None:
+                assert np.linalg.norm(text - wanted[place][1]) <= 1e-6 * np.linalg.norm(text)
+
+
 def pinned(extractor: clip.Extractor) -> dict[str, Any]:
     """Some numbers of the whole path from frames and prompt to features."""
-    made = extractor.embed(moving(20, 96, 128)[::5], PROMPT)
+    made = embed(extractor, moving(20, 96, 128)[::5], PROMPT)
     image, text = made["image"].astype(float), made["text"].astype(float)
     parts = {
         "image": [image.std(), np.linalg.norm(image, axis=1).mean(), *image[0, :4], *image[3, :4]],

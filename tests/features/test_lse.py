@@ -19,7 +19,7 @@ from PIL import Image
 from sfqa import faces, identity, media
 from sfqa.errors import UserError
 from sfqa.faces import Box
-from sfqa.features import base, face_track, sync_distance
+from sfqa.features import base, face_track, sync_distance, syncnet
 from sfqa.features.extractors import lse
 from sfqa.features.weights import Weights
 from sfqa.materials.portraits import draw_portraits
@@ -66,16 +66,15 @@ def stub(monkeypatch):
 def quick(monkeypatch):
     """Features from the mean brightness: for tests that are not about the network."""
 
-    def lip(stream, crops, windows, device):
-        assert len(crops) >= windows + 4
-        return np.stack([np.full(4, crops[v : v + 5].mean(), np.float32) for v in range(windows)])
+    def lip(stream, windows, device):
+        return torch.tensor([[float(crops[v : v + 5].mean())] * 4 for crops, v in windows])
 
-    def audio(net, cepstra, windows, device):
-        assert len(cepstra) >= 4 * windows + 16
-        return cepstra[: 4 * windows : 4, :4].astype(np.float32)
+    def audio(net, windows, device):
+        assert all(w.shape == (1, 13, 20) for w in windows)
+        return torch.tensor(np.stack([w[0, :4, 0] for w in windows]))
 
-    monkeypatch.setattr(lse, "lip_features", lip)
-    monkeypatch.setattr(lse, "audio_features", audio)
+    monkeypatch.setattr(syncnet, "lip_pass", lip)
+    monkeypatch.setattr(syncnet, "audio_pass", audio)
 
 
 class Untrained:
@@ -222,6 +221,19 @@ def test_looking_at_every_fifth_frame_is_enough_for_a_still_face(stub, quick, ma
     assert found["face_share"] == 1.0
 
 
+@pytest.mark.parametrize("every", [1, 5])
+def test_pictures_too_large_to_keep_are_decoded_again(stub, quick, make, monkeypatch, every):
+    wanted = make(detect_every=every).extract(VIDEO)
+    assert len(stub) == 44
+    stub.clear()
+    monkeypatch.setattr(lse, "_KEPT", 1000)
+    monkeypatch.setattr(lse, "_CHUNK", 8)
+    found = make(detect_every=every).extract(VIDEO)
+    assert len(stub) == {1: 44, 5: 8 + 8}[every] + 43  # the first eight are seen before it shows
+    assert found.keys() == wanted.keys()
+    assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
+
+
 def test_the_sound_is_cut_to_the_track(stub, quick, make, monkeypatch):
     """The first 10 frames show no face: their sound must not be heard, their pictures not seen."""
     hits = iter([[]] * 10 + [[FACE]] * 50)
@@ -270,19 +282,19 @@ def test_videos_that_cannot_be_scored_say_why(stub, quick, make, monkeypatch):
     assert failure(extractor, replace(VIDEO, audio_path=None)) == "silent"
     assert failure(extractor, replace(VIDEO, frames=35)) == "short"
     extractor.extract(replace(VIDEO, frames=36))
-    extractor.detector = lambda image: []
+    monkeypatch.setitem(lse.DETECTORS, "haar", lambda image: [])
     assert failure(extractor) == "no_face"
-    extractor.detector = lambda image: [FACE]
+    monkeypatch.setitem(lse.DETECTORS, "haar", lambda image: [FACE])
     monkeypatch.setattr(lse.media, "read_audio", lambda path, rate: np.full(28160, 1e-4, "f4"))
     assert failure(extractor) == "silent"
     monkeypatch.setattr(lse.media, "read_audio", lambda path, rate: sound(1)[:22000])
     assert failure(extractor) == "short"
 
 
-def test_a_short_track_in_a_long_video_is_too_short(stub, quick, make):
+def test_a_short_track_in_a_long_video_is_too_short(stub, quick, make, monkeypatch):
     extractor = make(min_track=10)
     hits = iter([[FACE]] * 20 + [[]] * 24)
-    extractor.detector = lambda image: next(hits)
+    monkeypatch.setitem(lse.DETECTORS, "haar", lambda image: next(hits))
     assert failure(extractor) == "short"
 
 
@@ -298,7 +310,7 @@ def test_files_that_do_not_decode_are_broken(make, tmp_path):
     ("name", "value"),
     [
         ("detector", "s3fd"), ("precision", "fp16"), ("max_shift", 0), ("detect_every", 0),
-        ("min_track", -1), ("min_track", 2.5), ("detect_every", True),
+        ("min_track", -1), ("min_track", 2.5), ("detect_every", True), ("batch", 0),
     ],
 )  # fmt: skip
 def test_impossible_options_are_named(name, value):
@@ -348,6 +360,29 @@ def test_golden(stub, monkeypatch):
     heard = sound(44 / 25)
     monkeypatch.setattr(lse.media, "read_audio", lambda path, rate: heard[1:])
     assert not matches(numbers("short"), golden["values"]["short"], 1e-5)
+
+
+@pytest.mark.parametrize("batch", [2, 7])
+def test_rows_do_not_depend_on_the_pass_they_share(batch):
+    rng = identity.generator("test_lse", "mixed")
+    talks = [
+        lse.Talk(
+            rng.integers(0, 256, (n + 4, 224, 224, 3), dtype=np.uint8),
+            rng.normal(size=(4 * n + 16, 13)),
+            n,
+            {"track_frames": n},
+        )
+        for n in (9, 3, 5)
+    ]
+    alone = extractor_with(max_shift=2).score(talks)
+    wanted = {row["track_frames"]: row for row in alone}
+    mixed = list(extractor_with(max_shift=2, batch=batch).score(talks[i] for i in (2, 0, 1)))
+    assert [row["track_frames"] for row in mixed] == [5, 9, 3]
+    for row in mixed:
+        own = wanted[row["track_frames"]]
+        assert row["offset"] == own["offset"]
+        for name in ("mean_distance", "window_distance", "lse_d"):
+            np.testing.assert_allclose(row[name], own[name], rtol=1e-6)
 
 
 # Whole videos

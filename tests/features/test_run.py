@@ -10,6 +10,8 @@ import pytest
 from sfqa import store, tables
 from sfqa.errors import UserError
 from sfqa.features import base, run, weights
+from sfqa.features.reader import LostError
+from sfqa.tables import COSTS
 
 CALLS: Counter[str] = Counter()
 
@@ -71,7 +73,7 @@ def taken():
 
 
 def extract(frame, folder, writer="sharp/0", spec=SPEC):
-    return run.extract_shard(frame, "fake", spec, folder, writer, taken)
+    return run.extract_shard(frame, "fake", spec, folder, writer, taken)[:2]
 
 
 def test_rows_and_metadata_are_whole(tmp_path):
@@ -155,6 +157,63 @@ def test_a_video_that_failed_before_keeps_its_reason(tmp_path):
     table, _ = extract(frame, tmp_path)
     assert table.column("detail").to_pylist() == ["broken: empty file"]
     assert not CALLS
+
+
+def test_two_samples_of_one_content_are_computed_once(tmp_path):
+    frame = conformed("a", "b", "a2")
+    frame.loc[2, ["sha256", "audio_sha256"]] = frame.loc[0, ["sha256", "audio_sha256"]].tolist()
+    table, _, costs = run.extract_shard(frame, "fake", SPEC, tmp_path, "sharp/0", taken)
+    assert CALLS == {"devices": 1, "built": 1, "a": 1, "b": 1}
+    assert table.column("sample_id").to_pylist() == ["a", "b", "a2"]
+    assert table.column("map")[0] == table.column("map")[2]
+    assert [c["computed"] for c in costs] == [True, True, False]
+
+
+def test_costs_are_kept_with_the_row_and_stay_out_of_the_table(tmp_path, monkeypatch):
+    frame = conformed("a", "blind", "gone")
+    frame.loc[2, "status"] = "failed"
+    frame.loc[2, "detail"] = "broken: empty"
+    first, _, cost = run.extract_shard(frame, "fake", SPEC, tmp_path, "sharp/0", taken)
+    assert [(c["sample_id"], c["computed"]) for c in cost] == [("a", True), ("blind", True)]
+    monkeypatch.setattr(run.pipeline, "compute", lambda *_: pytest.fail("computed"))
+    second, _, again = run.extract_shard(frame, "fake", SPEC, tmp_path, "sharp/0", taken)
+    assert again == [{**c, "computed": False} for c in cost]
+    assert second.equals(first, check_metadata=True)
+    store.write(COSTS, again, tmp_path / "costs.parquet")
+    assert store.read(COSTS, tmp_path / "costs.parquet")["computed"].tolist() == [False, False]
+
+
+def test_a_row_that_was_lost_is_tried_again(tmp_path, monkeypatch):
+    """A process that died says nothing sure of the video: the next run may have more luck."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Fake, "extract", lost)
+        table, _ = extract(conformed("a"), tmp_path)
+    assert table.column("status").to_pylist() == ["failed"]
+    assert table.column("detail").to_pylist() == ["timed_out: it took too long"]
+    table, _ = extract(conformed("a"), tmp_path)
+    assert table.column("status").to_pylist() == ["ok"]
+    assert CALLS["a"] == 1
+
+
+def lost(self, video):
+    raise LostError("timed_out: it took too long")
+
+
+def test_a_line_for_every_video_and_one_for_all(tmp_path, caplog):
+    extract(conformed("a", "blind"), tmp_path)
+    frame = conformed("a", "b", "blind", "gone")
+    frame.loc[3, ["status", "detail"]] = ["failed", "broken: empty"]
+    with caplog.at_level("INFO", "sfqa"):
+        extract(frame, tmp_path)
+    lines = [r.getMessage() for r in caplog.records]
+    assert [x.split(" (")[0] for x in lines[:-1]] == [
+        "fake 1 of 4: gone failed broken: empty",
+        "fake 2 of 4: a ok",
+        "fake 3 of 4: blind failed no_face: none in 150 frames",
+        "fake 4 of 4: b ok",
+    ]
+    assert lines[-2].endswith(" videos/min, 0:00 left, 2 failed)")
+    assert "fake: 4 rows, 1 computed, 3 from the cache or failed before" in lines[-1]
 
 
 def test_an_empty_shard_is_an_empty_table(tmp_path):

@@ -135,14 +135,8 @@ def test_simplevqa_by_hand(
     official: Weights, video: Video, by_hand: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     extractor = slowfast.Extractor({}, official, "cpu")
-    exact: list[np.ndarray] = []
-    embed = extractor.embed
-
-    def kept(frames: media.Pixels, clips: np.ndarray) -> np.ndarray:
-        exact.append(embed(frames, clips))
-        return exact[0]
-
-    monkeypatch.setattr(extractor, "embed", kept)
+    exact = list(extractor.features([extractor.reader.prepare(video)]))
+    monkeypatch.setattr(extractor, "features", lambda _: exact)
     row = extractor.extract(video)
     assert by_hand.std() > 0.1
     np.testing.assert_allclose(exact[0], by_hand, rtol=1e-5, atol=1e-5)
@@ -196,11 +190,11 @@ def test_kinetics_by_hand(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None
     frames = media.read_frames(path)
     transform = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(256)])
     wanted = np.stack([np.asarray(transform(Image.fromarray(f))) for f in frames])
-    np.testing.assert_array_equal(slowfast.prepare(frames, "kinetics", 256), wanted)
+    np.testing.assert_array_equal(slowfast.shrink(frames, "kinetics", 256), wanted)
 
     extractor = _without_net(monkeypatch, convention="kinetics")
     row = extractor.extract(Video("a", path, "0", fps=30.0, frames=70))
-    clips = extractor.clips(70, 30.0)
+    clips = extractor.reader.clips(70, 30.0)
     assert clips[:, [0, 1, 31]].tolist() == [[0, 2, 63], [6, 8, 69]]
     by_hand = ((torch.from_numpy(wanted[clips]).double() / 255 - 0.45) / 0.225).float()
     exact = extractor.net.features(by_hand.permute(0, 4, 1, 2, 3)).numpy()
@@ -208,16 +202,16 @@ def test_kinetics_by_hand(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None
 
 
 @pytest.mark.parametrize(("height", "width"), [(96, 128), (128, 96), (256, 256), (333, 257)])
-def test_prepare_is_torchvisions(height: int, width: int) -> None:
+def test_shrink_is_torchvisions(height: int, width: int) -> None:
     frames = np.random.default_rng(1).integers(0, 256, (2, height, width, 3), dtype=np.uint8)
     images = [Image.fromarray(f) for f in frames]
     squash = transforms.Resize([224, 224])
     crop = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(256)])
     np.testing.assert_array_equal(
-        slowfast.prepare(frames, "simplevqa", 224), [np.asarray(squash(i)) for i in images]
+        slowfast.shrink(frames, "simplevqa", 224), [np.asarray(squash(i)) for i in images]
     )
     np.testing.assert_array_equal(
-        slowfast.prepare(frames, "kinetics", 256), [np.asarray(crop(i)) for i in images]
+        slowfast.shrink(frames, "kinetics", 256), [np.asarray(crop(i)) for i in images]
     )
 
 
@@ -251,18 +245,39 @@ def test_numbers_that_float16_cannot_hold(monkeypatch: pytest.MonkeyPatch, folde
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("convention", "kinetic"), ("size", 112), ("precision", "fp16"), ("batch", 0)],
+    [
+        ("convention", "kinetic"),
+        ("size", 112),
+        ("precision", "fp16"),
+        ("batch", 0),
+        ("every_sec", 0),
+    ],
 )
 def test_impossible_options(option: str, value: object) -> None:
     with pytest.raises(UserError, match=rf"features.slowfast.options.{option}"):
         slowfast.Extractor({option: value}, RANDOM, "cpu")
 
 
+def test_rows_do_not_depend_on_the_pass_they_share() -> None:
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (2, 32, 224, 224, 3), dtype=np.uint8)
+    two = slowfast.Clips(frames[0], np.stack([np.arange(32), np.arange(32)[::-1]]))
+    one = slowfast.Clips(frames[1], np.arange(32)[None])
+    alone = list(slowfast.Extractor({}, RANDOM, "cpu").features([two, one]))
+    mixed = slowfast.Extractor({"batch": 2}, RANDOM, "cpu")
+    other, same = mixed.features([one, two])  # the first pass holds parts of both
+    for got, wanted in ((same, alone[0]), (other, alone[1])):
+        assert got.shape == wanted.shape
+        assert np.linalg.norm(got - wanted) <= 1e-6 * np.linalg.norm(wanted)
+    assert np.linalg.norm(alone[0][0] - alone[0][1]) > 1e-3 * np.linalg.norm(alone[0][0])
+
+
 def pinned() -> dict[str, Any]:
     """Some numbers of the whole path from frames to features, with random weights of seed 0."""
     extractor = slowfast.Extractor({}, RANDOM, "cpu")
-    frames = slowfast.prepare(moving(40, 96, 128), "simplevqa", 224)
-    made = extractor.embed(frames, extractor.clips(40, 25.0)).astype(float)
+    frames = slowfast.shrink(moving(40, 96, 128), "simplevqa", 224)
+    (exact,) = extractor.features([slowfast.Clips(frames, extractor.reader.clips(40, 25.0))])
+    made = exact.astype(float)
     assert made.shape == (1, 2304)
     slow, fast = made[0, :2048], made[0, 2048:]
     return {
@@ -282,9 +297,8 @@ def test_pinned_numbers() -> None:
 
 
 def test_every_other_second_can_be_left_out() -> None:
-    extractor = slowfast.Extractor.__new__(slowfast.Extractor)
-    extractor.convention, extractor.every = "simplevqa", 2
-    assert extractor.clips(150, 25)[:, 0].tolist() == [0, 50, 100]
+    reader = slowfast.ClipReader("simplevqa", 224, every=2)
+    assert reader.clips(150, 25)[:, 0].tolist() == [0, 50, 100]
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ def test_the_whole_clip_equals_the_single_windows(net, crops, per_window):
 def test_chunks_do_not_change_the_numbers(net, crops, monkeypatch):
     stream = LipStream(net)
     wanted = lip_features(stream, crops, 7)
-    monkeypatch.setattr(syncnet, "_CHUNK", 3)
+    monkeypatch.setattr(syncnet, "LIP_PASS", 3)
     assert relative(lip_features(stream, crops, 7), wanted).max() <= 1e-5
 
 

@@ -78,11 +78,11 @@ class Flow:
             path.unlink()
 
     def tables(self) -> dict[str, bytes]:
-        """The bytes of every table that the workflow declares."""
+        """The bytes of every table that the workflow declares, but of those that hold times."""
         return {
             str(p.relative_to(self.results)): p.read_bytes()
             for p in sorted(self.results.rglob("*.parquet"))
-            if not p.name.startswith(".")
+            if not p.name.startswith(".") and "costs" not in p.parts
         }
 
     def kill_when(self, reached: Callable[[], bool], timeout_sec: float = 300) -> str:

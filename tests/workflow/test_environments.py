@@ -23,7 +23,7 @@ BY_NAME = {
     "fetch": ["huggingface_hub"],
     "media": [f"sfqa.generation.adapters.{name}" for name in adapters.names()],
     "torch": [
-        *(f"sfqa.features.extractors.{n}" for n in ("clip", "lse", "slowfast")),
+        *(f"sfqa.features.extractors.{n}" for n in ("audio", "clip", "lse", "signal", "slowfast", "spatial")),
         *(f"sfqa.regression.heads.{n}" for n in ("mlp", "random_forest", "ridge")),
         "open_clip", "torchvision", "sklearn.ensemble",
     ],

@@ -20,7 +20,7 @@ def load(name):
 def test_the_embedded_default_is_planned_whole(tmp_path):
     planned = Flow(tmp_path, load("config")).planned()
     assert planned["prepare_images"] == planned["list_samples"] == 1
-    assert planned["predict"] == 8
+    assert planned["predict"] == 10
 
 
 def test_the_default_needs_no_configfile_and_takes_keys_from_the_command_line(tmp_path):

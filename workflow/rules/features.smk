@@ -1,6 +1,6 @@
 # Features of the conformed videos, one extractor on one shard a job.
 # REQUIRED INPUTS: conform/{method}/{shard}.parquet, weights files where the configuration names them.
-# OUTPUTS: features/{extractor}/{method}/{shard}.parquet; rows are kept by content in features/{extractor}/cache/.
+# OUTPUTS: features/{extractor}/{method}/{shard}.parquet and what each row cost; rows are kept by content in features/{extractor}/cache/.
 if DOOR == "import_features":
 
     rule import_features:
@@ -27,6 +27,7 @@ else:
             conformed="results/{dataset}/conform/{method}/{shard}.parquet",
         output:
             features="results/{dataset}/features/{extractor}/{method}/{shard}.parquet",
+            costs="results/{dataset}/features/{extractor}/costs/{method}/{shard}.parquet",
         log:
             "results/{dataset}/logs/features/{extractor}/{method}/{shard}.log",
         benchmark:

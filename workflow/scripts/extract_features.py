@@ -4,17 +4,22 @@ from pathlib import Path
 
 from sfqa import store, tables
 from sfqa.device import leased_device
+from sfqa.features.pipeline import TIME_LIMIT_SEC
 from sfqa.features.run import extract_shard
 from sfqa.job import job
 
 with job(snakemake.log[0]):
-    wildcards = snakemake.wildcards
-    table, metadata = extract_shard(
+    wildcards, spec = snakemake.wildcards, snakemake.params.spec
+    table, metadata, costs = extract_shard(
         store.read(tables.CONFORMED, snakemake.input.conformed),
         wildcards.extractor,
-        snakemake.params.spec,
+        spec,
         Path(snakemake.output.features).parents[1] / "cache",
         f"{wildcards.method}/{wildcards.shard}",
         lambda: leased_device(snakemake.threads),
+        workers=max(1, snakemake.threads - 1),
+        time_limit_sec=spec.get("time_limit_sec", TIME_LIMIT_SEC),
     )
+    if path := snakemake.output.get("costs"):
+        store.write(tables.COSTS, costs, path)
     store.write_arrow(table, snakemake.output.features, metadata)

@@ -27,6 +27,7 @@ PLACES = {
     "samples": "samples.parquet",
     "videos": "generation/{method}/{shard}.parquet",
     "conformed": "conform/{method}/{shard}.parquet, conform/videos.parquet",
+    "costs": "features/{extractor}/costs/{method}/{shard}.parquet",
     "scores": "ratings/scores.parquet",
     "raters": "ratings/raters.parquet",
     "mos": "ratings/mos.parquet",
@@ -81,7 +82,7 @@ folder of the Snakefile; paths in a sheet start at the sheet's folder.
 
 ## Sheets
 
-An image sheet is a CSV file with the columns `image_id, path, source, category` and optionally `licence`;
+An image sheet is a CSV file with the columns `image_id, path, source, category` and optionally `licence, prompt`;
 `source` is real, ai or synthetic. A clip sheet has `clip_id, path, style, language, origin` and optionally
 `title`; `origin` is recorded, ai or synthetic. Ids hold letters, digits and `_ . + -`, no double underscore.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -64,6 +64,9 @@ class Video:
 class Extractor(Protocol):
     """What a file in ``extractors/`` holds as its class ``Extractor``.
 
+    One that decodes much or has a model for a GPU is better a :class:`Pipelined` one. One whose
+    configuration says ``weights: none`` needs no device: it runs whole in worker processes.
+
     The module has ``VERSION``, a literal integer, raised whenever the numbers change.
     ``OPTIONS`` are all options that change the numbers, with their defaults; ``INPUTS`` names what
     of the video the numbers depend on: video, audio, prompt.
@@ -82,6 +85,43 @@ class Extractor(Protocol):
         A key ``detail`` may say 'word: sentence' of a row that is usable but flawed. Raises
         :class:`UnusableError` where the video cannot be scored.
         """
+
+
+class Reader(Protocol):
+    """The half of a :class:`Pipelined` extractor that needs no model: it reads a video.
+
+    It is sent to worker processes that read ahead of the device: small, picklable, in a module
+    that imports no torch when it is imported.
+    """
+
+    def prepare(self, video: Video) -> Any:
+        """Return all that the numbers rest on: uint8 arrays, small numbers, text; picklable.
+
+        Raises :class:`UnusableError` where the video cannot be scored.
+        """
+
+
+class Pipelined(Extractor, Protocol):
+    """An extractor in two halves, so that decoding runs ahead and batches cross videos."""
+
+    @property
+    def reader(self) -> Reader:
+        """What goes to the worker processes."""
+
+    def score(self, prepared: Iterable[Any]) -> Iterator[dict[str, Any] | UnusableError]:
+        """Yield for each, in order, what :meth:`Extractor.extract` would return or raise.
+
+        The input is taken only as it is needed (:func:`sfqa.features.batches.across`). A row
+        must not depend on its neighbours.
+        """
+
+
+def alone(extractor: Pipelined, video: Video) -> dict[str, Any]:
+    """Return one video's row by both halves: the ``extract`` of a pipelined extractor."""
+    (row,) = extractor.score([extractor.reader.prepare(video)])
+    if isinstance(row, UnusableError):
+        raise row
+    return row
 
 
 def names() -> list[str]:

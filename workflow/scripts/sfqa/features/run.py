@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,14 @@ import pyarrow as pa
 
 from sfqa import store
 from sfqa.cache import RowCache
-from sfqa.features import base, weights
+from sfqa.features import base, pipeline, weights
+from sfqa.features.progress import Progress
 from sfqa.identity import digest
 
 log = logging.getLogger("sfqa")
+
+Row = dict[str, Any]
+Record = Mapping[str, Any]
 
 
 def row_key(kind: type[base.Extractor], identity: Mapping[str, Any], video: base.Video) -> str:
@@ -41,13 +45,18 @@ def extract_shard(
     cache_folder: Path,
     writer: str,
     device: Callable[[], AbstractContextManager[str]],
-) -> tuple[pa.Table, dict[str, Any]]:
-    """Return the feature table of a shard (rows of the conformed table) and its metadata.
+    workers: int = 0,
+    time_limit_sec: float = pipeline.TIME_LIMIT_SEC,
+) -> tuple[pa.Table, dict[str, Any], list[dict[str, Any]]]:
+    """Return the feature table of a shard (rows of the conformed table), its metadata, its costs.
 
     ``spec`` is ``features.<name>`` of the configuration. Only rows that the cache does not hold
     are computed, and a device is taken and the model built only when there are any. A video that
-    failed earlier, or cannot be scored, is a row with the reason.
+    failed earlier, or cannot be scored, is a row with the reason. ``workers`` processes read ahead
+    (0: none, and no time limit); a video that ends one, or takes longer than ``time_limit_sec``,
+    fails, and is tried again by the next run. Costs are rows of ``tables.COSTS``.
     """
+    started = time.monotonic()
     kind = base.load(name)
     options = base.merged_options(kind.OPTIONS, spec.get("options") or {}, name)
     found = weights.resolve(spec, name)
@@ -56,52 +65,94 @@ def extract_shard(
         "weights": found.identity,
     }  # fmt: skip
     cache = RowCache(cache_folder, writer, _cache_schema(kind))
-    model: base.Extractor | None = None
-    rows, computed, started = [], 0, time.monotonic()
     records = store.records(conformed)
-    with ExitStack() as stack:
-        for number, record in enumerate(records, 1):
-            head = {"sample_id": record["sample_id"], "method": record["method"]}
-            if record["status"] == "failed":
-                rows.append(head | {"status": "failed", "detail": record["detail"]})
-                continue
-            video = _video(record)
-            key = row_key(kind, identity, video)
-            row = cache.get(key)
-            if row is None:
-                model = model or kind(options, found, stack.enter_context(device()))
-                cache.put(key, _flat(kind, head | {"key": key} | _extract(model, video)))
-                row = cache.get(key) or {}
-                computed += 1
-            row = _shaped(row) | head
-            rows.append(row)
-            log.info(
-                "%s %d of %d: %s %s %s", name, number, len(records), video.sample_id,
-                row["status"], row["detail"],
-            )  # fmt: skip
+    failed = [r for r in records if r["status"] == "failed"]
+    groups: dict[str, list[Row]] = {}  # records of the same content are one row
+    for record in records:
+        if record["status"] != "failed":
+            groups.setdefault(row_key(kind, identity, _video(record)), []).append(record)
+    stored = {key: hit for key in groups if (hit := cache.get(key))}
+    missing = {key: group for key, group in groups.items() if key not in stored}
+    progress = Progress(name, len(records), len(missing))
+    with closing(progress):
+        for record in failed:
+            progress.row(record["sample_id"], "failed", record["detail"], False)
+        for key, known in stored.items():
+            _tell(progress, groups[key], known, computed=False)
+        task = pipeline.Task(kind, options, found, device, workers, time_limit_sec)
+        made = _compute(task, missing, cache, progress) if missing else {}
     log.info(
         "%s: %d rows, %d computed, %d from the cache or failed before, %.1f s",
-        name, len(rows), computed, len(rows) - computed, time.monotonic() - started,
+        name, len(records), len(made), len(records) - len(made), time.monotonic() - started,
     )  # fmt: skip
+    rows = {r["sample_id"]: _head(r) | _failed(r["detail"]) for r in failed}
+    costs: dict[str, Row] = {}
+    for key, group in groups.items():
+        for place, record in enumerate(group):
+            row = _shaped(dict(made.get(key) or stored[key])) | _head(record)
+            about = {"extractor": name, "computed": key in made and place == 0}
+            costs[record["sample_id"]] = _head(record) | json.loads(row.pop("costs")) | about
+            rows[record["sample_id"]] = row
+    ids = [record["sample_id"] for record in records]
     metadata = {
         **{k: v for k, v in identity.items() if k != "weights"},
         "weights": {"kind": found.kind, "identity": found.identity},
     }
-    return base.to_table(kind.FEATURES, rows), metadata
+    table = base.to_table(kind.FEATURES, [rows[i] for i in ids])
+    return table, metadata, [costs[i] for i in ids if i in costs]
 
 
-def _extract(model: base.Extractor, video: base.Video) -> dict[str, Any]:
-    try:
-        values = dict(model.extract(video))
-    except base.UnusableError as error:
-        return {"status": "failed", "detail": str(error)}
-    detail = values.pop("detail", "") or ""
-    return {"status": "flawed" if detail else "ok", "detail": detail, **values}
+def _compute(
+    task: pipeline.Task,
+    missing: Mapping[str, Sequence[Record]],
+    cache: RowCache,
+    progress: Progress,
+) -> dict[str, Row]:
+    """Compute a row per key and cache it at once; return the rows as the cache gives them."""
+    keys = {group[0]["sample_id"]: key for key, group in missing.items()}
+    made: dict[str, Row] = {}
+
+    def keep(row: pipeline.Row) -> None:
+        key = keys[row.video.sample_id]
+        cells = _flat(task.kind, _head(missing[key][0]) | {"key": key} | _cells(row.values))
+        cells["costs"] = json.dumps(row.cost)
+        if row.lasting:
+            cache.put(key, cells)
+            cells = cache.get(key) or cells
+        made[key] = cells
+        _tell(progress, missing[key], cells, computed=True)
+
+    pipeline.compute(task, [_video(group[0]) for group in missing.values()], keep)
+    return made
+
+
+def _tell(progress: Progress, group: Sequence[Record], row: Record, computed: bool) -> None:
+    for place, record in enumerate(group):
+        first = computed and place == 0
+        progress.row(record["sample_id"], row["status"], row["detail"], first)
+
+
+def _head(record: Record) -> Row:
+    return {"sample_id": record["sample_id"], "method": record["method"]}
+
+
+def _failed(detail: str) -> Row:
+    return {"status": "failed", "detail": detail}
+
+
+def _cells(values: Record | base.UnusableError) -> Row:
+    if isinstance(values, base.UnusableError):
+        return _failed(str(values))
+    detail = values.get("detail") or ""
+    return {**values, "status": "flawed" if detail else "ok", "detail": detail}
 
 
 def _cache_schema(kind: type[base.Extractor]) -> pa.Schema:
-    """The feature table's columns and, since tensors are stored flat, their shapes as JSON."""
-    return base.schema(kind.FEATURES).append(pa.field("shapes", pa.string())).remove_metadata()
+    """The feature table's columns; as JSON the tensors' shapes, as they are flat, and the cost."""
+    made = base.schema(kind.FEATURES)
+    for name in ("shapes", "costs"):
+        made = made.append(pa.field(name, pa.string()))
+    return made.remove_metadata()
 
 
 def _flat(kind: type[base.Extractor], row: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from contextlib import AbstractContextManager
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -12,12 +11,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from sfqa.features import batches
+from sfqa.features.batches import Passes
+
 #: Side of a face crop in pixels, frames that the lip network sees at once, size of a feature.
 SIDE, LIP_FRAMES, FEATURE = 224, 5, 1024
 #: Cepstra and MFCC columns (at 100 Hz) that the audio network sees at once; columns per frame.
 CEPSTRA, AUDIO_COLUMNS, COLUMNS_PER_FRAME = 13, 20, 4
 
-_CHUNK = 8
+#: Windows per pass on a CPU.
+LIP_PASS, AUDIO_PASS = 8, 64
+
 #: Root mean square of what the networks are fed: cepstra and pixels.
 _AUDIO_SIZE, _LIP_SIZE = 16.0, 128.0
 
@@ -141,8 +145,16 @@ class LipStream(nn.Module):
 
     def forward(self, crops: Tensor) -> Tensor:
         """Return features (t - 4, 1024) of crops (t, 224, 224, 3), uint8 BGR, t of at least 5."""
+        return self.features(self.windows(crops))
+
+    def windows(self, crops: Tensor) -> Tensor:
+        """Return the windows (t - 4, 15, 224, 224) of crops (t, 224, 224, 3) as the input."""
         x = crops.to(self.dtype).permute(3, 0, 1, 2).unfold(1, LIP_FRAMES, 1)
-        x = x.permute(1, 0, 4, 2, 3).flatten(1, 2).contiguous(memory_format=torch.channels_last)
+        x = x.permute(1, 0, 4, 2, 3).flatten(1, 2)
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return features (n, 1024) of :meth:`windows`, of one clip or of several."""
         for stage, conv in zip(_LIP, self.convs, strict=True):
             x = nn.functional.relu(conv(x), inplace=True)
             if stage.pool:
@@ -164,35 +176,69 @@ def _flat(conv: nn.Conv3d) -> nn.Conv2d:
     return flat
 
 
-def _exact() -> AbstractContextManager[None]:
-    """No TF32 and no choice of algorithms by timing: a GPU's convolutions in fp32 are fp32."""
-    return cast(
-        AbstractContextManager[None],
-        torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-        ),
-    )
+#: One window of a clip's crops (frames, 224, 224, 3), uint8 BGR: those from the number on.
+LipWindow = tuple[npt.NDArray[np.uint8], int]
+#: The cepstra (1, 13, 20) of one window.
+AudioWindow = npt.NDArray[np.float32]
+
+
+def lip_windows(crops: npt.NDArray[np.uint8], windows: int) -> list[LipWindow]:
+    """Return the first windows of a clip; window v sees the crops v to v + 4."""
+    return [(crops, place) for place in range(windows)]
+
+
+def audio_windows(mfcc: npt.NDArray[np.float64], windows: int) -> list[AudioWindow]:
+    """Return the first windows of a clip; window v sees the MFCC columns 4v to 4v + 19.
+
+    ``mfcc``: (columns, 13) at 100 Hz, columns of at least 4 * windows + 16.
+    """
+    views = np.lib.stride_tricks.sliding_window_view(mfcc, AUDIO_COLUMNS, axis=0)
+    views = views[::COLUMNS_PER_FRAME][:windows, None]
+    return list(np.ascontiguousarray(views, np.float32))
 
 
 @torch.inference_mode()
+def lip_pass(stream: LipStream, windows: list[LipWindow], device: str) -> Tensor:
+    """Return the features (windows, 1024); crops travel to the device once, as bytes."""
+    with batches.exact():
+        runs: list[Tensor] = []
+        start = 0
+        for stop in range(1, len(windows) + 1):
+            crops, first = windows[start]
+            if stop < len(windows):
+                same, next_place = windows[stop]
+                if same is crops and next_place == first + stop - start:
+                    continue
+            part = crops[first : first + stop - start + LIP_FRAMES - 1]
+            runs.append(stream.windows(batches.to_device([part], device)[0]))
+            start = stop
+        return stream.features(runs[0] if len(runs) == 1 else torch.cat(runs))
+
+
+@torch.inference_mode()
+def audio_pass(net: SyncNet, windows: list[AudioWindow], device: str) -> Tensor:
+    """Return the features (windows, 1024)."""
+    with batches.exact():
+        return net.audio(batches.to_device(windows, device))
+
+
 def lip_features(
     stream: LipStream, crops: npt.NDArray[np.uint8], windows: int, device: str = "cpu"
 ) -> npt.NDArray[np.float32]:
     """Return lip features (windows, 1024); window v sees the crops v to v + 4.
 
     ``crops``: uint8 BGR (frames, 224, 224, 3), frames of at least windows + 4. Computed in small
-    chunks, so that memory does not grow with the clip.
+    passes, so that memory does not grow with the clip.
     """
-    parts = []
-    with _exact():
-        for start in range(0, windows, _CHUNK):
-            stop = min(start + _CHUNK, windows) + LIP_FRAMES - 1
-            part = torch.from_numpy(np.ascontiguousarray(crops[start:stop])).to(device)
-            parts.append(stream(part).cpu().numpy())
-    return np.concatenate(parts)
+    ((_, rows),) = batches.across(
+        [crops],
+        lambda clip: lip_windows(clip, windows),
+        lambda part: lip_pass(stream, part, device),
+        Passes(LIP_PASS, mixed=False),
+    )
+    return np.stack(rows)
 
 
-@torch.inference_mode()
 def audio_features(
     net: SyncNet, mfcc: npt.NDArray[np.float64], windows: int, device: str = "cpu"
 ) -> npt.NDArray[np.float32]:
@@ -201,14 +247,13 @@ def audio_features(
     ``mfcc``: (columns, 13) at 100 Hz, columns of at least 4 * windows + 16. The audio network pads
     in time, so that its windows cannot share work.
     """
-    views = np.lib.stride_tricks.sliding_window_view(mfcc, AUDIO_COLUMNS, axis=0)
-    views = views[::COLUMNS_PER_FRAME][:windows, None]
-    parts = []
-    with _exact():
-        for start in range(0, windows, 64):
-            part = torch.from_numpy(np.ascontiguousarray(views[start : start + 64], np.float32))
-            parts.append(net.audio(part.to(device)).cpu().numpy())
-    return np.concatenate(parts)
+    ((_, rows),) = batches.across(
+        [mfcc],
+        lambda clip: audio_windows(clip, windows),
+        lambda part: audio_pass(net, part, device),
+        Passes(AUDIO_PASS, mixed=False),
+    )
+    return np.stack(rows)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -24,6 +24,7 @@ VIEWS = (
     ("samples", "samples.parquet", tables.SAMPLES.row),
     ("videos", "generation/*/*.parquet", tables.VIDEOS.row),
     ("conformed", "conform/*/*.parquet", tables.CONFORMED.row),
+    ("costs", "features/*/costs/*/*.parquet", tables.COSTS.row),
     ("scores", "ratings/scores.parquet", tables.SCORES.row),
     ("raters", "ratings/raters.parquet", tables.RATERS.row),
     ("mos", "ratings/mos.parquet", tables.MOS.row),

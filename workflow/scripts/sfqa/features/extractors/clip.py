@@ -3,22 +3,84 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from sfqa import media
 from sfqa.errors import UserError
-from sfqa.features import keyframes
+from sfqa.features import base, batches, keyframes
 from sfqa.features.base import Feature, UnusableError, Video
+from sfqa.features.batches import Floats, Passes
 from sfqa.features.weights import Weights
+
+if TYPE_CHECKING:
+    import torch
 
 VERSION = 1
 
 PRECISIONS = ("fp32", "bf16")
+
+# Frames per pass by default on a GPU; on a CPU a pass is one video's.
+_ON_GPU = 64
+# What open_clip does to a picture before it is numbers, for every model that passes our check.
+_RESIZING = {"mode": "RGB", "interpolation": "bicubic", "resize_mode": "shortest"}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What CLIP sees of a video: frames (n, size, size, 3), uint8 RGB, each once, and the prompt.
+
+    ``places`` says which of the frames are the key frames, in order.
+    """
+
+    frames: media.Pixels
+    places: keyframes.Indices
+    prompt: str | None
+
+
+@dataclass(frozen=True)
+class KeyFrameReader:
+    """Reads ``count`` key frames, spread evenly, as squares of ``size`` pixels."""
+
+    count: int
+    size: int
+
+    def prepare(self, video: Video) -> Seen:
+        """Return the key frames; raises :class:`UnusableError` where not all of them decode."""
+        if video.frames < 1:
+            raise UnusableError("broken: the video has no frames")
+        chosen = keyframes.evenly(video.frames, self.count)
+        wanted, places = np.unique(chosen, return_inverse=True)
+        try:
+            frames = media.read_frames(video.path, wanted.tolist())
+        except media.MediaError as error:
+            raise UnusableError(f"broken: not all {video.frames} frames decode") from error
+        return Seen(shrink(frames, self.size), places, video.prompt)
+
+
+def shrink(frames: media.Pixels, size: int) -> media.Pixels:
+    """Return the centre (n, size, size, 3) of frames scaled to that short side.
+
+    Bicubic on bytes by Pillow: what open_clip's transform does before it makes numbers of them.
+
+    >>> shrink(np.zeros((2, 90, 160, 3), np.uint8), 64).shape
+    (2, 64, 64, 3)
+    """
+    height, width = frames.shape[1:3]
+    short = min(height, width)
+    to = (size * width // short, size * height // short)
+    top, left = round((to[1] - size) / 2), round((to[0] - size) / 2)
+    made = np.empty((len(frames), size, size, 3), dtype=np.uint8)
+    for place, frame in enumerate(frames):
+        scaled = Image.fromarray(frame).resize(to, Image.Resampling.BICUBIC)
+        made[place] = np.asarray(scaled)[top : top + size, left : left + size]
+    return made
 
 
 class Extractor:
@@ -26,7 +88,8 @@ class Extractor:
 
     The embeddings are stored as ``encode_image`` and ``encode_text`` give them, not normalised,
     since the norm cannot be had back; the cosine is of the normalised ones. Preprocessing is
-    open_clip's own for the model.
+    open_clip's own for the model. ``batch`` frames, of one video or of several, go through the
+    network at once; None is up to the device: one video's on a CPU, 64 on a GPU.
 
     Weights: an open_clip checkpoint or state dict of ``model``. OpenAI's original weights were
     trained with another activation: with them the model is ``ViT-B-32-quickgelu``, since under
@@ -44,7 +107,12 @@ class Extractor:
             dtype="float64",
         ),
     )
-    OPTIONS: ClassVar[dict[str, Any]] = {"model": "ViT-B-32", "frames": 8, "precision": "fp32"}
+    OPTIONS: ClassVar[dict[str, Any]] = {
+        "model": "ViT-B-32",
+        "frames": 8,
+        "precision": "fp32",
+        "batch": None,
+    }
     INPUTS: ClassVar[tuple[str, ...]] = ("video", "prompt")
 
     def __init__(self, options: Mapping[str, Any], weights: Weights, device: str) -> None:
@@ -57,70 +125,92 @@ class Extractor:
         _check(int(given["frames"]) >= 1, "frames", given["frames"], "1 or more")
         name = str(given["model"])
         _check_offline(name)
-        self.frames = int(given["frames"])
+        count = int(given["frames"])
+        batch = None if given["batch"] is None else int(given["batch"])
+        _check(batch is None or batch >= 1, "batch", batch, "1 or more, or null")
+        self.passes = Passes.choose(batch, device, count, _ON_GPU)
+        # About as many videos' prompts at once as videos' frames.
+        self.text_passes = Passes(max(1, self.passes.size // count), self.passes.mixed)
         precision = str(given["precision"])
         self.device = torch.device(device)
         self.dtype = open_clip.get_input_dtype(precision) or torch.float32
-        transform: list[Callable[..., torch.Tensor]] = []
 
         def build() -> torch.nn.Module:
             with _without_warnings():
-                model, _, preprocess = open_clip.create_model_and_transforms(
+                model, _, _ = open_clip.create_model_and_transforms(
                     name, pretrained=None, precision=precision
                 )
-            transform.append(preprocess)
             return model
 
-        self.model: Any = weights.load(build).to(self.device)
-        self.preprocess = transform[0]
+        model: Any = weights.load(build).to(self.device)
+        self.model = model
         self.tokenizer: Any = open_clip.get_tokenizer(name)
+        seen: dict[str, Any] = model.visual.preprocess_cfg
+        sides = set(np.ravel(seen["size"]).tolist())
+        usual = {key: seen[key] for key in _RESIZING} == _RESIZING and len(sides) == 1
+        _check(usual, "model", name, "one that sees a square from the middle of the picture")
+        self.reader = KeyFrameReader(count, sides.pop())
+        self.mean, self.std = (
+            torch.tensor(seen[key], device=self.device).view(3, 1, 1) for key in ("mean", "std")
+        )
 
     def extract(self, video: Video) -> dict[str, Any]:
         """Return ``image`` (frames, channels), ``text`` (1, channels) or None, ``cosine`` or None.
 
         Raises :class:`UnusableError` for a video that has no frame or does not decode.
         """
-        if video.frames < 1:
-            raise UnusableError("broken: the video has no frames")
-        wanted, places = np.unique(keyframes.evenly(video.frames, self.frames), return_inverse=True)
-        try:
-            frames = media.read_frames(video.path, wanted.tolist())
-        except media.MediaError as error:
-            raise UnusableError(f"broken: not all {video.frames} frames decode") from error
-        return self.embed(frames[places], video.prompt)
+        return base.alone(self, video)
 
-    def embed(self, frames: media.Pixels, prompt: str | None) -> dict[str, Any]:
-        """Return the features of frames (n, height, width, 3), uint8 RGB, and of a prompt."""
-        image = self._encode_frames(frames)
+    def score(self, prepared: Iterable[Seen]) -> Iterator[dict[str, Any] | UnusableError]:
+        """Yield the row of each video's key frames and prompt."""
+        for image, text, prompt in self.embeddings(prepared):
+            try:
+                yield self._row(image, text, prompt)
+            except UnusableError as error:
+                yield error
+
+    def embeddings(
+        self, prepared: Iterable[Seen]
+    ) -> Iterator[tuple[Floats, Floats | None, str | None]]:
+        """Yield image (frames, channels) and text (channels,) embeddings, and the prompt."""
+
+        def pictures(seen: Seen) -> list[media.Pixels]:
+            return [seen.frames[place] for place in seen.places]
+
+        def prompts(item: tuple[Floats, str | None]) -> list[str]:
+            return [item[1]] if item[1] is not None and item[1].strip() else []
+
+        images = (
+            (np.stack(rows), seen.prompt)
+            for seen, rows in batches.across(prepared, pictures, self._images, self.passes)
+        )
+        for (image, prompt), rows in batches.across(images, prompts, self._texts, self.text_passes):
+            yield image, rows[0] if rows else None, prompt
+
+    def _row(self, image: Floats, text: Floats | None, prompt: str | None) -> dict[str, Any]:
         made: dict[str, Any] = {"image": _half(image), "text": None, "cosine": None}
-        if prompt is not None and prompt.strip():
-            text = self._encode_text(prompt)
-            made["text"] = _half(text)
-            made["cosine"] = float(cosines(image, text[0]).mean())
+        if text is not None:
+            made["text"] = _half(text[None])
+            made["cosine"] = float(cosines(image, text).mean())
             tokens, room = len(self.tokenizer.encode(prompt)) + 2, self.tokenizer.context_length
             if tokens > room:
                 made["detail"] = f"prompt_cut: the prompt has {tokens} tokens, CLIP reads {room}"
         return made
 
-    def _encode_frames(self, frames: media.Pixels) -> npt.NDArray[np.float32]:
-        import torch
-        from PIL import Image
-
-        batch = torch.stack([self.preprocess(Image.fromarray(frame)) for frame in frames])
-        return self._run(self.model.encode_image, batch.to(self.dtype))
-
-    def _encode_text(self, prompt: str) -> npt.NDArray[np.float32]:
-        return self._run(self.model.encode_text, self.tokenizer([prompt]))
-
-    def _run(self, encode: Callable[..., Any], batch: Any) -> npt.NDArray[np.float32]:
+    def _images(self, pictures: list[media.Pixels]) -> torch.Tensor:
+        """Return the embeddings of pictures (size, size, 3); they travel as bytes."""
         import torch
 
-        # TensorFloat-32, the default of a GPU's convolutions, keeps 10 bits: not what fp32 says.
-        exact = torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-        )
-        with torch.inference_mode(), exact:
-            return np.asarray(encode(batch.to(self.device)).float().cpu().numpy())
+        with torch.inference_mode(), batches.exact():
+            x = batches.to_device(pictures, self.device).permute(0, 3, 1, 2).contiguous()
+            x = x.float().div_(255).sub_(self.mean).div_(self.std).to(self.dtype)
+            return self.model.encode_image(x)
+
+    def _texts(self, prompts: list[str]) -> torch.Tensor:
+        import torch
+
+        with torch.inference_mode(), batches.exact():
+            return self.model.encode_text(self.tokenizer(prompts).to(self.device))
 
 
 def cosines(image: npt.NDArray[Any], text: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

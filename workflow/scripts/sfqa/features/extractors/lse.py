@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -11,11 +12,11 @@ import numpy.typing as npt
 
 from sfqa import faces, media
 from sfqa.errors import UserError
-from sfqa.features import face_track, sync_distance
+from sfqa.features import base, batches, face_track, sync_distance
 from sfqa.features.base import Feature, UnusableError, Video
+from sfqa.features.batches import Floats, Passes
 from sfqa.features.face_track import Detector, Track
 from sfqa.features.mfcc import RATE, mfcc
-from sfqa.features.syncnet import LipStream, SyncNet, audio_features, lip_features
 from sfqa.features.weights import Weights
 
 VERSION = 1
@@ -24,8 +25,11 @@ VERSION = 1
 DETECTORS: dict[str, Detector] = {"haar": faces.detect}
 
 _PRECISIONS = ("fp32", "bf16")
-#: Frames decoded at once, so that memory does not grow with the video.
-_CHUNK = 64
+#: Frames decoded at once, so that memory does not grow with the video, and bytes of pictures kept
+#: from the search for faces to the cutting out, instead of decoding them again.
+_CHUNK, _KEPT = 64, 192 << 20
+#: Windows per pass of the lip network by default on a GPU, and of the audio network at least.
+_ON_GPU = 128
 #: Sound whose largest sample is smaller (-60 dBFS) is taken for silence.
 _SILENCE = 33
 
@@ -40,7 +44,8 @@ class Extractor:
     so many frames (the reference looks at each; between them boxes are interpolated; 5 saves
     four fifths of the detector's time and moved the crop of two real talking heads by under 1 %
     of the face's half size on average, 4 % at most),
-    ``precision`` of the lip network.
+    ``precision`` of the lip network, ``batch`` windows of one video or of several through it at
+    once (None: up to the device, 8 of one video on a CPU, 128 on a GPU).
 
     Weights: the official ``syncnet_v2.model`` of joonson/syncnet_python.
     """
@@ -73,11 +78,14 @@ class Extractor:
         "detector": "haar",
         "detect_every": 1,
         "precision": "fp32",
+        "batch": None,
     }
     INPUTS: ClassVar[tuple[str, ...]] = ("video", "audio")
 
     def __init__(self, options: Mapping[str, Any], weights: Weights, device: str) -> None:
         """Build SyncNet on the device; raises :class:`UserError` for an impossible option."""
+        from sfqa.features import syncnet
+
         options = {**self.OPTIONS, **options}
         if options["detector"] not in DETECTORS:
             raise _wrong("detector", options["detector"], " or ".join(DETECTORS))
@@ -86,27 +94,96 @@ class Extractor:
         for name, least in (("min_track", 0), ("max_shift", 1), ("detect_every", 1)):
             if type(options[name]) is not int or options[name] < least:
                 raise _wrong(name, options[name], f"a whole number of at least {least}")
-        self.detector: Detector = DETECTORS[options["detector"]]
-        self.min_track: int = options["min_track"]
+        batch = options["batch"]
+        if batch is not None and (type(batch) is not int or batch < 1):
+            raise _wrong("batch", batch, "a whole number of at least 1, or null")
         self.max_shift: int = options["max_shift"]
-        self.every: int = options["detect_every"]
+        self.reader = FaceReader(
+            options["detector"], options["detect_every"], options["min_track"], self.max_shift
+        )
+        self.passes = Passes.choose(batch, device, syncnet.LIP_PASS, _ON_GPU)
+        size = max(syncnet.AUDIO_PASS, self.passes.size)
+        self.audio_passes = Passes(size, self.passes.mixed)
         self.device = device
-        net = cast(SyncNet, weights.load(SyncNet))
-        self.stream = LipStream(net, options["precision"]).to(device)
+        net = cast(syncnet.SyncNet, weights.load(syncnet.SyncNet))
+        self.stream = syncnet.LipStream(net, options["precision"]).to(device)
         self.net = net.to(device)
 
     def extract(self, video: Video) -> dict[str, Any]:
         """Return the scores of a video; see :class:`Extractor` for how."""
+        return base.alone(self, video)
+
+    def score(self, prepared: Iterable[Talk]) -> Iterator[dict[str, Any] | UnusableError]:
+        """Yield the scores of each video's track."""
+        for lip, sound, facts in self.features(prepared):
+            distance = sync_distance.distances(lip, sound, self.max_shift)
+            mean = distance.mean(axis=0)
+            scores = sync_distance.scores(mean)
+            yield {
+                "lse_c": scores.lse_c,
+                "lse_d": scores.lse_d,
+                "offset": scores.offset,
+                "mean_distance": mean.astype(np.float32),
+                "window_distance": distance[:, self.max_shift - scores.offset].astype(np.float32),
+                **facts,
+            }
+
+    def features(self, prepared: Iterable[Talk]) -> Iterator[tuple[Floats, Floats, dict[str, Any]]]:
+        """Yield lip and sound features (windows, 1024) of each track, and its facts."""
+        from sfqa.features import syncnet
+
+        lips = batches.across(
+            prepared,
+            lambda talk: syncnet.lip_windows(talk.crops, talk.windows),
+            lambda part: syncnet.lip_pass(self.stream, part, self.device),
+            self.passes,
+        )
+        seen = ((np.stack(rows), t.cepstra, t.facts) for t, rows in lips)  # the crops may go
+        heard = batches.across(
+            seen,
+            lambda item: syncnet.audio_windows(item[1], len(item[0])),
+            lambda part: syncnet.audio_pass(self.net, part, self.device),
+            self.audio_passes,
+        )
+        for (lip, _, facts), rows in heard:
+            yield lip, np.stack(rows), facts
+
+
+@dataclass(frozen=True)
+class Talk:
+    """What SyncNet sees and hears of a video: the longest face track.
+
+    ``crops`` (windows + 4, 224, 224, 3), uint8 BGR; ``cepstra`` (columns, 13) at 100 Hz; ``facts``
+    are the cells of the row that the networks have no part in.
+    """
+
+    crops: npt.NDArray[np.uint8]
+    cepstra: npt.NDArray[np.float64]
+    windows: int
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FaceReader:
+    """Finds the face in a video and cuts out what SyncNet needs; options of :class:`Extractor`."""
+
+    detector: str
+    every: int
+    min_track: int
+    max_shift: int
+
+    def prepare(self, video: Video) -> Talk:
+        """Return the longest track's crops and sound; raises :class:`UnusableError`."""
         sound = _sound(video)
         try:
-            return self._score(video, sound)
+            return self._talk(video, sound)
         except media.MediaError as error:
             raise UnusableError(f"broken: {error}") from error
 
-    def _score(self, video: Video, sound: Samples) -> dict[str, Any]:
+    def _talk(self, video: Video, sound: Samples) -> Talk:
         shown = sync_distance.frames_at_25(video.frames, video.fps)
         self._long_enough(len(shown), len(sound), "the video")
-        found = self._faces(video.path, shown)
+        found, kept = self._faces(video.path, shown)
         looks = [frame for frame, _ in found]
         least = face_track.needed(self.min_track, len(shown), len(looks))
         tracks = face_track.link(found, least)
@@ -122,28 +199,42 @@ class Extractor:
         sound = sound[start:stop]
         windows = self._long_enough(len(track.boxes), len(sound), "the face track")
         _check_audible(sound, "the sound under the face track")
-        distance = self._distances(video.path, shown, track, sound, windows)
-        mean = distance.mean(axis=0)
-        scores = sync_distance.scores(mean)
-        return {
-            "lse_c": scores.lse_c,
-            "lse_d": scores.lse_d,
-            "offset": scores.offset,
-            "mean_distance": mean.astype(np.float32),
-            "window_distance": distance[:, self.max_shift - scores.offset].astype(np.float32),
+        used = windows + 4
+        wanted = shown[track.first : track.first + used]
+        pictures = (kept[n] for n in wanted) if kept else _frames(video.path, wanted)
+        places = face_track.smooth(track)[:used]
+        crops = np.stack(list(face_track.crops(pictures, places)))
+        facts = {
             "track_frames": len(track.boxes),
             "face_share": track.found / len(looks),
             "tracks": len(tracks),
             "detail": _defects(tracks, len(shown)),
         }
+        return Talk(crops, mfcc(sound), windows, facts)
 
-    def _faces(self, path: Path, shown: Sequence[int]) -> list[tuple[int, list[faces.Box]]]:
-        """The boxes in every frame looked at; a frame that is shown twice is searched once."""
+    def _faces(
+        self, path: Path, shown: Sequence[int]
+    ) -> tuple[list[tuple[int, list[faces.Box]]], dict[int, npt.NDArray[np.uint8]]]:
+        """The boxes in every frame looked at, and all pictures by number, unless they are too many.
+
+        A frame that is shown twice is searched once.
+        """
+        detect = DETECTORS[self.detector]
         looks = face_track.looked_at(len(shown), self.every)
-        distinct = sorted({shown[i] for i in looks})
-        pictures = _frames(path, distinct)
-        boxes = {n: self.detector(image) for n, image in zip(distinct, pictures, strict=True)}
-        return [(i, boxes[shown[i]]) for i in looks]
+        searched = {shown[i] for i in looks}
+        boxes: dict[int, list[faces.Box]] = {}
+        kept: dict[int, npt.NDArray[np.uint8]] = {}
+        left = sorted(set(shown))
+        while left:
+            part, left = left[:_CHUNK], left[_CHUNK:]
+            pictures = media.read_frames(path, part)
+            for number, image in zip(part, pictures, strict=True):
+                if number in searched:
+                    boxes[number] = detect(image)
+            kept.update(zip(part, pictures, strict=True))
+            if pictures[0].nbytes * len(set(shown)) > _KEPT:
+                kept, left = {}, [number for number in left if number in searched]
+        return [(i, boxes[shown[i]]) for i in looks], kept
 
     def _long_enough(self, frames: int, samples: int, what: str) -> int:
         """Windows to score; each shift must meet real sound in at least half of them."""
@@ -155,17 +246,6 @@ class Extractor:
                 f"sound; {wanted + 5} frames with sound are the least"
             )
         return windows
-
-    def _distances(
-        self, path: Path, shown: Sequence[int], track: Track, sound: Samples, windows: int
-    ) -> npt.NDArray[np.float64]:
-        used = windows + 4
-        pictures = _frames(path, shown[track.first : track.first + used])
-        places = face_track.smooth(track)[:used]
-        crops = np.stack(list(face_track.crops(pictures, places)))
-        lip = lip_features(self.stream, crops, windows, self.device)
-        audio = audio_features(self.net, mfcc(sound), windows, self.device)
-        return sync_distance.distances(lip, audio, self.max_shift)
 
 
 def _sound(video: Video) -> Samples:

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sfqa.features.batches import Passes, across, to_device
+
+
+def doubled(seen):
+    """A forward pass that keeps what it was given and doubles it."""
+
+    def forward(parts):
+        seen.append(list(parts))
+        return torch.tensor(parts, dtype=torch.float32)[:, None] * 2
+
+    return forward
+
+
+@given(counts=st.lists(st.integers(0, 7), max_size=8), size=st.integers(1, 5), mixed=st.booleans())
+def test_every_item_gets_the_rows_of_its_own_parts(counts, size, mixed):
+    numbers = itertools.count(1)
+    items = [[next(numbers) for _ in range(count)] for count in counts]
+    seen = []
+    made = list(across(items, lambda item: item, doubled(seen), Passes(size, mixed)))
+    assert [item for item, _ in made] == items
+    assert [[float(row[0]) for row in rows] for _, rows in made] == [
+        [2.0 * part for part in item] for item in items
+    ]
+    if mixed:
+        assert all(len(given) == size for given in seen)
+        assert len(seen) == -(-sum(counts) // size)
+    else:
+        chunks = [i[k : k + size] for i in items for k in range(0, len(i), size)]
+        assert seen == chunks
+
+
+def test_items_are_taken_only_when_more_parts_are_needed():
+    taken, seen = [], []
+
+    def source():
+        for number in range(6):
+            taken.append(number)
+            yield [number] * 2
+
+    rows = across(source(), lambda item: item, doubled(seen), Passes(3, mixed=True))
+    next(rows)
+    assert taken == [0, 1]
+    next(rows)
+    assert taken == [0, 1, 2]
+    next(rows)
+    assert (taken, len(seen)) == ([0, 1, 2], 2)
+
+
+def test_passes_are_up_to_the_device_unless_a_number_is_given():
+    assert Passes.choose(None, "cpu", 8, 64) == Passes(8, mixed=False)
+    assert Passes.choose(None, "cuda:1", 8, 64) == Passes(64, mixed=True)
+    assert Passes.choose(4, "cuda:1", 8, 64) == Passes(4, mixed=True)
+
+
+def test_bytes_stay_bytes_on_their_way():
+    pieces = list(np.arange(24, dtype=np.uint8).reshape(2, 3, 4))
+    sent = to_device(pieces, torch.device("cpu"))
+    assert sent.dtype == torch.uint8
+    assert np.array_equal(sent.numpy(), pieces)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu():
+    def forward(parts):
+        return to_device(parts, "cuda:0").float().mean((1, 2))[:, None] * 2
+
+    rng = np.random.default_rng(0)
+    items = [list(rng.integers(0, 256, (n, 5, 4), dtype=np.uint8)) for n in (3, 1, 4, 2)]
+    made = list(across(items, lambda item: item, forward, Passes(3, mixed=True)))
+    for item, rows in made:
+        assert [float(r[0]) for r in rows] == pytest.approx([2 * part.mean() for part in item])

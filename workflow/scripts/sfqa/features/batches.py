@@ -1,0 +1,164 @@
+"""Passes of a network that hold parts of several videos, and what moves between memories."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import torch
+
+Floats = npt.NDArray[np.float32]
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+@dataclass
+class _Open(Generic[T]):
+    """An item whose parts are not all computed."""
+
+    item: T
+    count: int
+    made: list[Floats] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Passes:
+    """How many parts go through a network at once, and whether parts of several videos mix.
+
+    Mixed passes are always full, the last one by repetition: one shape, so that one algorithm
+    computes every row, whoever its neighbours are. Passes that do not mix are ``size`` parts of
+    one video, the last of them smaller: what a CPU, which gains nothing by more, does by default.
+    """
+
+    size: int
+    mixed: bool
+
+    @classmethod
+    def choose(cls, wanted: int | None, device: str, alone: int, on_gpu: int) -> Passes:
+        """Return the passes for the option ``batch``: a number mixes, None is up to the device.
+
+        >>> Passes.choose(None, "cpu", 1, 16), Passes.choose(4, "cpu", 1, 16)
+        (Passes(size=1, mixed=False), Passes(size=4, mixed=True))
+        """
+        if wanted is not None:
+            return cls(wanted, True)
+        return cls(on_gpu, True) if is_gpu(device) else cls(alone, False)
+
+
+def is_gpu(device: str) -> bool:
+    """Say whether work on a device runs beside Python.
+
+    >>> is_gpu("cuda:1"), is_gpu("cpu")
+    (True, False)
+    """
+    return device.startswith("cuda")
+
+
+def across(
+    items: Iterable[T],
+    parts: Callable[[T], Sequence[U]],
+    forward: Callable[[list[U]], torch.Tensor],
+    passes: Passes,
+) -> Iterator[tuple[T, list[Floats]]]:
+    """Yield every item, in order, with the rows that ``forward`` gives for its parts.
+
+    ``forward`` takes a list of parts and returns a tensor with a row for each. Items are taken
+    only when more parts are needed. On a GPU one pass is computed while the next is gathered.
+    """
+    opened: deque[_Open[T]] = deque()
+    waiting: deque[tuple[_Open[T], U]] = deque()
+    flying: deque[tuple[list[_Open[T]], _Landing]] = deque()
+
+    def launch() -> None:
+        taken = [waiting.popleft() for _ in range(min(passes.size, len(waiting)))]
+        given = [part for _, part in taken]
+        if passes.mixed:
+            given += given[-1:] * (passes.size - len(given))
+        flying.append(([one for one, _ in taken], _Landing(forward(given))))
+
+    def land(left: int) -> None:
+        while len(flying) > left:
+            owners, landing = flying.popleft()
+            for one, row in zip(owners, landing.rows(), strict=False):
+                one.made.append(row)
+
+    def whole() -> Iterator[tuple[T, list[Floats]]]:
+        while opened and len(opened[0].made) == opened[0].count:
+            one = opened.popleft()
+            yield one.item, one.made
+
+    for item in items:
+        own = parts(item)
+        one = _Open(item, len(own))
+        opened.append(one)
+        waiting.extend((one, part) for part in own)
+        while len(waiting) >= passes.size or (waiting and not passes.mixed):
+            launch()
+            land(1 if flying[-1][1].running else 0)
+            yield from whole()
+        yield from whole()
+    if waiting:
+        launch()
+    land(0)
+    yield from whole()
+
+
+class _Landing:
+    """Rows on their way from the device; off a GPU they are there at once."""
+
+    def __init__(self, made: torch.Tensor) -> None:
+        import torch
+
+        self.running = made.is_cuda
+        if not self.running:
+            self.host = made.float()
+        else:
+            # Asked for now, behind this pass alone: later the copy would wait for the next one.
+            self.host = torch.empty(made.shape, dtype=torch.float32, pin_memory=True)
+            self.host.copy_(made, non_blocking=True)
+            self.event = torch.cuda.Event()
+            self.event.record()
+
+    def rows(self) -> list[Floats]:
+        if self.running:
+            self.event.synchronize()
+            return list(self.host.numpy().copy())
+        return list(self.host.numpy())
+
+
+def to_device(pieces: Sequence[npt.NDArray[Any]], device: torch.device | str) -> torch.Tensor:
+    """Return pieces of one shape and type stacked on the device, as they are (bytes as bytes).
+
+    To a GPU by way of pinned memory, without waiting for the copy.
+
+    >>> to_device([np.zeros((2, 2), np.uint8)] * 3, "cpu").shape
+    torch.Size([3, 2, 2])
+    """
+    import torch
+
+    if not is_gpu(str(device)):
+        return torch.from_numpy(np.stack(pieces))
+    shape = (len(pieces), *pieces[0].shape)
+    kind = torch.from_numpy(pieces[0][:0]).dtype
+    pinned = torch.empty(shape, dtype=kind, pin_memory=True)
+    np.stack(pieces, out=pinned.numpy())
+    return pinned.to(device, non_blocking=True)
+
+
+def exact() -> AbstractContextManager[None]:
+    """Keep fp32 what it says: no TensorFloat-32 (10 bits), no algorithm chosen by timing."""
+    import torch
+
+    return cast(
+        AbstractContextManager[None],
+        torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        ),
+    )
