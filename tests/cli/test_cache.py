@@ -1,0 +1,139 @@
+"""``sfqa cache`` as it is typed; what it rests on is tested in ../test_cache_tools.py."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from sfqa import cache_tools as tools
+from sfqa import cli, store
+from sfqa.cache import RowCache
+
+SCHEMA = pa.schema([("key", pa.string()), ("name", pa.string()), ("x", pa.list_(pa.float16()))])
+
+
+def key(number: int) -> str:
+    return hashlib.sha256(str(number).encode()).hexdigest()
+
+
+def row(number: int) -> dict:
+    return {"key": key(number), "name": f"r{number}", "x": [number / 2, -1.5]}
+
+
+def put(dataset: Path, writer: str, *numbers: int, extractor: str = "lse") -> Path:
+    cache = RowCache(dataset / "features" / extractor / "cache", writer, SCHEMA)
+    for number in numbers:
+        cache.put(key(number), row(number))
+    return cache.path
+
+
+def table(dataset: Path, shard: str, *numbers: int, extractor: str = "lse", version: int = 1):
+    keys = [None if n < 0 else key(n) for n in numbers]
+    made = pa.table({"sample_id": [str(n) for n in numbers], "key": pa.array(keys, pa.string())})
+    path = dataset / "features" / extractor / f"{shard}.parquet"
+    store.write_arrow(made, path, {"version": version})
+    return path
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Shard sharp/0 whole, with rows of an earlier run; late/0 cut off; rows in a second file."""
+    home = tmp_path / "demo"
+    put(home, "sharp/0", 0, 1, 2, 3, 4, 5)
+    put(home, "late/0", 10, 11)
+    put(home, "old/3", 20, 21, 3)
+    table(home, "sharp/0", 0, 1, 2, 20, -1)
+    return home
+
+
+def content(dataset: Path, **how: bool) -> tools.Content:
+    (place,) = tools.find(dataset)
+    return tools.content(place, **how)
+
+
+def starts(data: bytes) -> list[int]:
+    return [n for n in range(len(data)) if data.startswith(b"SFQArow", n)]
+
+
+def test_list_prints_the_counts(dataset, capsys):
+    put(dataset, "sharp/0", 7, extractor="clip")
+    assert cli.main(["cache", "list", str(dataset)]) == 0
+    head, clip, lse, total = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert head[:7] == ["extractor", "files", "rows", "used", "unfinished", "unused", "repeated"]
+    assert clip[:7] == ["clip", "1", "1", "0", "1", "0", "0"]
+    assert lse[:7] == ["lse", "3", "11", "4", "4", "2", "1"]
+    assert total[:7] == ["all", "4", "12", "4", "5", "2", "1"]
+    assert int(lse[7]) == content(dataset / "features/lse").size
+    assert lse[8] == "0"
+
+
+def test_verify_names_file_and_byte(dataset, capsys):
+    assert cli.main(["cache", "verify", str(dataset)]) == 0
+    assert capsys.readouterr().out == "11 sound rows in 3 files, nothing damaged\n"
+    path = dataset / "features/lse/cache/sharp/0.rows"
+    broken = bytearray(path.read_bytes())
+    second, third = starts(bytes(broken))[1:3]
+    broken[second + 100] ^= 4
+    path.write_bytes(bytes(broken[:-7]))
+    assert cli.main(["cache", "verify", str(dataset)]) == 1
+    first, last, said = capsys.readouterr().out.splitlines()
+    assert first == (
+        f"{path}, byte {second}: damaged: no sound row in these bytes ({third - second} bytes)"
+    )
+    assert f"{path}, byte {starts(bytes(broken))[-1]}: torn: " in last
+    assert said.startswith("9 sound rows in 3 files, 2 damaged places")
+
+
+def test_prune_says_what_it_saved(dataset, capsys):
+    size = content(dataset).size
+    assert cli.main(["cache", "prune", str(dataset), "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert said.splitlines()[1].split()[:5] == ["lse", "3", "3", "11", "8"]
+    assert "(3 rows dropped)" in said
+    assert "would save" in said
+    assert "kept 4 rows of jobs that have no feature table yet" in said
+    assert cli.main(["cache", "prune", str(dataset), "--keep", "used"]) == 0
+    said = capsys.readouterr().out
+    assert "\nsaved " in said
+    after = content(dataset).size
+    assert said.splitlines()[1].split()[5:] == [str(size), str(after)]
+
+
+def test_keep_is_one_of_three_words(dataset, capsys):
+    assert cli.main(["cache", "prune", str(dataset), "--keep", "usd"]) == 2
+    assert "did you mean 'used'?" in capsys.readouterr().err
+
+
+def test_prune_refuses_while_a_workflow_works_on_the_dataset(dataset, tmp_path, capsys):
+    locks = tmp_path / ".snakemake" / "locks"
+    locks.mkdir(parents=True)
+    before = content(dataset)
+    lock = locks / "0.output.lock"
+    for text in ("demo/samples.parquet\ndemo/features/lse/sharp/0.parquet\n", f"{dataset}/x\n", ""):
+        lock.write_text(text)
+        assert cli.main(["cache", "prune", str(dataset)]) == 2
+        assert "a workflow is at work here" in capsys.readouterr().err
+        assert content(dataset) == before
+    lock.write_text("another/features/lse/sharp/0.parquet\n")
+    assert cli.main(["cache", "prune", str(dataset)]) == 0
+    lock.unlink()
+    assert cli.main(["cache", "prune", str(dataset)]) == 0
+
+
+def test_prune_refuses_while_another_command_works_in_the_dataset(dataset, capsys):
+    with tools.held(dataset):
+        assert cli.main(["cache", "prune", str(dataset)]) == 2
+    assert "another sfqa works in this folder" in capsys.readouterr().err
+
+
+def test_prune_refuses_while_a_job_holds_a_file(dataset, capsys):
+    path = dataset / "features/lse/cache/late/0.rows"
+    with open(path, "ab") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        assert cli.main(["cache", "prune", str(dataset)]) == 2
+    assert f"{path}: a job writes this file" in capsys.readouterr().err
+    assert cli.main(["cache", "prune", str(dataset)]) == 0
