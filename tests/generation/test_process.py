@@ -218,6 +218,7 @@ def test_the_environment_is_the_generators_own(tmp_path, monkeypatch):
     }  # fmt: skip
     for name, value in ours.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
     monkeypatch.setattr(media, "ffmpeg_exe", lambda: "/somewhere/ffmpeg-7.1")
     python = tmp_path / "env" / "bin" / "python"
     made = process.environment(
