@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from sfqa.errors import UserError
-from sfqa.ratings.by_label import COLUMNS, mos_by_label
+from sfqa.ratings.by_label import COLUMNS, mos_by_label, with_tags
 
 SAMPLES = pd.DataFrame(
     {
@@ -65,3 +65,41 @@ def test_row_order_and_missing_kinds() -> None:
 def test_unknown_sample() -> None:
     with pytest.raises(UserError, match="2 samples have a MOS but .* 'c' first"):
         mos_by_label(MOS, SAMPLES.iloc[:2])
+
+
+def test_tags_are_labels_too() -> None:
+    samples = SAMPLES.assign(image_id=["i", "j", "i", "k"])
+    tags = pd.DataFrame(
+        {"image_id": ["i", "j", "k"], "accessories": ["hat", "", "none"], "profile": [True, False, None]}
+    )  # fmt: skip
+    made, names = with_tags(samples, tags)
+    assert names == ["accessories", "profile"]
+    assert made["sample_id"].tolist() == samples["sample_id"].tolist()
+    table = mos_by_label(MOS.assign(mos=[10.0, 20.0, 40.0, 70.0]), made, names)
+    found = {(r.label_kind, r.label): (r.n, r.mean) for r in table.itertuples()}
+    assert found["accessories", "hat"] == (2, 25.0)
+    assert found["accessories", "none"] == (1, 70.0)
+    assert found["profile", "yes"] == (2, 25.0)
+    assert found["profile", "no"] == (1, 20.0)
+    assert list(dict.fromkeys(table["label_kind"]))[-2:] == names
+    assert ("accessories", "") not in found
+
+
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        ({"who": ["a"]}, "the table needs one of the columns sample_id, pair_id"),
+        ({"sample_id": ["a"], "method": ["x"]}, "have a column 'method' already"),
+        ({"image_id": ["a"], "hat": [True]}, "the samples have no image_id"),
+        ({"sample_id": ["a", "a"], "hat": [True, True]}, "sample_id 'a' is there twice"),
+        ({"sample_id": ["q"], "hat": [True]}, "1 names are no sample_id of the samples, 'q' first"),
+    ],
+)
+def test_tags_that_do_not_fit(tags: dict[str, list[object]], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        with_tags(SAMPLES, pd.DataFrame(tags))
+
+
+def test_a_label_that_is_not_there() -> None:
+    with pytest.raises(UserError, match="no label 'hats'; did you mean 'hat'?"):
+        mos_by_label(MOS, SAMPLES.assign(hat="no"), ["hats"])

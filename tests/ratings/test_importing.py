@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -98,8 +99,8 @@ def test_bad_wide_tables(tmp_path: Path, text: str, message: str) -> None:
     ("change", "message"),
     [
         ({}, "give 'dimension' .* or 'dimension_name'"),
-        ({"dimension": "q", "dimension_name": "q"}, "one of the two"),
-        ({"wide": "b.csv"}, "either 'table' .* or 'wide'"),
+        ({"dimension": "q", "dimension_name": "q"}, "one of the three"),
+        ({"wide": "b.csv"}, "give 'table' .*, 'wide' or 'matrix'"),
         ({"colour": "red"}, "unknown entry 'colour'"),
         ({"dimension_name": "q", "rater": ""}, "the entry 'rater' is missing"),
         ({"dimension_name": "q", "table": "/nowhere/a.csv"}, "there is no such table"),
@@ -120,3 +121,110 @@ def test_files_that_are_not_tables(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"\xff\xfe\x00bad")
         with pytest.raises(UserError, match=message):
             import_scores({"table": str(tmp_path / name), **LONG, "dimension_name": "q"})
+
+
+def test_several_dimensions_as_columns_or_rows_are_the_same(tmp_path: Path) -> None:
+    columns = tmp_path / "columns.csv"
+    columns.write_text("who,set,id,vq,sync\nanna,a,1,4,2\nben,a,1,,3\nben,b,1,5,\n")
+    rows = tmp_path / "rows.csv"
+    rows.write_text("who,video,what,mark\nanna,a/1,q,4\nanna,a/1,s,2\nben,a/1,s,3\nben,b/1,q,5\n")
+    wide = tmp_path / "wide.csv"
+    wide.write_text("video,what,note,anna,ben\na/1,q,x,4,\na/1,s,x,2,3\nb/1,q,x,,5\nb/1,s,x,,\n")
+    both = tmp_path / "both.tsv"
+    both.write_text("video\tanna-q\tanna-s\tben-q\tben-s\na/1\t4\t2\t\t3\nb/1\t\t\t5\t\n")
+    wanted = sorted(
+        [
+            ("anna", "a/1", "q", 4.0),
+            ("anna", "a/1", "s", 2.0),
+            ("ben", "a/1", "s", 3.0),
+            ("ben", "b/1", "q", 5.0),
+        ]
+    )
+    sources: list[dict[str, Any]] = [
+        {
+            "table": columns,
+            "rater": "who",
+            "sample_id": ["set", "id"],
+            "score": {"q": "vq", "s": "sync"},
+        },
+        {"table": rows, "rater": "who", "sample_id": "video", "score": "mark", "dimension": "what"},
+        {"wide": wide, "sample_id": "video", "dimension": "what", "ignore": ["note"]},
+        {"wide": both, "sample_id": "video", "columns_are": "{rater}-{dimension}"},
+    ]
+    for source in sources:
+        found = import_scores({k: str(v) if isinstance(v, Path) else v for k, v in source.items()})
+        got = sorted((r["rater"], r["sample_id"], r["dimension"], r["score"]) for r in found)
+        assert got == wanted
+
+
+@pytest.mark.parametrize(
+    ("scale", "to", "marks", "wanted"),
+    [
+        ([0, 10], None, (0, 5, 10), (1, 3, 5)),
+        ([0, 100], None, (0, 25, 100), (1, 2, 5)),
+        ([5, 1], None, (5, 4, 1), (1, 2, 5)),
+        ([1, 5], [0, 100], (1, 2, 5), (0, 25, 100)),
+        ({"q": [0, 10]}, [1, 5], (0, 5, 10), (1, 3, 5)),
+        (None, None, (7, 8, 9), (7, 8, 9)),
+    ],
+)
+def test_scales_are_mapped_linearly(
+    tmp_path: Path, scale: Any, to: Any, marks: tuple[int, ...], wanted: tuple[int, ...]
+) -> None:
+    source = long_csv(tmp_path, "who,video,mark\n" + "".join(f"a,v{m},{m}\n" for m in marks))
+    given = {"dimension_name": "q"} | ({} if scale is None else {"scale": scale})
+    rows = import_scores({**source, **given, **({} if to is None else {"to": to})})
+    assert [row["score"] for row in rows] == pytest.approx(wanted, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scale": [0, 2]}, r"long.csv, row 2, column mark: 3 is outside the scale of 0 to 2"),
+        ({"scale": [5, 5]}, r"scale: \[5, 5\] is no scale"),
+        ({"scale": [1]}, r"scale: \[1\] is no scale"),
+        ({"scale": [1, "5"]}, "is no scale"),
+        ({"scale": [1, 5], "to": True}, "to: True is no scale"),
+        ({"scale": {"other": [1, 5]}}, "no scale for 'q'"),
+        ({"to": [0, 100]}, "'to' needs the 'scale'"),
+    ],
+)
+def test_bad_scales(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    source = long_csv(tmp_path, "who,video,mark\na,v1,3\n")
+    with pytest.raises(UserError, match=message):
+        import_scores({**source, "dimension_name": "q", **change})
+
+
+def test_matrix_without_names(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text("5,4,\n1,2,3\n")
+    rows = import_scores({"matrix": str(path), "dimension_name": "q"})
+    assert [(r["rater"], r["sample_id"], r["score"]) for r in rows] == [
+        ("r001", "s0001", 5.0),
+        ("r002", "s0001", 4.0),
+        ("r001", "s0002", 1.0),
+        ("r002", "s0002", 2.0),
+        ("r003", "s0002", 3.0),
+    ]
+    for text, message in (
+        ("5,4\n1\n", "m.csv, row 2: 1 cells, but the first row has 2"),
+        ("a,b\n1,2\n", "m.csv, row 1, column 1: 'a' is no number"),
+        ("", "the file is empty"),
+    ):
+        path.write_text(text)
+        with pytest.raises(UserError, match=message):
+            import_scores({"matrix": str(path), "dimension_name": "q"})
+
+
+def test_wide_columns_that_are_no_raters(tmp_path: Path) -> None:
+    path = tmp_path / "w.csv"
+    path.write_text("video,note,anna_visual_quality\nv1,good,3\n")
+    source = {"wide": str(path), "sample_id": "video", "columns_are": "{rater}_{dimension}"}
+    with pytest.raises(UserError, match="row 1: the column 'note' is not named as"):
+        import_scores(source)
+    rows = import_scores({**source, "ignore": ["note"]})
+    assert [(r["rater"], r["dimension"]) for r in rows] == [("anna", "visual_quality")]
+    with pytest.raises(UserError, match="needs {rater} and {dimension} once"):
+        import_scores({**source, "columns_are": "{rater}"})
+    with pytest.raises(UserError, match="give one of dimension_name, columns_are"):
+        import_scores({**source, "dimension_name": "q"})

@@ -209,7 +209,7 @@ def test_constant_rater_is_left_out_of_zscores_and_says_so() -> None:
     row = by_name(raters, "rater")["r02"]
     assert row["status"] == "flawed"
     assert row["rejected"]
-    assert row["detail"] == "constant: gave 1.1 to all of 3 samples, so has no z-score; left out"
+    assert row["detail"] == "constant: gave 1.1 to all of 3 samples, so has no z-score, left out"
     without, _ = mean_opinion_scores(frame(HAND))
     assert mos == without
     raw, raw_raters = mean_opinion_scores(frame(matrix), "raw")
@@ -265,7 +265,7 @@ def test_mistakes() -> None:
     rows = frame(HAND)
     with pytest.raises(UserError, match="rater 'r00' rated sample 's00' twice"):
         mean_opinion_scores(pd.concat([rows, rows.iloc[:1]]))
-    with pytest.raises(UserError, match="scale 'z' is none of zscore, raw"):
+    with pytest.raises(UserError, match="no method 'z'; there are zscore, raw, sfqa, lgvq, mean"):
         mean_opinion_scores(rows, "z")
     with pytest.raises(UserError, match="infinite"):
         mean_opinion_scores(rows.assign(score=np.inf))

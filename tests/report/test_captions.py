@@ -49,8 +49,11 @@ def test_all_captions_are_there() -> None:
         "correlation_table.rst",
         "leakage.rst",
         "mos_by_label.rst",
+        "mos_differences.rst",
+        "raters.rst",
         "rejects.rst",
         "scatter.rst",
+        "sos.rst",
         "workflow.rst",
     }
 

@@ -24,7 +24,7 @@ CONFIG = {
         "path": "scores.csv",
         "columns": {"rater": "who", "sample_id": "video", "score": "points"},
         "dimension_name": "quality",
-        "scale": "raw",
+        "scale": "bt500",
     },
     "regression": {
         "protocols": [{"name": "by_image", "kind": "group_kfold", "groups": ["image"], "k": 2}],

@@ -95,8 +95,11 @@ if PLAN.scores != "none":
 
     rule plot_mos:
         input:
+            PLAN.tags_file(),
             table="results/{dataset}/ratings/mos_by_label.parquet",
+            differences="results/{dataset}/ratings/label_differences.parquet",
             mos="results/{dataset}/ratings/mos.parquet",
+            samples="results/{dataset}/samples.parquet",
         output:
             svg=report(
                 "results/{dataset}/correlation/mos_by_label.svg",
@@ -105,12 +108,30 @@ if PLAN.scores != "none":
                 labels={"figure": "MOS by method, category, style"},
             ),
             png="results/{dataset}/correlation/mos_by_label.png",
+            distributions=report(
+                "results/{dataset}/correlation/mos_distributions.svg",
+                caption="../report/mos_by_label.rst",
+                category="MOS",
+                labels={"figure": "distributions"},
+            ),
+            distributions_png="results/{dataset}/correlation/mos_distributions.png",
+            differences=report(
+                "results/{dataset}/correlation/mos_differences.svg",
+                caption="../report/mos_differences.rst",
+                category="MOS",
+                labels={"figure": "differences between methods"},
+            ),
+            differences_png="results/{dataset}/correlation/mos_differences.png",
         log:
             "results/{dataset}/logs/correlation/plot_mos.log",
         conda:
             "../envs/tables.yaml"
         params:
             dimensions=PLAN.config["correlation"]["dimensions"],
-            version=PLAN.version("correlation/figures"),
+            tags=PLAN.config["ratings"].get("tags"),
+            version=[
+                PLAN.version("correlation/figures"),
+                PLAN.version("ratings/figures"),
+            ],
         script:
             "../scripts/plot_mos.py"

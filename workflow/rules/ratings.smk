@@ -1,6 +1,7 @@
 # Raw scores to mean opinion scores.
 # REQUIRED INPUTS: conform/videos.parquet (simulated raters) or a table of scores.
-# OUTPUTS: ratings/scores.parquet, ratings/mos.parquet, ratings/raters.parquet, ratings/mos_by_label.parquet.
+# OUTPUTS: ratings/scores.parquet, ratings/{mos,raters,rater_report,reliability,mos_by_label,label_differences}.parquet.
+# A study with people is planned and served by hand (sfqa plan, sfqa rate); its exported scores come in by import_ratings.
 if PLAN.scores == "simulated":
 
     rule simulate_ratings:
@@ -28,7 +29,7 @@ if PLAN.scores == "imported":
 
     rule import_ratings:
         input:
-            table=PLAN.config["ratings"]["path"],
+            table=PLAN.ratings_file(),
             samples="results/{dataset}/samples.parquet",
         output:
             scores="results/{dataset}/ratings/scores.parquet",
@@ -56,22 +57,69 @@ if PLAN.scores in ("simulated", "imported"):
             "../envs/tables.yaml"
         params:
             scale=PLAN.config["ratings"]["scale"],
-            version=PLAN.version("ratings/mos"),
+            version=[
+                PLAN.version(f"ratings/{name}")
+                for name in ("mos", "treatments", "screening", "subjective_models")
+            ],
         script:
             "../scripts/compute_mos.py"
+
+    rule report_raters:
+        input:
+            unpack(PLAN.rater_inputs),
+            scores="results/{dataset}/ratings/scores.parquet",
+            raters="results/{dataset}/ratings/raters.parquet",
+        output:
+            report="results/{dataset}/ratings/rater_report.parquet",
+            reliability="results/{dataset}/ratings/reliability.parquet",
+            raters=report(
+                "results/{dataset}/ratings/raters.svg",
+                caption="../report/raters.rst",
+                category="Raters",
+                labels={"figure": "bias, inconsistency, agreement"},
+            ),
+            raters_png="results/{dataset}/ratings/raters.png",
+            sos=report(
+                "results/{dataset}/ratings/sos.svg",
+                caption="../report/sos.rst",
+                category="Raters",
+                labels={"figure": "SOS hypothesis"},
+            ),
+            sos_png="results/{dataset}/ratings/sos.png",
+        log:
+            "results/{dataset}/logs/ratings/report_raters.log",
+        conda:
+            "../envs/tables.yaml"
+        params:
+            ends=PLAN.config["ratings"]["ends"],
+            seed=PLAN.config["seed"],
+            version=[
+                PLAN.version(f"ratings/{name}")
+                for name in ("rater_report", "reliability", "figures")
+            ],
+        script:
+            "../scripts/report_raters.py"
 
 
 if PLAN.scores != "none":
 
     rule label_mos:
         input:
+            PLAN.tags_file(),
             mos="results/{dataset}/ratings/mos.parquet",
             samples="results/{dataset}/samples.parquet",
         output:
             table="results/{dataset}/ratings/mos_by_label.parquet",
+            differences="results/{dataset}/ratings/label_differences.parquet",
         log:
             "results/{dataset}/logs/ratings/label_mos.log",
         conda:
             "../envs/tables.yaml"
+        params:
+            tags=PLAN.config["ratings"].get("tags"),
+            version=[
+                PLAN.version(f"ratings/{name}")
+                for name in ("by_label", "significance")
+            ],
         script:
             "../scripts/label_mos.py"

@@ -114,6 +114,16 @@ def _check(config: Mapping[str, Any]) -> None:
     ratings = config["ratings"]
     if ratings["source"] in ("table", "wide"):
         _must_exist(ratings.get("path"), "ratings.path")
+    if ratings["source"] == "study":
+        folder = Path(ratings.get("path") or f"results/{config['dataset']}/ratings/study")
+        if not (folder / "scores.parquet").is_file():
+            raise UserError(
+                f"config, ratings.source: the study {folder} has no scores.parquet; write it with "
+                f"sfqa rate export {folder}"
+            )
+    for key in ("tags", "answers"):
+        if key in ratings:
+            _must_exist(ratings[key], f"ratings.{key}")
     if ratings["source"] == "simulated" and door != "build":
         raise UserError(
             "config, ratings.source: 'simulated' knows the defects of procedural methods only; "

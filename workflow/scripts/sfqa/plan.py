@@ -76,7 +76,30 @@ class Plan:
         if self.door == "import_features":
             return "mos"
         source = self.config["ratings"]["source"]
-        return {"table": "imported", "wide": "imported"}.get(source, source)
+        return "imported" if source in ("study", "table", "wide") else source
+
+    def study_folder(self) -> str:
+        """The folder of the rating study."""
+        return self.config["ratings"].get("path") or f"results/{self.dataset}/ratings/study"
+
+    def ratings_file(self) -> str:
+        """The table of raw scores that is imported."""
+        if self.config["ratings"]["source"] == "study":
+            return f"{self.study_folder()}/scores.parquet"
+        return str(self.config["ratings"]["path"])
+
+    def rater_inputs(self, wildcards: Any) -> dict[str, str]:
+        """What else is known of the raters: what the screen measured, what checks should get."""
+        found = {}
+        if self.config["ratings"]["source"] == "study":
+            found["details"] = f"{self.study_folder()}/score_details.parquet"
+        if "answers" in self.config["ratings"]:
+            found["answers"] = self.config["ratings"]["answers"]
+        return found
+
+    def tags_file(self) -> list[str]:
+        """The table of further labels, where there is one."""
+        return [t] if (t := self.config["ratings"].get("tags")) else []
 
     @cached_property
     def metrics(self) -> list[dict[str, Any]]:
@@ -234,6 +257,8 @@ class Plan:
         if self.scores != "none":
             made += ["correlation/metrics.html", "correlation/leakage.html"]
             made += ["correlation/mos_by_label.svg"]
+            if self.scores != "mos":
+                made += ["ratings/rater_report.parquet"]
             made += [
                 f"correlation/scatter/{m['name']}.svg"
                 for m in self.metrics
@@ -255,7 +280,8 @@ class Plan:
                 f"{folder}/regression/{name}/predictions.parquet" for name in self.metric_names
             ]
         if self.scores in ("simulated", "imported"):
-            found["raters"] = f"{folder}/ratings/raters.parquet"
+            found["rater_report"] = f"{folder}/ratings/rater_report.parquet"
+            found["reliability"] = f"{folder}/ratings/reliability.parquet"
         return found
 
     def catalog_inputs(self) -> list[str]:

@@ -28,10 +28,16 @@ PLACES = {
     "videos": "generation/{method}/{shard}.parquet",
     "conformed": "conform/{method}/{shard}.parquet, conform/videos.parquet",
     "costs": "features/{extractor}/costs/{method}/{shard}.parquet",
+    "plan": "ratings/study/plan.parquet (sfqa plan)",
+    "study_media": "ratings/study/media.parquet (sfqa plan)",
+    "score_details": "ratings/study/score_details.parquet (sfqa rate export)",
     "scores": "ratings/scores.parquet",
     "raters": "ratings/raters.parquet",
+    "rater_report": "ratings/rater_report.parquet",
+    "reliability": "ratings/reliability.parquet",
     "mos": "ratings/mos.parquet",
     "mos_by_label": "ratings/mos_by_label.parquet",
+    "label_differences": "ratings/label_differences.parquet",
     "predictions": "regression/{metric}/predictions.parquet",
     "correlation": "correlation/correlation.parquet",
     "rejects": "rejects.parquet",
@@ -57,12 +63,17 @@ A row that is not `ok` has its reason in `detail`; nothing is dropped in silence
 | `conform/{method}/videos/*.mp4`, `*.wav` | videos in the common form, and their sound for the features |
 | `features/{extractor}/cache/**/*.rows` | feature rows by content; deleting them costs time, nothing else |
 | `regression/{metric}/trials/` | finished trials and checkpoints, from which a killed run goes on |
+| `ratings/study/` | a rating study: its plan with the proof of balance, its words, its database; made by `sfqa plan`, served by `sfqa rate serve` |
+| `ratings/raters.{svg,png}` | every rater's bias, inconsistency and agreement with the others |
+| `ratings/sos.{svg,png}` | standard deviation against MOS with the fit of the SOS hypothesis |
 | `correlation/metrics.{csv,md,tex,html}` | the main table: metrics against MOS, video level, mean over the trials of the main protocol |
 | `correlation/metrics_pooled.*` | the same with the test samples of all trials at once |
 | `correlation/metrics_model_level.*` | the same for the means of the methods |
 | `correlation/leakage.*` | SRCC of every metric under every protocol side by side |
 | `correlation/scatter/{metric}.{svg,png}` | predictions against MOS with the fitted curve |
-| `correlation/mos_by_label.{svg,png}` | MOS by method, image category, style and language |
+| `correlation/mos_by_label.{svg,png}` | MOS by method, image category, style, language and tags, with intervals |
+| `correlation/mos_distributions.{svg,png}` | the same as distributions |
+| `correlation/mos_differences.{svg,png}` | which methods differ significantly |
 | `report/rejects.html` | the rows that are not ok, counted by stage and reason |
 | `report/report.html` | Snakemake's report, where it was asked for (`snakemake --report`) |
 | `catalog.duckdb` | views over all tables; open it from the folder of the Snakefile |

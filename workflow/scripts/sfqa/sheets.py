@@ -7,8 +7,12 @@ import io
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from sfqa.errors import UserError, hint
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 IMAGE_COLUMNS = ("image_id", "path", "source", "category", "licence", "prompt")
 CLIP_COLUMNS = ("clip_id", "path", "style", "language", "origin", "title")
@@ -117,3 +121,35 @@ def _unseen(value: str) -> str:
         if unicodedata.category(character) in _UNSEEN or character == "\ufeff":
             return f"the invisible character U+{ord(character):04X}"
     return ""
+
+
+def read_table(path: Path, what: str) -> pd.DataFrame:
+    """Return a .csv, .tsv or .parquet table, the cells of text files as text or None.
+
+    Names stay as they are: "007" is no number, "NA" is not empty. Raises :class:`UserError` with
+    the file's name.
+    """
+    import pandas as pd
+    import pyarrow as pa
+
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such table of {what}")
+    try:
+        if path.suffix.lower() == ".parquet":
+            return pd.read_parquet(path)
+        if path.suffix.lower() not in (".csv", ".tsv"):
+            raise UserError(f"{path}: {what} are read from .csv, .tsv or .parquet; convert it")
+        separator = "\t" if path.suffix.lower() == ".tsv" else ","
+        # Only an empty cell is empty: a style may be called "None" or "NA".
+        frame = pd.read_csv(
+            path, sep=separator, dtype=object, encoding="utf-8-sig", keep_default_na=False
+        )
+    except (ValueError, OSError, pa.ArrowInvalid) as error:
+        raise UserError(f"{path}: cannot be read as a table ({error}); save it again") from error
+    frame.columns = [str(name).strip() for name in frame.columns]
+    return frame.astype(object).map(_filled)
+
+
+def _filled(cell: Any) -> Any:
+    """A cell without the spaces around it; None for an empty one."""
+    return (cell.strip() or None) if isinstance(cell, str) else cell

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from sfqa.ratings.schemas import LABEL_DIFFERENCES, PLAN, RATER_REPORT, RELIABILITY
+from sfqa.ratings.screen.schemas import SCORE_DETAILS, STUDY_MEDIA
 from sfqa.schema import FAILED, FLAWED, OK, STATUSES, Column, Table, flaw
 
-__all__ = ["FAILED", "FLAWED", "OK", "STATUSES", "Column", "Table", "flaw"]
+__all__ = [
+    "FAILED", "FLAWED", "LABEL_DIFFERENCES", "OK", "PLAN", "RATER_REPORT", "RELIABILITY",
+    "SCORE_DETAILS", "STATUSES", "STUDY_MEDIA", "Column", "Table", "flaw",
+]  # fmt: skip
 
 _S, _F, _I, _B = pa.string(), pa.float64(), pa.int64(), pa.bool_()
 
@@ -398,7 +403,8 @@ REJECTS = Table(
 TABLES = {
     t.name: t
     for t in (
-        IMAGES, CLIPS, PAIRS, SAMPLES, VIDEOS, CONFORMED, COSTS, SCORES, RATERS, MOS, MOS_BY_LABEL,
+        IMAGES, CLIPS, PAIRS, SAMPLES, VIDEOS, CONFORMED, COSTS, PLAN, STUDY_MEDIA, SCORE_DETAILS,
+        SCORES, RATERS, RATER_REPORT, RELIABILITY, MOS, MOS_BY_LABEL, LABEL_DIFFERENCES,
         PREDICTIONS, CORRELATION, REJECTS,
     )
 }  # fmt: skip

@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from sfqa.errors import UserError
-from sfqa.ratings import screening
+from sfqa.errors import UserError, hint
+from sfqa.ratings.screening import Matrix, row_statistics
+from sfqa.ratings.treatments import METHODS, Treated
 from sfqa.tables import FAILED, FLAWED, OK
 
-VERSION = 1
-SCALES = ("zscore", "raw")
+VERSION = 2
+#: The ways to a MOS; ``sfqa`` is another name of ``zscore``, ``bt500`` of ``raw``.
+SCALES = tuple(METHODS)
 
 Row = dict[str, Any]
 
@@ -24,16 +27,26 @@ def mean_opinion_scores(
     """Return rows for ``tables.MOS`` and for ``tables.RATERS`` from raw ratings.
 
     ``scores`` has the columns of ``tables.SCORES``; an empty score is a rating that is missing.
-    Each dimension is treated alone. With ``scale="zscore"`` every rater's ratings become z-scores
-    (ddof 1), BT.500 screening is made on these, and the MOS is the mean of the kept ones after
-    100 (z + 3) / 6 (the order of the LGVQ and SFQA papers: a rater's own use of the scale then
-    decides nothing). With ``scale="raw"`` screening and MOS use the raw ratings. The interval is
-    mean -+ t(.975, n - 1) sd / sqrt(n). ``unanimous`` is handed to :func:`screening.bt500`.
+    Each dimension is treated alone. ``scale`` names the method:
+
+    - ``zscore`` (or ``sfqa``): z-scores per rater (ddof 1), BT.500 screening of these, the MOS is
+      the mean of the kept ones after 100 (z + 3) / 6 (SFQA: a rater's own use of the scale then
+      decides nothing);
+    - ``lgvq``: outlier ratings and raters with more than 5 % of them are removed, then z-scores of
+      what is left, 100 (z + 3) / 6;
+    - ``raw`` (or ``bt500``): BT.500 screening and means of the raw ratings;
+    - ``mean``: means of all raw ratings;
+    - ``p913``: ratings less the rater's bias (ITU-T P.913, 12.4), then BT.500 screening;
+    - ``p910``: the alternation of ITU-T P.910 Annex E, for 8 raters or more.
+
+    The interval is mean -+ t(.975, n - 1) sd / sqrt(n); that of ``p910`` comes from the model (see
+    :func:`sfqa.ratings.subjective_models.annex_e`). ``unanimous`` is handed to
+    :func:`sfqa.ratings.screening.bt500`.
 
     A rater without spread has no z-score and is left out of the z-score MOS, as a flawed row that
     says so. A sample with one kept rating has no sd and no interval (flawed); one with none has
     no MOS (failed). A row is synthetic where any rating behind the sample is. Raises
-    :class:`UserError` for an unknown scale, repeated ratings and infinite scores.
+    :class:`UserError` for an unknown method, repeated ratings and infinite scores.
 
     >>> rows = [(r, s, "quality", v, False) for r, a in {"r1": (1, 2), "r2": (2, 4)}.items()
     ...         for s, v in zip("ab", a)]
@@ -42,100 +55,83 @@ def mean_opinion_scores(
     >>> [(row["sample_id"], row["mos"], row["n"]) for row in mos]
     [('a', 1.5, 2), ('b', 3.0, 2)]
     """
-    if scale not in SCALES:
-        raise UserError(f"ratings scale {scale!r} is none of {', '.join(SCALES)}; choose one")
+    if scale not in METHODS:
+        raise UserError(f"ratings: no method {scale!r}; {hint(scale, METHODS)}")
     _check(scores)
     mos_rows: list[Row] = []
     rater_rows: list[Row] = []
     for dimension, part in scores.groupby("dimension", sort=True):
-        raw = part.pivot(index="sample_id", columns="rater", values="score")
-        raw = raw.sort_index(axis=0).sort_index(axis=1).astype(float)
-        synthetic = part.groupby("sample_id")["synthetic"].any()
-        mos, raters = _one_dimension(str(dimension), raw, synthetic, scale, unanimous)
-        mos_rows += mos
-        rater_rows += raters
+        raw = matrix_of(part)
+        synthetic = part.groupby("sample_id")["synthetic"].any().reindex(raw.index)
+        names = [str(name) for name in raw.columns]
+        matrix = raw.to_numpy(float)
+        found = METHODS[scale](matrix, names, unanimous)
+        mos_rows += _mos_rows(str(dimension), raw.index, matrix, found, synthetic.to_numpy(bool))
+        rater_rows += _rater_rows(str(dimension), names, matrix, found)
     return mos_rows, rater_rows
 
 
-def _one_dimension(
-    dimension: str, raw: pd.DataFrame, synthetic: pd.Series[bool], scale: str, unanimous: bool
-) -> tuple[list[Row], list[Row]]:
-    matrix = raw.to_numpy(float)
-    used = screening.zscores(matrix) if scale == "zscore" else matrix
-    found = screening.bt500(used, unanimous)
-    kept = np.where(found.rejected, np.nan, used)
-    if scale == "zscore":
-        kept = screening.rescaled(kept)
-    mos = [
+def matrix_of(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the scores of one dimension as samples by raters, both sorted, NaN for no rating.
+
+    >>> rows = pd.DataFrame({"rater": ["b", "a"], "sample_id": ["x", "y"], "score": [1.0, 2.0]})
+    >>> matrix_of(rows).to_numpy().tolist()
+    [[nan, 1.0], [2.0, nan]]
+    """
+    raw = scores.pivot(index="sample_id", columns="rater", values="score")
+    return raw.sort_index(axis=0).sort_index(axis=1).astype(float)
+
+
+def _mos_rows(
+    dimension: str,
+    samples: pd.Index[str],
+    raw: Matrix,
+    found: Treated,
+    synthetic: npt.NDArray[np.bool_],
+) -> list[Row]:
+    n, mean, sd = row_statistics(found.kept)
+    mos = mean if found.mos is None else found.mos
+    half = found.half
+    if half is None:
+        half = stats.t.ppf(0.975, np.maximum(n - 1, 1)) * sd / np.sqrt(np.maximum(n, 1))
+    given = np.sum(~np.isnan(raw), axis=1)
+    rows: list[Row] = []
+    for k, sample in enumerate(samples):
+        row: Row = {"sample_id": sample, "dimension": dimension, "synthetic": bool(synthetic[k])}
+        row |= {"mos": None, "n": int(n[k]), "sd": None, "ci95_low": None, "ci95_high": None}
+        if n[k] == 0:
+            left = "all of them were left out" if given[k] else "it has none"
+            detail = f"no_ratings: of {given[k]} ratings {left}"
+            rows.append({**row, "status": FAILED, "detail": detail})
+            continue
+        value, arm = float(mos[k]), float(half[k])
+        row["mos"] = value
+        if n[k] == 1:
+            detail = "one_rating: one kept rating gives no standard deviation and no interval"
+            rows.append({**row, "status": FLAWED, "detail": detail})
+            continue
+        ends = {"sd": float(sd[k]), "ci95_low": value - arm, "ci95_high": value + arm}
+        rows.append({**row, **ends, "status": OK, "detail": ""})
+    return rows
+
+
+def _rater_rows(dimension: str, names: list[str], raw: Matrix, found: Treated) -> list[Row]:
+    n, mean, sd = row_statistics(np.ascontiguousarray(raw.T))
+    return [
         {
-            "sample_id": sample,
             "dimension": dimension,
-            "synthetic": bool(synthetic[sample]),
-            **_summary(row[~np.isnan(row)], int(np.sum(~np.isnan(given)))),
-        }
-        for sample, row, given in zip(raw.index, kept, matrix, strict=True)
-    ]
-    raters = [
-        {
-            "dimension": dimension,
-            "rater": rater,
+            "rater": name,
+            "n": int(n[k]),
+            "mean": float(mean[k]) if n[k] else None,
+            "sd": float(sd[k]) if n[k] > 1 else None,
             "p": int(found.p[k]),
             "q": int(found.q[k]),
-            **_rater(matrix[:, k], found, k, scale),
+            "rejected": bool(found.rejected[k]),
+            "status": FLAWED if found.reasons[k] else OK,
+            "detail": "; ".join(found.reasons[k]),
         }
-        for k, rater in enumerate(raw.columns)
+        for k, name in enumerate(names)
     ]
-    return mos, raters
-
-
-def _summary(values: np.ndarray[Any, np.dtype[np.float64]], given: int) -> Row:
-    """Mean, spread and interval of one sample's kept ratings; ``given`` counts all it got."""
-    n = len(values)
-    row: Row = {"mos": None, "n": n, "sd": None, "ci95_low": None, "ci95_high": None}
-    if n == 0:
-        left = "all of them were left out" if given else "it has none"
-        return {**row, "status": FAILED, "detail": f"no_ratings: of {given} ratings {left}"}
-    mean = float(np.sort(values).mean())
-    if n == 1:
-        detail = "one_rating: one kept rating gives no standard deviation and no interval"
-        return {**row, "mos": mean, "status": FLAWED, "detail": detail}
-    sd = float(np.sort(values).std(ddof=1))
-    half = float(stats.t.ppf(0.975, n - 1)) * sd / n**0.5
-    spread = {"mos": mean, "sd": sd, "ci95_low": mean - half, "ci95_high": mean + half}
-    return {**row, **spread, "status": OK, "detail": ""}
-
-
-def _rater(
-    column: np.ndarray[Any, np.dtype[np.float64]],
-    found: screening.Screening,
-    number: int,
-    scale: str,
-) -> Row:
-    values = np.sort(column[~np.isnan(column)])
-    n, reasons, out = len(values), [], bool(found.rejected[number])
-    if out:
-        p, q = int(found.p[number]), int(found.q[number])
-        reasons.append(
-            f"screened_out: {p + q} of {n} ratings stray, {p} up and {q} down; left out (BT.500)"
-        )
-    if n and values[0] == values[-1]:
-        word = "constant" if n > 1 else "one_rating"
-        what = f"gave {values[0]:g} to all of {n} samples" if n > 1 else "rated one sample only"
-        if scale == "zscore":
-            reasons.append(f"{word}: {what}, so has no z-score; left out")
-            out = True
-        else:
-            reasons.append(f"{word}: {what}")
-    if not n:
-        reasons.append("no_ratings: all scores of this rater are empty")
-    return {
-        "n": n,
-        "mean": float(values.mean()) if n else None,
-        "sd": float(values.std(ddof=1)) if n > 1 else None,
-        "rejected": out,
-        "status": FLAWED if reasons else OK,
-        "detail": "; ".join(reasons),
-    }
 
 
 def _check(scores: pd.DataFrame) -> None:

@@ -1,4 +1,4 @@
-"""Screening of raters (BT.500) and z-scores, on a matrix of stimuli by raters."""
+"""Screening of raters (BT.500, LGVQ) and z-scores, on a matrix of stimuli by raters."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-VERSION = 1
+VERSION = 2
 
 Matrix = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 # A single dissenter among 5 raters lies exactly 2 sigma off, and one among 21 exactly sqrt(20)
 # sigma off: such ties are decided as in exact arithmetic, not by the last bit of a float.
@@ -21,7 +22,16 @@ class Screening(NamedTuple):
 
     p: npt.NDArray[np.int64]
     q: npt.NDArray[np.int64]
-    rejected: npt.NDArray[np.bool_]
+    rejected: Mask
+
+
+class _Bounds(NamedTuple):
+    """Per stimulus: mean, distance of the bounds from it, and what kind of stimulus it is."""
+
+    mean: Matrix
+    reach: Matrix
+    spread: Mask  # two ratings or more, not all the same
+    unanimous: Mask  # two ratings or more, all the same
 
 
 def bt500(matrix: npt.ArrayLike, unanimous: bool = True) -> Screening:
@@ -48,32 +58,39 @@ def bt500(matrix: npt.ArrayLike, unanimous: bool = True) -> Screening:
     Screening(p=array([0, 0, 0, 0, 1]), q=array([0, 0, 0, 0, 1]), rejected=array([False, False, False, False,  True]))
     """  # noqa: E501
     scores = _matrix(matrix)
-    raters = scores.shape[1]
-    p, q = np.zeros(raters, np.int64), np.zeros(raters, np.int64)
-    noise = _TIE * _span(scores.ravel())
-    for row in scores:
-        present = np.sort(row[~np.isnan(row)])  # sorted: the sums ignore the raters' order
-        if present.size < 2:
-            continue
-        if present[-1] - present[0] <= noise:
-            if unanimous:
-                p += ~np.isnan(row)
-                q += ~np.isnan(row)
-            continue
-        mean = present.mean()
-        square = (present - mean) ** 2
-        variance = square.mean()
-        kurtosis = (square**2).mean() / variance**2
-        narrow = 2 * (1 - _TIE) <= kurtosis <= 4 * (1 + _TIE)
-        reach = (2.0 if narrow else np.sqrt(20.0)) * np.sqrt(variance) * (1 - _TIE)
-        p += row - mean >= reach  # NaN compares false
-        q += mean - row >= reach
-    count = np.sum(~np.isnan(scores), axis=0)
+    found = _bounds(scores)
+    off = scores - found.mean[:, None]
+    reach = np.where(found.spread, found.reach * (1 - _TIE), np.inf)[:, None]
+    p, q = counts(off >= reach, 0), counts(-off >= reach, 0)  # NaN compares false
+    if unanimous:
+        both = counts(~np.isnan(scores) & found.unanimous[:, None], 0)
+        p, q = p + both, q + both
+    count = counts(~np.isnan(scores), 0)
     strays = p + q
     rejected = (strays > 0.05 * count) & (np.abs(p - q) < 0.3 * strays)
     if rejected[count > 0].all():
         rejected[:] = False
     return Screening(p, q, rejected)
+
+
+def outliers(matrix: npt.ArrayLike) -> Mask:
+    """Mark the single ratings that lie further off than the bounds of BT.500, as LGVQ does.
+
+    ``matrix`` and bounds are those of :func:`bt500`; a rating on a bound is no outlier ("deviate
+    by more than" in the paper's section 3.3), so a stimulus on which all agree has none.
+
+    >>> bool(outliers([[1, 1, 1, 1, 5]]).any())  # one of five is exactly 2 sigma off
+    False
+    >>> outliers([[1, 1, 1, 1.5, 1.5, 5]])[0].tolist()
+    [False, False, False, False, False, False]
+    >>> outliers([[1, 2, 2, 2, 3, 3, 1, 2, 5]])[0].tolist()[-1]
+    True
+    """
+    scores = _matrix(matrix)
+    found = _bounds(scores)
+    reach = np.where(found.spread, found.reach * (1 + _TIE), np.inf)
+    far: Mask = np.abs(scores - found.mean[:, None]) > reach[:, None]
+    return far
 
 
 def zscores(matrix: npt.ArrayLike) -> Matrix:
@@ -101,6 +118,62 @@ def rescaled(z: Any) -> Any:
     (50.0, 100.0)
     """
     return 100.0 * (z + 3.0) / 6.0
+
+
+def row_statistics(matrix: Matrix) -> tuple[npt.NDArray[np.int64], Matrix, Matrix]:
+    """Return n, mean and sd (ddof 1) of every row, over what is not NaN.
+
+    The mean of no rating and the sd of fewer than two are NaN. The order of the raters changes
+    not one bit, since every row is sorted before it is summed.
+
+    >>> n, mean, sd = row_statistics(np.array([[1.0, np.nan, 3.0], [2.0, np.nan, np.nan]]))
+    >>> n.tolist(), mean.tolist(), sd.round(3).tolist()
+    ([2, 1], [2.0, 2.0], [1.414, nan])
+    """
+    ordered, n, mean = _means(matrix)
+    square = np.nan_to_num(ordered - mean[:, None]) ** 2
+    sd: Matrix = np.sqrt(square.sum(axis=1) / np.where(n > 1, n - 1, np.nan))
+    return n, mean, sd
+
+
+def counts(mask: Mask, axis: int) -> npt.NDArray[np.int64]:
+    """Return how many are true along an axis.
+
+    >>> counts(np.array([[True, True], [True, False]]), 0).tolist()
+    [2, 1]
+    """
+    return np.asarray(mask.sum(axis=axis), np.int64)
+
+
+def _means(matrix: Matrix) -> tuple[Matrix, npt.NDArray[np.int64], Matrix]:
+    """Rows sorted with NaN last, number of ratings, mean."""
+    ordered = np.sort(matrix, axis=1)
+    n = counts(~np.isnan(ordered), 1)
+    total = np.nan_to_num(ordered).sum(axis=1)
+    mean = np.where(n > 0, total / np.maximum(n, 1), np.nan)
+    # A sum of equal floats need not divide back to the float: where all agree, the mean is that.
+    same = (n > 0) & (ordered[:, 0] == np.nanmax(np.c_[ordered, np.full(len(n), -np.inf)], axis=1))
+    return ordered, n, np.where(same, ordered[:, 0], mean) if ordered.shape[1] else mean
+
+
+def _bounds(scores: Matrix) -> _Bounds:
+    if 0 in scores.shape:
+        none = np.zeros(scores.shape[0], np.bool_)
+        return _Bounds(np.full(len(none), np.nan), np.full(len(none), np.nan), none, none)
+    ordered, n, mean = _means(scores)
+    highest = np.nanmax(np.c_[ordered, np.full(len(n), -np.inf)], axis=1)
+    noise = _TIE * _span(scores)
+    several = n > 1
+    unanimous = several & (highest - np.nan_to_num(ordered[:, 0]) <= noise)
+    square = np.nan_to_num(ordered - mean[:, None]) ** 2
+    count = np.maximum(n, 1)
+    variance = square.sum(axis=1) / count
+    spread = several & ~unanimous
+    safe = np.where(spread, variance, 1.0)
+    kurtosis = (square**2).sum(axis=1) / count / safe**2
+    narrow = (kurtosis >= 2 * (1 - _TIE)) & (kurtosis <= 4 * (1 + _TIE))
+    reach = np.where(narrow, 2.0, np.sqrt(20.0)) * np.sqrt(safe)
+    return _Bounds(mean, reach, spread, unanimous)
 
 
 def _matrix(matrix: npt.ArrayLike) -> Matrix:

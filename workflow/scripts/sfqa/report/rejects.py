@@ -16,7 +16,7 @@ from sfqa.tables import FAILED, FLAWED, OK
 VERSION = 1
 
 #: What a row of any table is called by: the first of these columns that the table has.
-ITEMS = ("sample_id", "image_id", "clip_id", "rater", "metric")
+ITEMS = ("sample_id", "image_id", "clip_id", "rater", "metric", "dimension")
 
 
 def reasons_of(detail: str) -> list[tuple[str, str]]:

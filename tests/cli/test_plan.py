@@ -1,0 +1,158 @@
+"""``sfqa plan``: the table in, the proof on the screen, the plan in the folder; growing it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from sfqa import cli, store, tables
+from sfqa.cli import _sheet
+from sfqa.ratings.plan import make_plan
+from sfqa.ratings.plan_text import plan_report, verify_plan
+from sfqa.ratings.schemas import PLAN
+from sfqa.ratings.screen.study import read_plan
+
+
+def samples(pairs: int = 12, methods: int = 3) -> pd.DataFrame:
+    rows = [(f"p{p}_m{m}", f"m{m}", f"p{p}", "None" if p % 2 else "pop", 6.0 + p)
+            for p in range(pairs) for m in range(methods)]  # fmt: skip
+    rows += [(f"x{n}", "m0", "", "", 5.0) for n in range(4)]
+    return pd.DataFrame(rows, columns=["sample_id", "method", "pair_id", "style", "seconds"])
+
+
+def call(*words: Any) -> int:
+    return cli.main(["plan", *map(str, words)])
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    samples().to_csv(tmp_path / "samples.csv", index=False)
+    return tmp_path / "samples.csv"
+
+
+def test_the_proof_is_printed_and_the_plan_written(
+    table: Path, tmp_path: Path, capsys: Any
+) -> None:
+    out = tmp_path / "study"
+    words = ["--raters", 6, "--per-sample", 4, "--seed", 3, "--minutes", 8, "--training", "x0,x1",
+             "--gold", "x2", "--traps", "x3", "--repeats", 0.1, "--warm-up", 1]  # fmt: skip
+    assert call(table, *words, "--out", out) == 0
+    said = capsys.readouterr()
+    plan = store.read(PLAN, out / "plan.parquet")
+    options: dict[str, Any] = {"training": ["x0", "x1"], "gold": ["x2"], "traps": ["x3"], "repeats_share": 0.1, "warm_up": 1, "minutes": 8}  # fmt: skip
+    pd.testing.assert_frame_equal(plan, make_plan(samples(), 6, 4, 3, **options), check_dtype=False)
+    assert said.out == plan_report(plan, samples(), 4, 8) + "\n"
+    assert (out / "plan.txt").read_text() == said.out
+    assert "36 videos x 4 ratings = 144 presentations" in said.out
+    assert "style (2)" in said.out
+    assert "sfqa: wrote" in said.err
+    assert str(out / "plan.parquet") in said.err
+    assert len(read_plan(out / "plan.parquet")) == len(plan)  # the rating screen reads it
+
+
+def test_cells_are_text(table: Path) -> None:
+    frame = _sheet.read_sheet(table, "samples")
+    assert set(frame["style"].dropna()) == {"None", "pop"}  # a style may be called so
+    assert frame["style"].isna().sum() == 4
+    assert frame["seconds"].iloc[0] == "6.0"
+
+
+def test_a_look_without_a_folder(table: Path, tmp_path: Path, capsys: Any) -> None:
+    before = sorted(tmp_path.iterdir())
+    assert call(table, "--raters", "ann, ben", "--per-sample", 2, "--sd", 0.5) == 0
+    said = capsys.readouterr()
+    assert "plan of 2 raters" in said.out
+    assert "standard deviation 0.50: given" in said.out
+    assert said.err == ""
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_study_grows_only_by_append(table: Path, tmp_path: Path, capsys: Any) -> None:
+    out = tmp_path / "study"
+    words = ["--raters", 4, "--per-sample", 2, "--training", "x0", "--out", out]
+    assert call(table, *words) == 0
+    old = store.read(PLAN, out / "plan.parquet")
+    more = samples(12, 4)
+    more.to_parquet(tmp_path / "more.parquet")
+    assert call(tmp_path / "more.parquet", *words) == 2
+    assert "--append adds the new videos to it" in capsys.readouterr().err
+    pd.testing.assert_frame_equal(store.read(PLAN, out / "plan.parquet"), old)
+    assert call(tmp_path / "more.parquet", *words, "--append") == 0
+    assert f"added: 12 videos in 24 presentations, {len(old)} kept" in capsys.readouterr().out
+    new = store.read(PLAN, out / "plan.parquet")
+    kept = new.merge(old[["rater", "session", "position"]])
+    pd.testing.assert_frame_equal(kept, old)
+    assert verify_plan(new, more, 2, existing=old).problems == ()
+    # Nothing new: nothing changes.
+    content = (out / "plan.parquet").read_bytes()
+    assert call(tmp_path / "more.parquet", *words, "--append") == 0
+    assert (out / "plan.parquet").read_bytes() == content
+
+
+def test_a_dataset_folder(tmp_path: Path, capsys: Any) -> None:
+    rows = store.records(samples().drop(columns="seconds"))
+    row: dict[str, Any] = {**dict.fromkeys(tables.SAMPLES.names), "shard": 0}
+    store.write(tables.SAMPLES, [{**row, **r, "pair_id": r["pair_id"] or None, "style": r["style"] or None} for r in rows], tmp_path / "samples.parquet")  # fmt: skip
+    assert call(tmp_path, "--raters", 2, "--per-sample", 1) == 2
+    assert "videos.parquet: no such file; give a dataset whose videos" in capsys.readouterr().err
+    video: dict[str, Any] = {**dict.fromkeys(tables.CONFORMED.names), "shard": 0, "duration_sec": 7.0, "status": "ok", "detail": ""}  # fmt: skip
+    videos = [{**video, "sample_id": r["sample_id"], "method": r["method"]} for r in rows]
+    videos[0] |= {"status": "failed", "detail": "broken: no frames", "duration_sec": None}
+    store.write(tables.CONFORMED, videos, tmp_path / "conform" / "videos.parquet")
+    assert call(tmp_path, "--raters", 2, "--per-sample", 1) == 0
+    assert "39 videos x 1 ratings" in capsys.readouterr().out
+
+
+def test_groups(table: Path, capsys: Any) -> None:
+    assert call(table, "--raters", 6, "--per-sample", 2, "--groups", 3) == 0
+    said = capsys.readouterr().out
+    assert "groups: 3, no video in two of them" in said
+    assert "same pair: nobody sees two videos of one" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--raters", "4"], "the following arguments are required: --per-sample"),
+        (["--raters", "4", "--per-sample", "5"], "5 ratings per sample cannot come from 4 raters"),
+        (["--raters", "0", "--per-sample", "1"], "no rater"),
+        (["--raters", "a b", "--per-sample", "1"], "the rater 'a b' is no name"),
+        (["--raters", "4", "--per-sample", "2", "--gold", "nobody"], "gold: no sample 'nobody'"),
+        (["--raters", "4", "--per-sample", "2", "--append"], "--append needs --out"),
+        (["--raters", "4", "--per-sample", "2", "--append", "--out", "."], "drop --append for a new study"),
+        (["--raters", "4", "--per-sample", "2", "--out", "no/where"], "there is no folder"),
+        (["--raters", "4", "--per-sample", "2", "--scale", "5"], "--scale 5: give its two ends"),
+        (["--raters", "4", "--per-sample", "2", "--sd", "0"], "--sd 0: give a number above 0"),
+        (["--raters", "4", "--per-sample", "2", "--warmup", "1"], "did you mean '--warm-up'?"),
+    ],
+)  # fmt: skip
+def test_wrong_calls(
+    table: Path, words: list[str], sentence: str, capsys: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(table.parent)
+    assert call(table, *words) == 2
+    said = capsys.readouterr()
+    assert sentence in said.err
+    assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("a.csv", "sample_id,method\na,m\n", "the samples have no column 'seconds'"),
+        ("a.csv", "sample_id,method,duration_sec\na,m,long\n", "have no length in seconds, 'a' first"),
+        ("a.csv", "sample_id,method,seconds\na,m,3\na,n,3\n", "the sample 'a' is there twice"),
+        ("a.csv", "", "cannot be read as a table"),
+        ("a.parquet", "no parquet", "cannot be read as a table"),
+        ("a.xlsx", "x", "read from .csv, .tsv or .parquet"),
+    ],
+)  # fmt: skip
+def test_bad_tables(tmp_path: Path, name: str, content: str, sentence: str, capsys: Any) -> None:
+    (tmp_path / name).write_text(content)
+    assert call(tmp_path / name, "--raters", 2, "--per-sample", 1) == 2
+    assert sentence in capsys.readouterr().err
+    assert call(tmp_path / "absent.csv", "--raters", 2, "--per-sample", 1) == 2
+    assert "there is no such table of samples" in capsys.readouterr().err

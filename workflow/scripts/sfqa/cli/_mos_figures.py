@@ -1,0 +1,47 @@
+"""The figures of ``sfqa mos``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def draw(
+    folder: Path,
+    scores: pd.DataFrame,
+    mos: pd.DataFrame,
+    report: pd.DataFrame,
+    scale: tuple[float, float],
+    samples: pd.DataFrame | None,
+    extra: Sequence[str],
+    differences: pd.DataFrame | None,
+) -> None:
+    """Draw what the tables allow, as .png and .svg: a figure without its data is left out."""
+    from sfqa.correlation import figures as bars
+    from sfqa.ratings import figures
+    from sfqa.ratings.by_label import mos_by_label
+    from sfqa.ratings.reliability import sos_matrices
+
+    folder.mkdir(exist_ok=True)
+    synthetic = bool(scores["synthetic"].any())
+
+    def files(name: str) -> list[Path]:
+        return [folder / f"{name}.png", folder / f"{name}.svg"]
+
+    if mos["mos"].notna().any():
+        figures.histograms(mos, files("mos"), synthetic)
+    figures.raters(report, files("raters"), synthetic)
+    if matrices := sos_matrices(scores, scale):
+        figures.sos(matrices, scale, files("sos"), synthetic)
+    if samples is None or differences is None:
+        return
+    by_label = mos_by_label(mos, samples, extra)
+    if not by_label.empty:
+        bars.mos_by_label(by_label, files("mos_by_label"), synthetic)
+        figures.distributions(mos, samples, files("distributions"), extra, synthetic)
+    for kind in dict.fromkeys(differences["label_kind"]):
+        figures.differences(differences, str(kind), files(f"differences_{kind}"), synthetic)

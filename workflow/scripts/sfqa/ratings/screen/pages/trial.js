@@ -1,0 +1,154 @@
+// One video: what it was made from, the video, the scales, and the answer that is sent.
+import { address } from "./api.js";
+import { button, h, say, show } from "./dom.js";
+import { Clip, Player, keep, preload } from "./player.js";
+import { Scale } from "./scale.js";
+import { of, t } from "./text.js";
+import { keys } from "./views.js";
+
+// What the server reads as markup is refused: "<b" is sent as "< b".
+const plain = text => text.trim().replace(/<(?=[a-z/!?])/gi, "< ") || null;
+
+// True the first time only, so that a video that is refused twice is not asked for in circles.
+let refusedLast = null;
+const once = id => refusedLast !== id && Boolean(refusedLast = id);
+
+const typing = element => element?.matches?.("textarea, select, input:not([type=range])");
+
+export class Trial {
+  // send: the answer goes there; lost: the server does not give this video.
+  constructor(study, shown, send, lost) {
+    Object.assign(this, { study, shown, send });
+    this.losses = 0;
+    this.sending = false;
+    keep(shown.id, shown.next);
+    const quiet = sound => () => sound()?.stop();
+    this.player = new Player(shown.id, study.replays, {
+      heard: quiet(() => this.clip),
+      ended: first => { if (first) this.open(); },
+      refused: () => once(shown.id) && lost(),
+      loaded: () => { if (shown.next) preload(shown.next); },
+    });
+    if (shown.clip) this.clip = new Clip(shown.id, () => {});
+    const room = matchMedia("(min-width: 700px)").matches && (study.dimensions.length < 3 || innerHeight >= 980);
+    this.scales = study.dimensions.map(one => new Scale(one, study.scale, scale => this.rated(scale), room || shown.training));
+    this.hint = h("p", { class: "hint" }, t("watch"));
+    this.submit = button(t("save"), () => this.answer(), { class: "main", disabled: true });
+    this.comment = h("textarea", { rows: "2", maxlength: "500", placeholder: t("problemHint"), "aria-label": t("problem") });
+    this.trouble = h("p", { class: "trouble", role: "alert", hidden: true });
+    this.element = h("div", { class: "trial" }, this.reference(), this.stage(), this.panel());
+    this.listen();
+    show(this.element);
+  }
+
+  reference() {
+    const { id, image, title, spoken, prompt } = this.shown;
+    const language = spoken && (t("languages")[spoken.split("-")[0]] ?? spoken);
+    const parts = [
+      image && h("figure", {}, h("img", { src: address(`/media/${id}/image`), alt: t("image"), decoding: "async" }), h("figcaption", {}, t("image"))),
+      (this.clip || title) && h("div", { class: "clip" },
+        h("h3", {}, t("clip"), language && h("span", { class: "tag" }, language)),
+        title && h("p", { class: "title" }, title),
+        this.clip?.element),
+      prompt && h("div", { class: "clip" }, h("h3", {}, t("prompt")), h("p", {}, prompt)),
+    ].filter(Boolean);
+    return parts.length ? h("aside", { class: "reference" }, parts) : h("aside", { class: "reference none" });
+  }
+
+  stage() {
+    const text = this.study.training ? of(this.study.training) : t("trainingText");
+    return h("div", { class: "stage" },
+      this.shown.training && h("p", { class: "training" }, h("b", {}, t("training")), text),
+      this.player.element, keys(this.study));
+  }
+
+  panel() {
+    return h("div", { class: "panel" },
+      this.scales.map(scale => scale.element),
+      h("div", { class: "send" },
+        this.trouble, this.hint, this.submit,
+        h("details", { class: "problem" }, h("summary", {}, t("problem")), this.comment)));
+  }
+
+  listen() {
+    this.off = new AbortController();
+    const { signal } = this.off;
+    document.addEventListener("keydown", event => this.key(event), { signal });
+    document.addEventListener("visibilitychange", () => { if (document.hidden) this.losses += 1; }, { signal });
+    window.addEventListener("blur", () => { if (!document.hidden) this.losses += 1; }, { signal });
+  }
+
+  key(event) {
+    if (event.ctrlKey || event.altKey || event.metaKey || typing(event.target)) return;
+    const pressed = event.target.closest?.("button, summary");
+    if (event.key === " " && !pressed) {
+      event.preventDefault();
+      this.player.play();
+    } else if (event.key === "Enter" && (!pressed || pressed === this.submit) && !event.repeat) {
+      event.preventDefault();
+      this.answer();
+    } else if (/^[1-9]$/.test(event.key) && this.player.endedAt && !event.repeat) {
+      const chosen = this.scales.find(scale => scale.slider === document.activeElement)
+        ?? this.scales.find(scale => scale.value === null);
+      if (!chosen?.pick(Number(event.key))) return;
+      event.preventDefault();
+      const next = this.scales.find(scale => scale.value === null);
+      (next?.slider ?? this.submit).focus({ preventScroll: true });
+    }
+  }
+
+  open() {
+    this.scales.forEach(scale => scale.open());
+    this.hint.textContent = t("rate");
+    say(t("rate"));
+    this.element.classList.add("open");
+    if (typing(document.activeElement)) return;
+    this.scales[0].slider.focus({ preventScroll: true });
+    const panel = this.element.querySelector(".panel");
+    const place = panel.getBoundingClientRect();
+    if (place.top > innerHeight / 3) panel.scrollIntoView({ behavior: "smooth", block: place.height > innerHeight - 60 ? "start" : "end" });
+  }
+
+  rated() {
+    const missing = this.scales.filter(scale => scale.value === null).map(scale => of(scale.dimension.label));
+    this.submit.disabled = missing.length > 0 || this.sending;
+    this.hint.textContent = missing.length ? t("missing", missing.join(", ")) : t("ready");
+  }
+
+  get answerBody() {
+    const box = this.player.video.getBoundingClientRect();
+    const round = value => value === null ? null : Number(value.toFixed(3));
+    const { play_sec, stall_sec, ...counted } = this.player.measured;
+    return {
+      presentation: this.shown.id,
+      scores: Object.fromEntries(this.scales.map(scale => [scale.dimension.name, scale.value])),
+      details: {
+        ...counted, play_sec: round(play_sec), stall_sec: round(stall_sec),
+        answer_sec: round((performance.now() - this.player.endedAt) / 1000),
+        focus_losses: this.losses, clip_plays: this.clip?.plays ?? 0,
+        window_width: innerWidth, window_height: innerHeight,
+        video_width: Math.round(box.width), pixel_ratio: round(devicePixelRatio),
+      },
+      comment: plain(this.comment.value),
+    };
+  }
+
+  async answer() {
+    if (this.sending || !this.player.endedAt || this.scales.some(scale => scale.value === null)) return;
+    this.sending = true;
+    this.submit.disabled = true;
+    this.submit.textContent = t("saving");
+    this.player.video.pause();
+    // Measured once: a second sending must be the same answer.
+    await this.send(this.answerBody, on => {
+      this.trouble.hidden = !on;
+      this.trouble.textContent = on ? t("offline") : "";
+    });
+  }
+
+  leave() {
+    this.off.abort();
+    this.player.leave();
+    this.clip?.leave();
+  }
+}
