@@ -110,4 +110,4 @@ def test_a_dataset_is_rated_and_its_mos_come_back(tmp_path):
     for name in ("ratings/raters.svg", "ratings/sos.svg", "correlation/mos_differences.svg"):
         assert (flow.results / name).stat().st_size > 1000
     assert nothing_to_do(flow.run())
-    assert "half-width" in (flow.folder / STUDY / "plan.txt").read_text()
+    assert "informal" in (flow.folder / STUDY / "plan.txt").read_text()
