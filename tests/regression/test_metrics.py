@@ -78,7 +78,7 @@ def test_names_are_there_once():
 @pytest.mark.parametrize(
     ("kind", "files"),
     [
-        ("regressor", {"protocols", "design", "train", "head"}),
+        ("regressor", {"protocols", "design", "train", "engine", "head"}),
         ("zero_shot", {"protocols", "design", "zero_shot"}),
         ("imported", {"protocols", "design", "zero_shot"}),
         ("control", {"protocols", "controls"}),

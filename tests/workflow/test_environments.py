@@ -13,6 +13,7 @@ import yaml
 
 from flow import ROOT
 from sfqa.generation import adapters
+from sfqa.regression import heads
 
 IMPORT_NAMES = {
     "ffmpeg-python": "ffmpeg", "imageio-ffmpeg": "imageio_ffmpeg", "open_clip_torch": "open_clip",
@@ -24,7 +25,7 @@ BY_NAME = {
     "media": [f"sfqa.generation.adapters.{name}" for name in adapters.names()],
     "torch": [
         *(f"sfqa.features.extractors.{n}" for n in ("audio", "clip", "lse", "signal", "slowfast", "spatial")),
-        *(f"sfqa.regression.heads.{n}" for n in ("mlp", "random_forest", "ridge")),
+        *(f"sfqa.regression.heads.{n}" for n in heads.names()),
         "open_clip", "torchvision", "sklearn.ensemble",
     ],
     "tables": [],

@@ -5,6 +5,8 @@ from pathlib import Path
 from sfqa import store, tables
 from sfqa.device import leased_device
 from sfqa.job import job
+from sfqa.regression import heads
+from sfqa.regression.blocks import load_blocks
 from sfqa.regression.controls import control_metric
 from sfqa.regression.design import load_design
 from sfqa.regression.train import train_metric
@@ -22,12 +24,18 @@ with job(snakemake.log[0]):
             name: [p for p in snakemake.input.features if f"/features/{name}/" in p]
             for name in metric["extractors"]
         }
-        design = load_design(files, metric["inputs"])
+        head, work = metric["head"], out.parent / "trials"
+        if metric["kind"] == "regressor" and heads.design(head) == "blocks":
+            options = heads.merged_options(head, metric["options"])
+            forms = heads.load(head).forms(options, metric["inputs"])
+            design = load_blocks(files, metric["inputs"], forms, work)
+        else:
+            design = load_design(files, metric["inputs"])
         if metric["kind"] == "regressor":
             with leased_device(snakemake.threads) as device:
                 rows = train_metric(
                     metric, design, samples, mos, params.protocols, params.seed,
-                    out.parent / "trials", device,
+                    work, device,
                 )  # fmt: skip
         else:
             rows = score_metric(metric, design, samples, mos, params.protocols, params.seed)

@@ -69,7 +69,10 @@ def versions(metric: Mapping[str, Any]) -> dict[str, int]:
     if metric["kind"] == "control":
         files += ["controls"]
     else:
-        files += ["design", "train" if metric["kind"] == "regressor" else "zero_shot"]
+        regressor = metric["kind"] == "regressor"
+        files += [heads.design(str(metric["head"])) if regressor else "pooled"]
+        files = [{"pooled": "design"}.get(name, name) for name in files]
+        files += ["train", "engine"] if regressor else ["zero_shot"]
     found = {name: literal_version(Path(__file__).with_name(f"{name}.py")) for name in files}
     if metric["kind"] == "regressor":
         found["head"] = heads.version(str(metric["head"]))

@@ -1,27 +1,31 @@
-"""Train a regressor under every protocol: one fit per protocol, trial and dimension.
+"""Train a regressor under every protocol: all its trials and dimensions as problems of one call.
 
 The splits are made over all samples, so that all metrics are tested on the same ones; a sample
-that cannot be used then leaves its part of the split and stays a row with the reason. Dimensions
-are fitted one by one: a new dimension, or one with gaps, changes nothing of the others.
+that cannot be used then leaves its part of the split and stays a row with the reason. A problem is
+one trial in one dimension (a new dimension, or one with gaps, changes nothing of the others), or
+one trial in all dimensions for a head that learns them together: a missing MOS is then masked.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from sfqa import identity, store
 from sfqa.errors import UserError
 from sfqa.regression import _rows, heads
+from sfqa.regression import problems as many
+from sfqa.regression.blocks import Blocks
 from sfqa.regression.design import Design
+from sfqa.regression.grouping import chosen, largest, numbered, units
+from sfqa.regression.problems import MIN_TRAIN, MIN_VALIDATION, Floats, Ints
 from sfqa.regression.protocols import (
     TEST,
     TRAIN,
@@ -31,19 +35,17 @@ from sfqa.regression.protocols import (
     validation_share,
 )
 
+__all__ = ["MIN_TRAIN", "MIN_VALIDATION", "VERSION", "train_metric"]
+
 LOG = logging.getLogger("sfqa")
 
 #: Version of what this file does around the heads.
-VERSION = 1
-#: Fewer train rows, or validation rows to select on, teach nothing.
-MIN_TRAIN, MIN_VALIDATION = 4, 2
-
-Floats = npt.NDArray[np.float64]
+VERSION = 2
 
 
 def train_metric(
     metric: Mapping[str, Any],
-    design: Design,
+    design: Design | Blocks,
     samples: pd.DataFrame,
     mos: pd.DataFrame,
     protocols: Sequence[Mapping[str, Any]],
@@ -55,41 +57,54 @@ def train_metric(
     """Return rows of tables.PREDICTIONS for the test and validation parts of every trial.
 
     ``metric`` holds ``name``, ``head``, ``options`` and maybe ``dimensions``; ``samples`` and
-    ``mos`` are frames of those tables. Finished trials are kept in ``work`` under a digest of all
-    that their numbers depend on, so that a killed run goes on where it was. A head that learns
-    from validation rows (``fit_on_validation``) gets no rows for them. Raises :class:`UserError`
-    for a configuration that cannot be run.
+    ``mos`` are frames of those tables. Finished problems are kept in ``work`` under a digest of all
+    that their numbers depend on; the others go to the head together, which keeps checkpoints, so
+    that a killed run goes on where it was. A head that learns from validation rows
+    (``fit_on_validation``) gets no rows for them. Raises :class:`UserError` for a configuration
+    that cannot be run.
     """
     head = str(metric["head"])
     options = heads.merged_options(head, metric.get("options"))
-    job = _Job(metric, head, options, design, seed, Path(work), device)
-    rows: list[dict[str, Any]] = []
+    job = _Job(metric, head, options, design, mos, seed, Path(work), device)
     for protocol in protocols:
-        if heads.selects(head) and validation_share(protocol) == 0:
+        if heads.selects(head, options) and validation_share(protocol) == 0:
             raise UserError(
                 f"config, regression.protocols {protocol.get('name')!r}: validation is 0, but "
                 f"metric {metric['name']!r} selects on validation rows (head {head}); raise it"
             )
         splits = make_splits(samples, protocol, seed)
-        for number, split in enumerate(splits, 1):
-            for dimension in _rows.dimensions(metric, mos):
-                rows += job.run(split, dimension, _rows.truth(mos, dimension))
-            log.info(
-                "%s: protocol %s, trial %d of %d (%d fitted, %d from the cache)",
-                metric["name"], split.protocol, number, len(splits), job.fitted, job.cached,
-            )  # fmt: skip
-    return rows
+        groups = _groups(samples, protocol, design.sample_ids)
+        for split in splits:
+            for dimensions in job.sets:
+                job.add(split, dimensions, groups)
+    job.fit(log)
+    return [row for task in job.tasks for row in job.rows(task)]
+
+
+@dataclass
+class _Task:
+    """One problem, and whose predictions it is for."""
+
+    split: Split
+    dimensions: list[str]
+    problem: many.Problem
+    wanted: list[str]
+    able: list[str]
+    key: str
+    reason: str
+    found: Floats | None = None
 
 
 class _Job:
-    """What all trials of one metric share."""
+    """What all problems of one metric share."""
 
     def __init__(
         self,
         metric: Mapping[str, Any],
         head: str,
         options: Mapping[str, Any],
-        design: Design,
+        design: Design | Blocks,
+        mos: pd.DataFrame,
         seed: int,
         work: Path,
         device: str,
@@ -97,86 +112,142 @@ class _Job:
         self.metric, self.head, self.options = metric, head, options
         self.design, self.seed, self.work, self.device = design, seed, work, device
         self.place = {s: n for n, s in enumerate(design.sample_ids)}
-        self.hashes = [hashlib.sha256(r.tobytes()).hexdigest() for r in design.X]
-        self.fitted = self.cached = 0
+        self.hashes = many.row_hashes(design.X) if design.sample_ids else []
+        names = _rows.dimensions(metric, mos)
+        self.sets = [names] if heads.multi_output(head) else [[name] for name in names]
+        self.truth = {name: _rows.truth(mos, name) for name in names}
+        self.tasks: list[_Task] = []
 
-    def run(self, split: Split, dimension: str, truth: _rows.Truth) -> list[dict[str, Any]]:
-        """The rows of one trial in one dimension."""
+    def add(self, split: Split, dimensions: list[str], groups: Ints | None) -> None:
+        """Note one problem; its predictions are taken from the cache where they are known."""
         learnt = bool(self.options.get("fit_on_validation"))
         wanted = _rows.of_part(split, [TEST] if learnt else [VALIDATION, TEST])
         able = [s for s in wanted if s in self.place]
+        truths = [self.truth[name] for name in dimensions]
         train, validation = (
-            [s for s in _rows.of_part(split, [part]) if s in self.place and s in truth]
+            [
+                self.place[s]
+                for s in _rows.of_part(split, [part])
+                if s in self.place and any(s in truth for truth in truths)
+            ]
             for part in (TRAIN, VALIDATION)
         )
-        few = ""
-        if len(train) < MIN_TRAIN:
-            few = f"too_few_rows: {len(train)} train rows have features and MOS"
-        elif heads.selects(self.head) and len(validation) < MIN_VALIDATION:
-            few = f"too_few_rows: {len(validation)} validation rows have features and MOS"
-        values: dict[str, float] = {}
-        if able and not few:
-            found = self._predictions(split, dimension, train, validation, able, truth)
-            values = dict(zip(able, found.tolist(), strict=True))
-        return [self._row(split, dimension, s, values, few) for s in wanted]
+        y = np.full((len(self.place), len(dimensions)), np.nan)
+        for column, truth in enumerate(truths):
+            for row in train + validation:
+                y[row, column] = truth.get(self.design.sample_ids[row], np.nan)
+        named: list[str | int] = [split.protocol, split.trial]
+        single = [] if heads.multi_output(self.head) else dimensions
+        seed = identity.seed_of(self.seed, *named, *single)
+        label = f"{split.protocol}, trial {split.trial}, {' and '.join(dimensions)}"
+        problem = many.problem(train, validation, y, seed, label, groups)
+        reason = many.why_not(problem, heads.selects(self.head, self.options))
+        task = _Task(split, dimensions, problem, wanted, able, "", reason)
+        self.tasks.append(task)
+        if able and not reason:
+            task.key = self._key(problem, [self.place[s] for s in able])
+            task.found = _stored(self._file(task), task.key, (len(able), len(dimensions)))
+
+    def _key(self, problem: many.Problem, able: list[int]) -> str:
+        """A digest of all that the predictions depend on."""
+        where = [problem.train.tolist(), problem.validation.tolist(), able]
+        # Equal codes mean one group; what the codes are does not matter.
+        codes = None
+        if problem.groups is not None and len(problem.rows):
+            codes = numbered(pd.Series(problem.groups[problem.rows]))[0].tolist()
+        known = np.where(np.isfinite(problem.y), problem.y, None)  # type: ignore[call-overload]
+        return identity.digest(
+            {
+                "code": [VERSION, self.head, heads.version(self.head), dict(self.options)],
+                "x": [[self.hashes[n] for n in part] for part in where],
+                "y": [known[part].tolist() for part in where[:2]],
+                "groups": codes,
+                "seed": problem.seed,
+                "device": self.device.split(":")[0],
+            }
+        )
+
+    def _file(self, task: _Task) -> Path:
+        return self.work / f"{task.key}.npz"
+
+    def fit(self, log: logging.Logger) -> None:
+        """Fit what is not known yet, in as few calls of the head as it takes."""
+        todo = [t for t in self.tasks if t.key and t.found is None]
+        known = sum(t.found is not None for t in self.tasks)
+        step = heads.together(self.head) or max(1, len(todo))
+        for start in range(0, len(todo), step):
+            part = todo[start : start + step]
+            scratch = self.work / f"{identity.digest([t.key for t in part])}.work"
+            scratch.mkdir(parents=True, exist_ok=True)
+            found, reasons = heads.predictions(
+                self.head, self.design.X, [t.problem for t in part], self.options, scratch,
+                self.device,
+            )  # fmt: skip
+            for task, values, reason in zip(part, found, reasons, strict=True):
+                task.reason = reason
+                if not reason:
+                    task.found = np.ascontiguousarray(values[[self.place[s] for s in task.able]])
+                    with store.replacing(self._file(task)) as temporary:
+                        np.savez(temporary, prediction=task.found, key=np.array(task.key))
+            shutil.rmtree(scratch)
+            log.info(
+                "%s: %s (%d of %d fitted, %d from the cache)",
+                self.metric["name"], part[-1].problem.label, start + len(part), len(todo), known,
+            )  # fmt: skip
+        if not todo:
+            log.info("%s: all %d fits from the cache", self.metric["name"], known)
+
+    def rows(self, task: _Task) -> list[dict[str, Any]]:
+        """The rows of one problem, dimension by dimension."""
+        values = dict(zip(task.able, task.found, strict=True)) if task.found is not None else {}
+        return [
+            self._row(task, dimension, column, sample, values)
+            for column, dimension in enumerate(task.dimensions)
+            for sample in task.wanted
+        ]
 
     def _row(
-        self, split: Split, dimension: str, sample: str, values: Mapping[str, float], few: str
+        self, task: _Task, dimension: str, column: int, sample: str, values: Mapping[str, Floats]
     ) -> dict[str, Any]:
         missing = "no_features: the sample has no feature row"
         if sample not in self.place:
             detail = self.design.dropped.get(sample, missing)
-            return _rows.row(self.metric, dimension, split, sample, None, detail)
-        if few:
-            return _rows.row(self.metric, dimension, split, sample, None, few)
-        if not np.isfinite(values[sample]):
-            detail = f"not_finite: head {self.head} predicted {values[sample]}"
-            return _rows.row(self.metric, dimension, split, sample, None, detail)
+            return _rows.row(self.metric, dimension, task.split, sample, None, detail)
+        if task.reason:
+            return _rows.row(self.metric, dimension, task.split, sample, None, task.reason)
+        value = float(values[sample][column])
+        if not np.isfinite(value):
+            detail = f"not_finite: head {self.head} predicted {value}"
+            return _rows.row(self.metric, dimension, task.split, sample, None, detail)
         note = self.design.flawed.get(sample, "")
-        return _rows.row(self.metric, dimension, split, sample, values[sample], note)
-
-    def _predictions(
-        self,
-        split: Split,
-        dimension: str,
-        train: list[str],
-        validation: list[str],
-        able: list[str],
-        truth: _rows.Truth,
-    ) -> Floats:
-        seed = identity.seed_of(self.seed, split.protocol, split.trial, dimension)
-        where = [[self.place[s] for s in part] for part in (train, validation, able)]
-        y_train, y_val = (np.array([[truth[s]] for s in p]) for p in (train, validation))
-        key = identity.digest(
-            {
-                "code": [VERSION, self.head, heads.version(self.head), dict(self.options)],
-                "x": [[self.hashes[n] for n in part] for part in where],
-                "y": [y_train.tolist(), y_val.tolist()],
-                "seed": seed,
-                "device": self.device.split(":")[0],
-            }
-        )
-        file = self.work / f"{key}.npz"
-        known = _stored(file, key, len(able))
-        if known is not None:
-            self.cached += 1
-            return known
-        x_train, x_val, x_all = (self.design.X[part] for part in where)
-        scratch = self.work / f"{key}.work"
-        scratch.mkdir(parents=True, exist_ok=True)
-        found = heads.load(self.head).fit_predict(
-            x_train, y_train, x_val, y_val.reshape(-1, 1), x_all,
-            self.options, seed, scratch, self.device,
-        )[:, 0]  # fmt: skip
-        with store.replacing(file) as temporary:
-            np.savez(temporary, prediction=found, key=np.array(key))
-        shutil.rmtree(scratch)
-        self.fitted += 1
-        return found
+        return _rows.row(self.metric, dimension, task.split, sample, value, note)
 
 
-def _stored(file: Path, key: str, rows: int) -> Floats | None:
-    """The predictions of a finished trial; a damaged or foreign file is a miss."""
+def _groups(
+    samples: pd.DataFrame, protocol: Mapping[str, Any], order: Sequence[str]
+) -> Ints | None:
+    """What a protocol keeps together, a code per sample of ``order``; None where single rows.
+
+    The same groups that validation rows are carved out by.
+    """
+    kind, rows = str(protocol["kind"]), samples.set_index("sample_id", drop=False)
+    if kind.startswith("random"):
+        return None
+    if kind == "leave_one_method_out":
+        codes = numbered(rows["method"])[0]
+    else:
+        where = f"config, regression.protocols {protocol.get('name')!r}"
+        found = units(rows, chosen(rows, protocol, where), where)
+        if not found:
+            return None
+        codes = largest(found)
+    code = dict(zip(rows.index, codes, strict=True))
+    # A feature row that is no sample is of no split, and in a group of its own.
+    return np.array([code.get(s, -1) for s in order], np.int64)
+
+
+def _stored(file: Path, key: str, shape: tuple[int, int]) -> Floats | None:
+    """The predictions of a finished problem; a damaged or foreign file is a miss."""
     if not file.is_file():
         return None
     try:
@@ -185,5 +256,5 @@ def _stored(file: Path, key: str, rows: int) -> Floats | None:
     except Exception:
         # zip, zlib, header and key errors all mean the same: compute it again.
         return None
-    fits = label == key and found.shape == (rows,) and found.dtype == np.float64
+    fits = label == key and found.shape == shape and found.dtype == np.float64
     return found if fits else None

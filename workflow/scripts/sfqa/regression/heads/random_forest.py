@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 VERSION = 1
 SELECTS = False
+#: One problem a call: each is kept as soon as it is done.
+TOGETHER = 1
 #: fit_on_validation: nothing is selected here, so the validation rows may be learnt from too.
 OPTIONS: dict[str, Any] = {
     "trees": 100,

@@ -1,0 +1,186 @@
+"""Heads on cached features: many problems at once against one at a time, and against SVR's search.
+
+    python benchmarks/heads.py [--features FILE.mat --mos FILE.csv] [--small]
+
+1. Kernel ridge with exact leave-one-out on 100 random 80:20 splits (all at once) against
+   scikit-learn's randomised SVR search as the BVQA benchmark does it, on the first 25 of them.
+2. Ten trials of the MLP trained as one batch against one by one: seconds, and how far apart the
+   SRCC of their predictions are.
+
+Without files the features are drawn: 1,200 rows of 60, as KoNViD-1k's VIDEVAL has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from _common import SEED, Spent, cores, machine, race, ratios, show, verdict, word
+
+
+def main() -> None:
+    made = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    add = made.add_argument
+    add(
+        "--features",
+        type=Path,
+        metavar="FILE",
+        help="features, .mat with feats_mat (rows, columns)",
+    )
+    add("--mos", type=Path, metavar="FILE", help="their MOS, .csv with a column mos")
+    add("--splits", type=int, default=100, metavar="N", help="splits for the kernel (100)")
+    add("--svr-splits", type=int, default=25, metavar="N", help="splits for the SVR (25)")
+    add("--repeats", type=int, default=1, metavar="N", help="runs of each way (1)")
+    add("--threads", type=int, default=cores(), metavar="N", help="CPU threads (all cores)")
+    add("--device", default="", metavar="NAME", help="cpu or cuda (cuda where there is one)")
+    add("--part", choices=("kernel", "mlp", "both"), default="both", help="what to run (both)")
+    add("--small", action="store_true", help="a few seconds' run, to see that it runs at all")
+    args = made.parse_args()
+    import torch
+
+    torch.set_num_threads(args.threads)
+    device = args.device or ("cuda:0" if torch.cuda.is_available() else "cpu")
+    if args.small:
+        args.splits, args.svr_splits = 8, 2
+    x, y = read(args)
+    print(f"heads: {len(x)} rows of {x.shape[1]} features, on {device}\n  {machine(args)}")
+    if args.part != "mlp":
+        kernel_and_svr(x, y, args, device)
+    if args.part != "kernel":
+        batch_and_single(x, y, args, device)
+
+
+def read(args: argparse.Namespace) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return features and MOS from the files, or drawn ones."""
+    if args.features is not None:
+        from scipy.io import loadmat
+
+        x = np.asarray(loadmat(args.features)["feats_mat"], np.float64)
+        x = np.where(np.isfinite(x), x, np.nan)
+        x = np.where(np.isnan(x), np.nanmean(x, axis=0), x)
+        return x.astype(np.float32), pd.read_csv(args.mos)["mos"].to_numpy(float)
+    numbers = np.random.default_rng(SEED)
+    hidden = numbers.normal(size=(240 if args.small else 1200, 8))
+    x = np.tanh(hidden @ numbers.normal(size=(8, 60)) / 2) + 0.3 * numbers.normal(
+        size=(len(hidden), 60)
+    )
+    y = hidden[:, 0] + np.tanh(hidden[:, 1] * hidden[:, 2]) + 0.5 * numbers.normal(size=len(hidden))
+    return x.astype(np.float32), 3 + 0.6 * y
+
+
+def split_of(rows: int, number: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return train and test rows of one of the benchmark's splits (BVQA's seeds)."""
+    from sklearn.model_selection import train_test_split
+
+    return tuple(
+        train_test_split(np.arange(rows), test_size=0.2, random_state=math.ceil(8.8 * number))
+    )  # type: ignore[return-value]
+
+
+def timer() -> Callable[[], Spent]:
+    """Return what gives the time since now: of the clock, and of this process's processors."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    return lambda: Spent(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def srcc(prediction: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> float:
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(prediction, y).statistic)
+
+
+def kernel_and_svr(
+    x: np.ndarray[Any, Any], y: np.ndarray[Any, Any], args: argparse.Namespace, device: str
+) -> None:
+    from sfqa.regression import heads
+    from sfqa.regression.heads import kernel, svr
+    from sfqa.regression.problems import problem
+
+    splits = [split_of(len(x), n + 1) for n in range(args.splits)]
+    problems = [problem(np.sort(a), [], y, SEED + n) for n, (a, _) in enumerate(splits)]
+    options, search = (heads.merged_options(name, {}) for name in ("kernel", "svr"))
+    found: dict[str, list[float]] = {}
+
+    def ours() -> None:
+        predicted = kernel.fit_many(x, problems, options, Path(), device).predict(x)[:, :, 0]
+        found["kernel"] = [srcc(p[t], y[t]) for p, (_, t) in zip(predicted, splits, strict=True)]
+
+    def theirs() -> Spent:
+        found["svr"] = []
+        if args.threads > 1:  # the search's processes start before the clock does
+            from joblib import Parallel, delayed
+
+            Parallel(args.threads)(delayed(abs)(n) for n in range(args.threads))
+        started = timer()
+        for n, (a, t) in enumerate(splits[: args.svr_splits]):
+            got = svr.fit_predict(
+                x[a], y[a, None], x[:0], y[:0, None], x[t], search, SEED + n, Path(), "cpu",
+                jobs=args.threads,
+            )  # fmt: skip
+            found["svr"].append(srcc(got[:, 0], y[t]))
+        return started()
+
+    names = (f"SVR, randomised search, {args.svr_splits} splits", f"kernel, {args.splits} splits")
+    times = race({names[0]: theirs, names[1]: ours}, args.repeats)
+    show(times)
+    first = found["kernel"][: args.svr_splits]
+    print(
+        f"  median SRCC: kernel {np.median(found['kernel']):.4f} on all {args.splits} splits, "
+        f"{np.median(first):.4f} on the SVR's; SVR {np.median(found['svr']):.4f}; kernel ahead on "
+        f"{np.mean(np.array(first) > np.array(found['svr'])):.0%} of them"
+    )
+    verdict("SVR search to kernel, 25 splits to 100", times, *names, None if args.small else 1.0)
+    each = args.splits / args.svr_splits * float(np.median(ratios(times, *names)))
+    target = "" if device == "cpu" else f"; target 20: {word(each >= 20)}"
+    print(f"RATIO SVR search to kernel, per split: {each:.1f} wall{target}")
+
+
+def batch_and_single(
+    x: np.ndarray[Any, Any], y: np.ndarray[Any, Any], args: argparse.Namespace, device: str
+) -> None:
+    from sfqa.regression import heads
+    from sfqa.regression.heads import mlp
+    from sfqa.regression.problems import problem
+
+    options = heads.merged_options("mlp", {"epochs": 20 if args.small else 200})
+    problems, tests = [], []
+    for n in range(10):
+        rows, test = split_of(len(x), n + 1)
+        edge = len(rows) // 8
+        problems.append(problem(rows[edge:], rows[:edge], y, SEED + n))
+        tests.append(test)
+    found: dict[str, list[float]] = {}
+
+    def fit(some: list[Any]) -> np.ndarray[Any, Any]:
+        with tempfile.TemporaryDirectory(prefix="sfqa-benchmark-") as work:
+            return mlp.fit_many(x, some, options, Path(work), device).predict(x)[:, :, 0]
+
+    def together() -> None:
+        found["batch"] = [srcc(p[t], y[t]) for p, t in zip(fit(problems), tests, strict=True)]
+
+    def one_by_one() -> None:
+        found["single"] = [srcc(fit([p])[0][t], y[t]) for p, t in zip(problems, tests, strict=True)]
+
+    names = ("10 MLP trials one by one", "10 MLP trials as one batch")
+    times = race({names[0]: one_by_one, names[1]: together}, args.repeats)
+    show(times)
+    apart = float(np.max(np.abs(np.array(found["batch"]) - np.array(found["single"]))))
+    print(
+        f"  SRCC {np.median(found['batch']):.4f}; batch and single differ by at most {apart:.1e}; "
+        f"target 1e-4: {word(apart <= 1e-4)}"
+    )
+    target = 1.0 if device == "cpu" else 10.0
+    verdict("one by one to batch", times, *names, None if args.small else target)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Time-frequency maps of sound to one vector each: a spatially separable convolution network.
+
+GeneralAVQA's (Cao et al., IEEE TIP 2023), which the NTIRE 2025 talking-head winner (QA Team) uses
+too: a frequency, a time and a fusion block, each conv-conv-conv, normalisation, maximum. The
+published normalisation is over the batch; here it is over one map (``GroupNorm`` of one group), so
+that no row depends on its neighbours, nor on how many problems are trained beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+#: Kernel and pooling of each block, over (bins, columns), and the published channels.
+KERNELS = (((1, 3), (1, 2)), ((5, 1), (4, 1)), ((5, 3), (4, 2)))
+CHANNELS = (32, 64, 128)
+
+
+def stacked(maps: Sequence[Tensor], columns: int) -> Tensor:
+    """Kinds of maps (n, segments, columns * bins) each -> (n, segments, kinds, bins, columns)."""
+    one = torch.stack(list(maps), dim=-2)
+    return one.unflatten(-1, (columns, -1)).transpose(-1, -2)
+
+
+class AudioMaps(nn.Module):
+    """(n, segments, kinds, bins, columns) -> (n, segments, width)."""
+
+    def __init__(
+        self,
+        kinds: int,
+        bins: int,
+        columns: int,
+        width: int,
+        channels: Sequence[int] = CHANNELS,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        before = kinds
+        for (kernel, pool), after in zip(KERNELS, channels, strict=True):
+            margin = (kernel[0] // 2, kernel[1] // 2)
+            for inputs, size, pad in (
+                (before, kernel, margin),
+                (after, kernel, margin),
+                (after, (1, 1), (0, 0)),
+            ):
+                layers += [nn.Conv2d(inputs, after, size, padding=pad), nn.LeakyReLU(0.01)]
+            layers += [nn.GroupNorm(1, after), nn.MaxPool2d(pool)]
+            bins, columns, before = bins // pool[0], columns // pool[1], after
+        self.blocks = nn.Sequential(*layers)
+        self.out = nn.Sequential(nn.Linear(before * bins * columns, width), nn.Dropout(dropout))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return one vector per segment."""
+        made = self.blocks(x.flatten(0, 1)).flatten(1)
+        return self.out(made).unflatten(0, x.shape[:2])

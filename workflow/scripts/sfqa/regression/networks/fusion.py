@@ -1,0 +1,146 @@
+"""Two ways to bring branches together: QA Team's audio-visual fusion, AIGC-VQA's sum of scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import unfold
+
+from sfqa.regression.networks.audio_maps import CHANNELS, AudioMaps, stacked
+from sfqa.regression.networks.recurrent import BiLstm
+
+BRANCHES = ("technical", "aesthetic", "alignment")
+
+
+def eca_kernel(channels: int) -> int:
+    """Return ECA's kernel size, the odd number near log2(C) / 2 + 1/2 (Wang et al., CVPR 2020).
+
+    >>> eca_kernel(768), eca_kernel(64)
+    (5, 3)
+    """
+    size = int(abs(math.log2(channels) / 2 + 0.5))
+    return size if size % 2 else size + 1
+
+
+class ChannelAttention(nn.Module):
+    """Efficient channel attention on pooled maps: (..., channels) -> (..., channels).
+
+    The weights of the channels rest on the pooled map alone, so that on a frozen backbone pooled
+    features give exactly what the map would give.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.size = eca_kernel(channels)
+        self.mix = nn.Linear(self.size, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x times the sigmoid of a convolution over neighbouring channels."""
+        rows = x.reshape(-1, 1, 1, x.shape[-1])
+        near = unfold(rows, (1, self.size), padding=(0, self.size // 2)).transpose(-1, -2)
+        return x * torch.sigmoid(self.mix(near)).reshape(x.shape)
+
+
+class AudioVisual(nn.Module):
+    """QA Team: spatial (n, 6, d), temporal (n, 6, d) and maps of sound -> (n, dims).
+
+    Spatial features by :class:`ChannelAttention`, sound by :class:`AudioMaps` and a BiLSTM; the
+    means over clips and over segments are concatenated and go through fully connected layers.
+    ``audio`` and its roles are as in :class:`~sfqa.regression.networks.avqa.GeneralAvqa`.
+    """
+
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        audio: int | tuple[int, int, int],
+        dims: int,
+        width: int = 2048,
+        state: int = 128,
+        hidden: Sequence[int] = (512, 128),
+        channels: tuple[int, ...] = CHANNELS,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.roles = [r for r in ("spatial", "temporal") if r in widths]
+        self.attention = ChannelAttention(widths["spatial"]) if "spatial" in widths else None
+        self.kinds, self.columns = (audio[0], audio[2]) if isinstance(audio, tuple) else (0, 0)
+        self.maps: AudioMaps | None = None
+        if isinstance(audio, tuple):
+            self.maps = AudioMaps(*audio, width, channels, dropout)
+        inputs = width if isinstance(audio, tuple) else audio
+        self.memory = BiLstm(inputs, state) if inputs else None
+        before = sum(widths[r] for r in self.roles) + (2 * state if inputs else 0)
+        layers: list[nn.Module] = []
+        for after in hidden:
+            layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)]
+            before = after
+        self.join = nn.Sequential(*layers, nn.Linear(before, dims))
+
+    def forward(self, x: Mapping[str, Tensor]) -> Tensor:
+        """Return the qualities."""
+        parts = []
+        for role in self.roles:
+            seen = x[role] if x[role].dim() == 3 else x[role].unsqueeze(-2)
+            if role == "spatial" and self.attention is not None:
+                seen = self.attention(seen)
+            parts.append(seen.mean(dim=-2))
+        if self.memory is not None:
+            if self.maps is None:
+                sound = x["audio0"]
+            else:
+                kinds = [x[f"audio{n}"] for n in range(self.kinds)]
+                sound = self.maps(stacked(kinds, self.columns))
+            parts.append(self.memory(sound).mean(dim=-2))
+        return self.join(torch.cat(parts, dim=-1))
+
+
+class Branch(nn.Module):
+    """One branch of AIGC-VQA: a score at every position, then their mean; (n, dims).
+
+    (n, d) is one position, (n, steps, d) has one per step. Where ``channels`` divides d, a step is
+    a map (channels, positions), as the VQA head of FAST-VQA and DOVER reads it: its GELU does not
+    commute with pooling.
+    """
+
+    def __init__(self, inputs: int, dims: int, hidden: int, channels: int, dropout: float) -> None:
+        super().__init__()
+        self.channels = channels if channels and inputs % channels == 0 else inputs
+        self.score = nn.Sequential(
+            nn.Dropout(dropout), nn.Linear(self.channels, hidden), nn.GELU(), nn.Dropout(dropout),
+            nn.Linear(hidden, dims),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the mean of the score map."""
+        if x.dim() == 2:
+            x = x.unsqueeze(-2)
+        positions = x.unflatten(-1, (self.channels, -1)).transpose(-1, -2).flatten(1, 2)
+        return self.score(positions).mean(dim=-2)
+
+
+class LateFusion(nn.Module):
+    """AIGC-VQA (CVPRW 2024, 3.4): s = q_t + q_a + s_a, the plain sum of its branches' scores."""
+
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        dims: int,
+        hidden: int = 64,
+        channels: int = 0,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.branches = nn.ModuleDict(
+            {r: Branch(widths[r], dims, hidden, channels, dropout) for r in BRANCHES if r in widths}
+        )
+
+    def forward(self, x: Mapping[str, Tensor]) -> Tensor:
+        """Return the sum over branches."""
+        return torch.stack(list(self.scores(x).values())).sum(dim=0)
+
+    def scores(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return every branch's own score."""
+        return {role: branch(x[role]) for role, branch in self.branches.items()}
