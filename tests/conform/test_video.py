@@ -191,19 +191,19 @@ def test_a_second_call_conforms_nothing_and_a_damaged_result_is_made_again(
     calls = []
     real = run.conform_row
     monkeypatch.setattr(run, "conform_row", lambda *a: calls.append(1) or real(*a))
-    first = run.conform_shard(videos, tmp_path, FORM)
+    first = run.conform_shard(videos, tmp_path, FORM, workers=0)
     assert set(first[0]) <= set(tables.CONFORMED.names)
-    assert run.conform_shard(videos, tmp_path, FORM) == first
+    assert run.conform_shard(videos, tmp_path, FORM, workers=0) == first
     assert len(calls) == 1
     with open(first[0]["path"], "r+b") as handle:
         handle.seek(2000)
         handle.write(b"\xff")
-    assert run.conform_shard(videos, tmp_path, FORM) == first
+    assert run.conform_shard(videos, tmp_path, FORM, workers=0) == first
     record = tmp_path / "records" / "v.json"
     record.write_text(json.dumps({"key": "x"}))
-    assert run.conform_shard(videos, tmp_path, FORM) == first
+    assert run.conform_shard(videos, tmp_path, FORM, workers=0) == first
     Path(first[0]["audio_path"]).unlink()
-    assert run.conform_shard(videos, tmp_path, FORM) == first
+    assert run.conform_shard(videos, tmp_path, FORM, workers=0) == first
     assert len(calls) == 4
 
 

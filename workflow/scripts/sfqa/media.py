@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import wave
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -27,12 +27,9 @@ Sound = npt.NDArray[np.float32]
 
 # Frame-threaded encoders give other bytes for other thread counts: one thread, always.
 _EXACT: dict[str, Any] = {
-    "threads": 1,
-    "fflags": "+bitexact",
-    "flags:v": "+bitexact",
-    "flags:a": "+bitexact",
+    "threads": 1, "fflags": "+bitexact", "flags:v": "+bitexact", "flags:a": "+bitexact",
     "map_metadata": -1,
-}
+}  # fmt: skip
 
 
 class MediaError(Exception):
@@ -72,6 +69,7 @@ class Shown:
     height: float
     start_sec: float
     video_start_sec: float
+    audio_start_sec: float = 0.0
     channels: int = 0
     interlaced: bool = False
     alpha: bool = False
@@ -93,13 +91,9 @@ def probe(path: Path | str) -> Probe:
     """
     try:
         with av.open(str(path)) as container:
-            video = next(iter(container.streams.video), None)
-            audio = next(iter(container.streams.audio), None)
+            video, audio = _first(container.streams.video), _first(container.streams.audio)
             whole = (container.duration or 0) / av.time_base
-            fields: dict[str, Any] = {
-                "has_video": video is not None,
-                "has_audio": audio is not None,
-            }
+            fields: dict[str, Any] = {"has_video": bool(video), "has_audio": bool(audio)}
             if video is not None:
                 rate = video.average_rate or video.guessed_rate or Fraction(0)
                 fields |= {
@@ -111,7 +105,7 @@ def probe(path: Path | str) -> Probe:
                     "codec": video.codec_context.name,
                 }
                 fields["frames"] = video.frames or round(fields["duration_sec"] * float(rate))
-                fields["rotation"] = _rotation(container)
+                fields["rotation"] = _rotation(container, video)
             if audio is not None:
                 fields |= {
                     "sample_rate": audio.codec_context.sample_rate,
@@ -131,12 +125,10 @@ def shown(path: Path | str) -> Shown:
     """
     try:
         with av.open(str(path)) as container:
-            cover = av.stream.Disposition.attached_pic
-            videos = [s for s in container.streams.video if cover not in s.disposition]
-            if not videos:
+            video, heard = _first(container.streams.video), _first(container.streams.audio)
+            if video is None:
                 raise MediaError(f"{path}: holds no moving picture")
-            video = videos[0]
-            picture, sound = _first_frames(container, video)
+            picture, sound = _first_frames(container, video, heard)
             pixel = float(video.sample_aspect_ratio or 1)
             width = picture.width * (pixel if 0.1 <= pixel <= 10 else 1.0)
             height = float(picture.height)
@@ -145,11 +137,12 @@ def shown(path: Path | str) -> Shown:
             turned = picture.rotation % 180 != 0
             return Shown(
                 video=video.index,
-                audio=container.streams.audio[0].index if sound is not None else None,
+                audio=heard.index if sound is not None else None,
                 width=height if turned else width,
                 height=width if turned else height,
                 start_sec=min(starts),
                 video_start_sec=starts[0],
+                audio_start_sec=starts[-1],
                 channels=sound.layout.nb_channels if sound is not None else 0,
                 interlaced=bool(picture.interlaced_frame),
                 alpha=hidden or any(part.is_alpha for part in picture.format.components),
@@ -161,9 +154,15 @@ def shown(path: Path | str) -> Shown:
         raise MediaError(f"{path}: cannot be read as a media file ({_short(error)})") from error
 
 
-def _first_frames(container: Any, video: Any) -> tuple[Any, Any]:
+def _first(streams: Any) -> Any:
+    """The first stream of a known codec that is no picture attached to a song, or None."""
+    cover = av.stream.Disposition.attached_pic
+    return next((s for s in streams if s.codec_context and cover not in s.disposition), None)
+
+
+def _first_frames(container: Any, video: Any, heard: Any) -> tuple[Any, Any]:
     """The first frame of picture and of sound (None where there is none)."""
-    wanted = [video, *container.streams.audio[:1]]
+    wanted = [video] if heard is None else [video, heard]
     found: dict[int, Any] = {}
     for packet in container.demux(wanted):
         index = packet.stream_index
@@ -187,15 +186,13 @@ def _seconds(frame: Any) -> float:
 
 
 def _duration(stream: Any, whole: float) -> float:
-    if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
-    return whole
+    known = stream.duration is not None and stream.time_base is not None
+    return float(stream.duration * stream.time_base) if known else whole
 
 
-def _rotation(container: Any) -> int:
-    for frame in container.decode(video=0):
-        return int(frame.rotation)
-    return 0
+def _rotation(container: Any, video: Any) -> int:
+    frame = next(iter(container.decode(video)), None)
+    return 0 if frame is None else int(frame.rotation)
 
 
 def read_audio(
@@ -252,20 +249,28 @@ def loudness_summary(path: Path | str) -> dict[str, float]:
     return {name: float(value) for name, value in values.items()}
 
 
-def read_frames(path: Path | str, indices: Sequence[int] | None = None) -> Pixels:
+def read_frames(
+    path: Path | str,
+    indices: Sequence[int] | None = None,
+    made: Callable[[Pixels], Pixels] = np.asarray,
+    at_once: int = 1 << 30,
+) -> Pixels:
     """Return frames as uint8 RGB of shape (n, height, width, 3), all or the given ones in order.
 
+    Or what ``made`` makes of each ``at_once`` of them, to shrink some before more are decoded.
     Raises :class:`MediaError` for a file that does not decode.
     """
     try:
         reader = decord.VideoReader(str(path), num_threads=1)
         wanted = list(range(len(reader)) if indices is None else indices)
+        parts = [wanted[n : n + at_once] for n in range(0, max(1, len(wanted)), at_once)]
         try:
-            return np.asarray(reader.get_batch(wanted).asnumpy(), dtype=np.uint8)
+            done = [made(reader.get_batch(part).asnumpy()) for part in parts]
+            return done[0] if len(done) == 1 else np.concatenate(done)
         except decord.DECORDError as error:
             if "size must exactly match" not in str(error):
                 raise
-            return _narrow_frames(path, wanted)
+            return made(_narrow_frames(path, wanted))
     except (RuntimeError, decord.DECORDError, IndexError, OSError) as error:
         raise MediaError(f"{path}: does not decode ({_short(error)})") from error
 
@@ -278,12 +283,15 @@ def _narrow_frames(path: Path | str, wanted: Sequence[int]) -> Pixels:
 
 
 def frame_times(path: Path | str) -> tuple[int, float]:
-    """Return the number of frames that decode and the average frame rate."""
+    """Return the number of frames that decode and the average frame rate, a finite one above 0."""
     try:
         reader = decord.VideoReader(str(path), num_threads=1)
-        return len(reader), float(reader.get_avg_fps())
+        count, fps = len(reader), float(reader.get_avg_fps())
     except (RuntimeError, decord.DECORDError, OSError) as error:
         raise MediaError(f"{path}: does not decode ({_short(error)})") from error
+    if not 0 < fps < float("inf"):
+        raise MediaError(f"{path}: its times give no frame rate")
+    return count, fps
 
 
 def write_wave(path: Path | str, samples: Sound, sample_rate: int) -> None:
@@ -363,7 +371,7 @@ def pipe_ffmpeg(stream: Any, path: Path | str, limit_sec: float) -> tuple[bytes,
     """Run an ffmpeg-python graph; return what it wrote to its pipe, and whether it complained.
 
     A complaint is a message of level error of a run that ends well: something did not decode.
-    Raises :class:`MediaError` where ffmpeg fails or needs more than ``limit_sec`` seconds.
+    Raises :class:`MediaError` where ffmpeg fails or needs more than ``limit_sec``.
     """
     try:
         done = _call(stream.overwrite_output(), path, "error", limit_sec)
@@ -389,10 +397,12 @@ def _call(
 
 def _last_line(message: str) -> str:
     # Addresses such as [h264 @ 0x55d1] differ from run to run.
-    lines = [re.sub(r"^(\[[^]]*\]\s*)+", "", line.strip()) for line in message.splitlines()]
-    lines = [line for line in lines if line]
+    bare = (re.sub(r"^(\[[^]]*\]\s*)+", "", line.strip()) for line in message.splitlines())
+    lines = [line for line in bare if line]
     return lines[-1][:300] if lines else "no message"
 
 
 def _short(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    # decord begins with the time of day, a place in its source and the path.
+    text = re.sub(r"^\[[\d:]+\] \S+: (\[[^]]*\]\s?)?", "", str(error).strip())
+    return (text.splitlines() or [type(error).__name__])[0][:200]

@@ -14,11 +14,13 @@ from sfqa import media, store, tables
 from sfqa.conform import damage, measures
 from sfqa.identity import digest, sha256_file
 
-VERSION = 2
+VERSION = 3
 
 #: Longer or narrower videos are broken headers or no clips, and would fill the disk.
 MAX_SEC = 3600.0
 MAX_ASPECT = 8.0
+#: The gap is filled with a still or with silence; a greater one is a broken time stamp.
+MAX_APART_SEC = 60.0
 #: 8192 x 8192, more than an 8k frame; a header that says more is broken.
 _MAX_PIXELS = 2**26
 #: ffmpeg's time: this much, and so much per second of video (4k at preset slow needs about 10).
@@ -111,7 +113,7 @@ def conform(source: Path, shown: media.Shown, out: Files, form: Form) -> tuple[b
         "split", len(sides) + 1
     )
     grey = pictures[0].filter("scale", damage.SIDE, damage.SIDE, flags="area", out_range="pc")
-    outputs = [grey.filter("format", "gray").output("pipe:", format="rawvideo")]
+    outputs = [grey.filter("format", "gray").output("pipe:", format="rawvideo", t=MAX_SEC)]
     out.sound.unlink(missing_ok=True)
     with ExitStack() as stack:
         heard: list[Any] = []
@@ -125,7 +127,7 @@ def conform(source: Path, shown: media.Shown, out: Files, form: Form) -> tuple[b
             outputs.append(
                 wave.output(
                     str(stack.enter_context(store.replacing(out.sound))), acodec="pcm_s16le",
-                    fflags="+bitexact", map_metadata=-1, **{"flags:a": "+bitexact"},
+                    t=MAX_SEC, fflags="+bitexact", map_metadata=-1, **{"flags:a": "+bitexact"},
                 )
             )  # fmt: skip
         for number, (path, short_side, crf) in enumerate(sides):
@@ -134,7 +136,9 @@ def conform(source: Path, shown: media.Shown, out: Files, form: Form) -> tuple[b
             picture = _scaled(pictures[number + 1], width, height)
             encoding = media.encoding(crf, form.preset)
             outputs.append(
-                ffmpeg.output(picture, *heard[number : number + 1], str(part), **encoding)
+                ffmpeg.output(
+                    picture, *heard[number : number + 1], str(part), t=MAX_SEC, **encoding
+                )
             )
         graph = ffmpeg.merge_outputs(*outputs).global_args(
             "-copyts", "-filter_complex_threads", "1"
@@ -188,6 +192,8 @@ def conform_row(row: Mapping[str, Any], folder: Path, form: Form) -> dict[str, A
     source = Path(row["path"])
     out = files(folder, row["sample_id"])
     try:
+        if not source.is_file():  # a pipe or a device may never end
+            raise media.MediaError(f"{source}: is no file")
         if sha256_file(source) != row["sha256"]:
             raise media.MediaError(f"{source}: changed while the workflow ran; run it again")
         facts, shown = media.probe(source), media.shown(source)
@@ -202,6 +208,8 @@ def conform_row(row: Mapping[str, Any], folder: Path, form: Form) -> dict[str, A
             viewing = {"viewing_path": str(out.viewing), "viewing_sha256": sha256_file(out.viewing)}
             result |= viewing
     except (media.MediaError, OSError) as error:
+        for path in files(folder, row["sample_id"]):
+            path.unlink(missing_ok=True)
         return result | {"status": "failed", "detail": tables.flaw("broken", str(error))}
     found = [row["detail"]] if row["detail"] else []
     if complained:
@@ -214,6 +222,12 @@ def _check(source: Path, facts: media.Probe, shown: media.Shown) -> None:
     if facts.duration_sec > MAX_SEC:
         raise media.MediaError(
             f"{source}: says it lasts {facts.duration_sec:.0f} s, more than {MAX_SEC:.0f}; cut it"
+        )
+    apart = abs(shown.audio_start_sec - shown.video_start_sec)
+    if shown.audio is not None and apart > MAX_APART_SEC:
+        raise media.MediaError(
+            f"{source}: picture and sound begin {apart:.0f} s apart, more than "
+            f"{MAX_APART_SEC:.0f}; cut or mux it again"
         )
     longer, shorter = max(shown.width, shown.height), min(shown.width, shown.height)
     if longer > MAX_ASPECT * shorter:

@@ -149,9 +149,8 @@ class LipStream(nn.Module):
 
     def windows(self, crops: Tensor) -> Tensor:
         """Return the windows (t - 4, 15, 224, 224) of crops (t, 224, 224, 3) as the input."""
-        x = crops.to(self.dtype).permute(3, 0, 1, 2).unfold(1, LIP_FRAMES, 1)
-        x = x.permute(1, 0, 4, 2, 3).flatten(1, 2)
-        return x.contiguous(memory_format=torch.channels_last)
+        x = crops.to(self.dtype).unfold(0, LIP_FRAMES, 1)  # (t - 4, 224, 224, 3, 5)
+        return x.flatten(3).permute(0, 3, 1, 2)  # one copy, which is channels last as it is
 
     def features(self, x: Tensor) -> Tensor:
         """Return features (n, 1024) of :meth:`windows`, of one clip or of several."""

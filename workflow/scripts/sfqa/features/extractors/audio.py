@@ -101,7 +101,7 @@ class Extractor:
             raise UnusableError("silent: the sound is silence (below -60 dBFS)")
         if len(sound) < self.rate:
             raise UnusableError(
-                f"short: the sound lasts {len(sound) / self.rate:.2f} s; 1 s is the least"
+                f"short: the sound lasts {len(sound) / self.rate:.2f} s, 1 s is the least"
             )
         maps = [segment_maps(part, self.rate) for part in segments(sound)]
         made: dict[str, npt.NDArray[Any]] = {"log_mel": spectra.log_mel(sound, self.rate)}

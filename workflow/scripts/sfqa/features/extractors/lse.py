@@ -15,14 +15,16 @@ from sfqa.errors import UserError
 from sfqa.features import base, batches, face_track, sync_distance
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Floats, Passes
-from sfqa.features.face_track import Detector, Track
+from sfqa.features.face_track import Detector, Follower, Search, Track
 from sfqa.features.mfcc import RATE, mfcc
 from sfqa.features.weights import Weights
 
-VERSION = 1
+VERSION = 2
 
 #: Face detectors by the name in the option ``detector``; faces.VERSION is pinned by the goldens.
 DETECTORS: dict[str, Detector] = {"haar": faces.detect}
+#: Those that can follow a face from picture to picture for less.
+FOLLOWERS: dict[Detector, Follower] = {faces.detect: faces.follow}
 
 _PRECISIONS = ("fp32", "bf16")
 #: Frames decoded at once, so that memory does not grow with the video, and bytes of pictures kept
@@ -191,7 +193,7 @@ class FaceReader:
             hits = sum(bool(boxes) for _, boxes in found)
             raise UnusableError(
                 f"no_face: no face could be followed through the video (more than {least} "
-                f"detections needed; {hits} of {len(looks)} frames show one)"
+                f"detections needed, {hits} of {len(looks)} frames show one)"
             )
         track = tracks[0]
         start = track.first * sync_distance.SAMPLES_PER_FRAME
@@ -220,6 +222,7 @@ class FaceReader:
         A frame that is shown twice is searched once.
         """
         detect = DETECTORS[self.detector]
+        search = Search(detect, FOLLOWERS.get(detect))
         looks = face_track.looked_at(len(shown), self.every)
         searched = {shown[i] for i in looks}
         boxes: dict[int, list[faces.Box]] = {}
@@ -230,7 +233,7 @@ class FaceReader:
             pictures = media.read_frames(path, part)
             for number, image in zip(part, pictures, strict=True):
                 if number in searched:
-                    boxes[number] = detect(image)
+                    boxes[number] = search.look(number, image)
             kept.update(zip(part, pictures, strict=True))
             if pictures[0].nbytes * len(set(shown)) > _KEPT:
                 kept, left = {}, [number for number in left if number in searched]
@@ -243,7 +246,7 @@ class FaceReader:
         if windows < wanted:
             raise UnusableError(
                 f"short: {what} has {frames} frames at 25 fps and {samples / RATE:.2f} s of "
-                f"sound; {wanted + 5} frames with sound are the least"
+                f"sound, {wanted + 5} frames with sound are the least"
             )
         return windows
 
