@@ -82,6 +82,8 @@ def conformed(args: argparse.Namespace, work: Path, seconds: float = 6.0) -> pd.
 
 def drawn(args: argparse.Namespace, kept: Path, seconds: float) -> list[Path]:
     """Return videos of the procedural generator: a drawn portrait that sings, 25 fps."""
+    import numpy as np
+
     from sfqa import media
     from sfqa.generation.adapters import Job, procedural
     from sfqa.generation.registry import Method
@@ -102,7 +104,7 @@ def drawn(args: argparse.Namespace, kept: Path, seconds: float) -> list[Path]:
         song = singer.sing("pop", "en", SEED, number, 16000)
         tiled = [*song.samples, *song.samples][: round(seconds * 16000)]
         clip = path.with_suffix(".wav")
-        media.write_wave(clip, media.np.array(tiled, "float32"), 16000)
+        media.write_wave(clip, np.array(tiled, "float32"), 16000)
         job = Job(path.stem, method, face, clip, path, place, SEED + number, size, FPS)
         procedural.generate(job)
     return found
@@ -176,7 +178,7 @@ def verdict(
     The target is for the ratio of ``what``: wall or cpu time.
     """
     wall, cpu = ratios(times, rival, ours), ratios(times, rival, ours, "cpu")
-    made = {
+    made: dict[str, Any] = {
         "name": name,
         "rival": rival,
         "ours": ours,
@@ -186,9 +188,9 @@ def verdict(
         "target": target,
         "reached": None,
     }
-    for side in ("rival", "ours"):
+    for side, way in (("rival", rival), ("ours", ours)):
         for kind in ("wall", "cpu"):
-            seconds = [getattr(spent, kind) for spent in times[made[side]]]
+            seconds = [getattr(spent, kind) for spent in times[way]]
             made[f"{side}_{kind}_sec"] = statistics.median(seconds)
     reached = ""
     if target is not None:

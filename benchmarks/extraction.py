@@ -204,7 +204,7 @@ def run(args: argparse.Namespace, work: Path) -> dict[str, Any]:
     gap = exactness(tables, bare(built))
     print(f"  largest difference of the table from the bare passes as float16: {gap:g}")
     forward, whole, read = "bare forward passes", "whole extraction", "reading alone"
-    ways = {
+    ways: dict[str, Callable[[], object]] = {
         forward: partial(bare, built),
         whole: partial(shard.extract, built),
         read: partial(shard.read, built),

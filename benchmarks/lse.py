@@ -57,7 +57,7 @@ def faces(video: Path, work: Path, ffmpeg: str, min_track: int) -> None:
     track = face_track.link(found, least)[0]
     places = face_track.smooth(track)
     out = cv2.VideoWriter(
-        str(work / "crop.avi"), cv2.VideoWriter_fourcc(*"XVID"), 25, (face_track.SIDE,) * 2
+        str(work / "crop.avi"), cv2.VideoWriter.fourcc(*"XVID"), 25, (face_track.SIDE,) * 2
     )
     for file, (half, x, y) in zip(files[track.first : track.last + 1], places, strict=True):
         out.write(face_track.crop(_image(file), half, x, y))

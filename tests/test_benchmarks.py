@@ -70,6 +70,7 @@ def _args(work: Path) -> Any:
     return common.parser("", 1).parse_args(["--small", "--count", "1", "--work", str(work)])
 
 
+@pytest.mark.thorough
 def test_lse_both_ways_give_the_same_scores(run):
     figures, said = run("lse")
     told = figures["differences"]
@@ -81,6 +82,7 @@ def test_lse_both_ways_give_the_same_scores(run):
     assert "RATIO lse" in said
 
 
+@pytest.mark.thorough
 def test_extraction_gives_what_the_bare_passes_give(run):
     figures, said = run("extraction", "--threads", "2")
     assert figures["exactness"] == 0.0

@@ -1,6 +1,6 @@
 """Broken and strange files: each becomes a row with a reason, in time, whatever it does.
 
-Every eighth file and the ones that once did harm by default; with SFQA_FUZZ=all, minutes, all of them.
+Every eighth file and the ones that once did harm by default; with SFQA_TESTS=all, minutes, all of them.
 """
 
 from __future__ import annotations
@@ -54,10 +54,6 @@ KNOWN = {
 }  # fmt: skip
 #: Sound videos, however they are named: nothing may be found wrong with them.
 SOUND = {f"name_{n}" for n in NAMES} | {"boxes_trailing_noise", "field_brand"}
-
-ALL = pytest.mark.skipif(
-    os.environ.get("SFQA_FUZZ") != "all", reason="minutes: SFQA_FUZZ=all tries all 200 files"
-)
 
 
 def test_there_are_200_and_they_are_the_same_at_every_call(tmp_path: Path) -> None:
@@ -128,7 +124,7 @@ def check_features(name: str, made: pa.Table, conformed: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize("mode", ["encode", "none"])
-@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=ALL)])
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.thorough)])
 def test_every_broken_file_is_a_row_with_a_reason(fuzz: Fuzz, mode: str, whole: bool) -> None:
     samples = chosen(fuzz.folder / "made", whole)
     outcomes = fuzz.run("conform", samples, form={**FORM, "mode": mode})

@@ -81,9 +81,19 @@ def small_pairs(small: tuple[pd.DataFrame, pd.DataFrame]) -> Any:
     ("sizes", "best", "greedy"),
     [
         (EVEN, [0, 0, 0, 54.4, 228.8], [0, 0, 0, 73.44, 279.36]),
-        (UNEVEN, [0, 0, 0, 45.2, 207.8933], [0, 0, 0, 70.4, 241.0133]),
+        pytest.param(
+            UNEVEN,
+            [0, 0, 0, 45.2, 207.8933],
+            [0, 0, 0, 70.4, 241.0133],
+            marks=pytest.mark.thorough,
+        ),
         # Of two solves of this one HiGHS once called 268.67 optimal (docs/pairs.md).
-        (SKEWED, [0, 0, 13, 77.92, 266.6667], [0, 0, 25, 113.28, 294.35]),
+        pytest.param(
+            SKEWED,
+            [0, 0, 13, 77.92, 266.6667],
+            [0, 0, 25, 113.28, 294.35],
+            marks=pytest.mark.thorough,
+        ),
     ],
 )
 def test_paper_size(sizes: Any, best: list[float], greedy: list[float]) -> None:

@@ -35,6 +35,7 @@ def old() -> pd.DataFrame:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_one_more_image_at_the_papers_size() -> None:
     """432 + 4 pairs: all 432 stay."""
     images = pd.DataFrame(
