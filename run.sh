@@ -50,7 +50,7 @@ case $goal in
         snakefmt --check Snakefile workflow
         mypy workflow/scripts/sfqa
         cores=$(nproc)
-        exec python -m pytest -n "$((cores < 8 ? cores : 8))" --dist worksteal "$@"
+        exec python -m pytest -n "$((cores < 8 ? cores : 8))" --dist loadgroup "$@"
         ;;
     setup)
         setup requirements.txt

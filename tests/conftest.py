@@ -10,8 +10,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what is marked thorough, unless all tests were asked for."""
+    """Keep whole runs that tests share on one core; leave out what is marked thorough."""
+    for item in items:
+        if item.path.parent.name == "workflow":
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
     if os.environ.get("SFQA_TESTS") == "all":
         return
     for item in items:

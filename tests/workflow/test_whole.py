@@ -218,6 +218,7 @@ def test_a_new_method_re_runs_nothing_of_the_others(flow):
     assert nothing_to_do(flow.run())
 
 
+@pytest.mark.thorough
 def test_two_runs_from_scratch_give_the_same_bytes(run, tmp_path):
     other = Flow(tmp_path / "other", CONFIG)
     other.run()
