@@ -95,6 +95,7 @@ def test_extraction_gives_what_the_bare_passes_give(run):
     assert "videos/s" in said
 
 
+@pytest.mark.thorough
 def test_feature_bytes_counts_what_is_there(run):
     figures, said = run("feature_bytes")
     (ratio,) = figures["ratios"]

@@ -174,6 +174,7 @@ def test_a_damaged_conformed_video_is_made_again_and_no_feature_computed(flow):
     assert flow.tables() == before
 
 
+@pytest.mark.thorough
 def test_a_deleted_video_is_generated_again(flow):
     before = flow.tables()
     assert nothing_to_do(flow.run())
