@@ -6,15 +6,20 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples every time, so that a change fails for what it changes; new ones with SFQA_TESTS=all.
+settings.register_profile("same", derandomize=True)
+settings.load_profile("default" if os.environ.get("SFQA_TESTS") == "all" else "same")
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep whole runs that tests share on one core; leave out what is marked thorough."""
+    """Keep files whose tests share a run or follow one another on one worker; leave out thorough."""
     for item in items:
-        if item.path.parent.name == "workflow":
+        if item.path.parent.name in {"workflow", "browser"}:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
     if os.environ.get("SFQA_TESTS") == "all":
         return

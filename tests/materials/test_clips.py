@@ -151,12 +151,13 @@ def _timelines(draw: st.DrawFn) -> tuple[list[tuple[int, int]], int]:
     """Voiced runs and a length, in ticks of 10 ms."""
     steps = draw(
         st.lists(
-            st.tuples(st.integers(1, 120), st.integers(6, 900)),  # gap, run
+            # gap, run; a gap is even, so that its middle is a tick too
+            st.tuples(st.integers(1, 60).map(lambda half: 2 * half), st.integers(6, 900)),
             min_size=1,
             max_size=10,
         )
     )
-    now = -1 if draw(st.booleans()) else 0
+    now = -2 if draw(st.booleans()) else 0
     spans = []
     for gap, run in steps:
         start = max(0, now + gap)
@@ -190,6 +191,7 @@ def _possible(spans: list[tuple[int, int]], length: int) -> bool:
 @settings(max_examples=60, deadline=None)
 @given(_timelines(), st.integers(0, 2**31))
 @example(([(1, 380), (500, 698)], 701), 0)  # five seconds only up to the next phrase's first sound
+@example(([(1, 698)], 701), 698)  # whole in seven seconds, but with less than 30 ms around it
 def test_cut_is_inside_in_range_and_never_needlessly_in_voice(
     timeline: tuple[list[tuple[int, int]], int], seed: int
 ) -> None:
@@ -211,15 +213,17 @@ def test_cut_is_inside_in_range_and_never_needlessly_in_voice(
         return
     assert 5.0 - 1e-5 <= cut.end_sec - cut.start_sec <= 7.0 + 1e-5
 
-    def cuts(spans: list[tuple[int, int]]) -> bool:
+    def cuts(spans: list[tuple[int, int]], away: float = 0.0) -> bool:
         return any(
-            a / 100 + 1e-5 < point < b / 100 - 1e-5
+            a / 100 - away + 1e-5 < point < b / 100 + away - 1e-5
             for point in cut[:2]
             for a, b in spans
-        )  # fmt: skip
+        )
 
     assert (cut.flaw == "") == _possible(whole, length)
-    assert cuts(whole) == bool(cut.flaw)
+    assert bool(cut.flaw) >= cuts(whole)
+    # A flaw is also said of what was cut on the phrase's edge, nearer than the 30 ms of a good cut.
+    assert bool(cut.flaw) <= cuts(whole, away=0.03)
     if _possible(ticks, length):
         assert not cuts(ticks)
 

@@ -115,7 +115,7 @@ def _groups(
             if j + 1 < len(units):
                 roof = units[j + 1][0] - min(rooms[j + 1], LEAST_PAD_SEC)
             pads = _fitted(befores[i], afters[j], max_sec - (last - first))
-            if roof - floor < min_sec or pads is None:
+            if roof - floor < min_sec - 1e-9 or pads is None:
                 continue
             start, end = first - pads[0], last + pads[1]
             missing = min_sec - (end - start)
