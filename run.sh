@@ -2,6 +2,7 @@
 # One command for a fresh machine: makes .venv on the first call (Python 3.11 or newer, no root, no conda), then
 #   ./run.sh demo [snakemake options]   runs the main job, writes the report, prints the table
 #   ./run.sh test [pytest options]      passes the tests (lint, types, units, whole runs)
+#   ./run.sh cluster [pytest options]   passes the tests on a real Slurm of one node (as root on Debian; minutes)
 #   ./run.sh setup                      only makes .venv
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -50,13 +51,24 @@ case $goal in
         snakefmt --check Snakefile workflow
         mypy workflow/scripts/sfqa
         cores=$(nproc)
-        exec python -m pytest -n "$((cores < 8 ? cores : 8))" --dist loadgroup "$@"
+        # By file, in order: tests of a file share their whole run, and the fast tiers come first.
+        exec python -m pytest -n "$((cores < 8 ? cores : 8))" --dist loadfile --no-loadscope-reorder "$@"
+        ;;
+    cluster)
+        setup requirements-cluster.txt
+        export PATH="$PWD/.venv/bin:$PATH"
+        # Without root, or where this fails, the tests are skipped and say why.
+        command -v slurmctld slurmd munged >/dev/null || {
+            [ "$(id -u)" = 0 ] && apt-get update -qq &&
+                apt-get install -y -qq --no-install-recommends munge slurmctld slurmd slurm-client >/dev/null
+        } || echo "run.sh: no Slurm could be installed (root and Debian's packages are needed)" >&2
+        SFQA_CLUSTER=1 exec python -m pytest tests/cluster "$@"
         ;;
     setup)
         setup requirements.txt
         ;;
     *)
-        sed -n '2,6s/^# \{0,1\}//p' "$0"
+        sed -n '2,7s/^# \{0,1\}//p' "$0"
         [ "$goal" = help ] || { echo "run.sh: unknown word '$goal'" >&2; exit 2; }
         ;;
 esac

@@ -17,10 +17,10 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep files whose tests share a run or follow one another on one worker; leave out thorough."""
-    for item in items:
-        if item.path.parent.name in {"workflow", "browser"}:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    """Whole runs last, the longest file of them first; what is marked thorough is left out."""
+    items.sort(
+        key=lambda item: (item.path.parent.name == "workflow", item.path.stem != "test_whole")
+    )
     if os.environ.get("SFQA_TESTS") == "all":
         return
     for item in items:

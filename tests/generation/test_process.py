@@ -171,9 +171,11 @@ def test_a_child_without_a_result_is_stopped_at_the_limit(go):
 
 
 JOB = """
-import os, sys
+import os, signal, sys
 from pathlib import Path
 from sfqa.generation import process
+signal.signal(signal.SIGINT, signal.default_int_handler)  # nohup and & leave them ignored
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 cwd = Path(sys.argv[1])
 with process.terminable():
     process.run([sys.executable, '-I', '-S', '-c', sys.argv[2]], cwd, os.environ, cwd / 'a.log',
