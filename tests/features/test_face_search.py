@@ -68,23 +68,23 @@ class Eyes:
 @pytest.mark.parametrize(
     ("found", "sure", "wanted"),
     [
-        ([FACE], True, ["all", FACE, FACE, FACE, FACE, "all", FACE, FACE]),
-        ([FACE], False, ["all", *[FACE, "all"] * 7]),
-        ([FACE, OTHER], True, ["all"] * 8),
-        ([], True, ["all"] * 8),
+        ([FACE], True, ["all", *[FACE] * 24, "all", FACE]),
+        ([FACE], False, ["all", *[FACE, "all"] * 26]),
+        ([FACE, OTHER], True, ["all"] * 27),
+        ([], True, ["all"] * 27),
     ],
 )
-def test_only_a_face_alone_is_followed_and_never_five_frames(found, sure, wanted):
+def test_only_a_face_alone_is_followed_and_never_for_a_second(found, sure, wanted):
     eyes = Eyes(found, sure)
     search = Search(eyes.detect, eyes.follow)
-    assert [search.look(n, np.zeros((8, 8, 3), np.uint8)) for n in range(8)] == [found] * 8
+    assert [search.look(n, np.zeros((8, 8, 3), np.uint8)) for n in range(27)] == [found] * 27
     assert eyes.asked == wanted
 
 
 def test_frames_far_apart_are_each_searched_whole():
     eyes = Eyes([FACE])
     search = Search(eyes.detect, eyes.follow)
-    for frame in (0, 5, 10, 12, 15):
+    for frame in (0, 25, 50, 52, 75):
         search.look(frame, np.zeros((8, 8, 3), np.uint8))
     assert eyes.asked == ["all", "all", "all", FACE, "all"]
 

@@ -12,6 +12,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+# Threads that wait do so asleep: by default they spin, and take the core from the processes that
+# read ahead (a fifth of a job's processor time). Read when PyTorch is imported, so set here.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 _NAME = re.compile(r"\d+|GPU-[0-9A-Za-z-]+|MIG-[0-9A-Za-z/-]+")
 _QUERY_SEC = 30.0
 

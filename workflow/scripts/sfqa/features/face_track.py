@@ -21,8 +21,9 @@ SIDE = 224
 _LEAST_IOU = 0.5
 _LONGEST_GAP = 25
 _MEDIAN = 13
-#: A face that is alone is followed for so many frames before all of the picture is searched again.
-_FOLLOWED_FRAMES = 5
+#: A face that is alone is followed for so many frames (1 s) before all of the picture is searched
+#: again: by then a second face is noticed, and no track bridges a longer gap.
+_FOLLOWED_FRAMES = _LONGEST_GAP
 _SCALE = 0.4
 _GREY = 110
 
@@ -31,8 +32,8 @@ _GREY = 110
 class Search:
     """Finds the faces in one picture after the other.
 
-    Where ``follow`` is given, a face that was alone in the picture before is followed for up to
-    four frames between full searches: the same box for a third of the time. Where it is not sure,
+    Where ``follow`` is given, a face that was alone in the picture before is followed for up to a
+    second between full searches: the same box for a third of the time. Where it is not sure,
     the whole picture is searched.
     """
 

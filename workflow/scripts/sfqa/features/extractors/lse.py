@@ -19,7 +19,7 @@ from sfqa.features.face_track import Detector, Follower, Search, Track
 from sfqa.features.mfcc import RATE, mfcc
 from sfqa.features.weights import Weights
 
-VERSION = 2
+VERSION = 3
 
 #: Face detectors by the name in the option ``detector``; faces.VERSION is pinned by the goldens.
 DETECTORS: dict[str, Detector] = {"haar": faces.detect}
