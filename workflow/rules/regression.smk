@@ -1,6 +1,8 @@
 # Scores of every metric on every sample: regressors trained on the cached features, single features, controls.
-# REQUIRED INPUTS: the feature files of the metric's extractors, ratings/mos.parquet, samples.parquet.
+# REQUIRED INPUTS: the feature files of the metric's extractors, ratings/mos.parquet, samples.parquet; for protocols of
+# kind cross_dataset the model files of the other dataset.
 # OUTPUTS: regression/{metric}/predictions.parquet; finished trials and checkpoints lie in regression/{metric}/trials/.
+# On request alone: regression/{metric}/model.sfqa, with which sfqa score and other datasets score their videos.
 if PLAN.scores != "none":
 
     rule predict:
@@ -8,6 +10,7 @@ if PLAN.scores != "none":
             features=metric_features,
             mos="results/{dataset}/ratings/mos.parquet",
             samples="results/{dataset}/samples.parquet",
+            models=PLAN.cross_models,
         output:
             predictions="results/{dataset}/regression/{metric}/predictions.parquet",
         log:
@@ -22,5 +25,29 @@ if PLAN.scores != "none":
             metric=PLAN.metric_slice,
             protocols=PLAN.config["regression"]["protocols"],
             seed=PLAN.config["seed"],
+            cross=PLAN.cross_slice(),
         script:
             "../scripts/predict.py"
+
+    rule fit_model:
+        input:
+            features=metric_features,
+            mos="results/{dataset}/ratings/mos.parquet",
+            samples="results/{dataset}/samples.parquet",
+        output:
+            model="results/{dataset}/regression/{metric}/model.sfqa",
+        log:
+            "results/{dataset}/logs/regression/model/{metric}.log",
+        conda:
+            "../envs/torch.yaml"
+        threads: 1
+        resources:
+            gpu=PLAN.metric_gpus,
+            mem_mb=more_memory(3000),
+        params:
+            metric=PLAN.metric_slice,
+            seed=PLAN.config["seed"],
+            conform=PLAN.conform_form(),
+            version=PLAN.version("regression/model_files"),
+        script:
+            "../scripts/fit_model.py"

@@ -135,7 +135,39 @@ class Plan:
     def metric_slice(self, wildcards: Any) -> dict[str, Any]:
         """The metric of a job, with the versions of all that makes its numbers."""
         metric = self.metric(wildcards.metric)
-        return {**metric, "versions": versions(metric)}
+        used = {k: v for k, v in metric.items() if k != "published"}
+        return {**used, "versions": versions(metric)}
+
+    def cross_models(self, wildcards: Any) -> list[str]:
+        """The model files of other datasets that a job's regressor is tested with, by protocol."""
+        if self.metric(wildcards.metric)["kind"] != "regressor":
+            return []
+        found = []
+        for protocol in self._crossed():
+            folder = str(protocol["model"]).rstrip("/")
+            found.append(f"{folder}/regression/{wildcards.metric}/model.sfqa")
+            if not Path(found[-1]).is_file():
+                raise UserError(
+                    f"config, regression.protocols {protocol['name']!r}: there is no model "
+                    f"{found[-1]}; make it with the configuration of that dataset: snakemake "
+                    f"--cores 8 --configfile ... {found[-1]}"
+                )
+        return found
+
+    def cross_slice(self) -> dict[str, Any]:
+        """What else a test of other datasets' models depends on; empty where there is none."""
+        if not self._crossed():
+            return {}
+        version = self.version("regression/model_files")
+        return {"version": version, "conform": self.conform_form()}
+
+    def conform_form(self) -> dict[str, Any] | None:
+        """The common form of the videos, None where ready features were imported."""
+        return None if self.door == "import_features" else dict(self.config["conform"])
+
+    def _crossed(self) -> list[dict[str, Any]]:
+        protocols = self.config["regression"]["protocols"]
+        return [p for p in protocols if p["kind"] == "cross_dataset"]
 
     def metric_gpus(self, wildcards: Any) -> int:
         """1 for a regressor, 0 for a metric that only looks scores up."""

@@ -63,6 +63,7 @@ A row that is not `ok` has its reason in `detail`; nothing is dropped in silence
 | `conform/{method}/videos/*.mp4`, `*.wav` | videos in the common form, and their sound for the features |
 | `features/{extractor}/cache/**/*.rows` | feature rows by content; deleting them costs time, nothing else |
 | `regression/{metric}/trials/` | finished trials and checkpoints, from which a killed run goes on |
+| `regression/{metric}/model.sfqa` | a model file for `sfqa score` and for other datasets; made when it is asked for by name |
 | `ratings/study/` | a rating study: its plan with the proof of balance, its words, its database; made by `sfqa plan`, served by `sfqa rate serve` |
 | `ratings/raters.{svg,png}` | every rater's bias, inconsistency and agreement with the others |
 | `ratings/sos.{svg,png}` | standard deviation against MOS with the fit of the SOS hypothesis |

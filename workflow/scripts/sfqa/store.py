@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sfqa import tables
 from sfqa.errors import UserError
+
+if TYPE_CHECKING:  # planning a workflow needs no pandas, which takes a third of a second to import
+    import pandas as pd
 
 
 def to_arrow(table: tables.Table, rows: pd.DataFrame | Iterable[Mapping[str, Any]]) -> pa.Table:
@@ -28,6 +31,8 @@ def to_arrow(table: tables.Table, rows: pd.DataFrame | Iterable[Mapping[str, Any
     >>> to_arrow(tables.PAIRS, []).num_rows
     0
     """
+    import pandas as pd
+
     given = records(rows) if isinstance(rows, pd.DataFrame) else [dict(row) for row in rows]
     schema = table.schema
     for number, record in enumerate(given):
@@ -59,6 +64,7 @@ def to_arrow(table: tables.Table, rows: pd.DataFrame | Iterable[Mapping[str, Any
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return a frame's rows as dictionaries, empty cells as None.
 
+    >>> import pandas as pd
     >>> records(pd.DataFrame({"a": ["x", None], "b": [1.5, float("nan")]}))[1]
     {'a': None, 'b': None}
     """
@@ -68,8 +74,12 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _clean(value: Any) -> Any:
     """NaN and NaT become empty cells, so that a table never holds a silent NaN."""
-    if value is None or isinstance(value, (list, str, bytes)):
+    if value is None or isinstance(value, (list, str, bytes, int)):
         return value
+    if isinstance(value, float):
+        return None if math.isnan(value) else value
+    import pandas as pd
+
     return None if pd.isna(value) else value
 
 

@@ -7,14 +7,15 @@ import glob
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from sfqa import identity, store, tables
 from sfqa.errors import UserError
 from sfqa.generation.ready import Check, say, video_row
 from sfqa.generation.words import suggest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: What a sheet's columns and a pattern's groups may be called, and the column that each fills.
 FIELDS = {

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from sfqa import identity, store, tables
 from sfqa.errors import UserError
 from sfqa.tables import flaw
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from sfqa.generation.registry import Method
 
 log = logging.getLogger("sfqa")

@@ -12,12 +12,11 @@ from typing import Any
 import pandas as pd
 
 from sfqa import identity, tables
-from sfqa.errors import UserError, hint
 from sfqa.regression import _rows
+from sfqa.regression.control_names import known
 from sfqa.regression.protocols import TEST, make_splits
 
 VERSION = 1
-NAMES = ("random", "constant", "oracle")
 
 
 def control_metric(
@@ -50,21 +49,3 @@ def control_metric(
                         note = reasons.get(sample, "no_mos: the sample was not rated")
                     rows.append(_rows.row(metric, dimension, split, sample, value, note))
     return rows
-
-
-def known(control: str, metric: str) -> str:
-    """Return the name of a control; raises :class:`UserError` where there is none such.
-
-    >>> known("oracle", "upper bound")
-    'oracle'
-    """
-    if control not in NAMES:
-        raise UserError(
-            f"config, metrics.{metric}.head: no control {control!r}; {hint(control, NAMES)}"
-        )
-    return control
-
-
-def _reasons(mos: pd.DataFrame, dimension: str) -> dict[str, str]:
-    bad = mos[(mos["dimension"] == dimension) & (mos["status"] == tables.FAILED)]
-    return dict(zip(bad["sample_id"], bad["detail"], strict=True))

@@ -9,12 +9,15 @@ from typing import Any
 
 from sfqa.errors import UserError, hint
 from sfqa.features.base import literal_version
-from sfqa.regression import controls, heads
+from sfqa.regression import control_names, heads
 
 KINDS = ("regressor", "zero_shot", "control", "imported")
 _KEYS = (
-    "kind", "group", "inputs", "head", "options", "direction", "dimensions", "each", "directions",
+    "kind", "group", "inputs", "head", "options", "loss", "direction", "dimensions", "published",
+    "each", "directions",
 )  # fmt: skip
+#: What ``published`` says of a paper's figure: where it stands, for what, and the figures.
+_WORDS, _FIGURES = ("source", "protocol", "dimension"), ("srcc", "plcc", "krcc", "rmse")
 _OF_KIND = {
     "regressor": ("inputs", "head"),
     "zero_shot": ("inputs",),
@@ -30,11 +33,14 @@ def metric_list(
     """Return one dictionary per metric, in order, every key filled in.
 
     ``metrics`` maps a name to ``kind`` (regressor, zero_shot, control, imported), ``group``,
-    ``inputs``, ``head``, ``options``, ``direction`` (1 or -1) and ``dimensions``; ``columns`` maps
-    every extractor to its numeric columns, or to None where they are not known yet. A control's
-    head is its name by default. ``each: <extractor>`` (with ``directions``: {column: -1}) stands
-    for one zero-shot metric per column of it, named as the column. ``imported`` is a zero-shot
-    metric that is listed as such. Raises :class:`UserError`, with the nearest known word.
+    ``inputs``, ``head``, ``options``, ``loss`` (short for the head's option of that name),
+    ``direction`` (1 or -1), ``dimensions`` and ``published`` (a paper's figures, one mapping or a
+    list of them: ``source``, maybe ``protocol`` and ``dimension``, and some of srcc, plcc, krcc,
+    rmse; shown beside ours, and no part of what makes ours). ``columns`` maps every extractor to
+    its numeric columns, or to None where they are not known yet. A control's head is its name by
+    default. ``each: <extractor>`` (with ``directions``: {column: -1}) stands for one zero-shot
+    metric per column of it, named as the column. ``imported`` is a zero-shot metric that is listed
+    as such. Raises :class:`UserError`, with the nearest known word.
 
     >>> found = metric_list({"all": {"each": "imported"}}, {"imported": ["niqe", "pi"]})
     >>> [(m["name"], m["inputs"], m["direction"]) for m in found]
@@ -83,7 +89,7 @@ def _each(
     name: str, entry: Mapping[str, Any], columns: Mapping[str, Sequence[str] | None]
 ) -> list[dict[str, Any]]:
     where, extractor = f"config, metrics.{name}", str(entry["each"])
-    for key in ("inputs", "head", "direction"):
+    for key in ("inputs", "head", "direction", "published"):
         if key in entry:
             raise UserError(f"{where}.{key}: does not go with each; leave it out")
     if extractor not in columns:
@@ -130,16 +136,17 @@ def _metric(
     head, options = entry.get("head"), dict(entry.get("options") or {})
     if kind == "regressor":
         try:
-            options = heads.merged_options(str(head), options)
+            options = heads.merged_options(str(head), _with_loss(str(head), entry, options))
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
     else:
-        if options:
-            raise UserError(f"{where}.options: a {kind} metric has none; leave them out")
+        for key in ("options", "loss"):
+            if entry.get(key):
+                raise UserError(f"{where}.{key}: a {kind} metric learns nothing; leave it out")
         if kind == "control":
             if inputs:
                 raise UserError(f"{where}.inputs: a control has none; leave them out")
-            head = controls.known(str(head or name), name)
+            head = control_names.known(str(head or name), name)
         elif head or len(inputs) != 1:
             raise UserError(
                 f"{where}: a {kind} metric has one scalar column as its inputs, and no head"
@@ -153,7 +160,49 @@ def _metric(
         "options": options,
         "direction": direction,
         "dimensions": list(entry["dimensions"]) if entry.get("dimensions") else None,
+        "published": _published(f"{where}.published", entry.get("published")),
     }
+
+
+def _with_loss(head: str, entry: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with the entry's own loss among them."""
+    if "loss" not in entry:
+        return dict(options)
+    if "loss" in options:
+        raise UserError("loss stands beside options and in them; keep one")
+    if "loss" not in heads.merged_options(head, {}):
+        able = [name for name in heads.names() if "loss" in heads.merged_options(name, {})]
+        raise UserError(
+            f"loss: head {head} has no loss to choose; leave it out, or take {', '.join(able)}"
+        )
+    return {**options, "loss": entry["loss"]}
+
+
+def _published(where: str, given: Any) -> list[dict[str, Any]]:
+    """A paper's figures as a list, checked; the empty list where none are given."""
+    listed = [] if given is None else given if isinstance(given, list) else [given]
+    for one in listed:
+        if not isinstance(one, Mapping):
+            raise UserError(f"{where}: {one!r}; write {{source: 'SFQA, Table 2', srcc: 0.7}}")
+        for key, value in one.items():
+            if key not in _WORDS + _FIGURES:
+                raise UserError(f"{where}: no key {key!r}; {hint(key, _WORDS + _FIGURES)}")
+            if key in _WORDS and not (isinstance(value, str) and value.strip()):
+                raise UserError(f"{where}.{key}: {value!r}; write some words")
+            if key in _FIGURES and not _is_figure(key, value):
+                kind = "a number of 0 or more" if key == "rmse" else "a number from -1 to 1"
+                raise UserError(f"{where}.{key}: {value!r}; write {kind}")
+        if "source" not in one:
+            raise UserError(f"{where}.source: missing; name the paper and its table")
+        if not any(key in one for key in _FIGURES):
+            raise UserError(f"{where}: no figure; add some of {', '.join(_FIGURES)}")
+    return [dict(one) for one in listed]
+
+
+def _is_figure(key: str, value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return 0 <= value < float("inf") if key == "rmse" else -1 <= value <= 1
 
 
 def _check_input(where: str, text: str, columns: Mapping[str, Sequence[str] | None]) -> None:

@@ -25,6 +25,8 @@ VERSION = 1
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 PARTS = (TRAIN, VALIDATION, TEST)
+#: The kind that trains nothing here: models of another dataset, tested on every row.
+CROSS = "cross_dataset"
 _KEYS = {
     "fixed": ("groups", "validation", "allow_shared"),
     "group_kfold": ("groups", "k", "repeats", "validation"),
@@ -32,6 +34,7 @@ _KEYS = {
     "leave_one_method_out": ("validation",),
     "group_trials": ("groups", "trials", "parts"),
     "random_trials": ("trials", "parts"),
+    CROSS: ("model", "dimensions", "allow_shared"),
 }
 KINDS = tuple(_KEYS)
 #: The ratio of train, validation and test rows (UGVQ, section 6.1.1), and the trials drawn by it.
@@ -67,6 +70,9 @@ def make_splits(samples: pd.DataFrame, protocol: Mapping[str, Any], seed: int) -
       crossed groups each is dealt out by itself, and a row belongs to a part when all its values
       do; the others are left out, so that a part of share p keeps about p**g of the rows.
     - ``random_trials``: the same with single rows, e.g. 100 trials of 80 : 20 (parts [8, 0, 2]).
+    - ``cross_dataset``: one trial, every row a test row of the models below ``model``, the results
+      folder of another dataset; ``dimensions`` maps a dimension of this one to that one's name,
+      ``allow_shared`` tests samples whose image, clip or prompt the models have learnt from too.
 
     ``repeats`` (1) repeats k-fold with new folds. ``validation`` (.15) is the share of train rows
     carved out for model selection, by the same grouping (for crossed groups by the group of most
@@ -88,6 +94,7 @@ def make_splits(samples: pd.DataFrame, protocol: Mapping[str, Any], seed: int) -
         "leave_one_method_out": _leave_one_method_out,
         "group_trials": _group_trials,
         "random_trials": _random_trials,
+        CROSS: _cross_dataset,
     }[kind](rows, protocol, seed, where)
     ids = rows["sample_id"].to_numpy(object)
     splits = []
@@ -138,7 +145,9 @@ def _checked(protocol: Mapping[str, Any], where: str) -> tuple[str, float]:
             raise UserError(
                 f"{where}: unknown key {key!r}; kind {kind} has {', '.join(_KEYS[kind])}"
             )
-    share = protocol.get("validation", 0.15)
+    if kind == CROSS:
+        _check_cross(protocol, where)
+    share = protocol.get("validation", 0.0 if kind == CROSS else 0.15)
     if not isinstance(share, (int, float)) or not 0 <= share < 1:
         raise UserError(f"{where}, validation: {share!r}; write a share from 0 to below 1")
     for key, least in (("k", 2), ("repeats", 1), ("trials", 1)):
@@ -149,6 +158,20 @@ def _checked(protocol: Mapping[str, Any], where: str) -> tuple[str, float]:
         shares = _shares(protocol, where)
         share = shares[PARTS.index(VALIDATION)] / sum(shares)
     return str(kind), float(share)
+
+
+def _check_cross(protocol: Mapping[str, Any], where: str) -> None:
+    model, names = protocol.get("model"), protocol.get("dimensions", {})
+    if not isinstance(model, str) or not model:
+        raise UserError(
+            f"{where}, model: {model!r}; write the results folder of the dataset whose models are "
+            "tested here, as results/thqa"
+        )
+    if not isinstance(names, Mapping) or not all(isinstance(v, str) for v in names.values()):
+        raise UserError(
+            f"{where}, dimensions: {names!r}; write what each dimension is called there, as "
+            "{visual_quality: quality}"
+        )
 
 
 def _shares(protocol: Mapping[str, Any], where: str) -> tuple[float, ...]:
@@ -290,6 +313,13 @@ def _random_trials(
         drawn = portions(unit, shares, (seed, "random_trials", trial))
         train, validation, test = (drawn == n for n in range(len(PARTS)))
         yield _Trial(trial, train, test, validation, unit)
+
+
+def _cross_dataset(
+    rows: pd.DataFrame, protocol: Mapping[str, Any], seed: int, where: str
+) -> Iterator[_Trial]:
+    none, unit = np.zeros(len(rows), bool), np.arange(len(rows))
+    yield _Trial(0, none, ~none, none, unit)
 
 
 def _grouped(

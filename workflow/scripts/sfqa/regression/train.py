@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -22,11 +22,12 @@ from sfqa import identity, store
 from sfqa.errors import UserError
 from sfqa.regression import _rows, heads
 from sfqa.regression import problems as many
-from sfqa.regression.blocks import Blocks
-from sfqa.regression.design import Design
+from sfqa.regression.blocks import Blocks, load_blocks
+from sfqa.regression.design import Design, Files, load_design
 from sfqa.regression.grouping import chosen, largest, numbered, units
 from sfqa.regression.problems import MIN_TRAIN, MIN_VALIDATION, Floats, Ints
 from sfqa.regression.protocols import (
+    CROSS,
     TEST,
     TRAIN,
     VALIDATION,
@@ -35,7 +36,7 @@ from sfqa.regression.protocols import (
     validation_share,
 )
 
-__all__ = ["MIN_TRAIN", "MIN_VALIDATION", "VERSION", "train_metric"]
+__all__ = ["MIN_TRAIN", "MIN_VALIDATION", "VERSION", "load_features", "pose", "train_metric"]
 
 LOG = logging.getLogger("sfqa")
 
@@ -60,13 +61,16 @@ def train_metric(
     ``mos`` are frames of those tables. Finished problems are kept in ``work`` under a digest of all
     that their numbers depend on; the others go to the head together, which keeps checkpoints, so
     that a killed run goes on where it was. A head that learns from validation rows
-    (``fit_on_validation``) gets no rows for them. Raises :class:`UserError` for a configuration
-    that cannot be run.
+    (``fit_on_validation``) gets no rows for them. A protocol of kind cross_dataset trains nothing
+    and is left to :mod:`sfqa.regression.cross`. Raises :class:`UserError` for a configuration that
+    cannot be run.
     """
     head = str(metric["head"])
     options = heads.merged_options(head, metric.get("options"))
     job = _Job(metric, head, options, design, mos, seed, Path(work), device)
     for protocol in protocols:
+        if protocol.get("kind") == CROSS:
+            continue
         if heads.selects(head, options) and validation_share(protocol) == 0:
             raise UserError(
                 f"config, regression.protocols {protocol.get('name')!r}: validation is 0, but "
@@ -79,6 +83,51 @@ def train_metric(
                 job.add(split, dimensions, groups)
     job.fit(log)
     return [row for task in job.tasks for row in job.rows(task)]
+
+
+def load_features(metric: Mapping[str, Any], files: Files, work: Path) -> Design | Blocks:
+    """Return the features of a metric as its head takes them, from the tables of its extractors.
+
+    ``metric`` holds ``kind``, ``inputs`` and, of a regressor, ``head`` and ``options``; ``files``
+    maps an extractor to its tables. Blocks that exceed memory lie below ``work``. Raises
+    :class:`UserError` for inputs that the tables do not have.
+    """
+    inputs, head = list(metric["inputs"]), metric.get("head")
+    if metric["kind"] != "regressor" or heads.design(str(head)) != "blocks":
+        return load_design(files, inputs)
+    options = heads.merged_options(str(head), metric.get("options"))
+    forms = cast(Any, heads.load(str(head))).forms(options, inputs)
+    return load_blocks(files, inputs, forms, work)
+
+
+def pose(
+    place: Mapping[str, int],
+    split: Split,
+    truths: Sequence[_rows.Truth],
+    seed: int,
+    label: str,
+    groups: Ints | None,
+) -> many.Problem:
+    """Return the problem of one split: rows that have features and a MOS in some dimension.
+
+    ``place`` maps a sample to its row of x, in the order of the rows; ``truths`` gives the MOS by
+    sample, one mapping per dimension. All MOS of other rows are hidden (NaN).
+    """
+    train, validation = (
+        [
+            place[s]
+            for s in _rows.of_part(split, [part])
+            if s in place and any(s in truth for truth in truths)
+        ]
+        for part in (TRAIN, VALIDATION)
+    )
+    names = list(place)
+    y = np.full((len(place), len(truths)), np.nan)
+    for column, truth in enumerate(truths):
+        for row in train + validation:
+            y[row, column] = truth.get(names[row], np.nan)
+    parts = [np.array(rows, np.int64) for rows in (train, validation)]
+    return many.Problem(parts[0], parts[1], y, seed, label, groups)
 
 
 @dataclass
@@ -123,24 +172,12 @@ class _Job:
         learnt = bool(self.options.get("fit_on_validation"))
         wanted = _rows.of_part(split, [TEST] if learnt else [VALIDATION, TEST])
         able = [s for s in wanted if s in self.place]
-        truths = [self.truth[name] for name in dimensions]
-        train, validation = (
-            [
-                self.place[s]
-                for s in _rows.of_part(split, [part])
-                if s in self.place and any(s in truth for truth in truths)
-            ]
-            for part in (TRAIN, VALIDATION)
-        )
-        y = np.full((len(self.place), len(dimensions)), np.nan)
-        for column, truth in enumerate(truths):
-            for row in train + validation:
-                y[row, column] = truth.get(self.design.sample_ids[row], np.nan)
         named: list[str | int] = [split.protocol, split.trial]
         single = [] if heads.multi_output(self.head) else dimensions
         seed = identity.seed_of(self.seed, *named, *single)
         label = f"{split.protocol}, trial {split.trial}, {' and '.join(dimensions)}"
-        problem = many.problem(train, validation, y, seed, label, groups)
+        truths = [self.truth[name] for name in dimensions]
+        problem = pose(self.place, split, truths, seed, label, groups)
         reason = many.why_not(problem, heads.selects(self.head, self.options))
         task = _Task(split, dimensions, problem, wanted, able, "", reason)
         self.tasks.append(task)

@@ -1,0 +1,35 @@
+"""Fit one metric on the whole dataset and write its model file."""
+
+import shutil
+from pathlib import Path
+
+from sfqa import store, tables
+from sfqa.device import leased_device
+from sfqa.job import job
+from sfqa.regression import model_files
+from sfqa.regression.cross import told
+from sfqa.regression.fitting import Source, check_kind, fit_model
+from sfqa.regression.train import load_features
+
+with job(snakemake.log[0]) as log:
+    metric, out = snakemake.params.metric, Path(snakemake.output.model)
+    check_kind(metric)
+    files = {
+        name: [p for p in snakemake.input.features if f"/features/{name}/" in p]
+        for name in metric["extractors"]
+    }
+    work = out.parent / "model.work"
+    with leased_device(snakemake.threads) as device:
+        about, arrays = fit_model(
+            metric,
+            load_features(metric, files, work),
+            store.read(tables.SAMPLES, snakemake.input.samples),
+            store.read(tables.MOS, snakemake.input.mos),
+            Source(snakemake.wildcards.dataset, snakemake.params.conform, files),
+            snakemake.params.seed,
+            work,
+            device,
+        )
+    model_files.write(out, about, arrays)
+    shutil.rmtree(work)
+    log.info("%s", told(model_files.read(out)))
