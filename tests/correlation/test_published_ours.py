@@ -1,0 +1,114 @@
+"""Our figures beside the published ones: paired by name, and what is missing said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from sfqa import cli, store, tables
+from sfqa.correlation import published
+from sfqa.correlation.published import compare, load
+from sfqa.errors import UserError
+
+
+def cli_call(*words: Any) -> int:
+    return cli.main(["published", *map(str, words)])
+
+
+def ours() -> pd.DataFrame:
+    rows = []
+    for metric, srcc, weights in (
+        ("fast_vqa", 0.70, "random"),
+        ("LSE-C", 0.2, "official"),
+        ("mine", 0.5, "none"),
+    ):
+        for dimension, move in (
+            ("visual_quality", 0.0),
+            ("audio_visual_consistency", 0.1),
+            ("overall", 0.05),
+        ):
+            for protocol, pooling, level in (("disjoint", "mean", "video"), ("random", "mean", "video"), ("disjoint", "pooled", "video"), ("disjoint", "pooled", "model")):  # fmt: skip
+                good = metric != "LSE-C" or dimension != "overall"
+                rows.append(
+                    {
+                        "metric": metric, "group": "g", "kind": "zero_shot", "dimension": dimension,
+                        "protocol": protocol, "level": level, "pooling": pooling, "trials": 1, "n": 9,
+                        "srcc": srcc + move + 0.01 * (protocol == "random") if good else None,
+                        "plcc": srcc, "krcc": srcc - 0.1, "rmse": 9.0, "mapping": "logistic-4",
+                        "weights": weights, "synthetic_mos": False,
+                        "status": "ok" if good else "flawed", "detail": "" if good else "few: 3 of 9",
+                    }
+                )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def cell(frame: pd.DataFrame, row: str, dimension: str, statistic: str = "SRCC") -> dict[str, Any]:
+    own = frame[
+        (frame["row"] == row)
+        & (frame["dimension"] == dimension)
+        & (frame["statistic"] == statistic)
+    ]
+    assert len(own) == 1
+    return store.records(own)[0]
+
+
+def test_same_named_metrics_stand_side_by_side() -> None:
+    rows, protocol = published.one_protocol(ours())
+    assert protocol == "disjoint"
+    frame = compare(load("sfqa_table2"), rows)
+    found = cell(frame, "FAST-VQA", "visual_quality")
+    assert (found["published"], found["ours"], found["metric"]) == (0.7165, 0.70, "fast_vqa")
+    assert found["difference"] == pytest.approx(-0.0165)
+    assert cell(frame, "VALOR", "overall")["detail"] == "no metric of that name"
+    assert cell(frame, "LSE-C", "overall")["detail"] == "few: 3 of 9"
+    assert frame["ours"].notna().sum() == 2 * 9 - 1
+    assert len(frame) == 126
+
+
+def test_names_and_dimensions_can_be_told() -> None:
+    rows, _ = published.one_protocol(ours(), "random")
+    renamed = rows.replace({"dimension": {"visual_quality": "looks"}})
+    frame = compare(load("sfqa_table2"), renamed, {"VALOR": "mine"}, {"visual_quality": "looks"})
+    assert cell(frame, "VALOR", "visual_quality")["ours"] == pytest.approx(0.51)
+    lost = compare(load("sfqa_table2"), renamed)
+    assert (
+        cell(lost, "FAST-VQA", "visual_quality")["detail"]
+        == "fast_vqa: no row of visual_quality at video level"
+    )
+    with pytest.raises(UserError, match="no metric 'VALORR'; did you mean 'VALOR'"):
+        compare(load("sfqa_table2"), rows, {"VALORR": "mine"})
+
+
+def test_the_view_says_what_is_missing_and_what_is_random() -> None:
+    rows, _ = published.one_protocol(ours())
+    grid = published.compare_grid(compare(load("sfqa_table2"), rows), "C.")
+    assert len(grid.rows) == 14 * 3
+    line = next(row for row in grid.rows if row[1].text == "FAST-VQA")
+    assert line[1].badge == "random weights"
+    assert [c.text for c in line[3:6]] == ["0.7165", "0.7000", "-0.0165"]
+    assert any("Random weights" in text for text in grid.warnings)
+    missing = next(row for row in grid.rows if row[1].text == "VALOR")
+    assert [c.text for c in missing[3:6]] == ["0.8064", "n/a", "n/a"]
+    assert "no metric of that name" in grid.notes
+
+
+def test_compare_reads_the_results_of_the_workflow(tmp_path: Path, capsys: Any) -> None:
+    path = tmp_path / "demo" / "correlation" / "correlation.parquet"
+    frame = ours().reindex(columns=tables.CORRELATION.names)
+    for column in tables.CORRELATION.columns:
+        if not column.nullable and frame[column.name].isna().any():
+            frame[column.name] = "" if str(column.type) == "string" else 0
+    store.write(tables.CORRELATION, frame, path)
+    assert cli_call("compare", "sfqa_table2", "--ours", tmp_path / "demo") == 0
+    out = capsys.readouterr().out
+    assert (
+        "| FAST-VQA **(random weights)** | Visual Perceptual Quality | 0.7165 | 0.7000 | -0.0165 |"
+        in out
+    )
+    assert "protocol disjoint" in out
+    args = ("compare", "sfqa_table2", "--ours", path, "--protocol", "random", "--format", "csv")
+    assert cli_call(*args) == 0
+    assert "FAST-VQA,fast_vqa,Visual Perceptual Quality" in capsys.readouterr().out

@@ -1,0 +1,172 @@
+"""``sfqa published``: the papers' result tables, whether they agree with themselves, and ours."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sfqa.cli import FINE, _sheet
+from sfqa.errors import UserError, hint
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sfqa.correlation.grid import Grid
+
+SUMMARY = "the papers' result tables: show them, check them, hold ours against them"
+EXAMPLES = """
+sfqa published list
+sfqa published show sfqa_table2 --format tex --page --out table2.tex
+sfqa published check
+sfqa published check sfqa_table2 lgvq_table6
+sfqa published compare sfqa_table2 --ours results/sfqa --protocol disjoint
+"""
+
+_ACTIONS = ("list", "show", "check", "compare")
+_FORMATS = ("md", "tex", "html", "csv")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add = parser.add_argument
+    add("action", metavar="ACTION", help=f"{', '.join(_ACTIONS)}")
+    add("tables", nargs="*", metavar="TABLE", help="names, as 'list' gives them; check: all")
+    add("--format", default="md", metavar="NAME", help=f"{', '.join(_FORMATS)} (md)")
+    add("--page", action="store_true", help="tex: a whole document, to compile as it is")
+    add("--out", type=Path, metavar="FILE", help="write there, not on the screen")
+    add(
+        "--ours", type=Path, metavar="PATH",
+        help="compare: results/DATASET, or its correlation.parquet",
+    )  # fmt: skip
+    add("--protocol", metavar="NAME", help="compare: of ours (disjoint where there is one)")
+    add(
+        "--metric", action="append", default=[], metavar="PAPER=OURS",
+        help="compare: pair a row of the paper with a metric of another name",
+    )  # fmt: skip
+    add(
+        "--dimension", action="append", default=[], metavar="TABLE=OURS",
+        help="compare: pair a dimension of the table's file with one of another name",
+    )  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out the action; 0 also where a paper errs."""
+    if args.action not in _ACTIONS:
+        raise UserError(f"published: no action {args.action!r}; {hint(args.action, _ACTIONS)}")
+    if args.format not in _FORMATS:
+        raise UserError(f"--format {args.format}: there is none; {hint(args.format, _FORMATS)}")
+    if args.page and args.format != "tex":
+        raise UserError("--page goes with --format tex; add it or drop --page")
+    if args.ours and args.action != "compare":
+        raise UserError(f"--ours goes with 'compare', not with {args.action!r}")
+    _sheet.check_out(args.out, "--out", [f".{args.format}"] if args.out else ())
+    if args.action in ("show", "compare") and not args.tables:
+        raise UserError(f"published {args.action}: name a table; 'sfqa published list' has them")
+    _tell(args, _text(args))
+    return FINE
+
+
+def _tell(args: argparse.Namespace, text: str) -> None:
+    from sfqa.store import replacing
+
+    if args.out is None:
+        print(text.rstrip("\n"))
+        return
+    with replacing(args.out) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def _text(args: argparse.Namespace) -> str:
+    from sfqa.correlation import published
+    from sfqa.correlation.published_checks import check_all
+
+    if args.action == "list":
+        rows = published.index()
+        return _sheet.grid(list(rows), ["table", "paper", "number", "title", "source"])
+    if args.action == "check":
+        return _checked(args)
+    if args.action == "compare":
+        return _formatted(args, [_compared(args, name) for name in args.tables])
+    loaded = [published.load(name) for name in args.tables]
+    if args.format == "csv":
+        return "".join(published.render(table)["csv"] for table in loaded[:1]) + "".join(
+            published.render(table)["csv"].split("\n", 1)[1] for table in loaded[1:]
+        )
+    found = check_all()
+    grids: list[tuple[str, Grid, pd.DataFrame | None]] = []
+    for table in loaded:
+        own = [f.sentence for f in found if f.table == table.name and f.check != "marks_lost"]
+        grids.append((table.label, published.to_grid(table, own), None))
+    return _formatted(args, grids)
+
+
+def _formatted(args: argparse.Namespace, grids: list[tuple[str, Grid, pd.DataFrame | None]]) -> str:
+    from sfqa.correlation.grid import latex_page, to_html, to_latex, to_markdown
+
+    if args.format == "csv":
+        frames = [frame for _, _, frame in grids if frame is not None]
+        texts = [frame.to_csv(index=False, lineterminator="\n") for frame in frames]
+        return texts[0] + "".join(text.split("\n", 1)[1] for text in texts[1:])
+    if args.format == "md":
+        return "\n".join(to_markdown(grid) for _, grid, _ in grids)
+    if args.format == "tex":
+        text = "\n".join(to_latex(grid) for _, grid, _ in grids)
+        return latex_page(text) if args.page else text
+    if len(grids) > 1:
+        raise UserError("--format html: one table per page; name one table")
+    return to_html(grids[0][1], grids[0][0])
+
+
+def _checked(args: argparse.Namespace) -> str:
+    from sfqa.correlation import published
+    from sfqa.correlation.published_checks import check_all, findings_frame
+
+    known = [row["table"] for row in published.index()]
+    for name in args.tables:
+        if name not in known:
+            raise UserError(f"published: there is no table {name!r}; {hint(name, known)}")
+    wanted = args.tables or known
+    found = [finding for finding in check_all() if finding.table in wanted]
+    if args.format == "csv":
+        return findings_frame(found).to_csv(index=False, lineterminator="\n")
+    lines = []
+    for name in wanted:
+        table = published.load(name)
+        own = [f"- {f.check}: {f.sentence}" for f in found if f.table == name]
+        own += [f"- note: {note}" for note in table.notes]
+        lines += [f"{name} ({table.label})", *(own or ["- agrees with itself"]), ""]
+    return "\n".join(lines)
+
+
+def _compared(args: argparse.Namespace, name: str) -> tuple[str, Grid, pd.DataFrame]:
+    from sfqa import store, tables
+    from sfqa.correlation import published
+
+    if args.ours is None:
+        raise UserError("published compare: --ours is needed: results/DATASET")
+    path = args.ours
+    if path.is_dir():
+        path = path / "correlation" / "correlation.parquet"
+    if not path.is_file():
+        raise UserError(f"--ours {args.ours}: there is no {path}; run the workflow up to there")
+    rows, protocol = published.one_protocol(store.read(tables.CORRELATION, path), args.protocol)
+    table = published.load(name)
+    frame = published.compare(table, rows, _pairs(args.metric), _pairs(args.dimension))
+    caption = (
+        f"{table.label} against {args.ours}, protocol {protocol} (video level: mean over the "
+        "trials). Ours have their sign flipped where a lower score means better quality. "
+        "Difference: ours minus published. Other data, weights or splits give other "
+        "figures: a difference is a question, not an error."
+    )
+    return f"{table.label} and ours", published.compare_grid(frame, caption), frame
+
+
+def _pairs(words: list[str]) -> dict[str, str]:
+    found = {}
+    for word in words:
+        paper, sign, ours = word.rpartition("=")
+        if not (sign and paper and ours):
+            raise UserError(f"{word!r}: write PAPER=OURS")
+        found[paper] = ours
+    return found
