@@ -49,3 +49,8 @@ def control_metric(
                         note = reasons.get(sample, "no_mos: the sample was not rated")
                     rows.append(_rows.row(metric, dimension, split, sample, value, note))
     return rows
+
+
+def _reasons(mos: pd.DataFrame, dimension: str) -> dict[str, str]:
+    bad = mos[(mos["dimension"] == dimension) & (mos["status"] == tables.FAILED)]
+    return dict(zip(bad["sample_id"], bad["detail"], strict=True))
