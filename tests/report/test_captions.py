@@ -48,11 +48,13 @@ def test_all_captions_are_there() -> None:
     assert set(CAPTIONS) == {
         "correlation_table.rst",
         "leakage.rst",
+        "metric_figures.rst",
         "mos_by_label.rst",
         "mos_differences.rst",
         "raters.rst",
         "rejects.rst",
         "scatter.rst",
+        "site.rst",
         "sos.rst",
         "workflow.rst",
     }

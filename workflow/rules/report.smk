@@ -1,6 +1,7 @@
-# What was left out and why, and one database over everything.
-# REQUIRED INPUTS: the tables of all stages.
-# OUTPUTS: rejects.parquet, report/rejects.html, catalog.duckdb.
+# What was left out and why, one database over everything, a site to look at it, figures of all metrics.
+# REQUIRED INPUTS: the tables of all stages; videos are only linked to.
+# OUTPUTS: rejects.parquet, report/rejects.html, catalog.duckdb, report/site/, ro-crate-metadata.json,
+# correlation/{metric_bars,metric_ranks,metric_matrix,failure_cases}.{svg,png}.
 rule collect_rejects:
     input:
         unpack(PLAN.stage_tables),
@@ -36,3 +37,114 @@ rule build_catalog:
         version=PLAN.version("report/catalog"),
     script:
         "../scripts/build_catalog.py"
+
+
+rule build_site:
+    input:
+        unpack(PLAN.stage_tables),
+        # What is made of ratings and correlations under this configuration.
+        [
+            f"results/{DATASET}/{name}.parquet"
+            for name, made in (
+                ("correlation/correlation", PLAN.scores != "none"),
+                ("correlation/significance", PLAN.scores != "none"),
+                ("correlation/by_method", PLAN.scores != "none"),
+                ("ratings/scores", PLAN.scores in ("simulated", "imported")),
+                ("ratings/raters", PLAN.scores in ("simulated", "imported")),
+            )
+            if made
+        ],
+        features=feature_files(),
+        samples="results/{dataset}/samples.parquet",
+        rejects="results/{dataset}/rejects.parquet",
+    output:
+        # A report of one HTML file takes no folder, and Snakemake would refuse it: only a zip gets it.
+        site=(
+            report(
+                directory("results/{dataset}/report/site"),
+                htmlindex="index.html",
+                caption="../report/site.rst",
+                category="Site",
+                labels={"page": "leaderboard, samples, provenance"},
+            )
+            if any(word.endswith(".zip") for word in sys.argv)
+            else directory("results/{dataset}/report/site")
+        ),
+        crate="results/{dataset}/ro-crate-metadata.json",
+    log:
+        "results/{dataset}/logs/report/build_site.log",
+    conda:
+        "../envs/media.yaml"
+    params:
+        protocol=PLAN.main_protocol if PLAN.scores != "none" else None,
+        dimensions=PLAN.config.get("correlation", {}).get("dimensions", []),
+        metrics=PLAN.metric_names,
+        version=[
+            PLAN.version("report/site"),
+            PLAN.version("report/site_data"),
+            PLAN.version("report/provenance"),
+        ],
+    script:
+        "../scripts/build_site.py"
+
+
+if PLAN.scores != "none":
+
+    rule plot_metrics:
+        input:
+            **(
+                {}
+                if DOOR == "import_features"
+                else {"conformed": "results/{dataset}/conform/videos.parquet"}
+            ),
+            correlation="results/{dataset}/correlation/correlation.parquet",
+            significance="results/{dataset}/correlation/significance.parquet",
+            predictions=expand(
+                "results/{{dataset}}/regression/{metric}/predictions.parquet",
+                metric=PLAN.metric_names,
+            ),
+            mos="results/{dataset}/ratings/mos.parquet",
+            samples="results/{dataset}/samples.parquet",
+        output:
+            bars=report(
+                "results/{dataset}/correlation/metric_bars.svg",
+                caption="../report/metric_figures.rst",
+                category="Correlation",
+                labels={"table": "SRCC with intervals (figure)"},
+            ),
+            bars_png="results/{dataset}/correlation/metric_bars.png",
+            ranks=report(
+                "results/{dataset}/correlation/metric_ranks.svg",
+                caption="../report/metric_figures.rst",
+                category="Correlation",
+                labels={"table": "ranks with groups (figure)"},
+            ),
+            ranks_png="results/{dataset}/correlation/metric_ranks.png",
+            matrix=report(
+                "results/{dataset}/correlation/metric_matrix.svg",
+                caption="../report/metric_figures.rst",
+                category="Correlation",
+                labels={"table": "metric against metric (figure)"},
+            ),
+            matrix_png="results/{dataset}/correlation/metric_matrix.png",
+            failures=report(
+                "results/{dataset}/correlation/failure_cases.svg",
+                caption="../report/metric_figures.rst",
+                category="Correlation",
+                labels={"table": "failure cases (figure)"},
+            ),
+            failures_png="results/{dataset}/correlation/failure_cases.png",
+        log:
+            "results/{dataset}/logs/report/plot_metrics.log",
+        conda:
+            "../envs/media.yaml"
+        params:
+            protocol=PLAN.main_protocol,
+            dimensions=PLAN.config["correlation"]["dimensions"],
+            metrics=PLAN.metric_labels(),
+            version=[
+                PLAN.version("correlation/more_figures"),
+                PLAN.version("correlation/figures"),
+            ],
+        script:
+            "../scripts/plot_metrics.py"

@@ -290,9 +290,10 @@ class Plan:
     def targets(self) -> list[str]:
         """Everything that a whole run makes, below the dataset's folder."""
         made = ["rejects.parquet", "report/rejects.html", "catalog.duckdb"]
+        made += ["report/site", "ro-crate-metadata.json"]
         if self.scores != "none":
             made += ["correlation/metrics.html", "correlation/leakage.html"]
-            made += ["correlation/mos_by_label.svg"]
+            made += ["correlation/mos_by_label.svg", "correlation/metric_bars.svg"]
             if self.scores != "mos":
                 made += ["ratings/rater_report.parquet"]
             made += [
@@ -325,6 +326,7 @@ class Plan:
         made = ["rejects.parquet", "samples.parquet"]
         if self.scores != "none":
             made += ["correlation/correlation.parquet", "ratings/mos_by_label.parquet"]
+            made += ["correlation/by_method.parquet", "correlation/significance.parquet"]
         return [f"results/{self.dataset}/{path}" for path in made]
 
     @staticmethod

@@ -40,6 +40,8 @@ PLACES = {
     "label_differences": "ratings/label_differences.parquet",
     "predictions": "regression/{metric}/predictions.parquet",
     "correlation": "correlation/correlation.parquet",
+    "correlation_by_method": "correlation/by_method.parquet",
+    "significance": "correlation/significance.parquet",
     "rejects": "rejects.parquet",
 }
 
@@ -75,6 +77,11 @@ A row that is not `ok` has its reason in `detail`; nothing is dropped in silence
 | `correlation/mos_by_label.{svg,png}` | MOS by method, image category, style, language and tags, with intervals |
 | `correlation/mos_distributions.{svg,png}` | the same as distributions |
 | `correlation/mos_differences.{svg,png}` | which methods differ significantly |
+| `correlation/metric_bars.{svg,png}`, `metric_ranks.*` | SRCC of every metric with its interval; ranks with the groups that do not differ significantly |
+| `correlation/metric_matrix.{svg,png}` | how the metrics correlate with each other |
+| `correlation/failure_cases.{svg,png}` | where metric and people disagree most, with thumbnails |
+| `report/site/` | a static site to open from the file (`index.html`): leaderboard, samples with players, rejects, provenance of every number |
+| `ro-crate-metadata.json` | the same provenance as an RO-Crate 1.1 |
 | `report/rejects.html` | the rows that are not ok, counted by stage and reason |
 | `report/report.html` | Snakemake's report, where it was asked for (`snakemake --report`) |
 | `catalog.duckdb` | views over all tables; open it from the folder of the Snakefile |

@@ -14,7 +14,7 @@ from sfqa import tables
 from sfqa.errors import UserError
 from sfqa.store import replacing
 
-VERSION = 1
+VERSION = 2
 
 #: Views in order: name, files inside the dataset's folder, what a row is.
 VIEWS = (
@@ -37,6 +37,8 @@ VIEWS = (
     ("label_differences", "ratings/label_differences.parquet", tables.LABEL_DIFFERENCES.row),
     ("predictions", "regression/*/predictions.parquet", tables.PREDICTIONS.row),
     ("correlation", "correlation/correlation.parquet", tables.CORRELATION.row),
+    ("correlation_by_method", "correlation/by_method.parquet", tables.CORRELATION_BY_METHOD.row),
+    ("significance", "correlation/significance.parquet", tables.SIGNIFICANCE.row),
     ("rejects", "rejects.parquet", tables.REJECTS.row),
 )
 

@@ -1,0 +1,74 @@
+"""Draw metrics beside each other: bars, ranks, a heat map, and what the best one misjudges."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from sfqa import store, tables
+from sfqa.correlation import more_figures
+from sfqa.correlation.points import pooled_points
+from sfqa.job import job
+
+with job(snakemake.log[0]) as log:
+    params, given, out = snakemake.params, snakemake.input, snakemake.output
+
+    def files(name: str) -> list[Path]:
+        return [Path(out[name]), Path(out[f"{name}_png"])]
+
+    rows = store.read(tables.CORRELATION, given.correlation)
+    mos = store.read(tables.MOS, given.mos)
+    samples = store.read(tables.SAMPLES, given.samples)
+    predictions = store.read(tables.PREDICTIONS, given.predictions)
+    predictions = predictions[predictions["protocol"] == params.protocol]
+    rated = list(params.dimensions) + sorted(set(mos["dimension"]) - set(params.dimensions))
+    rated = [d for d in rated if (mos["dimension"] == d).any()]
+    panels = [*rated, "overall"]
+    synthetic = ["synthetic"] if mos["synthetic"].any() else []
+
+    more_figures.bars(rows, params.protocol, panels, files("bars"))
+    significance = store.read(tables.SIGNIFICANCE, given.significance)
+    more_figures.ranks(significance, params.protocol, panels, files("ranks"))
+
+    metrics = [m for m in params.metrics if m["kind"] != "control"]
+    clouds = {
+        (dimension, m["name"]): pooled_points(
+            predictions, mos, samples, m, dimension, params.protocol
+        )
+        for dimension in rated
+        for m in metrics
+    }
+    scores = {}
+    for dimension in rated:
+        own = mos[(mos["dimension"] == dimension) & (mos["status"] != tables.FAILED)]
+        columns = {more_figures.MOS: own.set_index("sample_id")["mos"]}
+        columns |= {m["name"]: clouds[dimension, m["name"]]["prediction"] for m in metrics}
+        scores[dimension] = pd.DataFrame(columns).astype(float)
+    untrained = ["random"] if any(m["weights"] == "random" for m in metrics) else []
+    more_figures.metric_matrix(
+        scores,
+        files("matrix"),
+        f"Metric against metric, SRCC, {params.protocol.replace('_', ' ')} splits",
+        " ".join(synthetic + untrained),
+    )
+
+    best = rows[
+        (rows["protocol"] == params.protocol)
+        & (rows["level"] == "video")
+        & (rows["pooling"] == "pooled")
+        & (rows["kind"] != "control")
+        & rows["dimension"].isin(rated)
+    ].dropna(subset=["srcc"])
+    best = best.sort_values(["srcc", "metric", "dimension"], ascending=[False, True, True])
+    videos = {}
+    if conformed := dict(given.items()).get("conformed"):
+        frame = store.read(tables.CONFORMED, conformed)
+        videos = dict(zip(frame["sample_id"], frame["path"], strict=True))
+    if best.empty:
+        cloud, title, warned = pd.DataFrame(columns=["prediction", "mos"]), "No metric", synthetic
+    else:
+        top = best.iloc[0]
+        cloud = clouds[top["dimension"], top["metric"]]
+        title = f"Largest errors of {top['metric']}, {top['dimension'].replace('_', ' ')}"
+        warned = synthetic + (["random"] if top["weights"] == "random" else [])
+    folder = Path(given.samples).parent
+    more_figures.failure_cases(cloud, videos, folder, title, files("failures"), " ".join(warned))

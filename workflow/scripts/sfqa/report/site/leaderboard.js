@@ -1,0 +1,197 @@
+"use strict";
+// Metrics against MOS, and what leakage was worth.
+(() => {
+  const { h, svg, fixed, words } = SFQA;
+  const STATISTICS = [["srcc", "SRCC"], ["plcc", "PLCC"], ["krcc", "KRCC"], ["rmse", "RMSE"]];
+  const LEVELS = { video: "videos", model: "means of the methods", method: "inside each method" };
+  const POOLINGS = { mean: "mean over the trials", pooled: "all test samples at once", median: "median over the trials", sd: "SD over the trials" };
+  const key = row => [row.metric, row.dimension, row.protocol, row.level, row.pooling].join("\n");
+  const distinct = (rows, name) => [...new Set(rows.map(row => row[name]))];
+  const first = (wanted, there) => there.includes(wanted) ? wanted : there[0];
+  const RANDOM = "random";
+
+  let rows = null, index = null;
+  const load = () => {
+    if (rows) return;
+    rows = SFQA.rows(SFQA.have.meta.correlation);
+    index = new Map();
+    for (const row of rows) if (!index.has(key(row))) index.set(key(row), row);
+  };
+  const dimensionsOf = () => {
+    const there = distinct(rows, "dimension");
+    return [...SFQA.have.meta.dimensions.filter(name => there.includes(name)), ...there.filter(name => !SFQA.have.meta.dimensions.includes(name))];
+  };
+
+  const interval = (row, name) => {
+    const low = row[`${name}_low`], high = row[`${name}_high`];
+    return low === undefined || low === null || high === null ? null : `${fixed(low, 2)} to ${fixed(high, 2)}`;
+  };
+
+  const about = (row, name, label) => () => ({
+    title: `${label} ${row[name] === null ? "undefined" : fixed(row[name], 4)}, ${row.metric}`,
+    metric: row.metric,
+    files: ["correlation/correlation.parquet", "ratings/mos.parquet", "samples.parquet"],
+    facts: [
+      ["Dimension", words(row.dimension)], ["Protocol", words(row.protocol)], ["Level", LEVELS[row.level] || row.level],
+      ["Pooling", POOLINGS[row.pooling] || row.pooling], ["Trials", row.trials], ["Test rows", row.n],
+      ["95 % interval", interval(row, name)], ["How the interval was made", interval(row, name) && row.interval], ["Mapped before PLCC and RMSE", row.mapping],
+      ["All digits", row[name]], ["Stored in", "correlation/correlation.parquet"],
+      ["MOS", row.synthetic_mos ? "from simulated raters" : "from people"], ["Weights", row.weights], ["Status", row.status], ["Note", row.detail],
+    ],
+  });
+
+  /** Best and second of each column, controls left out: Map from column to [best, second]. */
+  const ranks = (chosen, columns) => new Map(columns.map(({ dimension, name }) => {
+    const values = [...new Set(chosen.filter(one => one.metric.kind !== "control").map(one => one.rows[dimension] && one.rows[dimension][name]).filter(v => v !== null && v !== undefined).map(v => Number(v.toFixed(3))))];
+    values.sort((a, b) => name === "rmse" ? a - b : b - a);
+    return [`${dimension}.${name}`, values];
+  }));
+
+  function board(chosen) {
+    const { meta } = SFQA.have;
+    const dimensions = chosen.dimension === "all" ? dimensionsOf() : [chosen.dimension];
+    const lines = meta.metrics.map(metric => ({ metric, rows: Object.fromEntries(dimensions.map(dimension =>
+      [dimension, index.get([metric.name, dimension, chosen.protocol, chosen.level, chosen.pooling].join("\n"))])) }))
+      .filter(line => Object.values(line.rows).some(Boolean));
+    const columns = dimensions.flatMap(dimension => STATISTICS.map(([name, label]) => ({ dimension, name, label })));
+    const order = ranks(lines, columns), known = ["metric", "group", "n", ...columns.map(one => `${one.dimension}.${one.name}`)];
+    // Unless told, the best of all dimensions together comes first.
+    const told = known.includes(chosen.sort), begin = { sort: told ? chosen.sort : `${dimensions[dimensions.length - 1]}.srcc`, down: told ? chosen.down : true };
+    const best = ({ dimension, name }, line) => {
+      const row = line.rows[dimension];
+      if (!row || row[name] === null || line.metric.kind === "control") return "";
+      const place = order.get(`${dimension}.${name}`).indexOf(Number(row[name].toFixed(3)));
+      return place === 0 ? "best" : place === 1 ? "second" : "";
+    };
+    const made = SFQA.table([
+      { key: "metric", head: "Metric", row: true, value: line => line.metric.name.toLowerCase(), cell: line => [line.metric.name, line.metric.weights === "random" && h("span", { class: "badge" }, "random weights")] },
+      { key: "group", head: "Type", value: line => line.metric.group, className: "soft" },
+      ...columns.map(column => ({
+        key: `${column.dimension}.${column.name}`, head: column.label, number: true, note: `${column.label}, ${words(column.dimension)}`,
+        className: column.name === "srcc" ? "begin" : null,
+        value: line => line.rows[column.dimension] ? line.rows[column.dimension][column.name] : null,
+        cell: line => {
+          const row = line.rows[column.dimension];
+          return row ? SFQA.cell(fixed(row[column.name]), about(row, column.name, column.label), { class: best(column, line), small: interval(row, column.name) }) : null;
+        },
+      })),
+      { key: "n", head: "n", number: true, value: line => Math.max(...Object.values(line.rows).filter(Boolean).map(row => row.n)) },
+      { key: "note", head: "Note", className: "note", cell: line => [...new Set(Object.values(line.rows).filter(Boolean).map(row => row.detail).filter(Boolean))].map(text => h("span", { title: text }, text.split(":")[0].replace(/_/g, " "))) },
+    ], {
+      caption: `Metrics against MOS, ${words(chosen.protocol)} splits, ${LEVELS[chosen.level] || chosen.level}, ${POOLINGS[chosen.pooling] || chosen.pooling}`,
+      pageSize: 200, ...begin, changed: given => SFQA.go("leaderboard", { ...chosen, ...given, down: given.down ? "1" : "", page: "" }, true),
+      rowClass: line => line.metric.kind === "control" ? "control" : null, empty: "No metric was correlated with MOS here.",
+      groups: h("tr", { class: "groups" }, h("td", { colSpan: 2 }), dimensions.map(name => h("th", { scope: "colgroup", colSpan: STATISTICS.length, class: "begin" }, words(name))), h("td", { colSpan: 2 })),
+    });
+    made.show(lines);
+    return made.node;
+  }
+
+  const MARKS = ["circle", "square", "diamond", "triangle"];
+  const mark = (x, y, n, words) => {
+    const shape = MARKS[n % MARKS.length], given = { class: `p${n % 6}` };
+    const made = shape === "circle" ? svg("circle", { ...given, cx: x, cy: y, r: 5 })
+      : svg("path", { ...given, d: shape === "square" ? `M${x - 4.5} ${y - 4.5}h9v9h-9z` : shape === "diamond" ? `M${x} ${y - 6}l6 6-6 6-6-6z` : `M${x} ${y - 6}l5.5 10h-11z` });
+    if (words) made.append(svg("title", {}, document.createTextNode(words)));
+    return made;
+  };
+
+  function leakage(chosen) {
+    const { meta } = SFQA.have;
+    const dimension = chosen.dimension === "all" ? first("overall", dimensionsOf()) : chosen.dimension;
+    const row = (metric, protocol) => index.get([metric, dimension, protocol, "video", "mean"].join("\n"));
+    const protocols = [...meta.protocols].sort((a, b) => (b === RANDOM) - (a === RANDOM));
+    const base = protocols.includes(RANDOM) ? RANDOM : null;
+    const lines = meta.metrics.filter(metric => metric.kind === "regressor").map(metric => ({ metric, rows: Object.fromEntries(protocols.map(p => [p, row(metric.name, p)])) }))
+      .filter(line => Object.values(line.rows).some(Boolean));
+    if (!lines.length || protocols.length < 2) return null;
+    const value = (line, protocol) => line.rows[protocol] ? line.rows[protocol].srcc : null;
+    const gap = (line, protocol) => base && value(line, base) !== null && value(line, protocol) !== null ? value(line, base) - value(line, protocol) : null;
+    const made = SFQA.table([
+      { key: "metric", head: "Regressor", row: true, value: line => line.metric.name.toLowerCase(), cell: line => [line.metric.name, line.metric.weights === "random" && h("span", { class: "badge" }, "random weights")] },
+      ...protocols.map((protocol, n) => ({
+        key: protocol, number: true, head: words(protocol), value: line => value(line, protocol),
+        cell: line => line.rows[protocol] ? SFQA.cell(fixed(value(line, protocol)), about(line.rows[protocol], "srcc", "SRCC"), { small: interval(line.rows[protocol], "srcc") }) : null,
+      })),
+      ...(base ? protocols.filter(p => p !== base).map(protocol => ({ key: `gap.${protocol}`, number: true, head: `random ${"−"} ${words(protocol)}`, note: "what leakage was worth", value: line => gap(line, protocol), cell: line => h("b", {}, fixed(gap(line, protocol))) })) : []),
+      { key: "picture", head: "", className: "strip", cell: line => {
+        const x = v => 10 + 160 * (v + 1) / 2;
+        return svg("svg", { viewBox: "0 0 180 22", width: 180, height: 22, role: "img", "aria-label": protocols.map(p => `${words(p)} ${fixed(value(line, p))}`).join(", ") },
+          svg("path", { class: "axis", d: `M10 11H170M${x(0)} 5v12` }), protocols.map((p, n) => value(line, p) === null ? null : mark(x(value(line, p)), 11, n, `${words(p)} ${fixed(value(line, p))}`)));
+      } },
+    ], { caption: `SRCC of the regressors under every protocol, ${words(dimension)}, mean over the trials`, pageSize: 200 });
+    made.show(lines);
+    const legend = h("p", { class: "legend" }, protocols.map((protocol, n) => h("span", {}, svg("svg", { viewBox: "0 0 14 14", width: 14, height: 14, "aria-hidden": "true" }, mark(7, 7, n)), words(protocol))), h("span", { class: "quiet" }, `strip from ${"−"}1 to 1`));
+    return h("section", {}, h("h2", {}, "Leakage"), h("p", { class: "quiet" }, "The same regressors under splits that share images, clips or methods with the training data and under splits that do not."), legend, made.node);
+  }
+
+  /** Which of two metrics is better, for every pair: above, below, or not told apart. */
+  async function significance(chosen) {
+    if (!SFQA.have.meta.more.includes("significance")) return null;
+    const dimension = chosen.dimension === "all" ? first("overall", dimensionsOf()) : chosen.dimension;
+    const own = SFQA.rows(await SFQA.need("significance")).filter(row => row.dimension === dimension && row.protocol === chosen.protocol && row.statistic === "srcc");
+    if (!own.length) return null;
+    const pairs = new Map(own.flatMap(row => [[`${row.metric_a}\n${row.metric_b}`, { row, sign: 1 }], [`${row.metric_b}\n${row.metric_a}`, { row, sign: -1 }]]));
+    const value = name => { const row = index.get([name, dimension, chosen.protocol, "video", "pooled"].join("\n")); return row && row.srcc !== null ? row.srcc : -2; };
+    const names = [...new Set(own.flatMap(row => [row.metric_a, row.metric_b]))].sort((a, b) => value(b) - value(a) || (a < b ? -1 : 1));
+    const cell = (a, b) => {
+      const found = pairs.get(`${a}\n${b}`);
+      if (!found) return "";
+      const { row, sign } = found, difference = row.difference === null ? null : row.difference * sign;
+      const words = difference === null ? "undefined" : !row.significant ? "no difference told" : difference > 0 ? "better" : "worse";
+      return SFQA.cell(words === "better" ? "▲" : words === "worse" ? "▽" : words === "undefined" ? "–" : "·", () => ({
+        title: `${a} against ${b}: ${words}`, files: ["correlation/significance.parquet", `regression/${a}/predictions.parquet`, `regression/${b}/predictions.parquet`, "ratings/mos.parquet"],
+        facts: [["Dimension", SFQA.words(dimension)], ["Protocol", SFQA.words(chosen.protocol)], [`SRCC of ${row.metric_a}`, fixed(row.value_a, 4)], [`SRCC of ${row.metric_b}`, fixed(row.value_b, 4)], ["Samples that both score", row.n],
+          ["First minus second", fixed(row.difference, 4)], ["95 % interval, paired bootstrap", row.ci95_low === null ? null : `${fixed(row.ci95_low, 4)} to ${fixed(row.ci95_high, 4)}`], ["p, paired bootstrap", SFQA.short(row.p_bootstrap)], ["p after Holm", SFQA.short(row.p_holm)],
+          ["p of Steiger's Z", SFQA.short(row.p_steiger)], ["p of Meng's Z", SFQA.short(row.p_meng)], ["Drawn", row.resampled], ["Note", row.detail]],
+      }), { class: words === "better" ? "best" : "", title: `${a} against ${b}: ${words}` });
+    };
+    const table = SFQA.table([
+      { key: "name", head: "Row against column", row: true, cell: name => name },
+      ...names.map((name, n) => ({ key: name, head: String(n + 1), note: name, className: "mark", cell: other => other === name ? "" : cell(other, name) })),
+    ], { caption: `SRCC, ${SFQA.words(dimension)}, ${SFQA.words(chosen.protocol)}: ▲ the row is better, ▽ worse, · no difference told (paired bootstrap, Holm, 5 %); columns in the rows' order`, pageSize: 200 });
+    table.show(names);
+    return h("section", {}, h("h2", {}, "Which metrics differ"), table.node);
+  }
+
+  /** SRCC inside each method: what a metric says when the methods' own levels do not help it. */
+  async function byMethod(chosen) {
+    if (!SFQA.have.meta.more.includes("by_method")) return null;
+    const all = SFQA.rows(await SFQA.need("by_method")).filter(row => row.protocol === chosen.protocol);
+    const there = distinct(all, "dimension"), dimension = first(chosen.dimension, there);
+    const own = all.filter(row => row.dimension === dimension), methods = distinct(own, "method").sort();
+    if (!own.length) return null;
+    const found = new Map(own.map(row => [`${row.metric}\n${row.method}`, row]));
+    const table = SFQA.table([
+      { key: "metric", head: "Metric", row: true, value: metric => metric.name.toLowerCase(), cell: metric => [metric.name, metric.weights === "random" && h("span", { class: "badge" }, "random weights")] },
+      ...methods.map(method => ({
+        key: method, head: method, number: true, value: metric => { const row = found.get(`${metric.name}\n${method}`); return row ? row.srcc : null; },
+        cell: metric => { const row = found.get(`${metric.name}\n${method}`); return row ? SFQA.cell(fixed(row.srcc, 2), () => ({ ...about({ ...row, level: "method", pooling: "pooled" }, "srcc", "SRCC")(), files: ["correlation/by_method.parquet", "ratings/mos.parquet", "samples.parquet"] }), { small: interval(row, "srcc") }) : null; },
+      })),
+    ], { caption: `SRCC inside each method, ${SFQA.words(dimension)}, ${SFQA.words(chosen.protocol)}`, pageSize: 200, rowClass: metric => metric.kind === "control" ? "control" : null });
+    table.show(SFQA.have.meta.metrics.filter(metric => own.some(row => row.metric === metric.name)));
+    return h("section", {}, h("h2", {}, "Inside each method"), table.node);
+  }
+
+  SFQA.views.leaderboard = {
+    title: "Leaderboard",
+    async draw(given) {
+      load();
+      if (!rows.length) return h("section", {}, h("h1", {}, "Leaderboard"), h("p", {}, "This dataset has no ratings, so that no metric was held against them."));
+      const levels = distinct(rows, "level").sort((a, b) => (b === "video") - (a === "video"));
+      const chosen = { dimension: given.dimension || "all", protocol: first(given.protocol, SFQA.have.meta.protocols), level: first(given.level || "video", levels), sort: given.sort || null, down: given.down === "1" };
+      const poolings = distinct(rows.filter(row => row.level === chosen.level), "pooling").sort((a, b) => (b === "mean") - (a === "mean"));
+      chosen.pooling = first(given.pooling || "mean", poolings);
+      const set = name => value => SFQA.go("leaderboard", { ...given, [name]: value });
+      const dimensions = dimensionsOf();
+      return h("div", {}, h("h1", {}, "Leaderboard"),
+        h("div", { class: "choices" },
+          SFQA.choice("Dimension", dimensions.length > 1 ? ["all", ...dimensions] : dimensions, dimensions.length > 1 ? chosen.dimension : dimensions[0], set("dimension")),
+          SFQA.choice("Protocol", SFQA.have.meta.protocols, chosen.protocol, set("protocol")),
+          SFQA.choice("Level", levels, chosen.level, set("level"), name => LEVELS[name] || words(name)),
+          SFQA.choice("Pooling", poolings, chosen.pooling, set("pooling"), name => POOLINGS[name] || words(name))),
+        h("p", { class: "quiet" }, "Best in bold, second underlined, controls left out. SRCC, PLCC and KRCC: higher is better, the sign put right where a metric is lower for better quality; RMSE: lower is better. Press a number to see where it comes from."),
+        board(chosen), leakage(chosen), await significance(chosen), await byMethod(chosen));
+    },
+  };
+})();
