@@ -141,3 +141,13 @@ def test_a_race_takes_turns_and_a_way_may_time_itself(path):
     assert turns == ["a", "b"] * 3
     assert times["b"] == [common.Spent(1.5, 2.5)] * 3
     assert all(0 <= spent.wall < 60 for spent in times["a"])
+
+
+def test_bootstrap_both_ways_have_the_same_statistics(run):
+    figures, said = run("bootstrap")
+    assert all(gap < 1e-12 for gap in _numbers(figures["differences"]))
+    assert "RATIO bootstrap" in said
+
+
+def _numbers(value: Any) -> list[float]:
+    return [n for v in value.values() for n in _numbers(v)] if isinstance(value, dict) else [value]

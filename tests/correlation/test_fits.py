@@ -2,13 +2,30 @@ from __future__ import annotations
 
 import itertools
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import optimize
 
-from sfqa.correlation import fits, statistics
-from sfqa.correlation.fits import LINEAR, LOGISTIC, MEAN, correlate, fit_mapping, logistic4
+from sfqa.correlation import curves, statistics
+from sfqa.correlation.fits import (
+    CUBIC,
+    LINEAR,
+    LINEAR5,
+    LOGISTIC,
+    LOGISTIC5,
+    MAPPINGS,
+    MEAN,
+    RESCALED,
+    correlate,
+    fit_mapping,
+    fitted,
+    logistic4,
+    logistic5,
+    mapping_word,
+)
+from sfqa.errors import UserError
 from sfqa.identity import generator
 
 
@@ -30,15 +47,34 @@ def test_logistic_is_the_written_formula() -> None:
         np.testing.assert_allclose(logistic4(x, *b), written(x, *b), rtol=0, atol=1e-12)
 
 
-def test_slopes_are_the_derivatives() -> None:
+@pytest.mark.parametrize(
+    ("curve", "slopes", "b"),
+    [
+        (logistic4, curves.slopes4, (80.0, 20.0, 0.5, 0.7)),
+        (logistic4, curves.slopes4, (1.0, 5.0, -1.0, -2.0)),
+        (logistic5, curves.slopes5, (60.0, 1.3, 0.5, 0.7, 40.0)),
+        (logistic5, curves.slopes5, (-3.0, 0.4, -1.0, 2.0, 1.0)),
+    ],
+)
+def test_slopes_are_the_derivatives(curve: Any, slopes: Any, b: tuple[float, ...]) -> None:
     x = np.linspace(-3, 3, 13)
-    for b in (np.array([80.0, 20.0, 0.5, 0.7]), np.array([1.0, 5.0, -1.0, -2.0])):
-        got = fits._slopes(x, *b)
-        for k in range(4):
-            step = np.zeros(4)
-            step[k] = 1e-6
-            want = (logistic4(x, *(b + step)) - logistic4(x, *(b - step))) / 2e-6
-            np.testing.assert_allclose(got[:, k], want, atol=1e-6)
+    got = slopes(x, *b)
+    for k in range(len(b)):
+        step = np.zeros(len(b))
+        step[k] = 1e-6
+        want = (curve(x, *(b + step)) - curve(x, *(b - step))) / 2e-6
+        np.testing.assert_allclose(got[:, k], want, atol=1e-6)
+
+
+def written5(x: np.ndarray, b1: float, b2: float, b3: float, b4: float, b5: float) -> np.ndarray:
+    """The formula of VQEG as the field writes it."""
+    return b1 * (0.5 - 1 / (1 + np.exp(b2 * (x - b3)))) + b4 * x + b5
+
+
+def test_logistic5_is_the_written_formula() -> None:
+    x = np.linspace(-5, 5, 41)
+    for b in ((80, 2, 0.5, 0.7, 40), (-1, 0.5, -1, 2, 0), (3, -1, 0, -0.4, 5)):
+        np.testing.assert_allclose(logistic5(x, *b), written5(x, *b), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +160,7 @@ def test_no_convergence_falls_back_to_the_line_and_says_so(
     def never(*_: object, **__: object) -> None:
         raise RuntimeError("Optimal parameters not found")
 
-    monkeypatch.setattr(fits, "curve_fit", never)
+    monkeypatch.setattr(curves, "curve_fit", never)
     draw = generator("fallback")
     x = draw.normal(5, 2, 40)
     y = 3 * x + draw.normal(size=40)
@@ -140,7 +176,9 @@ def test_no_convergence_falls_back_to_the_line_and_says_so(
 
 def test_a_fit_worse_than_the_line_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     stuck = (np.array([1.0, -1.0, 0.0, 1e-9]), None)
-    monkeypatch.setattr(fits, "curve_fit", lambda *_, p0=None, **__: (stuck[0][: len(_[3])], None))
+    monkeypatch.setattr(
+        curves, "curve_fit", lambda *_, p0=None, **__: (stuck[0][: len(_[3])], None)
+    )
     x = np.linspace(0, 1, 30)
     assert fit_mapping(x, x).name == LINEAR
 
@@ -180,3 +218,134 @@ def test_agrees_with_the_plain_published_fit() -> None:
     b, _ = optimize.curve_fit(written, x, y, [y.max(), y.min(), x.mean(), 0.5])
     want = np.corrcoef(written(x, *b), y)[0, 1]
     assert correlate(x, y).plcc == pytest.approx(want, abs=1e-7)
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.3, 0.6])
+def test_agrees_with_curve_fit_from_the_published_starts(noise: float) -> None:
+    """scipy's curve_fit from the field's start, no slopes given: never better, else equal."""
+    draw = generator("starts", str(noise))
+    x = draw.normal(0, 1, 200)
+    y = written(x, 4.5, 1.5, 0.2, 0.5) + draw.normal(0, noise, 200)
+    starts = {
+        LOGISTIC: (written, [y.max(), y.min(), x.mean(), 0.5]),
+        LOGISTIC5: (written5, [y.max(), y.min(), x.mean(), 0.1, 0.1]),
+    }
+    for name, (formula, start) in starts.items():
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            b, _ = optimize.curve_fit(formula, x, y, start, maxfev=20000)
+        want = float(np.mean((formula(x, *b) - y) ** 2))
+        word = {v: k for k, v in MAPPINGS.items()}[name]
+        made = fit_mapping(x, y, word)
+        assert made.name == name
+        got = float(np.mean((made(x) - y) ** 2))
+        # Two thousand steps of creeping towards a limit (a cubic) are worth less than this.
+        assert got <= want * (1 + 1e-4)
+        if abs(got - want) < 1e-9 * want:
+            assert correlate(x, y, word).plcc == pytest.approx(
+                np.corrcoef(formula(x, *b), y)[0, 1], abs=1e-6
+            )
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1, 0), (1e-5, 0), (1e4, 3e5), (40, 50)])
+def test_recovers_the_five_parameter_curve_on_every_scale(scale: float, shift: float) -> None:
+    x = generator("recover five").normal(size=300)
+    y = written5(x, 40, 3, 0.4, 5, 50)
+    found = fit_mapping(scale * x + shift, y, "logistic5")
+    assert found.name == LOGISTIC5
+    np.testing.assert_allclose(found(scale * x + shift), y, atol=1e-4)
+
+
+def test_five_parameters_fit_at_least_as_well_as_four_and_both_as_a_line() -> None:
+    for seed in range(8):
+        draw = generator("five", seed)
+        n = int(draw.integers(8, 90))
+        x = draw.normal(size=n) * 10.0 ** float(draw.integers(-6, 6))
+        y = draw.normal() * x / np.std(x) + draw.normal(size=n)
+        error = {word: correlate(x, y, word).rmse for word in MAPPINGS}
+        slack = 1e-5 * float(np.std(y))
+        line = float(np.sqrt(np.mean((np.polyval(np.polyfit(x, y, 1), x) - y) ** 2)))
+        assert error["logistic5"] <= error["logistic4"] + slack
+        assert error["logistic4"] <= line + slack
+        assert error["cubic"] <= line + slack
+
+
+def test_cubic_is_polyfit() -> None:
+    draw = generator("cubic")
+    x = draw.uniform(20, 80, 60)
+    y = 1e-4 * (x - 50) ** 3 + x + draw.normal(size=60)
+    found = fit_mapping(x, y, "cubic")
+    assert found.name == CUBIC
+    np.testing.assert_allclose(found(x), np.polyval(np.polyfit(x, y, 3), x), rtol=1e-9)
+    assert found.detail == ""
+
+
+def test_cubic_of_three_different_scores_passes_through_their_means() -> None:
+    x, y = np.array([1.0, 1.0, 2.0, 2.0, 3.0, 3.0]), np.array([1.0, 3.0, 2.0, 4.0, 9.0, 11.0])
+    np.testing.assert_allclose(fit_mapping(x, y, "cubic")(x), [2, 2, 3, 3, 10, 10], atol=1e-9)
+
+
+def test_none_and_rescaling_leave_plcc_and_change_rmse() -> None:
+    draw = generator("rescale")
+    x = draw.normal(5, 2, 80)
+    y = 40 + 8 * x + draw.normal(0, 10, 80)
+    plain, moved = correlate(x, y, "none"), correlate(x, y, "rescale")
+    assert plain.plcc == pytest.approx(statistics.plcc(x, y), abs=1e-15)
+    assert moved.plcc == pytest.approx(plain.plcc, abs=1e-12)
+    assert plain.rmse == pytest.approx(np.sqrt(np.mean((x - y) ** 2)))
+    brought = fit_mapping(x, y, "rescale")(x)
+    assert (brought.mean(), brought.std()) == pytest.approx((y.mean(), y.std()))
+    assert moved.rmse == pytest.approx(np.sqrt(np.mean((brought - y) ** 2)))
+    assert (plain.mapping, moved.mapping) == ("none", RESCALED)
+
+
+def test_plcc_without_a_fitted_mapping_keeps_its_sign() -> None:
+    x = np.arange(20.0)
+    for word in ("none", "rescale"):
+        assert correlate(x, -x, word).plcc == pytest.approx(-1)
+
+
+def test_the_main_score_of_ntire() -> None:
+    """NTIRE 2025, track 3: the winner's .8036 and .8453 make .8245 (rounded there)."""
+    made = statistics.Correlation(9, 0.8036, 0.8453, 0.6, 1.0, "none")
+    assert made.main_score == pytest.approx(0.8245, abs=6e-5)
+    assert statistics.Correlation(9, None, 0.8, 0.6, 1.0, "none").main_score is None
+
+
+def test_no_convergence_of_five_parameters_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise RuntimeError("Optimal parameters not found")
+
+    monkeypatch.setattr(curves, "curve_fit", never)
+    x = generator("fallback").normal(5, 2, 40)
+    found = correlate(x, 3 * x + 1, "logistic5")
+    assert found.mapping == LINEAR5 == "linear (logistic-5 did not converge)"
+    assert found.detail.startswith("no_convergence: ")
+
+
+def test_four_points_are_too_few_for_five_parameters() -> None:
+    found = correlate([1, 2, 3, 4], [1, 2, 4, 3], "logistic5")
+    assert found.mapping == LINEAR5
+
+
+def test_a_curve_that_turns_says_so() -> None:
+    x = np.linspace(-1, 1, 60)
+    assert correlate(x, x**2, "cubic").detail.startswith("not_monotone: ")
+    assert correlate(x, x**3, "cubic").detail == ""
+
+
+@pytest.mark.parametrize("word", MAPPINGS)
+def test_every_mapping_has_its_name_and_its_reasons(word: str) -> None:
+    x = generator("names").normal(size=40)
+    assert correlate(x, x + x**3, word).mapping == MAPPINGS[word]
+    assert mapping_word(MAPPINGS[word], "") == word
+    assert correlate([2.0] * 5, [1.0, 2, 3, 4, 5], word).mapping == MEAN
+    assert correlate([1.0, 2], [1.0, 2], word).detail.startswith("too_few: ")
+    assert fitted([1.0, 2], [1.0, 2], word)[1] is None
+
+
+def test_an_unknown_mapping_is_a_sentence() -> None:
+    with pytest.raises(
+        UserError, match="mapping: no mapping 'logistik4'; did you mean 'logistic4'"
+    ):
+        fit_mapping([1, 2, 3, 4], [1, 2, 4, 3], "logistik4")

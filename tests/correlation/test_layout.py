@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from sfqa.correlation import layout
-from sfqa.correlation.layout import leakage_panel, render, render_leakage, select
+from sfqa.correlation.layout import as_arrow, leakage_panel, render, render_leakage, select
 from sfqa.errors import UserError
 from sfqa.identity import digest
 
@@ -264,6 +264,119 @@ def test_leakage_without_a_regressor_says_so() -> None:
     assert "There is no regressor." in texts["md"]
 
 
+def with_intervals(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with the columns of 95 % intervals: .1 below and .05 above; none for RMSE."""
+    found = []
+    for r in rows:
+        ends = {}
+        for name in ("srcc", "plcc", "krcc"):
+            value = r[name]
+            ends[f"{name}_low"] = None if value is None else value - 0.1
+            ends[f"{name}_high"] = None if value is None else value + 0.05
+        found.append({**r, **ends})
+    return found
+
+
+def test_intervals_stand_behind_their_figures(rows: list[dict[str, Any]]) -> None:
+    told = with_intervals(rows)
+    table = {line[1]: line for line in markdown_table(render(told, "C.")["md"])[1:]}
+    assert table["alpha"][2:6] == [
+        r"**0.7000** \[0.600, 0.750\]",
+        r"**0.7500** \[0.650, 0.800\]",
+        r"**0.6500** \[0.550, 0.700\]",
+        "**9.0000**",
+    ]
+    assert table["constant"][2] == "–<sup>1</sup>"
+    short = {
+        line[1]: line
+        for line in markdown_table(render(told, "C.", intervals="plus_minus")["md"])[1:]
+    }
+    assert short["alpha"][2] == "**0.7000** ±0.075"
+    assert "In brackets: 95 % intervals." in render(told, "C.")["md"]
+    assert "Behind ±" in render(told, "C.", intervals="plus_minus")["md"]
+
+
+def test_intervals_can_be_left_out_and_do_not_change_the_marks(rows: list[dict[str, Any]]) -> None:
+    plain, told = render(rows, "C."), render(with_intervals(rows), "C.", intervals="none")
+    assert [plain[k] for k in ("md", "tex", "html")] == [told[k] for k in ("md", "tex", "html")]
+    record = next(r for r in csv.DictReader(io.StringIO(told["csv"])) if r["metric"] == "alpha")
+    assert (record["overall_srcc_low"], record["overall_srcc_high"]) == ("0.605000", "0.755000")
+    assert "overall_srcc_low" not in plain["csv"]
+    with pytest.raises(ValueError, match="intervals 'x'"):
+        render(rows, "C.", intervals="x")
+
+
+def test_the_leakage_panel_has_the_intervals_of_every_protocol() -> None:
+    told = with_intervals(panel_rows())
+    panel = leakage_panel(told).set_index("metric")
+    assert panel.loc["alpha", "low_grouped"] == pytest.approx(0.5)
+    assert panel.loc["alpha", "high_random"] == pytest.approx(0.85)
+    assert pd.isna(panel.loc["beta", "low_random"])
+    same = leakage_panel(panel_rows())
+    pd.testing.assert_frame_equal(leakage_panel(told)[list(same.columns)], same)
+    line = next(x for x in render_leakage(told, "L.")["md"].splitlines() if "alpha" in x)
+    assert r"| 0.8000 \[0.700, 0.850\] | 0.6000 \[0.500, 0.650\] |" in line
+    assert line.endswith("| 0.2000 | 0.7000 |")
+
+
+def test_the_sd_over_trials_can_stand_there_instead(rows: list[dict[str, Any]]) -> None:
+    told = [
+        {**r, "srcc_sd": None if r["srcc"] is None else 0.0312, "pooling": "mean"} for r in rows
+    ]
+    text = render(told, "C.", intervals="sd")["md"]
+    table = {line[1]: line for line in markdown_table(text)[1:]}
+    assert table["alpha"][2:4] == ["**0.7000** ±0.031", "**0.7500**"]
+    assert "Behind ±: standard deviation over the trials." in text
+    assert "±" not in render(told, "C.")["md"]
+    panel = leakage_panel([{**r, "srcc_sd": 0.05} for r in panel_rows()])
+    assert panel.loc[0, "sd_grouped"] == 0.05
+
+
+def test_the_caption_names_the_mapping_and_how_intervals_were_made(
+    rows: list[dict[str, Any]],
+) -> None:
+    told = [{**r, "interval": "bca of 9 resamples of images"} for r in with_intervals(rows)]
+    assert "In brackets: 95 % intervals (bca of 9 resamples of images)." in render(told, "C.")["md"]
+    told[0]["interval"] = "percentile of 9"
+    assert "In brackets: 95 % intervals." in render(told, "C.")["md"]
+    none = [
+        {
+            **r,
+            "srcc_low": None,
+            "plcc_low": None,
+            "krcc_low": None,
+            "srcc_high": None,
+            "plcc_high": None,
+            "krcc_high": None,
+            "interval": "none: 2 images",
+        }
+        for r in told
+    ]
+    assert "controls aside. No 95 % intervals (2 images)." in render(none, "C.")["md"]
+    asked = [{**r, "interval": "none: not asked for"} for r in none]
+    assert "controls aside.\n" in render(asked, "C.")["md"]
+    for name, words in (
+        ("cubic", "PLCC after the mapping cubic"),
+        ("none", "PLCC and RMSE of the scores as given"),
+        ("z-rescaling", "PLCC (RMSE after z-rescaling) of the scores as given"),
+    ):
+        assert words in render([{**r, "mapping": name} for r in rows], "C.")["md"]
+
+
+def test_csv_becomes_parquet_with_numbers_and_words(rows: list[dict[str, Any]]) -> None:
+    rows = [
+        {**r, "metric": {"zeta": "007", "alpha": "NA"}.get(r["metric"], r["metric"])} for r in rows
+    ]
+    table = as_arrow(render(rows, "C.")["csv"])
+    found = {r["metric"]: r for r in table.to_pylist()}
+    assert found["NA"]["overall_srcc"] == pytest.approx(0.705)
+    assert found["007"]["weights"] == "official"
+    assert found["constant"]["overall_srcc"] is None
+    assert found["NA"]["notes"] == ""
+    leaks = as_arrow(render_leakage(panel_rows(), "L.")["csv"]).to_pylist()
+    assert (leaks[1]["metric"], leaks[1]["random"]) == ("beta", None)
+
+
 def test_the_least_rmse_is_the_best(rows: list[dict[str, Any]]) -> None:
     table = markdown_table(render(rows, "C.")["md"])
     place = table[0].index("Visual quality RMSE")
@@ -279,5 +392,6 @@ def test_the_least_rmse_is_the_best(rows: list[dict[str, Any]]) -> None:
 
 def test_version_is_raised_when_the_pages_change(rows: list[dict[str, Any]]) -> None:
     """Golden pages: an edit that changes them must raise layout.VERSION, and this digest."""
-    found = digest([render(rows, "C."), render_leakage(panel_rows(), "L.")])
-    assert (layout.VERSION, found[:16]) == (2, "3f0fe2bd3850e826")
+    plain = [render(rows, "C."), render_leakage(panel_rows(), "L.")]
+    told = [render(with_intervals(rows), "C."), render_leakage(with_intervals(panel_rows()), "L.")]
+    assert (layout.VERSION, digest([plain, told])[:16]) == (3, "0768fffa7a2fe405")

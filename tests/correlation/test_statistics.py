@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from sfqa.correlation import statistics
+from sfqa.correlation import resampled, statistics
 from sfqa.correlation.statistics import krcc, plcc, rmse, srcc, why_undefined
 from sfqa.identity import generator
 
@@ -140,3 +140,17 @@ def test_affine_transforms_leave_plcc(
     assert plcc(scale * x + shift, y) == pytest.approx(plain, abs=1e-9)
     assert plcc(-scale * x + shift, y) == pytest.approx(-plain, abs=1e-9)
     assert -1 - 1e-12 <= plain <= 1 + 1e-12
+
+
+def test_the_batched_statistics_agree_with_scipy_at_the_papers_size() -> None:
+    draw = generator("papers size")
+    x = np.round(draw.normal(50, 10, (5184, 3)), 1)
+    y = np.round(x[:, 0] + draw.normal(0, 10, 5184))
+    one = np.ones((5184, 1))
+    for got, want in (
+        (resampled.srcc(x, y, one), stats.spearmanr),
+        (resampled.plcc(x, y, one), stats.pearsonr),
+        (resampled.krcc(x, y, np.arange(5184), one), stats.kendalltau),
+    ):
+        for k in range(3):
+            assert got[k, 0] == pytest.approx(want(x[:, k], y).statistic, abs=1e-12)

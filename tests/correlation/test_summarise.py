@@ -9,9 +9,17 @@ import pytest
 from scipy import stats
 
 from sfqa import store, tables
-from sfqa.correlation import summarise
+from sfqa.correlation import points, summarise
+from sfqa.correlation.bootstrap import interval, replicates, resampling
 from sfqa.correlation.fits import correlate
-from sfqa.correlation.summarise import correlation_rows, pooled_points, trial_table
+from sfqa.correlation.levels import method_rows
+from sfqa.correlation.summarise import (
+    Settings,
+    correlation_rows,
+    pooled_points,
+    rounded,
+    trial_table,
+)
 from sfqa.errors import UserError
 from sfqa.identity import digest
 
@@ -27,9 +35,10 @@ def only(world: Any) -> Any:
     return world
 
 
-def run(world: Any) -> pd.DataFrame:
+def run(world: Any, settings: Settings | None = None) -> pd.DataFrame:
+    settings = settings or Settings()
     return pd.DataFrame(
-        correlation_rows(world.predictions, world.mos, world.samples, world.metrics)
+        correlation_rows(world.predictions, world.mos, world.samples, world.metrics, settings)
     )
 
 
@@ -200,7 +209,7 @@ def test_equal_predictions_keep_their_ties_through_averaging() -> None:
     # .1 + .1 + .1 is not .3: a plain mean over three trials would break the tie with two trials.
     rows = pd.DataFrame({"s": ["a"] * 3 + ["b"] * 2, "x": [0.1] * 5})
     assert rows.groupby("s")["x"].apply(lambda x: sum(x) / len(x)).nunique() == 2
-    assert summarise._means(rows, "s", "x").nunique() == 1
+    assert points.means(rows, "s", "x").nunique() == 1
 
 
 def test_a_metric_without_rows_stays_in_the_table(only: Any) -> None:
@@ -225,7 +234,7 @@ def test_rows_fit_the_table(world: Any, tmp_path: Path) -> None:
     world.predictions = p[p["protocol"] == "grouped"]
     rows = correlation_rows(world.predictions, world.mos, world.samples, world.metrics)
     store.write(tables.CORRELATION, rows, tmp_path / "c.parquet")
-    assert len(store.read(tables.CORRELATION, tmp_path / "c.parquet")) == 5 * 3 * 3
+    assert len(store.read(tables.CORRELATION, tmp_path / "c.parquet")) == 5 * 3 * 4
 
 
 def test_points_are_those_of_the_pooled_row(only: Any) -> None:
@@ -258,11 +267,177 @@ def test_version_is_raised_when_the_numbers_change(world: Any) -> None:
     """Golden rows: an edit that changes them must raise summarise.VERSION, and this digest."""
     p = world.predictions
     world.predictions = p[p["protocol"] == "random"]
-    rows = run(world)
+    rows = run(world, Settings(bootstrap=50)).to_dict("records")
+    shown = [
+        {k: f"{v:.4f}" if isinstance(v, float) else str(v) for k, v in row.items()} for row in rows
+    ]
+    found = digest(shown)
+    assert (summarise.VERSION, found[:16]) == (3, "b0cec4de80f2576f")
+
+
+def test_median_and_spread_are_those_of_the_trials(only: Any) -> None:
+    rows = run(only)
+    own = joined(only, "simplevqa", "random", V)
+    each = [correlate(t["prediction"], t["mos"]) for _, t in own.groupby("trial")]
+    middle = pick(rows, protocol="random", dimension=V, level="video", pooling="median")
+    mean = pick(rows, protocol="random", dimension=V, level="video", pooling="mean")
     for name in ("srcc", "plcc", "krcc", "rmse"):
-        rows[name] = rows[name].map(lambda v: "none" if pd.isna(v) else f"{v:.4f}")
-    found = digest([{k: str(v) for k, v in row.items()} for row in rows.to_dict("records")])
-    assert (summarise.VERSION, found[:16]) == (2, "c411d816cbb3d122")
+        values = [getattr(c, name) for c in each]
+        assert middle[name] == pytest.approx(np.median(values), abs=1e-9)
+        for row in (middle, mean):
+            assert row[f"{name}_sd"] == pytest.approx(np.std(values, ddof=1), abs=1e-9)
+    pooled = pick(rows, protocol="random", dimension=V, level="video", pooling="pooled")
+    assert pd.isna(pooled["srcc_sd"])
+
+
+def test_overall_spread_is_that_of_the_mean_over_dimensions(only: Any) -> None:
+    trials = trial_table(only.predictions, only.mos, only.samples, only.metrics)
+    trials = trials[trials["protocol"] == "random"]
+    want = trials.groupby("trial")["srcc"].mean().std(ddof=1)
+    got = pick(run(only), protocol="random", dimension="overall", level="video", pooling="mean")
+    assert got["srcc_sd"] == pytest.approx(want, abs=1e-12)
+
+
+def test_main_score_is_ntires(only: Any) -> None:
+    rows = run(only)
+    want = (rows["srcc"].abs() + rows["plcc"].abs()) / 2
+    np.testing.assert_allclose(rows["main_score"], want, atol=1e-15)
+
+
+def test_the_mapping_asked_for_stands_in_the_rows(only: Any) -> None:
+    rows = run(only, Settings(mapping="cubic"))
+    assert set(rows["mapping"]) == {"cubic"}
+    own = joined(only, "simplevqa", "random", V)
+    means = own.groupby("sample_id")[["prediction", "mos"]].mean()
+    fit = np.polyval(np.polyfit(means["prediction"], means["mos"], 3), means["prediction"])
+    got = pick(rows, protocol="random", dimension=V, level="video", pooling="pooled")
+    assert got["plcc"] == pytest.approx(stats.pearsonr(fit, means["mos"]).statistic, abs=1e-9)
+
+
+def test_an_unknown_word_of_the_settings_is_a_sentence() -> None:
+    with pytest.raises(UserError, match=r"correlation\.mapping: no mapping 'logistics4'"):
+        Settings(mapping="logistics4")
+    with pytest.raises(UserError, match=r"correlation\.interval: no interval 'normal'"):
+        Settings(interval="normal")
+
+
+@pytest.fixture
+def grouped(world: Any) -> Any:
+    p = world.predictions
+    world.predictions = p[
+        p["metric"].isin(["simplevqa", "constant"]) & (p["protocol"] != "leave_one_method_out")
+    ]
+    world.metrics = [m for m in world.metrics if m["name"] in ("simplevqa", "constant")]
+    world.samples["image_id"] = world.samples["sample_id"].str.split("__").str[0]
+    return world
+
+
+WITH = Settings(bootstrap=200, groups={"grouped": ["image"]})
+
+
+def test_intervals_are_those_of_the_points(grouped: Any) -> None:
+    rows = run(grouped, WITH)
+    for protocol, units in (("grouped", "12 image groups"), ("random", "60 samples")):
+        metric = grouped.metrics[1]
+        points = pooled_points(
+            grouped.predictions, grouped.mos, grouped.samples, metric, V, protocol
+        )
+        drawn = resampling(grouped.samples, ["image"], 200, grouped=protocol == "grouped")
+        x, y = points["prediction"].to_numpy(), points["mos"].to_numpy()
+        made = replicates(
+            x[:, None],
+            x[:, None],
+            y,
+            drawn.codes(list(points.index)),
+            drawn.weights,
+            ("srcc", "krcc"),
+        )
+        got = pick(
+            rows,
+            metric="simplevqa",
+            protocol=protocol,
+            dimension=V,
+            level="video",
+            pooling="pooled",
+        )
+        for name in ("srcc", "krcc"):
+            cells = 12 if protocol == "grouped" else 60
+            want = interval(made[name][0], got[name], drawn, cells=cells)
+            assert (got[f"{name}_low"], got[f"{name}_high"]) == (want.low, want.high)
+        assert got["interval"] == f"percentile of 200 resamples of {units}"
+
+
+def test_intervals_of_every_level_and_pooling_hold_the_statistic(grouped: Any) -> None:
+    rows = run(grouped, WITH)
+    own = rows[rows["metric"] == "simplevqa"]
+    assert len(own) == 2 * 4 * 3
+    for name in ("srcc", "plcc", "krcc"):
+        # Four parameters fit five methods too well: PLCC at level model lies above its interval.
+        sure = own if name != "plcc" else own[own["level"] == "video"]
+        assert (sure[f"{name}_low"] <= sure[name]).all()
+        assert (sure[name] <= sure[f"{name}_high"]).all()
+    video = own[(own["level"] == "video") & (own["dimension"] == V)]
+    assert (video["srcc_high"] - video["srcc_low"]).between(0.02, 0.5).all()
+    # The mean of two dimensions is surer than either.
+    width = (own["srcc_high"] - own["srcc_low"]).groupby(own["dimension"]).mean()
+    assert width["overall"] < min(width[V], width[A])
+
+
+def test_no_interval_has_its_reason(grouped: Any) -> None:
+    assert set(run(grouped)["interval"]) == {"none: not asked for"}
+    rows = run(grouped, WITH)
+    constant = rows[rows["metric"] == "constant"]
+    assert constant[["srcc_low", "plcc_high", "krcc_low"]].isna().all(axis=None)
+    assert set(constant["interval"]) == {"none: the statistic is undefined"}
+
+
+def test_intervals_change_no_statistic(grouped: Any) -> None:
+    plain, more = run(grouped), run(grouped, WITH)
+    shared = [name for name in plain if not name.endswith(("_low", "_high")) and name != "interval"]
+    pd.testing.assert_frame_equal(plain[shared], more[shared])
+
+
+def test_rows_are_the_same_each_time_whatever_the_order(grouped: Any) -> None:
+    want = rounded(run(grouped, WITH).to_dict("records"))
+    grouped.predictions = grouped.predictions.sample(frac=1, random_state=1)
+    grouped.samples = grouped.samples.sample(frac=1, random_state=2)
+    got = rounded(run(grouped, WITH).to_dict("records"))
+    pd.testing.assert_frame_equal(pd.DataFrame(got), pd.DataFrame(want))
+
+
+def test_by_method_are_the_statistics_of_its_videos(grouped: Any, tmp_path: Path) -> None:
+    given = (grouped.predictions, grouped.mos, grouped.samples, grouped.metrics, WITH)
+    rows = method_rows(*given)
+    store.write(tables.CORRELATION_BY_METHOD, rounded(rows), tmp_path / "m.parquet")
+    frame = pd.DataFrame(rows)
+    assert len(frame) == 2 * 2 * 2 * 5
+    own = joined(grouped, "simplevqa", "random", V)
+    for method, part in own.groupby("method"):
+        means = part.groupby("sample_id")[["prediction", "mos"]].mean()
+        got = pick(frame, metric="simplevqa", protocol="random", dimension=V, method=method)
+        want = stats.spearmanr(means["prediction"], means["mos"]).statistic
+        assert got["srcc"] == pytest.approx(want, abs=1e-12)
+        assert got["n"] == 12
+        assert got["srcc_low"] <= got["srcc"] <= got["srcc_high"]
+    assert set(frame[frame["metric"] == "constant"]["status"]) == {"failed"}
+
+
+def test_knowing_the_method_alone_is_seen_by_method(world: Any) -> None:
+    """A score that is the method's level, and no more: model level 1, nothing inside a method."""
+    p = world.predictions
+    p = p[(p["metric"] == "simplevqa") & (p["protocol"] == "random")].copy()
+    level = world.samples.set_index("sample_id")["method"].map(
+        dict(zip(("sonic", "float", "sharp", "memo", "sad"), (70, 60, 50, 40, 30), strict=True))
+    )
+    noise = np.random.default_rng(1).normal(0, 0.1, len(p))
+    world.predictions = p.assign(prediction=p["sample_id"].map(level) + noise)
+    world.metrics = world.metrics[3:4]
+    rows = run(world)
+    assert pick(rows, dimension=V, level="model")["srcc"] == pytest.approx(1)
+    assert pick(rows, dimension=V, level="video", pooling="pooled")["srcc"] > 0.7
+    given = (world.predictions, world.mos, world.samples, world.metrics)
+    inside = pd.DataFrame(method_rows(*given))
+    assert inside["srcc"].abs().mean() < 0.4
 
 
 @pytest.mark.shared
@@ -309,3 +484,6 @@ def test_known_numbers_of_thqa(shared_data: Path) -> None:
         assert video.loc[name, "srcc"] == pytest.approx(want, abs=1e-3)
         assert video.loc[name, "n"] == 800
     assert set(rows[rows["level"] == "model"]["n"]) == {8}
+    # The methods' mean MOS: 4.577 for sad, 1.911 for wavlip (algorithms.md, section 7).
+    by_method = mos.set_index("sample_id")["mos"].groupby(samples.set_index("sample_id")["method"])
+    assert by_method.mean()[["sad", "wavlip"]].to_list() == pytest.approx([4.577, 1.911], abs=1e-3)

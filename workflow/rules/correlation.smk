@@ -1,6 +1,6 @@
 # Correlation of every metric with the MOS, as tables and figures.
 # REQUIRED INPUTS: regression/{metric}/predictions.parquet of all metrics, ratings/mos.parquet, samples.parquet.
-# OUTPUTS: correlation/correlation.parquet, correlation/{table}.{csv,md,tex,html}, correlation/{figure}.{svg,png}.
+# OUTPUTS: correlation/{correlation,by_method,significance}.parquet, correlation/{table}.{csv,md,tex,html}, correlation/{figure}.{svg,png}.
 if PLAN.scores != "none":
 
     rule correlate:
@@ -13,13 +13,26 @@ if PLAN.scores != "none":
             samples="results/{dataset}/samples.parquet",
         output:
             correlation="results/{dataset}/correlation/correlation.parquet",
+            by_method="results/{dataset}/correlation/by_method.parquet",
+            significance="results/{dataset}/correlation/significance.parquet",
         log:
             "results/{dataset}/logs/correlation/correlate.log",
         conda:
             "../envs/tables.yaml"
         params:
             metrics=PLAN.metric_labels(),
-            version=PLAN.version("correlation/summarise"),
+            protocols=PLAN.config["regression"]["protocols"],
+            settings={
+                "mapping": PLAN.config["correlation"].get("mapping", "logistic4"),
+                "bootstrap": PLAN.config["correlation"].get("bootstrap", 1000),
+                "interval": PLAN.config["correlation"].get("interval", "percentile"),
+                "seed": PLAN.config.get("seed", 0),
+            },
+            version=[
+                PLAN.version("correlation/summarise"),
+                PLAN.version("correlation/levels"),
+                PLAN.version("correlation/significance"),
+            ],
         script:
             "../scripts/correlate.py"
 

@@ -1,15 +1,25 @@
-"""Correlate the predictions of all metrics with the MOS."""
+"""Correlate the predictions of all metrics with the MOS: the table, by method, metric by metric."""
 
 from sfqa import store, tables
-from sfqa.correlation.summarise import correlation_rows, rounded
+from sfqa.correlation.bootstrap import protocol_groups
+from sfqa.correlation.levels import method_rows
+from sfqa.correlation.significance import significance_rows
+from sfqa.correlation.summarise import Settings, correlation_rows, rounded
 from sfqa.job import job
 
 with job(snakemake.log[0]) as log:
-    rows = correlation_rows(
+    given = (
         store.read(tables.PREDICTIONS, snakemake.input.predictions),
         store.read(tables.MOS, snakemake.input.mos),
         store.read(tables.SAMPLES, snakemake.input.samples),
         snakemake.params.metrics,
+        Settings(**snakemake.params.settings, groups=protocol_groups(snakemake.params.protocols)),
     )
-    log.info("%d rows", len(rows))
-    store.write(tables.CORRELATION, rounded(rows), snakemake.output.correlation)
+    for make, table, path in (
+        (correlation_rows, tables.CORRELATION, snakemake.output.correlation),
+        (method_rows, tables.CORRELATION_BY_METHOD, snakemake.output.by_method),
+        (significance_rows, tables.SIGNIFICANCE, snakemake.output.significance),
+    ):
+        rows = make(*given)
+        log.info("%d rows of %s", len(rows), table.name)
+        store.write(table, rounded(rows), path)

@@ -3,13 +3,12 @@
 from pathlib import Path
 
 from sfqa import store, tables
-from sfqa.correlation.layout import render, render_leakage, select
+from sfqa.correlation.layout import as_arrow, render, render_leakage, select
 from sfqa.job import job
 
 with job(snakemake.log[0]):
     rows = store.read(tables.CORRELATION, snakemake.input.correlation)
     params = snakemake.params
-    folder = Path(snakemake.output.metrics).parent
 
     def table(words: str, **which: str) -> dict[str, str]:
         chosen = select(rows, params.protocol, **which)
@@ -26,7 +25,10 @@ with job(snakemake.log[0]):
             pooling="mean",
         ),
     }
-    for name, texts in wanted.items():
-        for suffix, text in texts.items():
-            with store.replacing(folder / f"{name}.{suffix}") as temporary:
-                temporary.write_text(text, encoding="utf-8")
+    for path in sorted({Path(path) for path in snakemake.output}):
+        texts = wanted[path.stem]
+        if path.suffix == ".parquet":
+            store.write_arrow(as_arrow(texts["csv"]), path)
+            continue
+        with store.replacing(path) as temporary:
+            temporary.write_text(texts[path.suffix[1:]], encoding="utf-8")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from sfqa.correlation.schemas import CORRELATION, CORRELATION_BY_METHOD, SIGNIFICANCE
 from sfqa.ratings.schemas import LABEL_DIFFERENCES, PLAN, RATER_REPORT, RELIABILITY
 from sfqa.ratings.screen.schemas import SCORE_DETAILS, STUDY_MEDIA
 from sfqa.schema import FAILED, FLAWED, OK, STATUSES, Column, Table, flaw
 
 __all__ = [
-    "FAILED", "FLAWED", "LABEL_DIFFERENCES", "OK", "PLAN", "RATER_REPORT", "RELIABILITY",
-    "SCORE_DETAILS", "STATUSES", "STUDY_MEDIA", "Column", "Table", "flaw",
+    "CORRELATION", "CORRELATION_BY_METHOD", "FAILED", "FLAWED", "LABEL_DIFFERENCES", "OK", "PLAN",
+    "RATER_REPORT", "RELIABILITY", "SCORE_DETAILS", "SIGNIFICANCE", "STATUSES", "STUDY_MEDIA",
+    "Column", "Table", "flaw",
 ]  # fmt: skip
 
 _S, _F, _I, _B = pa.string(), pa.float64(), pa.int64(), pa.bool_()
@@ -363,31 +365,6 @@ PREDICTIONS = Table(
     key=("metric", "dimension", "protocol", "trial", "sample_id"),
 )
 
-CORRELATION = Table(
-    "correlation",
-    "one metric in one dimension, under one protocol, at one level",
-    (
-        Column("metric", _S, "name of the metric"),
-        Column("group", _S, "model type the metric is listed under"),
-        Column("kind", _S, "control, zero_shot, regressor or imported"),
-        Column("dimension", _S, "what was rated; 'overall' is the mean over dimensions"),
-        Column("protocol", _S, "how train and test were split"),
-        Column("level", _S, "video: samples; model: means of the methods"),
-        Column("pooling", _S, "pooled: all test rows at once; mean: mean over trials"),
-        Column("trials", _I, "number of trials"),
-        Column("n", _I, "number of test rows (mean over trials, rounded down)"),
-        Column("srcc", _F, "Spearman rank-order correlation", nullable=True),
-        Column("plcc", _F, "Pearson linear correlation after the mapping", nullable=True),
-        Column("krcc", _F, "Kendall rank-order correlation, tau-b", nullable=True),
-        Column("rmse", _F, "root mean square error after the mapping", "MOS", nullable=True),
-        Column("mapping", _S, "what maps scores to MOS before PLCC and RMSE"),
-        Column("weights", _S, "weights behind the features: official, random, none"),
-        Column("synthetic_mos", _B, "true: the MOS come from simulated raters"),
-        *_STATUS,
-    ),
-    key=("metric", "dimension", "protocol", "level", "pooling"),
-)
-
 REJECTS = Table(
     "rejects",
     "one row of any stage that is not ok",
@@ -405,6 +382,6 @@ TABLES = {
     for t in (
         IMAGES, CLIPS, PAIRS, SAMPLES, VIDEOS, CONFORMED, COSTS, PLAN, STUDY_MEDIA, SCORE_DETAILS,
         SCORES, RATERS, RATER_REPORT, RELIABILITY, MOS, MOS_BY_LABEL, LABEL_DIFFERENCES,
-        PREDICTIONS, CORRELATION, REJECTS,
+        PREDICTIONS, CORRELATION, CORRELATION_BY_METHOD, SIGNIFICANCE, REJECTS,
     )
 }  # fmt: skip

@@ -2,38 +2,53 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import OptimizeWarning, curve_fit
-from scipy.special import expit
 
 from sfqa.correlation import statistics
+from sfqa.correlation.curves import cubic, fit4, fit5, logistic4, logistic5
 from sfqa.correlation.statistics import Array, Correlation
+from sfqa.errors import UserError, hint
+from sfqa.tables import flaw
 
-LOGISTIC = "logistic-4"
+__all__ = ["MAPPINGS", "Mapping", "correlate", "fit_mapping", "fitted", "logistic4", "logistic5"]
+
+#: The mappings: the word of the configuration, and the name that stands in tables.
+MAPPINGS = {
+    "none": "none",
+    "rescale": "z-rescaling",
+    "logistic4": "logistic-4",
+    "logistic5": "logistic-5",
+    "cubic": "cubic",
+}
+DEFAULT = "logistic4"
+
+NONE = MAPPINGS["none"]
+RESCALED = MAPPINGS["rescale"]
+LOGISTIC = MAPPINGS["logistic4"]
+LOGISTIC5 = MAPPINGS["logistic5"]
+CUBIC = MAPPINGS["cubic"]
 LINEAR = "linear (logistic-4 did not converge)"
+LINEAR5 = "linear (logistic-5 did not converge)"
 MEAN = "mean (constant scores)"
-NONE = "none"
+
+#: Parameters that are fitted; below twice as many points the mapping fits noise.
+FITTED = {LOGISTIC: 4, LOGISTIC5: 5, CUBIC: 4}
 
 #: A fit that leaves more than the straight line does, by this share of the variance, is stuck:
 #: the logistic contains every line as a limit.
 SLACK = 1e-6
-
-#: What one start may cost; fits that need more creep towards a straight line.
-EVALUATIONS = 400
-
-#: Below twice as many points as parameters the mapping fits noise.
-FEW_POINTS = 8
 
 
 @dataclass(frozen=True)
 class Mapping:
     """A fitted mapping: its name, its parameters, and what must be known about it (or '').
 
-    Parameters: (b1, b2, b3, b4) of :func:`logistic4`, (slope, intercept) of a line, or (mean,).
+    Parameters: (b1, b2, b3, b4) of :func:`logistic4`, (b1, ..., b5) of :func:`logistic5`, those of
+    a cubic in ``(x - centre) / scale`` as (constant, ..., third, centre, scale), (slope, intercept)
+    of a line or a z-rescaling, (mean,) for constant scores, () for none.
     """
 
     name: str
@@ -47,78 +62,109 @@ class Mapping:
         [3.0, 5.0]
         """
         x = np.asarray(prediction, np.float64)
+        if self.name == NONE:
+            return x
         if self.name == LOGISTIC:
             b1, b2, b3, b4 = self.parameters
             return logistic4(x, b1, b2, b3, b4)
+        if self.name == LOGISTIC5:
+            b1, b2, b3, b4, b5 = self.parameters
+            return logistic5(x, b1, b2, b3, b4, b5)
+        if self.name == CUBIC:
+            *powers, centre, scale = self.parameters
+            return _polynomial((x - centre) / scale, powers)
         if len(self.parameters) == 2:
             slope, intercept = self.parameters
             return slope * x + intercept
         return np.full_like(x, self.parameters[0])
 
 
-def logistic4(x: Array, b1: float, b2: float, b3: float, b4: float) -> Array:
-    """Return ``b2 + (b1 - b2) / (1 + exp(-(x - b3) / |b4|))``.
+def mapping_word(word: str, where: str) -> str:
+    """Return a key of :data:`MAPPINGS` from its word or name.
 
-    The 4-parameter logistic of SimpleVQA, THQA and most of the field: it runs from b2 to b1, its
-    middle at b3, its width ``|b4|``; it falls where ``b1 < b2``.
+    Raises :class:`UserError`, its sentence begun with ``where``, for any other word.
 
-    >>> logistic4(np.array([0.0]), 5.0, 1.0, 0.0, 1.0).tolist()
-    [3.0]
+    >>> mapping_word("logistic-5", "config"), mapping_word("cubic", "config")
+    ('logistic5', 'cubic')
     """
-    width = max(abs(b4), np.finfo(np.float64).tiny)
-    with np.errstate(over="ignore"):
-        return b2 + (b1 - b2) * expit((x - b3) / width)
+    known = {name: key for key, name in MAPPINGS.items()} | {key: key for key in MAPPINGS}
+    if word not in known:
+        raise UserError(f"{where}: no mapping {word!r}; {hint(word, MAPPINGS)}")
+    return known[word]
 
 
-def fit_mapping(prediction: npt.ArrayLike, mos: npt.ArrayLike) -> Mapping:
-    """Fit the 4-parameter logistic by least squares; a line where that does not converge.
+def fit_mapping(prediction: npt.ArrayLike, mos: npt.ArrayLike, mapping: str = DEFAULT) -> Mapping:
+    """Fit a mapping of :data:`MAPPINGS` by least squares; a line where a logistic does not fit.
 
-    Least squares over two starts, the better kept: the field's ``[max y, min y, mean x, .5]``, and
-    the best of a grid scaled to the data, since .5 is a step for scores of 0..100 and flat for
-    scores of 0..0.01. A falling relation is fitted as well as a rising one. Where neither start
-    converges, as for data that bend one way only, the middle b3 is held half a range outside the
-    scores. Constant scores map to the mean MOS.
-    Raises ``ValueError`` for undefined input other than constant scores.
+    ``none`` leaves the scores; ``rescale`` gives them the mean and the standard deviation of the
+    MOS; ``cubic`` is linear least squares. A logistic is fitted from several starts, the best end
+    kept: the field's, ``[max y, min y, mean x, .5]`` for four parameters and ``[max y, min y,
+    mean x, .1, .1]`` for five, and the best of a grid scaled to the data, since .5 is a step for
+    scores of 0..100 and flat for scores of 0..0.01. A falling relation is fitted as well as a
+    rising one. A curve that turns inside the range of the scores is said to. Constant scores map to
+    the mean MOS. Raises ``ValueError`` for undefined input other than constant scores.
 
     >>> x = np.linspace(-3, 3, 50); y = logistic4(x, 80.0, 20.0, 0.5, 0.7)
     >>> [round(b, 6) for b in fit_mapping(x, y).parameters]
     [80.0, 20.0, 0.5, 0.7]
+    >>> fit_mapping(x, 3 * x + 1, "rescale").parameters[0].__round__(9)
+    3.0
     """
+    mapping = mapping_word(mapping, "mapping")
     x, y = np.asarray(prediction, np.float64), np.asarray(mos, np.float64)
     reason = statistics.why_undefined(x, y)
     if reason.startswith("constant_scores"):
         return Mapping(MEAN, (float(y.mean()),))
     if reason:
         raise ValueError(reason)
+    if mapping == "none":
+        return Mapping(NONE, ())
     (middle, scale), (floor, height) = _centre_and_spread(x), _centre_and_spread(y)
+    if mapping == "rescale":
+        return Mapping(RESCALED, (height / scale, floor - height / scale * middle))
     u, v = (x - middle) / scale, (y - floor) / height
+    if mapping == "cubic":
+        powers = cubic(u, v) * height
+        powers[0] += floor
+        made = Mapping(CUBIC, (*map(float, powers), middle, scale))
+        return Mapping(CUBIC, made.parameters, _turning(made, x))
     slope = float(np.mean(u * v))
-    best, left = None, float(np.mean((v - slope * u) ** 2)) + SLACK
-    tries = _tries(u, v, 0.5 / scale)
-    for held in (False, True):
-        for start in tries[held]:
-            found = _least_squares(u, v, start, held)
-            if found is not None and found[1] < left:
-                best, left = found
-        if best is not None:
-            break
-    if best is None:
-        a = slope * height / scale
-        return Mapping(
-            LINEAR,
-            (float(a), float(floor - a * middle)),
-            f"no_convergence: the logistic was not fitted to these {x.size} points: PLCC and RMSE "
-            "stand after a straight line",
-        )
-    b1, b2, b3, b4 = best
+    most = float(np.mean((v - slope * u) ** 2)) + SLACK
+    if mapping == "logistic4":
+        four = fit4(u, v, 0.5 / scale, most)
+        if four is not None:
+            b1, b2, b3, b4 = map(float, four)
+            ends = (floor + height * b1, floor + height * b2)
+            return Mapping(LOGISTIC, (*ends, middle + scale * b3, scale * abs(b4)))
+    else:
+        start = [
+            float(y.max()) / height,
+            float(y.min()) * scale,
+            0.0,
+            0.1 * scale / height,
+            (0.1 + 0.1 * middle - floor) / height,
+        ]
+        five = fit5(u, v, start, most)
+        if five is not None:
+            b1, b2, b3, b4, b5 = map(float, five)
+            tilt = b4 * height / scale
+            made = Mapping(
+                LOGISTIC5,
+                (
+                    b1 * height,
+                    b2 / scale,
+                    middle + scale * b3,
+                    tilt,
+                    floor + height * b5 - tilt * middle,
+                ),
+            )
+            return Mapping(LOGISTIC5, made.parameters, _turning(made, x))
+    a = slope * height / scale
     return Mapping(
-        LOGISTIC,
-        (
-            float(floor + height * b1),
-            float(floor + height * b2),
-            float(middle + scale * b3),
-            float(scale * abs(b4)),
-        ),
+        LINEAR if mapping == "logistic4" else LINEAR5,
+        (float(a), float(floor - a * middle)),
+        f"no_convergence: the logistic was not fitted to these {x.size} points: PLCC and RMSE "
+        "stand after a straight line",
     )
 
 
@@ -128,83 +174,66 @@ def _centre_and_spread(values: Array) -> tuple[float, float]:
     return centre, peak * float(np.std((values - centre) / peak))
 
 
-def _tries(u: Array, v: Array, half: float) -> dict[bool, list[list[float]]]:
-    """Return the starts with the middle b3 free, and those with it held."""
-    half_range = float(np.ptp(u)) / 2
-    low, high = float(u.min()) - half_range, float(u.max()) + half_range
-    return {
-        False: [
-            [float(v.max()), float(v.min()), 0.0, half],
-            _scan(u, v, np.linspace(low, high, 9)),
-        ],
-        # Curved one way only, data pull the middle of the logistic out to infinity: hold it.
-        True: [_scan(u, v, np.array([middle])) for middle in (low, high)],
-    }
+def _polynomial(u: Array, powers: list[float]) -> Array:
+    value = np.zeros_like(u)
+    for power in reversed(powers):
+        value = value * u + power
+    return value
 
 
-def _scan(u: Array, v: Array, middles: Array) -> list[float]:
-    """Return the best start of a few middles and widths: given those, b1 and b2 are a line."""
-    best, most = [0.0, 0.0, 0.0, 1.0], -1.0
-    for b3 in middles:
-        for b4 in (0.03, 0.1, 0.3, 1.0, 3.0):
-            s = expit((u - b3) / b4)
-            centred = s - s.mean()
-            power = float(centred @ centred)
-            if power < 1e-12:
-                continue
-            slope = float(centred @ v) / power
-            if slope * slope * power > most:
-                most = slope * slope * power
-                b2 = -slope * float(s.mean())  # v has mean 0
-                best = [b2 + slope, b2, float(b3), b4]
-    return best
+def _turning(mapping: Mapping, x: Array) -> str:
+    """Say that a curve is not monotone between the least and the largest score, if so."""
+    steps = np.diff(mapping(np.linspace(x.min(), x.max(), 201)))
+    least = 1e-6 * float(np.abs(steps).sum())
+    if (steps > least).any() and (steps < -least).any():
+        return flaw("not_monotone", "the fitted curve turns inside the range of the scores")
+    return ""
 
 
-def _least_squares(
-    u: Array, v: Array, start: list[float], held: bool
-) -> tuple[Array, float] | None:
-    """Fit from a start, its middle b3 held or free; return parameters and mean squared error."""
-    free = [0, 1, 3] if held else [0, 1, 2, 3]
-    whole = np.array(start)
+def fitted(
+    prediction: npt.ArrayLike, mos: npt.ArrayLike, mapping: str = DEFAULT
+) -> tuple[Correlation, Mapping | None]:
+    """Return :func:`correlate` and the mapping behind it; None where no statistic is defined.
 
-    def spread(values: tuple[float, ...]) -> Array:
-        whole[free] = values
-        return whole
-
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore", OptimizeWarning)  # the covariance is not used
-        try:
-            found, _ = curve_fit(
-                lambda x, *b: logistic4(x, *spread(b)),
-                u,
-                v,
-                whole[free],
-                jac=lambda x, *b: _slopes(x, *spread(b))[:, free],
-                maxfev=EVALUATIONS,
-            )
-        except RuntimeError:
-            return None
-    parameters = spread(tuple(found)).copy()
-    error = float(np.mean((logistic4(u, *parameters) - v) ** 2))
-    return (parameters, error) if np.isfinite(parameters).all() and np.isfinite(error) else None
-
-
-def _slopes(x: Array, b1: float, b2: float, b3: float, b4: float) -> Array:
-    width = max(abs(b4), np.finfo(np.float64).tiny)
-    z = np.clip((x - b3) / width, -700.0, 700.0)  # beyond, s is 0 or 1 and every slope is 0
-    s = expit(z)
-    bell = s * (1.0 - s) * ((b2 - b1) / width)
-    slopes = np.empty((x.size, 4))
-    slopes[:, 0], slopes[:, 1] = s, 1.0 - s
-    slopes[:, 2], slopes[:, 3] = bell, bell * z if b4 >= 0 else -bell * z
-    return slopes
+    One-dimensional arrays of one length.
+    """
+    x, y = np.asarray(prediction, np.float64), np.asarray(mos, np.float64)
+    reason = statistics.why_undefined(x, y)
+    if reason and not reason.startswith("constant_scores"):
+        return Correlation(x.size, None, None, None, None, NONE, reason), None
+    made = fit_mapping(x, y, mapping)
+    brought = made(x)
+    if reason:
+        error = statistics.rmse(brought, y)
+        return Correlation(x.size, None, None, None, error, made.name, reason), None
+    notes = [made.detail] if made.detail else []
+    parameters = FITTED.get(made.name, 0)
+    if x.size < 2 * parameters:
+        notes.append(
+            f"few_points: the mapping's {parameters} parameters were fitted to {x.size} points: "
+            "PLCC and RMSE flatter"
+        )
+    linear = statistics.plcc(brought, y)
+    if linear is None:
+        notes.append("flat_mapping: the fitted mapping is flat over these scores")
+    found = Correlation(
+        x.size,
+        statistics.srcc(x, y),
+        linear,
+        statistics.krcc(x, y),
+        statistics.rmse(brought, y),
+        made.name,
+        "; ".join(notes),
+    )
+    return found, made
 
 
-def correlate(prediction: npt.ArrayLike, mos: npt.ArrayLike) -> Correlation:
+def correlate(prediction: npt.ArrayLike, mos: npt.ArrayLike, mapping: str = DEFAULT) -> Correlation:
     """Return SRCC and KRCC of the scores as given, PLCC and RMSE after :func:`fit_mapping`.
 
-    One-dimensional arrays of one length; higher scores should mean higher MOS. Because the mapping
-    may fall as well as rise, PLCC does not show the direction of a relation: SRCC and KRCC do.
+    One-dimensional arrays of one length; higher scores should mean higher MOS. Because a fitted
+    mapping may fall as well as rise, PLCC does not show the direction of a relation: SRCC and KRCC
+    do.
 
     >>> found = correlate([1, 2, 3, 4, 5, 6, 7, 8], [1, 3, 2, 5, 6, 7, 9, 8])
     >>> found.mapping, round(found.srcc, 4), found.status
@@ -212,31 +241,4 @@ def correlate(prediction: npt.ArrayLike, mos: npt.ArrayLike) -> Correlation:
     >>> correlate([1, 1, 1, 1], [1, 2, 3, 4]).detail
     'constant_scores: all 4 scores are equal'
     """
-    x, y = np.asarray(prediction, np.float64), np.asarray(mos, np.float64)
-    reason = statistics.why_undefined(x, y)
-    if reason and not reason.startswith("constant_scores"):
-        return Correlation(x.size, None, None, None, None, NONE, reason)
-    mapping = fit_mapping(x, y)
-    mapped = mapping(x)
-    if reason:
-        return Correlation(
-            x.size, None, None, None, statistics.rmse(mapped, y), mapping.name, reason
-        )
-    notes = [mapping.detail] if mapping.detail else []
-    if mapping.name == LOGISTIC and x.size < FEW_POINTS:
-        notes.append(
-            f"few_points: the mapping's 4 parameters were fitted to {x.size} points: PLCC and "
-            "RMSE flatter"
-        )
-    linear = statistics.plcc(mapped, y)
-    if linear is None:
-        notes.append("flat_mapping: the fitted mapping is flat over these scores")
-    return Correlation(
-        x.size,
-        statistics.srcc(x, y),
-        linear,
-        statistics.krcc(x, y),
-        statistics.rmse(mapped, y),
-        mapping.name,
-        "; ".join(notes),
-    )
+    return fitted(prediction, mos, mapping)[0]

@@ -22,7 +22,10 @@ class Head:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its text, the number to sort by, how it ranks, its footnotes (from 1), a badge."""
+    """One cell: its text, the number to sort by, how it ranks, its footnotes (from 1), a badge.
+
+    ``spread`` stands small behind the text: an interval such as ``[0.61, 0.74]``.
+    """
 
     text: str
     value: float | None = None
@@ -30,6 +33,7 @@ class Cell:
     notes: tuple[int, ...] = ()
     badge: str = ""
     repeats: bool = False
+    spread: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,8 @@ def _md_cell(cell: Cell) -> str:
     text = "" if cell.repeats else _md(cell.text)
     if cell.rank:
         text = f"**{text}**" if cell.rank == BEST else f"<u>{text}</u>"
+    if cell.spread:
+        text += f" {_md(cell.spread)}"
     if cell.badge:
         text += f" **({_md(cell.badge)})**"
     return text + "".join(f"<sup>{note}</sup>" for note in cell.notes)
@@ -97,18 +103,28 @@ _TEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "–": "--", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
+    "[": "{[}",  # a row that starts with one is no option of the line break
+    "±": r"$\pm$", "×": r"$\times$", "→": r"$\rightarrow$", "≥": r"$\geq$", "≤": r"$\leq$",
 }  # fmt: skip
+
+#: What the preamble of a paper needs, so that :func:`to_latex` compiles.
+PACKAGES = ("booktabs", "adjustbox")
 
 
 def to_latex(grid: Grid) -> str:
-    """Return the table as LaTeX for ``booktabs``: a floating ``table*`` with its notes below."""
+    """Return the table as LaTeX: a floating ``table*`` with its notes below, rules of booktabs.
+
+    Needs :data:`PACKAGES`. A table larger than the page is scaled down to it, never up.
+    """
     numbers = len(grid.heads) - grid.text_columns
     warned = "".join(rf"\textbf{{{_tex(w)}}} " for w in grid.warnings)
     lines = [
-        r"% needs \usepackage{booktabs}",
+        "% needs " + " ".join(rf"\usepackage{{{name}}}" for name in PACKAGES),
         r"\begin{table*}[t]",
         r"\centering",
         rf"\caption{{{warned}{_tex(grid.caption)}}}",
+        r"\par\smallskip",
+        r"\begin{adjustbox}{max width=\textwidth, max totalheight=0.9\textheight}",
         rf"\begin{{tabular}}{{{'l' * grid.text_columns}{'r' * numbers}}}",
         r"\toprule",
     ]
@@ -126,7 +142,7 @@ def to_latex(grid: Grid) -> str:
         if number and not row[0].repeats:
             lines.append(r"\midrule")
         lines.append(" & ".join(_tex_cell(cell) for cell in row) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [r"\bottomrule", r"\end{tabular}", r"\end{adjustbox}"]
     if grid.notes:
         lines.append(r"\par\smallskip\raggedright\footnotesize")
         lines += [
@@ -136,14 +152,38 @@ def to_latex(grid: Grid) -> str:
     return "\n".join(lines) + "\n"
 
 
+def latex_page(table: str) -> str:
+    """Return a document of :func:`to_latex`'s tables alone, to compile as it is and look at.
+
+    >>> latex_page("x").splitlines()[0]
+    '\\\\documentclass[10pt]{article}'
+    """
+    packages = "".join(rf"\usepackage{{{name}}}" + "\n" for name in PACKAGES)
+    return (
+        r"\documentclass[10pt]{article}" + "\n"
+        r"\usepackage[T1]{fontenc}" + "\n"
+        r"\usepackage[a4paper,landscape,margin=15mm]{geometry}" + "\n"
+        f"{packages}" + r"\pagestyle{empty}" + "\n"
+        r"\begin{document}" + "\n"
+        f"{table}" + r"\end{document}" + "\n"
+    )
+
+
 def _tex(text: str) -> str:
     return "".join(_TEX.get(letter, letter) for letter in text)
 
 
+def _tex_number(text: str) -> str:
+    """A hyphen before a number is a minus sign; '-' inside a name stays."""
+    return re.sub(r"(?<![\w.)-])-(?=\d)", "$-$", _tex(text))
+
+
 def _tex_cell(cell: Cell) -> str:
-    text = "" if cell.repeats else _tex(cell.text)
+    text = "" if cell.repeats else _tex_number(cell.text)
     if cell.rank:
         text = rf"\textbf{{{text}}}" if cell.rank == BEST else rf"\underline{{{text}}}"
+    if cell.spread:
+        text += rf" {{\scriptsize {_tex_number(cell.spread)}}}"
     if cell.badge:
         text += rf" \textbf{{({_tex(cell.badge)})}}"
     if cell.notes:
@@ -160,8 +200,9 @@ _CSS = """
   :root { --ink: #e6e9ec; --soft: #9aa4ae; --line: #3a424a; --paper: #14181c; --hover: #1e252b;
           --loud: #ffb38a; --loud-paper: #3a2014; } }
 body { font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-       margin: 2rem auto; padding: 0 1rem; max-width: 75rem; }
+       margin: 2rem auto; padding: 0 1rem; max-width: 100rem; }
 p.caption { max-width: 60rem; }
+p, ol.notes { overflow-wrap: anywhere; }
 p.warning { border-left: 5px solid var(--loud); background: var(--loud-paper); color: var(--loud);
             padding: .6rem .9rem; font-weight: 600; }
 div.wide { overflow-x: auto; }
@@ -173,6 +214,8 @@ th.shared { text-align: center; border-bottom: 1px solid var(--line); }
 tbody tr.first td { border-top: 1px solid var(--line); }
 tbody tr:hover td { background: var(--hover); }
 tbody td.repeats { color: transparent; }
+th.name, td.name { position: sticky; left: 0; background: var(--paper); }
+tbody tr:hover td.name { background: var(--hover); }
 table.sorted td.repeats { color: inherit; }
 table.sorted tr.first td { border-top: 0; }
 th button { all: unset; cursor: pointer; }
@@ -183,6 +226,7 @@ th[aria-sort=ascending] button::after { content: " \\25B4"; }
          padding: 0 .35em; font-size: .8em; font-weight: 600; }
 ol.notes { color: var(--soft); font-size: .88em; }
 sup { font-size: .7em; line-height: 0; }
+td small { color: var(--soft); }
 """
 
 _SCRIPT = """
@@ -239,6 +283,7 @@ def _html_heads(grid: Grid) -> str:
     names = ""
     for column, head in enumerate(grid.heads):
         kind = ' class="number"' if column >= grid.text_columns else ""
+        kind = ' class="name"' if column == _name_column(grid.text_columns) else kind
         names += (
             f'<th{kind} scope="col" data-column="{column}" aria-sort="none">'
             f'<button type="button">{html.escape(head.name)}</button></th>'
@@ -246,19 +291,35 @@ def _html_heads(grid: Grid) -> str:
     return f"{shared}<tr>{names}</tr>\n"
 
 
+def _name_column(text_columns: int) -> int:
+    """The column after the type holds the names; it stays in sight where the page is narrow."""
+    return min(1, text_columns - 1)
+
+
 def _html_row(row: list[Cell], text_columns: int) -> str:
     cells = ""
+    names = _name_column(text_columns)
     for column, cell in enumerate(row):
         text = html.escape(cell.text)
         if cell.rank:
             text = f"<b>{text}</b>" if cell.rank == BEST else f"<u>{text}</u>"
+        if cell.spread:
+            text += f" <small>{html.escape(cell.spread)}</small>"
         if cell.badge:
             text += f' <span class="badge">{html.escape(cell.badge)}</span>'
         if cell.notes:
             text += f"<sup>{','.join(map(str, cell.notes))}</sup>"
         number = column >= text_columns
         key = ("" if cell.value is None else repr(cell.value)) if number else cell.text
-        kinds = " ".join(name for name, on in (("number", number), ("repeats", cell.repeats)) if on)
+        kinds = " ".join(
+            name
+            for name, on in (
+                ("number", number),
+                ("name", column == names),
+                ("repeats", cell.repeats),
+            )
+            if on
+        )
         kind = f' class="{kinds}"' if kinds else ""
         cells += f'<td{kind} data-value="{html.escape(key)}">{text}</td>'
     first = "" if row[0].repeats else ' class="first"'

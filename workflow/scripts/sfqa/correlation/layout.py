@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+from pyarrow import csv
 
-from sfqa.correlation.fits import LOGISTIC
+from sfqa.correlation.captions import (
+    INTERVALS,
+    LESS_IS_BETTER,
+    STATISTICS,
+    how,
+    legend,
+    spread_of,
+    warnings,
+)
 from sfqa.correlation.grid import (
     BEST,
     SECOND,
@@ -19,32 +30,25 @@ from sfqa.correlation.grid import (
     to_latex,
     to_markdown,
 )
-from sfqa.correlation.summarise import KINDS, OVERALL, POOLED, SHOWN, VIDEO
+from sfqa.correlation.summarise import KINDS, OVERALL, POOLED, VIDEO
 from sfqa.errors import UserError
 from sfqa.tables import FLAWED
 
-VERSION = 2
-
-#: The columns of every dimension, and those of them where less is better.
-STATISTICS = (*SHOWN, "rmse")
-LESS_IS_BETTER = ("rmse",)
+VERSION = 3
 
 Rows = pd.DataFrame | Iterable[Mapping[str, Any]]
+
+#: Of the CSV: a metric may be called "007" or "NA".
+_WORDS = ("model_type", "metric", "kind", "weights", "notes", "group", "dimension")
 
 #: The order in which protocols stand side by side, unless told; others follow by name.
 PROTOCOLS = ("random", "disjoint", "grouped", "leave_one_method_out")
 
+#: What else is known of a statistic: the ends of its interval, its SD over the trials.
+_ENDS = ("low", "high", "sd")
+
 #: The protocol that others are held against: rows are split without regard to what they share.
 RANDOM = "random"
-
-SYNTHETIC_MOS = (
-    "MOS from simulated raters: these figures test the workflow and say nothing about what people "
-    "see or hear."
-)
-RANDOM_WEIGHTS = (
-    "Random weights: the metrics so marked ran on untrained networks; their figures say nothing "
-    "about the metric of that name."
-)
 
 
 def select(rows: Rows, protocol: str, level: str = VIDEO, pooling: str = POOLED) -> pd.DataFrame:
@@ -67,15 +71,23 @@ def select(rows: Rows, protocol: str, level: str = VIDEO, pooling: str = POOLED)
 
 
 def render(
-    rows: Rows, caption: str, order: Sequence[str] = (), dimensions: Sequence[str] = ()
+    rows: Rows,
+    caption: str,
+    order: Sequence[str] = (),
+    dimensions: Sequence[str] = (),
+    intervals: str = "brackets",
 ) -> dict[str, str]:
     """Return the table of one protocol, level and pooling as ``csv``, ``md``, ``tex``, ``html``.
 
     Metrics stand in groups, controls first, then in ``order`` (names), the rest by kind, group and
     name; columns are ``dimensions`` in order, the rest by name, overall last. Best is bold, second
     underlined, controls aside, ties as shown sharing the mark. Undefined is an en dash with its
-    reason below. Raises ``ValueError`` where the rows mix protocols, levels or poolings.
+    reason below. Where the rows have ``<statistic>_low`` and ``_high``, ``intervals`` says how they
+    stand behind the figure (:data:`INTERVALS`; the CSV always has both ends). Raises ``ValueError``
+    where the rows mix protocols, levels or poolings, and for an unknown word in ``intervals``.
     """
+    if intervals not in INTERVALS:
+        raise ValueError(f"intervals {intervals!r} is none of {list(INTERVALS)}")
     frame = _frame(rows)
     if frame.empty:
         raise UserError("correlation: no row to lay out; check that metrics have predictions")
@@ -85,7 +97,7 @@ def render(
     columns = _ordered(frame["dimension"], [d for d in dimensions if d != OVERALL], [OVERALL])
     records = {(r["metric"], r["dimension"]): r for r in _records(frame)}
     metrics = _metrics(frame, order)
-    grid = _grid(records, metrics, columns, f"{caption} {_legend(frame)}")
+    grid = _grid(records, metrics, columns, f"{caption} {legend(frame, intervals)}", intervals)
     return {
         "csv": _csv(records, metrics, columns),
         "md": to_markdown(grid),
@@ -101,7 +113,8 @@ def leakage_panel(
 
     Columns: group, metric, dimension, weights, one per protocol (those of ``protocols`` first, the
     rest by name), and ``drop_<protocol>``: SRCC under ``random`` minus SRCC under that protocol,
-    where random is there. Empty where SRCC is undefined (the correlation table says why).
+    where random is there; then ``low_<protocol>``, ``high_<protocol>`` and ``sd_<protocol>`` where
+    the rows have intervals and SD. Empty where SRCC is undefined (the correlation table says why).
     """
     frame = _frame(rows)
     frame = frame[
@@ -119,7 +132,15 @@ def leakage_panel(
     for protocol in there:
         if protocol != RANDOM and RANDOM in there:
             panel[f"drop_{protocol}"] = panel[RANDOM] - panel[protocol]
-    return panel.reset_index(drop=True)
+    panel = panel.reset_index(drop=True)
+    keys = list(panel[head].itertuples(index=False, name=None))
+    for end in _ENDS:
+        if f"srcc_{end}" not in frame or not frame[f"srcc_{end}"].notna().any():
+            continue
+        ends = frame.set_index([*head, "protocol"])[f"srcc_{end}"].astype(float)
+        for protocol in there:
+            panel[f"{end}_{protocol}"] = [ends.get((*key, protocol)) for key in keys]
+    return panel
 
 
 def render_leakage(
@@ -128,14 +149,19 @@ def render_leakage(
     level: str = VIDEO,
     pooling: str = POOLED,
     protocols: Sequence[str] = PROTOCOLS,
+    intervals: str = "brackets",
 ) -> dict[str, str]:
     """Return :func:`leakage_panel` as ``csv``, ``md``, ``tex``, ``html``.
 
-    A panel without a regressor is a table without rows, and says so.
+    A panel without a regressor is a table without rows, and says so. ``intervals`` as in
+    :func:`render`; a drop has none, since the two sides were tested on different samples.
     """
     frame = _frame(rows)
     panel = leakage_panel(frame, level, pooling, protocols)
-    numbers = list(panel.columns[4:])
+    protocol_names = set(frame["protocol"])
+    numbers = [
+        name for name in panel.columns[4:] if name in protocol_names or name.startswith("drop_")
+    ]
     heads = [Head("Model type"), Head("Metric"), Head("Dimension")]
     for name in numbers:
         drop = name.startswith("drop_")
@@ -150,18 +176,35 @@ def render_leakage(
             Cell(here[1], repeats=here == before, badge=badge),
             Cell(_title(str(record["dimension"]))),
         ]
-        body.append(cells + [_plain(record[name]) for name in numbers])
+        for name in numbers:
+            ends = {f"srcc_{end}": record.get(f"{end}_{name}") for end in _ENDS}
+            spread = spread_of(ends, "srcc", intervals)
+            cells.append(_plain(record[name], spread))
+        body.append(cells)
         before = here
     ended = "A drop is SRCC under random splits minus SRCC under the protocol named."
     if panel.empty:
         ended = "There is no regressor."
-    grid = Grid(f"{caption} {ended}", heads, body, 3, [], _warnings(frame, panel["weights"]))
+    else:
+        ended += how(frame[frame["kind"] == "regressor"], intervals)
+    grid = Grid(f"{caption} {ended}", heads, body, 3, [], warnings(frame, panel["weights"]))
     return {
         "csv": panel.to_csv(index=False, float_format="%.6f", lineterminator="\n"),
         "md": to_markdown(grid),
         "tex": to_latex(grid),
         "html": to_html(grid, "What leakage is worth"),
     }
+
+
+def as_arrow(text: str) -> pa.Table:
+    """Return a table's CSV as an Arrow table: the same columns, empty numbers as nulls.
+
+    >>> as_arrow("metric,overall_srcc\\na,0.5\\nb,\\n")["overall_srcc"].to_pylist()
+    [0.5, None]
+    """
+    words = dict.fromkeys(_WORDS, pa.string())
+    options = csv.ConvertOptions(column_types=words, strings_can_be_null=False)
+    return csv.read_csv(io.BytesIO(text.encode()), convert_options=options)
 
 
 def _frame(rows: Rows) -> pd.DataFrame:
@@ -205,6 +248,7 @@ def _grid(
     metrics: Sequence[str],
     columns: Sequence[str],
     caption: str,
+    intervals: str,
 ) -> Grid:
     heads = [Head("Model type"), Head("Metric")]
     heads += [Head(stat.upper(), _title(dimension)) for dimension in columns for stat in STATISTICS]
@@ -238,11 +282,12 @@ def _grid(
                     cells.append(Cell(UNDEFINED, notes=(number_of(why),)))
                 else:
                     rank = ranks.get((metric, dimension, stat), "")
-                    cells.append(Cell(_shown(value), value, rank))
+                    spread = spread_of(record or {}, stat, intervals)
+                    cells.append(Cell(_shown(value), value, rank, spread=spread))
         body.append(cells)
         before = str(some["group"])
     frame = pd.DataFrame(list(records.values()))
-    return Grid(caption, heads, body, 2, notes, _warnings(frame, frame["weights"]))
+    return Grid(caption, heads, body, 2, notes, warnings(frame, frame["weights"]))
 
 
 def _ranks(
@@ -264,30 +309,6 @@ def _ranks(
     return ranks
 
 
-def _warnings(frame: pd.DataFrame, weights: Iterable[str]) -> list[str]:
-    made = len(frame) > 0 and bool(frame["synthetic_mos"].any())
-    return ([SYNTHETIC_MOS] if made else []) + (
-        [RANDOM_WEIGHTS] if "random" in set(weights) else []
-    )
-
-
-def _legend(frame: pd.DataFrame) -> str:
-    counted = frame.loc[frame["n"] > 0, "n"]
-    low, high = (int(counted.min()), int(counted.max())) if len(counted) else (0, 0)
-    rows = str(high) if low == high else f"{low} to {high}"
-    trials = int(frame["trials"].max())
-    unit = "methods" if frame["level"].iloc[0] != VIDEO else "test samples"
-    averaged = ", means over the trials" if frame["pooling"].iloc[0] != POOLED else ""
-    return (
-        f"Protocol {frame['protocol'].iloc[0]}; {rows} {unit}; {trials} "
-        f"trial{'s' if trials != 1 else ''}{averaged}. PLCC after the mapping {LOGISTIC}, fitted "
-        "to the same points, unless a note says otherwise; it may fall as well as rise: only SRCC "
-        "and KRCC show the direction. Where a lower score means better quality its sign was "
-        "flipped first, so that a good metric is positive. Best in bold (least RMSE), second "
-        "underlined, controls aside."
-    )
-
-
 def _csv(
     records: Mapping[tuple[str, str], Mapping[str, Any]],
     metrics: Sequence[str],
@@ -306,15 +327,21 @@ def _csv(
         }
         for dimension in columns:
             record: Mapping[str, Any] = dict(own).get(dimension, {})
-            line |= {f"{dimension}_{stat}": _number(record.get(stat)) for stat in STATISTICS}
+            for name in (n for stat in (*STATISTICS, "main_score") for n in _with_ends(stat)):
+                if name in STATISTICS or any(name in r for r in records.values()):
+                    line[f"{dimension}_{name}"] = _number(record.get(name))
         line["notes"] = " | ".join(f"{d}: {r['detail']}" for d, r in own if r["detail"])
         lines.append(line)
     return pd.DataFrame(lines).to_csv(index=False, float_format="%.6f", lineterminator="\n")
 
 
-def _plain(value: Any) -> Cell:
+def _with_ends(stat: str) -> list[str]:
+    return [stat, *(f"{stat}_{end}" for end in _ENDS)]
+
+
+def _plain(value: Any, spread: str = "") -> Cell:
     number = _number(value)
-    return Cell(UNDEFINED) if number is None else Cell(_shown(number), number)
+    return Cell(UNDEFINED) if number is None else Cell(_shown(number), number, spread=spread)
 
 
 def _number(value: Any) -> float | None:

@@ -46,6 +46,17 @@ class Correlation:
             return FAILED
         return FLAWED if self.detail else OK
 
+    @property
+    def main_score(self) -> float | None:
+        """NTIRE's main score, ``(|SRCC| + |PLCC|) / 2``; ``None`` where one of them is undefined.
+
+        >>> Correlation(9, -0.5, 0.7, -0.4, 1.0, "none").main_score
+        0.6
+        """
+        if self.srcc is None or self.plcc is None:
+            return None
+        return (abs(self.srcc) + abs(self.plcc)) / 2
+
 
 def why_undefined(prediction: npt.ArrayLike, mos: npt.ArrayLike) -> str:
     """Return why no correlation is defined, as ``word: sentence``; empty where one is.

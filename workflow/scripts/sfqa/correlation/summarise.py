@@ -3,34 +3,95 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median, stdev
 from typing import Any
 
 import pandas as pd
 
-from sfqa.correlation.fits import NONE, correlate
+from sfqa.correlation.bootstrap import Replicates, Resampling, interval_kind, resampling
+from sfqa.correlation.fits import DEFAULT, NONE, fitted, mapping_word
+from sfqa.correlation.intervals import (
+    Cloud,
+    averaged,
+    intervals,
+    level_replicates,
+    pooled,
+    video_replicates,
+)
+from sfqa.correlation.points import (
+    KINDS,
+    WEIGHTS,
+    by_trial,
+    checked,
+    dropped,
+    joined,
+    models,
+    pooled_points,
+    ranked,
+    videos,
+)
 from sfqa.correlation.statistics import Correlation
-from sfqa.errors import UserError
-from sfqa.tables import FAILED
 
-#: Raised whenever the rows change, also by the statistics or the mapping.
-VERSION = 2
+__all__ = ["KINDS", "SHOWN", "WEIGHTS", "Settings", "correlation_rows", "pooled_points", "rounded",
+           "trial_table"]  # fmt: skip
+
+#: Raised whenever the rows change, also by the statistics, the mapping or the bootstrap.
+VERSION = 3
 
 #: Decimals that the stored table keeps.
 DIGITS = 8
 
 OVERALL = "overall"
 VIDEO, MODEL = "video", "model"
-POOLED, MEAN = "pooled", "mean"
-KINDS = ("control", "zero_shot", "regressor", "imported")
-WEIGHTS = ("official", "random", "none")
-NEEDED = ("name", "group", "kind", "direction", "weights")
+POOLED, MEAN, MEDIAN = "pooled", "mean", "median"
 
 #: The statistics that "overall" averages and that tables show.
 SHOWN = ("srcc", "plcc", "krcc")
+_ALL = (*SHOWN, "rmse")
 
 _Key = tuple[str, str]
+_KEYS: tuple[_Key, ...] = ((VIDEO, POOLED), (VIDEO, MEAN), (VIDEO, MEDIAN), (MODEL, POOLED))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How rows are made: the mapping, and the intervals.
+
+    ``mapping``: a word of :data:`sfqa.correlation.fits.MAPPINGS`. ``bootstrap``: resamples, 0 for
+    no interval; ``interval``: percentile or bca; ``groups``: of each grouped protocol
+    (:func:`sfqa.correlation.bootstrap.protocol_groups`). Raises ``UserError`` for unknown words.
+    """
+
+    mapping: str = DEFAULT
+    bootstrap: int = 0
+    interval: str = "percentile"
+    seed: int = 0
+    groups: Mapping[str, list[str] | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mapping", mapping_word(self.mapping, "correlation.mapping"))
+        interval_kind(self.interval, "correlation.interval")
+
+    def draw(self, samples: pd.DataFrame, protocol: str, ids: set[str]) -> Resampling | None:
+        """Return the resamples of the samples that a protocol tests, None for no interval."""
+        if not self.bootstrap:
+            return None
+        own = samples[samples["sample_id"].isin(ids)]
+        groups, grouped = self.groups.get(protocol), protocol in self.groups
+        return resampling(own, groups, self.bootstrap, self.seed, self.interval, grouped)
+
+
+@dataclass
+class _Found:
+    """One metric in one dimension under one protocol: statistics, and the points behind them."""
+
+    values: dict[_Key, Correlation]
+    trials: dict[int, Correlation]
+    clouds: dict[str, Cloud]
+    parts: list[Cloud]
+    replicates: dict[_Key, Replicates] = field(default_factory=dict)
 
 
 def correlation_rows(
@@ -38,37 +99,46 @@ def correlation_rows(
     mos: pd.DataFrame,
     samples: pd.DataFrame,
     metrics: Sequence[Mapping[str, Any]],
+    settings: Settings = Settings(),
 ) -> list[dict[str, Any]]:
     """Return the rows of the correlation table for all metrics, dimensions and protocols.
 
-    Only rows of part ``test`` count. Level ``video`` comes with two poolings: ``pooled`` (all test
-    rows of all trials at once; a sample tested in several trials counts once, with its mean
-    prediction) and ``mean`` (mean over the trials of each trial's statistics, the mapping fitted
-    per trial). Level ``model`` correlates the means of the methods, pooled. With two dimensions or
-    more, ``overall`` is the plain mean over the dimensions (SFQA, Table 2).
+    Only rows of part ``test`` count. Level ``video`` comes with three poolings: ``pooled`` (all
+    test rows of all trials at once; a sample tested in several trials counts once, with its mean
+    prediction), ``mean`` and ``median`` (over the trials of each trial's statistics, the mapping
+    fitted per trial; ``*_sd`` is their standard deviation over trials, ddof 1). Level ``model``
+    correlates the means of the methods, pooled. With two dimensions or more, ``overall`` is the
+    plain mean over the dimensions (SFQA, Table 2), its interval that of the mean.
 
     ``metrics``: mappings of name, group, kind, direction (+1, or -1 where lower is better: the sign
     is flipped first) and weights, in the order of the result. Raises :class:`UserError` for metrics
     that predictions and list do not share, samples without a row, and no test row at all.
     """
-    listed = _checked(metrics)
-    table = _joined(predictions, mos, samples, listed)
+    listed = checked(metrics)
+    table = joined(predictions, mos, samples, listed)
     dimensions = sorted(table["dimension"].unique())
     groups = dict(iter(table.groupby(["metric", "protocol", "dimension"])))
     protocols = sorted(table["protocol"].unique())
     synthetic = mos.groupby("dimension")["synthetic"].any().to_dict()
+    made = {
+        (name, protocol, d): _summaries(groups.get((name, protocol, d), table.iloc[:0]), settings)
+        for name in listed
+        for protocol in protocols
+        for d in dimensions
+    }
+    drawn: dict[str, Resampling | None] = {}
+    for protocol in protocols:
+        ids = set(table.loc[table["protocol"] == protocol, "sample_id"])
+        drawn[protocol] = settings.draw(samples, protocol, ids)
+        for d in dimensions:
+            _replicate([made[name, protocol, d] for name in listed], drawn[protocol])
     rows = []
     for name, metric in listed.items():
         own = [p for p in protocols if any((name, p, d) in groups for d in dimensions)] or protocols
         for protocol in own:
-            found: dict[_Key, dict[str, Correlation]] = {}
-            trials: dict[str, int] = {}
-            for dimension in dimensions:
-                part = groups.get((name, protocol, dimension), table.iloc[:0])
-                trials[dimension] = int(part["trial"].nunique())
-                for key, value in _summaries(part).items():
-                    found.setdefault(key, {})[dimension] = value
-            for (level, pooling), by_dimension in found.items():
+            by_dimension = {d: made[name, protocol, d] for d in dimensions}
+            for level, pooling in _KEYS:
+                key = (level, pooling)
                 shared = {
                     "metric": name,
                     "group": metric["group"],
@@ -78,30 +148,55 @@ def correlation_rows(
                     "pooling": pooling,
                     "weights": metric["weights"],
                 }
-                for dimension, value in by_dimension.items():
-                    made = bool(synthetic.get(dimension, False))
-                    rows.append(_row(shared, dimension, trials[dimension], made, value))
+                for d, found in by_dimension.items():
+                    trials = list(found.trials.values()) if pooling in (MEAN, MEDIAN) else []
+                    cells = _cells(found, level, drawn[protocol])
+                    rows.append(
+                        {
+                            **shared,
+                            "dimension": d,
+                            "trials": len(found.trials),
+                            "synthetic_mos": bool(synthetic.get(d, False)),
+                            **_statistics(found.values[key]),
+                            **_spread(trials),
+                            **_ends(found.values[key], found.replicates.get(key, {}),
+                                    drawn[protocol], settings, cells),
+                        }
+                    )  # fmt: skip
                 if len(dimensions) > 1:
-                    made = any(bool(synthetic.get(d, False)) for d in dimensions)
-                    most = max(trials.values())
-                    rows.append(_row(shared, OVERALL, most, made, _overall(by_dimension)))
+                    overall = _overall({d: found.values[key] for d, found in by_dimension.items()})
+                    both = averaged([f.replicates.get(key, {}) for f in by_dimension.values()])
+                    rows.append(
+                        {
+                            **shared,
+                            "dimension": OVERALL,
+                            "trials": max(len(f.trials) for f in by_dimension.values()),
+                            "synthetic_mos": any(synthetic.get(d, False) for d in dimensions),
+                            **_statistics(overall),
+                            **_spread(_overall_trials(by_dimension, pooling)),
+                            **_ends(overall, both, drawn[protocol], settings),
+                        }
+                    )
     return rows
 
 
 def rounded(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return rows with their statistics at the digits that the stored table keeps.
+    """Return rows with their numbers at the digits that the stored table keeps.
 
     A fit's last digits differ from run to run, since memory alignment changes the order of sums;
-    the stored table is to have the same bytes each time.
+    the stored table is to have the same bytes each time. p-values (``p_...``) keep six significant
+    digits, since they may be tiny.
 
-    >>> rounded([{"metric": "oracle", "srcc": 1.0, "rmse": 2.1e-10}])
-    [{'metric': 'oracle', 'srcc': 1.0, 'rmse': 0.0}]
+    >>> rounded([{"metric": "oracle", "srcc": 1.0, "rmse": 2.1e-10, "p_holm": 1.23456789e-20}])
+    [{'metric': 'oracle', 'srcc': 1.0, 'rmse': 0.0, 'p_holm': 1.23457e-20}]
     """
-    kept = ("srcc", "plcc", "krcc", "rmse")
-    return [
-        {k: round(v, DIGITS) + 0.0 if k in kept and v is not None else v for k, v in row.items()}
-        for row in rows
-    ]
+    return [{name: _rounded(name, value) for name, value in row.items()} for row in rows]
+
+
+def _rounded(name: str, value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.6g}") if name.startswith("p_") else round(value, DIGITS) + 0.0
 
 
 def trial_table(
@@ -109,162 +204,84 @@ def trial_table(
     mos: pd.DataFrame,
     samples: pd.DataFrame,
     metrics: Sequence[Mapping[str, Any]],
+    mapping: str = DEFAULT,
 ) -> pd.DataFrame:
     """Return the statistics of every single trial: what level video, pooling mean averages.
 
-    Columns: metric, protocol, dimension, trial, n, srcc, plcc, krcc, rmse, mapping, status, detail.
+    Columns: metric, protocol, dimension, trial, n, srcc, plcc, krcc, rmse, main_score, mapping,
+    status, detail.
     """
-    table = _joined(predictions, mos, samples, _checked(metrics))
+    table = joined(predictions, mos, samples, checked(metrics))
     rows = [
         {
             **dict(zip(("metric", "protocol", "dimension"), key, strict=True)),
             "trial": trial,
-            **_statistics(value),
+            **_statistics(fitted(points["prediction"], points["mos"], mapping)[0]),
         }
         for key, part in table.groupby(["metric", "protocol", "dimension"])
-        for trial, value in _by_trial(part)
+        for trial, points in by_trial(part)
     ]
     return pd.DataFrame(rows)
 
 
-def pooled_points(
-    predictions: pd.DataFrame,
-    mos: pd.DataFrame,
-    samples: pd.DataFrame,
-    metric: Mapping[str, Any],
-    dimension: str,
-    protocol: str,
-) -> pd.DataFrame:
-    """Return the points behind level video, pooling pooled, one per sample, by sample.
-
-    Columns: prediction (its sign flipped where the metric's direction is -1), mos, method; the
-    index is ``sample_id``. Empty where the metric has no usable test row there.
-    """
-    own = predictions[
-        (predictions["metric"] == metric["name"])
-        & (predictions["dimension"] == dimension)
-        & (predictions["protocol"] == protocol)
-    ]
-    if not (own["part"] == "test").any():
-        return pd.DataFrame(columns=["prediction", "mos", "method"])
-    return _videos(_joined(own, mos, samples, _checked([metric])))
-
-
-def _checked(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    listed: dict[str, Mapping[str, Any]] = {}
-    for number, metric in enumerate(metrics):
-        for key in NEEDED:
-            if key not in metric:
-                raise UserError(f"metrics, entry {number}: {key!r} is missing; add it")
-        for key, allowed in (("kind", KINDS), ("weights", WEIGHTS), ("direction", (1, -1))):
-            if metric[key] not in allowed:
-                raise UserError(
-                    f"metrics, entry {metric['name']!r}: {key} is {metric[key]!r}; "
-                    f"write one of {', '.join(map(str, allowed))}"
-                )
-        if metric["name"] in listed:
-            raise UserError(f"metrics: {metric['name']!r} is there twice; keep one")
-        listed[metric["name"]] = metric
-    return listed
-
-
-def _joined(
-    predictions: pd.DataFrame,
-    mos: pd.DataFrame,
-    samples: pd.DataFrame,
-    listed: Mapping[str, Mapping[str, Any]],
-) -> pd.DataFrame:
-    """Return the test rows with MOS, method, the sign put right, and whether they are usable."""
-    test = predictions[predictions["part"] == "test"]
-    if test.empty:
-        raise UserError(
-            f"predictions: none of {len(predictions)} rows has part 'test'; check the splits"
-        )
-    unknown = sorted(set(test["metric"]) - set(listed))
-    if unknown:
-        raise UserError(
-            f"predictions: the metric {unknown[0]!r} is not in the list of metrics "
-            f"({', '.join(listed)}); add it there or delete its predictions"
-        )
-    rated = mos[mos["status"] != FAILED][["sample_id", "dimension", "mos"]]
-    table = test.merge(rated, on=["sample_id", "dimension"], how="left", validate="many_to_one")
-    table["method"] = table["sample_id"].map(samples.set_index("sample_id")["method"])
-    if table["method"].isna().any():
-        lost = table.loc[table["method"].isna(), "sample_id"].iloc[0]
-        raise UserError(
-            f"predictions: the sample {lost!r} is not in the table of samples; "
-            "delete these predictions, so that they are made again"
-        )
-    signs = table["metric"].map({name: metric["direction"] for name, metric in listed.items()})
-    table["prediction"] = table["prediction"].astype(float) * signs.astype(float)
-    table["scored"] = table["prediction"].notna() & (table["status"] != FAILED)
-    return table.sort_values(["trial", "sample_id"], kind="stable")
-
-
-def _summaries(part: pd.DataFrame) -> dict[_Key, Correlation]:
+def _summaries(part: pd.DataFrame, settings: Settings) -> _Found:
     if part.empty:
         missing = "no_predictions: this metric has no test row in this dimension"
         nothing = Correlation(0, None, None, None, None, NONE, missing)
-        return dict.fromkeys(((VIDEO, POOLED), (VIDEO, MEAN), (MODEL, POOLED)), nothing)
-    notes = _dropped(part)
-    videos = _videos(part)
-    return {
-        (VIDEO, POOLED): _noted(correlate(videos["prediction"], videos["mos"]), notes),
-        (VIDEO, MEAN): _noted(_mean([value for _, value in _by_trial(part)]), notes),
-        (MODEL, POOLED): _noted(
-            correlate(_means(videos, "method", "prediction"), _means(videos, "method", "mos")),
-            notes,
-        ),
-    }
+        return _Found(dict.fromkeys(_KEYS, nothing), {}, {}, [])
+    notes = dropped(part)
+    points = videos(part)
+    values: dict[_Key, Correlation] = {}
+    trials: dict[int, Correlation] = {}
+    parts = []
+    clouds = {}
+    for level, own in ((VIDEO, points), (MODEL, models(points))):
+        found, mapping = fitted(own["prediction"], own["mos"], settings.mapping)
+        values[level, POOLED] = _noted(found, notes)
+        clouds[level] = Cloud(points, mapping)
+    for trial, own in by_trial(part):
+        found, mapping = fitted(own["prediction"], own["mos"], settings.mapping)
+        trials[trial] = found
+        parts.append(Cloud(own, mapping))
+    for pooling in (MEAN, MEDIAN):
+        values[VIDEO, pooling] = _noted(_over_trials(list(trials.values()), pooling), notes)
+    return _Found(values, trials, clouds, parts)
 
 
-def _videos(part: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per tested sample: its mean prediction over the trials, MOS and method."""
-    usable = part[part["scored"] & part["mos"].notna()]
-    samples = usable.groupby("sample_id")
-    return pd.DataFrame(
-        {
-            "prediction": _means(usable, "sample_id", "prediction"),
-            "mos": samples["mos"].first(),
-            "method": samples["method"].first(),
-        }
-    )
+def _replicate(found: Sequence[_Found], drawn: Resampling | None) -> None:
+    """Fill in the replicates of all metrics in one dimension under one protocol."""
+    there = [own for own in found if own.clouds]
+    if drawn is None or not there:
+        return
+    for own, made in zip(
+        there, video_replicates([f.clouds[VIDEO] for f in there], drawn), strict=True
+    ):
+        own.replicates[VIDEO, POOLED] = made
+        own.replicates[MODEL, POOLED] = level_replicates(own.clouds[MODEL], drawn)
+    every = [(own, cloud) for own in there for cloud in own.parts]
+    single = iter(video_replicates([cloud for _, cloud in every], drawn))
+    for own in there:
+        trials = [next(single) for _ in own.parts]
+        own.replicates[VIDEO, MEAN] = pooled(trials, median=False)
+        own.replicates[VIDEO, MEDIAN] = pooled(trials, median=True)
 
 
-def _by_trial(part: pd.DataFrame) -> Iterator[tuple[int, Correlation]]:
-    for trial, rows in part.groupby("trial"):
-        usable = rows[rows["scored"] & rows["mos"].notna()]
-        yield int(str(trial)), correlate(usable["prediction"], usable["mos"])
+def _cells(found: _Found, level: str, drawn: Resampling | None) -> int | None:
+    """How many different groups or samples are behind a row, at most as many as were drawn."""
+    if drawn is None or level not in found.clouds:
+        return None
+    return len(set(drawn.codes(found.clouds[level].points.index.tolist()).tolist()))
 
 
-def _means(frame: pd.DataFrame, by: str, column: str) -> pd.Series[float]:
-    """Return the means by group, exact where all values of a group are equal.
-
-    The plain mean of equal values may differ from them in the last bit, and that would break ties.
-    """
-    first = frame.groupby(by)[column].transform("first")
-    rest = (frame[column] - first).groupby(frame[by]).mean()
-    return frame.groupby(by)[column].first() + rest
-
-
-def _dropped(part: pd.DataFrame) -> list[str]:
-    notes = []
-    lost = part[~part["scored"]]
-    if len(lost):
-        words = Counter(detail.split(":")[0] for detail in lost["detail"] if detail)
-        reasons = ", ".join(f"{word} {count}" for word, count in _ranked(words))
-        notes.append(
-            f"dropped: {len(lost)} of {len(part)} test rows have no score"
-            + (f" ({reasons})" if reasons else "")
-        )
-    unrated = int((part["scored"] & part["mos"].isna()).sum())
-    if unrated:
-        notes.append(f"no_mos: {unrated} of {len(part)} test rows have no MOS")
-    return notes
-
-
-def _ranked(words: Counter[str]) -> list[tuple[str, int]]:
-    return sorted(words.items(), key=lambda pair: (-pair[1], pair[0]))
+def _ends(
+    value: Correlation,
+    replicates: Replicates,
+    drawn: Resampling | None,
+    settings: Settings,
+    cells: int | None = None,
+) -> dict[str, Any]:
+    points = {name: getattr(value, name) for name in SHOWN}
+    return intervals(replicates, points, drawn, settings.interval, cells)
 
 
 def _noted(value: Correlation, notes: list[str]) -> Correlation:
@@ -272,8 +289,9 @@ def _noted(value: Correlation, notes: list[str]) -> Correlation:
     return replace(value, detail=detail)
 
 
-def _mean(values: Sequence[Correlation]) -> Correlation:
-    """Average the trials' statistics; a trial in which one is undefined is left out and counted."""
+def _over_trials(values: Sequence[Correlation], pooling: str) -> Correlation:
+    """Pool the trials' statistics; a trial in which one is undefined is left out and counted."""
+    pool = _average if pooling == MEAN else _middle
     if len(values) == 1:
         return values[0]
     reasons: dict[str, list[str]] = {}
@@ -290,15 +308,15 @@ def _mean(values: Sequence[Correlation]) -> Correlation:
         values[0].mapping
         if len(names) == 1
         else "; ".join(
-            f"{name} in {count} of {len(values)} trials" for name, count in _ranked(names)
+            f"{name} in {count} of {len(values)} trials" for name, count in ranked(names)
         )
     )
     return Correlation(
         sum(value.n for value in values) // len(values),
-        _average([value.srcc for value in values]),
-        _average([value.plcc for value in values]),
-        _average([value.krcc for value in values]),
-        _average([value.rmse for value in values]),
+        pool([value.srcc for value in values]),
+        pool([value.plcc for value in values]),
+        pool([value.krcc for value in values]),
+        pool([value.rmse for value in values]),
         mapping,
         "; ".join(notes),
     )
@@ -309,12 +327,37 @@ def _average(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
+def _middle(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(median(known)) if known else None
+
+
+def _spread(trials: Sequence[Correlation]) -> dict[str, float | None]:
+    """Return the standard deviation over the trials that define a statistic, ddof 1."""
+    row: dict[str, float | None] = {}
+    for name in _ALL:
+        known = [getattr(t, name) for t in trials if getattr(t, name) is not None]
+        row[f"{name}_sd"] = stdev(known) if len(known) > 1 else None
+    return row
+
+
+def _overall_trials(by_dimension: Mapping[str, _Found], pooling: str) -> list[Correlation]:
+    """Return the mean over the dimensions of each trial that all of them have."""
+    if pooling == POOLED:
+        return []
+    common = set.intersection(*(set(found.trials) for found in by_dimension.values()))
+    return [
+        _overall({d: found.trials[trial] for d, found in by_dimension.items()})
+        for trial in sorted(common)
+    ]
+
+
 def _overall(by_dimension: Mapping[str, Correlation]) -> Correlation:
     """Average over the dimensions; undefined where it is undefined in one of them."""
     values = list(by_dimension.values())
     means: dict[str, float | None] = {}
     missing: dict[str, list[str]] = {}
-    for name in (*SHOWN, "rmse"):
+    for name in _ALL:
         each = [getattr(value, name) for value in values]
         without = [d for d, number in zip(by_dimension, each, strict=True) if number is None]
         means[name] = None if without else _average(each)
@@ -343,19 +386,8 @@ def _statistics(value: Correlation) -> dict[str, Any]:
         "plcc": value.plcc,
         "krcc": value.krcc,
         "rmse": value.rmse,
+        "main_score": value.main_score,
         "mapping": value.mapping,
         "status": value.status,
         "detail": value.detail,
-    }
-
-
-def _row(
-    shared: Mapping[str, Any], dimension: str, trials: int, synthetic: bool, value: Correlation
-) -> dict[str, Any]:
-    return {
-        **shared,
-        "dimension": dimension,
-        "trials": trials,
-        "synthetic_mos": synthetic,
-        **_statistics(value),
     }

@@ -1,0 +1,152 @@
+"""The points behind the statistics: test rows with their MOS, one per sample, one set per trial."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from sfqa.errors import UserError
+from sfqa.tables import FAILED
+
+KINDS = ("control", "zero_shot", "regressor", "imported")
+WEIGHTS = ("official", "random", "none")
+NEEDED = ("name", "group", "kind", "direction", "weights")
+
+
+def pooled_points(
+    predictions: pd.DataFrame,
+    mos: pd.DataFrame,
+    samples: pd.DataFrame,
+    metric: Mapping[str, Any],
+    dimension: str,
+    protocol: str,
+) -> pd.DataFrame:
+    """Return the points behind level video, pooling pooled, one per sample, by sample.
+
+    Columns: prediction (its sign flipped where the metric's direction is -1), mos, method; the
+    index is ``sample_id``. Empty where the metric has no usable test row there.
+    """
+    own = predictions[
+        (predictions["metric"] == metric["name"])
+        & (predictions["dimension"] == dimension)
+        & (predictions["protocol"] == protocol)
+    ]
+    if not (own["part"] == "test").any():
+        return pd.DataFrame(columns=["prediction", "mos", "method"])
+    return videos(joined(own, mos, samples, checked([metric])))
+
+
+def checked(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Return the metrics by name; :class:`UserError` for an entry that is wrong or there twice."""
+    listed: dict[str, Mapping[str, Any]] = {}
+    for number, metric in enumerate(metrics):
+        for key in NEEDED:
+            if key not in metric:
+                raise UserError(f"metrics, entry {number}: {key!r} is missing; add it")
+        for key, allowed in (("kind", KINDS), ("weights", WEIGHTS), ("direction", (1, -1))):
+            if metric[key] not in allowed:
+                raise UserError(
+                    f"metrics, entry {metric['name']!r}: {key} is {metric[key]!r}; "
+                    f"write one of {', '.join(map(str, allowed))}"
+                )
+        if metric["name"] in listed:
+            raise UserError(f"metrics: {metric['name']!r} is there twice; keep one")
+        listed[metric["name"]] = metric
+    return listed
+
+
+def joined(
+    predictions: pd.DataFrame,
+    mos: pd.DataFrame,
+    samples: pd.DataFrame,
+    listed: Mapping[str, Mapping[str, Any]],
+) -> pd.DataFrame:
+    """Return the test rows with MOS, method, the sign put right, and whether they are usable.
+
+    Columns beside those of the predictions: mos, method, scored. Raises :class:`UserError` where no
+    row is a test row, and for metrics or samples that are not listed.
+    """
+    test = predictions[predictions["part"] == "test"]
+    if test.empty:
+        raise UserError(
+            f"predictions: none of {len(predictions)} rows has part 'test'; check the splits"
+        )
+    unknown = sorted(set(test["metric"]) - set(listed))
+    if unknown:
+        raise UserError(
+            f"predictions: the metric {unknown[0]!r} is not in the list of metrics "
+            f"({', '.join(listed)}); add it there or delete its predictions"
+        )
+    rated = mos[mos["status"] != FAILED][["sample_id", "dimension", "mos"]]
+    table = test.merge(rated, on=["sample_id", "dimension"], how="left", validate="many_to_one")
+    table["method"] = table["sample_id"].map(samples.set_index("sample_id")["method"])
+    if table["method"].isna().any():
+        lost = table.loc[table["method"].isna(), "sample_id"].iloc[0]
+        raise UserError(
+            f"predictions: the sample {lost!r} is not in the table of samples; "
+            "delete these predictions, so that they are made again"
+        )
+    signs = table["metric"].map({name: metric["direction"] for name, metric in listed.items()})
+    table["prediction"] = table["prediction"].astype(float) * signs.astype(float)
+    table["scored"] = table["prediction"].notna() & (table["status"] != FAILED)
+    return table.sort_values(["trial", "sample_id"], kind="stable")
+
+
+def videos(part: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per tested sample: its mean prediction over the trials, MOS and method."""
+    usable = part[part["scored"] & part["mos"].notna()]
+    samples = usable.groupby("sample_id")
+    return pd.DataFrame(
+        {
+            "prediction": means(usable, "sample_id", "prediction"),
+            "mos": samples["mos"].first(),
+            "method": samples["method"].first(),
+        }
+    )
+
+
+def by_trial(part: pd.DataFrame) -> Iterator[tuple[int, pd.DataFrame]]:
+    """Yield each trial's number and usable rows: prediction, mos, method, by ``sample_id``."""
+    for trial, rows in part.groupby("trial"):
+        usable = rows[rows["scored"] & rows["mos"].notna()].set_index("sample_id")
+        yield int(str(trial)), usable[["prediction", "mos", "method"]]
+
+
+def models(points: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per method: the means of its samples' predictions and MOS."""
+    return pd.DataFrame({name: means(points, "method", name) for name in ("prediction", "mos")})
+
+
+def means(frame: pd.DataFrame, by: str, column: str) -> pd.Series[float]:
+    """Return the means by group, exact where all values of a group are equal.
+
+    The plain mean of equal values may differ from them in the last bit, and that would break ties.
+    """
+    first = frame.groupby(by)[column].transform("first")
+    rest = (frame[column] - first).groupby(frame[by]).mean()
+    return frame.groupby(by)[column].first() + rest
+
+
+def dropped(part: pd.DataFrame) -> list[str]:
+    """Say which test rows do not count: 'dropped: ...' without a score, 'no_mos: ...'."""
+    notes = []
+    lost = part[~part["scored"]]
+    if len(lost):
+        words = Counter(detail.split(":")[0] for detail in lost["detail"] if detail)
+        reasons = ", ".join(f"{word} {count}" for word, count in ranked(words))
+        notes.append(
+            f"dropped: {len(lost)} of {len(part)} test rows have no score"
+            + (f" ({reasons})" if reasons else "")
+        )
+    unrated = int((part["scored"] & part["mos"].isna()).sum())
+    if unrated:
+        notes.append(f"no_mos: {unrated} of {len(part)} test rows have no MOS")
+    return notes
+
+
+def ranked(words: Counter[str]) -> list[tuple[str, int]]:
+    """Return words and counts, the most frequent first, then by word."""
+    return sorted(words.items(), key=lambda pair: (-pair[1], pair[0]))

@@ -1,0 +1,313 @@
+"""SRCC, PLCC and KRCC of many metrics over many resamples at once.
+
+A resample is a weight per row: how often the row was drawn. The ranks of a resample then need no
+sorting: in the order of the scores, sorted once, the rank of a row is a running sum of weights.
+Sums of ranks are whole numbers below 2**53 (up to some 100,000 rows), so that they are exact, and
+the same whatever the order of summation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+Item = TypeVar("Item")
+
+#: Resamples worked on at once (more where rows are few), and numbers summed at once: they stay in
+#: the processor's cache. Metrics worked on at once.
+BLOCK, NUMBERS, METRICS = 128, 57_344, 48
+
+#: Rows of the matrix of pair signs (KRCC) made at once.
+PAIR_ROWS = 256
+
+#: Whole numbers up to here are exact in single precision.
+_EXACT = 2**24
+
+
+def ranks(values: npt.ArrayLike) -> Array:
+    """Return the ranks, from 1, down each column; ties at their mean rank. Shape as given.
+
+    >>> ranks([[10.0, 1.0], [20.0, 1.0], [10.0, 0.0]]).tolist()
+    [[1.5, 2.5], [3.0, 2.5], [1.5, 1.0]]
+    """
+    x = np.asarray(values, np.float64)
+    if not x.size:
+        return x.copy()
+    order = np.argsort(x, axis=0, kind="stable")
+    lined = np.take_along_axis(x, order, axis=0)
+    place = np.arange(len(x)).reshape(-1, *[1] * (x.ndim - 1))
+    new = np.ones(x.shape, bool)
+    new[1:] = lined[1:] != lined[:-1]
+    first = np.maximum.accumulate(np.where(new, place, 0), axis=0)
+    ends = np.ones(x.shape, bool)
+    ends[:-1] = new[1:]
+    last = np.minimum.accumulate(np.where(ends, place, len(x))[::-1], axis=0)[::-1]
+    found = np.empty_like(x)
+    np.put_along_axis(found, order, (first + last) / 2 + 1, axis=0)
+    return found
+
+
+def pearson(x: Array, y: Array) -> Array:
+    """Return Pearson's correlation down the first axis; NaN where a side is constant.
+
+    ``x`` and ``y``: (n, ...) of one shape or one that broadcasts; the result is (...).
+
+    >>> pearson(np.array([[1.0, 5.0], [2.0, 4.0], [3.0, 3.0]]), np.array([[1.0], [2.0], [3.0]]))
+    array([ 1., -1.])
+    """
+    a, b = x - x.mean(axis=0), y - y.mean(axis=0)
+    power = (a * a).sum(axis=0) * (b * b).sum(axis=0)
+    return np.asarray(np.clip(_ratio((a * b).sum(axis=0), power), -1.0, 1.0))
+
+
+def kendall(x: Array, y: Array) -> Array:
+    """Return Kendall's tau-b down the first axis by all pairs; NaN where a side is constant.
+
+    For few rows and many columns: the memory is n * n times the columns.
+
+    >>> kendall(np.array([[1.0], [2.0], [3.0]]), np.array([[1.0], [3.0], [2.0]])).round(6)
+    array([0.333333])
+    """
+    a, b = np.sign(x[:, None] - x[None]), np.sign(y[:, None] - y[None])
+    return _ratio((a * b).sum(axis=(0, 1)), (a * a).sum(axis=(0, 1)) * (b * b).sum(axis=(0, 1)))
+
+
+def srcc(x: Array, y: Array, weights: Array) -> Array:
+    """Return Spearman's correlation of each column of ``x`` with ``y`` in every resample.
+
+    ``x``: (n, m), ``y``: (n,), ``weights``: (n, B) whole numbers; the result is (m, B), NaN where a
+    side is constant in the resample. Equal to ranking the drawn rows anew, ties at their mean rank.
+
+    >>> x, y = np.array([[1.0], [2.0], [3.0], [4.0]]), np.array([1.0, 3.0, 2.0, 4.0])
+    >>> srcc(x, y, np.ones((4, 1))).round(6).tolist()
+    [[0.8]]
+    """
+    goal = _Order(y)
+    orders = [_Order(column) for column in x.T]
+    tied = [k for k, order in enumerate(orders) if order.tied]
+    untied = [k for k, order in enumerate(orders) if not order.tied]
+    found = np.empty((x.shape[1], weights.shape[1]))
+    block = max(BLOCK, min(8 * BLOCK, 300_000 // max(len(y), 1)))
+    for start in range(0, weights.shape[1], block):
+        columns = slice(start, start + block)
+        w = np.ascontiguousarray(weights[:, columns], np.float64)
+        work = _Sums(w)
+        total = w.sum(axis=0)
+        both_sides = [goal, *(orders[k] for k in tied)]
+        made = chain.from_iterable(work.ranks(few) for few in _parts(both_sides))
+        # Twice the rank of a row, less what makes its weighted mean zero; times its weight.
+        centred, cubes = next(made)
+        centred -= total
+        centred *= w
+        power = total**3 - cubes
+        for k, (doubled, cubes) in zip(tied, made, strict=True):
+            found[k, columns] = _ratio(_dot(centred, doubled), power * (total**3 - cubes))
+        for many in _parts(untied):
+            lined = np.stack([orders[k].rows for k in many], axis=1)
+            both = 2.0 * work.along(lined, centred) - _dot(centred, w)
+            found[many, columns] = _ratio(both, power * (total**3 - _dot(w * w, w)))
+    found *= 3.0
+    return np.asarray(np.clip(found, -1.0, 1.0))
+
+
+def plcc(x: Array, y: Array, weights: Array) -> Array:
+    """Return Pearson's correlation of each column of ``x`` with ``y`` in every resample.
+
+    Shapes as in :func:`srcc`; NaN where a side is constant in the resample.
+
+    >>> x, y = np.array([[1.0], [2.0], [3.0], [4.0]]), np.array([3.0, 5.0, 7.0, 9.0])
+    >>> plcc(x, y, np.array([[1.0], [2.0], [0.0], [1.0]])).round(9).tolist()
+    [[1.0]]
+    """
+    a, b = _standard(x), _standard(y[:, None])
+    m = a.shape[1]
+    sums = np.hstack([a, a * a, a * b, b, b * b, np.ones_like(b)]).T @ weights
+    means = np.divide(sums, sums[-1], out=np.full(sums.shape, np.nan), where=sums[-1] > 0)
+    mean_a, own_a, both, (mean_b, own_b, _) = (
+        means[:m], means[m : 2 * m], means[2 * m : 3 * m], means[3 * m :],
+    )  # fmt: skip
+    power = [
+        np.where(own - mean**2 > 1e-12 * own, own - mean**2, 0.0)
+        for own, mean in ((own_a, mean_a), (own_b, mean_b))
+    ]
+    return np.asarray(np.clip(_ratio(both - mean_a * mean_b, power[0] * power[1]), -1.0, 1.0))
+
+
+def krcc(x: Array, y: Array, cells: Codes, counts: Array) -> Array:
+    """Return Kendall's tau-b of each column of ``x`` with ``y`` in every resample.
+
+    ``x``: (n, m), ``y``: (n,); ``cells``: (n,) the cell of every row, ``counts``: (C, B) how often
+    a cell's rows were drawn; the result is (m, B), NaN where a side is constant in the resample.
+    The number of pairs is a quadratic form of the weights, in the matrix of the pairs' signs: it
+    is made once per metric, in blocks of rows, and added up over the cells.
+
+    >>> x, y = np.array([[1.0], [2.0], [3.0], [4.0]]), np.array([1.0, 3.0, 2.0, 4.0])
+    >>> krcc(x, y, np.arange(4), np.ones((4, 1))).round(6).tolist()
+    [[0.666667]]
+    """
+    place = np.argsort(cells, kind="stable")
+    kept, starts, sizes = np.unique(cells[place], return_index=True, return_counts=True)
+    counts = counts[kept]
+    owner = np.repeat(np.arange(len(kept)), sizes)
+    weights = counts[owner]
+    goal = np.unique(y[place], return_inverse=True)[1]
+    total = weights.sum(axis=0)
+    ties = _tied(y[place], weights)
+    found = np.empty((x.shape[1], counts.shape[1]))
+    for k, column in enumerate(x[place].T):
+        mine = np.unique(column, return_inverse=True)[1]
+        if len(kept) == len(place):
+            both = _quadratic(mine, goal, weights)
+        else:
+            both = _quadratic_cells(mine, goal, owner, starts, counts)
+        squares = total * total
+        found[k] = _ratio(both, (squares - ties) * (squares - _tied(column, weights)))
+    return found
+
+
+def _parts(items: list[Item]) -> Iterator[list[Item]]:
+    """Yield the items, a few at a time."""
+    return (items[k : k + METRICS] for k in range(0, len(items), METRICS))
+
+
+class _Order:
+    """The order of some values: ``rows`` by value; where ties are, ``first`` and ``last`` of each.
+
+    ``tie`` is the tie of each row, in the order of the rows as given.
+    """
+
+    def __init__(self, values: Array) -> None:
+        self.rows = np.argsort(values, kind="stable")
+        lined = values[self.rows]
+        new = np.concatenate([[True], lined[1:] != lined[:-1]])
+        self.first = np.flatnonzero(new)
+        self.last = np.append(self.first[1:], len(values)) - 1
+        self.tied = len(self.first) < len(values)
+        self.tie = np.empty(len(values), np.int64)
+        self.tie[self.rows] = np.cumsum(new) - 1
+
+
+class _Sums:
+    """Running sums of weights (n, b) along orders of the rows.
+
+    A few rows at a time, of several orders at once, so that what is summed stays in the processor's
+    cache, in memory that is used again; row by row, because a running sum along the other side is
+    many times slower.
+    """
+
+    def __init__(self, weights: Array) -> None:
+        self.weights = weights
+        b = weights.shape[1]
+        self.sums = np.empty((max(METRICS, NUMBERS // b), b))
+        self.values = np.empty_like(self.sums)
+
+    def _chunks(self, orders: Codes) -> Iterator[tuple[slice, Array]]:
+        """Yield places in the orders (n, m) and the running sums there, (places, m, b)."""
+        (n, m), b = orders.shape, self.weights.shape[1]
+        size = max(1, len(self.sums) // m)
+        before = np.zeros(m * b)
+        for start in range(0, n, size):
+            rows = orders[start : start + size]
+            sums = self.sums[: rows.size]
+            self.weights.take(rows.reshape(-1), axis=0, out=sums, mode="clip")
+            for row in sums.reshape(len(rows), m * b):
+                np.add(row, before, out=row)
+                before = row
+            before = before.copy()
+            yield slice(start, start + len(rows)), sums.reshape(len(rows), m, b)
+
+    def along(self, orders: Codes, values: Array) -> Array:
+        """Return the sum of each row's value times its running sum, along orders (n, m): (m, b)."""
+        found = np.zeros((orders.shape[1], self.weights.shape[1]))
+        for places, sums in self._chunks(orders):
+            rows = orders[places].reshape(-1)
+            own = self.values[: len(rows)]
+            values.take(rows, axis=0, out=own, mode="clip")
+            found += np.einsum("kmb,kmb->mb", own.reshape(sums.shape), sums)
+        return found
+
+    def ranks(self, orders: Sequence[_Order]) -> Iterator[tuple[Array, Array]]:
+        """Yield, for each order, twice the mean rank of each row less 1, the rows as given, (n, b).
+
+        And with it the sum of cubes of the drawn rows of each tie, (b,).
+        """
+        ends = [np.empty((len(order.last), self.weights.shape[1])) for order in orders]
+        done = [0] * len(orders)
+        lined = np.stack([order.rows for order in orders], axis=1)
+        for places, sums in self._chunks(lined):
+            for k, order in enumerate(orders):
+                stop = int(np.searchsorted(order.last, places.stop))
+                last = order.last[done[k] : stop] - places.start
+                ends[k][done[k] : stop] = sums[:, k] if len(last) == len(sums) else sums[last, k]
+                done[k] = stop
+        for after, order in zip(ends, orders, strict=True):
+            drawn = after.copy()
+            drawn[1:] -= after[:-1]
+            cubes = _dot(drawn * drawn, drawn)
+            after += after
+            after -= drawn
+            yield after.take(order.tie, axis=0), cubes
+
+
+def _dot(a: Array, b: Array) -> Array:
+    return np.asarray(np.einsum("gb,gb->b", a, b))
+
+
+def _standard(x: Array) -> Array:
+    """Return columns of mean 0 and standard deviation 1, so that sums of squares lose no digits."""
+    centred = x - x.mean(axis=0)
+    scale = np.abs(centred).max(axis=0)
+    centred = centred / np.where(scale > 0, scale, 1.0)
+    spread = centred.std(axis=0)
+    return np.asarray(centred / np.where(spread > 0, spread, 1.0))
+
+
+def _ratio(both: Array, power: Array) -> Array:
+    """Return ``both / sqrt(power)``, NaN where there is no power."""
+    root = np.sqrt(np.maximum(power, 0.0))
+    return np.asarray(np.divide(both, root, out=np.full(np.shape(both), np.nan), where=root > 0))
+
+
+def _signs(values: Codes, rows: slice) -> npt.NDArray[np.int8]:
+    own = values[rows, None]
+    return (own > values).view(np.int8) - (own < values).view(np.int8)
+
+
+def _quadratic(mine: Codes, goal: Codes, weights: Array) -> Array:
+    """Return w' T w for every resample, T the products of the signs of all pairs."""
+    single = weights.sum(axis=0).max(initial=0.0) * weights.max(initial=0.0) < _EXACT
+    drawn = weights.astype(np.float32 if single else np.float64)
+    found = np.zeros(weights.shape[1])
+    for start in range(0, len(mine), PAIR_ROWS):
+        rows = slice(start, start + PAIR_ROWS)
+        signs = (_signs(mine, rows) * _signs(goal, rows)).astype(drawn.dtype)
+        found += (drawn[rows] * (signs @ drawn)).sum(axis=0, dtype=np.float64)
+    return found
+
+
+def _quadratic_cells(mine: Codes, goal: Codes, owner: Codes, starts: Codes, counts: Array) -> Array:
+    """Return the same where all rows of a cell have one weight: T is added up over cells first."""
+    summed = np.zeros((len(starts), len(starts)))
+    for start in range(0, len(mine), PAIR_ROWS):
+        rows = slice(start, start + PAIR_ROWS)
+        signs = _signs(mine, rows) * _signs(goal, rows)
+        across = np.add.reduceat(signs, starts, axis=1, dtype=np.float64)
+        own = owner[rows]
+        first = np.flatnonzero(np.append(True, own[1:] != own[:-1]))
+        summed[own[first]] += np.add.reduceat(across, first, axis=0)
+    return _dot(counts, summed @ counts)
+
+
+def _tied(values: Array, weights: Array) -> Array:
+    """Return the sum of squares of the drawn rows at each value."""
+    order = _Order(values)
+    if not order.tied:
+        return _dot(weights, weights)
+    drawn = np.add.reduceat(weights[order.rows], order.first, axis=0)
+    return _dot(drawn, drawn)
