@@ -38,6 +38,7 @@ def test_each_stands_for_every_column():
 
 
 RIDGE = {"kind": "regressor", "inputs": ["lse"], "head": "ridge"}
+MLP = {"kind": "regressor", "inputs": ["lse"], "head": "mlp"}
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,11 @@ RIDGE = {"kind": "regressor", "inputs": ["lse"], "head": "ridge"}
         ("m", RIDGE | {"direction": 2}, "write 1"),
         ("m/n", RIDGE, "becomes a folder"),
         ("m", {"kind": "zero_shot", "inputs": ["lse.lse_c", "lse.lse_d"]}, "one scalar column"),
-        ("m", {"kind": "zero_shot", "inputs": ["lse.lse_c"], "options": {"a": 1}}, "has none"),
+        (
+            "m",
+            {"kind": "zero_shot", "inputs": ["lse.lse_c"], "options": {"a": 1}},
+            "learns nothing",
+        ),
         ("m", {"kind": "control"}, "no control 'm'"),
         ("oracle", {"kind": "control", "inputs": ["lse"]}, "a control has none"),
         ("m", {"each": "import"}, "did you mean 'imported'"),
@@ -62,11 +67,49 @@ RIDGE = {"kind": "regressor", "inputs": ["lse"], "head": "ridge"}
         ("m", {"each": "imported", "directions": {"conf": -1}}, "did you mean 'confi'"),
         ("m", {"each": "imported", "head": "mlp"}, "does not go with each"),
         ("m", RIDGE | {"directions": {}}, "goes with each"),
+        ("m", RIDGE | {"loss": "mae"}, r"m: loss: head ridge has no loss to choose; .* mlp"),
+        ("m", MLP | {"loss": "mae", "options": {"loss": "mse"}}, "beside options and in them"),
+        ("m", MLP | {"loss": 3}, "option loss: 3 is not like 'mse'"),
+        ("m", {"kind": "zero_shot", "inputs": ["lse.lse_c"], "loss": "mae"}, "learns nothing"),
+        ("oracle", {"kind": "control", "loss": "mae"}, "learns nothing"),
+        ("m", RIDGE | {"published": 0.7}, "source: 'SFQA, Table 2'"),
+        ("m", RIDGE | {"published": {"srcc": 0.7}}, "published.source: missing"),
+        ("m", RIDGE | {"published": {"source": " ", "srcc": 0.7}}, "source: ' '; write some words"),
+        ("m", RIDGE | {"published": {"source": "a"}}, "no figure; add some of srcc, plcc"),
+        ("m", RIDGE | {"published": {"source": "a", "scrc": 1}}, "did you mean 'srcc'"),
+        ("m", RIDGE | {"published": {"source": "a", "srcc": 70}}, "srcc: 70; write a number from"),
+        ("m", RIDGE | {"published": {"source": "a", "plcc": "0.7"}}, "plcc: '0.7'; write a number"),
+        ("m", RIDGE | {"published": {"source": "a", "krcc": float("nan")}}, "krcc: nan"),
+        ("m", RIDGE | {"published": {"source": "a", "srcc": True}}, "srcc: True"),
+        ("m", RIDGE | {"published": [{"source": "a", "srcc": 1}, {"rmse": -1}]}, "rmse: -1; write"),
+        ("m", {"each": "imported", "published": {"source": "a", "srcc": 1}}, "go with each"),
     ],
 )
 def test_mistakes_are_sentences(name, entry, message):
     with pytest.raises(UserError, match=message):
         metric_list({name: entry}, COLUMNS)
+
+
+def test_a_loss_beside_the_head_is_the_heads_option():
+    short = metric_list({"m": MLP | {"loss": "mae + 0.5 plcc"}}, COLUMNS)
+    written_out = metric_list({"m": MLP | {"options": {"loss": "mae + 0.5 plcc"}}}, COLUMNS)
+    assert short == written_out
+    assert short[0]["options"]["loss"] == "mae + 0.5 plcc"
+    assert metric_list({"m": MLP}, COLUMNS)[0]["options"]["loss"] == "mse"
+
+
+def test_published_figures_stand_apart_from_what_makes_ours():
+    figure = {"source": "SFQA, Table 2", "dimension": "visual", "srcc": 0.7, "plcc": -1}
+    one = metric_list({"m": MLP | {"published": figure}}, COLUMNS)[0]
+    many = metric_list({"m": MLP | {"published": [figure, {"source": "b", "rmse": 9}]}}, COLUMNS)[0]
+    none = metric_list({"m": MLP}, COLUMNS)[0]
+    assert one["published"] == [figure]
+    assert many["published"][1] == {"source": "b", "rmse": 9}
+    assert none["published"] == []
+    assert {k: v for k, v in one.items() if k != "published"} == {
+        k: v for k, v in none.items() if k != "published"
+    }
+    assert versions(one) == versions(none)
 
 
 def test_names_are_there_once():

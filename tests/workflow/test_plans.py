@@ -63,8 +63,8 @@ def test_an_imported_table_is_planned_with_a_metric_per_column(tmp_path):
         "Image,brisque,pi,distance,clipiqa+,Score\n1_voice_en_3504_ahead,40.5,3,5.1,.5,2.5\n"
     )
     planned = flow.planned()
-    # 4 single features, 3 regressors, 3 controls
-    assert planned["predict"] == 10
+    # 4 single features, 6 regressors, 3 controls
+    assert planned["predict"] == 13
     assert "extract_features" not in planned
 
 

@@ -3,7 +3,8 @@
 As the BVQA benchmark does it (vztu/BVQA_Benchmark 08146031; Tu et al., IEEE TIP 2021): columns to
 0..1 on train rows, an RBF machine of scikit-learn, C of 2..1024 and gamma of 2^-8..2, ten of the
 hundred pairs tried by 3-fold cross-validation of R^2 inside the train rows, and the best fitted
-again. The search there is not seeded; here the problem's seed decides it.
+again. The search there is not seeded; here the problem's seed decides it. R^2 needs two rows in
+every fold: with fewer rows than that the search goes by the squared error.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 
 from sfqa.regression.problems import Floats, Matrix
 
-VERSION = 1
+VERSION = 2
 SELECTS = False
 TOGETHER = 1
 #: tries: pairs of C and gamma; folds: of the cross-validation; epsilon: in units of the MOS.
@@ -51,12 +52,15 @@ def fit_predict(
         x, y = np.concatenate([x, x_val]), np.concatenate([y, y_val])
     scaler = MinMaxScaler().fit(x.astype(np.float64))
     scaled, wanted = (scaler.transform(v.astype(np.float64)) for v in (x, x_all))
+    folds = int(options["folds"])
+    # A fold of one row has no R^2: all pairs would score NaN, and the first one would be taken.
+    scoring = "r2" if len(x) >= 2 * folds else "neg_mean_squared_error"
     columns = []
     for dim in range(y.shape[1]):
         search = RandomizedSearchCV(
             SVR(epsilon=float(options["epsilon"])), {"C": C_RANGE, "gamma": GAMMA_RANGE},
-            n_iter=int(options["tries"]), cv=int(options["folds"]), random_state=seed % 2**32,
-            n_jobs=jobs,
+            n_iter=int(options["tries"]), cv=folds, random_state=seed % 2**32, n_jobs=jobs,
+            scoring=scoring,
         )  # fmt: skip
         columns.append(search.fit(scaled, y[:, dim]).predict(wanted))
     return np.stack(columns, axis=1).astype(np.float64)
