@@ -6,6 +6,7 @@ A record that is torn, cut or altered is skipped: a miss, never a crash and neve
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import struct
@@ -58,11 +59,14 @@ class RowCache:
         path, offset, size = place
         try:
             with open(path, "rb") as handle:
-                handle.seek(offset)
+                handle.seek(offset - _HEAD.size)
+                _, stored, _, _ = _HEAD.unpack(handle.read(_HEAD.size))
                 payload = handle.read(size)
+            if stored.hex() != key:
+                return None
             with pa.ipc.open_stream(payload) as reader:
                 table = reader.read_all()
-        except (OSError, pa.ArrowInvalid):
+        except (OSError, struct.error, pa.ArrowInvalid):
             return None
         if table.num_rows != 1 or not table.schema.equals(self.schema, check_metadata=False):
             return None
@@ -80,7 +84,9 @@ class RowCache:
         )
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.path, "ab") as handle:
-            offset = handle.tell() + _HEAD.size
+            # A job that a cluster forgot to end may still append here: each waits for the other.
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            offset = handle.seek(0, os.SEEK_END) + _HEAD.size
             handle.write(head + payload)
             handle.flush()
             os.fsync(handle.fileno())

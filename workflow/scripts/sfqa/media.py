@@ -83,6 +83,15 @@ def ffmpeg_exe() -> str:
     return shutil.which("ffmpeg") or str(imageio_ffmpeg.get_ffmpeg_exe())
 
 
+def named(path: Path | str) -> str:
+    """Return a path as FFmpeg takes it for a file: 'a:b.mp4' alone would be a protocol 'a'.
+
+    >>> named("a:b.mp4"), named("/tmp/c.mp4")
+    ('./a:b.mp4', '/tmp/c.mp4')
+    """
+    return str(path) if Path(path).is_absolute() else f"./{path}"
+
+
 def probe(path: Path | str) -> Probe:
     """Return what a media file holds: sizes in pixels, times in seconds, rates in hertz.
 
@@ -90,7 +99,7 @@ def probe(path: Path | str) -> Probe:
     that is missing, empty or no media.
     """
     try:
-        with av.open(str(path)) as container:
+        with av.open(named(path)) as container:
             video, audio = _first(container.streams.video), _first(container.streams.audio)
             whole = (container.duration or 0) / av.time_base
             fields: dict[str, Any] = {"has_video": bool(video), "has_audio": bool(audio)}
@@ -124,7 +133,7 @@ def shown(path: Path | str) -> Shown:
     and sound begins. Raises :class:`MediaError` where there is no moving picture or none decodes.
     """
     try:
-        with av.open(str(path)) as container:
+        with av.open(named(path)) as container:
             video, heard = _first(container.streams.video), _first(container.streams.audio)
             if video is None:
                 raise MediaError(f"{path}: holds no moving picture")
@@ -212,7 +221,7 @@ def read_audio(
     """
     # Into float, ffmpeg's own downmix raises equal channels by 3 dB, which may clip.
     how = {"rematrix_maxval": 1.0, "first_pts": 0}
-    sound = ffmpeg.input(str(path), vn=None).audio.filter("aresample", sample_rate, **how)
+    sound = ffmpeg.input(named(path), vn=None).audio.filter("aresample", sample_rate, **how)
     heard = channels
     if channels > 1 and probe(path).channels == 1:
         heard = 1  # ffmpeg would lower it by 3 dB
@@ -238,7 +247,7 @@ def loudness_summary(path: Path | str) -> dict[str, float]:
     dBTP, ``-inf`` for digital silence); to one decimal. Raises :class:`MediaError` for a file that
     cannot be decoded or an ffmpeg that says nothing. :mod:`sfqa.loudness` gives it a meaning.
     """
-    sound = ffmpeg.input(str(path), vn=None).audio
+    sound = ffmpeg.input(named(path), vn=None).audio
     sound = sound.filter("ebur128", peak="true", framelog="verbose")
     stream = sound.output("pipe:", format="null").global_args("-hide_banner", "-nostats")
     message = _call(stream, path, "info").stderr.decode(errors="replace")
@@ -261,7 +270,7 @@ def read_frames(
     Raises :class:`MediaError` for a file that does not decode.
     """
     try:
-        reader = decord.VideoReader(str(path), num_threads=1)
+        reader = decord.VideoReader(named(path), num_threads=1)
         wanted = list(range(len(reader)) if indices is None else indices)
         parts = [wanted[n : n + at_once] for n in range(0, max(1, len(wanted)), at_once)]
         try:
@@ -277,7 +286,7 @@ def read_frames(
 
 def _narrow_frames(path: Path | str, wanted: Sequence[int]) -> Pixels:
     """The frames of a video whose rows decord pads (48 pixels wide, for one) and then refuses."""
-    with av.open(str(path)) as container:
+    with av.open(named(path)) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     return np.stack([frames[number] for number in wanted])
 
@@ -285,7 +294,7 @@ def _narrow_frames(path: Path | str, wanted: Sequence[int]) -> Pixels:
 def frame_times(path: Path | str) -> tuple[int, float]:
     """Return the number of frames that decode and the average frame rate, a finite one above 0."""
     try:
-        reader = decord.VideoReader(str(path), num_threads=1)
+        reader = decord.VideoReader(named(path), num_threads=1)
         count, fps = len(reader), float(reader.get_avg_fps())
     except (RuntimeError, decord.DECORDError, OSError) as error:
         raise MediaError(f"{path}: does not decode ({_short(error)})") from error
@@ -331,7 +340,7 @@ def write_video(
     )
     inputs = [picture.video]
     if audio is not None:
-        inputs.append(ffmpeg.input(str(audio)).audio)
+        inputs.append(ffmpeg.input(named(audio)).audio)
     with store.replacing(path) as temporary:
         command = ffmpeg.output(
             *inputs, str(temporary), **encoding(crf, preset), r=fps

@@ -108,7 +108,7 @@ def conform(source: Path, shown: media.Shown, out: Files, form: Form) -> tuple[b
         sides.append((out.viewing, form.viewing_short_side, form.crf or _VIEWING_CRF))
     start = shown.start_sec if encoded else shown.video_start_sec
     decoder = {} if shown.decoder is None else {"vcodec": shown.decoder}
-    stream = ffmpeg.input(str(source), itsoffset=-start, max_pixels=_MAX_PIXELS, **decoder)
+    stream = ffmpeg.input(media.named(source), itsoffset=-start, max_pixels=_MAX_PIXELS, **decoder)
     pictures = _picture(stream[str(shown.video)], shown, form).filter_multi_output(
         "split", len(sides) + 1
     )

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from sfqa import store
 from sfqa.identity import digest
+from sfqa.job import Stopped, uninterrupted
 from sfqa.regression import problems as many
 from sfqa.regression.losses import Loss
 from sfqa.regression.problems import Features, Floats, Problem
@@ -236,20 +237,25 @@ def _finish(
     path.parent.mkdir(parents=True, exist_ok=True)
     saved = told = time.monotonic()
     cost = 0.0
-    while run.running():
-        report = run.step()
-        now = time.monotonic()
-        if now - saved >= max(CHECKPOINT_SEC, SAVING_SHARE * cost):
-            _save(run, path, name)
-            saved = time.monotonic()
-            cost = saved - now
-        if report is None:
-            continue
-        if now - told >= PROGRESS_SEC:
-            log.info("%s", report)
-            told = now
-        if after_epoch is not None:
-            after_epoch(report)
+    try:
+        while run.running():
+            with uninterrupted():
+                report = run.step()
+            now = time.monotonic()
+            if now - saved >= max(CHECKPOINT_SEC, SAVING_SHARE * cost):
+                _save(run, path, name)
+                saved = time.monotonic()
+                cost = saved - now
+            if report is None:
+                continue
+            if now - told >= PROGRESS_SEC:
+                log.info("%s", report)
+                told = now
+            if after_epoch is not None:
+                after_epoch(report)
+    except Stopped:
+        _save(run, path, name)
+        raise
     _save(run, path, name)
 
 

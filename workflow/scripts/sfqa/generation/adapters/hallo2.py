@@ -88,7 +88,7 @@ class Hallo2(Generator):
         kept = media.encoding(0, "medium").items()
         options = {name: value for name, value in kept if name not in _PICTURE}
         options |= {"vcodec": "copy", "shortest": None}
-        streams = ffmpeg.input(str(raw)).video, ffmpeg.input(str(item.audio)).audio
+        streams = ffmpeg.input(media.named(raw)).video, ffmpeg.input(media.named(item.audio)).audio
         media.run_ffmpeg(ffmpeg.output(*streams, str(item.output), **options), raw)
         return item.output, flaw("sound_added", f"{_RESULT} had no sound, so the clip was added")
 
