@@ -42,6 +42,7 @@ case $goal in
         cat results/demo/correlation/metrics.md
         echo
         echo "Report: results/demo/report/report.html"
+        echo "Site:   results/demo/report/site/index.html"
         ;;
     test)
         setup requirements-dev.txt

@@ -48,6 +48,7 @@ def test_all_captions_are_there() -> None:
     assert set(CAPTIONS) == {
         "correlation_table.rst",
         "leakage.rst",
+        "learning.rst",
         "metric_figures.rst",
         "mos_by_label.rst",
         "mos_differences.rst",

@@ -1,6 +1,7 @@
 # Correlation of every metric with the MOS, as tables and figures.
 # REQUIRED INPUTS: regression/{metric}/predictions.parquet of all metrics, ratings/mos.parquet, samples.parquet.
 # OUTPUTS: correlation/{correlation,by_method,significance}.parquet, correlation/{table}.{csv,md,tex,html}, correlation/{figure}.{svg,png}.
+# On request alone: correlation/learning_curves.{svg,png}, from regression/{metric}/learning.parquet of all regressors.
 if PLAN.scores != "none":
 
     rule correlate:
@@ -148,3 +149,33 @@ if PLAN.scores != "none":
             ],
         script:
             "../scripts/plot_mos.py"
+
+    rule plot_learning:
+        input:
+            [
+                f"results/{{dataset}}/regression/{metric['name']}/learning.parquet"
+                for metric in PLAN.metrics
+                if metric["kind"] == "regressor"
+            ],
+        output:
+            svg=report(
+                "results/{dataset}/correlation/learning_curves.svg",
+                caption="../report/learning.rst",
+                category="Correlation",
+                labels={"table": "learning curves (figure)"},
+            ),
+            png="results/{dataset}/correlation/learning_curves.png",
+        log:
+            "results/{dataset}/logs/correlation/plot_learning.log",
+        conda:
+            "../envs/tables.yaml"
+        params:
+            protocol=PLAN.main_protocol,
+            metrics=[m["name"] for m in PLAN.metrics if m["kind"] == "regressor"],
+            dimensions=PLAN.config["correlation"]["dimensions"],
+            version=[
+                PLAN.version("correlation/learning_figure"),
+                PLAN.version("correlation/figures"),
+            ],
+        script:
+            "../scripts/plot_learning.py"

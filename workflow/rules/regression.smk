@@ -2,7 +2,8 @@
 # REQUIRED INPUTS: the feature files of the metric's extractors, ratings/mos.parquet, samples.parquet; for protocols of
 # kind cross_dataset the model files of the other dataset.
 # OUTPUTS: regression/{metric}/predictions.parquet; finished trials and checkpoints lie in regression/{metric}/trials/.
-# On request alone: regression/{metric}/model.sfqa, with which sfqa score and other datasets score their videos.
+# On request alone: regression/{metric}/model.sfqa, with which sfqa score and other datasets score their videos;
+# regression/{metric}/learning.parquet, the regressor trained on shares of the training groups of the main protocol.
 if PLAN.scores != "none":
 
     rule predict:
@@ -51,3 +52,37 @@ if PLAN.scores != "none":
             version=PLAN.version("regression/model_files"),
         script:
             "../scripts/fit_model.py"
+
+    rule learning_curve:
+        input:
+            features=metric_features,
+            mos="results/{dataset}/ratings/mos.parquet",
+            samples="results/{dataset}/samples.parquet",
+            # Its finished fits in trials/ are those of the whole share.
+            predictions="results/{dataset}/regression/{metric}/predictions.parquet",
+        output:
+            learning="results/{dataset}/regression/{metric}/learning.parquet",
+        log:
+            "results/{dataset}/logs/regression/learning/{metric}.log",
+        conda:
+            "../envs/torch.yaml"
+        threads: 1
+        resources:
+            gpu=PLAN.metric_gpus,
+            mem_mb=more_memory(3000),
+        params:
+            metric=PLAN.metric_slice,
+            label=PLAN.metric_label,
+            protocol=next(
+                p
+                for p in PLAN.config["regression"]["protocols"]
+                if p["name"] == PLAN.main_protocol
+            ),
+            mapping=PLAN.config["correlation"].get("mapping", "logistic4"),
+            seed=PLAN.config["seed"],
+            version=[
+                PLAN.version("regression/learning"),
+                PLAN.version("correlation/summarise"),
+            ],
+        script:
+            "../scripts/learning_curve.py"

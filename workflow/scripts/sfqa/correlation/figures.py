@@ -12,14 +12,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.stats import gaussian_kde
 
 from sfqa.correlation.fits import LOGISTIC, correlate, fit_mapping
-from sfqa.correlation.statistics import Correlation
+from sfqa.correlation.statistics import Array, Correlation
 from sfqa.correlation.summarise import pooled_points
 from sfqa.errors import UserError
 from sfqa.store import replacing
 
-VERSION = 1
+VERSION = 2
 
 #: Okabe and Ito (2008), without yellow and black: apart for every kind of colour vision.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
@@ -29,6 +30,11 @@ WARNING = "#B23A00"
 
 #: From here on, points are drawn as an image inside the SVG, which otherwise grows without end.
 MANY_POINTS = 2000
+#: Fewer points have no density worth a line.
+FEW_POINTS = 50
+#: Shares of the points that lie inside the lines of density, and the cells of its grid per axis.
+INSIDE = (0.9, 0.5, 0.25)
+_CELLS = 80
 
 _STYLE: Any = {
     "svg.hashsalt": "sfqa",
@@ -60,7 +66,10 @@ def scatter(
     protocol: str,
     paths: Sequence[Path],
 ) -> None:
-    """Draw a metric's test scores against MOS with the fitted mapping, coloured by method.
+    """Draw a metric's test scores against MOS with the fitted mapping and their density.
+
+    Points are coloured by method; from :data:`FEW_POINTS` points on, grey lines enclose the shares
+    :data:`INSIDE` of them, the densest first (a Gaussian kernel estimate).
 
     ``metric``: ``name`` and ``direction``, and ``weights`` where there are some (an entry of the
     list of metrics will do). One panel per dimension. Scores stand as the metric gives them; the
@@ -111,10 +120,10 @@ def _cloud(
             axes.scatter(
                 sign * signed[own],
                 goal[own],
-                s=22,
+                s=22 if len(points) < 300 else 14,
                 color=COLOURS[number % len(COLOURS)],
                 marker=MARKERS[number % len(MARKERS)],
-                alpha=0.75,
+                alpha=0.75 if len(points) < 300 else 0.55,
                 linewidths=0,
                 label=method,
                 rasterized=len(points) > MANY_POINTS,
@@ -125,6 +134,7 @@ def _cloud(
         label = "fit: " + (LOGISTIC if found.mapping == LOGISTIC else "linear")
         line = fit_mapping(signed, goal)(x)
         axes.plot(sign * x, line, color="#222222", linewidth=1.6, label=label, zorder=4)
+    _density(axes, sign * signed, goal)
     if points.empty:
         axes.text(0.5, 0.5, "no test sample with a score and a MOS", ha="center")
     worse = ", lower is better" if sign < 0 else ""
@@ -133,6 +143,55 @@ def _cloud(
     axes.set_xlabel(f"{metric['name']} (score{worse})\n\n{_figures(found)}")
     axes.grid(color="#e4e4e4", linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def _density(axes: Axes, x: Array, y: Array) -> None:
+    """Lines around the densest shares of the points; none where they are few, or on one line."""
+    found = density(x, y)
+    if found is None:
+        return
+    across, up, heights, levels = found
+    style: Any = {"colors": "#4a4a4a", "linewidths": 0.9, "alpha": 0.85, "zorder": 3}
+    axes.contour(across, up, heights, levels=levels, **style)
+    shares = ", ".join(f"{100 * share:.0f}" for share in sorted(INSIDE))
+    axes.plot([], [], color="#4a4a4a", linewidth=0.9, label=f"{shares} % of the points")
+
+
+def density(x: Array, y: Array) -> tuple[Array, Array, Array, list[float]] | None:
+    """Return where a kernel estimate was taken, its heights, and the levels that enclose shares.
+
+    ``x``, ``y``: n values each. A Gaussian kernel of Scott's width, on a grid of 80 x 80 cells;
+    the levels, rising, are those of the smallest regions with the shares :data:`INSIDE` of the
+    estimate. None below :data:`FEW_POINTS` points, for a constant, and for points on a line.
+
+    >>> draw = np.random.default_rng(0).normal(size=(2, 100))
+    >>> across, up, heights, levels = density(*draw)
+    >>> heights.shape, len(levels), density(draw[0], 2 * draw[0])
+    ((80, 80), 3, None)
+    """
+    if len(x) < FEW_POINTS:
+        return None
+    # Both sides on one scale: scores of 0..1e-6 are as good as others.
+    spread = [float(np.std(v)) for v in (x, y)]
+    if min(spread) <= 1e-12 * max(1e-300, float(np.abs(np.append(x, y)).max())):
+        return None
+    if abs(float(np.corrcoef(x, y)[0, 1])) > 1 - 1e-9:
+        return None
+    points = np.stack([(v - v.mean()) / s for v, s in zip((x, y), spread, strict=True)])
+    kernel = gaussian_kde(points)
+    margin = 3 * np.sqrt(np.diag(kernel.covariance))
+    sides = [
+        np.linspace(v.min() - m, v.max() + m, _CELLS) for v, m in zip(points, margin, strict=True)
+    ]
+    grid = np.stack([side.ravel() for side in np.meshgrid(*sides)])
+    heights = kernel(grid).reshape(_CELLS, _CELLS)
+    # Rounded: the last digits of a sum differ from machine to machine.
+    heights = np.round(heights / heights.max(), 9)
+    falling = np.sort(heights.ravel())[::-1]
+    mass = np.cumsum(falling) / falling.sum()
+    levels = sorted({float(falling[np.searchsorted(mass, share)]) for share in INSIDE})
+    across, up = (side * s + v.mean() for side, s, v in zip(sides, spread, (x, y), strict=True))
+    return across, up, heights, levels
 
 
 def mos_by_label(frame: pd.DataFrame, paths: Sequence[Path], synthetic: bool = False) -> None:
