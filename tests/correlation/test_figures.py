@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
+from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from sfqa.correlation import figures
-from sfqa.correlation.figures import mos_by_label, scatter
+from sfqa.correlation.figures import FEW_POINTS, INSIDE, density, mos_by_label, scatter
 from sfqa.errors import UserError
+from sfqa.identity import generator
 
 V, A = "visual_quality", "av_consistency"
 
@@ -87,7 +90,8 @@ def test_scatter_shows_scores_as_given_and_a_falling_curve(
     ]
     p = world.predictions
     own = p[(p["metric"] == "lse_d") & (p["dimension"] == V) & (p["protocol"] == "random")]
-    points = np.vstack([c.get_offsets() for c in left.collections])
+    clouds = [c for c in left.collections if isinstance(c, PathCollection)]
+    points = np.vstack([c.get_offsets() for c in clouds])
     assert len(points) == 60
     assert sorted(points[:, 0]) == pytest.approx(
         sorted(own[own["part"] == "test"].groupby("sample_id")["prediction"].mean())
@@ -98,8 +102,75 @@ def test_scatter_shows_scores_as_given_and_a_falling_curve(
     assert (np.diff(curve[order, 1]) < 0).all()
     assert "lower is better" in left.get_xlabel()
     assert re.search(r"n = 60 +SRCC 0\.9", left.get_xlabel())
-    assert len(left.collections) == 5
-    assert len({c.get_facecolor().tobytes() for c in left.collections}) == 5
+    assert len(clouds) == 5
+    assert len({c.get_facecolor().tobytes() for c in clouds}) == 5
+
+
+def test_lines_of_density_lie_over_the_points(
+    world: Any, tmp_path: Path, drawn: list[Figure]
+) -> None:
+    draw(world, 2, [tmp_path / "d.svg"])
+    for axes in drawn[0].axes:
+        (lines,) = [c for c in axes.collections if isinstance(c, ContourSet)]
+        assert len(lines.levels) == len(INSIDE)
+        assert axes.lines[-1].get_label() == "25, 50, 90 % of the density"
+        corners = np.concatenate([path.vertices for path in lines.get_paths()])
+        low, high = np.array([axes.get_xlim(), axes.get_ylim()]).T
+        assert (corners > low).all()
+        assert (corners < high).all()
+        # The view holds points and lines, and not the far empty cells of the grid.
+        points = np.vstack([c.get_offsets() for c in axes.collections if c is not lines])
+        seen = np.concatenate([corners, points])
+        assert high - low == pytest.approx(np.ptp(seen, axis=0) * 1.1, rel=1e-6)
+    names = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    assert names[-2:] == ["fit: logistic-4", "25, 50, 90 % of the density"]
+
+
+def test_few_points_have_no_lines_of_density(
+    world: Any, tmp_path: Path, drawn: list[Figure]
+) -> None:
+    ids = world.samples["sample_id"].iloc[: FEW_POINTS - 1]
+    world.predictions = world.predictions[world.predictions["sample_id"].isin(ids)]
+    draw(world, 2, [tmp_path / "d.svg"])
+    for axes in drawn[0].axes:
+        assert not [c for c in axes.collections if isinstance(c, ContourSet)]
+        assert len(axes.lines) == 1
+
+
+def test_density_of_a_normal_encloses_the_shares_at_the_known_radii() -> None:
+    x, y = generator("density").normal(size=(2, 20_000))
+    found = density(1e-9 * x + 4, 300 * y)
+    assert found is not None
+    across, up, heights, levels = found
+    assert levels == sorted(levels)
+    assert heights.max() == 1
+    # Scott's kernel widens the normal; a share p lies inside the radius sqrt(-2 log(1 - p)).
+    spread = np.sqrt(1 + 20_000 ** (-1 / 3))
+    for share, level in zip(sorted(INSIDE, reverse=True), levels, strict=True):
+        radius = spread * np.sqrt(-2 * np.log(1 - share))
+        inside = (heights >= level).sum() * np.diff(across)[0] * np.diff(up)[0]
+        assert inside == pytest.approx(np.pi * radius**2 * 1e-9 * 300, rel=0.04)
+
+
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [
+        (np.arange(200.0), 3 * np.arange(200.0) + 1),
+        (np.full(200, 0.1), np.arange(200.0)),
+        (np.arange(200.0), np.zeros(200)),
+        (np.arange(FEW_POINTS - 1.0), np.arange(FEW_POINTS - 1.0) ** 2),
+    ],
+)
+def test_no_density_where_there_is_none(x: Any, y: Any) -> None:
+    assert density(x, y) is None
+
+
+def test_density_of_few_different_scores() -> None:
+    draw = generator("steps").integers(0, 2, size=(2, 400)).astype(float)
+    found = density(draw[0], draw[1])
+    assert found is not None
+    assert np.isfinite(found[2]).all()
+    assert found[3] == sorted(set(found[3]))
 
 
 def test_titles_warn(world: Any, tmp_path: Path, drawn: list[Figure]) -> None:
@@ -119,7 +190,9 @@ def test_scatter_of_controls(world: Any, tmp_path: Path, drawn: list[Figure], nu
     draw(world, number, [tmp_path / "c.png"], (V,))
     text = drawn[0].axes[0].get_xlabel()
     assert ("constant_scores" in text and "SRCC –" in text) == (number == 0)
-    assert len(drawn[0].axes[0].lines) == number
+    assert [str(line.get_label()) for line in drawn[0].axes[0].lines] == [
+        "fit: logistic-4"
+    ] * number
 
 
 def test_scatter_without_points_says_so(world: Any, tmp_path: Path, drawn: list[Figure]) -> None:

@@ -39,6 +39,7 @@ PLACES = {
     "mos_by_label": "ratings/mos_by_label.parquet",
     "label_differences": "ratings/label_differences.parquet",
     "predictions": "regression/{metric}/predictions.parquet",
+    "learning": "regression/{metric}/learning.parquet",
     "correlation": "correlation/correlation.parquet",
     "correlation_by_method": "correlation/by_method.parquet",
     "significance": "correlation/significance.parquet",
@@ -77,6 +78,7 @@ A row that is not `ok` has its reason in `detail`; nothing is dropped in silence
 | `correlation/mos_by_label.{svg,png}` | MOS by method, image category, style, language and tags, with intervals |
 | `correlation/mos_distributions.{svg,png}` | the same as distributions |
 | `correlation/mos_differences.{svg,png}` | which methods differ significantly |
+| `correlation/learning_curves.{svg,png}` | SRCC against the number of rows learnt from; made when it is asked for by name |
 | `correlation/metric_bars.{svg,png}`, `metric_ranks.*` | SRCC of every metric with its interval; ranks with the groups that do not differ significantly |
 | `correlation/metric_matrix.{svg,png}` | how the metrics correlate with each other |
 | `correlation/failure_cases.{svg,png}` | where metric and people disagree most, with thumbnails |

@@ -68,8 +68,8 @@ def scatter(
 ) -> None:
     """Draw a metric's test scores against MOS with the fitted mapping and their density.
 
-    Points are coloured by method; from :data:`FEW_POINTS` points on, grey lines enclose the shares
-    :data:`INSIDE` of them, the densest first (a Gaussian kernel estimate).
+    Points are coloured by method; from :data:`FEW_POINTS` points on, grey lines enclose the densest
+    regions with the shares :data:`INSIDE` of a Gaussian kernel estimate.
 
     ``metric``: ``name`` and ``direction``, and ``weights`` where there are some (an entry of the
     list of metrics will do). One panel per dimension. Scores stand as the metric gives them; the
@@ -152,9 +152,14 @@ def _density(axes: Axes, x: Array, y: Array) -> None:
         return
     across, up, heights, levels = found
     style: Any = {"colors": "#4a4a4a", "linewidths": 0.9, "alpha": 0.85, "zorder": 3}
-    axes.contour(across, up, heights, levels=levels, **style)
+    limits = axes.dataLim.frozen()
+    lines = axes.contour(across, up, heights, levels=levels, **style)
+    # Room for the lines, not for the whole grid.
+    axes.dataLim.set(limits)
+    axes.update_datalim(np.concatenate([path.vertices for path in lines.get_paths()]))
+    axes.autoscale_view()
     shares = ", ".join(f"{100 * share:.0f}" for share in sorted(INSIDE))
-    axes.plot([], [], color="#4a4a4a", linewidth=0.9, label=f"{shares} % of the points")
+    axes.plot([], [], color="#4a4a4a", linewidth=0.9, label=f"{shares} % of the density")
 
 
 def density(x: Array, y: Array) -> tuple[Array, Array, Array, list[float]] | None:
@@ -173,7 +178,7 @@ def density(x: Array, y: Array) -> tuple[Array, Array, Array, list[float]] | Non
         return None
     # Both sides on one scale: scores of 0..1e-6 are as good as others.
     spread = [float(np.std(v)) for v in (x, y)]
-    if min(spread) <= 1e-12 * max(1e-300, float(np.abs(np.append(x, y)).max())):
+    if any(s <= 1e-12 * float(np.abs(v).max()) for s, v in zip(spread, (x, y), strict=True)):
         return None
     if abs(float(np.corrcoef(x, y)[0, 1])) > 1 - 1e-9:
         return None

@@ -36,6 +36,7 @@ VIEWS = (
     ("mos_by_label", "ratings/mos_by_label.parquet", tables.MOS_BY_LABEL.row),
     ("label_differences", "ratings/label_differences.parquet", tables.LABEL_DIFFERENCES.row),
     ("predictions", "regression/*/predictions.parquet", tables.PREDICTIONS.row),
+    ("learning", "regression/*/learning.parquet", tables.LEARNING.row),
     ("correlation", "correlation/correlation.parquet", tables.CORRELATION.row),
     ("correlation_by_method", "correlation/by_method.parquet", tables.CORRELATION_BY_METHOD.row),
     ("significance", "correlation/significance.parquet", tables.SIGNIFICANCE.row),

@@ -1,0 +1,35 @@
+"""Train one regressor on shares of its training groups."""
+
+from pathlib import Path
+
+from sfqa import store, tables
+from sfqa.device import leased_device
+from sfqa.job import job
+from sfqa.regression.learning import check_regressor, learning_curve
+from sfqa.regression.schemas import LEARNING
+from sfqa.regression.train import load_features
+
+with job(snakemake.log[0]) as log:
+    metric, params = snakemake.params.metric, snakemake.params
+    check_regressor(metric)
+    out = Path(snakemake.output.learning)
+    files = {
+        name: [p for p in snakemake.input.features if f"/features/{name}/" in p]
+        for name in metric["extractors"]
+    }
+    # Where the predictions have left their finished fits.
+    work = out.parent / "trials"
+    with leased_device(snakemake.threads) as device:
+        rows = learning_curve(
+            metric,
+            params.label,
+            load_features(metric, files, work),
+            store.read(tables.SAMPLES, snakemake.input.samples),
+            store.read(tables.MOS, snakemake.input.mos),
+            params.protocol,
+            params.seed,
+            work,
+            device,
+            mapping=params.mapping,
+        )
+    store.write(LEARNING, rows, out, {"metric": dict(metric)})

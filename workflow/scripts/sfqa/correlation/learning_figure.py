@@ -1,0 +1,110 @@
+"""The figure of learning curves: SRCC against the rows that a regressor learnt from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from sfqa.correlation.figures import _STYLE, COLOURS, MARKERS, WARNING, _save, _title, _words
+
+VERSION = 1
+
+
+def learning_curves(
+    rows: pd.DataFrame,
+    metrics: Sequence[str],
+    dimensions: Sequence[str],
+    protocol: str,
+    paths: Sequence[Path],
+) -> None:
+    """Draw SRCC of regressors against the rows that they learnt from, a panel per dimension.
+
+    ``rows``: the table ``learning`` (metric, dimension, protocol, rows, trials, srcc, srcc_sd,
+    weights, synthetic_mos); lines in the order of ``metrics``, the band one standard deviation over
+    the fits to either side. Regressors on untrained features are dashed. A share without an SRCC
+    has no point; a panel without any says so.
+    """
+    own = rows[(rows["protocol"] == protocol) & rows["metric"].isin(metrics)]
+    shown = [d for d in dimensions if (own["dimension"] == d).any()]
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(4.3 * max(1, len(shown)) + 1.9, 4.4), layout="constrained")
+        panels = figure.subplots(1, max(1, len(shown)), squeeze=False, sharey=True)[0]
+        for axes, dimension in zip(panels, shown, strict=False):
+            _panel(axes, own[own["dimension"] == dimension], metrics)
+            axes.set_title(_words(dimension), weight="bold")
+        if not shown:
+            _say(panels[0], "no learning curve to draw")
+        panels[0].set_ylabel("SRCC on the test rows")
+        synthetic = bool(len(own) and own["synthetic_mos"].any())
+        random = bool((own["weights"] == "random").any())
+        _title(figure, f"Learning curves, {_words(protocol)} splits", synthetic, random)
+        handles = {
+            label: handle
+            for axes in panels
+            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+        }
+        if handles:
+            order = [name for name in metrics if name in handles]
+            figure.legend(
+                [handles[name] for name in order], order, loc="outside right upper", frameon=False
+            )
+        _save(figure, paths)
+
+
+def _panel(axes: Axes, part: pd.DataFrame, metrics: Sequence[str]) -> None:
+    drawn = part.dropna(subset=["srcc"])
+    for number, metric in enumerate(metrics):
+        curve = drawn[drawn["metric"] == metric].sort_values("rows")
+        if curve.empty:
+            continue
+        colour = COLOURS[number % len(COLOURS)]
+        x, y = curve["rows"].to_numpy(float), curve["srcc"].to_numpy(float)
+        axes.plot(
+            x,
+            y,
+            color=colour,
+            marker=MARKERS[number % len(MARKERS)],
+            markersize=5,
+            linewidth=1.5,
+            linestyle="--" if (curve["weights"] == "random").any() else "-",
+            label=metric,
+        )
+        # One fit has no spread: the band ends there.
+        spread = curve["srcc_sd"].to_numpy(float)
+        alpha = 0.15 if len(metrics) <= 3 else 0.07
+        axes.fill_between(x, y - spread, y + spread, color=colour, alpha=alpha, linewidth=0)
+    if drawn.empty:
+        _say(axes, "no share has an SRCC")
+    else:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=_subs(drawn["rows"].to_numpy(float))))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_locator(NullLocator())
+    fits = drawn["trials"].astype(int)
+    counts = "" if fits.empty else _count(int(fits.min()), int(fits.max()))
+    axes.set_xlabel(f"rows learnt from (log scale)\n\nmean over {counts or 'the'} fits, band ± SD")
+    axes.grid(color="#e4e4e4", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _subs(rows: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[float, ...]:
+    """Ticks of a decade: more of them where the rows span little."""
+    span = float(rows.max() / rows.min())
+    if span > 100:
+        return (1.0,)
+    return (1.0, 2.0, 5.0) if span > 12 else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
+
+
+def _count(least: int, most: int) -> str:
+    return str(most) if least == most else f"{least} to {most}"
+
+
+def _say(axes: Axes, text: str) -> None:
+    axes.text(0.5, 0.5, text, ha="center", va="center", color=WARNING, transform=axes.transAxes)
