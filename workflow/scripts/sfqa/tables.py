@@ -12,8 +12,8 @@ from sfqa.schema import FAILED, FLAWED, OK, STATUSES, Column, Table, flaw
 
 __all__ = [
     "CORRELATION", "CORRELATION_BY_METHOD", "FAILED", "FLAWED", "LABEL_DIFFERENCES", "LEARNING",
-    "OK", "PLAN", "RATER_REPORT", "RELIABILITY", "SCORE_DETAILS", "SIGNIFICANCE", "STATUSES", "STUDY_MEDIA",
-    "Column", "Table", "flaw",
+    "OK", "PLAN", "RATER_REPORT", "RELIABILITY", "SCORE_DETAILS", "SIGNIFICANCE", "STATUSES",
+    "STUDY_MEDIA", "Column", "Table", "flaw",
 ]  # fmt: skip
 
 _S, _F, _I, _B = pa.string(), pa.float64(), pa.int64(), pa.bool_()
