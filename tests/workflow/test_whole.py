@@ -163,6 +163,7 @@ def test_one_changed_byte_costs_one_video_and_the_tables(flow):
     assert nothing_to_do(flow.run())
 
 
+@pytest.mark.thorough
 def test_a_damaged_conformed_video_is_made_again_and_no_feature_computed(flow):
     before = flow.tables()
     assert nothing_to_do(flow.run())
@@ -202,6 +203,7 @@ def test_a_changed_image_costs_the_videos_of_its_pairs(flow):
     assert nothing_to_do(flow.run("results/small/conform/videos.parquet"))
 
 
+@pytest.mark.thorough
 def test_a_new_method_re_runs_nothing_of_the_others(flow):
     flow.forget_logs()
     flow.configure({**CONFIG, "generation": {"methods": ["sharp", "late", "blurry"], "size": 128}})
