@@ -81,7 +81,8 @@ def versions(metric: Mapping[str, Any]) -> dict[str, int]:
         files += ["train", "engine"] if regressor else ["zero_shot"]
     found = {name: literal_version(Path(__file__).with_name(f"{name}.py")) for name in files}
     if metric["kind"] == "regressor":
-        found["head"] = heads.version(str(metric["head"]))
+        own = heads.versions(str(metric["head"]), metric.get("options") or {})
+        found |= {f"head {name}": version for name, version in own.items()}
     return found
 
 

@@ -20,6 +20,7 @@ import pandas as pd
 
 from sfqa import identity, store
 from sfqa.errors import UserError
+from sfqa.features.base import literal_version
 from sfqa.regression import _rows, heads
 from sfqa.regression import problems as many
 from sfqa.regression.blocks import Blocks, load_blocks
@@ -42,6 +43,7 @@ LOG = logging.getLogger("sfqa")
 
 #: Version of what this file does around the heads.
 VERSION = 2
+_ENGINE = literal_version(Path(__file__).with_name("engine.py"))
 
 
 def train_metric(
@@ -195,7 +197,13 @@ class _Job:
         known = np.where(np.isfinite(problem.y), problem.y, None)  # type: ignore[call-overload]
         return identity.digest(
             {
-                "code": [VERSION, self.head, heads.version(self.head), dict(self.options)],
+                "code": [
+                    VERSION,
+                    _ENGINE,
+                    self.head,
+                    heads.versions(self.head, self.options),
+                    dict(self.options),
+                ],
                 "x": [[self.hashes[n] for n in part] for part in where],
                 "y": [known[part].tolist() for part in where[:2]],
                 "groups": codes,

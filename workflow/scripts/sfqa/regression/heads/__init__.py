@@ -113,6 +113,15 @@ def version(name: str) -> int:
     return int(_literals(name)["VERSION"])
 
 
+def versions(name: str, options: Mapping[str, Any]) -> dict[str, int]:
+    """Return the VERSION of a head, and of the heads that it is made of, by their names.
+
+    >>> sorted(versions("blend", {"members": ["kernel", "boosting"]}))
+    ['blend', 'boosting', 'kernel']
+    """
+    return {one: version(one) for one in (name, *options.get("members", ()))}
+
+
 def selects(name: str, options: Mapping[str, Any] | None = None) -> bool:
     """Return whether a head needs validation rows; raises :class:`UserError` for no head.
 
