@@ -121,7 +121,7 @@ def test_names_are_there_once():
 @pytest.mark.parametrize(
     ("kind", "files"),
     [
-        ("regressor", {"protocols", "design", "train", "engine", "head"}),
+        ("regressor", {"protocols", "design", "train", "engine", "head ridge"}),
         ("zero_shot", {"protocols", "design", "zero_shot"}),
         ("imported", {"protocols", "design", "zero_shot"}),
         ("control", {"protocols", "controls"}),
@@ -131,3 +131,9 @@ def test_versions_of_all_that_numbers_depend_on(kind, files):
     found = versions({"kind": kind, "head": "ridge"})
     assert set(found) == files
     assert all(isinstance(v, int) and v >= 1 for v in found.values())
+
+
+def test_versions_of_a_blend_name_its_members():
+    options = {"members": ["kernel", "boosting"]}
+    found = versions({"kind": "regressor", "head": "blend", "options": options})
+    assert {"head blend", "head kernel", "head boosting"} <= set(found)
