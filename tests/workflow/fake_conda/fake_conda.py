@@ -92,7 +92,9 @@ def create(file: Path, prefix: Path) -> None:
     if not by_pip:
         _link(_closure(pins), packages)
     others = sorted({os.path.realpath(p) for p in sys.path if p.endswith("site-packages")})
-    (packages / "sitecustomize.py").write_text(_HIDE.format(others=others))
+    # By a .pth file: Debian's Python has a sitecustomize of its own, which comes first.
+    (packages / "_hide_others.py").write_text(_HIDE.format(others=others))
+    (packages / "_hide_others.pth").write_text("import _hide_others\n")
 
 
 def _closure(pins: list[str]) -> dict[str, metadata.Distribution]:
