@@ -11,24 +11,17 @@ import time
 
 import pytest
 
-from flow import Flow, nothing_to_do
+from flow import SMALL, Flow, nothing_to_do
 from sfqa.cache import _records
 
 pytestmark = pytest.mark.slow
 
 CONFIG = {
-    "dataset": "small",
-    "door": "build",
-    "shards": 1,
-    "materials": {"synthetic": {"images": 4, "clips": 4}, "image_px": 256},
-    "pairs": {"count": 4},
-    "generation": {"methods": ["sharp", "late"], "size": 128},
-    "conform": {"short_side": 128},
+    **SMALL,
     "features": {
         "lse": {"weights": "random", "options": {"detect_every": 5}},
         "signal": {"weights": "none"},
     },
-    "ratings": {"source": "simulated", "raters": 6},
     "regression": {
         "protocols": [{"name": "random", "kind": "random_kfold", "k": 2}],
         "metrics": {

@@ -24,13 +24,13 @@ V, A = "visual_quality", "av_consistency"
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that were saved."""
     found: list[Figure] = []
-    save = figures._save
+    save = figures.save
 
     def keep(figure: Figure, paths: Any) -> None:
         found.append(figure)
         save(figure, paths)
 
-    monkeypatch.setattr(figures, "_save", keep)
+    monkeypatch.setattr(figures, "save", keep)
     return found
 
 

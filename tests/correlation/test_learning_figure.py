@@ -23,13 +23,13 @@ NAMES = ("ridge", "forest")
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that were saved."""
     found: list[Figure] = []
-    save = learning_figure._save
+    save = learning_figure.save
 
     def keep(figure: Figure, paths: Any) -> None:
         found.append(figure)
         save(figure, paths)
 
-    monkeypatch.setattr(learning_figure, "_save", keep)
+    monkeypatch.setattr(learning_figure, "save", keep)
     return found
 
 

@@ -31,13 +31,13 @@ V, A = "visual_quality", "av_consistency"
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     found: list[Figure] = []
-    save = more_figures._save
+    save = more_figures.save
 
     def keep(figure: Figure, paths: Any) -> None:
         found.append(figure)
         save(figure, paths)
 
-    monkeypatch.setattr(more_figures, "_save", keep)
+    monkeypatch.setattr(more_figures, "save", keep)
     return found
 
 

@@ -16,6 +16,18 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 
+#: Eight small drawn videos of two methods, rated by nobody; a test adds features and regression.
+SMALL = {
+    "dataset": "small",
+    "door": "build",
+    "shards": 1,
+    "materials": {"synthetic": {"images": 4, "clips": 4}, "image_px": 256},
+    "pairs": {"count": 4},
+    "generation": {"methods": ["sharp", "late"], "size": 128},
+    "conform": {"short_side": 128},
+    "ratings": {"source": "simulated", "raters": 6},
+}
+
 
 class Flow:
     """A folder with the project in it (as links) and results of its own."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flow import ROOT, Flow
+from flow import ROOT, SMALL, Flow
 
 HERE = Path(__file__).parent
 FAKE = HERE / "fake_conda"
@@ -139,19 +139,12 @@ def test_a_wrong_pin_is_refused(tmp_path):
 
 
 CONFIG = {
-    "dataset": "small",
-    "door": "build",
-    "shards": 1,
-    "materials": {"synthetic": {"images": 4, "clips": 4}, "image_px": 256},
-    "pairs": {"count": 4},
-    "generation": {"methods": ["sharp", "late"], "size": 128},
-    "conform": {"short_side": 128},
+    **SMALL,
     "features": {
         "clip": {"weights": "random", "options": {"model": "ViT-S-32-alt", "frames": 2}},
         "lse": {"weights": "random", "options": {"detect_every": 5}},
         "signal": {"weights": "none"},
     },
-    "ratings": {"source": "simulated", "raters": 6},
     "regression": {
         "protocols": [{"name": "random", "kind": "random_kfold", "k": 2}],
         "metrics": {

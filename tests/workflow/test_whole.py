@@ -10,24 +10,18 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageOps
 
-from flow import Flow, nothing_to_do
+from flow import SMALL, Flow, nothing_to_do
 from sfqa import store, tables
 
 pytestmark = pytest.mark.slow
 
 CONFIG = {
-    "dataset": "small",
-    "door": "build",
+    **SMALL,
     "shards": 2,
-    "materials": {"synthetic": {"images": 4, "clips": 4}, "image_px": 256},
-    "pairs": {"count": 4},
-    "generation": {"methods": ["sharp", "late"], "size": 128},
-    "conform": {"short_side": 128},
     "features": {
         "clip": {"weights": "random", "options": {"model": "ViT-S-32-alt", "frames": 2}},
         "lse": {"weights": "random", "options": {"detect_every": 5}},
     },
-    "ratings": {"source": "simulated", "raters": 6},
     "regression": {
         "protocols": [
             {"name": "disjoint", "kind": "fixed"},

@@ -21,6 +21,17 @@ class Column:
     nullable: bool = False
 
 
+#: The last columns of every table whose rows may be not ok.
+STATUS = (
+    Column("status", pa.string(), "ok; flawed (used, with the defects named); failed (not usable)"),
+    Column(
+        "detail",
+        pa.string(),
+        "why the row is not ok: 'word: sentence' parts joined by '; ', else empty",
+    ),
+)
+
+
 @dataclass(frozen=True)
 class Table:
     """One kind of table: its name, what a row is, and its columns in order."""

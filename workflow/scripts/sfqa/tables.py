@@ -8,7 +8,7 @@ from sfqa.correlation.schemas import CORRELATION, CORRELATION_BY_METHOD, SIGNIFI
 from sfqa.ratings.schemas import LABEL_DIFFERENCES, PLAN, RATER_REPORT, RELIABILITY
 from sfqa.ratings.screen.schemas import SCORE_DETAILS, STUDY_MEDIA
 from sfqa.regression.schemas import LEARNING
-from sfqa.schema import FAILED, FLAWED, OK, STATUSES, Column, Table, flaw
+from sfqa.schema import FAILED, FLAWED, OK, STATUS, STATUSES, Column, Table, flaw
 
 __all__ = [
     "CORRELATION", "CORRELATION_BY_METHOD", "FAILED", "FLAWED", "LABEL_DIFFERENCES", "LEARNING",
@@ -18,12 +18,6 @@ __all__ = [
 
 _S, _F, _I, _B = pa.string(), pa.float64(), pa.int64(), pa.bool_()
 
-_STATUS = (
-    Column("status", _S, "ok; flawed (used, with the defects named); failed (not usable)"),
-    Column(
-        "detail", _S, "why the row is not ok: 'word: sentence' parts joined by '; ', else empty"
-    ),
-)
 _IDENTITY = (
     Column("image_id", _S, "name of the image", nullable=True),
     Column("clip_id", _S, "name of the driving audio clip", nullable=True),
@@ -44,7 +38,7 @@ IMAGES = Table(
         Column("category", _S, "category from the sheet"),
         Column("licence", _S, "licence from the sheet", nullable=True),
         Column("prompt", _S, "prompt_id that an AI portrait was made from", nullable=True),
-        *_STATUS,
+        *STATUS,
         Column("original", _S, "path of the user's file"),
         Column("original_sha256", _S, "sha256 of the user's file", nullable=True),
         Column("path", _S, "path of the master, a square PNG", nullable=True),
@@ -70,7 +64,7 @@ CLIPS = Table(
         Column("language", _S, "language from the sheet (BCP 47)"),
         Column("origin", _S, "recorded, ai or synthetic"),
         Column("title", _S, "title shown to raters", nullable=True),
-        *_STATUS,
+        *STATUS,
         Column("original", _S, "path of the user's file"),
         Column("original_sha256", _S, "sha256 of the user's file", nullable=True),
         Column("path", _S, "path of the master, mono PCM wave", nullable=True),
@@ -155,7 +149,7 @@ VIDEOS = Table(
         Column("sample_id", _S, "name of the sample"),
         Column("method", _S, "label of the generation method"),
         Column("shard", _I, "shard of the sample"),
-        *_STATUS,
+        *STATUS,
         Column("path", _S, "path of the video as the method made it", nullable=True),
         Column("sha256", _S, "sha256 of the video", nullable=True),
         Column("size_bytes", _I, "size of the video", "byte", nullable=True),
@@ -174,7 +168,7 @@ CONFORMED = Table(
         Column("sample_id", _S, "name of the sample"),
         Column("method", _S, "label of the generation method"),
         Column("shard", _I, "shard of the sample"),
-        *_STATUS,
+        *STATUS,
         Column("source_sha256", _S, "sha256 of the video before", nullable=True),
         Column("path", _S, "path of the conformed video", nullable=True),
         Column("sha256", _S, "sha256 of the conformed video", nullable=True),
@@ -261,7 +255,7 @@ FEATURE_HEAD = (
     Column("sample_id", _S, "name of the sample"),
     Column("method", _S, "label of the generation method"),
     Column("key", _S, "cache key: content, extractor, VERSION, options, weights", nullable=True),
-    *_STATUS,
+    *STATUS,
 )
 
 COSTS = Table(
@@ -312,7 +306,7 @@ RATERS = Table(
         Column("p", _I, "ratings at or above the upper bound (BT.500)"),
         Column("q", _I, "ratings at or below the lower bound (BT.500)"),
         Column("rejected", _B, "true: left out of the MOS"),
-        *_STATUS,
+        *STATUS,
     ),
     key=("dimension", "rater"),
 )
@@ -329,7 +323,7 @@ MOS = Table(
         Column("ci95_low", _F, "lower end of the 95 % t-interval", nullable=True),
         Column("ci95_high", _F, "upper end of the 95 % t-interval", nullable=True),
         Column("synthetic", _B, "true: from simulated raters"),
-        *_STATUS,
+        *STATUS,
     ),
     key=("sample_id", "dimension"),
 )
@@ -361,7 +355,7 @@ PREDICTIONS = Table(
         Column("sample_id", _S, "name of the sample"),
         Column("part", _S, "train, validation or test"),
         Column("prediction", _F, "the metric's score", nullable=True),
-        *_STATUS,
+        *STATUS,
     ),
     key=("metric", "dimension", "protocol", "trial", "sample_id"),
 )
@@ -373,7 +367,7 @@ REJECTS = Table(
         Column("stage", _S, "stage that found it"),
         Column("item", _S, "image, clip, sample or rater"),
         Column("method", _S, "label of the generation method", nullable=True),
-        *_STATUS,
+        *STATUS,
     ),
     key=("stage", "item", "detail"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,20 @@ LABEL = "_sfqa"
 
 _PACKAGE = Path(__file__).parents[1]
 _SCHEMA = _PACKAGE.parents[1] / "schemas" / "config.schema.yaml"
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what every subcommand that extracts features takes: where, how many, how loud."""
+    add = parser.add_argument
+    add(
+        "--cache", type=Path, metavar="FOLDER",
+        help="keep conformed videos and feature rows there, so that a second call computes nothing",
+    )  # fmt: skip
+    add(
+        "--threads", type=int, default=1, metavar="N",
+        help="CPU threads of the networks (1, as in the workflow; more may change last digits)",
+    )  # fmt: skip
+    add("--quiet", action="store_true", help="no progress on stderr")
 
 
 @dataclass(frozen=True)

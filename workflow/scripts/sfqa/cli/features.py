@@ -50,21 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--short-side", type=int, metavar="PIXELS", help="size that videos are brought to (512)")
     add("--fps", type=float, metavar="RATE", help="frame rate that they are brought to (25)")
     add("--no-conform", action="store_true", help="measure the files as they are")
-    add(
-        "--cache", type=Path, metavar="FOLDER",
-        help="keep conformed videos and feature rows there, so that a second call computes nothing",
-    )  # fmt: skip
-    add(
-        "--threads", type=int, default=1, metavar="N",
-        help="CPU threads of the networks (1, as in the workflow; more may change last digits)",
-    )  # fmt: skip
-    add("--quiet", action="store_true", help="no progress on stderr")
+    _extract.add_run_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure the videos; 1 where any of them failed."""
     chosen = _chosen(args.extractor)
-    _check_out(args.out)
+    check_out(args.out)
     if args.threads < 1:
         raise UserError(f"--threads {args.threads}: give 1 or more")
     if args.no_conform and (args.short_side is not None or args.fps is not None):
@@ -114,7 +106,7 @@ def _chosen(words: Sequence[str]) -> list[str]:
     return chosen
 
 
-def _check_out(out: Path | None) -> None:
+def check_out(out: Path | None) -> None:
     """Before the work, not after it."""
     if out is None:
         return

@@ -46,15 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add("--prompt", metavar="TEXT", help="the text prompt of the videos, for clip")
     add("--out", type=Path, metavar="FILE", help="also write the table: .csv or .parquet")
-    add(
-        "--cache", type=Path, metavar="FOLDER",
-        help="keep conformed videos and feature rows there, so that a second call computes nothing",
-    )  # fmt: skip
-    add(
-        "--threads", type=int, default=1, metavar="N",
-        help="CPU threads of the networks (1, as in the workflow; more may change last digits)",
-    )  # fmt: skip
-    add("--quiet", action="store_true", help="no progress on stderr")
+    _extract.add_run_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -63,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("score: give either videos or --features TABLE...; see sfqa score --help")
     if args.features and (args.weights or args.prompt or args.cache):
         raise UserError("--features: ready tables need no --weights, --prompt or --cache")
-    features._check_out(args.out)
+    features.check_out(args.out)
     if args.threads < 1:
         raise UserError(f"--threads {args.threads}: give 1 or more")
     from sfqa.regression.model_files import read

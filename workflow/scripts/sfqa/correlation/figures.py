@@ -36,7 +36,7 @@ FEW_POINTS = 50
 INSIDE = (0.9, 0.5, 0.25)
 _CELLS = 80
 
-_STYLE: Any = {
+STYLE: Any = {
     "svg.hashsalt": "sfqa",
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -82,13 +82,13 @@ def scatter(
         d: pooled_points(predictions, rated, samples, metric, d, protocol) for d in dimensions
     }
     methods = sorted({method for own in points.values() for method in own["method"]})
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.6 * len(dimensions) + 1.6, 4.7), layout="constrained")
         panels = figure.subplots(1, len(dimensions), squeeze=False)[0]
         for axes, dimension in zip(panels, dimensions, strict=True):
             _cloud(axes, points[dimension], methods, metric, dimension)
-        title = f"{metric['name']}, {_words(protocol)} splits"
-        _title(figure, title, bool(rated["synthetic"].any()), metric["weights"] == "random")
+        title = f"{metric['name']}, {in_words(protocol)} splits"
+        titled(figure, title, bool(rated["synthetic"].any()), metric["weights"] == "random")
         handles = {
             label: handle
             for axes in panels
@@ -102,7 +102,7 @@ def scatter(
                 frameon=False,
                 markerscale=1.2,
             )
-        _save(figure, paths)
+        save(figure, paths)
 
 
 def _cloud(
@@ -138,7 +138,7 @@ def _cloud(
     if points.empty:
         axes.text(0.5, 0.5, "no test sample with a score and a MOS", ha="center")
     worse = ", lower is better" if sign < 0 else ""
-    axes.set_title(_words(dimension), weight="bold")
+    axes.set_title(in_words(dimension), weight="bold")
     axes.set_ylabel("MOS")
     axes.set_xlabel(f"{metric['name']} (score{worse})\n\n{_figures(found)}")
     axes.grid(color="#e4e4e4", linewidth=0.6)
@@ -213,7 +213,7 @@ def mos_by_label(frame: pd.DataFrame, paths: Sequence[Path], synthetic: bool = F
     orders = {kind: _order(frame[frame["label_kind"] == kind]) for kind in kinds}
     heights = [max(2, len(order)) + 1.6 for order in orders.values()]
     top = float(np.nanmax(frame[["mean", "ci95_high"]].to_numpy(float)))
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(
             figsize=(4.2 * len(dimensions) + 0.6, 0.27 * sum(heights) + 0.9), layout="constrained"
         )
@@ -233,14 +233,14 @@ def mos_by_label(frame: pd.DataFrame, paths: Sequence[Path], synthetic: bool = F
                 axes.set_xlim(0, top * 1.12)
                 axes.tick_params(labelbottom=row == len(kinds) - 1)
                 if row == 0:
-                    axes.set_title(_words(dimension), weight="bold")
+                    axes.set_title(in_words(dimension), weight="bold")
                 if column == 0:
-                    axes.set_ylabel(LABEL_TITLES.get(kind, _words(kind)))
+                    axes.set_ylabel(LABEL_TITLES.get(kind, in_words(kind)))
                 if row == len(kinds) - 1:
                     axes.set_xlabel("MOS, mean and 95 % interval")
         figure.align_ylabels(grid[:, 0])
-        _title(figure, "", synthetic, False)
-        _save(figure, paths)
+        titled(figure, "", synthetic, False)
+        save(figure, paths)
 
 
 def _bars(axes: Axes, own: pd.DataFrame, order: list[str], colour: str) -> None:
@@ -276,7 +276,7 @@ def _order(own: pd.DataFrame) -> list[str]:
     return sorted(means.index, key=lambda label: (-means[label], label))
 
 
-def _title(figure: Figure, title: str, synthetic: bool, random: bool) -> None:
+def titled(figure: Figure, title: str, synthetic: bool, random: bool) -> None:
     """Set the figure's title; a warning stands in it, in its own colour."""
     warned = [w for w, on in (("synthetic ratings", synthetic), ("random weights", random)) if on]
     text = "\n".join(filter(None, [title, ", ".join(warned)]))
@@ -291,11 +291,11 @@ def _figures(found: Correlation) -> str:
     return "\n".join([f"n = {found.n}   {text}", *textwrap.wrap(found.detail, 66)])
 
 
-def _words(name: str) -> str:
+def in_words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _save(figure: Figure, paths: Iterable[Path]) -> None:
+def save(figure: Figure, paths: Iterable[Path]) -> None:
     for path in paths:
         kind = Path(path).suffix[1:].lower()
         if kind not in ("svg", "png"):

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from sfqa.correlation.figures import _STYLE, COLOURS, MARKERS, WARNING, _save, _title, _words
+from sfqa.correlation.figures import COLOURS, MARKERS, STYLE, WARNING, in_words, save, titled
 
 VERSION = 1
 
@@ -33,18 +33,18 @@ def learning_curves(
     """
     own = rows[(rows["protocol"] == protocol) & rows["metric"].isin(metrics)]
     shown = [d for d in dimensions if (own["dimension"] == d).any()]
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.3 * max(1, len(shown)) + 1.9, 4.4), layout="constrained")
         panels = figure.subplots(1, max(1, len(shown)), squeeze=False, sharey=True)[0]
         for axes, dimension in zip(panels, shown, strict=False):
             _panel(axes, own[own["dimension"] == dimension], metrics)
-            axes.set_title(_words(dimension), weight="bold")
+            axes.set_title(in_words(dimension), weight="bold")
         if not shown:
             _say(panels[0], "no learning curve to draw")
         panels[0].set_ylabel("SRCC on the test rows")
         synthetic = bool(len(own) and own["synthetic_mos"].any())
         random = bool((own["weights"] == "random").any())
-        _title(figure, f"Learning curves, {_words(protocol)} splits", synthetic, random)
+        titled(figure, f"Learning curves, {in_words(protocol)} splits", synthetic, random)
         handles = {
             label: handle
             for axes in panels
@@ -55,7 +55,7 @@ def learning_curves(
             figure.legend(
                 [handles[name] for name in order], order, loc="outside right upper", frameon=False
             )
-        _save(figure, paths)
+        save(figure, paths)
 
 
 def _panel(axes: Axes, part: pd.DataFrame, metrics: Sequence[str]) -> None:

@@ -11,8 +11,7 @@ from sfqa.correlation.bootstrap import Resampling
 from sfqa.correlation.fits import fitted
 from sfqa.correlation.intervals import Cloud, intervals, video_replicates
 from sfqa.correlation.points import checked, joined, videos
-from sfqa.correlation.statistics import Correlation
-from sfqa.correlation.summarise import SHOWN, Settings
+from sfqa.correlation.summarise import SHOWN, Settings, statistics_row
 
 #: Raised whenever the rows change, also by the statistics, the mapping or the bootstrap.
 VERSION = 1
@@ -69,23 +68,9 @@ def method_rows(
                     "method": method,
                     "synthetic_mos": bool(synthetic.get(dimension, False)),
                 }
-                rows.append({**shared, **_row(value), **ends})
+                rows.append({**shared, **statistics_row(value), **ends})
     return rows
 
 
 def _cells(cloud: Cloud, drawn: Resampling | None) -> int | None:
     return len(set(drawn.codes(cloud.points.index.tolist()).tolist())) if drawn else None
-
-
-def _row(value: Correlation) -> dict[str, Any]:
-    return {
-        "n": value.n,
-        "srcc": value.srcc,
-        "plcc": value.plcc,
-        "krcc": value.krcc,
-        "rmse": value.rmse,
-        "main_score": value.main_score,
-        "mapping": value.mapping,
-        "status": value.status,
-        "detail": value.detail,
-    }

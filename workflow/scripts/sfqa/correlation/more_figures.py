@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from sfqa.correlation.figures import _STYLE, COLOURS, WARNING, _save, _title, _words
+from sfqa.correlation.figures import COLOURS, STYLE, WARNING, in_words, save, titled
 from sfqa.correlation.fits import fit_mapping
 from sfqa.correlation.statistics import why_undefined
 from sfqa.report.media import located, thumbnail
@@ -46,7 +46,7 @@ def bars(
     own = own[own["pooling"] == pooling]
     shown = [d for d in dimensions if (own["dimension"] == d).any()]
     order = _by_mean(own)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(
             figsize=(4.0 * max(1, len(shown)) + 1.4, 0.27 * max(3, len(order)) + 1.7),
             layout="constrained",
@@ -55,18 +55,18 @@ def bars(
         for axes, dimension in zip(panels, shown, strict=False):
             part = own[own["dimension"] == dimension].set_index("metric").reindex(order)
             _bar_panel(axes, part, order)
-            axes.set_title(_words(dimension), weight="bold")
+            axes.set_title(in_words(dimension), weight="bold")
         words = "all test samples" if pooling == "pooled" else "mean over the trials"
         if not order:
             _say(panels[0], "no metric to draw")
         kinds = [kind for kind in KIND_COLOURS if (own["kind"] == kind).any()]
         if kinds:
-            handles = [Patch(color=KIND_COLOURS[kind], label=_words(kind)) for kind in kinds]
+            handles = [Patch(color=KIND_COLOURS[kind], label=in_words(kind)) for kind in kinds]
             figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
         random = bool((own["weights"] == "random").any())
-        title = f"SRCC, {_words(protocol)} splits, {words}"
-        _title(figure, title, _synthetic(own), random)
-        _save(figure, paths)
+        title = f"SRCC, {in_words(protocol)} splits, {words}"
+        titled(figure, title, _synthetic(own), random)
+        save(figure, paths)
 
 
 def _bar_panel(axes: Axes, part: pd.DataFrame, order: Sequence[str]) -> None:
@@ -125,7 +125,7 @@ def metric_matrix(
     constant there has an empty row. Metrics stand in the order of a clustering, so that those that
     say the same stand together; the MOS comes first. ``warned``: 'synthetic', 'random' or both.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         most = max((frame.shape[1] for frame in scores.values()), default=2)
         side = 1.9 + 0.33 * most
         figure = Figure(
@@ -135,13 +135,13 @@ def metric_matrix(
         drawn = None
         for axes, (dimension, frame) in zip(panels, scores.items(), strict=False):
             drawn = _heat(axes, frame)
-            axes.set_title(_words(dimension), weight="bold")
+            axes.set_title(in_words(dimension), weight="bold")
         if drawn is None:
             _say(panels[0], "no metric to draw")
         else:
             figure.colorbar(drawn, ax=list(panels), shrink=0.6, label="SRCC")
-        _title(figure, title, "synthetic" in warned, "random" in warned)
-        _save(figure, paths)
+        titled(figure, title, "synthetic" in warned, "random" in warned)
+        save(figure, paths)
 
 
 def _heat(axes: Axes, frame: pd.DataFrame) -> Any:
@@ -200,7 +200,7 @@ def failure_cases(
     square. Returns the drawn rows: sample_id, mos, mapped, error.
     """
     found = _extremes(points, each)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(1.75 * each + 0.4, 5.4), layout="constrained")
         grid = figure.subplots(2, each, squeeze=False)
         for axes in grid.ravel():
@@ -217,8 +217,8 @@ def failure_cases(
             )  # fmt: skip
         if found.empty:
             _say(grid[0][0], "no sample with a mapped score and a MOS")
-        _title(figure, title, "synthetic" in warned, "random" in warned)
-        _save(figure, paths)
+        titled(figure, title, "synthetic" in warned, "random" in warned)
+        save(figure, paths)
     return found
 
 
@@ -294,18 +294,18 @@ def ranks(
     ]
     shown = [d for d in dimensions if (own["dimension"] == d).any()]
     most = max((len(_values(own[own["dimension"] == d])) for d in shown), default=3)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(
             figsize=(4.4 * max(1, len(shown)) + 0.4, 0.3 * most + 1.5), layout="constrained"
         )
         panels = figure.subplots(1, max(1, len(shown)), squeeze=False)[0]
         for axes, dimension in zip(panels, shown, strict=False):
             _rank_panel(axes, own[own["dimension"] == dimension])
-            axes.set_title(_words(dimension), weight="bold")
+            axes.set_title(in_words(dimension), weight="bold")
         if not shown:
             _say(panels[0], "no pair of metrics was compared")
-        _title(figure, f"Ranks by SRCC, {_words(protocol)} splits", _synthetic(own), False)
-        _save(figure, paths)
+        titled(figure, f"Ranks by SRCC, {in_words(protocol)} splits", _synthetic(own), False)
+        save(figure, paths)
 
 
 def _values(own: pd.DataFrame) -> dict[str, float]:

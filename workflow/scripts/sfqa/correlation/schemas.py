@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from sfqa.schema import Column, Table
+from sfqa.schema import STATUS, Column, Table
 
 _S, _F, _I, _B = pa.string(), pa.float64(), pa.int64(), pa.bool_()
-
-_STATUS = (
-    Column("status", _S, "ok; flawed (used, with the defects named); failed (not usable)"),
-    Column(
-        "detail", _S, "why the row is not ok: 'word: sentence' parts joined by '; ', else empty"
-    ),
-)
 
 #: The statistics of a row.
 STATISTICS = (
@@ -56,7 +49,7 @@ CORRELATION = Table(
         Column("mapping", _S, "what maps scores to MOS before PLCC and RMSE"),
         Column("weights", _S, "weights behind the features: official, random, none"),
         Column("synthetic_mos", _B, "true: the MOS come from simulated raters"),
-        *_STATUS,
+        *STATUS,
     ),
     key=("metric", "dimension", "protocol", "level", "pooling"),
 )
@@ -77,7 +70,7 @@ CORRELATION_BY_METHOD = Table(
         Column("mapping", _S, "what maps scores to MOS before PLCC and RMSE, fitted per method"),
         Column("weights", _S, "weights behind the features: official, random, none"),
         Column("synthetic_mos", _B, "true: the MOS come from simulated raters"),
-        *_STATUS,
+        *STATUS,
     ),
     key=("metric", "dimension", "protocol", "method"),
 )
@@ -107,7 +100,7 @@ SIGNIFICANCE = Table(
         Column("significant", _B, "p_holm is below .05"),
         Column("resampled", _S, "what the paired bootstrap drew"),
         Column("synthetic_mos", _B, "true: the MOS come from simulated raters"),
-        *_STATUS,
+        *STATUS,
     ),
     key=("dimension", "protocol", "statistic", "metric_a", "metric_b"),
 )

@@ -157,7 +157,7 @@ def correlation_rows(
                             "dimension": d,
                             "trials": len(found.trials),
                             "synthetic_mos": bool(synthetic.get(d, False)),
-                            **_statistics(found.values[key]),
+                            **statistics_row(found.values[key]),
                             **_spread(trials),
                             **_ends(found.values[key], found.replicates.get(key, {}),
                                     drawn[protocol], settings, cells),
@@ -172,7 +172,7 @@ def correlation_rows(
                             "dimension": OVERALL,
                             "trials": max(len(f.trials) for f in by_dimension.values()),
                             "synthetic_mos": any(synthetic.get(d, False) for d in dimensions),
-                            **_statistics(overall),
+                            **statistics_row(overall),
                             **_spread(_overall_trials(by_dimension, pooling)),
                             **_ends(overall, both, drawn[protocol], settings),
                         }
@@ -216,7 +216,7 @@ def trial_table(
         {
             **dict(zip(("metric", "protocol", "dimension"), key, strict=True)),
             "trial": trial,
-            **_statistics(fitted(points["prediction"], points["mos"], mapping)[0]),
+            **statistics_row(fitted(points["prediction"], points["mos"], mapping)[0]),
         }
         for key, part in table.groupby(["metric", "protocol", "dimension"])
         for trial, points in by_trial(part)
@@ -379,7 +379,8 @@ def _overall(by_dimension: Mapping[str, Correlation]) -> Correlation:
     )
 
 
-def _statistics(value: Correlation) -> dict[str, Any]:
+def statistics_row(value: Correlation) -> dict[str, Any]:
+    """Return the columns of a table that hold one metric's statistics, and how they came about."""
     return {
         "n": value.n,
         "srcc": value.srcc,

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from sfqa.schema import Column, Table
+from sfqa.schema import STATUS, Column, Table
 
 _S, _F, _I, _B = pa.string(), pa.float64(), pa.int64(), pa.bool_()
-
-_STATUS = (
-    Column("status", _S, "ok; flawed (used, with the defects named); failed (not usable)"),
-    Column(
-        "detail", _S, "why the row is not ok: 'word: sentence' parts joined by '; ', else empty"
-    ),
-)
 
 PLAN = Table(
     "plan",
@@ -56,7 +49,7 @@ RATER_REPORT = Table(
         Column("under_played", _F, "share played under 95 % of their length", "0..1", True),
         Column("video_seconds", _F, "median of play and answer time", "second", True),
         Column("rejected", _B, "true: left out of the MOS"),
-        *_STATUS,
+        *STATUS,
     ),
     key=("dimension", "rater"),
 )
@@ -79,7 +72,7 @@ LABEL_DIFFERENCES = Table(
         Column("p", _F, "two-sided p-value", nullable=True),
         Column("p_holm", _F, "p after Holm, over one kind and dimension", nullable=True),
         Column("significant", _B, "p_holm is below .05"),
-        *_STATUS,
+        *STATUS,
     ),
     key=("label_kind", "dimension", "label_a", "label_b"),
 )
@@ -102,7 +95,7 @@ RELIABILITY = Table(
         Column("sos_a", _F, "a of sd^2 = a (mos - low)(high - mos)", nullable=True),
         Column("sos_a_unbiased", _F, "a without the bias of few ratings", nullable=True),
         Column("sos_r2", _F, "share of the variance of sd^2 that it explains", nullable=True),
-        *_STATUS,
+        *STATUS,
     ),
     key=("dimension",),
 )

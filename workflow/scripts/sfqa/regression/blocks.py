@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from sfqa import tables
 from sfqa.errors import UserError, hint
-from sfqa.regression.design import Files, Matrix, _columns, _joined
+from sfqa.regression.design import Files, Matrix, columns_of, joined
 
 #: Version of how features become blocks.
 VERSION = 1
@@ -192,7 +192,7 @@ class _Part:
         """Read every row once: names, reasons, steps; nothing is kept of the numbers."""
         for path in self.paths:
             file = pq.ParquetFile(path)
-            here = _columns(path, file.schema_arrow, [self.column])
+            here = columns_of(path, file.schema_arrow, [self.column])
             lists = [n for n in here if pa.types.is_list(file.schema_arrow.field(n).type)]
             if lists and len(here) > 1:
                 raise UserError(
@@ -227,7 +227,7 @@ class _Part:
                 self.reasons[sample] = detail[row]
             elif empty[row]:
                 names = ", ".join(f"{self.extractor}.{c}" for c in empty[row])
-                self.reasons[sample] = _joined(detail[row], f"empty_feature: {names}")
+                self.reasons[sample] = joined(detail[row], f"empty_feature: {names}")
             else:
                 self.steps[int(cells.steps[row])] += 1
                 if status[row] == tables.FLAWED:

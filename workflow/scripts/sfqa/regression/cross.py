@@ -22,7 +22,7 @@ from sfqa.errors import UserError
 from sfqa.identity import digest
 from sfqa.regression import _rows, grouping, heads
 from sfqa.regression.blocks import Blocks, Form, load_blocks
-from sfqa.regression.design import Design, Files, _columns, load_design
+from sfqa.regression.design import Design, Files, columns_of, load_design
 from sfqa.regression.model_files import ModelFile, Scorer, fingerprints
 from sfqa.regression.protocols import CROSS, TEST, make_splits
 
@@ -323,7 +323,7 @@ def _asked(files: Files, text: str) -> list[str]:
     """The columns that an input stands for, in the order of the first table."""
     extractor, _, column = text.partition(".")
     path = min(map(Path, files[extractor]))
-    return _columns(path, pq.read_schema(path), [column or None])
+    return columns_of(path, pq.read_schema(path), [column or None])
 
 
 def _check_columns(model: ModelFile, files: Files) -> None:
@@ -331,7 +331,7 @@ def _check_columns(model: ModelFile, files: Files) -> None:
     for one in model.about["inputs"]:
         extractor, _, column = one["input"].partition(".")
         path = min(map(Path, files[extractor]))
-        there = _columns(path, pq.read_schema(path), [None])
+        there = columns_of(path, pq.read_schema(path), [None])
         lacking = [c for c in one["columns"] if c not in there]
         more = [] if column else [c for c in there if c not in one["columns"]]
         if lacking or more or (not column and there != one["columns"]):

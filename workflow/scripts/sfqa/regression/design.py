@@ -115,7 +115,7 @@ def _extractor(extractor: str, paths: Sequence[Path | str], asked: Sequence[str 
     columns: list[str] | None = None
     for path in sorted(map(Path, paths)):
         file = pq.ParquetFile(path)
-        here = _columns(path, file.schema_arrow, asked)
+        here = columns_of(path, file.schema_arrow, asked)
         if columns is not None and here != columns:
             raise UserError(
                 f"{path}: its columns {', '.join(here)} are not those of the other tables of "
@@ -140,7 +140,7 @@ def _extractor(extractor: str, paths: Sequence[Path | str], asked: Sequence[str 
     return part
 
 
-def _columns(path: Path, schema: pa.Schema, asked: Sequence[str | None]) -> list[str]:
+def columns_of(path: Path, schema: pa.Schema, asked: Sequence[str | None]) -> list[str]:
     """The columns asked for, once each; None asks for every numeric one."""
     head = {c.name for c in tables.FEATURE_HEAD}
     numeric = [f.name for f in schema if f.name not in head and _is_numeric(f.type)]
@@ -184,7 +184,7 @@ def _rows(
     for row in np.flatnonzero(failed | missing.any(axis=0)):
         empty = [f"{extractor}.{columns[c]}" for c in np.flatnonzero(missing[:, row])]
         own = f"empty_feature: {', '.join(empty)}"
-        part.reasons[ids[row]] = detail[row] if failed[row] else _joined(detail[row], own)
+        part.reasons[ids[row]] = detail[row] if failed[row] else joined(detail[row], own)
     usable = np.flatnonzero(~(failed | missing.any(axis=0)))
     for place, row in enumerate(usable, start):
         part.usable[ids[row]] = place
@@ -205,7 +205,7 @@ def _names(
             yield f"{extractor}.{name}"
 
 
-def _joined(*parts: str) -> str:
+def joined(*parts: str) -> str:
     return "; ".join(p for p in parts if p)
 
 

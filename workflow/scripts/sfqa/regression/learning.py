@@ -69,16 +69,16 @@ def learning_curve(
         )
     head = str(metric["head"])
     options = heads.merged_options(head, metric.get("options"))
-    job = train._Job(metric, head, options, design, mos, seed, Path(work), device)
+    job = train.Job(metric, head, options, design, mos, seed, Path(work), device)
     learnt = [TRAIN, VALIDATION] if options.get("fit_on_validation") else [TRAIN]
     splits = make_splits(samples, protocol, seed)
     codes = _codes(samples, protocol)
     # The same groups as there, in the same order of rows, so that the finished fits are found.
-    groups = train._groups(samples, protocol, design.sample_ids)
-    tasks: dict[float, list[train._Task]] = {share: [] for share in shares}
+    groups = train.groups_of(samples, protocol, design.sample_ids)
+    tasks: dict[float, list[train.Task]] = {share: [] for share in shares}
     for split in splits:
         ids = _rows.of_part(split, learnt)
-        made: dict[frozenset[int], list[train._Task]] = {}
+        made: dict[frozenset[int], list[train.Task]] = {}
         counted: set[tuple[float, frozenset[int]]] = set()
         for order in _orders({codes[s] for s in ids}, len(splits), seed, protocol, split.trial):
             for share in shares:
@@ -122,7 +122,7 @@ def _codes(samples: pd.DataFrame, protocol: Mapping[str, Any]) -> dict[str, int]
     """Group of every sample, whatever the order of the rows; single rows are their own."""
     rows = samples.sort_values("sample_id", ignore_index=True)
     ids = rows["sample_id"].tolist()
-    found = train._groups(rows, protocol, ids)
+    found = train.groups_of(rows, protocol, ids)
     numbers = range(len(ids)) if found is None else found.tolist()
     return dict(zip(ids, numbers, strict=True))
 
@@ -150,8 +150,8 @@ def _only(
 
 
 def _summary(
-    job: train._Job,
-    tasks: Sequence[train._Task],
+    job: train.Job,
+    tasks: Sequence[train.Task],
     share: float,
     learnt: Sequence[str],
     label: Mapping[str, Any],
@@ -188,7 +188,7 @@ def _summary(
     ]
 
 
-def _size(task: train._Task, column: int, learnt: Sequence[str]) -> dict[str, int]:
+def _size(task: train.Task, column: int, learnt: Sequence[str]) -> dict[str, int]:
     """How many rows, and how many groups, a fit learns one dimension from."""
     problem = task.problem
     rows: Ints = problem.rows if VALIDATION in learnt else problem.train

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from sfqa.schema import Column, Table
+from sfqa.schema import STATUS, Column, Table
 
 _S, _F, _I, _B = pa.string(), pa.float64(), pa.int64(), pa.bool_()
 
@@ -27,10 +27,7 @@ LEARNING = Table(
         Column("mapping", _S, "what maps scores to MOS before PLCC"),
         Column("weights", _S, "weights behind the features: official, random, none"),
         Column("synthetic_mos", _B, "true: the MOS come from simulated raters"),
-        Column("status", _S, "ok; flawed (used, with the defects named); failed (not usable)"),
-        Column(
-            "detail", _S, "why the row is not ok: 'word: sentence' parts joined by '; ', else empty"
-        ),
+        *STATUS,
     ),
     key=("metric", "dimension", "protocol", "share"),
 )

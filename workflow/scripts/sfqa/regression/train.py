@@ -69,7 +69,7 @@ def train_metric(
     """
     head = str(metric["head"])
     options = heads.merged_options(head, metric.get("options"))
-    job = _Job(metric, head, options, design, mos, seed, Path(work), device)
+    job = Job(metric, head, options, design, mos, seed, Path(work), device)
     for protocol in protocols:
         if protocol.get("kind") == CROSS:
             continue
@@ -79,7 +79,7 @@ def train_metric(
                 f"metric {metric['name']!r} selects on validation rows (head {head}); raise it"
             )
         splits = make_splits(samples, protocol, seed)
-        groups = _groups(samples, protocol, design.sample_ids)
+        groups = groups_of(samples, protocol, design.sample_ids)
         for split in splits:
             for dimensions in job.sets:
                 job.add(split, dimensions, groups)
@@ -133,7 +133,7 @@ def pose(
 
 
 @dataclass
-class _Task:
+class Task:
     """One problem, and whose predictions it is for."""
 
     split: Split
@@ -146,7 +146,7 @@ class _Task:
     found: Floats | None = None
 
 
-class _Job:
+class Job:
     """What all problems of one metric share."""
 
     def __init__(
@@ -167,7 +167,7 @@ class _Job:
         names = _rows.dimensions(metric, mos)
         self.sets = [names] if heads.multi_output(head) else [[name] for name in names]
         self.truth = {name: _rows.truth(mos, name) for name in names}
-        self.tasks: list[_Task] = []
+        self.tasks: list[Task] = []
 
     def add(self, split: Split, dimensions: list[str], groups: Ints | None) -> None:
         """Note one problem; its predictions are taken from the cache where they are known."""
@@ -181,7 +181,7 @@ class _Job:
         truths = [self.truth[name] for name in dimensions]
         problem = pose(self.place, split, truths, seed, label, groups)
         reason = many.why_not(problem, heads.selects(self.head, self.options))
-        task = _Task(split, dimensions, problem, wanted, able, "", reason)
+        task = Task(split, dimensions, problem, wanted, able, "", reason)
         self.tasks.append(task)
         if able and not reason:
             task.key = self._key(problem, [self.place[s] for s in able])
@@ -212,7 +212,7 @@ class _Job:
             }
         )
 
-    def _file(self, task: _Task) -> Path:
+    def _file(self, task: Task) -> Path:
         return self.work / f"{task.key}.npz"
 
     def fit(self, log: logging.Logger) -> None:
@@ -242,7 +242,7 @@ class _Job:
         if not todo:
             log.info("%s: all %d fits from the cache", self.metric["name"], known)
 
-    def rows(self, task: _Task) -> list[dict[str, Any]]:
+    def rows(self, task: Task) -> list[dict[str, Any]]:
         """The rows of one problem, dimension by dimension."""
         values = dict(zip(task.able, task.found, strict=True)) if task.found is not None else {}
         return [
@@ -252,7 +252,7 @@ class _Job:
         ]
 
     def _row(
-        self, task: _Task, dimension: str, column: int, sample: str, values: Mapping[str, Floats]
+        self, task: Task, dimension: str, column: int, sample: str, values: Mapping[str, Floats]
     ) -> dict[str, Any]:
         missing = "no_features: the sample has no feature row"
         if sample not in self.place:
@@ -268,7 +268,7 @@ class _Job:
         return _rows.row(self.metric, dimension, task.split, sample, value, note)
 
 
-def _groups(
+def groups_of(
     samples: pd.DataFrame, protocol: Mapping[str, Any], order: Sequence[str]
 ) -> Ints | None:
     """What a protocol keeps together, a code per sample of ``order``; None where single rows.
