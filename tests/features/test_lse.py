@@ -52,11 +52,12 @@ def stub(monkeypatch):
     """Pictures, sound and detector from memory: numbers depend on no decoder and no cascade."""
     seen = []
 
-    def read_frames(path, indices):
-        seen.extend(indices)
-        return np.stack([picture(i) for i in indices])
+    def each_frame(path, indices):
+        for index in indices:
+            seen.append(index)
+            yield picture(index)
 
-    monkeypatch.setattr(lse.media, "read_frames", read_frames)
+    monkeypatch.setattr(lse.media, "each_frame", each_frame)
     monkeypatch.setattr(lse.media, "read_audio", lambda path, rate: sound(44 / 25))
     monkeypatch.setitem(lse.DETECTORS, "haar", lambda image: [FACE])
     return seen
@@ -227,9 +228,8 @@ def test_pictures_too_large_to_keep_are_decoded_again(stub, quick, make, monkeyp
     assert len(stub) == 44
     stub.clear()
     monkeypatch.setattr(lse, "_KEPT", 1000)
-    monkeypatch.setattr(lse, "_CHUNK", 8)
     found = make(detect_every=every).extract(VIDEO)
-    assert len(stub) == {1: 44, 5: 8 + 8}[every] + 43  # the first eight are seen before it shows
+    assert len(stub) == {1: 1 + 43, 5: 1 + 9}[every] + 43  # the first is seen before it shows
     assert found.keys() == wanted.keys()
     assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
 
@@ -243,8 +243,8 @@ def test_the_sound_is_cut_to_the_track(stub, quick, make, monkeypatch):
     assert (cut["track_frames"], cut["face_share"]) == (50, pytest.approx(50 / 60))
     monkeypatch.setitem(lse.DETECTORS, "haar", lambda image: [FACE])
     monkeypatch.setattr(lse.media, "read_audio", lambda path, rate: sound(60 / 25)[6400:])
-    later = media_from(10, lse.media.read_frames)
-    monkeypatch.setattr(lse.media, "read_frames", later)
+    later = media_from(10, lse.media.each_frame)
+    monkeypatch.setattr(lse.media, "each_frame", later)
     alone = make().extract(replace(VIDEO, frames=50))
     np.testing.assert_array_equal(cut["mean_distance"], alone["mean_distance"])
 

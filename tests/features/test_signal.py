@@ -51,13 +51,14 @@ def sound(frames=60):
 @pytest.fixture
 def stub(monkeypatch):
     """Pictures, sound and detector from memory: numbers depend on no decoder and no cascade."""
-    source = {"picture": picture, "sound": sound(), "faces": lambda image: [FACE], "blocks": []}
+    source = {"picture": picture, "sound": sound(), "faces": lambda image: [FACE], "seen": []}
 
-    def read_frames(path, indices):
-        source["blocks"].append(list(indices))
-        return np.stack([source["picture"](i) for i in indices])
+    def each_frame(path, indices):
+        for index in indices:
+            source["seen"].append(index)
+            yield source["picture"](index)
 
-    monkeypatch.setattr(signal.media, "read_frames", read_frames)
+    monkeypatch.setattr(signal.media, "each_frame", each_frame)
     monkeypatch.setattr(signal.media, "read_audio", lambda path, rate: source["sound"])
     monkeypatch.setitem(signal.DETECTORS, "haar", lambda image: source["faces"](image))
     return source
@@ -107,15 +108,9 @@ def test_courses_are_the_means_of_their_seconds(stub):
     assert values["si_max"] == pytest.approx(max(si))
 
 
-def test_blocks_of_any_size_give_the_same(stub, monkeypatch):
-    wanted = extract()
-    assert len(stub["blocks"]) == 2  # the first frame's size, then all
-    stub["blocks"].clear()
-    monkeypatch.setattr(signal, "_BLOCK_BYTES", 17 * 96 * 96 * 3)
-    found = extract()
-    assert [len(b) for b in stub["blocks"]] == [1, 17, 17, 17, 9]
-    for name, value in wanted.items():
-        np.testing.assert_array_equal(found[name], value)
+def test_every_frame_is_decoded_once(stub):
+    extract()
+    assert stub["seen"] == list(range(60))
 
 
 def test_every_thins_out_the_pictures_and_nothing_else(stub):

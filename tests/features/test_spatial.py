@@ -236,7 +236,7 @@ def _without_net(monkeypatch: pytest.MonkeyPatch, **options: Any) -> spatial.Ext
     return spatial.Extractor(options, RANDOM, "cpu")
 
 
-def test_key_frames_in_parts_and_batches(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+def test_key_frames_in_batches(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     path = folder / "long.mp4"
     media.write_video(path, moving(35, 32, 64), 5.0)
     video = Video("a", path, "0", fps=5.0, frames=35)
@@ -247,7 +247,6 @@ def test_key_frames_in_parts_and_batches(monkeypatch: pytest.MonkeyPatch, folder
     wanted = (frames.mean((1, 2)) - spatial.MEAN) / spatial.STD
     np.testing.assert_allclose(whole["spatial"][:, :3].astype(float), wanted, atol=2e-3)
     assert len(np.unique(whole["spatial"][:, 0])) == 7
-    monkeypatch.setattr(spatial, "_AT_ONCE", 3)
     parts = _without_net(monkeypatch, batch=2).extract(video)
     np.testing.assert_array_equal(parts["spatial"], whole["spatial"])
 

@@ -1,4 +1,4 @@
-"""The only file that knows ffmpeg, decord and PyAV: probe, read and write sound and pictures."""
+"""The file that knows ffmpeg, decord and PyAV (with decoding.py): probe, read, write media."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import wave
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -14,26 +14,24 @@ from pathlib import Path
 from typing import Any
 
 import av
-import decord
 import ffmpeg
 import imageio_ffmpeg
 import numpy as np
 import numpy.typing as npt
 
 from sfqa import store
+from sfqa.decoding import MediaError, Pixels, each_frame, frame_times, named, read_frames
+from sfqa.decoding import short as _short
 
-Pixels = npt.NDArray[np.uint8]
 Sound = npt.NDArray[np.float32]
+
+__all__ = ["MediaError", "Pixels", "each_frame", "frame_times", "named", "read_frames"]
 
 # Frame-threaded encoders give other bytes for other thread counts: one thread, always.
 _EXACT: dict[str, Any] = {
     "threads": 1, "fflags": "+bitexact", "flags:v": "+bitexact", "flags:a": "+bitexact",
     "map_metadata": -1,
 }  # fmt: skip
-
-
-class MediaError(Exception):
-    """A file that cannot be read or written as sound or pictures, as a sentence."""
 
 
 @dataclass(frozen=True)
@@ -81,15 +79,6 @@ class Shown:
 def ffmpeg_exe() -> str:
     """Return the ffmpeg on the PATH, else the one that the package imageio-ffmpeg carries."""
     return shutil.which("ffmpeg") or str(imageio_ffmpeg.get_ffmpeg_exe())
-
-
-def named(path: Path | str) -> str:
-    """Return a path as FFmpeg takes it for a file: 'a:b.mp4' alone would be a protocol 'a'.
-
-    >>> named("a:b.mp4"), named("/tmp/c.mp4")
-    ('./a:b.mp4', '/tmp/c.mp4')
-    """
-    return str(path) if Path(path).is_absolute() else f"./{path}"
 
 
 def probe(path: Path | str) -> Probe:
@@ -258,51 +247,6 @@ def loudness_summary(path: Path | str) -> dict[str, float]:
     return {name: float(value) for name, value in values.items()}
 
 
-def read_frames(
-    path: Path | str,
-    indices: Sequence[int] | None = None,
-    made: Callable[[Pixels], Pixels] = np.asarray,
-    at_once: int = 1 << 30,
-) -> Pixels:
-    """Return frames as uint8 RGB of shape (n, height, width, 3), all or the given ones in order.
-
-    Or what ``made`` makes of each ``at_once`` of them, to shrink some before more are decoded.
-    Raises :class:`MediaError` for a file that does not decode.
-    """
-    try:
-        reader = decord.VideoReader(named(path), num_threads=1)
-        wanted = list(range(len(reader)) if indices is None else indices)
-        parts = [wanted[n : n + at_once] for n in range(0, max(1, len(wanted)), at_once)]
-        try:
-            done = [made(reader.get_batch(part).asnumpy()) for part in parts]
-            return done[0] if len(done) == 1 else np.concatenate(done)
-        except decord.DECORDError as error:
-            if "size must exactly match" not in str(error):
-                raise
-            return made(_narrow_frames(path, wanted))
-    except (RuntimeError, decord.DECORDError, IndexError, OSError) as error:
-        raise MediaError(f"{path}: does not decode ({_short(error)})") from error
-
-
-def _narrow_frames(path: Path | str, wanted: Sequence[int]) -> Pixels:
-    """The frames of a video whose rows decord pads (48 pixels wide, for one) and then refuses."""
-    with av.open(named(path)) as container:
-        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    return np.stack([frames[number] for number in wanted])
-
-
-def frame_times(path: Path | str) -> tuple[int, float]:
-    """Return the number of frames that decode and the average frame rate, a finite one above 0."""
-    try:
-        reader = decord.VideoReader(named(path), num_threads=1)
-        count, fps = len(reader), float(reader.get_avg_fps())
-    except (RuntimeError, decord.DECORDError, OSError) as error:
-        raise MediaError(f"{path}: does not decode ({_short(error)})") from error
-    if not 0 < fps < float("inf"):
-        raise MediaError(f"{path}: its times give no frame rate")
-    return count, fps
-
-
 def write_wave(path: Path | str, samples: Sound, sample_rate: int) -> None:
     """Write float32 samples in -1..1 as a 16-bit PCM wave file, by rename.
 
@@ -409,9 +353,3 @@ def _last_line(message: str) -> str:
     bare = (re.sub(r"^(\[[^]]*\]\s*)+", "", line.strip()) for line in message.splitlines())
     lines = [line for line in bare if line]
     return lines[-1][:300] if lines else "no message"
-
-
-def _short(error: BaseException) -> str:
-    # decord begins with the time of day, a place in its source and the path.
-    text = re.sub(r"^\[[\d:]+\] \S+: (\[[^]]*\]\s?)?", "", str(error).strip())
-    return (text.splitlines() or [type(error).__name__])[0][:200]

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -58,10 +59,11 @@ class KeyFrameReader:
         chosen = keyframes.evenly(video.frames, self.count)
         wanted, places = np.unique(chosen, return_inverse=True)
         try:
-            frames = media.read_frames(video.path, wanted.tolist())
+            shrunk = partial(shrink, size=self.size)
+            frames = media.read_frames(video.path, wanted.tolist(), shrunk)
         except media.MediaError as error:
             raise UnusableError(f"broken: not all {video.frames} frames decode") from error
-        return Seen(shrink(frames, self.size), places, video.prompt)
+        return Seen(frames, places, video.prompt)
 
 
 def shrink(frames: media.Pixels, size: int) -> media.Pixels:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -27,9 +28,8 @@ DETECTORS: dict[str, Detector] = {"haar": faces.detect}
 FOLLOWERS: dict[Detector, Follower] = {faces.detect: faces.follow}
 
 _PRECISIONS = ("fp32", "bf16")
-#: Frames decoded at once, so that memory does not grow with the video, and bytes of pictures kept
-#: from the search for faces to the cutting out, instead of decoding them again.
-_CHUNK, _KEPT = 64, 192 << 20
+#: Bytes of pictures kept from the search for faces to the cutting out; beyond, decoded again.
+_KEPT = 192 << 20
 #: Windows per pass of the lip network by default on a GPU, and of the audio network at least.
 _ON_GPU = 128
 #: Sound whose largest sample is smaller (-60 dBFS) is taken for silence.
@@ -203,7 +203,7 @@ class FaceReader:
         _check_audible(sound, "the sound under the face track")
         used = windows + 4
         wanted = shown[track.first : track.first + used]
-        pictures = (kept[n] for n in wanted) if kept else _frames(video.path, wanted)
+        pictures = (kept[n] for n in wanted) if kept else _repeated(video.path, wanted)
         places = face_track.smooth(track)[:used]
         crops = np.stack(list(face_track.crops(pictures, places)))
         facts = {
@@ -227,16 +227,17 @@ class FaceReader:
         searched = {shown[i] for i in looks}
         boxes: dict[int, list[faces.Box]] = {}
         kept: dict[int, npt.NDArray[np.uint8]] = {}
-        left = sorted(set(shown))
-        while left:
-            part, left = left[:_CHUNK], left[_CHUNK:]
-            pictures = media.read_frames(path, part)
-            for number, image in zip(part, pictures, strict=True):
-                if number in searched:
-                    boxes[number] = search.look(number, image)
-            kept.update(zip(part, pictures, strict=True))
-            if pictures[0].nbytes * len(set(shown)) > _KEPT:
-                kept, left = {}, [number for number in left if number in searched]
+        wanted = sorted(set(shown))
+        for number, image in zip(wanted, media.each_frame(path, wanted), strict=True):
+            if number in searched:
+                boxes[number] = search.look(number, image)
+            if image.nbytes * len(wanted) > _KEPT:
+                break
+            kept[number] = image
+        if len(kept) < len(wanted):
+            rest = sorted(searched - boxes.keys())
+            for number, image in zip(rest, media.each_frame(path, rest), strict=True):
+                boxes[number] = search.look(number, image)
         return [(i, boxes[shown[i]]) for i in looks], kept
 
     def _long_enough(self, frames: int, samples: int, what: str) -> int:
@@ -268,9 +269,13 @@ def _check_audible(sound: Samples, what: str) -> None:
         raise UnusableError(f"silent: {what} is silence (below -60 dBFS)")
 
 
-def _frames(path: Path, indices: Sequence[int]) -> Iterator[npt.NDArray[np.uint8]]:
-    for start in range(0, len(indices), _CHUNK):
-        yield from media.read_frames(path, indices[start : start + _CHUNK])
+def _repeated(path: Path, indices: Sequence[int]) -> Iterator[npt.NDArray[np.uint8]]:
+    """The frames of indices that do not fall: a video of few frames a second shows some twice."""
+    left = media.each_frame(path, sorted(set(indices)))
+    for _, group in groupby(indices):
+        image = next(left)
+        for _ in group:
+            yield image
 
 
 def _defects(tracks: Sequence[Track], frames: int) -> str:

@@ -29,9 +29,6 @@ def _haar(image: siti.Image) -> list[faces.Box]:
 DETECTORS: dict[str, Callable[[siti.Image], list[faces.Box]]] = {"haar": _haar}
 
 _RATE = 16000
-#: Frames are decoded in blocks of about this many bytes, so that memory does not grow with the
-#: video; a block costs a seek, so that they should not be small either.
-_BLOCK_BYTES = 192 * 2**20
 #: Pictures smaller than this have no 16x16 block to look at.
 _LEAST_SIDE = 16
 #: Sound below this RMS in every frame is none (-60 dB of full scale).
@@ -210,15 +207,15 @@ class _UntoldError(Exception):
 
 
 def _frames(video: Video) -> Iterator[siti.Image]:
-    """The frames one by one, uint8 RGB, decoded in blocks."""
-    first = media.read_frames(video.path, [0])
-    height, width = first.shape[1:3]
+    """The frames one by one, uint8 RGB."""
+    frames = media.each_frame(video.path, range(video.frames))
+    first = next(frames)
+    height, width = first.shape[:2]
     if min(height, width) < _LEAST_SIDE:
         why = f"the picture is {width}x{height}, {_LEAST_SIDE}x{_LEAST_SIDE} is the least"
         raise UnusableError(tables.flaw("small", why))
-    block = max(16, _BLOCK_BYTES // first[0].size)
-    for start in range(0, video.frames, block):
-        yield from media.read_frames(video.path, range(start, min(start + block, video.frames)))
+    yield first
+    yield from frames
 
 
 def _of_pictures(pictures: Sequence[Picture]) -> dict[str, float]:

@@ -25,8 +25,6 @@ SIZES = {"simplevqa": 224, "kinetics": 256}
 PRECISIONS = ("fp32", "bf16")
 MEAN, STD = 0.45, 0.225
 
-# Frames decoded at a time, then shrunk: little memory, and that again and again.
-_AT_ONCE = 32
 # Clips per pass by default.
 _ALONE, _ON_GPU = 1, 16
 
@@ -56,7 +54,7 @@ class ClipReader:
         wanted, places = np.unique(clips, return_inverse=True)
         shrunk = partial(shrink, convention=self.convention, size=self.size)
         try:
-            made = media.read_frames(video.path, wanted.tolist(), shrunk, _AT_ONCE)
+            made = media.read_frames(video.path, wanted.tolist(), shrunk)
         except media.MediaError as error:
             raise UnusableError(f"broken: not all {video.frames} frames decode") from error
         return Clips(made, places.reshape(clips.shape))

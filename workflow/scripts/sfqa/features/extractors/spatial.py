@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -24,8 +25,6 @@ VERSION = 1
 PRECISIONS = ("fp32", "bf16")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-# Frames decoded at a time, then shrunk: bounds the memory that a long video of 1080p takes.
-_AT_ONCE = 64
 # Pictures per pass by default.
 _ALONE, _ON_GPU = 4, 32
 
@@ -52,12 +51,9 @@ class KeyFrameReader:
                 f"broken: the video has {video.frames} frames at {video.fps} per second"
             )
         wanted = keyframes.second_starts(video.frames, video.fps)
-        made = np.empty((len(wanted), self.crop, self.crop, 3), dtype=np.uint8)
+        shrunk = partial(shrink, short_side=self.short_side, crop=self.crop)
         try:
-            for start in range(0, len(wanted), _AT_ONCE):
-                part = wanted[start : start + _AT_ONCE].tolist()
-                frames = media.read_frames(video.path, part)
-                made[start : start + len(part)] = shrink(frames, self.short_side, self.crop)
+            made = media.read_frames(video.path, wanted.tolist(), shrunk)
         except media.MediaError as error:
             raise UnusableError(f"broken: not all {video.frames} frames decode") from error
         return Seen(made, (wanted / video.fps).astype(np.float32))
