@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 
 import numpy as np
 import pytest
@@ -37,6 +38,52 @@ def test_every_item_gets_the_rows_of_its_own_parts(counts, size, mixed):
     else:
         chunks = [i[k : k + size] for i in items for k in range(0, len(i), size)]
         assert seen == chunks
+
+
+@given(
+    counts=st.lists(st.integers(0, 7), max_size=8),
+    size=st.integers(1, 5),
+    mixed=st.booleans(),
+    beside=st.integers(2, 4),
+)
+def test_passes_side_by_side_give_the_same(counts, size, mixed, beside):
+    numbers = itertools.count(1)
+    items = [[next(numbers) for _ in range(count)] for count in counts]
+    alone = list(across(items, lambda item: item, doubled([]), Passes(size, mixed)))
+    made = list(across(items, lambda item: item, doubled([]), Passes(size, mixed, beside)))
+    assert made == alone
+
+
+def test_the_numbers_of_a_network_do_not_depend_on_the_number_of_threads():
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 32, 5), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(32 * 784, 9)
+    )
+    pictures = list(torch.rand(11, 3, 32, 32))
+
+    @torch.inference_mode()
+    def forward(parts):
+        assert torch.get_num_threads() == 1
+        return net(torch.stack(parts))
+
+    usual = torch.get_num_threads()
+    made = []
+    for beside in (1, 2, 5):
+        torch.set_num_threads(1 if beside == 1 else 2)
+        rows = across([pictures], lambda item: item, forward, Passes(2, False, beside))
+        made.append(np.stack(next(rows)[1]))
+    torch.set_num_threads(usual)
+    assert made[0].tobytes() == made[1].tobytes() == made[2].tobytes()
+
+
+def test_an_error_in_a_pass_is_raised_and_ends_the_threads():
+    def forward(parts):
+        raise RuntimeError("out of memory")
+
+    before = threading.active_count()
+    with pytest.raises(RuntimeError, match="out of memory"):
+        list(across([[1, 2, 3]], lambda item: item, forward, Passes(1, False, 2)))
+    assert threading.active_count() == before
 
 
 def test_items_are_taken_only_when_more_parts_are_needed():

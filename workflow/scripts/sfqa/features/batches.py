@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -35,21 +36,31 @@ class Passes:
     Mixed passes are always full, the last one by repetition: one shape, so that one algorithm
     computes every row, whoever its neighbours are. Passes that do not mix are ``size`` parts of
     one video, the last of them smaller: what a CPU, which gains nothing by more, does by default.
+
+    On a CPU ``beside`` passes are computed at a time, each by one thread: no thread waits for
+    another, and the numbers do not depend on how many there are, as they would if the threads
+    shared a pass.
     """
 
     size: int
     mixed: bool
+    beside: int = field(default=1, compare=False)
 
     @classmethod
     def choose(cls, wanted: int | None, device: str, alone: int, on_gpu: int) -> Passes:
         """Return the passes for the option ``batch``: a number mixes, None is up to the device.
 
-        >>> Passes.choose(None, "cpu", 1, 16), Passes.choose(4, "cpu", 1, 16)
-        (Passes(size=1, mixed=False), Passes(size=4, mixed=True))
+        >>> Passes.choose(None, "cpu", 1, 16) == Passes(1, mixed=False)
+        True
+        >>> Passes.choose(4, "cpu", 1, 16) == Passes(4, mixed=True)
+        True
         """
+        import torch
+
+        beside = 1 if is_gpu(device) else torch.get_num_threads()
         if wanted is not None:
-            return cls(wanted, True)
-        return cls(on_gpu, True) if is_gpu(device) else cls(alone, False)
+            return cls(wanted, True, beside)
+        return cls(on_gpu, True) if is_gpu(device) else cls(alone, False, beside)
 
 
 def is_gpu(device: str) -> bool:
@@ -74,18 +85,21 @@ def across(
     """
     opened: deque[_Open[T]] = deque()
     waiting: deque[tuple[_Open[T], U]] = deque()
-    flying: deque[tuple[list[_Open[T]], _Landing]] = deque()
+    flying: deque[tuple[list[_Open[T]], _Landing | Future[_Landing]]] = deque()
 
-    def launch() -> None:
+    def launch() -> _Landing | Future[_Landing]:
         taken = [waiting.popleft() for _ in range(min(passes.size, len(waiting)))]
         given = [part for _, part in taken]
         if passes.mixed:
             given += given[-1:] * (passes.size - len(given))
-        flying.append(([one for one, _ in taken], _Landing(forward(given))))
+        made = begin(lambda: _Landing(forward(given)))
+        flying.append(([one for one, _ in taken], made))
+        return made
 
     def land(left: int) -> None:
         while len(flying) > left:
             owners, landing = flying.popleft()
+            landing = landing.result() if isinstance(landing, Future) else landing
             for one, row in zip(owners, landing.rows(), strict=False):
                 one.made.append(row)
 
@@ -94,20 +108,43 @@ def across(
             one = opened.popleft()
             yield one.item, one.made
 
-    for item in items:
-        own = parts(item)
-        one = _Open(item, len(own))
-        opened.append(one)
-        waiting.extend((one, part) for part in own)
-        while len(waiting) >= passes.size or (waiting and not passes.mixed):
-            launch()
-            land(1 if flying[-1][1].running else 0)
+    with _side_by_side(passes.beside) as begin:
+        for item in items:
+            own = parts(item)
+            one = _Open(item, len(own))
+            opened.append(one)
+            waiting.extend((one, part) for part in own)
+            while len(waiting) >= passes.size or (waiting and not passes.mixed):
+                made = launch()
+                more = len(waiting) >= passes.size or (waiting and not passes.mixed)
+                if isinstance(made, Future):
+                    # None is left behind while the next item is awaited: a row done is a row kept.
+                    land(passes.beside if more else 0)
+                else:
+                    land(1 if made.running else 0)
+                yield from whole()
             yield from whole()
+        if waiting:
+            launch()
+        land(0)
         yield from whole()
-    if waiting:
-        launch()
-    land(0)
-    yield from whole()
+
+
+@contextmanager
+def _side_by_side(count: int) -> Iterator[Callable[[Callable[[], _Landing]], Any]]:
+    """Give what begins a pass: at once, or in one of ``count`` threads that compute alone."""
+    if count == 1:
+        yield lambda work: work()
+        return
+    import torch
+
+    usual = torch.get_num_threads()
+    pool = ThreadPoolExecutor(count, "pass", torch.set_num_threads, (1,))
+    try:
+        yield pool.submit
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(usual)
 
 
 class _Landing:
@@ -156,6 +193,8 @@ def exact() -> AbstractContextManager[None]:
     """Keep fp32 what it says: no TensorFloat-32 (10 bits), no algorithm chosen by timing."""
     import torch
 
+    if not torch.cuda.is_available():
+        return nullcontext()
     return cast(
         AbstractContextManager[None],
         torch.backends.cudnn.flags(

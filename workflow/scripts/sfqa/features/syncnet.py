@@ -20,7 +20,7 @@ SIDE, LIP_FRAMES, FEATURE = 224, 5, 1024
 CEPSTRA, AUDIO_COLUMNS, COLUMNS_PER_FRAME = 13, 20, 4
 
 #: Windows per pass on a CPU.
-LIP_PASS, AUDIO_PASS = 8, 64
+LIP_PASS, AUDIO_PASS = 4, 64
 
 #: Root mean square of what the networks are fed: cepstra and pixels.
 _AUDIO_SIZE, _LIP_SIZE = 16.0, 128.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -47,7 +47,7 @@ class Extractor:
     four fifths of the detector's time and moved the crop of two real talking heads by under 1 %
     of the face's half size on average, 4 % at most),
     ``precision`` of the lip network, ``batch`` windows of one video or of several through it at
-    once (None: up to the device, 8 of one video on a CPU, 128 on a GPU).
+    once (None: up to the device, 4 of one video on a CPU, 128 on a GPU).
 
     Weights: the official ``syncnet_v2.model`` of joonson/syncnet_python.
     """
@@ -105,7 +105,7 @@ class Extractor:
         )
         self.passes = Passes.choose(batch, device, syncnet.LIP_PASS, _ON_GPU)
         size = max(syncnet.AUDIO_PASS, self.passes.size)
-        self.audio_passes = Passes(size, self.passes.mixed)
+        self.audio_passes = replace(self.passes, size=size)
         self.device = device
         net = cast(syncnet.SyncNet, weights.load(syncnet.SyncNet))
         self.stream = syncnet.LipStream(net, options["precision"]).to(device)
