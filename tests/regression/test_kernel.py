@@ -7,6 +7,7 @@ from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.preprocessing import StandardScaler
 
+from sfqa.errors import UserError
 from sfqa.regression import heads
 from sfqa.regression.heads import kernel
 from sfqa.regression.problems import problem
@@ -143,6 +144,13 @@ def test_many_problems_at_once_are_one_by_one(tmp_path):
     np.testing.assert_allclose(together, alone, rtol=1e-9)
     # Padded with nothing: the second dimension has fewer train rows.
     assert np.isfinite(together).all()
+
+
+def test_more_rows_than_memory_holds_are_a_sentence(tmp_path, monkeypatch):
+    x, y = world(rows=40)
+    monkeypatch.setattr(kernel, "MOST_ROWS", 29)
+    with pytest.raises(UserError, match="30 train rows, whose kernels take .* ridge or mlp"):
+        fit(x, [problem(np.arange(30), [], y)], tmp_path)
 
 
 def test_descent_ends_where_no_neighbour_is_better(tmp_path):

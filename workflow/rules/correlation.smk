@@ -20,6 +20,8 @@ if PLAN.scores != "none":
             "results/{dataset}/logs/correlation/correlate.log",
         conda:
             "../envs/tables.yaml"
+        resources:
+            mem_mb=more_memory(3000),
         params:
             metrics=PLAN.metric_labels(),
             protocols=PLAN.config["regression"]["protocols"],

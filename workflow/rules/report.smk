@@ -1,6 +1,6 @@
 # What was left out and why, one database over everything, a site to look at it, figures of all metrics.
 # REQUIRED INPUTS: the tables of all stages; videos are only linked to.
-# OUTPUTS: rejects.parquet, report/rejects.html, catalog.duckdb, report/site/, ro-crate-metadata.json,
+# OUTPUTS: rejects.parquet, report/rejects.html, catalog.duckdb, report/site/, ro-crate-metadata.json, report/manifest.json,
 # correlation/{metric_bars,metric_ranks,metric_matrix,failure_cases}.{svg,png}.
 rule collect_rejects:
     input:
@@ -86,6 +86,40 @@ rule build_site:
         ],
     script:
         "../scripts/build_site.py"
+
+
+# The last job of a run: nothing depends on it, so it may have what no other rule may, the whole configuration.
+rule write_manifest:
+    input:
+        unpack(PLAN.stage_tables),
+        [path for path in all_outputs() if not path.endswith("report/manifest.json")],
+        [
+            f"results/{DATASET}/correlation/{table}.{end}"
+            for table in (
+                "metrics",
+                "metrics_pooled",
+                "metrics_model_level",
+                "leakage",
+            )
+            for end in ("csv", "md", "tex")
+            if PLAN.scores != "none"
+        ],
+        PLAN.catalog_inputs(),
+        features=feature_files(),
+        pairs=[f"results/{DATASET}/pairs.parquet"] if DOOR == "build" else [],
+    output:
+        manifest="results/{dataset}/report/manifest.json",
+    log:
+        "results/{dataset}/logs/report/write_manifest.log",
+    conda:
+        "../envs/torch.yaml"
+    params:
+        config=PLAN.config,
+        methods=PLAN.methods_used(),
+        generators=generator_manifests(),
+        version=PLAN.version("report/manifest"),
+    script:
+        "../scripts/write_manifest.py"
 
 
 if PLAN.scores != "none":

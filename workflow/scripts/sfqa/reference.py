@@ -84,6 +84,7 @@ A row that is not `ok` has its reason in `detail`; nothing is dropped in silence
 | `correlation/failure_cases.{svg,png}` | where metric and people disagree most, with thumbnails |
 | `report/site/` | a static site to open from the file (`index.html`): leaderboard, samples with players, rejects, provenance of every number |
 | `ro-crate-metadata.json` | the same provenance as an RO-Crate 1.1 |
+| `report/manifest.json` | what two runs are compared by: code, configuration, seeds, versions, sha256 of inputs and tables; and the hardware of this run |
 | `report/rejects.html` | the rows that are not ok, counted by stage and reason |
 | `report/report.html` | Snakemake's report, where it was asked for (`snakemake --report`) |
 | `catalog.duckdb` | views over all tables; open it from the folder of the Snakefile |

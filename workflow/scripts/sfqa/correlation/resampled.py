@@ -15,6 +15,8 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from sfqa.correlation.pairs import agreement
+
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 Item = TypeVar("Item")
@@ -23,11 +25,8 @@ Item = TypeVar("Item")
 #: the processor's cache. Metrics worked on at once.
 BLOCK, NUMBERS, METRICS = 128, 57_344, 48
 
-#: Rows of the matrix of pair signs (KRCC) made at once.
-PAIR_ROWS = 256
-
-#: Whole numbers up to here are exact in single precision.
-_EXACT = 2**24
+#: Resamples of KRCC worked on at once.
+COLUMNS = 512
 
 
 def ranks(values: npt.ArrayLike) -> Array:
@@ -144,30 +143,24 @@ def krcc(x: Array, y: Array, cells: Codes, counts: Array) -> Array:
 
     ``x``: (n, m), ``y``: (n,); ``cells``: (n,) the cell of every row, ``counts``: (C, B) how often
     a cell's rows were drawn; the result is (m, B), NaN where a side is constant in the resample.
-    The number of pairs is a quadratic form of the weights, in the matrix of the pairs' signs: it
-    is made once per metric, in blocks of rows, and added up over the cells.
+    A few resamples at a time, so that memory does not hold the rows of all.
 
     >>> x, y = np.array([[1.0], [2.0], [3.0], [4.0]]), np.array([1.0, 3.0, 2.0, 4.0])
     >>> krcc(x, y, np.arange(4), np.ones((4, 1))).round(6).tolist()
     [[0.666667]]
     """
-    place = np.argsort(cells, kind="stable")
-    kept, starts, sizes = np.unique(cells[place], return_index=True, return_counts=True)
-    counts = counts[kept]
-    owner = np.repeat(np.arange(len(kept)), sizes)
-    weights = counts[owner]
-    goal = np.unique(y[place], return_inverse=True)[1]
-    total = weights.sum(axis=0)
-    ties = _tied(y[place], weights)
+    goal = np.unique(y, return_inverse=True)[1]
+    mine = [np.unique(column, return_inverse=True)[1] for column in x.T]
     found = np.empty((x.shape[1], counts.shape[1]))
-    for k, column in enumerate(x[place].T):
-        mine = np.unique(column, return_inverse=True)[1]
-        if len(kept) == len(place):
-            both = _quadratic(mine, goal, weights)
-        else:
-            both = _quadratic_cells(mine, goal, owner, starts, counts)
-        squares = total * total
-        found[k] = _ratio(both, (squares - ties) * (squares - _tied(column, weights)))
+    for start in range(0, counts.shape[1], COLUMNS):
+        columns = slice(start, start + COLUMNS)
+        weights = counts[cells, columns]
+        squares = weights.sum(axis=0) ** 2
+        ties = _tied(y, weights)
+        for k, own in enumerate(mine):
+            both = agreement(own, goal, weights)
+            power = (squares - ties) * (squares - _tied(x[:, k], weights))
+            found[k, columns] = _ratio(both, power)
     return found
 
 
@@ -272,36 +265,6 @@ def _ratio(both: Array, power: Array) -> Array:
     """Return ``both / sqrt(power)``, NaN where there is no power."""
     root = np.sqrt(np.maximum(power, 0.0))
     return np.asarray(np.divide(both, root, out=np.full(np.shape(both), np.nan), where=root > 0))
-
-
-def _signs(values: Codes, rows: slice) -> npt.NDArray[np.int8]:
-    own = values[rows, None]
-    return (own > values).view(np.int8) - (own < values).view(np.int8)
-
-
-def _quadratic(mine: Codes, goal: Codes, weights: Array) -> Array:
-    """Return w' T w for every resample, T the products of the signs of all pairs."""
-    single = weights.sum(axis=0).max(initial=0.0) * weights.max(initial=0.0) < _EXACT
-    drawn = weights.astype(np.float32 if single else np.float64)
-    found = np.zeros(weights.shape[1])
-    for start in range(0, len(mine), PAIR_ROWS):
-        rows = slice(start, start + PAIR_ROWS)
-        signs = (_signs(mine, rows) * _signs(goal, rows)).astype(drawn.dtype)
-        found += (drawn[rows] * (signs @ drawn)).sum(axis=0, dtype=np.float64)
-    return found
-
-
-def _quadratic_cells(mine: Codes, goal: Codes, owner: Codes, starts: Codes, counts: Array) -> Array:
-    """Return the same where all rows of a cell have one weight: T is added up over cells first."""
-    summed = np.zeros((len(starts), len(starts)))
-    for start in range(0, len(mine), PAIR_ROWS):
-        rows = slice(start, start + PAIR_ROWS)
-        signs = _signs(mine, rows) * _signs(goal, rows)
-        across = np.add.reduceat(signs, starts, axis=1, dtype=np.float64)
-        own = owner[rows]
-        first = np.flatnonzero(np.append(True, own[1:] != own[:-1]))
-        summed[own[first]] += np.add.reduceat(across, first, axis=0)
-    return _dot(counts, summed @ counts)
 
 
 def _tied(values: Array, weights: Array) -> Array:

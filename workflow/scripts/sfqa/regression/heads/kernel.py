@@ -48,6 +48,9 @@ OPTIONS: dict[str, Any] = {
 #: The walk is on about so many rows where there are twice as many, and so many points go on.
 SCREEN_ROWS, SCREENED = 320, 2
 
+#: More train rows than this take more memory than a job is given (8 matrices of float64).
+MOST_ROWS = 15_000
+
 #: Numbers that a batch may hold at once, on a CPU and on a GPU.
 _AT_ONCE = {"cpu": 2**26, "cuda": 2**30}
 
@@ -125,6 +128,11 @@ def fit_many(
     singles = [(n, d) for n, r in enumerate(reasons) if not r for d in range(dims)]
     source = torch.from_numpy(many.blocks(x)["x"]).to(device)
     most = max((len(p.rows) for p in problems), default=1)
+    if most > MOST_ROWS:
+        raise UserError(
+            f"head kernel: {most} train rows, whose kernels take {64 * most**2 / 1e9:.0f} GB; take "
+            f"head ridge or mlp, or splits of at most {MOST_ROWS} train rows"
+        )
     step = max(1, _AT_ONCE[device.split(":")[0]] // (8 * most * most + 1))
     for start in range(0, len(singles), step):
         part = singles[start : start + step]

@@ -1,0 +1,20 @@
+"""Write down what the whole result rests on: versions, hashes, configuration, seeds, hardware."""
+
+from pathlib import Path
+
+from sfqa.job import job
+from sfqa.report import manifest
+
+with job(snakemake.log[0]) as log:
+    params, out = snakemake.params, Path(snakemake.output.manifest)
+    folder = out.parents[1]
+    files = [Path(path) for path in snakemake.input if Path(path).is_file()]
+    made = manifest.manifest(
+        folder,
+        [path for path in files if path.suffix in (".parquet", ".csv", ".md", ".tex")],
+        params.config,
+        params.methods,
+        map(Path, params.generators),
+    )
+    manifest.write(made, out)
+    log.info("%d tables", len(made[manifest.SAME]["tables"]))
