@@ -59,7 +59,7 @@ case $goal in
         setup requirements-cluster.txt
         export PATH="$PWD/.venv/bin:$PATH"
         # Without root, or where this fails, the tests are skipped and say why.
-        command -v slurmctld slurmd munged >/dev/null || {
+        type -P slurmctld slurmd munged sbatch >/dev/null || {
             [ "$(id -u)" = 0 ] && apt-get update -qq &&
                 apt-get install -y -qq --no-install-recommends munge slurmctld slurmd slurm-client >/dev/null
         } || echo "run.sh: no Slurm could be installed (root and Debian's packages are needed)" >&2

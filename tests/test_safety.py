@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import ast
-import csv
 import pickle
 import re
-import shutil
+import stat
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 import yaml
 
-from sfqa import media
 from sfqa.configuration import complete
-from sfqa.conform.run import conform_shard
-from sfqa.conform.video import Form
+from sfqa.correlation import submission
 from sfqa.errors import UserError
 from sfqa.features import base, weights
-from sfqa.features.run import extract_shard
 from sfqa.generation import registry
-from sfqa.generation.importing import import_shard, list_videos
-from sfqa.regression import heads
+from sfqa.regression import heads, metrics, model_files
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
@@ -37,7 +32,7 @@ SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 FORBIDDEN = {
     "eval", "exec", "compile", "os.system", "os.popen", "subprocess.getoutput",
     "subprocess.getstatusoutput", "pickle.load", "pickle.loads", "pickle.Unpickler", "marshal.loads",
-    "marshal.load", "shelve.open", "joblib.load", "dill.load", "dill.loads", "pandas.read_pickle",
+    "marshal.load", "shelve.open", "joblib.load", "dill.load", "dill.loads", "cloudpickle.load", "cloudpickle.loads", "pandas.read_pickle", "pandas.eval",
     "yaml.unsafe_load", "yaml.full_load", "yaml.unsafe_load_all", "yaml.full_load_all",
     "torch.jit.load", "torch.hub.load", "runpy.run_path", "shutil.unpack_archive",
 }  # fmt: skip
@@ -135,11 +130,10 @@ def test_the_loader_of_methods_is_a_safe_one():
 
 
 def test_no_rule_has_a_shell_line():
+    lines = r"^\s*(?:shell|run|notebook|wrapper|cwl)\s*:"
+    calls = r"\b(?:eval|exec|compile|__import__|shell|os\.(?:system|popen|exec\w*|spawn\w*)|subprocess\.\w+)\s*\("
     for path in (ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")):
-        words = re.findall(
-            r"^\s*(shell|run|notebook|wrapper|cwl)\s*:", path.read_text(), re.MULTILINE
-        )
-        assert words == [], path
+        assert re.findall(f"{lines}|{calls}", path.read_text(), re.MULTILINE) == [], path
 
 
 # --- Files that hold code ---
@@ -181,103 +175,31 @@ def test_checkpoints_and_stored_fits_that_hold_code_are_a_miss(tmp_path):
     assert trap.exists()  # the trap works
 
 
-# --- Names of files ---
-
-NAMES = (
-    "plain", "sp ace  two", "it's", 'a "quoted" b', "semi;touch pwned;", "$(touch pwned)",
-    "`touch pwned`", "a&touch pwned&b", "a|touch pwned", "a>pwned", "new\nline", "tab\there",
-    "-i", "--help", "-y -f null", "~", "*", "?", "[a-b]", "{a,b}", "%03d", "%", "#hash", "a,b=c",
-    "ünïcødé", "日本語", "עברית", "e\u0301", "a\\b", "a'b\"c`d$e", "..", "...",
-)  # fmt: skip
-#: FFmpeg reads what stands before a colon as the name of a protocol.
-ADDRESSES = ("a:b", "12:30", "pipe:1", "concat:x|y", "file:x", "http:x", "subfile,,start,0:x")
+# --- Archives ---
 
 
-@pytest.fixture(scope="module")
-def video(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("video")
-    rng = np.random.default_rng(1)
-    sound = (0.1 * rng.normal(0, 1, 16000)).astype(np.float32)
-    media.write_wave(folder / "v.wav", sound, 16000)
-    frames = (rng.integers(0, 255, (64, 64, 3), dtype=np.uint8) for _ in range(25))
-    media.write_video(folder / "v.mp4", frames, 25, folder / "v.wav", preset="ultrafast")
-    return folder / "v.mp4"
-
-
-def conformed(names, video):
-    """From a sheet of such names to conformed rows, by relative paths, as a user gives them."""
-    for name in names:
-        shutil.copyfile(video, f"{name}.mp4")
-    with open("videos.csv", "w", newline="") as out:
-        writer = csv.writer(out)
-        writer.writerow(["video", "method", "sample_id"])
-        writer.writerows([f"{name}.mp4", "m", f"s{n}"] for n, name in enumerate(names))
-    before = {p.name for p in Path().iterdir()}
-    samples = pd.DataFrame(list_videos({"sheet": "videos.csv"}, 1))
-    assert len(samples) == len(names)
-    videos = import_shard(samples, Path("generation"))
-    told = {Path(row["path"]).stem: row["detail"] for row in videos if row["status"] != "ok"}
-    form = Form(64, 25, 16000, 12, "ultrafast")
-    rows = conform_shard(pd.DataFrame(videos), Path("conform"), form, workers=0)
-    made = {p.name for p in Path().iterdir()} - before
-    assert made == {"generation", "conform"}
-    assert not list(Path().rglob("pwned"))
-    return told, rows
-
-
-def same(rows):
-    """The same video is conformed to the same bytes and judged the same, whatever its name."""
-    assert len({(row["sha256"], row["status"], row["detail"]) for row in rows}) == 1
-    assert rows[0]["sha256"]
-
-
-def test_names_of_files_are_never_words_of_a_command(video, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    told, rows = conformed(NAMES, video)
-    assert told == {}
-    same(rows)
-
-
-def test_names_of_files_are_never_addresses(video, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    told, rows = conformed(ADDRESSES, video)
-    assert told == {}
-    same(rows)
-
-
-def test_a_features_job_takes_such_names_too(video, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    rows = []
-    for number, name in enumerate(("-i", "a;touch pwned;", "new\nline", "日本語")):
-        shutil.copyfile(video, f"{name}.mp4")
-        shutil.copyfile(video.with_suffix(".wav"), f"{name}.wav")
-        rows.append({
-            "sample_id": f"s{number}", "method": "m", "status": "ok", "detail": "",
-            "path": f"{name}.mp4", "sha256": f"{number:064x}", "fps": 25.0, "frames": 25,
-            "audio_path": f"{name}.wav", "audio_sha256": f"{number:064x}", "sample_rate": 16000,
-            "prompt": None,
-        })  # fmt: skip
-    table, _, _ = extract_shard(
-        pd.DataFrame(rows), "signal", {"weights": "none"}, Path("cache"), "0", lambda: None
-    )
-    kept = table.to_pandas()
-    assert set(kept["status"]) <= {"ok", "flawed"}, kept["detail"].tolist()
-    assert kept["sharpness"].nunique() == 1
-    assert not Path("pwned").exists()
-
-
-def test_ids_of_samples_never_leave_their_folder(tmp_path):
-    with open(tmp_path / "videos.csv", "w", newline="") as out:
-        writer = csv.writer(out)
-        writer.writerow(["video", "method", "sample_id"])
-        writer.writerows([
-            ["a.mp4", "m", "../../out"], ["b.mp4", "m", "/etc/x"], ["c.mp4", "m", "a;b`c`$d\n"],
-        ])  # fmt: skip
-    ids = [row["sample_id"] for row in list_videos({"sheet": str(tmp_path / "videos.csv")}, 1)]
-    assert len(ids) == 3
-    for name in ids:
-        assert re.fullmatch(r"[A-Za-z0-9_.+-]+", name)
-        assert (tmp_path / f"{name}.mp4").resolve().parent == tmp_path.resolve()
+def test_archives_lay_nothing_out_whatever_their_members_are_called(tmp_path, monkeypatch):
+    """Members named as another file, by a whole path, or as a link: read by content, or refused."""
+    (tmp_path / "in").mkdir()
+    monkeypatch.chdir(tmp_path / "in")
+    outside = tmp_path / "outside.txt"
+    outside.write_text("mine")
+    link = zipfile.ZipInfo("output.txt")
+    link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+    places = ("../outside.txt", str(outside), "..\\outside.txt", "in/../../outside.txt")
+    for member in (*places, *(f"{place}/../output.txt" for place in places), link):
+        with zipfile.ZipFile("s.zip", "w") as archive:
+            archive.writestr(member, str(outside) if member is link else "a.mp4,1\n")
+            archive.writestr("arrays/../../outside.txt", "theirs")
+        told = submission.read_zip(Path("s.zip"), ["a.mp4"])
+        assert not told.valid
+        with pytest.raises(UserError, match="no model file"):
+            model_files.read("s.zip")
+        assert [p.name for p in Path().iterdir()] == ["s.zip"]
+        assert outside.read_text() == "mine"
+        if member is link:  # its content is the text of the link, never the file that it names
+            assert told.scores == {}
+            assert "mine" not in " ".join(told.errors)
 
 
 # --- The configuration ---
@@ -344,6 +266,28 @@ def test_a_methods_file_cannot_name_python_objects(text, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="not valid YAML"):
         registry.load_methods("methods.yaml")
     assert not Path("pwned").exists()
+
+
+#: Words of a shell, of Python's and Snakemake's formats, of regular expressions, of paths.
+CODE = (
+    "{input}", "{wildcards.method.__class__}", "{0.__globals__}", "{config[x]!r}", "%(x)s", "{a.__class__}",
+    "$(touch pwned)", "a;touch pwned", "`touch pwned`", ".*", "a|b", "(?i:a)", "../x", "a/b", "a\nb", " ",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CODE)
+def test_a_name_that_becomes_a_path_or_a_pattern_holds_no_code(name, tmp_path):
+    """Extractors, metrics, protocols, methods and modules: each is refused with a sentence."""
+    entry = {"kind": "zero_shot", "inputs": ["signal.sharpness"]}
+    with pytest.raises(UserError, match="becomes a folder"):
+        metrics.metric_list({name: entry}, {"signal": ["sharpness"]})
+    with pytest.raises(UserError):
+        base.literal_options(name)
+    with pytest.raises(UserError):
+        complete({**CONFIG, "regression": {"protocols": [{"name": name, "kind": "fixed"}]}}, SCHEMA)
+    (tmp_path / "m.yaml").write_text(yaml.safe_dump({name: {"kind": "import"}}))
+    with pytest.raises(UserError):
+        registry.load_methods(tmp_path / "m.yaml")
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ for folder in (HERE, HERE.parent / "workflow"):
     sys.path.insert(0, str(folder))
 
 import harness  # noqa: E402
+from runs import ClusterFlow  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +27,9 @@ def slurm(tmp_path_factory):
         yield slurm
     finally:
         slurm.stop()
+
+
+@pytest.fixture(autouse=True)
+def _no_run_outlives_its_test():
+    yield
+    ClusterFlow.end_all()

@@ -6,10 +6,10 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
+from runs import THREADS, ClusterFlow, finished, until
 
 from flow import SMALL, Flow, nothing_to_do
 from sfqa.cache import _records
@@ -31,59 +31,29 @@ CONFIG = {
     },
 }
 VIDEOS = 8
-#: Floating sums depend on the number of threads: the same here and there, for equal bytes.
-THREADS = ("--set-threads", "extract_features=2")
-#: What this Slurm needs and a site's does not: it has no accounting, and answers at once.
-HERE = (
-    "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1",
-    "--latency-wait", "10", "--jobs", "4", *THREADS,
-)  # fmt: skip
 
 
-class ClusterFlow(Flow):
-    """The same workflow, its jobs by Slurm."""
+def test_a_gpu_job_gets_a_device_of_its_own(slurm, tmp_path):
+    """Two jobs of one GPU each see different devices, which is what the lease goes by.
 
-    def command(self, *options):
-        return [
-            sys.executable, "-m", "snakemake", *options, "--workflow-profile", "profiles/slurm",
-            *HERE, "--configfile", "test.yaml",
-        ]  # fmt: skip
-
-    def start(self, *targets):
-        """Start a run in a session of its own; its output goes to cluster.log."""
-        with open(self.folder / "cluster.log", "w") as out:
-            return subprocess.Popen(
-                self.command(*targets), cwd=self.folder, stdout=out, stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )  # fmt: skip
-
-    @property
-    def said(self):
-        return (self.folder / "cluster.log").read_text()
-
-    def rows(self, extractor):
-        """Rows that were ever computed and kept: the files are only appended to."""
-        files = self.results.glob(f"features/{extractor}/cache/**/*.rows")
-        return sum(1 for path in files for _ in _records(path))
-
-    def slurm_logs(self):
-        return "".join(
-            p.read_text() for p in sorted((self.folder / ".snakemake/slurm_logs").rglob("*.log"))
-        )
-
-
-def until(reached, process=None, seconds=900.0, why=lambda: ""):
-    end = time.monotonic() + seconds
-    while not (found := reached()):
-        assert process is None or process.poll() is None, why()
-        assert time.monotonic() < end, why()
-        time.sleep(0.1)
-    return found
-
-
-def finished(process, flow, seconds=1800):
-    code = process.wait(timeout=seconds)
-    assert code == 0, flow.said[-6000:] + flow.slurm_logs()[-6000:] + flow.logs()
+    The first of this file: Slurm 22.05 can keep a device marked as used (GresUsed of an idle node)
+    after its controller was stopped while a job of that device ended.
+    """
+    numbers = []
+    for n in range(2):
+        done = subprocess.run(
+            [
+                "sbatch", "--parsable", "--gpus=1", "--time=2", f"--output=gpu{n}.log", "--mem=100",
+                "--wrap=echo devices=$CUDA_VISIBLE_DEVICES; sleep 3",
+            ],
+            cwd=tmp_path, env=slurm.env, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        numbers.append(done.stdout.strip())
+    until(lambda: not set(numbers) & {j.number for j in slurm.jobs()}, seconds=60)
+    seen = [(tmp_path / f"gpu{n}.log").read_text().strip() for n in range(2)]
+    if seen == ["devices=", "devices="]:
+        pytest.skip("no device files may be made here, so Slurm only counts GPUs")
+    assert sorted(seen) == ["devices=0", "devices=1"]
 
 
 @pytest.fixture(scope="module")
@@ -168,56 +138,3 @@ def test_kill_9_of_snakemake_with_jobs_running_loses_nothing(
     ours = flow.tables()
     assert sum(name.startswith("features/") for name in ours) == 4
     same(ours, {name: undisturbed[name] for name in ours})
-
-
-def test_slurm_tells_a_job_before_its_limit(slurm, tmp_path):
-    """With the option of the profile: the signal comes, the job saves, and Slurm kills nothing."""
-    root = ClusterFlow(tmp_path / "any", CONFIG).folder
-    code = (
-        "import sys, time; sys.path.insert(0, 'workflow/scripts')\n"
-        "from sfqa.job import job\n"
-        "from sfqa import store\n"
-        "with job('job.log'):\n"
-        "    try:\n"
-        "        time.sleep(600)\n"
-        "    finally:\n"
-        "        open('saved', 'w').write('rows')\n"
-    )
-    (root / "job.py").write_text(code)
-    submitted = subprocess.run(
-        [
-            "sbatch", "--parsable", "--time=1", "--signal=TERM@30", "--output=out.log",
-            f"--wrap=srun -n1 {sys.executable} job.py",
-        ],
-        cwd=root, env=slurm.env, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    number = submitted.stdout.strip()
-    until(lambda: number not in {j.number for j in slurm.jobs()}, seconds=150)
-    assert (root / "saved").read_text() == "rows"
-    assert "Stopped by SIGTERM" in (root / "out.log").read_text()
-    shown = subprocess.run(
-        ["scontrol", "show", "job", number], env=slurm.env, capture_output=True, text=True,
-        check=True,
-    ).stdout  # fmt: skip
-    assert (
-        "JobState=FAILED" in shown
-    )  # by its own exit code, not TIMEOUT: the retry follows at once
-
-
-def test_a_gpu_job_gets_a_device_of_its_own(slurm, tmp_path):
-    """Two jobs of one GPU each see different devices, which is what the lease goes by."""
-    numbers = []
-    for n in range(2):
-        done = subprocess.run(
-            [
-                "sbatch", "--parsable", "--gpus=1", "--time=2", f"--output=gpu{n}.log", "--mem=100",
-                "--wrap=echo devices=$CUDA_VISIBLE_DEVICES; sleep 3",
-            ],
-            cwd=tmp_path, env=slurm.env, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        numbers.append(done.stdout.strip())
-    until(lambda: not set(numbers) & {j.number for j in slurm.jobs()}, seconds=60)
-    seen = [(tmp_path / f"gpu{n}.log").read_text().strip() for n in range(2)]
-    if seen == ["devices=", "devices="]:
-        pytest.skip("no device files may be made here, so Slurm only counts GPUs")
-    assert sorted(seen) == ["devices=0", "devices=1"]

@@ -18,6 +18,8 @@ HERE = Path(__file__).parent
 FAKE = HERE / "fake_conda"
 ENVIRONMENTS = ("fetch", "media", "tables", "torch")
 PYTHON = (3, 11)
+#: link: seconds. pip: the environments as a user gets them, 9 GB and some minutes from the package index.
+HOW = os.environ.get("SFQA_CONDA", "link")
 
 with open(HERE / "conda_forge_names.csv", newline="") as table:
     NAMES = list(csv.DictReader(table))
@@ -56,7 +58,7 @@ def test_names_are_spelt_as_conda_forge_and_pypi_spell_them(path):
     if path.stem != "environment":
         assert {line.split("==")[0] for line in pip} <= of_pip
     # What conda has no package for, or another build of, comes by pip: then pip must be named.
-    assert "pip" in conda
+    assert "pip" in {line.split()[0] for line in conda}
     assert yaml.safe_load(path.read_text())["channels"] == ["conda-forge", "nodefaults"]
 
 
@@ -65,6 +67,9 @@ def test_the_table_of_names_covers_the_one_environment_too():
     named = {line.split("==")[0] for line in lines if "==" in line}
     assert named <= {row["pip"] for row in NAMES}
     assert [row["pip"] + row["conda_forge"] for row in NAMES if not row["how_known"]] == []
+    for line in lines:
+        # A version that conda and pip would both read: no local part, no dash.
+        assert re.fullmatch(r"#.*|[\w.-]+==\d+(\.\d+)*(\.post\d+)?", line), line
     for row in NAMES:
         # conda folds no case and knows no underscore for a dash: the name must be exact.
         assert re.fullmatch(r"[a-z0-9._-]*", row["conda_forge"]), row
@@ -74,8 +79,15 @@ def test_the_table_of_names_covers_the_one_environment_too():
 def test_every_version_is_pinned_as_its_own_tool_reads_it(path):
     conda, pip = dependencies(path)
     assert f"python ={PYTHON[0]}.{PYTHON[1]}" in conda
+    known = {row["conda_forge"]: row["conda_version"] for row in NAMES if not row["pip"]}
     for line in conda:
-        assert re.fullmatch(r"[a-z0-9._-]+( =\d+(\.\d+)*)?", line), line
+        # "=1.2" and "1.2.*" leave the patch level open; a build's name may stand behind the second.
+        found = re.fullmatch(r"([a-z0-9._-]+)(?: =([\d.]+)| ([\d.]+)\.\*(?: [a-z*]+)?)?", line)
+        assert found, line
+        name, version = found[1], found[2] or found[3]
+        assert version or path.stem == "environment", f"{line}: give it a version"
+        if version:
+            assert f"{known[name]}.".startswith(f"{version}."), line
     if path.stem == "environment":
         assert pip == ["-r requirements.txt"]
         return
@@ -87,14 +99,14 @@ def test_every_version_is_pinned_as_its_own_tool_reads_it(path):
     assert {line.lower() for line in pip} <= pins
 
 
-def created(prefix, name, how="link"):
-    """An environment made by the stand-in; its Python."""
+def created(prefix, name):
+    """An environment made by the stand-in, in the way that SFQA_CONDA names; its Python."""
     done = subprocess.run(
         [
             "conda", "env", "create", "--quiet", "--no-default-packages",
             "--file", str(ROOT / f"workflow/envs/{name}.yaml"), "--prefix", str(prefix),
         ],
-        env=environment_of(how), capture_output=True, text=True, check=False,
+        env=environment_of(HOW), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return prefix / "bin/python"
@@ -163,12 +175,10 @@ CONFIG = {
 class CondaFlow(Flow):
     """The same workflow with --use-conda, conda being the stand-in."""
 
-    how = "link"
-
     def run(self, *options, ok=True):
         done = subprocess.run(
             self.command("--use-conda", *options), cwd=self.folder, capture_output=True,
-            text=True, check=False, env=environment_of(self.how),
+            text=True, check=False, env=environment_of(HOW),
         )  # fmt: skip
         said = done.stdout + done.stderr
         assert (done.returncode == 0) == ok, said[-6000:] + self.logs()
@@ -180,7 +190,6 @@ class CondaFlow(Flow):
 @pytest.mark.slow
 def test_the_demo_runs_in_its_own_environments_and_gives_the_same_bytes(tmp_path):
     conda = CondaFlow(tmp_path / "conda", CONFIG)
-    CondaFlow.how = os.environ.get("SFQA_CONDA", "link")
     said = conda.run()
     assert said.count("Creating conda environment") == 3
     made = sorted((conda.folder / ".snakemake/conda").glob("*.env_setup_done"))

@@ -39,6 +39,7 @@ _CELLS = 80
 STYLE: Any = {
     "svg.hashsalt": "sfqa",
     "font.family": "DejaVu Sans",
+    "text.parse_math": False,  # a dollar in a name is a dollar
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -34,6 +34,8 @@ FIELDS = {
 }
 SPLITS = ("train", "val")
 _ID = re.compile(r"[^A-Za-z0-9_.+-]+")
+#: A method is a folder and a wildcard.
+_METHOD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 _SHOWN = 5
 
 #: A found video: where it was found (for messages), its path, and the columns known of it.
@@ -107,6 +109,11 @@ def _sample(where: str, path: Path, known: Mapping[str, str], shards: int) -> di
     if method is None:
         raise UserError(
             f"{where}: no method; fill the column, or give the pattern a group, 'method'"
+        )
+    if not _METHOD.fullmatch(method):
+        raise UserError(
+            f"{where}: the method {method!r} becomes a folder; begin it with a letter or digit and "
+            "use letters, digits and _ . + - only"
         )
     split = known.get("split")
     if split is not None and split not in SPLITS:

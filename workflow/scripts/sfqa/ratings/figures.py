@@ -28,6 +28,7 @@ Row = dict[str, Any]
 _STYLE: Any = {
     "svg.hashsalt": "sfqa",
     "font.family": "DejaVu Sans",
+    "text.parse_math": False,  # a dollar in a name is a dollar
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
