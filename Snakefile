@@ -34,6 +34,10 @@ include: "workflow/rules/report.smk"
 report: "workflow/report/workflow.rst"
 
 
+onstart:
+    check_space()
+
+
 wildcard_constraints:
     dataset=DATASET,
     method=r"[A-Za-z0-9_.+-]+",
@@ -46,6 +50,7 @@ rule all:
     default_target: True
     input:
         all_outputs(),
+        every_table,
 
 
 rule dataset:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 import yaml
 
-from flow import ROOT, Flow
-from sfqa import store, tables
+from flow import ROOT, SMALL, Flow, nothing_to_do, started
+from sfqa import estimate, store, tables
+from sfqa.plan import Plan
 
 SFQA = ["SadT", "AniP", "VExp", "hallo2", "FLOAT", "memo", "EchoM", "sonic", "hallo3", "SkyR",
         "fantasy", "DICE"]  # fmt: skip
@@ -110,3 +113,41 @@ def test_twelve_methods_are_planned_and_a_thirteenth_adds_only_its_own_jobs(flow
         "fetch_generator": 1, "generate_videos": SHARDS, "conform_videos": SHARDS,
         "check_videos": 1, "dataset": 1,
     }  # fmt: skip
+
+
+def test_planning_loads_no_pandas(flow):
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *flow.command("dataset", "-n")[1:]],
+        cwd=flow.folder, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    loaded = set(re.findall(r"\| +([\w.]+)$", done.stderr, flags=re.MULTILINE))
+    assert "snakemake.dag" in loaded
+    # Half a second and 30 MB of every dry run, and of every job of a cluster.
+    assert not loaded & {"pandas", "torch", "scipy", "duckdb", "matplotlib"}
+
+
+def test_a_run_that_does_not_fit_on_the_disk_is_refused_before_any_job(flow):
+    whole = flow.config
+    flow.configure(whole | {"disk_margin": 1e9})
+    said = flow.run("dataset", ok=False)
+    assert re.search(r"results/sfqa: the run will write about [\d.]+ [GM]B more \(conform", said)
+    assert re.search(r"and [\d.]+ [TGM]B are free there \(disk_margin 1e\+09\)", said)
+    assert started(said) == {}
+    assert "Traceback" not in said
+    # Neither a dry run nor the next one is hindered.
+    assert flow.planned("dataset")
+    flow.configure(whole)
+    assert nothing_to_do(flow.run("results/sfqa/samples.parquet"))
+
+
+@pytest.mark.thorough
+def test_a_small_run_takes_what_was_estimated_within_a_factor_of_two(tmp_path, monkeypatch):
+    more = {"features": {"signal": {"weights": "none"}}, "ratings": {"source": "none"}}
+    flow = Flow(tmp_path, SMALL | more)
+    flow.run()
+    monkeypatch.chdir(flow.folder)
+    plan = Plan(flow.config, ROOT / "workflow/schemas/config.schema.yaml", sweep=False)
+    for stage in estimate.estimate(estimate.dataset_of(plan)):
+        took = estimate.allocated(flow.results / stage.name)
+        if took > 500_000:
+            assert 0.5 <= stage.bytes / took <= 2, stage.name

@@ -1,14 +1,17 @@
 # Functions that the rules share; what each job needs and makes stands in the other files.
+import gc
 import sys
 from pathlib import Path
 
+from snakemake import persistence
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 from snakemake.settings.types import ExecMode
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
 
 from sfqa import plan
-from sfqa.errors import UserError
+from sfqa.errors import UserError, refusal
 
 try:
     PLAN = plan.Plan(
@@ -20,11 +23,35 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
+if workflow.exec_mode == ExecMode.DEFAULT and (told := refusal(PLAN.results)):
+    # No error: a dry run of results that can only be read has its answer all the same.
+    logger.warning(f"Nothing can be written: {told}")
+
+# Snakemake would import pandas, half a second and 30 MB, only to ask whether a parameter is a
+# DataFrame. None is one here, and for all others both functions are the same.
+if hasattr(persistence.PersistenceBase, "_serialize_param_builtin"):
+    persistence.PersistenceBase._serialize_param_pandas = (
+        persistence.PersistenceBase._serialize_param_builtin
+    )
+# What is loaded by now stays, and the jobs to come are no garbage: look for it less often.
+gc.freeze()
+gc.set_threshold(50_000, 20, 20)
+
 config = PLAN.config
 DATASET = PLAN.dataset
 DOOR = PLAN.door
 EXTRACTORS = PLAN.extractors
 METRICS = PLAN.metrics
+
+
+def check_space():
+    """Stop before any job starts where the run would fill the disk."""
+    from sfqa import estimate
+
+    try:
+        estimate.check_space(PLAN)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def checkpointed_samples():
@@ -76,6 +103,29 @@ def metric_features(wildcards):
 
 def all_outputs():
     return [f"results/{DATASET}/{path}" for path in PLAN.targets()]
+
+
+def every_table(wildcards):
+    """The tables in the middle of a whole run.
+
+    A job that fails takes its old output along, and the engine overlooks a missing file for as
+    long as there is what was made of the old one. The rule `all` asks for each, so that the next
+    run goes on where that job failed.
+    """
+    folder = f"results/{DATASET}"
+    found = PLAN.catalog_inputs()
+    for paths in PLAN.stage_tables(wildcards).values():
+        found += [paths] if isinstance(paths, str) else paths
+    if DOOR == "build":
+        found.append(f"{folder}/pairs.parquet")
+    if PLAN.scores in ("simulated", "imported"):
+        found.append(f"{folder}/ratings/scores.parquet")
+    if DOOR != "import_features":
+        for stage in ("generation", "conform"):
+            found += shard_files(f"{folder}/{stage}/{{method}}/{{shard}}.parquet")(
+                wildcards
+            )
+    return found + feature_files()(wildcards)
 
 
 def generator_manifests():

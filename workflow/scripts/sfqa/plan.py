@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache, cached_property, lru_cache
-from itertools import groupby
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from sfqa.configuration import complete
 from sfqa.errors import UserError
 from sfqa.features import base
-from sfqa.features.columns import feature_columns
-from sfqa.generation import importing, ready, registry
+from sfqa.generation import registry
 from sfqa.generation.install import sources
-from sfqa.identity import digest_rows
 from sfqa.regression.metrics import metric_list, versions
+from sfqa.shard_index import Shard, read_shards
 from sfqa.watch import Watch
 
 _PACKAGE = Path(__file__).parent
-#: What of a sample's row makes its video: a new label or split re-runs no generation.
-_MAKES_VIDEO = (
-    "sample_id", "image_sha256", "clip_sha256", "clip_path", "image_path", "source_path", "prompt",
-)  # fmt: skip
-
 #: Minutes that a cluster is asked for at most.
 _LONGEST_JOB = 24 * 60
-_NO_ROWS = pa.table({})
+_NO_SHARD = Shard(0, "")
 
 #: What brackets every table: nothing known, nothing said, everything known.
 _CONTROLS = {
@@ -112,6 +101,8 @@ class Plan:
             return []
         columns: dict[str, Any] = dict.fromkeys(self.extractors)
         if self.door == "import_features":
+            from sfqa.features.columns import feature_columns
+
             columns = {"imported": feature_columns(self.import_source())}
         wanted = {**_CONTROLS, **self.config["regression"]["metrics"]}
         found = metric_list(wanted, columns)
@@ -231,6 +222,8 @@ class Plan:
         """A digest of the names of ready videos, for a method of kind import; else ''."""
         if self.methods[wildcards.method].kind != "import":
             return ""
+        from sfqa.generation import ready
+
         return ready.ready_digest(Path(self.config["generation"]["generators"]) / wildcards.method)
 
     def method_gpus(self, wildcards: Any) -> int:
@@ -267,7 +260,11 @@ class Plan:
     def folder_digest(self) -> str:
         """A digest of the names in an imported folder: one listing, no look at the files."""
         source = self.import_source()
-        return importing.folder_digest(source) if "folder" in source else ""
+        if "folder" not in source:
+            return ""
+        from sfqa.generation import importing
+
+        return importing.folder_digest(source)
 
     def sample_sources(self) -> list[str]:
         """What the samples are listed from."""
@@ -290,7 +287,7 @@ class Plan:
     def targets(self) -> list[str]:
         """Everything that a whole run makes, below the dataset's folder."""
         made = ["rejects.parquet", "report/rejects.html", "catalog.duckdb"]
-        made += ["report/site", "ro-crate-metadata.json"]
+        made += ["report/site", "ro-crate-metadata.json", "report/manifest.json"]
         if self.scores != "none":
             made += ["correlation/metrics.html", "correlation/leakage.html"]
             made += ["correlation/mos_by_label.svg", "correlation/metric_bars.svg"]
@@ -337,35 +334,17 @@ class Plan:
 
     def shards(self, samples: Path | str) -> list[tuple[str, str]]:
         """(method, shard) of all jobs, from the samples table."""
-        return sorted(_shards(str(samples), Path(samples).stat().st_mtime_ns))
+        return list(read_shards(samples))
 
     def shard_minutes(self, samples: Path | str, method: str, shard: str) -> int:
         """Most minutes that a shard's videos may take, a day at most: a next attempt goes on."""
-        count = len(_shard(samples, method, shard))
+        count = _shard(samples, method, shard).rows
         return max(10, min(_LONGEST_JOB, round(count * self.methods[method].minutes)))
 
     def shard_digest(self, samples: Path | str, method: str, shard: str) -> str:
         """Digest of the rows of one shard, as far as they make its videos."""
-        return digest_rows(_shard(samples, method, shard).to_pylist())
+        return _shard(samples, method, shard).digest
 
 
-def _shard(samples: Path | str, method: str, shard: str) -> pa.Table:
-    """The columns of one shard's samples that make its videos."""
-    shards = _shards(str(samples), Path(samples).stat().st_mtime_ns)
-    return shards.get((method, str(shard)), _NO_ROWS)
-
-
-@lru_cache(maxsize=2)
-def _shards(samples: str, stamp: int) -> dict[tuple[str, str], pa.Table]:
-    """All shards as slices of one sorted table: a hundred thousand dictionaries take more."""
-    key = ["method", "shard"]
-    # read_table and sort_by would load Arrow's query engine: half as much memory again.
-    table = pq.ParquetFile(samples).read([*key, *_MAKES_VIDEO], use_threads=False)
-    table = table.take(pc.sort_indices(table, sort_keys=[(name, "ascending") for name in key]))
-    rows, start, found = table.select(_MAKES_VIDEO), 0, {}
-    pairs = zip(*(table[name].to_pylist() for name in key), strict=True)
-    for (method, shard), same in groupby(pairs):
-        count = sum(1 for _ in same)
-        found[method, str(shard)] = rows.slice(start, count)
-        start += count
-    return found
+def _shard(samples: Path | str, method: str, shard: str) -> Shard:
+    return read_shards(samples).get((method, str(shard)), _NO_SHARD)

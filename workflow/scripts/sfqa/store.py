@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sfqa import tables
-from sfqa.errors import UserError
+from sfqa.errors import UserError, is_full, no_room, of_the_machine, writing
 
 if TYPE_CHECKING:  # planning a workflow needs no pandas, which takes a third of a second to import
     import pandas as pd
@@ -124,13 +126,66 @@ def write_arrow(
     if extra:
         arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **extra})
     with replacing(path) as temporary:
-        pq.write_table(arrow, temporary, compression="zstd")
+        # Without checksums a flipped bit in a page is read as another number.
+        pq.write_table(arrow, temporary, compression="zstd", write_page_checksum=True)
 
 
 def metadata(path: Path | str) -> dict[str, Any]:
     """Return what :func:`write` was given as metadata for this file."""
-    stored = pq.read_schema(path).metadata or {}
-    return {k.decode()[5:]: json.loads(v) for k, v in stored.items() if k.startswith(b"sfqa.")}
+    with reading(path):
+        stored = pq.read_schema(path).metadata or {}
+        return {k.decode()[5:]: json.loads(v) for k, v in stored.items() if k.startswith(b"sfqa.")}
+
+
+@contextmanager
+def reading(path: Path | str) -> Iterator[None]:
+    """Raise :class:`UserError` naming ``path`` where the block cannot read it as a table.
+
+    >>> with reading("a.parquet"): raise pa.ArrowInvalid("no magic bytes")
+    Traceback (most recent call last):
+    ...
+    sfqa.errors.UserError: a.parquet: cannot be read as a table (no magic bytes); delete it, and \
+it is made again
+    """
+    if Path(path).is_dir():  # Arrow would read all files in it
+        raise UserError(f"{path}: a folder stands where a table belongs; move it away")
+    try:
+        yield
+    except (FileNotFoundError, PermissionError, MemoryError):
+        raise
+    except (OSError, ValueError, pa.ArrowException) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0][:150]
+        raise UserError(
+            f"{path}: cannot be read as a table ({first}); delete it, and it is made again"
+        ) from error
+
+
+def load(path: Path | str, columns: list[str] | None = None) -> pa.Table:
+    """Read a table of any kind, its checksums compared.
+
+    Raises :class:`UserError` naming the file where it is damaged.
+    """
+    with reading(path):
+        return pq.read_table(path, columns=columns, page_checksum_verification=True)
+
+
+def parquet(path: Path | str) -> pq.ParquetFile:
+    """Open a table of any kind to be read with :func:`batches`; raises as :func:`load` does."""
+    with reading(path):
+        return pq.ParquetFile(path, page_checksum_verification=True)
+
+
+def batches(
+    file: pq.ParquetFile, path: Path | str, rows: int, columns: list[str]
+) -> Iterator[pa.RecordBatch]:
+    """Yield so many rows at a time of an open table; raises as :func:`load` does."""
+    parts = file.iter_batches(rows, columns=columns)
+    while True:
+        with reading(path):
+            batch = next(parts, None)
+        if batch is None:
+            return
+        yield batch
 
 
 def read(
@@ -143,18 +198,33 @@ def read(
     many = [paths] if isinstance(paths, (str, Path)) else list(paths)
     parts = []
     for path in many:
-        arrow = pq.read_table(path, columns=columns)
         wanted = columns or table.names
-        if arrow.schema.names != wanted:
-            raise UserError(
-                f"{path}: not a {table.name} table; its columns are "
-                f"{', '.join(arrow.schema.names)} where {', '.join(wanted)} are needed. "
-                "Delete it, so that it is made again"
-            )
+        with reading(path):
+            arrow = load(path, columns)
+            if arrow.schema.names != wanted:
+                raise UserError(
+                    f"{path}: not a {table.name} table; its columns are "
+                    f"{', '.join(arrow.schema.names)} where {', '.join(wanted)} are needed. "
+                    "Delete it, so that it is made again"
+                )
         parts.append(arrow.replace_schema_metadata(None))
     if not parts:
         return to_arrow(table, []).to_pandas()
     return pa.concat_tables(parts, promote_options="permissive").to_pandas()
+
+
+def read_shard(table: tables.Table, path: Path | str, method: str, shard: str) -> pd.DataFrame:
+    """Read the table of one shard of one method.
+
+    Raises :class:`UserError` as :func:`read` does, and where a row belongs to another shard.
+    """
+    frame = read(table, path)
+    for row in frame[(frame["method"] != method) | (frame["shard"] != int(shard))].itertuples():
+        raise UserError(
+            f"{path}: holds {row.sample_id} of {row.method}, shard {row.shard}; it is the table of "
+            f"{method}, shard {shard}. Delete it, so that it is made again"
+        )
+    return frame
 
 
 class replacing:
@@ -170,19 +240,48 @@ class replacing:
         self.path = Path(path)
 
     def __enter__(self) -> Path:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            dir=self.path.parent, prefix=f".{self.path.name}.", suffix=self.path.suffix
-        )
-        os.close(handle)
-        self.temporary = Path(name)
-        self.temporary.chmod(0o644)
+        with writing(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(
+                dir=self.path.parent, prefix=f".{self.path.name}.", suffix=_suffix(self.path)
+            )
+            os.close(handle)
+            self.temporary = Path(name)
+            self.temporary.chmod(0o644)
         return self.temporary
 
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            with open(self.temporary, "rb") as handle:
-                os.fsync(handle.fileno())
-            self.temporary.replace(self.path)
-        else:
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        full = None
+        if isinstance(error, Exception) and not isinstance(error, UserError):
+            full = _full(self.path, error)  # before the half-written file makes room again
+        try:
+            if error is None:
+                with writing(self.path):
+                    with open(self.temporary, "rb") as handle:
+                        os.fsync(handle.fileno())
+                    self.temporary.replace(self.path)
+        finally:
             self.temporary.unlink(missing_ok=True)
+        if full:
+            raise full from error
+
+
+def _suffix(path: Path) -> str:
+    """The end of a temporary name: that of the file, as writers of pictures and sound go by it.
+
+    Not so where files are found by their end (DuckDB and pathlib find hidden ones too): what a
+    kill leaves would be read as one more table.
+
+    >>> _suffix(Path("mos.png")), _suffix(Path("mos.parquet"))
+    ('.png', '')
+    """
+    return "" if path.suffix in (".parquet", ".rows") else path.suffix
+
+
+def _full(path: Path, error: Exception) -> UserError | None:
+    """The sentence where a file was not written because of its disk, whatever the error says."""
+    if no_room(error) is None:
+        if not is_full(path.parent):
+            return None
+        error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return of_the_machine(error, path)

@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
-from sfqa import store
+from sfqa.errors import UserError
 from sfqa.identity import digest, sha256_file
 
 log = logging.getLogger("sfqa")
+
+#: What the clocks of two machines that share a disk may differ by.
+_CLOCKS_NS = 10 * 10**9
 
 #: glob of the tables; the columns that hold (path, sha256)
 _WATCHED = (
@@ -65,8 +68,7 @@ class Watch:
 
     def sweep(self) -> list[str]:
         """Look at every file once; return and remember the paths whose content has changed."""
-        before = json.dumps([self._tables, self._edited])
-        changed = []
+        changed, news = [], False
         current: dict[str, list[Any]] = {}
         for table, columns in self._find():
             name = table.relative_to(self.results).as_posix()
@@ -75,20 +77,38 @@ class Watch:
             if stamp is None:
                 continue
             if known is None or known[0] != stamp:
-                known = [stamp, _files(table, columns, known)]
+                known, news = [stamp, _files(table, columns, known)], True
             current[name] = known
             for path, entry in known[1].items():
-                if self._differs(path, entry, stamp):
+                before = tuple(entry)
+                differs = self._differs(path, entry, stamp)
+                news |= before != tuple(entry)
+                if differs:
                     changed.append(path)
                     notices = self._edited.setdefault(name, {})
                     count = int(notices.get(path, "0:").split(":")[0]) + 1
                     notices[path] = f"{count}:{entry[0]}"
+        news |= current.keys() != self._tables.keys()
         self._tables = current
-        if json.dumps([self._tables, self._edited]) != before:
+        if news:
             self._save()
         for path in changed:
             log.warning("%s has changed since the workflow last saw it", path)
+        if told := self._of_the_future(list(current.values())):
+            log.warning("%s", told)
         return changed
+
+    def _of_the_future(self, known: list[list[Any]]) -> str:
+        """A sentence where tables are younger than the clock, '' where none is."""
+        others = [s for p in self.results.glob("*.parquet") if (s := _stamp(p))]
+        latest = max((stamp[1] for stamp in [*(entry[0] for entry in known), *others]), default=0)
+        if latest <= time.time_ns() + _CLOCKS_NS:
+            return ""
+        return (
+            f"{self.results}: holds tables of the future (up to {time.ctime(latest / 1e9)}): the "
+            "clock was set back. Jobs that read them may be refused; give them today's time, after "
+            f"which nothing re-runs: find {self.results} -newermt now -exec touch {{}} +"
+        )
 
     def _find(self) -> Iterator[tuple[Path, tuple[tuple[str, str], ...]]]:
         for pattern, columns in _WATCHED:
@@ -104,8 +124,10 @@ class Watch:
             gone = entry[0] != "missing"
             entry[:] = ["missing", None]
             return gone
-        # A table that is younger than its file's last change has seen the file as it is now.
-        fresh = entry[1] is None and entry[0] != "missing" and stamp[2] <= table_stamp[1]
+        # A table that is younger than its file's last change has seen the file as it is now. One
+        # of the future was written by a clock that has been set back since, and tells nothing.
+        written = table_stamp[1] if table_stamp[1] <= time.time_ns() else 0
+        fresh = entry[1] is None and entry[0] != "missing" and stamp[2] <= written
         if entry[1] == stamp or fresh:
             entry[1] = stamp
             return False
@@ -115,7 +137,11 @@ class Watch:
         return differs
 
     def _save(self) -> None:
-        with store.replacing(self.index) as temporary:
+        from sfqa import store
+
+        # Who only reads somebody else's results gets answers too; where nothing can be written no
+        # job can run.
+        with suppress(UserError), store.replacing(self.index) as temporary:
             temporary.write_text(json.dumps({"tables": self._tables, "edited": self._edited}))
 
 
@@ -133,7 +159,9 @@ def _files(
 ) -> dict[str, list[Any]]:
     """Entries [sha256, stamp] of a table's files; stamps are kept where the sha256 is the same."""
     seen: dict[str, list[Any]] = known[1] if known else {}
-    frame = pq.read_table(table, columns=sorted({c for pair in columns for c in pair}))
+    from sfqa import store  # Arrow: what a plan of unchanged files does without
+
+    frame = store.load(table, sorted({c for pair in columns for c in pair}))
     files: dict[str, list[Any]] = {}
     for path_column, sha_column in columns:
         pairs = zip(

@@ -1,0 +1,60 @@
+"""``sfqa estimate``: what a dataset will take on disk and of processors, before it runs."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from sfqa.cli import FINE
+from sfqa.errors import UserError
+
+SUMMARY = "files, bytes, jobs and processor hours of a dataset, before it runs"
+EXAMPLES = """\
+sfqa estimate --config my.yaml
+sfqa estimate --config config/sfqa.yaml --videos 1000000 --shards 700
+"""
+_SCHEMA = Path(__file__).parents[3] / "schemas" / "config.schema.yaml"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add = parser.add_argument
+    add(
+        "--config", type=Path, default=Path("config/config.yaml"), metavar="FILE",
+        help="a configuration of the workflow (config/config.yaml); its paths start where you are",
+    )  # fmt: skip
+    add("--videos", type=int, metavar="N", help="as if there were so many videos")
+    add("--seconds", type=float, metavar="S", help="as if they were so long on average")
+    add("--shards", type=int, metavar="N", help="as if each method had so many shards")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table."""
+    import yaml
+
+    from sfqa import estimate
+    from sfqa.plan import Plan
+
+    if not args.config.is_file():
+        raise UserError(f"--config {args.config}: no such file; name a configuration")
+    try:
+        config = yaml.safe_load(args.config.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{args.config}: not YAML ({str(error).splitlines()[0]})") from None
+    if not isinstance(config, dict):
+        raise UserError(f"{args.config}: holds no keys; see config/README.md")
+    of = estimate.dataset_of(Plan(config, _SCHEMA, sweep=False))
+    wished = {"videos": args.videos, "seconds": args.seconds, "shards": args.shards}
+    for name, value in wished.items():
+        if value is not None and value <= 0:
+            raise UserError(f"--{name} {value:g}: give a number above 0")
+    of = replace(of, **{name: value for name, value in wished.items() if value is not None})
+    stages = estimate.estimate(of)
+    print(f"{of.videos} videos of {of.methods} methods, {of.seconds:.1f} s on average")
+    print(f"\n{'stage':<12} {'files':>10} {'on disk':>10} {'jobs':>7} {'CPU hours':>10}")
+    for stage in [*stages, estimate.total(stages)]:
+        size, hours = estimate.in_units(stage.bytes), f"{stage.cpu_hours:.1f}"
+        print(f"{stage.name:<12} {stage.files:>10} {size:>10} {stage.jobs:>7} {hours:>10}")
+    print("\nA stage may take half or twice as much; times of generators of others are not known.")
+    return FINE
