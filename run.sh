@@ -3,6 +3,7 @@
 #   ./run.sh demo [snakemake options]   runs the main job, writes the report, prints the table
 #   ./run.sh test [pytest options]      passes the tests (lint, types, units, whole runs)
 #   ./run.sh cluster [pytest options]   passes the tests on a real Slurm of one node (as root on Debian; minutes)
+#   ./run.sh soak [kills]               kills the run 200 times at random, compares every table (an hour and more)
 #   ./run.sh setup                      only makes .venv
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -65,11 +66,16 @@ case $goal in
         } || echo "run.sh: no Slurm could be installed (root and Debian's packages are needed)" >&2
         SFQA_CLUSTER=1 exec python -m pytest tests/cluster "$@"
         ;;
+    soak)
+        setup requirements-dev.txt
+        export PATH="$PWD/.venv/bin:$PATH"
+        exec python tests/faults/harness.py --seed 1 --kills "${1:-200}"
+        ;;
     setup)
         setup requirements.txt
         ;;
     *)
-        sed -n '2,7s/^# \{0,1\}//p' "$0"
+        sed -n '2,8s/^# \{0,1\}//p' "$0"
         [ "$goal" = help ] || { echo "run.sh: unknown word '$goal'" >&2; exit 2; }
         ;;
 esac

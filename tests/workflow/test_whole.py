@@ -224,6 +224,7 @@ def test_two_runs_from_scratch_give_the_same_bytes(run, tmp_path):
     assert [name for name in ours if ours[name] != theirs[name]] == []
 
 
+@pytest.mark.thorough
 def test_kill_9_in_the_feature_stage_loses_at_most_the_video_in_flight(run, tmp_path):
     flow = Flow(tmp_path / "killed", CONFIG)
 

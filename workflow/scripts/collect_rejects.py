@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from sfqa import store, tables
 from sfqa.job import job
@@ -19,7 +18,7 @@ with job(snakemake.log[0]) as log:
     by_extractor: dict[str, list[pd.DataFrame]] = {}
     for path in [features] if isinstance(features, str) else features:
         extractor = Path(path).parents[1].name
-        frame = pq.read_table(path, columns=head).to_pandas()
+        frame = store.load(path, head).to_pandas()
         by_extractor.setdefault(f"features_{extractor}", []).append(frame)
     frames |= {name: pd.concat(parts) for name, parts in by_extractor.items()}
     rows = collect(frames)

@@ -8,7 +8,10 @@ from sfqa.conform.video import Form
 from sfqa.job import job
 
 with job(snakemake.log[0]):
-    videos = store.read(tables.VIDEOS, snakemake.input.videos)
+    wildcards = snakemake.wildcards
+    videos = store.read_shard(
+        tables.VIDEOS, snakemake.input.videos, wildcards.method, wildcards.shard
+    )
     out = Path(snakemake.output.conformed)
     rows = conform_shard(videos, out.parent, Form(**snakemake.params.form))
     store.write(tables.CONFORMED, rows, out, {"form": dict(snakemake.params.form)})

@@ -11,7 +11,9 @@ from sfqa.job import job
 with job(snakemake.log[0]):
     wildcards, spec = snakemake.wildcards, snakemake.params.spec
     table, metadata, costs = extract_shard(
-        store.read(tables.CONFORMED, snakemake.input.conformed),
+        store.read_shard(
+            tables.CONFORMED, snakemake.input.conformed, wildcards.method, wildcards.shard
+        ),
         wildcards.extractor,
         spec,
         Path(snakemake.output.features).parents[1] / "cache",

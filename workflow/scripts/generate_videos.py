@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from sfqa import store, tables
+from sfqa.errors import stop_where_full
 from sfqa.generation import registry
 from sfqa.generation.install.fetch import installed_digest
 from sfqa.generation.run import Settings, generate_shard
@@ -27,4 +28,5 @@ with job(snakemake.log[0]):
         installed=installed_digest(generators / method.label) if method.runs_command else "",
     )
     rows = generate_shard(mine, method, out.parent, settings)
+    stop_where_full(rows)
     store.write(tables.VIDEOS, rows, out)

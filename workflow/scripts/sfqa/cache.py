@@ -11,10 +11,13 @@ import hashlib
 import os
 import struct
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+
+from sfqa.errors import writing
 
 _MAGIC = b"SFQArow1"
 _HEAD = struct.Struct("<8s32sQ32s")
@@ -39,14 +42,17 @@ class RowCache:
     def __init__(self, folder: Path | str, writer: str, schema: pa.Schema) -> None:
         self.folder, self.schema = Path(folder), schema
         self.path = self.folder / f"{writer}.rows"
+        while self.path.is_dir():  # whoever made it: rows must go somewhere, and be found again
+            self.path = self.path.with_name(f"{self.path.stem}_.rows")
         self._places: dict[str, tuple[Path, int, int]] = {}
         if self.folder.is_dir():
             others = sorted(self.folder.rglob("*.rows"))
             for path in [p for p in others if p != self.path] + [self.path]:
                 if path.is_file():
-                    self._places.update(
-                        (key, (path, offset, size)) for key, offset, size in _records(path)
-                    )
+                    with suppress(OSError):  # a file that cannot be read holds no rows
+                        self._places.update(
+                            (key, (path, offset, size)) for key, offset, size in _records(path)
+                        )
 
     def __len__(self) -> int:
         return len(self._places)
@@ -60,9 +66,9 @@ class RowCache:
         try:
             with open(path, "rb") as handle:
                 handle.seek(offset - _HEAD.size)
-                _, stored, _, _ = _HEAD.unpack(handle.read(_HEAD.size))
+                _, stored, _, check = _HEAD.unpack(handle.read(_HEAD.size))
                 payload = handle.read(size)
-            if stored.hex() != key:
+            if stored.hex() != key or hashlib.sha256(payload).digest() != check:
                 return None
             with pa.ipc.open_stream(payload) as reader:
                 table = reader.read_all()
@@ -73,7 +79,10 @@ class RowCache:
         return {name: table.column(name)[0].as_py() for name in self.schema.names}
 
     def put(self, key: str, row: Mapping[str, Any]) -> None:
-        """Append a row and force it to the disk before returning."""
+        """Append a row and force it to the disk before returning.
+
+        Raises :class:`sfqa.errors.UserError` where the disk does not take it.
+        """
         table = pa.Table.from_pylist([dict(row)], schema=self.schema.remove_metadata())
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, table.schema) as writer:
@@ -82,14 +91,15 @@ class RowCache:
         head = _HEAD.pack(
             _MAGIC, bytes.fromhex(key), len(payload), hashlib.sha256(payload).digest()
         )
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path, "ab") as handle:
-            # A job that a cluster forgot to end may still append here: each waits for the other.
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            offset = handle.seek(0, os.SEEK_END) + _HEAD.size
-            handle.write(head + payload)
-            handle.flush()
-            os.fsync(handle.fileno())
+        with writing(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.path, "ab") as handle:
+                # A job that a cluster forgot to end may append too: each waits for the other.
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                offset = handle.seek(0, os.SEEK_END) + _HEAD.size
+                handle.write(head + payload)
+                handle.flush()
+                os.fsync(handle.fileno())
         self._places[key] = (self.path, offset, len(payload))
 
 

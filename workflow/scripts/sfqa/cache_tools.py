@@ -126,6 +126,11 @@ def find(folder: Path | str, extractors: Sequence[str] = ()) -> list[Place]:
     return wanted
 
 
+def _files(folder: Path) -> list[Path]:
+    """The files of a cache; a folder of such a name holds no rows."""
+    return sorted(path for path in folder.rglob("*.rows") if path.is_file())
+
+
 def _place(folder: Path) -> Place:
     beside = folder.name == "cache"
     name = folder.parent.name if beside else folder.name
@@ -185,7 +190,7 @@ def content(place: Place, current_only: bool = False) -> Content:
     ``current_only`` counts a feature table of an older VERSION of the extractor as none. Raises
     :class:`UserError` for a feature table that cannot be read.
     """
-    found = Content(place, sorted(place.folder.rglob("*.rows")))
+    found = Content(place, _files(place.folder))
     found.owners = _owners(place, current_only)
     records: list[Record] = []
     for path in found.files:
@@ -329,7 +334,7 @@ def alone(places: Iterable[Place]) -> Iterator[None]:
                     f"{place.folder}: a workflow is at work here (its lock: {lock}); wait until it "
                     "ends, or unlock the folder if it was killed"
                 )
-            for path in sorted(place.folder.rglob("*.rows")):
+            for path in _files(place.folder):
                 handle = os.open(path, os.O_RDWR)
                 stack.callback(os.close, handle)
                 if not _locked(handle):

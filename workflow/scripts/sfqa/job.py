@@ -9,12 +9,12 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from sfqa.errors import UserError
+from sfqa.errors import UserError, of_the_machine, writing
 
 #: Signals that mean "save and end": TERM from ``scancel``, Slurm's ``--signal=TERM@120`` and its
 #: time limit, systemd and Kubernetes; USR1 from SGE's ``-notify`` and by habit from Slurm.
@@ -98,12 +98,25 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
+class _LogFile(logging.FileHandler):
+    """A log file that a full disk cuts short: what is said stands on the terminal too."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
+
+
 @contextmanager
 def job(log_file: str | Path, level: int = logging.INFO) -> Iterator[logging.Logger]:
     """Log to a file and to the terminal while the block runs; end orderly when asked to.
 
-    A :class:`UserError` ends the process with status 1 and its sentence; any other error is
-    logged with its traceback and raised. A signal of :data:`STOPS` raises :class:`Stopped`.
+    A :class:`UserError`, a disk that is full or read-only and a lack of memory end the process with
+    status 1 and a sentence; any other error is logged with its traceback and raised. A signal of
+    :data:`STOPS` raises :class:`Stopped`.
 
     >>> import tempfile; path = Path(tempfile.mkdtemp()) / "job.log"
     >>> with job(path) as log: log.info("2 of 4 videos")
@@ -111,19 +124,21 @@ def job(log_file: str | Path, level: int = logging.INFO) -> Iterator[logging.Log
     '2 of 4 videos\\n'
     """
     path = Path(log_file)
-    path.parent.mkdir(parents=True, exist_ok=True)
     logger = logging.getLogger("sfqa")
     logger.setLevel(level)
     logger.propagate = False  # libraries put handlers of their own on the root logger
-    to_file = logging.FileHandler(path, mode="w", encoding="utf-8")
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     to_terminal = logging.StreamHandler(sys.stderr)
     to_terminal.setLevel(logging.WARNING)
     to_terminal.setFormatter(logging.Formatter("%(message)s"))
-    handlers = (to_file, to_terminal)
-    for handler in handlers:
-        logger.addHandler(handler)
+    handlers: list[logging.Handler] = [to_terminal]
+    logger.addHandler(to_terminal)
     try:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            to_file = _LogFile(path, mode="w", encoding="utf-8")
+        to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        handlers.append(to_file)
+        logger.addHandler(to_file)
         with stoppable():
             yield logger
     except UserError as error:
@@ -134,8 +149,12 @@ def job(log_file: str | Path, level: int = logging.INFO) -> Iterator[logging.Log
             "Stopped by %s: what is finished is kept, and the next attempt goes on there", stop.name
         )
         raise
-    except Exception:
-        logger.error("%s", traceback.format_exc())
+    except Exception as error:
+        told = of_the_machine(error)
+        logger.log(logging.INFO if told else logging.ERROR, "%s", traceback.format_exc())
+        if told:
+            logger.error("Error: %s", told)
+            raise SystemExit(1) from None
         raise
     finally:
         for handler in handlers:

@@ -91,7 +91,7 @@ def _conformed(
         work = cast(_Work, read.video)
         if not isinstance(read.value, LostError):
             with store.replacing(work.record) as temporary:
-                stored = {"key": work.key, "row": read.value}
+                stored = {"key": work.key, "row": read.value, "sha256": digest(read.value)}
                 temporary.write_text(json.dumps(stored, sort_keys=True))
             yield read.value
             continue
@@ -135,7 +135,7 @@ def _recorded(record: Path, key: str) -> dict[str, Any] | None:
     try:
         stored = json.loads(record.read_text())
         row: dict[str, Any] = stored["row"]
-        if stored["key"] != key:
+        if stored["key"] != key or stored["sha256"] != digest(row):
             return None
         for path, sha256 in _FILES:
             if row.get(path) and sha256_file(row[path]) != row[sha256]:

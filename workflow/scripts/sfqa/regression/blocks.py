@@ -18,9 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from sfqa import tables
+from sfqa import store, tables
 from sfqa.errors import UserError, hint
 from sfqa.regression.design import Files, Matrix, columns_of, joined
 
@@ -191,7 +190,7 @@ class _Part:
     def survey(self) -> None:
         """Read every row once: names, reasons, steps; nothing is kept of the numbers."""
         for path in self.paths:
-            file = pq.ParquetFile(path)
+            file = store.parquet(path)
             here = columns_of(path, file.schema_arrow, [self.column])
             lists = [n for n in here if pa.types.is_list(file.schema_arrow.field(n).type)]
             if lists and len(here) > 1:
@@ -207,7 +206,7 @@ class _Part:
                 )
             self.columns = here
             head = ["sample_id", "status", "detail"]
-            for batch in file.iter_batches(_BATCH_ROWS, columns=head + here):
+            for batch in store.batches(file, path, _BATCH_ROWS, head + here):
                 self._survey(path, batch)
 
     def _survey(self, path: Path, batch: pa.RecordBatch) -> None:
@@ -258,8 +257,8 @@ class _Part:
     def fill(self, out: npt.NDArray[np.float32], row_of: Mapping[str, int]) -> None:
         """Read every usable row again and write it to its place."""
         for path in self.paths:
-            file = pq.ParquetFile(path)
-            for batch in file.iter_batches(_BATCH_ROWS, columns=["sample_id", *self.columns]):
+            columns = ["sample_id", *self.columns]
+            for batch in store.batches(store.parquet(path), path, _BATCH_ROWS, columns):
                 ids = batch.column("sample_id").to_pylist()
                 rows = [n for n, s in enumerate(ids) if s in row_of]
                 if rows:

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sfqa import store, tables
 from sfqa.errors import UserError, hint
@@ -114,7 +113,7 @@ def _extractor(extractor: str, paths: Sequence[Path | str], asked: Sequence[str 
     part, blocks, widths, rows = _Part(), [], None, 0
     columns: list[str] | None = None
     for path in sorted(map(Path, paths)):
-        file = pq.ParquetFile(path)
+        file = store.parquet(path)
         here = columns_of(path, file.schema_arrow, asked)
         if columns is not None and here != columns:
             raise UserError(
@@ -123,7 +122,7 @@ def _extractor(extractor: str, paths: Sequence[Path | str], asked: Sequence[str 
             )
         columns = here
         head = ["sample_id", "status", "detail"]
-        for batch in file.iter_batches(_BATCH_ROWS, columns=head + columns):
+        for batch in store.batches(file, path, _BATCH_ROWS, head + columns):
             block, names, shapes = _rows(part, extractor, path, batch, columns, rows)
             if not len(block):
                 continue

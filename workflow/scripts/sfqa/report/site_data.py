@@ -73,7 +73,7 @@ class Source:
         paths = self.paths(pattern)
         if not paths:
             return pd.DataFrame(columns=table.names if table else [])
-        parts = [pq.read_table(path).replace_schema_metadata(None) for path in paths]
+        parts = [store.load(path).replace_schema_metadata(None) for path in paths]
         joined: pd.DataFrame = pa.concat_tables(parts, promote_options="permissive").to_pandas()
         return joined
 
@@ -251,7 +251,7 @@ def _features(source: Source, ids: pd.Series[str]) -> list[Parts]:
         if not scalars:
             continue
         names = [field.name for field in scalars]
-        parts = [pq.read_table(path, columns=["sample_id", *names]) for path in paths]
+        parts = [store.load(path, ["sample_id", *names]) for path in paths]
         whole = pa.concat_tables([p.replace_schema_metadata(None) for p in parts]).to_pandas()
         whole = whole.drop_duplicates("sample_id").set_index("sample_id").reindex(ids)
         for field in scalars:
@@ -290,7 +290,7 @@ def _hashes(source: Source, samples: pd.DataFrame) -> list[Parts]:
         if values.notna().any():
             found.append({"name": words, "values": coded(values)})
     for extractor, paths in _by_extractor(source).items():
-        parts = [pq.read_table(path, columns=["sample_id", "key"]).to_pandas() for path in paths]
+        parts = [store.load(path, ["sample_id", "key"]).to_pandas() for path in paths]
         keys = pd.concat(parts).drop_duplicates("sample_id").set_index("sample_id")["key"]
         if keys.notna().any():
             found.append({"name": f"cache key, {extractor}", "values": coded(keys.reindex(ids))})
