@@ -203,6 +203,7 @@ def test_a_line_for_every_video_and_one_for_all(tmp_path, caplog):
     extract(conformed("a", "blind"), tmp_path)
     frame = conformed("a", "b", "blind", "gone")
     frame.loc[3, ["status", "detail"]] = ["failed", "broken: empty"]
+    caplog.clear()  # whoever ran before may have left the logger at INFO
     with caplog.at_level("INFO", "sfqa"):
         extract(frame, tmp_path)
     lines = [r.getMessage() for r in caplog.records]

@@ -81,6 +81,7 @@ def test_a_folder_of_videos_becomes_a_table_of_metrics(run):
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_new_a_changed_and_a_lost_video_cost_one_video_each(run):
     before = run.tables()
     make_video(run.folder / "videos/two/i9_c1.mp4", 99)

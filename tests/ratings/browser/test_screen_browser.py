@@ -277,7 +277,7 @@ def test_what_was_measured(folder):
     for row in rows:
         assert row["plays"] == 1
         # The clock of the browser, over a busy machine.
-        assert SECONDS * 0.9 <= row["play_sec"] < SECONDS + 10
+        assert SECONDS * 0.5 <= row["play_sec"] < SECONDS + 10
         assert row["total_frames"] is not None
         assert 0 <= row["dropped_frames"] <= row["total_frames"]
         assert row["answer_sec"] > 0
