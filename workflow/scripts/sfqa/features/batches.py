@@ -116,10 +116,9 @@ def across(
             waiting.extend((one, part) for part in own)
             while len(waiting) >= passes.size or (waiting and not passes.mixed):
                 made = launch()
-                more = len(waiting) >= passes.size or (waiting and not passes.mixed)
                 if isinstance(made, Future):
-                    # None is left behind while the next item is awaited: a row done is a row kept.
-                    land(passes.beside if more else 0)
+                    # The last passes of an item run beside the first of the next: no thread idles.
+                    land(passes.beside)
                 else:
                     land(1 if made.running else 0)
                 yield from whole()
