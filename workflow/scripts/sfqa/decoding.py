@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ _PLAIN_FORMAT, _PLAIN_MATRICES = "yuv420p", (1, 2, 5, 6)
 _INDEXED = {"mp4", "matroska"}
 #: Bytes of a compressed video that are held in memory; a larger one is decord's.
 _MOST_COMPRESSED = 256 << 20
+#: Frames that decord holds at once.
+_BLOCK = 16
 
 
 class MediaError(Exception):
@@ -73,7 +76,8 @@ def read_frames(
     """
     wanted = range(frame_times(path)[0]) if indices is None else indices
     if len(wanted) == 0:
-        return _seen_at_once(path, [])
+        with _by_decord(path) as reader:
+            return np.asarray(reader.get_batch([]).asnumpy(), np.uint8)
     order = sorted(set(wanted))
     pictures: Pixels | None = None
     for place, picture in enumerate(each_frame(path, order)):
@@ -82,18 +86,15 @@ def read_frames(
             pictures = np.empty((len(order), *one.shape[1:]), one.dtype)
         pictures[place] = one[0]
     assert pictures is not None
-    if len(order) == len(wanted) and list(wanted) == order:
+    if list(wanted) == order:
         return pictures
     return pictures[np.searchsorted(order, np.asarray(wanted))]
 
 
 def frame_times(path: Path | str) -> tuple[int, float]:
     """Return the number of frames that decode and the average frame rate, a finite one above 0."""
-    try:
-        reader = decord.VideoReader(named(path), num_threads=1)
+    with _by_decord(path) as reader:
         count, fps = len(reader), float(reader.get_avg_fps())
-    except (RuntimeError, decord.DECORDError, OSError) as error:
-        raise MediaError(f"{path}: does not decode ({short(error)})") from error
     if not 0 < fps < float("inf"):
         raise MediaError(f"{path}: its times give no frame rate")
     return count, fps
@@ -162,13 +163,17 @@ def _check_plain(frame: Any) -> None:
         raise _OddError
 
 
-#: Frames that decord holds at once.
-_BLOCK = 16
+@contextmanager
+def _by_decord(path: Path | str) -> Iterator[Any]:
+    """Give decord's reader; what it cannot open or decode is a :class:`MediaError`."""
+    try:
+        yield decord.VideoReader(named(path), num_threads=1)
+    except (RuntimeError, decord.DECORDError, IndexError, OSError) as error:
+        raise MediaError(f"{path}: does not decode ({short(error)})") from error
 
 
 def _seen_by_decord(path: Path | str, wanted: Sequence[int]) -> Iterator[Pixels]:
-    try:
-        reader = decord.VideoReader(named(path), num_threads=1)
+    with _by_decord(path) as reader:
         for start in range(0, len(wanted), _BLOCK):
             part = wanted[start : start + _BLOCK]
             try:
@@ -178,16 +183,6 @@ def _seen_by_decord(path: Path | str, wanted: Sequence[int]) -> Iterator[Pixels]
                     raise
                 pictures = _narrow_frames(path, part)
             yield from pictures
-    except (RuntimeError, decord.DECORDError, IndexError, OSError) as error:
-        raise MediaError(f"{path}: does not decode ({short(error)})") from error
-
-
-def _seen_at_once(path: Path | str, wanted: Sequence[int]) -> Pixels:
-    try:
-        reader = decord.VideoReader(named(path), num_threads=1)
-        return np.asarray(reader.get_batch(list(wanted)).asnumpy(), np.uint8)
-    except (RuntimeError, decord.DECORDError, IndexError, OSError) as error:
-        raise MediaError(f"{path}: does not decode ({short(error)})") from error
 
 
 def _narrow_frames(path: Path | str, wanted: Sequence[int]) -> Pixels:
