@@ -37,7 +37,7 @@ for folder in (ROOT / "workflow/scripts", ROOT / "tests/workflow", ROOT / "tests
 
 from progress import jobs, made, tables, until, within  # noqa: E402
 
-from flow import SMALL, Flow  # noqa: E402
+from flow import PROTOCOLS, SMALL, Flow  # noqa: E402
 from sfqa.identity import generator  # noqa: E402
 
 #: Eight videos, the three networks of the demo, a regressor of each kind: every rule of the demo.
@@ -50,10 +50,7 @@ SOAK: dict[str, Any] = {
         "lse": {"weights": "random", "options": {"detect_every": 25}},
     },
     "regression": {
-        "protocols": [
-            {"name": "disjoint", "kind": "fixed"},
-            {"name": "random", "kind": "random_kfold", "k": 2},
-        ],
+        "protocols": PROTOCOLS,
         "metrics": {
             "LSE-C": {"kind": "zero_shot", "group": "SyncNet", "inputs": ["lse.lse_c"]},
             "ridge": {"kind": "regressor", "head": "ridge", "inputs": ["slowfast", "clip.image"]},

@@ -14,12 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 
-from flow import Flow
-from sfqa import media
+from flow import Flow, make_video
 
 VIDEOS = 6
 #: Six videos of two methods, conformed, and scored by a network whose weights are a file.
@@ -35,17 +33,6 @@ CONFIG: dict[str, Any] = {
 }
 #: The table that rests on all others.
 LAST = "results/tiny/rejects.parquet"
-
-
-def make_video(path: Path, seed: int) -> None:
-    """A second of noise that moves, with noise to hear."""
-    rng = np.random.default_rng(seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sound = path.with_suffix(".wav")
-    media.write_wave(sound, rng.normal(0, 0.1, 16000).astype(np.float32), 16000)
-    still = rng.integers(0, 255, (12, 12, 3), np.uint8).repeat(8, 0).repeat(8, 1)
-    media.write_video(path, [np.roll(still, 2 * i, 1) for i in range(25)], 25, sound)
-    sound.unlink()
 
 
 def make_sheet(folder: Path, count: int) -> list[Path]:

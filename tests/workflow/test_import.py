@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from flow import Flow, nothing_to_do
-from sfqa import media, store, tables
+from flow import Flow, make_video, nothing_to_do
+from sfqa import store, tables
 
 CONFIG = {
     "dataset": "ready",
@@ -32,17 +31,6 @@ CONFIG = {
     },
 }
 METHODS, IMAGES = ("one", "two"), 6
-
-
-def make_video(path, seed):
-    rng = np.random.default_rng(seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sound = path.with_suffix(".wav")
-    media.write_wave(sound, rng.normal(0, 0.1, 16000).astype(np.float32), 16000)
-    still = rng.integers(0, 255, (12, 12, 3), np.uint8).repeat(8, 0).repeat(8, 1)
-    frames = [np.roll(still, 2 * i, 1) for i in range(25)]
-    media.write_video(path, frames, 25, sound)
-    sound.unlink()
 
 
 @pytest.fixture(scope="module")

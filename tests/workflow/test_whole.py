@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageOps
 
-from flow import SMALL, Flow, nothing_to_do
+from flow import PROTOCOLS, SMALL, Flow, nothing_to_do
 from sfqa import store, tables
 
 pytestmark = pytest.mark.slow
@@ -23,10 +23,7 @@ CONFIG = {
         "lse": {"weights": "random", "options": {"detect_every": 5}},
     },
     "regression": {
-        "protocols": [
-            {"name": "disjoint", "kind": "fixed"},
-            {"name": "random", "kind": "random_kfold", "k": 2},
-        ],
+        "protocols": PROTOCOLS,
         "metrics": {
             "LSE-C": {"kind": "zero_shot", "group": "SyncNet", "inputs": ["lse.lse_c"]},
             "ridge": {"kind": "regressor", "head": "ridge", "inputs": ["clip.image"]},
