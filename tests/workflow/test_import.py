@@ -127,6 +127,7 @@ def test_thirty_four_thousand_videos_are_planned_by_shards(tmp_path):
         "dataset": "large", "door": "import_videos", "shards": shards,
         "import": {"sheet": "videos.csv"}, "ratings": {"source": "none"},
         "features": {name: {"weights": "random"} for name in ("slowfast", "clip", "lse")},
+        "disk_margin": 0,  # planned only: a small disk must not fail it
     }  # fmt: skip
     flow = Flow(tmp_path, config)
     (tmp_path / "videos.csv").write_text("video,method\n" + "\n".join(rows) + "\n")
