@@ -197,6 +197,9 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, d
 
 def main(words: Sequence[str] | None = None) -> dict[str, Any]:
     """Run the benchmark; return its figures."""
+    from sfqa.features import memory
+
+    memory.keep_freed()  # for both sides, as early as a job does it
     parser = common.parser("whole extraction by SlowFast and CLIP against bare forward passes", 3)
     parser.add_argument("--bf16", action="store_true", help="bf16 too, where there is no GPU")
     args = parser.parse_args(words)

@@ -1,5 +1,10 @@
 """Extract one extractor's features for the videos of one shard."""
 
+# ruff: noqa: E402
+from sfqa.features import memory
+
+memory.keep_freed()  # before the imports below start threads, each with memory of its own
+
 from pathlib import Path
 
 from sfqa import store, tables
