@@ -97,7 +97,7 @@ def across(
         return made
 
     def land(left: int) -> None:
-        while len(flying) > left:
+        while len(flying) > left or (flying and _is_done(flying[0][1])):
             owners, landing = flying.popleft()
             landing = landing.result() if isinstance(landing, Future) else landing
             for one, row in zip(owners, landing.rows(), strict=False):
@@ -117,8 +117,8 @@ def across(
             while len(waiting) >= passes.size or (waiting and not passes.mixed):
                 made = launch()
                 if isinstance(made, Future):
-                    # The last passes of an item run beside the first of the next: no thread idles.
-                    land(passes.beside)
+                    # As many wait as run, those of the next item too: no thread is ever idle.
+                    land(2 * passes.beside)
                 else:
                     land(1 if made.running else 0)
                 yield from whole()
@@ -127,6 +127,10 @@ def across(
             launch()
         land(0)
         yield from whole()
+
+
+def _is_done(made: _Landing | Future[_Landing]) -> bool:
+    return isinstance(made, Future) and made.done()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import medfilt
+from scipy.ndimage import median_filter
 
 from sfqa.faces import Box
 
@@ -164,13 +164,8 @@ def smooth(track: Track) -> Floats:
     raw = np.stack([np.maximum(w, h) / 2, x + w / 2, y + h / 2], axis=1)
     if len(raw) <= _MEDIAN // 2:
         return raw
-    return np.stack([_median(column) for column in raw.T], axis=1)
-
-
-def _median(values: Floats) -> Floats:
-    # scipy warns of a kernel longer than the signal, and means the zeros that are wanted here.
-    short = max(0, _MEDIAN - len(values))
-    return np.asarray(medfilt(np.pad(values, (0, short)), _MEDIAN)[: len(values)])
+    # What scipy.signal.medfilt gives to each column, without half a second of imports.
+    return np.asarray(median_filter(raw, (_MEDIAN, 1), mode="constant"))
 
 
 def crop(image: Image, half: float, x: float, y: float) -> Image:
