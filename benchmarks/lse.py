@@ -8,7 +8,8 @@ window by window, 20 at a time. Network, weights, detector, tracking, crop and M
 sides, so that only the way differs. Left out in the rival's favour: its scene detection, its
 further ffmpeg calls for sound and muxing, and the load of its detector's network. It is timed with
 the imports of its first process, as published (PyTorch for the detector, two parts of SciPy), and
-spared those as well. Both start from the conformed file. Ours is timed as a job: a new process, imports, weights, table written.
+spared those as well. Both start from the conformed file. Ours is timed as a job: a new process,
+imports, weights, table written.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ def faces(video: Path, work: Path, ffmpeg: str, min_track: int, imports: bool) -
     import cv2
 
     if imports:
-        import scipy.interpolate
-        import scipy.signal
+        import scipy.interpolate  # noqa: F401
+        import scipy.signal  # noqa: F401
         import torch  # noqa: F401
 
     from sfqa.faces import detect

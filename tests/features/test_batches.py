@@ -86,6 +86,21 @@ def test_an_error_in_a_pass_is_raised_and_ends_the_threads():
     assert threading.active_count() == before
 
 
+def test_a_slow_pass_holds_up_no_other_thread():
+    third = threading.Event()
+
+    def forward(parts):
+        if parts == [3]:
+            third.set()
+        if parts == [0]:
+            assert third.wait(60)  # comes only if the other thread goes on meanwhile
+        return torch.tensor(parts, dtype=torch.float32)[:, None]
+
+    items = [[0], [1], [2], [3], [4]]
+    made = list(across(items, lambda item: item, forward, Passes(1, False, 2)))
+    assert [(item[0], float(rows[0][0])) for item, rows in made] == [(n, n) for n in range(5)]
+
+
 def test_items_are_taken_only_when_more_parts_are_needed():
     taken, seen = [], []
 
