@@ -39,7 +39,7 @@ def faces(video: Path, work: Path, ffmpeg: str, min_track: int, imports: bool) -
     import cv2
 
     if imports:
-        import scipy.interpolate  # noqa: F401
+        import scipy.interpolate
         import scipy.signal  # noqa: F401
         import torch  # noqa: F401
 
