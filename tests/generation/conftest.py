@@ -1,17 +1,25 @@
-"""A drawn portrait, a sound of known loudness, and samples that use them."""
+"""A drawn portrait, a sound of known loudness, samples that use them, and a fake generator."""
 
+import json
+import shutil
+import sys
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
-from sfqa import identity, media, tables
+from sfqa import identity, media, store, tables
+from sfqa.generation import adapters
 from sfqa.generation.registry import Method, load_methods
+from sfqa.generation.run import Settings, generate_shard
 from sfqa.materials.portraits import draw_portraits
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(Path(__file__).parent))
 RATE = 16000
 FPS = 25.0
 
@@ -106,3 +114,67 @@ def plain_face() -> np.ndarray:
     cv2.ellipse(image, (128, 165), (22, 4), 0, 0, 360, (150, 60, 60), -1)
     image[:, 129:] = image[:, 1:128][:, ::-1]  # mirrored about column 128
     return image
+
+
+@pytest.fixture(scope="session")
+def ready_videos(tmp_path_factory):
+    """What the fake generator copies."""
+    import fake_generator
+
+    folder = tmp_path_factory.mktemp("ready")
+    fake_generator.make_ready(folder)
+    return folder
+
+
+@pytest.fixture
+def engine(tmp_path, ready_videos, monkeypatch):
+    """A fake generator that is installed, and a call that runs it on samples."""
+    import fake_generator
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # no nvidia-smi of this machine
+    temporary = Path(tempfile.mkdtemp(prefix="sfqatests", dir="/tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    home = tmp_path / "home"
+    home.mkdir()
+    for path in ready_videos.glob("*.mp4"):
+        (home / path.name).symlink_to(path)
+    (home / "plan.json").write_text("{}")
+    generator = fake_generator.FakeGenerator(home)
+    module = fake_generator.fake_module(generator)
+    monkeypatch.setattr(adapters, "load", lambda name: module)
+    # All that is unkind to path handling.
+    folder = tmp_path / "my results v1.5, it's" / "fake"
+    generators = tmp_path / "resources 2.0"
+    repo = fake_generator.install(generators)
+    samples = fake_generator.make_samples(tmp_path, 3)
+    (home / "calls.txt").touch()
+
+    def plan(**acts):
+        names = {f"img{key[1:]}__song__fake": value for key, value in acts.items()}
+        (home / "plan.json").write_text(json.dumps(names))
+        (home / "calls.txt").write_text("")
+
+    def calls() -> list[int]:
+        return [int(name[3:].split("_")[0]) for name in (home / "calls.txt").read_text().split()]
+
+    def go(method=None, chosen=None, patience=fake_generator.QUICK, **changes):
+        settings = {"seed": 7, "size": 64, "fps": 25.0, "generators": generators,
+                    "require_gpu": False, "installed": "1", **changes}  # fmt: skip
+        said: list[str] = []
+        rows = generate_shard(
+            made.samples if chosen is None else chosen, method or fake_generator.fake_method(), folder,
+            Settings(**settings), said.append, patience,
+        )  # fmt: skip
+        store.to_arrow(tables.VIDEOS, rows)
+        go.said = said
+        return rows
+
+    made = SimpleNamespace(
+        go=go, plan=plan, calls=calls, home=home, folder=folder, repo=repo, generator=generator,
+        samples=samples, module=module, generators=generators, temporary=temporary,
+    )  # fmt: skip
+    yield made
+    left = [path for path in temporary.iterdir() if not path.name.startswith("sfqa-gpu")]
+    shutil.rmtree(temporary)
+    assert left == [], "an alias was left behind"

@@ -67,7 +67,7 @@ def compute(task: Task, videos: Sequence[Video], keep: Callable[[Row], None]) ->
 
     Raises :class:`UserError` for options or weights that do not fit.
     """
-    memory.keep_freed()
+    memory.keep_freed()  # where nobody did before: a job does it before its imports
     with ExitStack() as stack:
         pool = None
         if task.workers and (_in_halves(task.kind) or _weightless(task)):
