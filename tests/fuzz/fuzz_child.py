@@ -18,6 +18,7 @@ from typing import Any
 from sfqa import identity, store, tables
 from sfqa.conform.run import conform_shard
 from sfqa.conform.video import Form
+from sfqa.features.costs import peak_mb
 from sfqa.features.run import extract_shard
 
 
@@ -97,8 +98,6 @@ if __name__ == "__main__":
     task = json.loads(Path(sys.argv[1]).read_text())
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     {"conform": conform, "extract": extract}[task["stage"]](task, Path(task["folder"]))
-    peak = max(
-        resource.getrusage(who).ru_maxrss
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    say(peak_mb=peak / 1024)
+    # Not getrusage of itself: there Linux counts what the parent held when it started this process.
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    say(peak_mb=max(peak_mb(), children))

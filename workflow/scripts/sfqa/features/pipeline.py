@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from sfqa.features import memory, weights
+from sfqa.features import weights
 from sfqa.features.base import Extractor, Pipelined, Reader, UnusableError, Video
 from sfqa.features.costs import Device, Shares, peak_mb
 from sfqa.features.reader import LostError, Pool, Read, read_here
@@ -67,7 +67,6 @@ def compute(task: Task, videos: Sequence[Video], keep: Callable[[Row], None]) ->
 
     Raises :class:`UserError` for options or weights that do not fit.
     """
-    memory.keep_freed()  # where nobody did before: a job does it before its imports
     with ExitStack() as stack:
         pool = None
         if task.workers and (_in_halves(task.kind) or _weightless(task)):
