@@ -14,7 +14,7 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-if "door" not in config:
+if "mode" not in config and "door" not in config:
 
     configfile: "config/config.yaml"
 

@@ -101,7 +101,7 @@ class Sheet:
             out.writerow(("video", "method"))
             out.writerows((f"videos/{name}", method) for name, method in self.rows)
         config = {
-            "dataset": "big", "door": "import_videos", "shards": self.shards, "disk_margin": 0,
+            "dataset": "big", "mode": "import_videos", "shards": self.shards, "disk_margin": 0,
             "import": {"sheet": "videos.csv"}, "ratings": {"source": "none"},
             "conform": {"short_side": 64},
             "features": {name: {"weights": "random"} for name in EXTRACTORS},

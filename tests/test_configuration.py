@@ -46,7 +46,8 @@ def test_defaults_are_filled_at_every_depth_and_the_given_stays():
     [
         ({"methds": 1}, "unknown key 'methds'"),
         ({"conform": {"shortside": 3}}, "config, conform: unknown key 'shortside'; did you mean 'short_side'"),
-        ({"door": "import"}, "'import' is not possible; did you mean 'import_videos'"),
+        ({"door": "build"}, "config: the key 'door' is now called 'mode'; write 'mode: build'"),
+        ({"mode": "import"}, "'import' is not possible; did you mean 'import_videos'"),
         ({"shards": 0}, "config, shards: 0 is less than the minimum of 1"),
         ({"shards": "four"}, "config, shards: 'four' is not of type integer"),
         ({"features": {"lse": {}}}, "config, features.lse: the key 'weights' is missing"),
@@ -56,10 +57,10 @@ def test_defaults_are_filled_at_every_depth_and_the_given_stays():
         ({"generation": {}}, "generation.methods: missing"),
         ({"ratings": {"source": "table", "path": "x.csv"}}, "ratings.path: there is no file 'x.csv'"),
         ({"correlation": {"protocol": "disjont"}}, "'disjont' is no protocol; did you mean 'disjoint'"),
-        ({"door": "import_videos", "import": {}}, "either a sheet or a folder"),
-        ({"door": "import_features", "import": {"id": "a"}}, "import.table: missing"),
+        ({"mode": "import_videos", "import": {}}, "either a sheet or a folder"),
+        ({"mode": "import_features", "import": {"id": "a"}}, "import.table: missing"),
         (
-            {"door": "import_videos", "import": {"folder": "config"}, "ratings": {"source": "none"}},
+            {"mode": "import_videos", "import": {"folder": "config"}, "ratings": {"source": "none"}},
             "import.pattern: missing",
         ),
         ({"dataset": "../x"}, "config, dataset"),

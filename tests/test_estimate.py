@@ -49,7 +49,7 @@ def imported(tmp_path, monkeypatch) -> Plan:
     (tmp_path / "videos.csv").write_text("video,method\n" + "\n".join(rows) + "\n")
     return plan(
         {
-            "dataset": "x", "door": "import_videos", "import": {"sheet": "videos.csv"},
+            "dataset": "x", "mode": "import_videos", "import": {"sheet": "videos.csv"},
             "shards": 2, "features": {"clip": {"weights": "random"}},
         }
     )  # fmt: skip
@@ -103,7 +103,7 @@ def test_ready_features_are_a_table_and_no_video(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "t.csv").write_text("name,mos,a\n" + "".join(f"v{n},3,{n}\n" for n in range(50)))
     source = {"table": "t.csv", "id": "name", "mos": {"quality": "mos"}, "features": ["a"]}
-    of = estimate.dataset_of(plan({"dataset": "x", "door": "import_features", "import": source}))
+    of = estimate.dataset_of(plan({"dataset": "x", "mode": "import_features", "import": source}))
     assert (of.videos, of.ready) == (50, True)
     found = {stage.name: stage for stage in estimate.estimate(of)}
     assert found["generation"].jobs == found["conform"].jobs == 0
@@ -179,7 +179,7 @@ def test_the_command_line_prints_the_table_and_what_would_be(demo, capsys):
 )
 def test_wrong_calls_are_sentences(demo, capsys, tmp_path, words, part):
     (tmp_path / "list.yaml").write_text("- dataset\n")
-    (tmp_path / "bad.yaml").write_text("{dataset: a, door: build, shard: 2}\n")
+    (tmp_path / "bad.yaml").write_text("{dataset: a, mode: build, shard: 2}\n")
     words = [word.format(folder=tmp_path) for word in words]
     assert main(["estimate", *words]) == 2
     assert part in capsys.readouterr().err

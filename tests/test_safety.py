@@ -206,7 +206,7 @@ def test_archives_lay_nothing_out_whatever_their_members_are_called(tmp_path, mo
 
 CONFIG = {
     "dataset": "d",
-    "door": "build",
+    "mode": "build",
     "materials": {},
     "pairs": {"count": 2},
     "generation": {"methods": ["sharp"]},

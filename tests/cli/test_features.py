@@ -282,7 +282,7 @@ def test_every_extractor_has_weights_or_takes_none():
 def test_the_form_is_the_workflows_default():
     from sfqa import configuration
 
-    config = {"dataset": "x", "door": "import_videos", "import": {"folder": ".", "pattern": "x"}}
+    config = {"dataset": "x", "mode": "import_videos", "import": {"folder": ".", "pattern": "x"}}
     full = configuration.complete(config, ROOT / "workflow/schemas/config.schema.yaml")
     assert _extract.form(None, None) == Form(**full["conform"])
     assert _extract.form(256, 30.0) == Form(**{**full["conform"], "short_side": 256, "fps": 30})

@@ -50,7 +50,7 @@ def test_the_plugin_is_pinned_where_the_profile_says():
 
 CONFIG = {
     "dataset": "small",
-    "door": "build",
+    "mode": "build",
     "materials": {"synthetic": {"images": 2, "clips": 2}},
     "pairs": {"count": 2},
     "generation": {"methods": ["sharp"]},

@@ -23,7 +23,7 @@ VIDEOS = 6
 #: Six videos of two methods, conformed, and scored by a network whose weights are a file.
 CONFIG: dict[str, Any] = {
     "dataset": "tiny",
-    "door": "import_videos",
+    "mode": "import_videos",
     "shards": 1,
     "import": {"sheet": "videos.csv"},
     "conform": {"short_side": 96},

@@ -28,7 +28,7 @@ def problem(n: int = 120, d: int = 10, dims: int = 1, noise: float = 0.5, seed: 
 
 
 def run(head, data, work: Path, options=None, seed=0):
-    """Predictions of one problem, by the one door that both kinds of heads have."""
+    """Predictions of one problem, computed the same way for both kinds of heads."""
     name = head.__name__.split(".")[-1]
     x, y, xv, yv, x_all = data
     shared = np.concatenate([x, xv, x_all])

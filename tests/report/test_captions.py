@@ -14,7 +14,7 @@ CAPTIONS = sorted(path.name for path in FOLDER.glob("*.rst"))
 
 FULL: dict[str, Any] = {
     "dataset": "demo",
-    "door": "build",
+    "mode": "build",
     "seed": 7,
     "max_failed": 0.25,
     "generation": {"methods": ["sharp", "late"]},

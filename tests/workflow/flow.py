@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 #: Eight small drawn videos of two methods, rated by nobody; a test adds features and regression.
 SMALL = {
     "dataset": "small",
-    "door": "build",
+    "mode": "build",
     "shards": 1,
     "materials": {"synthetic": {"images": 4, "clips": 4}, "image_px": 256},
     "pairs": {"count": 4},

@@ -26,7 +26,7 @@ LABELS = (
 METHODS = ("one", "two")
 CONFIG = {
     "dataset": "awkward",
-    "door": "import_videos",
+    "mode": "import_videos",
     "shards": 1,
     "import": {"sheet": "in; touch pwned; %s é/videos $(touch pwned).csv"},
     "conform": {"short_side": 64, "preset": "ultrafast"},

@@ -1,4 +1,4 @@
-"""The door for ready videos: a folder with a pattern, scores in a table, and a very large sheet."""
+"""Import of ready videos: a folder with a pattern, scores in a table, and a very large sheet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sfqa import store, tables
 
 CONFIG = {
     "dataset": "ready",
-    "door": "import_videos",
+    "mode": "import_videos",
     "shards": 2,
     "import": {
         "folder": "videos",
@@ -124,7 +124,7 @@ def test_thirty_four_thousand_videos_are_planned_by_shards(tmp_path):
     videos, methods, shards = 34_029, 12, 24
     rows = [f"v{i}.mp4,m{i % methods}" for i in range(videos)]
     config = {
-        "dataset": "large", "door": "import_videos", "shards": shards,
+        "dataset": "large", "mode": "import_videos", "shards": shards,
         "import": {"sheet": "videos.csv"}, "ratings": {"source": "none"},
         "features": {name: {"weights": "random"} for name in ("slowfast", "clip", "lse")},
         "disk_margin": 0,  # planned only: a small disk must not fail it

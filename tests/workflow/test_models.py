@@ -27,7 +27,7 @@ METRICS = {
 
 def config(dataset: str, mos: str, protocols: list[dict]) -> dict:
     return {
-        "dataset": dataset, "door": "import_features", "shards": 1,
+        "dataset": dataset, "mode": "import_features", "shards": 1,
         "import": {"table": f"{dataset}.csv", "id": "name", "mos": {mos: "score"},
                    "pattern": r"(?P<image>i\d+)_(?P<method>m\d)"},
         "regression": {"protocols": protocols, "metrics": METRICS},

@@ -52,7 +52,7 @@ def flow(tmp_path_factory) -> Flow:
     """The paper's dataset up to its samples, then placeholders for all that 12 methods make."""
     folder = tmp_path_factory.mktemp("paper")
     config = {
-        "dataset": "sfqa", "door": "build", "shards": SHARDS,
+        "dataset": "sfqa", "mode": "build", "shards": SHARDS,
         "materials": {"images": "images.csv", "clips": "clips.csv"},
         "pairs": {"count": 432, "train_val_ratio": 3.5},
         "generation": {"methods": SFQA},

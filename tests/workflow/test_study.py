@@ -15,7 +15,7 @@ from sfqa.ratings.screen.app import create_app
 
 CONFIG = {
     "dataset": "rated",
-    "door": "build",
+    "mode": "build",
     "shards": 1,
     "materials": {"synthetic": {"images": 2, "clips": 2}, "image_px": 96},
     "pairs": {"count": 2, "train_val_ratio": 1},

@@ -39,7 +39,7 @@ gc.set_threshold(50_000, 20, 20)
 
 config = PLAN.config
 DATASET = PLAN.dataset
-DOOR = PLAN.door
+MODE = PLAN.mode
 EXTRACTORS = PLAN.extractors
 METRICS = PLAN.metrics
 
@@ -116,11 +116,11 @@ def every_table(wildcards):
     found = PLAN.catalog_inputs()
     for paths in PLAN.stage_tables(wildcards).values():
         found += [paths] if isinstance(paths, str) else paths
-    if DOOR == "build":
+    if MODE == "build":
         found.append(f"{folder}/pairs.parquet")
     if PLAN.scores in ("simulated", "imported"):
         found.append(f"{folder}/ratings/scores.parquet")
-    if DOOR != "import_features":
+    if MODE != "import_features":
         for stage in ("generation", "conform"):
             found += shard_files(f"{folder}/{stage}/{{method}}/{{shard}}.parquet")(
                 wildcards

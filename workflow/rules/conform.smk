@@ -1,7 +1,7 @@
 # Videos to one size, rate and audio form, probed and checked.
 # REQUIRED INPUTS: generation/{method}/{shard}.parquet
 # OUTPUTS: conform/{method}/{shard}.parquet, conform/videos.parquet; the videos lie in conform/{method}/videos/.
-if DOOR != "import_features":
+if MODE != "import_features":
 
     rule conform_videos:
         input:

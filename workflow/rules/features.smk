@@ -1,7 +1,7 @@
 # Features of the conformed videos, one extractor on one shard a job.
 # REQUIRED INPUTS: conform/{method}/{shard}.parquet, weights files where the configuration names them.
 # OUTPUTS: features/{extractor}/{method}/{shard}.parquet and what each row cost; rows are kept by content in features/{extractor}/cache/.
-if DOOR == "import_features":
+if MODE == "import_features":
 
     rule import_features:
         input:

@@ -3,7 +3,7 @@
 # OUTPUTS: generation/{method}/{shard}.parquet; the videos lie in generation/{method}/videos/ or where the user has them.
 # fetch_generator fills resources/generators/{method}/, or takes what lies there; the only rule here that needs a network.
 # samples.parquet is ancient: a new row must not re-run every shard. The digest of the shard's own rows re-runs this one.
-if DOOR == "build":
+if MODE == "build":
     GENERATORS = PLAN.config["generation"]["generators"]
 
     localrules:
@@ -52,7 +52,7 @@ if DOOR == "build":
             "../scripts/generate_videos.py"
 
 
-if DOOR == "import_videos":
+if MODE == "import_videos":
 
     rule import_videos:
         input:

@@ -1,7 +1,7 @@
 # Images and clips to masters.
 # REQUIRED INPUTS: an image sheet and a clip sheet, or nothing (synthetic materials).
 # OUTPUTS: materials/images.parquet, materials/clips.parquet; the masters lie beside them.
-if DOOR == "build":
+if MODE == "build":
 
     rule draw_portraits:
         output:

@@ -1,7 +1,7 @@
 # Image/clip pairs, and the samples that they (or an import) make.
 # REQUIRED INPUTS: materials/images.parquet and materials/clips.parquet (build), or the imported sheet, folder or table.
 # OUTPUTS: pairs.parquet and its coverage pairs.txt (build), samples.parquet.
-if DOOR == "build":
+if MODE == "build":
 
     rule make_pairs:
         input:
@@ -36,7 +36,7 @@ checkpoint list_samples:
     conda:
         "../envs/tables.yaml"
     params:
-        door=DOOR,
+        mode=MODE,
         methods=PLAN.method_labels(),
         source=PLAN.import_source(),
         shards=PLAN.config["shards"],

@@ -106,7 +106,7 @@ rule write_manifest:
         ],
         PLAN.catalog_inputs(),
         features=feature_files(),
-        pairs=[f"results/{DATASET}/pairs.parquet"] if DOOR == "build" else [],
+        pairs=[f"results/{DATASET}/pairs.parquet"] if MODE == "build" else [],
     output:
         manifest="results/{dataset}/report/manifest.json",
     log:
@@ -128,7 +128,7 @@ if PLAN.scores != "none":
         input:
             **(
                 {}
-                if DOOR == "import_features"
+                if MODE == "import_features"
                 else {"conformed": "results/{dataset}/conform/videos.parquet"}
             ),
             correlation="results/{dataset}/correlation/correlation.parquet",

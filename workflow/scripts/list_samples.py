@@ -8,7 +8,7 @@ from sfqa.pairs.samples import build_samples
 
 with job(snakemake.log[0]) as log:
     params = snakemake.params
-    if params.door == "build":
+    if params.mode == "build":
         pairs, images, clips = (
             store.read(table, path)
             for table, path in zip(
@@ -16,7 +16,7 @@ with job(snakemake.log[0]) as log:
             )
         )
         rows = build_samples(pairs, images, clips, params.methods, params.shards)
-    elif params.door == "import_videos":
+    elif params.mode == "import_videos":
         rows = list_videos(params.source, params.shards)
     else:
         rows = import_table(params.source, params.shards).samples

@@ -13,6 +13,8 @@ from jsonschema.exceptions import ValidationError
 
 from sfqa.errors import UserError, hint
 
+#: Keys of earlier versions, with their present names.
+_RENAMED_KEYS = {"door": "mode"}
 _NEEDED = {
     "build": ("materials", "pairs", "generation"),
     "import_videos": ("import",),
@@ -25,6 +27,12 @@ def complete(config: Mapping[str, Any], schema_file: Path | str) -> dict[str, An
 
     Raises :class:`UserError` that says which key is wrong and what to write instead.
     """
+    for old_key, new_key in _RENAMED_KEYS.items():
+        if old_key in config:
+            raise UserError(
+                f"config: the key {old_key!r} is now called {new_key!r}; write "
+                f"'{new_key}: {config[old_key]}'"
+            )
     schema = yaml.safe_load(Path(schema_file).read_text())
     full: dict[str, Any] = _typed(copy.deepcopy(dict(config)), schema)
     errors = sorted(
@@ -38,7 +46,7 @@ def complete(config: Mapping[str, Any], schema_file: Path | str) -> dict[str, An
         "ratings",
         "regression",
         "correlation",
-        *_NEEDED[full["door"]],
+        *_NEEDED[full["mode"]],
     ):
         full.setdefault(section, {})
     _fill(full, schema)
@@ -82,8 +90,8 @@ def _fill(value: dict[str, Any], schema: Mapping[str, Any], nested: bool = False
 
 def _check(config: Mapping[str, Any]) -> None:
     """What a schema cannot say: files that must be there, keys that go together."""
-    door = config["door"]
-    if door == "build":
+    mode = config["mode"]
+    if mode == "build":
         materials = config["materials"]
         for kind in ("images", "clips"):
             _must_exist(materials[kind], f"materials.{kind}", unless="synthetic")
@@ -97,7 +105,7 @@ def _check(config: Mapping[str, Any]) -> None:
         if not config["generation"].get("methods"):
             raise UserError("config, generation.methods: missing; name at least one method")
     source = config.get("import", {})
-    if door == "import_videos":
+    if mode == "import_videos":
         if ("sheet" in source) == ("folder" in source):
             raise UserError("config, import: give either a sheet or a folder of videos")
         _must_exist(source.get("sheet") or source.get("folder"), "import.sheet or import.folder")
@@ -106,10 +114,10 @@ def _check(config: Mapping[str, Any]) -> None:
                 "config, import.pattern: missing; a folder needs a regular expression with "
                 r"a named group for the method, e.g. '(?P<method>[^/]+)/(?P<clip>.+)\.mp4'"
             )
-    if door == "import_features":
+    if mode == "import_features":
         for key in ("table", "id", "mos"):
             if not source.get(key):
-                raise UserError(f"config, import.{key}: missing; door import_features needs it")
+                raise UserError(f"config, import.{key}: missing; mode: import_features needs it")
         _must_exist(source["table"], "import.table")
     ratings = config["ratings"]
     if ratings["source"] in ("table", "wide"):
@@ -124,7 +132,7 @@ def _check(config: Mapping[str, Any]) -> None:
     for key in ("tags", "answers"):
         if key in ratings:
             _must_exist(ratings[key], f"ratings.{key}")
-    if ratings["source"] == "simulated" and door != "build":
+    if ratings["source"] == "simulated" and mode != "build":
         raise UserError(
             "config, ratings.source: 'simulated' knows the defects of procedural methods only; "
             "with imported videos give a table of scores, or none"

@@ -270,7 +270,7 @@ def dataset_of(plan: Plan) -> Dataset:
         "trials": max(1, sum(p.get("k") or p.get("trials") or 5 for p in protocols)),
         "predictions": max(1, sum(p.get("trials", 5) / 5 for p in protocols)),
     }
-    if plan.door != "build":
+    if plan.mode != "build":
         return Dataset(**_imported(plan), **common)
     materials = config["materials"]
     seconds = sum(materials["clip_sec"]) / 2
@@ -305,7 +305,7 @@ def _table_rows(path: Path) -> int:
 def _imported(plan: Plan) -> dict[str, Any]:
     """How many videos there are, of how many methods, and how long nine of them are."""
     source = plan.import_source()
-    if plan.door == "import_features":
+    if plan.mode == "import_features":
         return {"videos": _table_rows(Path(source["table"])), "ready": True}
     from sfqa.generation.importing import list_videos
 

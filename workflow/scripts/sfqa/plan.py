@@ -43,11 +43,11 @@ class Plan:
     def __init__(self, config: Mapping[str, Any], schema: Path, sweep: bool) -> None:
         self.config = complete(config, schema)
         self.dataset: str = self.config["dataset"]
-        self.door: str = self.config["door"]
+        self.mode: str = self.config["mode"]
         self.results = Path("results") / self.dataset
         self.extractors: list[str] = (
             ["imported"]
-            if self.door == "import_features"
+            if self.mode == "import_features"
             else sorted(self.config.get("features", {}))
         )
         for name in self.extractors:
@@ -56,7 +56,7 @@ class Plan:
                 options = self.config["features"][name]["options"]
                 base.merged_options(base.literal_options(name), options, name)
         self.methods: dict[str, registry.Method] = {}
-        if self.door != "import_features":
+        if self.mode != "import_features":
             self.known = registry.load_methods(Path(self.config["generation"]["registry"]))
             labels = self.config["generation"].get("methods", [])
             self.methods = {label: registry.method(self.known, label) for label in labels}
@@ -66,7 +66,7 @@ class Plan:
             self.watch.sweep()
 
     def _scores(self) -> str:
-        if self.door == "import_features":
+        if self.mode == "import_features":
             return "mos"
         source = self.config["ratings"]["source"]
         return "imported" if source in ("study", "table", "wide") else source
@@ -100,7 +100,7 @@ class Plan:
         if self.scores == "none":
             return []
         columns: dict[str, Any] = dict.fromkeys(self.extractors)
-        if self.door == "import_features":
+        if self.mode == "import_features":
             from sfqa.features.columns import feature_columns
 
             columns = {"imported": feature_columns(self.import_source())}
@@ -158,7 +158,7 @@ class Plan:
 
     def conform_form(self) -> dict[str, Any] | None:
         """The common form of the videos, None where ready features were imported."""
-        return None if self.door == "import_features" else dict(self.config["conform"])
+        return None if self.mode == "import_features" else dict(self.config["conform"])
 
     def _crossed(self) -> list[dict[str, Any]]:
         protocols = self.config["regression"]["protocols"]
@@ -268,7 +268,7 @@ class Plan:
 
     def sample_sources(self) -> list[str]:
         """What the samples are listed from."""
-        if self.door == "build":
+        if self.mode == "build":
             return [
                 "results/{dataset}/pairs.parquet",
                 "results/{dataset}/materials/images.parquet",
@@ -304,9 +304,9 @@ class Plan:
         """The tables whose rows may be not ok, by stage."""
         found: dict[str, Any] = {}
         folder = f"results/{self.dataset}"
-        if self.door == "build":
+        if self.mode == "build":
             found |= {k: f"{folder}/materials/{k}.parquet" for k in ("images", "clips")}
-        if self.door != "import_features":
+        if self.mode != "import_features":
             found["conformed"] = f"{folder}/conform/videos.parquet"
         if self.scores != "none":
             found["mos"] = f"{folder}/ratings/mos.parquet"

@@ -1,4 +1,4 @@
-"""The only door to read and write tables: checked against their schema, whole, by rename."""
+"""Read and write tables. The only module that does: checks schemas and writes atomically."""
 
 from __future__ import annotations
 

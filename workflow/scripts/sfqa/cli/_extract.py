@@ -214,7 +214,7 @@ def form(short_side: int | None, fps: float | None, encode: bool = True) -> Form
 def conformed(
     files: Sequence[Path], names: Sequence[str], prompt: str | None, work: Path, wanted: Form
 ) -> pd.DataFrame:
-    """Return the conformed table of files, as the workflow's import door makes it.
+    """Return the conformed table of files, as the workflow makes it in mode ``import_videos``.
 
     Videos and records go below ``work`` and are used again by a second call; a file that is no
     video is a failed row.

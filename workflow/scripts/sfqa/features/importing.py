@@ -1,4 +1,4 @@
-"""The door for ready features: a table of somebody's features and MOS becomes samples."""
+"""Import a table of ready features and MOS (mode ``import_features``)."""
 
 from __future__ import annotations
 

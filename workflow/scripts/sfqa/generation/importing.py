@@ -1,4 +1,4 @@
-"""The import door: ready videos, from a sheet or a folder, become samples."""
+"""Import ready videos from a sheet or a folder (mode ``import_videos``)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Ready videos, hashed and checked where they lie: a method of kind ``import`` in a built dataset.
 
-Its videos are made elsewhere and put into its folder, one for each pair. The import door records
+Its videos are made elsewhere and put into its folder, one for each pair. The mode ``import_videos`` records
 its videos with the same functions.
 """
 

@@ -1,4 +1,4 @@
-"""The table of samples: what both doors lead to."""
+"""Build the table of samples, which has the same columns in every mode."""
 
 from __future__ import annotations
 
