@@ -1,7 +1,7 @@
 """Ready videos, hashed and checked where they lie: a method of kind ``import`` in a built dataset.
 
-Its videos are made elsewhere and put into its folder, one for each pair. The mode ``import_videos`` records
-its videos with the same functions.
+The user puts the videos into the method's folder, one per pair. They are recorded by the same
+functions as in mode ``import_videos``.
 """
 
 from __future__ import annotations
