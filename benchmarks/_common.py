@@ -85,13 +85,11 @@ def drawn(args: argparse.Namespace, kept: Path, seconds: float) -> list[Path]:
     import numpy as np
 
     from sfqa import media
-    from sfqa.generation.adapters import Job, procedural
-    from sfqa.generation.registry import Method
+    from sfqa.generation.adapters import RenderJob, procedural
     from sfqa.materials import portraits, singer
 
     size, count = (160, args.count or 2) if args.small else (512, args.count or 6)
     seconds = min(seconds, 2.0) if args.small else seconds
-    method = Method("drawn", "drawn", 0, "", "procedural", "procedural", 1, True)
     place = kept / f"drawn-{size}-{seconds:g}s"
     place.mkdir(parents=True, exist_ok=True)
     found = [place / f"drawn{seconds:g}s_{n}.mp4" for n in range(count)]
@@ -105,7 +103,7 @@ def drawn(args: argparse.Namespace, kept: Path, seconds: float) -> list[Path]:
         tiled = [*song.samples, *song.samples][: round(seconds * 16000)]
         clip = path.with_suffix(".wav")
         media.write_wave(clip, np.array(tiled, "float32"), 16000)
-        job = Job(path.stem, method, face, clip, path, place, SEED + number, size, FPS)
+        job = RenderJob(path.stem, {}, face, clip, path, place, SEED + number, size, FPS)
         procedural.generate(job)
     return found
 

@@ -20,7 +20,6 @@ from sfqa.features import base
 from sfqa.features.extractors import signal
 from sfqa.features.weights import Weights
 from sfqa.generation import adapters
-from sfqa.generation.registry import Method
 from sfqa.materials.portraits import draw_portraits
 
 ROOT = Path(__file__).parents[2]
@@ -54,9 +53,8 @@ def generated(folder: Path, size: int = SIZE, **options: float) -> Path:
     """A demo method's video of the clip."""
     output = folder / f"{size}_{'_'.join(f'{k}{v}' for k, v in options.items()) or 'sharp'}.mp4"
     if not output.exists():
-        method = Method("x", "x", 2025, "x", "procedural", "procedural", 1, True, dict(options))
         image, clip = folder / "portrait01.png", folder / "clip.wav"
-        job = adapters.Job("a__b", method, image, clip, output, folder, 5, size, FPS)
+        job = adapters.RenderJob("a__b", dict(options), image, clip, output, folder, 5, size, FPS)
         adapters.load("procedural").generate(job)
     return output
 

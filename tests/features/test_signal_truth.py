@@ -10,7 +10,6 @@ from sfqa.features import base
 from sfqa.features.extractors import signal
 from sfqa.features.weights import Weights
 from sfqa.generation import adapters
-from sfqa.generation.registry import Method
 from sfqa.materials.portraits import draw_portraits
 
 RATE, FPS = 16000, 25.0
@@ -35,9 +34,8 @@ def measured(portraits, tmp_path):
         clip, output = tmp_path / "clip.wav", tmp_path / "v.mp4"
         loud = np.repeat(levels[:frames], 640) * tone
         media.write_wave(clip, loud.astype(np.float32), RATE)
-        method = Method("x", "x", 2025, "x", "procedural", "procedural", 1, True, options)
         image = portraits[portrait]
-        job = adapters.Job("a__b", method, image, clip, output, tmp_path, seed, size, FPS)
+        job = adapters.RenderJob("a__b", options, image, clip, output, tmp_path, seed, size, FPS)
         adapters.load("procedural").generate(job)
         count, _ = media.frame_times(output)
         video = base.Video("s", output, "0" * 64, FPS, count, clip, "1" * 64, RATE)

@@ -17,10 +17,10 @@ SIZE, FPS = 160, 25.0
 
 def make(
     method: Method, portrait: Path, clip: Path, folder: Path, name: str = "img__song"
-) -> adapters.Job:
+) -> adapters.RenderJob:
     folder.mkdir(parents=True, exist_ok=True)
     output = folder / f"{method.label}.mp4"
-    job = adapters.Job(name, method, portrait, clip, output, folder, 11, SIZE, FPS)
+    job = adapters.RenderJob(name, method.options, portrait, clip, output, folder, 11, SIZE, FPS)
     adapters.load(method.adapter).generate(job)
     return job
 
@@ -109,8 +109,9 @@ def test_colours_drift_and_are_noisy(frames):
 
 def test_dropped_frames_repeat_the_one_before(methods, portrait, clip, tmp_path):
     options = {"drop_share": 0.5, "cut_end_sec": 0.0}
-    method = Method("x", "x", 2025, "x", "procedural", "procedural", 1, True, options)
-    job = adapters.Job("a", method, portrait, clip, tmp_path / "a.mp4", tmp_path, 1, SIZE, FPS)
+    job = adapters.RenderJob(
+        "a", options, portrait, clip, tmp_path / "a.mp4", tmp_path, 1, SIZE, FPS
+    )
     full = {n: options.get(n, o.default) for n, o in procedural.OPTIONS.items()}
     poses = render.course(np.linspace(0, 1, 41), job, full)
     image = render.read_image(portrait)
@@ -122,8 +123,7 @@ def test_dropped_frames_repeat_the_one_before(methods, portrait, clip, tmp_path)
 
 def test_noise_has_the_given_deviation(portrait, clip, tmp_path):
     sigma = 9.0
-    method = Method("x", "x", 2025, "x", "procedural", "procedural", 1, True, {})
-    job = adapters.Job("a", method, portrait, clip, tmp_path / "a", tmp_path, 1, SIZE, FPS)
+    job = adapters.RenderJob("a", {}, portrait, clip, tmp_path / "a", tmp_path, 1, SIZE, FPS)
     options = {n: o.default for n, o in procedural.OPTIONS.items()} | {"noise_sigma": sigma}
     grey = np.full((320, 320, 3), 128, np.uint8)
     poses = render.course(np.zeros(3), job, options)
@@ -173,8 +173,7 @@ def test_golden_frames(plain_face, clip, tmp_path):
         "cut_end_sec": 0.5, "sway": 1.5, "blink": 0.8,
     }  # fmt: skip
     assert options.keys() == procedural.OPTIONS.keys()
-    method = Method("x", "x", 2025, "x", "procedural", "procedural", 1, True, options)
-    job = adapters.Job("golden", method, clip, clip, clip, tmp_path, 3, SIZE, FPS)
+    job = adapters.RenderJob("golden", options, clip, clip, clip, tmp_path, 3, SIZE, FPS)
     poses = render.course(np.abs(np.sin(np.arange(75) / 4)), job, options)
     pictures = list(render.frames(plain_face, poses, job, options))[::13]
     got = [[*np.round(p.mean(axis=(0, 1)), 2).tolist(), round(float(p.std()), 2)] for p in pictures]

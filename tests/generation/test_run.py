@@ -22,7 +22,7 @@ class FakeAdapter:
         self.VERSION, self.OPTIONS = 1, {}
         self.video, self.made, self.broken = video, [], {}
 
-    def generate(self, job: adapters.Job) -> None:
+    def generate(self, job: adapters.RenderJob) -> None:
         assert list(job.work.iterdir()) == []
         self.made.append(job.sample_id)
         content = self.broken.get(job.sample_id, self.video)

@@ -133,7 +133,7 @@ def _tell(sentence: str) -> None:
 
 def _links(args: argparse.Namespace) -> int:
     from sfqa.ratings.screen import store
-    from sfqa.ratings.screen.app import DATABASE
+    from sfqa.ratings.screen.server import DATABASE
     from sfqa.ratings.screen.study import read_media, read_plan, read_study
 
     study, plan = read_study(args.folder / "study.yaml"), read_plan(args.folder / "plan.parquet")
@@ -193,7 +193,7 @@ def _make_links(
 
 def _export(args: argparse.Namespace) -> int:
     from sfqa.ratings.screen import export, store
-    from sfqa.ratings.screen.app import DATABASE
+    from sfqa.ratings.screen.server import DATABASE
 
     path = args.folder / DATABASE
     if not path.is_file():

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from sfqa import identity, media
-from sfqa.generation.adapters import Job
+from sfqa.generation.adapters import RenderJob
 from sfqa.generation.anatomy import locate
 from sfqa.generation.loudness import delayed, frame_rms, frozen, openness
 from sfqa.generation.options import Option, complete
@@ -26,12 +26,12 @@ SAMPLE_RATE = 16000
 _FREEZE_SEC = 0.4
 
 
-def render(job: Job, known: Mapping[str, Option]) -> None:
+def render(job: RenderJob, known: Mapping[str, Option]) -> None:
     """Write ``job.output``: the portrait moved by the clip, with the defects of the options.
 
     Raises :class:`media.MediaError` where the image or the clip cannot be read.
     """
-    options = complete(job.method.options, known)
+    options = complete(job.options, known)
     sound = media.read_audio(job.clip, SAMPLE_RATE)
     rms = frame_rms(sound, SAMPLE_RATE, job.fps)
     cut = round(options["cut_end_sec"] * job.fps)
@@ -52,14 +52,14 @@ def read_image(path: Path) -> Pixels:
         raise media.MediaError(f"{path}: cannot be read as a picture ({error})") from error
 
 
-def _shortened(job: Job, seconds: float) -> Path:
+def _shortened(job: RenderJob, seconds: float) -> Path:
     rate = media.probe(job.clip).sample_rate
     path = job.work / "cut.wav"
     media.write_wave(path, media.read_audio(job.clip, rate)[: round(seconds * rate)], rate)
     return path
 
 
-def course(rms: Array, job: Job, options: Mapping[str, float]) -> list[Pose]:
+def course(rms: Array, job: RenderJob, options: Mapping[str, float]) -> list[Pose]:
     """Return the pose of every frame: mouth by loudness, blinks and sway by chance.
 
     ``rms``: shape (frames,), see :func:`frame_rms`.
@@ -89,7 +89,7 @@ def course(rms: Array, job: Job, options: Mapping[str, float]) -> list[Pose]:
 
 
 def frames(
-    image: Pixels, poses: list[Pose], job: Job, options: Mapping[str, float]
+    image: Pixels, poses: list[Pose], job: RenderJob, options: Mapping[str, float]
 ) -> Iterator[Pixels]:
     """Yield the frames, uint8 RGB (size, size, 3), picture defects applied."""
     side = max(16, 2 * round(job.size * options["scale"] / 2))
@@ -119,7 +119,7 @@ def _pixels(picture: npt.NDArray[Any]) -> Pixels:
     return np.asarray(picture, dtype=np.uint8)
 
 
-def _random(job: Job, what: str) -> np.random.Generator:
+def _random(job: RenderJob, what: str) -> np.random.Generator:
     """One stream for each purpose, so that one defect does not change the others' draws."""
     return identity.generator(job.seed, job.sample_id, what)
 
@@ -147,7 +147,7 @@ def _dropped(count: int, share: float, rng: np.random.Generator) -> set[int]:
     return set((rng.permutation(max(0, count - 1)) + 1)[: round(share * (count - 1))].tolist())
 
 
-def _tints(count: int, drift: float, job: Job) -> list[Pixels] | None:
+def _tints(count: int, drift: float, job: RenderJob) -> list[Pixels] | None:
     """One table (1, 256, 3) for each frame: a colour cast that turns once round in 4 seconds."""
     if drift == 0:
         return None
@@ -164,7 +164,7 @@ class _Grain:
 
     _SPARE = 64
 
-    def __init__(self, job: Job, sigma: float) -> None:
+    def __init__(self, job: RenderJob, sigma: float) -> None:
         self.size, self.sigma, self.rng = job.size, sigma, _random(job, "noise")
         if sigma > 0:
             side = job.size + self._SPARE

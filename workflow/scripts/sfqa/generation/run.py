@@ -145,9 +145,9 @@ def _painted(sample: dict[str, Any], method: Method, shelf: Shelf) -> dict[str, 
         staging.remove(work)
         work.mkdir(parents=True)
         output = work / "output.mp4"
-        job = adapters.Job(
+        job = adapters.RenderJob(
             sample_id=name,
-            method=method,
+            options=method.options,
             image=Path(sample["image_path"]),
             clip=Path(sample["clip_path"]),
             output=output,

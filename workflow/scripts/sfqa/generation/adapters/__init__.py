@@ -19,21 +19,22 @@ import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
 from sfqa.generation.generator import Generator
 from sfqa.generation.options import Option, Text
 
-if TYPE_CHECKING:
-    from sfqa.generation.registry import Method
-
 
 @dataclass(frozen=True)
-class Job:
-    """One video to make: inputs, output (mp4), private folder, seed, side in pixels, frame rate."""
+class RenderJob:
+    """One video that a procedural adapter renders.
+
+    ``options`` are the method's own, without the defaults of ``OPTIONS``. ``output`` is the mp4
+    file to write, ``work`` a private folder, ``size`` the side of the video in pixels.
+    """
 
     sample_id: str
-    method: Method
+    options: Mapping[str, float | str]
     image: Path
     clip: Path
     output: Path
@@ -56,7 +57,7 @@ class Adapter(Protocol):
 class Painter(Adapter, Protocol):
     """What the module of a procedural method offers beside it."""
 
-    def generate(self, job: Job) -> None:
+    def generate(self, job: RenderJob) -> None:
         """Write ``job.output``; raise any exception where that fails."""
 
 

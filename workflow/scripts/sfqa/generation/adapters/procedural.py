@@ -6,7 +6,7 @@ run and tested on videos whose quality is known (:mod:`sfqa.generation.truth`).
 
 from __future__ import annotations
 
-from sfqa.generation.adapters import Job
+from sfqa.generation.adapters import RenderJob
 from sfqa.generation.options import Option
 
 VERSION = 1
@@ -26,7 +26,7 @@ OPTIONS = {
 }
 
 
-def generate(job: Job) -> None:
+def generate(job: RenderJob) -> None:
     """Write the portrait singing the clip; raises ``sfqa.media.MediaError`` for bad inputs."""
     from sfqa.generation import render
 

@@ -8,7 +8,7 @@ import sqlite3
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -17,9 +17,7 @@ from starlette.routing import Route
 from sfqa.errors import UserError
 from sfqa.ratings.screen import answers, export, links, store
 from sfqa.ratings.screen.answers import RefusedError
-
-if TYPE_CHECKING:
-    from sfqa.ratings.screen.app import Server
+from sfqa.ratings.screen.server import DATABASE, Server, read_body
 
 _AGREEMENT_SEC = 10.0
 _EXPORTS = ("scores.parquet", "score_details.parquet")
@@ -96,7 +94,7 @@ class Organiser:
 
     def _read(self, what: Callable[[sqlite3.Connection], Any]) -> Any:
         """Read in this thread, over a connection of its own."""
-        connection = store.connect(self.server.folder / "study.db")
+        connection = store.connect(self.server.folder / DATABASE)
         try:
             return what(connection)
         finally:
@@ -104,8 +102,6 @@ class Organiser:
 
     async def pause(self, request: Request) -> Response:
         """Pause the study or go on; a video that was begun may still be rated."""
-        from sfqa.ratings.screen.app import read_body
-
         body = await read_body(request)
         answers.only(body, "paused")
         paused = body.get("paused")
@@ -123,8 +119,6 @@ class Organiser:
 
     async def link(self, request: Request) -> Response:
         """Make a rater's link, or a new one in place of a lost one; shown this once."""
-        from sfqa.ratings.screen.app import read_body
-
         body = await read_body(request)
         answers.only(body, "rater")
         rater, now = body.get("rater"), self.server.clock()
