@@ -44,6 +44,16 @@ def test_an_interval_stands_behind_the_marked_figure() -> None:
     )
 
 
+def test_a_name_of_any_kind_is_no_markup() -> None:
+    evil = "</td><script>evil()</script>\"'&"
+    cells = [Cell(evil), Cell(evil, badge=evil, spread=evil), Cell("1", 1.0), Cell("2", 2.0)]
+    text = to_html(Grid(evil, [Head(evil, evil), *HEADS[1:]], [cells], 2, [evil], [evil]), evil)
+    assert "evil()" in text
+    assert "<script>evil" not in text
+    assert text.count("<script>") == text.count("</script>") == 1
+    assert text.count("</td>") == len(cells)
+
+
 def test_no_row_of_latex_starts_with_a_bracket() -> None:
     """After a line break TeX takes '[' for the break's option."""
     lines = to_latex(grid()).splitlines()

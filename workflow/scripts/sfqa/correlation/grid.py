@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
+from pathlib import Path
+
+from sfqa.templates import render_template
 
 BEST, SECOND = "best", "second"
 UNDEFINED = "–"
@@ -193,134 +195,16 @@ def _tex_cell(cell: Cell) -> str:
 
 # --- HTML -----------------------------------------------------------------------------------
 
-_CSS = """
-:root { color-scheme: light dark; --ink: #1b1f24; --soft: #6a737d; --line: #d0d7de;
-        --paper: #fff; --hover: #f2f6fa; --loud: #8a2500; --loud-paper: #fff1e8; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e9ec; --soft: #9aa4ae; --line: #3a424a; --paper: #14181c; --hover: #1e252b;
-          --loud: #ffb38a; --loud-paper: #3a2014; } }
-body { font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-       margin: 2rem auto; padding: 0 1rem; max-width: 100rem; }
-p.caption { max-width: 60rem; }
-p, ol.notes { overflow-wrap: anywhere; }
-p.warning { border-left: 5px solid var(--loud); background: var(--loud-paper); color: var(--loud);
-            padding: .6rem .9rem; font-weight: 600; }
-div.wide { overflow-x: auto; }
-table { border-collapse: collapse; border-top: 2px solid; border-bottom: 2px solid; }
-th, td { padding: .28rem .7rem; text-align: left; white-space: nowrap; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
-thead tr:last-child th { border-bottom: 1px solid; }
-th.shared { text-align: center; border-bottom: 1px solid var(--line); }
-tbody tr.first td { border-top: 1px solid var(--line); }
-tbody tr:hover td { background: var(--hover); }
-tbody td.repeats { color: transparent; }
-th.name, td.name { position: sticky; left: 0; background: var(--paper); }
-tbody tr:hover td.name { background: var(--hover); }
-table.sorted td.repeats { color: inherit; }
-table.sorted tr.first td { border-top: 0; }
-th button { all: unset; cursor: pointer; }
-th button:focus-visible { outline: 2px solid; }
-th[aria-sort=descending] button::after { content: " \\25BE"; }
-th[aria-sort=ascending] button::after { content: " \\25B4"; }
-.badge { color: var(--loud); background: var(--loud-paper); border: 1px solid; border-radius: 4px;
-         padding: 0 .35em; font-size: .8em; font-weight: 600; }
-ol.notes { color: var(--soft); font-size: .88em; }
-sup { font-size: .7em; line-height: 0; }
-td small { color: var(--soft); }
-"""
-
-_SCRIPT = """
-const table = document.querySelector("table"), body = table.tBodies[0], rows = [...body.rows];
-const heads = [...table.querySelectorAll("th[data-column]")];
-const value = (row, n) => row.cells[n].dataset.value;
-for (const head of heads) head.querySelector("button").onclick = () => {
-  const n = Number(head.dataset.column), number = head.classList.contains("number");
-  const ways = number ? ["descending", "ascending"] : ["ascending", "descending"];
-  const way = [...ways, "none"][ways.indexOf(head.getAttribute("aria-sort")) + 1];
-  heads.forEach(other => other.setAttribute("aria-sort", "none"));
-  head.setAttribute("aria-sort", way);
-  const sign = way === "ascending" ? 1 : -1;
-  const order = (a, b) => {
-    const x = value(a, n), y = value(b, n);
-    if (x === "" || y === "") return (x === "") - (y === "");
-    return sign * (number ? x - y : x.localeCompare(y));
-  };
-  body.append(...(way === "none" ? rows : [...rows].sort(order)));
-  table.classList.toggle("sorted", way !== "none");
-};
-"""
+_TEMPLATE = Path(__file__).with_name("templates") / "table.html"
 
 
 def to_html(grid: Grid, title: str) -> str:
-    """Return the table as one page with nothing outside it; a click on a heading sorts.
+    """Return the table as one self-contained page; a click on a heading sorts by that column.
 
-    The first click sorts numbers downwards and words upwards, the third brings the first order
-    back; undefined cells stay last.
+    The first click sorts numbers downwards and words upwards, the third restores the original
+    order; undefined cells stay last.
     """
-    warned = "".join(f'<p class="warning">{html.escape(w)}</p>\n' for w in grid.warnings)
-    notes = "".join(f"<li>{html.escape(note)}</li>\n" for note in grid.notes)
-    body = "\n".join(_html_row(row, grid.text_columns) for row in grid.rows)
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{_CSS}</style>\n</head>\n<body>\n"
-        f"<h1>{html.escape(title)}</h1>\n{warned}"
-        f'<p class="caption">{html.escape(grid.caption)}</p>\n'
-        f'<div class="wide">\n<table>\n<thead>\n{_html_heads(grid)}</thead>\n'
-        f"<tbody>\n{body}\n</tbody>\n</table>\n</div>\n"
-        + (f'<ol class="notes">\n{notes}</ol>\n' if notes else "")
-        + f"<script>{_SCRIPT}</script>\n</body>\n</html>\n"
-    )
-
-
-def _html_heads(grid: Grid) -> str:
-    shared = ""
-    if any(head.top for head in grid.heads):
-        for top, first, last in _spans(grid):
-            kind = ' class="shared" scope="colgroup"' if top else ""
-            shared += f'<th colspan="{last - first + 1}"{kind}>{html.escape(top)}</th>'
-        shared = f"<tr>{shared}</tr>\n"
-    names = ""
-    for column, head in enumerate(grid.heads):
-        kind = ' class="number"' if column >= grid.text_columns else ""
-        kind = ' class="name"' if column == _name_column(grid.text_columns) else kind
-        names += (
-            f'<th{kind} scope="col" data-column="{column}" aria-sort="none">'
-            f'<button type="button">{html.escape(head.name)}</button></th>'
-        )
-    return f"{shared}<tr>{names}</tr>\n"
-
-
-def _name_column(text_columns: int) -> int:
-    """The column after the type holds the names; it stays in sight where the page is narrow."""
-    return min(1, text_columns - 1)
-
-
-def _html_row(row: list[Cell], text_columns: int) -> str:
-    cells = ""
-    names = _name_column(text_columns)
-    for column, cell in enumerate(row):
-        text = html.escape(cell.text)
-        if cell.rank:
-            text = f"<b>{text}</b>" if cell.rank == BEST else f"<u>{text}</u>"
-        if cell.spread:
-            text += f" <small>{html.escape(cell.spread)}</small>"
-        if cell.badge:
-            text += f' <span class="badge">{html.escape(cell.badge)}</span>'
-        if cell.notes:
-            text += f"<sup>{','.join(map(str, cell.notes))}</sup>"
-        number = column >= text_columns
-        key = ("" if cell.value is None else repr(cell.value)) if number else cell.text
-        kinds = " ".join(
-            name
-            for name, on in (
-                ("number", number),
-                ("name", column == names),
-                ("repeats", cell.repeats),
-            )
-            if on
-        )
-        kind = f' class="{kinds}"' if kinds else ""
-        cells += f'<td{kind} data-value="{html.escape(key)}">{text}</td>'
-    first = "" if row[0].repeats else ' class="first"'
-    return f"<tr{first}>{cells}</tr>"
+    # The column after the type holds the names; it stays in view while the table is scrolled.
+    name_column = min(1, grid.text_columns - 1)
+    spans = [(top, last - first + 1) for top, first, last in _spans(grid)]
+    return render_template(_TEMPLATE, title=title, grid=grid, spans=spans, name_column=name_column)

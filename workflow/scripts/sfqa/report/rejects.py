@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from sfqa.errors import UserError
 from sfqa.tables import FAILED, FLAWED, OK
+from sfqa.templates import render_template
 
 VERSION = 1
 
@@ -121,9 +122,11 @@ def summary(stage_frames: Mapping[str, pd.DataFrame]) -> dict[str, str]:
         ("By stage", ["Stage", "Rows", "OK", "Flawed", "Failed", "Failed share"], stages),
         ("By reason", ["Stage", "Status", "Reason", "Rows", "For example"], reasons),
     ]
-    return {"md": _markdown(parts), "html": _html(parts)}
+    page = render_template(_TEMPLATE, legend=_LEGEND, parts=parts, number_headings=_NUMBERS)
+    return {"md": _markdown(parts), "html": page}
 
 
+_TEMPLATE = Path(__file__).with_name("templates") / "rejects.html"
 _LEGEND = (
     "Failed rows are left out of what follows, flawed rows are used; every one of them stands with "
     "its reason in rejects.parquet."
@@ -161,37 +164,3 @@ def _markdown(parts: _Parts) -> str:
 
 def _md_row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-_CSS = """
-:root { color-scheme: light dark; }
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem;
-       max-width: 75rem; }
-table { border-collapse: collapse; }
-th, td { padding: .28rem .7rem; text-align: left; border-bottom: 1px solid #8885;
-         vertical-align: top; }
-.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td:last-child { overflow-wrap: anywhere; }
-"""
-
-
-def _html(parts: _Parts) -> str:
-    body = ""
-    for title, heads, rows in parts:
-        body += f"<h2>{title}</h2>\n"
-        if not rows:
-            body += "<p>None.</p>\n"
-            continue
-        kinds = [' class="number"' if head in _NUMBERS else "" for head in heads]
-        top = "".join(f"<th{k}>{html.escape(h)}</th>" for k, h in zip(kinds, heads, strict=True))
-        body += f"<table>\n<thead><tr>{top}</tr></thead>\n<tbody>\n"
-        for row in rows:
-            cells = zip(kinds, row, strict=True)
-            body += "<tr>" + "".join(f"<td{k}>{html.escape(c)}</td>" for k, c in cells) + "</tr>\n"
-        body += "</tbody>\n</table>\n"
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Rejects</title>\n<style>{_CSS}</style>\n</head>\n<body>\n<h1>Rejects</h1>\n"
-        f"<p>{html.escape(_LEGEND)}</p>\n{body}</body>\n</html>\n"
-    )

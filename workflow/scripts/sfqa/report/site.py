@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import tempfile
 import zipfile
@@ -13,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+from markupsafe import Markup
 
 from sfqa import identity, store, tables
 from sfqa.errors import UserError
 from sfqa.report import media, provenance
 from sfqa.report.site_data import Opening, Parts, Source, coded, collect
+from sfqa.templates import render_template
 
 VERSION = 1
 
@@ -66,10 +67,13 @@ def build_site(
             keep = set(restricted(source, sample, str(parts["meta"]["dataset"]), _tested(parts)))
             parts = rows_of(parts, keep)
             address.bring(parts, inline=out.suffix.lower() == ".html")
-        _write(made, parts, opening)
         if out.suffix.lower() == ".html":
-            _rename(_one_page(made), out)
-        elif packed:
+            page = Path(name) / "one.html"
+            page.write_text(_page(parts, one_file=True), encoding="utf-8")
+            _rename(page, out)
+            return list(parts["samples"]["id"])
+        _write(made, parts, opening)
+        if packed:
             _rename(_zipped(made, out.stem), out)
         else:
             if out.exists():
@@ -187,7 +191,7 @@ def _check_out(out: Path, packed: bool) -> None:
 
 def _write(made: Path, parts: Parts, opening: Opening) -> None:
     for asset in sorted(ASSETS.iterdir()):
-        if asset.is_file():
+        if asset.suffix in (".js", ".css"):
             shutil.copyfile(asset, made / asset.name)
     (made / "data").mkdir()
     for name, part in parts.items():
@@ -208,10 +212,17 @@ def _write(made: Path, parts: Parts, opening: Opening) -> None:
     (made / "provenance.json").write_text(
         json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
     )
-    page = (made / "index.html").read_text(encoding="utf-8")
-    first = [name for name in FIRST if name in parts]
-    lines = "\n".join(f'<script src="data/{name}.js"></script>' for name in first)
-    (made / "index.html").write_text(page.replace("<!-- data -->", lines), encoding="utf-8")
+    (made / "index.html").write_text(_page(parts), encoding="utf-8")
+
+
+def _page(parts: Parts, one_file: bool = False) -> str:
+    """Return the site's page; as one file it carries style, scripts and data itself."""
+    names = [name for name in FIRST if name in parts]
+    if one_file:
+        names += sorted(set(parts) - set(names))
+    # A script of data holds no "<": see `script`.
+    data = [(name, Markup(script(name, parts[name])) if one_file else "") for name in names]
+    return render_template(ASSETS / "index.html", data=data, one_file=one_file)
 
 
 def opening_of(folder: Path) -> Opening:
@@ -224,27 +235,6 @@ def opening_of(folder: Path) -> Opening:
         return Opening()
     told: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))["opening"]
     return Opening(told["protocol"], tuple(told["dimensions"]), tuple(told["metrics"]))
-
-
-def _one_page(made: Path) -> Path:
-    """Return one page that holds the site's style, scripts and data."""
-    page = (made / "index.html").read_text(encoding="utf-8")
-
-    def style(match: re.Match[str]) -> str:
-        return f"<style>\n{(made / match[1]).read_text(encoding='utf-8')}</style>"
-
-    def inline(match: re.Match[str]) -> str:
-        return f"<script>\n{(made / match[1]).read_text(encoding='utf-8')}</script>"
-
-    there = set(re.findall(r'src="data/([^"]+)\.js"', page))
-    rest = sorted(p.stem for p in (made / "data").iterdir() if p.stem not in there)
-    more = "\n".join(f'<script src="data/{name}.js"></script>' for name in rest)
-    page = page.replace("<!-- more -->", more)
-    page = re.sub(r'<link rel="stylesheet" href="([^"]+)">', style, page)
-    page = re.sub(r'<script src="([^"]+)"></script>', inline, page)
-    path = made / "one.html"
-    path.write_text(page, encoding="utf-8")
-    return path
 
 
 def _zipped(made: Path, name: str) -> Path:
