@@ -1,42 +1,12 @@
 # Functions that the rules share; what each job needs and makes stands in the other files.
-import gc
 import sys
 from pathlib import Path
 
-from snakemake import persistence
-from snakemake.exceptions import WorkflowError
-from snakemake.logging import logger
-from snakemake.settings.types import ExecMode
-
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
 
-from sfqa import plan
-from sfqa.errors import UserError, refusal
+from sfqa import snakemake_tuning
 
-try:
-    PLAN = plan.Plan(
-        config,
-        schema=Path(workflow.basedir) / "workflow/schemas/config.schema.yaml",
-        # Only the scheduling process looks at the files; its jobs read what it noted.
-        sweep=workflow.exec_mode == ExecMode.DEFAULT,
-    )
-except UserError as error:
-    raise WorkflowError(str(error)) from None
-
-if workflow.exec_mode == ExecMode.DEFAULT and (told := refusal(PLAN.results)):
-    # No error: a dry run of results that can only be read has its answer all the same.
-    logger.warning(f"Nothing can be written: {told}")
-
-# Snakemake would import pandas, half a second and 30 MB, only to ask whether a parameter is a
-# DataFrame. None is one here, and for all others both functions are the same.
-if hasattr(persistence.PersistenceBase, "_serialize_param_builtin"):
-    persistence.PersistenceBase._serialize_param_pandas = (
-        persistence.PersistenceBase._serialize_param_builtin
-    )
-# What is loaded by now stays, and the jobs to come are no garbage: look for it less often.
-gc.freeze()
-gc.set_threshold(50_000, 20, 20)
-
+PLAN = snakemake_tuning.make_plan(workflow, config)
 config = PLAN.config
 DATASET = PLAN.dataset
 MODE = PLAN.mode
@@ -48,10 +18,8 @@ def check_space():
     """Stop before any job starts where the run would fill the disk."""
     from sfqa import estimate
 
-    try:
+    with snakemake_tuning.errors_for_snakemake():
         estimate.check_space(PLAN)
-    except UserError as error:
-        raise WorkflowError(str(error)) from None
 
 
 def checkpointed_samples():

@@ -1,0 +1,81 @@
+"""Everything that this project changes or asks of a running Snakemake, each with its reason.
+
+``common.smk`` calls :func:`make_plan` once. Snakemake is imported inside the functions, so that
+the package can be imported and tested without it.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sfqa.errors import UserError, refusal
+from sfqa.plan import Plan
+
+#: Objects created before the garbage collector runs, for its three generations.
+_GC_THRESHOLDS = (50_000, 20, 20)
+
+
+def make_plan(workflow: Any, config: Mapping[str, Any]) -> Plan:
+    """Return the plan of a configuration and tune the process that runs the rules.
+
+    ``workflow`` is the object of that name in a Snakefile. Raises Snakemake's ``WorkflowError``
+    for a mistake in the configuration.
+    """
+    from snakemake.logging import logger
+
+    folder = Path(workflow.basedir) / "workflow"
+    schedules = schedules_jobs(workflow)
+    with errors_for_snakemake():
+        # Only the scheduling process looks at the files; its jobs read what it recorded.
+        plan = Plan(config, schema=folder / "schemas/config.schema.yaml", sweep=schedules)
+    if schedules and (error := refusal(plan.results)):
+        # A warning, not an error: a dry run can plan on results that it can only read.
+        logger.warning(f"Nothing can be written: {error}")
+    keep_pandas_unloaded()
+    collect_garbage_less_often()
+    return plan
+
+
+def schedules_jobs(workflow: Any) -> bool:
+    """Return whether this process plans and schedules jobs; a job's own process does not."""
+    from snakemake.settings.types import ExecMode
+
+    return bool(workflow.exec_mode == ExecMode.DEFAULT)
+
+
+@contextmanager
+def errors_for_snakemake() -> Iterator[None]:
+    """Turn a :class:`UserError` into the error that Snakemake prints without a traceback."""
+    from snakemake.exceptions import WorkflowError
+
+    try:
+        yield
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def keep_pandas_unloaded() -> None:
+    """Have Snakemake compare parameters without importing pandas.
+
+    To ask whether a parameter is a DataFrame, Snakemake imports pandas: half a second and 30 MB in
+    every process. No parameter of this workflow is one, and for all others the two functions of
+    Snakemake return the same text.
+    """
+    from snakemake.persistence import PersistenceBase
+
+    if hasattr(PersistenceBase, "_serialize_param_builtin"):  # private: may go in any version
+        PersistenceBase._serialize_param_pandas = PersistenceBase._serialize_param_builtin
+
+
+def collect_garbage_less_often() -> None:
+    """Exempt what is loaded from garbage collection and let it run less often.
+
+    The objects of the plan and of its jobs live until the process ends, so searching tens of
+    thousands of them for garbage costs planning time and frees nothing.
+    """
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
