@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sfqa.correlation import submission as reading
 from sfqa.correlation.challenge import example_zip
-from sfqa.correlation.submission import read_text, read_zip
+from sfqa.correlation.submission import Submission, read_zip
 
 NAMES = [f"v{n:02d}.mp4" for n in range(40)]
 SCORES = {name: 1.0 + number / 7 for number, name in enumerate(NAMES)}
@@ -36,6 +36,13 @@ def packed(path: Path, files: dict[str, str | bytes], **options: Any) -> Path:
 
 def whole(path: Path, scores: dict[str, float] | None = None) -> Path:
     return packed(path, {"output.txt": lines(scores or SCORES), "readme.txt": README})
+
+
+def read_text(data: bytes, names: list[str]) -> Submission:
+    """What a whole submission with this output.txt is read as."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = packed(Path(folder) / "s.zip", {"output.txt": data, "readme.txt": README})
+        return read_zip(path, names)
 
 
 def told(text: str | bytes, names: list[str] = FEW) -> list[str]:

@@ -18,10 +18,10 @@ from sfqa.correlation.summarise import (
     correlation_rows,
     pooled_points,
     rounded,
-    trial_table,
 )
 from sfqa.errors import UserError
 from sfqa.identity import digest
+from trials import compute_trial_statistics
 
 V, A = "visual_quality", "av_consistency"
 
@@ -78,7 +78,7 @@ def test_mean_is_the_mean_of_the_trials(only: Any) -> None:
         want = np.mean([getattr(c, name) for c in each])
         assert got[name] == pytest.approx(want, abs=1e-9)
     assert got["n"] == sum(c.n for c in each) // 3
-    trials = trial_table(only.predictions, only.mos, only.samples, only.metrics)
+    trials = compute_trial_statistics(only.predictions, only.mos, only.samples, only.metrics)
     trials = trials[(trials["protocol"] == "random") & (trials["dimension"] == V)]
     assert trials["srcc"].mean() == pytest.approx(got["srcc"], abs=1e-12)
     assert list(trials["trial"]) == [0, 1, 2]
@@ -291,7 +291,7 @@ def test_median_and_spread_are_those_of_the_trials(only: Any) -> None:
 
 
 def test_overall_spread_is_that_of_the_mean_over_dimensions(only: Any) -> None:
-    trials = trial_table(only.predictions, only.mos, only.samples, only.metrics)
+    trials = compute_trial_statistics(only.predictions, only.mos, only.samples, only.metrics)
     trials = trials[trials["protocol"] == "random"]
     want = trials.groupby("trial")["srcc"].mean().std(ddof=1)
     got = pick(run(only), protocol="random", dimension="overall", level="video", pooling="mean")

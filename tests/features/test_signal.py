@@ -17,7 +17,7 @@ import pytest
 from sfqa import faces, identity, media
 from sfqa.errors import UserError
 from sfqa.faces import Box
-from sfqa.features import base
+from sfqa.features import base, picture_signal
 from sfqa.features.extractors import signal
 from sfqa.features.weights import Weights
 
@@ -73,6 +73,10 @@ def extract(video=VIDEO, **options):
     return values
 
 
+def si_of(image):
+    return picture_signal.measure(image, signal.siti.luma(image)).si
+
+
 def empty(values):
     return {name for name, value in values.items() if value is None}
 
@@ -104,7 +108,7 @@ def test_courses_are_the_means_of_their_seconds(stub):
     np.testing.assert_allclose(values["brightness_per_second"], wanted, rtol=1e-6)
     whole = np.average(values["si_per_second"], weights=[25, 25, 5])
     assert whole == pytest.approx(values["si_mean"], rel=1e-6)
-    si = [signal.siti.spatial_information(signal.siti.luma(picture(n))) for n in range(55)]
+    si = [si_of(picture(n)) for n in range(55)]
     assert values["si_max"] == pytest.approx(max(si))
 
 
@@ -125,7 +129,7 @@ def test_every_thins_out_the_pictures_and_nothing_else(stub):
         "ti_max",
         *LIPS,
     }
-    si = [signal.siti.spatial_information(signal.siti.luma(picture(n))) for n in range(0, 60, 3)]
+    si = [si_of(picture(n)) for n in range(0, 60, 3)]
     assert some["si_mean"] == pytest.approx(np.mean(si))
     assert {np.shape(some[name]) for name in COURSES} == {(3,)}
 
@@ -295,8 +299,7 @@ def test_a_file_is_measured_like_its_pictures(tmp_path):
     media.write_video(tmp_path / "v.mp4", frames, 25.0)
     video = base.Video("v", tmp_path / "v.mp4", "0" * 64, 25.0, 30)
     values = extract(video)
-    wanted = signal.siti.spatial_information(signal.siti.luma(frames[0]))
-    assert values["si_mean"] == pytest.approx(wanted, rel=0.02)
+    assert values["si_mean"] == pytest.approx(si_of(frames[0]), rel=0.02)
     assert values["frozen_share"] == 1.0
     again = extract(video)
     for name, value in values.items():

@@ -33,6 +33,19 @@ def smooth(height=128, width=128):
 # SI and TI
 
 
+def spatial_information(luma):
+    """SI as the extractor measures it; a picture of one luma has no colour to measure."""
+    return picture_signal.measure(np.repeat(luma[..., None], 3, axis=-1), luma).si
+
+
+def temporal_information(luma, luma_before):
+    """TI as the extractor measures it."""
+    motion = Motion()
+    motion.feed(luma_before)
+    motion.feed(luma)
+    return motion.ti[0]
+
+
 def p910(picture):
     """SI by hand, in floating point."""
     down, across = (ndimage.sobel(picture.astype(np.float64), axis=axis) for axis in (0, 1))
@@ -42,16 +55,16 @@ def p910(picture):
 @pytest.mark.parametrize("shape", [(16, 16), (17, 31), (97, 64), (145, 200)])
 def test_si_and_ti_are_those_of_p910(shape):
     one, two = (siti.luma(drawn(*shape, n)) for n in (0, 1))
-    assert siti.spatial_information(one) == pytest.approx(p910(one), rel=1e-6)
+    assert spatial_information(one) == pytest.approx(p910(one), rel=1e-6)
     wanted = (two.astype(float) - one).std()
-    assert siti.temporal_information(two, one) == pytest.approx(wanted, rel=1e-9)
+    assert temporal_information(two, one) == pytest.approx(wanted, rel=1e-9)
 
 
 def test_si_and_ti_equal_siti_tools():
     one, two = (siti.luma(drawn(90, 120, n)) for n in (0, 1))
     exact = [p.astype(np.float64) for p in (one, two)]
-    assert siti.spatial_information(one) == pytest.approx(SiTiCalculator.si(exact[0]), rel=1e-6)
-    assert siti.temporal_information(two, one) == pytest.approx(SiTiCalculator.ti(*exact[::-1]))
+    assert spatial_information(one) == pytest.approx(SiTiCalculator.si(exact[0]), rel=1e-6)
+    assert temporal_information(two, one) == pytest.approx(SiTiCalculator.ti(*exact[::-1]))
 
 
 def test_the_sums_behind_si_are_exact():
@@ -68,7 +81,7 @@ def test_a_step_has_the_si_that_arithmetic_gives():
     picture = np.zeros((12, 22), np.uint8)
     picture[:, 11:] = 100
     # Inside, 2 of 20 columns have the gradient 4 * 100 and the others none.
-    assert siti.spatial_information(picture) == pytest.approx(400 * math.sqrt(0.09))
+    assert spatial_information(picture) == pytest.approx(400 * math.sqrt(0.09))
 
 
 def test_luma_weighs_the_channels_by_the_matrix():

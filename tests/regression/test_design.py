@@ -8,7 +8,7 @@ import pytest
 from sfqa import store
 from sfqa.errors import UserError
 from sfqa.features.base import Feature, to_table
-from sfqa.regression.design import load_design, weights_of
+from sfqa.regression.design import load_design
 
 MAPS = Feature("maps", "", ("clip", "channel", "row"), "float16")
 PER_CLIP = Feature("energy", "", ("clip",), "float32")
@@ -139,21 +139,3 @@ def test_mistakes_are_sentences(tmp_path):
     pq.write_table(pa.table({"x": [1]}), tmp_path / "x")
     with pytest.raises(UserError, match="not a feature table"):
         load_design({"lse": [tmp_path / "x"]}, ["lse"])
-
-
-@pytest.mark.parametrize(
-    ("kinds", "together"),
-    [
-        (["official", "official"], "official"),
-        (["official", "none"], "official"),
-        (["random", "none"], "random"),
-        (["random", "official"], "mixed"),
-        (["none"], "none"),
-    ],
-)
-def test_weights_are_never_silent(tmp_path, kinds, together):
-    files = {
-        str(n): [file(tmp_path / str(n), [SCORE], [{"sample_id": "a", "score": 1.0}], kind)]
-        for n, kind in enumerate(kinds)
-    }
-    assert weights_of(files) == together

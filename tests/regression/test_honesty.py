@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from sfqa import store, tables
-from sfqa.correlation.summarise import correlation_rows, trial_table
+from sfqa.correlation.summarise import correlation_rows
 from sfqa.errors import UserError
 from sfqa.features.importing import import_table
 from sfqa.regression import heads
@@ -18,6 +18,7 @@ from sfqa.regression.controls import control_metric
 from sfqa.regression.design import Design, load_design
 from sfqa.regression.protocols import make_splits
 from sfqa.regression.train import train_metric
+from trials import compute_trial_statistics
 
 IMAGES, CLIPS, METHODS = 10, 2, 5
 PROTOCOLS = [
@@ -94,7 +95,7 @@ class World:
 
     def trials(self, head, y, protocols, seed, work, extra=None):
         """SRCC of every trial, by protocol."""
-        found = trial_table(
+        found = compute_trial_statistics(
             self.predictions(head, y, protocols, seed, work, extra),
             self.mos(y), self.samples, [labelled(head)],
         )  # fmt: skip
@@ -293,7 +294,7 @@ def test_a_part_that_is_left_empty_has_a_reason(head, tmp_path):
     tested = rows[rows["part"] == "test"]
     assert sorted(tested["sample_id"]) == world.ids
     assert set(tested.loc[tested["sample_id"].isin(lost), "detail"]) == {"no_face: none was found"}
-    found = trial_table(rows, world.mos(world.y), world.samples, [labelled(head)])
+    found = compute_trial_statistics(rows, world.mos(world.y), world.samples, [labelled(head)])
     first = found[found["trial"] == 0].iloc[0]
     assert (first["n"], first["status"]) == (0, "failed")
     assert first["detail"].startswith("too_few: 0 points")

@@ -240,15 +240,3 @@ def _check(source: Path, facts: media.Probe, shown: media.Shown) -> None:
 def _clip(row: Mapping[str, Any]) -> Path | None:
     given = row.get("clip_path")
     return Path(given) if given and Path(given).is_file() else None
-
-
-def measure(facts: media.Probe, video: Path, sound: Path, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of a video that is not conformed, and under ``found`` its flaws.
-
-    For callers that brought the sound to a wave themselves; mode none does the same and more.
-    """
-    shown = media.shown(video)
-    measured = measures.measure(facts, shown, video, sound, _clip(row))
-    found = measures.flaws(measured, facts, shown)
-    known = {key: value for key, value in measured.items() if key in tables.CONFORMED.names}
-    return known | {"found": found}

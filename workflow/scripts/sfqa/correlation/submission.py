@@ -71,17 +71,6 @@ def read_zip(path: Path, names: Iterable[str]) -> Submission:
     return Submission(scores, facts, mistakes.errors(), mistakes.notes)
 
 
-def read_text(data: bytes, names: Iterable[str]) -> Submission:
-    """Read the content of an output.txt alone, as :func:`read_zip` does.
-
-    >>> read_text(b"a.mp4,1.5\\nb.mp4,nan\\n", ["a.mp4", "b.mp4"]).errors
-    ["output.txt, line 2: 'nan' is no finite number; every video needs one"]
-    """
-    mistakes = _Mistakes()
-    scores = check_lines(data, list(names), mistakes)
-    return Submission(scores, {}, mistakes.errors(), mistakes.notes)
-
-
 class _Mistakes:
     """Collects sentences by kind, so that a thousand of one kind do not hide the next."""
 

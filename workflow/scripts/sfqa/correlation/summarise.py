@@ -34,8 +34,7 @@ from sfqa.correlation.points import (
 )
 from sfqa.correlation.statistics import Correlation
 
-__all__ = ["KINDS", "SHOWN", "WEIGHTS", "Settings", "correlation_rows", "pooled_points", "rounded",
-           "trial_table"]  # fmt: skip
+__all__ = ["KINDS", "SHOWN", "WEIGHTS", "Settings", "correlation_rows", "pooled_points", "rounded"]
 
 #: Raised whenever the rows change, also by the statistics, the mapping or the bootstrap.
 VERSION = 3
@@ -197,31 +196,6 @@ def _rounded(name: str, value: Any) -> Any:
     if not isinstance(value, float):
         return value
     return float(f"{value:.6g}") if name.startswith("p_") else round(value, DIGITS) + 0.0
-
-
-def trial_table(
-    predictions: pd.DataFrame,
-    mos: pd.DataFrame,
-    samples: pd.DataFrame,
-    metrics: Sequence[Mapping[str, Any]],
-    mapping: str = DEFAULT,
-) -> pd.DataFrame:
-    """Return the statistics of every single trial: what level video, pooling mean averages.
-
-    Columns: metric, protocol, dimension, trial, n, srcc, plcc, krcc, rmse, main_score, mapping,
-    status, detail.
-    """
-    table = joined(predictions, mos, samples, checked(metrics))
-    rows = [
-        {
-            **dict(zip(("metric", "protocol", "dimension"), key, strict=True)),
-            "trial": trial,
-            **statistics_row(fitted(points["prediction"], points["mos"], mapping)[0]),
-        }
-        for key, part in table.groupby(["metric", "protocol", "dimension"])
-        for trial, points in by_trial(part)
-    ]
-    return pd.DataFrame(rows)
 
 
 def _summaries(part: pd.DataFrame, settings: Settings) -> _Found:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from sfqa.features.siti import Luma, deviation
 
@@ -16,8 +15,6 @@ from sfqa.features.siti import Luma, deviation
 #: 1 (median) to 2.2 (95 %). Drawn faces in slow motion: 96 % of the repeats found, 6 % of the
 #: others taken for one (none of them in quick motion, whose worst block changes by about 15).
 FROZEN_BLOCK, FROZEN_LEVEL = 16, 2.0
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass

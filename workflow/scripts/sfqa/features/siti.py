@@ -58,32 +58,6 @@ def gradient_moments(picture: Luma) -> tuple[float, float]:
     return total / count, square / count
 
 
-def spatial_information(picture: Luma) -> float:
-    """Return SI of one picture: the standard deviation of its Sobel gradient's magnitude.
-
-    In grey levels of 0..255. Source: ITU-T P.910 (04/2008), 5.3.1; the video's SI
-    is the largest over time.
-
-    >>> spatial_information(np.full((9, 9), 80, np.uint8))
-    0.0
-    """
-    return deviation(*gradient_moments(picture))
-
-
-def temporal_information(picture: Luma, before: Luma) -> float:
-    """Return TI of two pictures: the standard deviation of their difference.
-
-    In grey levels of 0..255. Source: ITU-T P.910 (04/2008), 5.3.2; the video's TI
-    is the largest over time.
-
-    >>> temporal_information(np.full((9, 9), 80, np.uint8), np.full((9, 9), 20, np.uint8))
-    0.0
-    """
-    mean = float(cv2.mean(picture)[0]) - float(cv2.mean(before)[0])
-    square = float(cv2.norm(picture, before, cv2.NORM_L2SQR)) / picture.size
-    return deviation(mean, square)
-
-
 def deviation(mean: float, square: float) -> float:
     """Return the standard deviation from the mean and the mean square.
 

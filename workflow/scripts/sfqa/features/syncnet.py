@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from sfqa.features import batches
-from sfqa.features.batches import Passes
 
 #: Side of a face crop in pixels, frames that the lip network sees at once, size of a feature.
 SIDE, LIP_FRAMES, FEATURE = 224, 5, 1024
@@ -219,40 +218,6 @@ def audio_pass(net: SyncNet, windows: list[AudioWindow], device: str) -> Tensor:
     """Return the features (windows, 1024)."""
     with batches.exact():
         return net.audio(batches.to_device(windows, device))
-
-
-def lip_features(
-    stream: LipStream, crops: npt.NDArray[np.uint8], windows: int, device: str = "cpu"
-) -> npt.NDArray[np.float32]:
-    """Return lip features (windows, 1024); window v sees the crops v to v + 4.
-
-    ``crops``: uint8 BGR (frames, 224, 224, 3), frames of at least windows + 4. Computed in small
-    passes, so that memory does not grow with the clip.
-    """
-    ((_, rows),) = batches.across(
-        [crops],
-        lambda clip: lip_windows(clip, windows),
-        lambda part: lip_pass(stream, part, device),
-        Passes(LIP_PASS, mixed=False),
-    )
-    return np.stack(rows)
-
-
-def audio_features(
-    net: SyncNet, mfcc: npt.NDArray[np.float64], windows: int, device: str = "cpu"
-) -> npt.NDArray[np.float32]:
-    """Return audio features (windows, 1024); window v sees the MFCC columns 4v to 4v + 19.
-
-    ``mfcc``: (columns, 13) at 100 Hz, columns of at least 4 * windows + 16. The audio network pads
-    in time, so that its windows cannot share work.
-    """
-    ((_, rows),) = batches.across(
-        [mfcc],
-        lambda clip: audio_windows(clip, windows),
-        lambda part: audio_pass(net, part, device),
-        Passes(AUDIO_PASS, mixed=False),
-    )
-    return np.stack(rows)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -155,7 +155,8 @@ def spread(
     >>> order = spread(pair, method, [], 2, np.random.default_rng(1))
     >>> sorted(order.tolist()) == list(range(24))
     True
-    >>> int(gaps(pair[order]).min()) >= 9
+    >>> first, second = np.argsort(pair[order], kind="stable").reshape(12, 2).T
+    >>> int((second - first).min()) >= 9
     True
     """
     if not len(pair):
@@ -246,27 +247,3 @@ def _members(pair: Ints, order: Ints) -> list[Ints]:
     by_pair = np.argsort(pair, kind="stable")
     ends = np.cumsum(np.bincount(pair, minlength=int(order.max(initial=-1)) + 1))
     return [by_pair[ends[p - 1] if p else 0 : ends[p]] for p in order]
-
-
-def gaps(pair: Ints) -> Ints:
-    """Return the distances, in places, between a pair's showings and its next ones.
-
-    >>> gaps(np.array([0, 1, 0, 2, 1])).tolist()
-    [2, 3]
-    """
-    by_pair = np.argsort(pair, kind="stable")
-    same = pair[by_pair][1:] == pair[by_pair][:-1]
-    return np.asarray(np.diff(by_pair)[same], np.int64)
-
-
-def widest_gap(pair: Ints) -> int:
-    """Return the largest least distance that any order of these videos could reach (0: no limit).
-
-    With the most frequent pair m times, and t pairs that often: floor((n - t) / (m - 1)).
-
-    >>> widest_gap(np.array([0, 0, 1, 2])), widest_gap(np.array([0, 1]))
-    (3, 0)
-    """
-    count = np.bincount(pair) if len(pair) else np.zeros(1, np.int64)
-    most = int(count.max())
-    return 0 if most < 2 else (len(pair) - int((count == most).sum())) // (most - 1)

@@ -20,21 +20,19 @@ VERSION = 1
 
 
 class SplitHalf(NamedTuple):
-    """Agreement of two random halves of the ratings; pairs are the 2.5 and 97.5 % points.
+    """Agreement of two random halves of the ratings.
 
     ``srcc`` and ``plcc``: means over the halves. ``reliability``: 2 r / (1 + r) of the mean plcc
-    (Spearman and Brown), what two studies of the full size would agree to. ``halves``: its points
-    over the halves; ``interval``: over halves of samples drawn with replacement, a 95 % interval.
-    ``unit``: what was split, ``raters`` or ``ratings``.
+    (Spearman and Brown), what two studies of the full size would agree to. ``interval``: its 95 %
+    interval, the 2.5 and 97.5 % points over halves of samples drawn with replacement. ``unit``:
+    what was split, ``raters`` or ``ratings``.
     """
 
     samples: int
-    halves_made: int
     unit: str
     srcc: float
     plcc: float
     reliability: float
-    halves: tuple[float, float]
     interval: tuple[float, float]
 
 
@@ -72,16 +70,14 @@ def split_half(matrix: npt.ArrayLike, seed: int, halves: int = 200) -> SplitHalf
     if np.isnan(found[:, :2]).any():
         raise UserError("ratings: half of the ratings gives every sample the same MOS")
     srcc, plcc = float(found[:, 0].mean()), float(found[:, 1].mean())
-    spread, drawn = (_brown(np.nanpercentile(found[:, k], [2.5, 97.5])) for k in (1, 2))
+    interval = _brown(np.nanpercentile(found[:, 2], [2.5, 97.5]))
     return SplitHalf(
         len(scores),
-        halves,
         "raters" if whole else "ratings",
         srcc,
         plcc,
         float(_brown(np.array(plcc))),
-        (float(spread[0]), float(spread[1])),
-        (float(drawn[0]), float(drawn[1])),
+        (float(interval[0]), float(interval[1])),
     )
 
 

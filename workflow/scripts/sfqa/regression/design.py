@@ -78,19 +78,6 @@ def load_design(files: Files, inputs: Sequence[str]) -> Design:
     return Design(kept, matrix, names, dropped, flawed)
 
 
-def weights_of(files: Files) -> str:
-    """Return what weights are behind the features: official, random, none, or mixed.
-
-    ``none`` means that no extractor has weights; official and random together are ``mixed``.
-    """
-    kinds = set()
-    for paths in files.values():
-        for path in paths:
-            kinds.add((store.metadata(path).get("weights") or {}).get("kind", "none"))
-    kinds.discard("none")
-    return "none" if not kinds else kinds.pop() if len(kinds) == 1 else "mixed"
-
-
 @dataclass
 class _Part:
     """One extractor: ``usable`` maps a sample to its row of ``matrix``."""

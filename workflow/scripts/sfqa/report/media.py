@@ -14,9 +14,6 @@ import numpy as np
 from sfqa import media
 from sfqa.media import Pixels
 
-#: Browsers play these; another form is still named, and the page says that it does not play.
-PLAYABLE = (".mp4", ".m4v", ".webm", ".mov")
-
 
 def located(path: str | None, folder: Path) -> Path | None:
     """Return where a file of a table lies, for a dataset whose folder may have been moved.

@@ -88,31 +88,6 @@ def installed_digest(folder: Path) -> str:
     return sha256_file(path) if path.is_file() else ""
 
 
-def check_installed(label: str, source: Source, folder: Path) -> list[str]:
-    """Return a sentence for each thing that is missing from an installation; reads no file's bytes.
-
-    >>> from sfqa.generation.install.sources import Weights
-    >>> source = Source("a/b", "0" * 40, "MIT", "e.yaml", Weights("w", by_hand="none"))
-    >>> check_installed("b", source, Path("no such folder"))[1]
-    'method b: no such folder/env/bin/python is not there'
-    """
-    repo, parts = folder / "repo", folder / ".downloads"
-    expected = [repo, folder / "env" / "bin" / "python"]
-    expected += [repo / entry for entry in missing(source, repo)]
-    faults = [f"method {label}: {path} is not there" for path in expected if not _is_there(path)]
-    for download in source.weights.downloads:
-        if download.url and not (repo / download.to).exists():
-            faults.append(f"method {label}: {repo / download.to} is not there")
-        if download.hub and hub.pending(download, parts):
-            faults.append(
-                f"method {label}: the download of hub {download.hub} into "
-                f"{repo / download.to} was interrupted"
-            )
-    if (folder / ".env.making").exists():
-        faults.append(f"method {label}: the making of {folder / 'env'} was interrupted")
-    return list(dict.fromkeys(faults))
-
-
 def missing(source: Source, repo: Path) -> tuple[str, ...]:
     """Return the entries of ``weights.files`` that are not there; an empty folder is not."""
     return tuple(entry for entry in source.weights.files if not _is_there(repo / entry))
