@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from sfqa import store, tables
 from sfqa.errors import UserError
-from sfqa.pairs.program import Answer
+from sfqa.pairs.constraints import PairConstraints
+from sfqa.pairs.program import SolverResult
 from sfqa.pairs.sampler import make_pairs
-from sfqa.pairs.solver import _Clock
-from sfqa.pairs.verify import score, verify
-from sfqa.pairs.wishes import Wishes
+from sfqa.pairs.solver import _SolveBudget
+from sfqa.pairs.verify import score_pairs, verify_pairs
 
 MUSIC = list(product("abcdefg", ("en", "zh")))
 
@@ -99,7 +99,7 @@ def small_pairs(small: tuple[pd.DataFrame, pd.DataFrame]) -> Any:
 def test_paper_size(sizes: Any, best: list[float], greedy: list[float]) -> None:
     images, clips = paper(*sizes)
     pairing = make_pairs(images, clips, 432)
-    assert pairing.proof.proven
+    assert pairing.proof.is_proven
     assert pairing.proof.settled
     assert values(pairing) == pytest.approx(best, abs=1e-3)
     assert all(a <= b for a, b in zip(values(pairing), greedy, strict=True))
@@ -114,13 +114,13 @@ def test_paper_size(sizes: Any, best: list[float], greedy: list[float]) -> None:
 def test_small_size(small: tuple[pd.DataFrame, pd.DataFrame], small_pairs: Any) -> None:
     """24 pairs of 12 x 6: 2 per image, 4 per clip, every combination, 16 : 8."""
     pairs = store.to_arrow(tables.PAIRS, small_pairs.rows).to_pandas()
-    assert small_pairs.proof.proven
+    assert small_pairs.proof.is_proven
     assert pairs["split"].value_counts().to_dict() == {"train": 16, "val": 8}
     assert set(pairs["image_id"].value_counts()) == {2}
     assert set(pairs["clip_id"].value_counts()) == {4}
     labels = ["image_source", "image_category", "style", "language"]
     assert len(pairs.drop_duplicates(labels)) == 16
-    assert verify(small_pairs.rows, *small, Wishes(24, 2)) == []
+    assert verify_pairs(small_pairs.rows, *small, PairConstraints(24, 2)) == []
 
 
 def test_row_order_does_not_matter(small: Any, small_pairs: Any) -> None:
@@ -157,14 +157,14 @@ def test_tiny(images: int, clips: int, count: int, ratio: float, split: tuple[in
     rows, proof = make_pairs(*plain(images, clips), count, ratio)
     sides = Counter(row["split"] for row in rows)
     assert (sides["train"], sides["val"]) == split
-    assert proof.proven
+    assert proof.is_proven
 
 
 def test_equal_proportion(small: Any) -> None:
     """Each proportion comes nearer to its own counts than the other does."""
     made = {word: make_pairs(*small, 24, 2, proportion=word).rows for word in ("material", "equal")}
     away = {
-        (of, by): dict(score(made[of], *small, Wishes(24, 2, proportion=by)))[
+        (of, by): dict(score_pairs(made[of], *small, PairConstraints(24, 2, proportion=by)))[
             "distance from proportional counts"
         ]
         for of, by in product(made, made)
@@ -174,7 +174,10 @@ def test_equal_proportion(small: Any) -> None:
 
 
 def enumerate_best(
-    images: pd.DataFrame, clips: pd.DataFrame, wishes: Wishes, keep: pd.DataFrame | None
+    images: pd.DataFrame,
+    clips: pd.DataFrame,
+    constraints: PairConstraints,
+    keep: pd.DataFrame | None,
 ) -> list[Any] | None:
     """The best values over every table of pairs that keeps the rules."""
     sheet = [frame.to_dict("records") for frame in (images, clips)]
@@ -192,11 +195,11 @@ def enumerate_best(
             for c, other in zip(sheet[1], of_clip, strict=True)
             if side == other
         ]  # fmt: skip
-        for rows in combinations(cells, wishes.count):
+        for rows in combinations(cells, constraints.count):
             val = sum(row["split"] == "val" for row in rows)
-            if not 0 < val < len(rows) or verify(rows, images, clips, wishes, keep):
+            if not 0 < val < len(rows) or verify_pairs(rows, images, clips, constraints, keep):
                 continue
-            first, *rest = [value for _, value in score(rows, images, clips, wishes)]
+            first, *rest = [value for _, value in score_pairs(rows, images, clips, constraints)]
             found = [first, val, *rest]
             best = found if best is None or found < best else best
     return best and [best[0], *best[2:]]
@@ -226,32 +229,32 @@ def instances(draw: st.DrawFn) -> dict[str, Any]:
 
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(instances())
-def test_optimum_is_that_of_enumeration(wished: dict[str, Any]) -> None:
-    images, clips = wished.pop("images"), wished.pop("clips")
+def test_optimum_is_that_of_enumeration(constraints: dict[str, Any]) -> None:
+    images, clips = constraints.pop("images"), constraints.pop("clips")
     keep = None
-    if wished.pop("keep") and wished["count"] > 2:
-        keep = pd.DataFrame(make_pairs(images, clips, wished["count"] - 1, 1).rows)
-    best = enumerate_best(images, clips, Wishes(**wished), keep)
+    if constraints.pop("keep") and constraints["count"] > 2:
+        keep = pd.DataFrame(make_pairs(images, clips, constraints["count"] - 1, 1).rows)
+    best = enumerate_best(images, clips, PairConstraints(**constraints), keep)
     if best is None:
         with pytest.raises(UserError, match="pairs: "):
-            make_pairs(images, clips, **wished, keep=keep)
+            make_pairs(images, clips, **constraints, keep=keep)
         return
-    pairing = make_pairs(images, clips, **wished, keep=keep)
-    assert pairing.proof.proven
+    pairing = make_pairs(images, clips, **constraints, keep=keep)
+    assert pairing.proof.is_proven
     assert [step.value for step in pairing.proof.steps] == best
-    assert verify(pairing.rows, images, clips, Wishes(**wished), keep) == []
+    assert verify_pairs(pairing.rows, images, clips, PairConstraints(**constraints), keep) == []
 
 
 def test_verify_sees_every_broken_rule(small: Any, small_pairs: Any) -> None:
     rows, old = small_pairs.rows, pd.DataFrame(small_pairs.rows)
 
-    def broken(changed: list[dict[str, Any]], **wishes: Any) -> str:
-        return "; ".join(verify(changed, *small, Wishes(24, 2, **wishes), old))
+    def broken(changed: list[dict[str, Any]], **constraints: Any) -> str:
+        return "; ".join(verify_pairs(changed, *small, PairConstraints(24, 2, **constraints), old))
 
     assert broken(rows) == ""
     assert "23 pairs, 24 wanted" in broken(rows[1:])
     assert "kept pair" in broken(rows[1:])
-    assert "there twice" in broken([*rows[1:], rows[1]])
+    assert "occurs twice" in broken([*rows[1:], rows[1]])
     turned = [{**rows[0], "split": "val" if rows[0]["split"] == "train" else "train"}, *rows[1:]]
     assert "a image is on both sides" in broken(turned)
     assert "a clip is on both sides" in broken(turned)
@@ -274,7 +277,7 @@ def test_limit_is_reported_as_not_proven(small: Any, small_pairs: Any) -> None:
         None,
     )
     if first_worse is not None:
-        assert not pairing.proof.steps[first_worse].proven
+        assert not pairing.proof.steps[first_worse].is_proven
 
 
 @pytest.mark.parametrize(
@@ -290,13 +293,13 @@ def test_limit_is_reported_as_not_proven(small: Any, small_pairs: Any) -> None:
 def test_two_solves_must_agree(
     monkeypatch: pytest.MonkeyPatch, first: Any, second: Any, value: int, proven: bool
 ) -> None:
-    empty = Answer(np.zeros(0, np.int64), 0, 0, True, False, False, 1, 0.0)
+    empty = SolverResult(np.zeros(0, np.int64), 0, 0, True, False, False, 1, 0.0)
 
-    def minimise(*_: Any, presolve: bool = True) -> Answer:
-        found, bound = first if presolve else second
-        return replace(empty, value=found, bound=bound, proven=bound >= found)
+    def minimise(*_: Any, presolve: bool = True) -> SolverResult:
+        value, bound = first if presolve else second
+        return replace(empty, value=value, bound=bound, is_proven=bound >= value)
 
-    clock = _Clock(Wishes(2))
-    monkeypatch.setattr(clock, "minimise", minimise)
-    answer = clock.confirm(None, {})  # type: ignore[arg-type]
-    assert (answer.value, answer.proven) == (value, proven)
+    budget = _SolveBudget(PairConstraints(2))
+    monkeypatch.setattr(budget, "minimise", minimise)
+    answer = budget.minimise_twice(None, {})  # type: ignore[arg-type]
+    assert (answer.value, answer.is_proven) == (value, proven)

@@ -58,7 +58,7 @@ def test_one_more_image_at_the_papers_size() -> None:
     rows, proof = make_pairs(images, clips, 436, keep=before)
     assert len(cells(before) & cells(pd.DataFrame(rows))) == 432
     assert sum(row["image_id"] == "i100" for row in rows) >= 3
-    assert proof.proven
+    assert proof.is_proven
 
 
 def test_one_more_image(old: pd.DataFrame) -> None:
@@ -66,7 +66,7 @@ def test_one_more_image(old: pd.DataFrame) -> None:
     now = pd.DataFrame(rows)
     assert cells(old) < cells(now)
     assert (now["image_id"] == "i99").sum() == 2
-    assert proof.proven
+    assert proof.is_proven
     shuffled = old.sample(frac=1, random_state=1)
     assert make_pairs(pd.concat([NEW, IMAGES]), CLIPS, 26, val=8, keep=shuffled).rows == rows
 
@@ -101,24 +101,24 @@ def test_labels_are_those_of_the_sheet_now(old: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "wishes", "message"),
+    ("count", "constraints", "message"),
     [
         (23, {}, "the kept table has 24 pairs .* ask for at least 24"),
         (25, {"val": 2}, "the kept table has 8 validation and 16 training pairs; .* 8 to 9"),
         (26, {"per_clip": (4, 4)}, "per_clip allows at most 4 uses"),
     ],
 )
-def test_wishes_against_the_kept_table(
-    old: pd.DataFrame, count: int, wishes: dict[str, Any], message: str
+def test_constraints_that_conflict_with_the_kept_table(
+    old: pd.DataFrame, count: int, constraints: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        make_pairs(IMAGES, CLIPS, count, 2, keep=old, **wishes)
+        make_pairs(IMAGES, CLIPS, count, 2, keep=old, **constraints)
 
 
 def test_table_that_leaks(old: pd.DataFrame) -> None:
     wrong = old.copy()
     wrong.loc[0, "split"] = {"train": "val", "val": "train"}[wrong.loc[0, "split"]]
-    with pytest.raises(UserError, match="in train and in val; mend the table"):
+    with pytest.raises(UserError, match="in train and in val; correct the table"):
         make_pairs(IMAGES, CLIPS, 24, keep=wrong)
     with pytest.raises(UserError, match="has split 'test'; write train or val"):
         make_pairs(IMAGES, CLIPS, 24, keep=old.assign(split="test"))

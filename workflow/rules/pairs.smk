@@ -18,7 +18,7 @@ if MODE == "build":
         params:
             number=PLAN.config["pairs"]["count"],
             ratio=PLAN.config["pairs"]["train_val_ratio"],
-            wishes=PLAN.pair_wishes(),
+            constraints=PLAN.pair_constraints(),
             seed=PLAN.config["seed"],
             version=PLAN.version("pairs/sampler"),
         script:

@@ -4,7 +4,8 @@ import pandas as pd
 
 from sfqa import store, tables
 from sfqa.job import job
-from sfqa.pairs.sampler import make_pairs, report
+from sfqa.pairs.coverage import describe_pairs
+from sfqa.pairs.sampler import make_pairs
 
 with job(snakemake.log[0]) as log:
     images = store.read(tables.IMAGES, snakemake.input.images)
@@ -20,12 +21,14 @@ with job(snakemake.log[0]) as log:
         params.ratio,
         params.seed,
         keep=keep,
-        **params.get("wishes", {}),
+        **params.get("constraints", {}),
     )
     store.write(tables.PAIRS, rows, snakemake.output.pairs)
     table = store.read(tables.PAIRS, snakemake.output.pairs)
-    log.info("%s", report(table, images, clips))
-    (log.info if proof.proven and proof.settled else log.warning)("proof:\n%s", proof.text())
+    log.info("%s", describe_pairs(table, images, clips))
+    (log.info if proof.is_proven and proof.settled else log.warning)(
+        "proof:\n%s", proof.format_proof()
+    )
     if snakemake.output.get("report"):
         with store.replacing(snakemake.output.report) as temporary:
-            temporary.write_text(report(table, images, clips) + "\n", encoding="utf-8")
+            temporary.write_text(describe_pairs(table, images, clips) + "\n", encoding="utf-8")

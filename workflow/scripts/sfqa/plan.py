@@ -236,8 +236,8 @@ class Plan:
 
     # Slices that are the same for all jobs of a rule.
 
-    def pair_wishes(self) -> dict[str, Any]:
-        """What is wished of the pairs beside their number, ratio and seed."""
+    def pair_constraints(self) -> dict[str, Any]:
+        """Return the constraints of the pairs: all keys but their number, ratio and kept table."""
         pairs = self.config["pairs"]
         return {k: v for k, v in pairs.items() if k not in ("count", "train_val_ratio", "keep")}
 

@@ -1,4 +1,4 @@
-"""What the pairs hold: coverage matrix, uses, and the labels of the two sides, as text."""
+"""Describe a table of pairs as text: coverage matrix, uses, label shares of the two sides."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from sfqa.tables import FAILED
 _IMAGE, _CLIP = ["source", "category"], ["style", "language"]
 
 
-def coverage(pairs: pd.DataFrame, images: pd.DataFrame, clips: pd.DataFrame) -> pd.DataFrame:
+def count_combinations(
+    pairs: pd.DataFrame, images: pd.DataFrame, clips: pd.DataFrame
+) -> pd.DataFrame:
     """Return the number of pairs by image source, category (rows) and style, language (columns).
 
-    The frames are those of ``tables.PAIRS``, ``tables.IMAGES`` and ``tables.CLIPS``. Every label
-    of the usable images and clips is there, so that a combination without a pair shows as 0.
+    The frames are those of ``tables.PAIRS``, ``tables.IMAGES`` and ``tables.CLIPS``. The matrix
+    holds every label of the usable images and clips, so a combination without a pair shows as 0.
 
     >>> images = pd.DataFrame({"source": "ai", "category": ["x", "y"], "status": "ok"})
     >>> clips = pd.DataFrame({"style": ["pop"], "language": ["en"], "status": "ok"})
     >>> pairs = pd.DataFrame({"image_source": ["ai"], "image_category": ["x"], "style": ["pop"],
     ...                       "language": ["en"]})
-    >>> print(format_coverage(coverage(pairs, images, clips)))
+    >>> print(format_coverage(count_combinations(pairs, images, clips)))
     source category  pop en  sum
     ai x                  1    1
     ai y                  -    0
@@ -40,43 +42,49 @@ def coverage(pairs: pd.DataFrame, images: pd.DataFrame, clips: pd.DataFrame) -> 
 
 
 def format_coverage(matrix: pd.DataFrame) -> str:
-    """Return the matrix of :func:`coverage` as aligned text with sums; ``-`` is no pair."""
+    """Return a matrix of :func:`count_combinations` as aligned text with sums.
+
+    ``-`` marks a combination without a pair.
+    """
     lines = [["source category", *(" ".join(map(str, c)) for c in matrix.columns), "sum"]]
     for name, row in zip(matrix.index, matrix.to_numpy(), strict=True):
         cells = [str(n) if n else "-" for n in row.tolist()]
         lines.append([" ".join(map(str, name)), *cells, str(row.sum())])
     lines.append(["sum", *(str(n) for n in matrix.sum()), str(matrix.to_numpy().sum())])
-    have = int((matrix.to_numpy() > 0).sum())
+    covered = int((matrix.to_numpy() > 0).sum())
     return "\n".join(
         [
-            *_aligned(lines),
-            f"{have} of {matrix.size} combinations of source, category, style and language have "
+            *_align_columns(lines),
+            f"{covered} of {matrix.size} combinations of source, category, style and language have "
             "a pair",
         ]
     )
 
 
-def report(pairs: pd.DataFrame, images: pd.DataFrame, clips: pd.DataFrame) -> str:
-    """Return the whole account of a table of pairs: it depends on the tables alone.
+def describe_pairs(pairs: pd.DataFrame, images: pd.DataFrame, clips: pd.DataFrame) -> str:
+    """Return a text that describes a table of pairs.
 
-    Split, uses per image and clip, coverage in all and per side, combinations without a pair, and
-    for every label its pairs and share of the pairs on each side.
+    It lists the split, the uses per image and clip, the coverage of all pairs and of each side, the
+    combinations without a pair, and the number and share of pairs per label on each side.
     """
     count = pairs["split"].value_counts()
     train, val = int(count.get("train", 0)), int(count.get("val", 0))
     lines = [f"{len(pairs)} pairs, train : val = {train} : {val} (ratio {train / val:.4g})"]
-    for kind, frame in (("image", images), ("clip", clips)):
+    for item_type, frame in (("image", images), ("clip", clips)):
         usable = frame[frame["status"] != FAILED]
-        uses = pairs[f"{kind}_id"].value_counts().reindex(usable[f"{kind}_id"], fill_value=0)
-        at = pairs.groupby("split")[f"{kind}_id"].nunique()
+        uses = (
+            pairs[f"{item_type}_id"].value_counts().reindex(usable[f"{item_type}_id"], fill_value=0)
+        )
+        ids_per_side = pairs.groupby("split")[f"{item_type}_id"].nunique()
         lines.append(
-            f"{len(usable)} {kind}s, {at.get('train', 0)} train and {at.get('val', 0)} val, used "
+            f"{len(usable)} {item_type}s, {ids_per_side.get('train', 0)} train and "
+            f"{ids_per_side.get('val', 0)} val, used "
             f"{uses.min()} to {uses.max()} times (mean {uses.mean():.4g})"
         )
-    matrix = coverage(pairs, images, clips)
+    matrix = count_combinations(pairs, images, clips)
     lines += ["", "all pairs", format_coverage(matrix)]
     for side in ("train", "val"):
-        part = coverage(pairs[pairs["split"] == side], images, clips)
+        part = count_combinations(pairs[pairs["split"] == side], images, clips)
         lines += ["", f"{side} pairs", format_coverage(part)]
     missing = [
         f"{' '.join(row)} x {' '.join(column)}"
@@ -86,25 +94,25 @@ def report(pairs: pd.DataFrame, images: pd.DataFrame, clips: pd.DataFrame) -> st
     ]
     if missing:
         lines += ["", f"without a pair: {'; '.join(missing)}"]
-    return "\n".join([*lines, "", *_shares(pairs)])
+    return "\n".join([*lines, "", *_format_label_shares(pairs)])
 
 
-def _shares(pairs: pd.DataFrame) -> list[str]:
-    """Pairs and share of the side's pairs, by label."""
+def _format_label_shares(pairs: pd.DataFrame) -> list[str]:
+    """Format the number of pairs and the share of the side's pairs for each label."""
     lines = [["label", "train", "", "val", ""]]
     side = pairs["split"]
     for column in ("image_source", "image_category", "style", "language"):
         for label in sorted(set(pairs[column])):
-            has = pairs[column] == label
+            has_label = pairs[column] == label
             cells = []
             for name in ("train", "val"):
-                number = int((has & (side == name)).sum())
+                number = int((has_label & (side == name)).sum())
                 cells += [str(number), f"{number / max(1, int((side == name).sum())):.1%}"]
             lines.append([f"{column} {label}", *cells])
-    return _aligned(lines)
+    return _align_columns(lines)
 
 
-def _aligned(lines: list[list[str]]) -> list[str]:
+def _align_columns(lines: list[list[str]]) -> list[str]:
     widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
     return [
         "  ".join(

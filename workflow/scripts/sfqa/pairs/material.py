@@ -1,4 +1,4 @@
-"""The material of the pairs: images and clips by label, and what an older table fixes."""
+"""The images and clips to pair, grouped by label, and the pairs that an earlier table fixes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from sfqa.errors import UserError
 from sfqa.tables import FAILED
 
 SIDES = ("train", "val")
-KINDS = {"image": ("source", "category"), "clip": ("style", "language")}
+LABEL_COLUMNS = {"image": ("source", "category"), "clip": ("style", "language")}
 Label = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Unit:
-    """Images (or clips) that nothing tells apart: same labels, and same side where it is fixed.
+    """A group of interchangeable images (or clips): same labels, and same side if it is fixed.
 
-    An image or clip that an older table uses is a unit of its own, with its side.
+    An image or clip that an earlier table uses is a unit of its own, with its side.
     """
 
     label: Label
@@ -30,24 +30,24 @@ class Unit:
 
 @dataclass(frozen=True)
 class Material:
-    """Units in a fixed order, and the kept pairs as (image, clip) with their side."""
+    """Units in a fixed order, and the kept pairs as (image, clip, side)."""
 
     images: tuple[Unit, ...]
     clips: tuple[Unit, ...]
     kept: tuple[tuple[str, str, str], ...] = ()
 
-    def units(self, kind: str) -> tuple[Unit, ...]:
-        """The units of ``image`` or ``clip``."""
-        return self.images if kind == "image" else self.clips
+    def get_units(self, item_type: str) -> tuple[Unit, ...]:
+        """Return the units of ``image`` or ``clip``."""
+        return self.images if item_type == "image" else self.clips
 
-    def size(self, kind: str) -> int:
-        """The number of images or clips."""
-        return sum(len(unit.names) for unit in self.units(kind))
+    def count_items(self, item_type: str) -> int:
+        """Return the number of images or clips."""
+        return sum(len(unit.names) for unit in self.get_units(item_type))
 
-    def sizes(self, kind: str) -> dict[Label, int]:
-        """The number of images or clips by label, labels sorted."""
+    def count_by_label(self, item_type: str) -> dict[Label, int]:
+        """Return the number of images or clips by label, labels sorted."""
         result: dict[Label, int] = {}
-        for unit in self.units(kind):
+        for unit in self.get_units(item_type):
             result[unit.label] = result.get(unit.label, 0) + len(unit.names)
         return dict(sorted(result.items()))
 
@@ -55,12 +55,12 @@ class Material:
 def read_material(
     images: pd.DataFrame, clips: pd.DataFrame, keep: pd.DataFrame | None = None
 ) -> Material:
-    """Return the usable material of the sheets as units, labels sorted, names sorted.
+    """Group the usable images and clips of the sheets into units, sorted by label and name.
 
-    ``keep`` has the columns image_id, clip_id and split of an older table of pairs: what it uses
-    keeps its side; its pairs whose image or clip is gone are dropped. Raises :class:`UserError`
-    for repeated names, fewer than 2 usable images or clips, and a table that uses one image or
-    clip on both sides.
+    ``keep`` has the columns image_id, clip_id and split of an earlier table of pairs: its images
+    and clips keep their side; pairs whose image or clip no longer exists are dropped. Raises
+    :class:`UserError` for repeated names, fewer than 2 usable images or clips, and a table that
+    uses one image or clip on both sides.
 
     >>> images = pd.DataFrame({"image_id": ["b", "a"], "source": "ai", "category": "x",
     ...                        "status": "ok"})
@@ -69,35 +69,41 @@ def read_material(
     >>> read_material(images, clips).images
     (Unit(label=('ai', 'x'), names=('a', 'b'), side=None),)
     """
-    labels = {"image": _labels(images, "image"), "clip": _labels(clips, "clip")}
-    if min(len(found) for found in labels.values()) < 2:
+    labels = {"image": _read_labels(images, "image"), "clip": _read_labels(clips, "clip")}
+    if min(len(labels_by_id) for labels_by_id in labels.values()) < 2:
         raise UserError(
             f"pairs: {len(labels['image'])} usable images and {len(labels['clip'])} usable clips; "
-            "a split needs at least 2 of each, one per side: add some, or see why the others failed"
+            "a split needs at least 2 of each, one per side: add some, or check why others failed"
         )
     rows: list[tuple[str, str, str]] = []
     if keep is not None:
         columns = (keep[name].astype(str) for name in ("image_id", "clip_id", "split"))
         rows = sorted(set(zip(*columns, strict=True)))
-    side = {kind: _sides(rows, k, kind) for k, kind in enumerate(KINDS)}
-    kept = tuple(r for r in rows if r[0] in labels["image"] and r[1] in labels["clip"])
-    units = {kind: _units(labels[kind], side[kind]) for kind in KINDS}
-    return Material(units["image"], units["clip"], kept)
+    sides = {
+        item_type: _read_sides(rows, k, item_type) for k, item_type in enumerate(LABEL_COLUMNS)
+    }
+    kept_pairs = tuple(r for r in rows if r[0] in labels["image"] and r[1] in labels["clip"])
+    units = {
+        item_type: _group_units(labels[item_type], sides[item_type]) for item_type in LABEL_COLUMNS
+    }
+    return Material(units["image"], units["clip"], kept_pairs)
 
 
-def _labels(frame: pd.DataFrame, kind: str) -> dict[str, Label]:
-    """The two labels of every usable image or clip, names sorted."""
+def _read_labels(frame: pd.DataFrame, item_type: str) -> dict[str, Label]:
+    """Return the two labels of every usable image or clip, sorted by name."""
     used = frame[frame["status"] != FAILED]
-    names = used[f"{kind}_id"].astype(str)
+    names = used[f"{item_type}_id"].astype(str)
     if names.duplicated().any():
         name = names[names.duplicated()].iloc[0]
-        raise UserError(f"pairs: the {kind} {name!r} is there twice; keep one")
-    first, second = KINDS[kind]
+        raise UserError(f"pairs: the {item_type} {name!r} occurs twice; keep one")
+    first, second = LABEL_COLUMNS[item_type]
     values = zip(names, used[first].astype(str), used[second].astype(str), strict=True)
     return {name: (a, b) for name, a, b in sorted(values)}
 
 
-def _sides(rows: Iterable[tuple[str, str, str]], column: int, kind: str) -> dict[str, str]:
+def _read_sides(
+    rows: Iterable[tuple[str, str, str]], column: int, item_type: str
+) -> dict[str, str]:
     sides: dict[str, str] = {}
     for row in rows:
         if row[2] not in SIDES:
@@ -106,13 +112,13 @@ def _sides(rows: Iterable[tuple[str, str, str]], column: int, kind: str) -> dict
             )
         if sides.setdefault(row[column], row[2]) != row[2]:
             raise UserError(
-                f"pairs: the kept pairs use {kind} {row[column]!r} in train and in val; "
-                "mend the table named in pairs: keep, or make the pairs anew without it"
+                f"pairs: the kept pairs use {item_type} {row[column]!r} in train and in val; "
+                "correct the table named in pairs: keep, or choose new pairs without it"
             )
     return sides
 
 
-def _units(labels: dict[str, Label], sides: dict[str, str]) -> tuple[Unit, ...]:
+def _group_units(labels: dict[str, Label], sides: dict[str, str]) -> tuple[Unit, ...]:
     free = sorted((label, name) for name, label in labels.items() if name not in sides)
     units = [
         Unit(label, tuple(name for _, name in members))

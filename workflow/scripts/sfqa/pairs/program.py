@@ -1,4 +1,4 @@
-"""A small builder of integer linear programs over ``scipy.optimize.milp`` (HiGHS)."""
+"""Build and solve integer linear programs with ``scipy.optimize.milp`` (HiGHS)."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
 #: A linear expression: coefficient by variable; the key None holds the constant.
-Expr = dict[int | None, int]
+Expression = dict[int | None, int]
 
 
-def total(*terms: tuple[int, Expr | int]) -> Expr:
-    """Return the sum of factor times expression or variable.
+def sum_terms(*terms: tuple[int, Expression | int]) -> Expression:
+    """Return the linear expression that sums factor times expression (or variable).
 
-    >>> total((2, {0: 1, None: 3}), (-1, 0), (1, 4))
+    >>> sum_terms((2, {0: 1, None: 3}), (-1, 0), (1, 4))
     {0: 1, None: 6, 4: 1}
     """
-    result: Expr = {}
+    result: Expression = {}
     for factor, term in terms:
         for variable, coefficient in (term if isinstance(term, dict) else {term: 1}).items():
             result[variable] = result.get(variable, 0) + factor * coefficient
@@ -30,13 +30,17 @@ def total(*terms: tuple[int, Expr | int]) -> Expr:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the solver says: the values (None: none found), objective, bound, and how it ended."""
+class SolverResult:
+    """Result of one solve.
+
+    ``x``: values of the variables, or None if no solution was found. ``value``: objective at ``x``.
+    ``bound``: lower bound of the objective. ``is_proven``: the bound equals the value.
+    """
 
     x: npt.NDArray[np.int64] | None
     value: int
     bound: int
-    proven: bool
+    is_proven: bool
     infeasible: bool
     timed_out: bool
     nodes: int
@@ -44,56 +48,56 @@ class Answer:
 
 
 class Program:
-    """Integer variables, linear rows with whole coefficients, solved for one objective at a time.
+    """An integer linear program with bounded variables and integer coefficients.
 
-    >>> p = Program(); x, y = p.variable(3), p.variable(5)
-    >>> p.row(total((1, x), (1, y)), 0, 6)
-    >>> p.minimise(total((-2, x), (-1, y))).value
+    >>> p = Program(); x, y = p.add_variable(3), p.add_variable(5)
+    >>> p.add_row(sum_terms((1, x), (1, y)), 0, 6)
+    >>> p.minimise(sum_terms((-2, x), (-1, y))).value
     -9
     """
 
     def __init__(self) -> None:
         self.lower: list[int] = []
         self.upper: list[int] = []
-        self.rows: list[tuple[Expr, float, float]] = []
+        self.rows: list[tuple[Expression, float, float]] = []
 
-    def variable(self, upper: int, lower: int = 0) -> int:
-        """Add an integer variable and return its number."""
+    def add_variable(self, upper: int, lower: int = 0) -> int:
+        """Add an integer variable and return its index."""
         self.lower.append(lower)
         self.upper.append(upper)
         return len(self.lower) - 1
 
-    def row(self, expr: Expr, lower: float = -np.inf, upper: float = np.inf) -> None:
+    def add_row(self, expr: Expression, lower: float = -np.inf, upper: float = np.inf) -> None:
         """Add ``lower <= expr <= upper``."""
         constant = expr.get(None, 0)
-        terms: Expr = {k: c for k, c in expr.items() if k is not None and c}
+        terms: Expression = {k: c for k, c in expr.items() if k is not None and c}
         self.rows.append((terms, lower - constant, upper - constant))
 
-    def value(self, expr: Expr, x: npt.NDArray[np.int64]) -> int:
+    def evaluate(self, expr: Expression, x: npt.NDArray[np.int64]) -> int:
         """Return the value of an expression at a solution."""
         return sum(c * (1 if k is None else int(x[k])) for k, c in expr.items())
 
     def minimise(
         self,
-        objective: Expr,
-        extra: Iterable[tuple[Expr, float, float]] = (),
+        objective: Expression,
+        extra: Iterable[tuple[Expression, float, float]] = (),
         nodes: int | None = None,
         seconds: float | None = None,
         presolve: bool = True,
-    ) -> Answer:
-        """Return the least ``objective`` with the rows and ``extra`` rows (expr, lower, upper).
+    ) -> SolverResult:
+        """Minimise ``objective`` under all constraints and the ``extra`` ones (expr, lower, upper).
 
-        ``nodes`` limits the branch-and-bound tree, ``seconds`` the wall clock. The point is
-        checked against every row in whole numbers, and dropped where it breaks one. The bound is
-        the solver's, in floating point, rounded up because the objective is whole: see
-        :func:`sfqa.pairs.solver.solve` for how far it is trusted.
+        ``nodes`` limits the branch-and-bound tree, ``seconds`` the wall-clock time. The solution is
+        checked against every constraint in integer arithmetic and discarded if it violates one.
+        The bound is the solver's floating-point bound, rounded up because the objective is an
+        integer; :func:`sfqa.pairs.solver.solve_counts` says when it counts as proven.
         """
         start = time.perf_counter()
         size = len(self.lower)
-        more = Program()
+        extra_program = Program()
         for row in extra:
-            more.row(*row)
-        rows = self.rows + more.rows
+            extra_program.add_row(*row)
+        rows = self.rows + extra_program.rows
         cost = np.zeros(size)
         for k, c in objective.items():
             if k is not None:
@@ -104,51 +108,55 @@ class Program:
             options["node_limit"] = nodes
         if seconds is not None:
             options["time_limit"] = seconds
-        found: Mapping[str, Any] = milp(
+        milp_result: Mapping[str, Any] = milp(
             cost,
             integrality=np.ones(size),
             bounds=Bounds(np.array(self.lower, float), np.array(self.upper, float)),
-            constraints=[_matrix(rows, size)] if rows else [],
+            constraints=[_build_matrix(rows, size)] if rows else [],
             options=options,
         )
-        took = time.perf_counter() - start
-        x = None if found["x"] is None else np.rint(found["x"]).astype(np.int64)
-        if x is not None and not self._holds(rows, x):
+        elapsed = time.perf_counter() - start
+        x = None if milp_result["x"] is None else np.rint(milp_result["x"]).astype(np.int64)
+        if x is not None and not self._satisfies_rows(rows, x):
             x = None
-        value = 0 if x is None else self.value(objective, x)
-        bound = found.get("mip_dual_bound")
-        whole = -(2**62) if bound is None or not np.isfinite(bound) else _ceil(bound) + constant
-        return Answer(
+        value = 0 if x is None else self.evaluate(objective, x)
+        bound = milp_result.get("mip_dual_bound")
+        integer_bound = (
+            -(2**62) if bound is None or not np.isfinite(bound) else _round_up(bound) + constant
+        )
+        return SolverResult(
             x=x,
             value=value,
-            bound=whole,
-            proven=x is not None and whole >= value,
+            bound=integer_bound,
+            is_proven=x is not None and integer_bound >= value,
             # Every variable is bounded: "unbounded or infeasible" (4) is infeasible.
-            infeasible=found["x"] is None
-            and (found["status"] == 2 or "infeasible" in found["message"]),
-            timed_out=seconds is not None and took >= seconds,
-            nodes=int(found.get("mip_node_count") or 0),
-            seconds=took,
+            infeasible=milp_result["x"] is None
+            and (milp_result["status"] == 2 or "infeasible" in milp_result["message"]),
+            timed_out=seconds is not None and elapsed >= seconds,
+            nodes=int(milp_result.get("mip_node_count") or 0),
+            seconds=elapsed,
         )
 
-    def _holds(self, rows: list[tuple[Expr, float, float]], x: npt.NDArray[np.int64]) -> bool:
+    def _satisfies_rows(
+        self, rows: list[tuple[Expression, float, float]], x: npt.NDArray[np.int64]
+    ) -> bool:
         inside = (np.array(self.lower) <= x).all() and (x <= np.array(self.upper)).all()
         return bool(inside) and all(
-            lower <= self.value(expr, x) <= upper for expr, lower, upper in rows
+            lower <= self.evaluate(expr, x) <= upper for expr, lower, upper in rows
         )
 
 
-def _ceil(value: float) -> int:
-    """Round up, with room for the solver's tolerance."""
+def _round_up(value: float) -> int:
+    """Round up after subtracting the solver's tolerance."""
     return int(np.ceil(value - 1e-4 * max(1.0, 1e-6 * abs(value))))
 
 
-def _matrix(rows: list[tuple[Expr, float, float]], size: int) -> LinearConstraint:
-    where, columns, values = [], [], []
-    for number, (expr, _, _) in enumerate(rows):
+def _build_matrix(rows: list[tuple[Expression, float, float]], size: int) -> LinearConstraint:
+    row_indices, columns, values = [], [], []
+    for row_index, (expr, _, _) in enumerate(rows):
         for k, c in expr.items():
-            where.append(number)
+            row_indices.append(row_index)
             columns.append(k)
             values.append(float(c))
-    matrix = csr_array((values, (where, columns)), shape=(len(rows), size))
+    matrix = csr_array((values, (row_indices, columns)), shape=(len(rows), size))
     return LinearConstraint(matrix, [row[1] for row in rows], [row[2] for row in rows])

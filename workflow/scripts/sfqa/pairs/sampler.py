@@ -1,4 +1,4 @@
-"""The pairs of a dataset: the best table for given wishes, proven, and drawn by a seed."""
+"""Choose the pairs of a dataset: the optimum under the constraints, with its proof."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from sfqa.identity import pair_id
-from sfqa.pairs.coverage import coverage, format_coverage, report
-from sfqa.pairs.deal import deal
-from sfqa.pairs.explain import check, explain
-from sfqa.pairs.material import KINDS, read_material
+from sfqa.pairs.assignment import assign_members
+from sfqa.pairs.constraints import PairConstraints
+from sfqa.pairs.infeasible import check_counts, explain_infeasibility
+from sfqa.pairs.material import LABEL_COLUMNS, read_material
 from sfqa.pairs.proof import Proof
-from sfqa.pairs.solver import solve
-from sfqa.pairs.verify import score, verify
-from sfqa.pairs.wishes import Wishes
+from sfqa.pairs.solver import solve_counts
+from sfqa.pairs.verify import score_pairs, verify_pairs
 
-__all__ = ["VERSION", "Pairing", "coverage", "format_coverage", "make_pairs", "report"]
+__all__ = ["VERSION", "Pairing", "make_pairs"]
 
 VERSION = 2
 
@@ -26,7 +25,7 @@ Row = dict[str, Any]
 
 
 class Pairing(NamedTuple):
-    """Rows for ``tables.PAIRS``, sorted by name, and what is proven about them."""
+    """Rows for ``tables.PAIRS``, sorted by name, and the proof of their optimality."""
 
     rows: list[Row]
     proof: Proof
@@ -39,61 +38,63 @@ def make_pairs(
     ratio: float = 3.5,
     seed: int = 0,
     keep: pd.DataFrame | None = None,
-    **wishes: Any,
+    **constraints: Any,
 ) -> Pairing:
-    """Return the best ``count`` pairs, train : val as near ``ratio`` as can be.
+    """Return the optimal ``count`` pairs, split train : val as close to ``ratio`` as possible.
 
-    ``images`` and ``clips`` are frames of ``tables.IMAGES`` and ``tables.CLIPS``; failed ones are
-    not used. ``wishes`` are the other fields of :class:`sfqa.pairs.wishes.Wishes`. What is best is
-    said in :func:`sfqa.pairs.solver.solve`. ``keep``, an older table of pairs, makes it stable:
-    every pair whose image and clip are still there stays with its side, with the labels that the
-    sheets give now, and new pairs are added. The result depends on names, labels, wishes and the
-    seed, not on the order of rows; without ``keep`` the seed draws individuals, and the numbers per
-    class and side do not depend on it.
+    ``images`` and ``clips`` are frames of ``tables.IMAGES`` and ``tables.CLIPS``; rows with status
+    ``failed`` are ignored. ``constraints`` are the other fields of
+    :class:`sfqa.pairs.constraints.PairConstraints`. :func:`sfqa.pairs.solver.solve_counts` defines
+    the objective. ``keep`` is an earlier table of pairs: every pair whose image and clip still
+    exist keeps its side, takes its labels from the present sheets, and new pairs are added. The
+    result depends on names, labels, constraints and seed, not on the order of rows. Without
+    ``keep`` the seed only chooses individuals; the counts per class and side do not depend on it.
 
-    Raises :class:`UserError` where the wishes cannot be fulfilled, naming the one in the way.
+    Raises :class:`UserError` if the constraints cannot all hold, naming the one that conflicts.
 
     >>> images = pd.DataFrame({"image_id": ["a", "b", "c"], "source": "real", "status": "ok",
     ...                        "category": ["x", "x", "y"]})
     >>> clips = pd.DataFrame({"clip_id": ["m", "n"], "style": "pop", "language": ["en", "zh"],
     ...                       "status": "ok"})
     >>> pairing = make_pairs(images, clips, 3, ratio=2)
-    >>> sorted(row["split"] for row in pairing.rows), pairing.proof.proven
+    >>> sorted(row["split"] for row in pairing.rows), pairing.proof.is_proven
     (['train', 'train', 'val'], True)
     """
-    wished = Wishes(count, ratio, **wishes)
+    pair_constraints = PairConstraints(count, ratio, **constraints)
     material = read_material(images, clips, keep)
-    check(material, wished)
-    counts = solve(material, wished, seed)
+    check_counts(material, pair_constraints)
+    counts = solve_counts(material, pair_constraints, seed)
     if counts is None:
-        raise explain(material, wished)
-    label = {
-        kind: {name: unit.label for unit in material.units(kind) for name in unit.names}
-        for kind in KINDS
+        raise explain_infeasibility(material, pair_constraints)
+    labels = {
+        item_type: {
+            name: unit.label for unit in material.get_units(item_type) for name in unit.names
+        }
+        for item_type in LABEL_COLUMNS
     }
     rows = [
         {
             "pair_id": pair_id(image, clip),
             "image_id": image,
             "clip_id": clip,
-            "image_source": label["image"][image][0],
-            "image_category": label["image"][image][1],
-            "style": label["clip"][clip][0],
-            "language": label["clip"][clip][1],
+            "image_source": labels["image"][image][0],
+            "image_category": labels["image"][image][1],
+            "style": labels["clip"][clip][0],
+            "language": labels["clip"][clip][1],
             "split": side,
         }
-        for image, clip, side in deal(material, counts.members, counts.pairs, seed)
+        for image, clip, side in assign_members(material, counts.members, counts.pairs, seed)
     ]
-    broken = verify(rows, images, clips, wished, keep)
-    if broken:
-        raise RuntimeError(f"pairs: the solver's answer breaks its rules: {'; '.join(broken)}")
+    violations = verify_pairs(rows, images, clips, pair_constraints, keep)
+    if violations:
+        raise RuntimeError(f"pairs: the solver's answer breaks its rules: {'; '.join(violations)}")
     steps = []
     for step, (name, value) in zip(
-        counts.proof.steps, score(rows, images, clips, wished), strict=True
+        counts.proof.steps, score_pairs(rows, images, clips, pair_constraints), strict=True
     ):
         if name != step.name or value > step.value:
             raise RuntimeError(f"pairs: {step} of the solver, but the rows say {name}: {value}")
-        if value < step.bound:  # a bound above what there is was no bound
+        if value < step.bound:  # a bound above an attained value is wrong
             step = replace(step, bound=Fraction(0))
         steps.append(replace(step, value=value))
     rows.sort(key=lambda row: str(row["pair_id"]))

@@ -1,4 +1,4 @@
-"""The pairs judged from their rows alone: rules that must hold, values of the objective."""
+"""Verify a table of pairs from its rows alone: constraints and values of the objective."""
 
 from __future__ import annotations
 
@@ -10,149 +10,163 @@ from typing import Any
 
 import pandas as pd
 
-from sfqa.pairs.wishes import Wishes
+from sfqa.pairs.constraints import PairConstraints
 from sfqa.tables import FAILED
 
-# Nothing here is taken from the solver: what it says is to be checked, not repeated.
+# This module shares no code with the solver, whose result it verifies.
 _IMAGE, _CLIP = ("image_source", "image_category"), ("style", "language")
 Row = Mapping[str, Any]
 
 
-def verify(
+def verify_pairs(
     rows: Iterable[Row],
     images: pd.DataFrame,
     clips: pd.DataFrame,
-    wishes: Wishes,
+    constraints: PairConstraints,
     keep: pd.DataFrame | None = None,
 ) -> list[str]:
-    """Return what is broken, as sentences; empty where every rule holds.
+    """Return every violated constraint as a sentence; empty if all hold.
 
-    Rules: number of pairs, none twice, usable material with its own labels, both sides there and
-    disjoint, ``val``, ``per_image``, ``per_clip``, coverage ``all``, every kept pair with its side.
+    Checked: number of pairs, no repetition, usable material with its own labels, both sides
+    present and disjoint, ``val``, ``per_image``, ``per_clip``, coverage ``all``, and that kept
+    pairs keep their side.
     """
-    rows, broken = list(rows), []
-    sheets = {"image": _usable(images, "image"), "clip": _usable(clips, "clip")}
-    if len(rows) != wishes.count:
-        broken.append(f"{len(rows)} pairs, {wishes.count} wanted")
+    rows, violations = list(rows), []
+    sheets = {"image": _read_usable(images, "image"), "clip": _read_usable(clips, "clip")}
+    if len(rows) != constraints.count:
+        violations.append(f"{len(rows)} pairs, {constraints.count} wanted")
     if len({(row["image_id"], row["clip_id"]) for row in rows}) != len(rows):
-        broken.append("a pair is there twice")
+        violations.append("a pair occurs twice")
     for row in rows:
         name = f"{row['image_id']}__{row['clip_id']}"
         labels = (row["image_source"], row["image_category"], row["style"], row["language"])
-        known = (
+        sheet_labels = (
             *sheets["image"].get(row["image_id"], ()),
             *sheets["clip"].get(row["clip_id"], ()),
         )
-        if row["pair_id"] != name or labels != known or row["split"] not in ("train", "val"):
-            broken.append(f"pair {row['pair_id']} does not match the sheets")
+        if row["pair_id"] != name or labels != sheet_labels or row["split"] not in ("train", "val"):
+            violations.append(f"pair {row['pair_id']} does not match the sheets")
     val = sum(row["split"] == "val" for row in rows)
     if not 0 < val < len(rows):
-        broken.append("a side has no pair")
-    if wishes.val not in (None, val):
-        broken.append(f"{val} validation pairs, {wishes.val} wanted")
-    for kind, limits in (("image", wishes.per_image), ("clip", wishes.per_clip)):
-        sides = {(row[f"{kind}_id"], row["split"]) for row in rows}
+        violations.append("a side has no pair")
+    if constraints.val not in (None, val):
+        violations.append(f"{val} validation pairs, {constraints.val} wanted")
+    for item_type, limits in (("image", constraints.per_image), ("clip", constraints.per_clip)):
+        sides = {(row[f"{item_type}_id"], row["split"]) for row in rows}
         if len({name for name, _ in sides}) != len(sides):
-            broken.append(f"a {kind} is on both sides")
-        uses = Counter(row[f"{kind}_id"] for row in rows)
-        if limits and not all(limits[0] <= uses[name] <= limits[1] for name in sheets[kind]):
-            broken.append(f"uses of a {kind} lie outside {list(limits)}")
-    if wishes.coverage == "all" and _missing(rows, sheets):
-        broken.append(f"{_missing(rows, sheets)} combinations have no pair")
+            violations.append(f"a {item_type} is on both sides")
+        uses = Counter(row[f"{item_type}_id"] for row in rows)
+        if limits and not all(limits[0] <= uses[name] <= limits[1] for name in sheets[item_type]):
+            violations.append(f"uses of a {item_type} lie outside {list(limits)}")
+    if constraints.coverage == "all" and _count_uncovered(rows, sheets):
+        violations.append(f"{_count_uncovered(rows, sheets)} combinations have no pair")
     if keep is not None:
-        have = {(row["image_id"], row["clip_id"]): row["split"] for row in rows}
+        sides_of_pairs = {(row["image_id"], row["clip_id"]): row["split"] for row in rows}
         for image, clip, side in zip(keep["image_id"], keep["clip_id"], keep["split"], strict=True):
             usable = image in sheets["image"] and clip in sheets["clip"]
-            if usable and have.get((image, clip)) != side:
-                broken.append(f"kept pair {image}__{clip} is gone or changed side")
-    return broken
+            if usable and sides_of_pairs.get((image, clip)) != side:
+                violations.append(f"kept pair {image}__{clip} is gone or changed side")
+    return violations
 
 
-def score(
-    rows: Iterable[Row], images: pd.DataFrame, clips: pd.DataFrame, wishes: Wishes
+def score_pairs(
+    rows: Iterable[Row], images: pd.DataFrame, clips: pd.DataFrame, constraints: PairConstraints
 ) -> list[tuple[str, Fraction]]:
     """Return the value of every term of the objective, in order, counted from the rows.
 
-    The terms are those of :func:`sfqa.pairs.solver.solve`.
+    :func:`sfqa.pairs.solver.solve_counts` defines the terms.
     """
     rows = list(rows)
-    sheets = {"image": _usable(images, "image"), "clip": _usable(clips, "clip")}
+    sheets = {"image": _read_usable(images, "image"), "clip": _read_usable(clips, "clip")}
     val = sum(row["split"] == "val" for row in rows)
     terms: list[tuple[str, Fraction]]
-    if wishes.val is None:
-        ratio = abs(Fraction(len(rows) - val, val) - Fraction(wishes.ratio))
+    if constraints.val is None:
+        ratio = abs(Fraction(len(rows) - val, val) - Fraction(constraints.ratio))
         terms = [("distance of train : val from the ratio", ratio)]
     else:
-        terms = [("validation pairs as wished", Fraction(0))]
-    if wishes.coverage == "possible":
-        terms.append(("uncovered combinations", Fraction(_missing(rows, sheets))))
-    limits = {"image": wishes.per_image, "clip": wishes.per_clip}
-    free = [kind for kind in sheets if limits[kind] is None]
-    limited = [kind for kind in sheets if limits[kind] is not None]
-    even = [("uneven use", _uneven(rows, sheets, free))] if free else []
-    counts = [("distance from proportional counts", _proportional(rows, sheets, wishes))]
-    terms += even + counts if wishes.proportion == "material" else counts + even
-    terms.append(("distance of the two sides' labels", _sides(rows, sheets, wishes)))
+        terms = [("number of validation pairs as given", Fraction(0))]
+    if constraints.coverage == "possible":
+        terms.append(("uncovered combinations", Fraction(_count_uncovered(rows, sheets))))
+    limits = {"image": constraints.per_image, "clip": constraints.per_clip}
+    free = [item_type for item_type in sheets if limits[item_type] is None]
+    limited = [item_type for item_type in sheets if limits[item_type] is not None]
+    even = [("uneven use", _sum_uneven_use(rows, sheets, free))] if free else []
+    counts = [
+        ("distance from proportional counts", _combination_distance(rows, sheets, constraints))
+    ]
+    terms += even + counts if constraints.proportion == "material" else counts + even
+    terms.append(("distance of the two sides' labels", _label_distance(rows, sheets, constraints)))
     if limited:
-        terms.append(("uneven use inside the limits", _uneven(rows, sheets, limited)))
+        terms.append(("uneven use inside the limits", _sum_uneven_use(rows, sheets, limited)))
     return terms
 
 
 Sheets = dict[str, dict[str, tuple[str, str]]]
 
 
-def _usable(frame: pd.DataFrame, kind: str) -> dict[str, tuple[str, str]]:
-    first, second = ("source", "category") if kind == "image" else ("style", "language")
+def _read_usable(frame: pd.DataFrame, item_type: str) -> dict[str, tuple[str, str]]:
+    first, second = ("source", "category") if item_type == "image" else ("style", "language")
     return {
-        row[f"{kind}_id"]: (row[first], row[second])
+        row[f"{item_type}_id"]: (row[first], row[second])
         for row in frame.to_dict("records")
         if row["status"] != FAILED
     }
 
 
-def _missing(rows: list[Row], sheets: Sheets) -> int:
-    wanted = set(product(set(sheets["image"].values()), set(sheets["clip"].values())))
-    have = {(tuple(row[k] for k in _IMAGE), tuple(row[k] for k in _CLIP)) for row in rows}
-    return len(wanted - have)
+def _count_uncovered(rows: list[Row], sheets: Sheets) -> int:
+    combinations = set(product(set(sheets["image"].values()), set(sheets["clip"].values())))
+    covered = {(tuple(row[k] for k in _IMAGE), tuple(row[k] for k in _CLIP)) for row in rows}
+    return len(combinations - covered)
 
 
-def _uneven(rows: list[Row], sheets: Sheets, kinds: list[str]) -> Fraction:
+def _sum_uneven_use(rows: list[Row], sheets: Sheets, kinds: list[str]) -> Fraction:
     away = 0
-    for kind in kinds:
-        uses = Counter(row[f"{kind}_id"] for row in rows)
-        mean = Fraction(len(rows), len(sheets[kind]))
+    for item_type in kinds:
+        uses = Counter(row[f"{item_type}_id"] for row in rows)
+        mean = Fraction(len(rows), len(sheets[item_type]))
         low, high = mean.__floor__(), mean.__ceil__()
-        away += sum(max(low - uses[n], uses[n] - high, 0) for n in sheets[kind])
+        away += sum(max(low - uses[n], uses[n] - high, 0) for n in sheets[item_type])
     return Fraction(away)
 
 
-def _share(sheet: dict[str, tuple[str, str]], proportion: str) -> dict[tuple[str, str], Fraction]:
+def _target_shares(
+    sheet: dict[str, tuple[str, str]], proportion: str
+) -> dict[tuple[str, str], Fraction]:
     sizes = Counter(sheet.values())
     if proportion == "equal":
         return dict.fromkeys(sizes, Fraction(1, len(sizes)))
     return {label: Fraction(n, len(sheet)) for label, n in sizes.items()}
 
 
-def _proportional(rows: list[Row], sheets: Sheets, wishes: Wishes) -> Fraction:
-    image, clip = (_share(sheets[kind], wishes.proportion) for kind in ("image", "clip"))
-    have = Counter((tuple(row[k] for k in _IMAGE), tuple(row[k] for k in _CLIP)) for row in rows)
+def _combination_distance(
+    rows: list[Row], sheets: Sheets, constraints: PairConstraints
+) -> Fraction:
+    image, clip = (
+        _target_shares(sheets[item_type], constraints.proportion) for item_type in ("image", "clip")
+    )
+    sides_of_pairs = Counter(
+        (tuple(row[k] for k in _IMAGE), tuple(row[k] for k in _CLIP)) for row in rows
+    )
     return sum(
-        (abs(have[i, c] - len(rows) * image[i] * clip[c]) for i, c in product(image, clip)),
+        (
+            abs(sides_of_pairs[i, c] - len(rows) * image[i] * clip[c])
+            for i, c in product(image, clip)
+        ),
         Fraction(0),
     )
 
 
-def _sides(rows: list[Row], sheets: Sheets, wishes: Wishes) -> Fraction:
-    away = Fraction(0)
-    for kind, columns in (("image", _IMAGE), ("clip", _CLIP)):
-        share = _share(sheets[kind], wishes.proportion)
+def _label_distance(rows: list[Row], sheets: Sheets, constraints: PairConstraints) -> Fraction:
+    distance = Fraction(0)
+    for item_type, columns in (("image", _IMAGE), ("clip", _CLIP)):
+        share = _target_shares(sheets[item_type], constraints.proportion)
         sets = {frozenset([label]) for label in share}
-        for part in (0,) if kind == "image" else (0, 1):
+        for part in (0,) if item_type == "image" else (0, 1):
             for word in {label[part] for label in share}:
                 sets.add(frozenset(label for label in share if label[part] == word))
         for side in ("train", "val"):
-            at = [tuple(row[k] for k in columns) for row in rows if row["split"] == side]
+            label_pairs = [tuple(row[k] for k in columns) for row in rows if row["split"] == side]
             for labels in sets - {frozenset(share)}:
-                target = len(at) * sum((share[label] for label in labels), Fraction(0))
-                away += abs(sum(label in labels for label in at) - target)
-    return away
+                target = len(label_pairs) * sum((share[label] for label in labels), Fraction(0))
+                distance += abs(sum(label in labels for label in label_pairs) - target)
+    return distance

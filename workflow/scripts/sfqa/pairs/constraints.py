@@ -1,4 +1,4 @@
-"""What the user may wish of the pairs."""
+"""Constraints on the pairs that a user can set."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ Range = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """How many pairs, how they are split, how often material is used, what is covered.
+class PairConstraints:
+    """Number of pairs, their split, and the constraints on uses and coverage.
 
-    ``count`` pairs, train : val as near ``ratio`` as can be, or exactly ``val`` validation pairs.
-    ``per_image`` and ``per_clip``: least and most uses of each, a rule; None: as even as possible,
-    an aim. ``coverage`` of the combinations of image category, style and language: ``possible``
-    (as many as can be), ``all`` (a rule) or ``none``. ``proportion``: the count of a combination
-    follows the ``material`` (its images times its clips) or is ``equal``. ``nodes`` limits the
-    search tree of each step; ``seconds`` guards the wall clock of all, and a run that it stops may
-    end elsewhere on another machine.
+    ``count``: number of pairs. ``ratio``: train : val ratio, met as closely as possible; ``val``
+    fixes the number of validation pairs instead. ``per_image``, ``per_clip``: (least, most) uses of
+    each image or clip; with None, uses are as even as possible. ``coverage`` of the combinations of
+    image category, style and language: ``possible`` covers as many as possible, ``all`` requires
+    every combination, ``none`` ignores coverage. ``proportion``: the target count of a combination
+    is proportional to its number of images times its number of clips (``material``) or equal for
+    all combinations (``equal``). ``nodes`` limits the search tree of each step. ``seconds`` limits
+    the wall-clock time of all steps; a run that reaches it may give other pairs on another machine.
 
-    Raises :class:`UserError` for values that mean nothing.
+    Raises :class:`UserError` for invalid values.
 
-    >>> Wishes(432, per_image=(4, 5)).per_image
+    >>> PairConstraints(432, per_image=(4, 5)).per_image
     (4, 5)
     """
 
@@ -63,9 +64,9 @@ class Wishes:
                     f"pairs: {name} is [{least}, {most}]; give the least and the most uses, "
                     "0 <= least <= most and most at least 1"
                 )
-        for name, known in (("coverage", COVERAGES), ("proportion", PROPORTIONS)):
+        for name, choices in (("coverage", COVERAGES), ("proportion", PROPORTIONS)):
             word = getattr(self, name)
-            if word not in known:
-                raise UserError(f"pairs: {name} {word!r} is unknown; {hint(word, known)}")
+            if word not in choices:
+                raise UserError(f"pairs: {name} {word!r} is unknown; {hint(word, choices)}")
         if self.nodes < 1 or (self.seconds is not None and self.seconds <= 0):
             raise UserError("pairs: nodes and seconds must be above 0")

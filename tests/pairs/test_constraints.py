@@ -1,4 +1,4 @@
-"""Wishes that cannot be fulfilled are named, with what is possible instead; and the report."""
+"""Conflicting constraints are named, with what is possible instead; and the report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from sfqa.errors import UserError
-from sfqa.pairs.coverage import coverage, format_coverage, report
+from sfqa.pairs.coverage import count_combinations, describe_pairs, format_coverage
 from sfqa.pairs.sampler import make_pairs
 
 
@@ -26,11 +26,11 @@ def sheets(categories: str, languages: str) -> tuple[pd.DataFrame, pd.DataFrame]
 
 
 @pytest.mark.parametrize(
-    ("size", "wishes", "message"),
+    ("size", "constraints", "message"),
     [
         ((1, 5), {"count": 2}, "1 usable images and 5 usable clips"),
         ((5, 1), {"count": 2}, "5 usable images and 1 usable clips"),
-        ((3, 3), {"count": 6}, "6 pairs are wanted, but 3 images and 3 clips give at most 5"),
+        ((3, 3), {"count": 6}, "count is 6, but 3 images and 3 clips give at most 5"),
         ((3, 3), {"count": 1}, "count is 1"),
         ((3, 3), {"count": 4, "ratio": 0}, "ratio train : val is 0"),
         ((3, 3), {"count": 4, "ratio": float("nan")}, "ratio train : val is nan"),
@@ -61,7 +61,7 @@ def sheets(categories: str, languages: str) -> tuple[pd.DataFrame, pd.DataFrame]
         (
             (8, 4),
             {"count": 12, "per_clip": (3, 3), "val": 4},
-            "val is 4, .* the nearest that can is 3 or 6",
+            "val is 4, .* the nearest possible value is 3 or 6",
         ),
         # 5 pairs of 3 x 3 are 2 x 2 and 1 x 1: one image is used once.
         (
@@ -71,9 +71,11 @@ def sheets(categories: str, languages: str) -> tuple[pd.DataFrame, pd.DataFrame]
         ),
     ],
 )
-def test_impossible_wishes(size: tuple[int, int], wishes: dict[str, Any], message: str) -> None:
+def test_impossible_constraints(
+    size: tuple[int, int], constraints: dict[str, Any], message: str
+) -> None:
     with pytest.raises(UserError, match=message):
-        make_pairs(*sheets("x" * size[0], "e" * size[1]), **wishes)
+        make_pairs(*sheets("x" * size[0], "e" * size[1]), **constraints)
 
 
 def test_limits_that_the_split_cannot_hold() -> None:
@@ -93,16 +95,16 @@ def test_coverage_that_cannot_be() -> None:
     assert float(make_pairs(images, clips, 2).proof.steps[1].value) == 2
 
 
-def test_two_wishes_against_each_other() -> None:
+def test_two_conflicting_constraints() -> None:
     """Leaving out either limit is not enough: both ask for more than 9 pairs of 4 x 4 hold."""
     images, clips = sheets("xxxx", "eeee")
-    with pytest.raises(UserError, match="per_image and per_clip cannot hold .* alone"):
+    with pytest.raises(UserError, match="per_image and per_clip conflict .* is not enough"):
         make_pairs(images, clips, 9, per_image=(2, 3), per_clip=(2, 3), val=1)
 
 
 def test_repeated_name() -> None:
     images, clips = sheets("xy", "eee")
-    with pytest.raises(UserError, match="'i00' is there twice"):
+    with pytest.raises(UserError, match="'i00' occurs twice"):
         make_pairs(pd.concat([images, images[:1]]), clips, 2)
 
 
@@ -117,7 +119,7 @@ def test_report_by_hand() -> None:
         ],
         columns=["image_id", "clip_id", "image_category", "language", "split"],
     ).assign(image_source="ai", style="pop")
-    matrix = coverage(pairs, images, clips)
+    matrix = count_combinations(pairs, images, clips)
     assert matrix.to_numpy().tolist() == [[1, 0], [0, 2]]
     text = format_coverage(matrix).splitlines()
     assert [line.split() for line in text[1:4]] == [
@@ -126,7 +128,7 @@ def test_report_by_hand() -> None:
         ["sum", "1", "2", "3"],
     ]
     assert text[-1].startswith("2 of 4 combinations")
-    whole = report(pairs, images, clips).splitlines()
+    whole = describe_pairs(pairs, images, clips).splitlines()
     assert whole[0] == "3 pairs, train : val = 1 : 2 (ratio 0.5)"
     assert whole[1] == "2 images, 1 train and 1 val, used 1 to 2 times (mean 1.5)"
     assert "without a pair: ai x x pop h; ai y x pop e" in whole
