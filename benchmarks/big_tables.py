@@ -128,7 +128,7 @@ def run(stage: str, folder: Path, rows: int, args: argparse.Namespace) -> list[d
 
 def child(args: argparse.Namespace) -> dict[str, Any]:
     """Do one stage and write what it took."""
-    from sfqa.features.costs import peak_mb
+    from sfqa.processes import peak_memory_mb
 
     if args.child == "merge":
         from sfqa.regression.design import load_design
@@ -143,7 +143,7 @@ def child(args: argparse.Namespace) -> dict[str, Any]:
         "rows": args.rows[0],
         "stage": args.child,
         "cpu_sec": time.process_time(),
-        "peak_gb": peak_mb() * 2**20 / 1e9,
+        "peak_gb": peak_memory_mb() * 2**20 / 1e9,
     }
     args.out.write_text(json.dumps(figures))
     return figures

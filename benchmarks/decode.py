@@ -27,7 +27,7 @@ from PIL import Image
 from sfqa.features import keyframes
 from sfqa.features.extractors.clip import KeyFrameReader
 from sfqa.features.extractors.slowfast import ClipReader
-from sfqa.features.reader import Pool
+from sfqa.workers import WorkerPool
 
 SIDE, KEY_FRAMES = 224, 8
 
@@ -101,16 +101,16 @@ def ours_in(reader: common.Together, videos: Sequence[Any], workers: int) -> com
     warm = [replace(videos[0], sample_id=f"warm{n}", frames=1) for n in range(workers)]
     with (
         tempfile.TemporaryDirectory() as folder,
-        Pool(workers, "sfqa.features.extractors.slowfast", 600.0) as pool,
+        WorkerPool(workers, "sfqa.features.extractors.slowfast", 600.0) as pool,
     ):
         here = common.Together(reader.readers, Path(folder), workers)
-        read = pool.read(here, [*warm, *videos], workers)
+        read = pool.run(here.prepare, [*warm, *videos], workers)
         next(read)
         wall, cpu = time.perf_counter(), time.process_time()
         for one in read:
             if isinstance(one.value, Exception):
                 raise one.value
-            cpu -= 0.0 if one.video.sample_id.startswith("warm") else one.value[-1]
+            cpu -= 0.0 if one.task.sample_id.startswith("warm") else one.value[-1]
         return common.Spent(time.perf_counter() - wall, time.process_time() - cpu)
 
 

@@ -154,13 +154,13 @@ class Shard:
 
     def read(self, built: Sequence[Built]) -> None:
         """Read every video as the extractors' workers do, and score nothing."""
-        from sfqa.features.reader import Pool
+        from sfqa.workers import WorkerPool
 
         videos = common.videos(self.rows)
         for one in built:
             module, ahead = type(one.model).__module__, 2 * self.workers + 1
-            with Pool(min(self.workers, len(videos)), module, 600.0) as pool:
-                for read in pool.read(one.model.reader, videos, ahead):
+            with WorkerPool(min(self.workers, len(videos)), module, 600.0) as pool:
+                for read in pool.run(one.model.reader.prepare, videos, ahead):
                     if isinstance(read.value, Exception):
                         raise read.value
 

@@ -43,7 +43,7 @@ ARRAYS = {"numpy.load", "numpy.lib.format.read_array"}
 #: What is allowed, and why.
 ALLOWED = {
     (
-        "sfqa/features/reader.py",
+        "sfqa/messages.py",
         "pickle.loads",
     ): "between a job and its own workers, by a socketpair",
 }

@@ -19,6 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 PACKAGES = ("munge", "slurmctld", "slurmd", "slurm-client")
 TOOLS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol")
 SITE = Path("/etc/slurm")
@@ -246,11 +248,11 @@ def _process(daemon: str, pid_file: Path) -> int | None:
     """The number of a daemon that runs, by its pid file and its name; None where it does not."""
     try:
         number = int(pid_file.read_text())
-        name = Path(f"/proc/{number}/comm").read_text().strip()
-        state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, ValueError):
+        process = psutil.Process(number)
+        running = process.name() == daemon and process.status() != psutil.STATUS_ZOMBIE
+    except (OSError, ValueError, psutil.Error):
         return None
-    return number if name == daemon and state != "Z" else None
+    return number if running else None
 
 
 def _free_port(first: int) -> int:

@@ -10,10 +10,11 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -174,13 +175,9 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 def jobs_of(process: subprocess.Popen[bytes], script: str) -> list[int]:
     """The processes of a run that run one script of the workflow."""
     found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            same = os.getsid(int(entry.name)) == process.pid
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue  # it has just ended
-        names = [w for w in words[1:2] if w.endswith(f".{script}".encode())]
-        if same and names:
-            found.append(int(entry.name))
+    for member in psutil.process_iter():
+        with suppress(psutil.Error, ProcessLookupError):  # it has just ended
+            names = [w for w in member.cmdline()[1:2] if w.endswith(f".{script}")]
+            if names and os.getsid(member.pid) == process.pid:
+                found.append(member.pid)
     return found

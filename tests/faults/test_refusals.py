@@ -20,10 +20,10 @@ from flow import Flow, nothing_to_do, started
 from sfqa import store, tables
 from sfqa.errors import UserError
 from sfqa.features.base import Video
-from sfqa.features.reader import LostError, Pool
 from sfqa.features.run import extract_shard
 from sfqa.identity import sha256_file
 from sfqa.watch import Watch
+from sfqa.workers import LostTaskError, WorkerPool
 
 DAY_NS = 24 * 3600 * 10**9
 ROOT = Path(__file__).parents[2]
@@ -180,7 +180,7 @@ HUNGRY = """
 import os, signal
 from dataclasses import dataclass
 from sfqa.features.base import Video
-from sfqa.features.reader import MEMORY_BYTES
+from sfqa.workers import MEMORY_BYTES
 
 @dataclass
 class Hungry:
@@ -199,15 +199,17 @@ def test_a_worker_out_of_memory_costs_one_video_and_the_job_goes_on(tmp_path, mo
     hungry = importlib.import_module("hungry")
     names = ("a", "asks", "b", "killed", "c")
     videos = [Video(name, tmp_path / name, name, 25.0, 25) for name in names]
-    with Pool(1, "hungry", time_limit_sec=120.0) as pool:
-        found = {r.video.sample_id: r.value for r in pool.read(hungry.Hungry(), videos, ahead=2)}
+    with WorkerPool(1, "hungry", time_limit_sec=120.0) as pool:
+        found = {
+            r.task.sample_id: r.value for r in pool.run(hungry.Hungry().prepare, videos, ahead=2)
+        }
     assert [found.pop(name) for name in "abc"] == ["read"] * 3
     assert {name: str(value) for name, value in found.items()} == {
         "asks": "unexpected: MemoryError",
         "killed": "decoder_died: the process that read the video ended (SIGKILL)",
     }
     # Lost, not judged: such a row is never kept, and the next run tries again.
-    assert all(isinstance(value, LostError) for value in found.values())
+    assert all(isinstance(value, LostTaskError) for value in found.values())
 
 
 @pytest.mark.slow

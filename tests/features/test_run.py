@@ -10,8 +10,8 @@ import pytest
 from sfqa import store, tables
 from sfqa.errors import UserError
 from sfqa.features import base, run, weights
-from sfqa.features.reader import LostError
 from sfqa.tables import COSTS
+from sfqa.workers import LostTaskError
 
 CALLS: Counter[str] = Counter()
 
@@ -196,7 +196,7 @@ def test_a_row_that_was_lost_is_tried_again(tmp_path, monkeypatch):
 
 
 def lost(self, video):
-    raise LostError("timed_out: it took too long")
+    raise LostTaskError("timed_out: it took too long")
 
 
 def test_a_line_for_every_video_and_one_for_all(tmp_path, caplog):

@@ -18,8 +18,8 @@ from typing import Any
 from sfqa import identity, store, tables
 from sfqa.conform.run import conform_shard
 from sfqa.conform.video import Form
-from sfqa.features.costs import peak_mb
 from sfqa.features.run import extract_shard
+from sfqa.processes import peak_memory_mb
 
 
 def say(**event: Any) -> None:
@@ -100,4 +100,4 @@ if __name__ == "__main__":
     {"conform": conform, "extract": extract}[task["stage"]](task, Path(task["folder"]))
     # Not getrusage of itself: there Linux counts what the parent held when it started this process.
     children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    say(peak_mb=max(peak_mb(), children))
+    say(peak_mb=max(peak_memory_mb(), children))

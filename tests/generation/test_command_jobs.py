@@ -4,8 +4,9 @@ import os
 import signal
 import tempfile
 import time
-from pathlib import Path
+from contextlib import suppress
 
+import psutil
 import pytest
 from fake_generator import job, make_samples, words
 
@@ -29,15 +30,11 @@ def test_four_jobs_at_once_do_not_meet(engine, tmp_path):
 def children_of(pid: int) -> set[int]:
     """Processes that hold an environment variable of the fake generator, or descend from a job."""
     found = set()
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdecimal() and int(folder.name) != pid:
-            try:
-                state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
-                command = (folder / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if state not in "ZX" and b"fake.py" in command:
-                found.add(int(folder.name))
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            over = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+            if process.pid != pid and not over and "fake.py" in " ".join(process.cmdline()):
+                found.add(process.pid)
     return found
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import platform
 import re
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # Threads that wait do so asleep: by default they spin, and take the core from the processes that
@@ -63,6 +64,19 @@ def device_order() -> dict[str, str]:
     if "CUDA_VISIBLE_DEVICES" in os.environ or "CUDA_DEVICE_ORDER" in os.environ:
         return {}
     return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}  # CUDA's own order is by speed
+
+
+def get_processor_name() -> str:
+    """Return the model of this machine's processor.
+
+    >>> get_processor_name() != ""
+    True
+    """
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
 
 
 @contextmanager

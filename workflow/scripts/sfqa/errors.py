@@ -1,4 +1,4 @@
-"""The one exception that users see as a sentence; sentences for what disk and memory refuse."""
+"""Exceptions that become a sentence for the user or a failed row; errors of disk and memory."""
 
 from __future__ import annotations
 
@@ -36,6 +36,10 @@ class UserError(Exception):
     ...
     sfqa.errors.UserError: config/a.csv, row 3: no image file 'x.png'; add it or delete the row
     """
+
+
+class UnusableError(Exception):
+    """Raised for a video that gives no result, as 'word: sentence'; becomes a failed row."""
 
 
 def hint(word: object, known: Iterable[str], lead: str = "there are", cutoff: float = 0.6) -> str:

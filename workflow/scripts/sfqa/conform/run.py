@@ -7,15 +7,17 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 
 from sfqa import store, tables
 from sfqa.conform.video import Form, conform_row, files
-from sfqa.features.reader import LostError, Pool, Read, read_here
+from sfqa.errors import UnusableError
 from sfqa.identity import digest, sha256_file
+from sfqa.workers import LostTaskError, TaskResult, WorkerPool, run_in_process
 
 #: The columns of a row that name a file, each with the one of its sha256.
 _FILES = (
@@ -23,15 +25,17 @@ _FILES = (
     ("audio_path", "audio_sha256"),
     ("viewing_path", "viewing_sha256"),
 )
-#: Seconds that one video may take: ffmpeg, which has a limit of its own of an hour at most, and the
+#: Seconds that one video may take: ffmpeg, which has its own limit of an hour at most, and the
 #: decoders, which have none.
 TIME_LIMIT_SEC = 4500.0
 
 log = logging.getLogger("sfqa")
 
+Row = dict[str, Any]
+
 
 @dataclass(frozen=True)
-class _Work:
+class _ConformTask:
     """A video that is to be conformed."""
 
     sample_id: str
@@ -40,15 +44,8 @@ class _Work:
     key: str
 
 
-@dataclass(frozen=True)
-class _Conformer:
-    """Conforms in a worker process, so that a decoder that dies or hangs costs one video."""
-
-    folder: Path
-    form: Form
-
-    def prepare(self, work: _Work) -> dict[str, Any]:
-        return conform_row(work.row, self.folder, self.form)
+def _conform_task(folder: Path, form: Form, task: _ConformTask) -> Row:
+    return conform_row(task.row, folder, form)
 
 
 def conform_shard(
@@ -57,84 +54,83 @@ def conform_shard(
     form: Form,
     workers: int = 1,
     time_limit_sec: float = TIME_LIMIT_SEC,
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """Return the conformed rows of a shard's videos (rows of the videos table).
 
     Videos go to ``folder/videos``, copies to look at to ``folder/viewing``, a record of each video
-    to ``folder/records`` when it is whole. A record is used again where source, form and results
-    are unchanged. ``workers`` processes do the work (0: this one, and no time limit); a video that
-    ends one, or takes longer than ``time_limit_sec``, fails, and is tried again by the next run.
+    to ``folder/records`` when it is complete. A record is used again if source, form and results
+    are unchanged. ``workers`` processes do the work (0: this one, without a time limit); a video
+    that ends a worker, or takes longer than ``time_limit_sec``, fails, and the next run tries it
+    again.
     """
-    works = [_work(video, folder, form) for video in store.records(videos)]
-    rows = {w.sample_id: row for w in works if (row := _recorded(w.record, w.key)) is not None}
+    tasks = [_make_task(video, folder, form) for video in store.records(videos)]
+    rows = {t.sample_id: row for t in tasks if (row := _read_record(t.record, t.key)) is not None}
     for number, sample_id in enumerate(rows, 1):
-        _tell("kept", number, len(works), rows[sample_id])
-    todo = [work for work in works if work.sample_id not in rows]
-    for row in _conformed(todo, _Conformer(folder, form), workers, time_limit_sec):
+        _log_row("kept", number, len(tasks), rows[sample_id])
+    missing = [task for task in tasks if task.sample_id not in rows]
+    for result in _run_tasks(missing, folder, form, workers, time_limit_sec):
+        row = _record_result(result, folder)
         rows[row["sample_id"]] = row
-        _tell("conformed", len(rows), len(works), row)
-    made = [rows[work.sample_id] | {"shard": work.row["shard"]} for work in works]
-    return [{k: v for k, v in row.items() if k in tables.CONFORMED.names} for row in made]
+        _log_row("conformed", len(rows), len(tasks), row)
+    complete = [rows[task.sample_id] | {"shard": task.row["shard"]} for task in tasks]
+    return [{k: v for k, v in row.items() if k in tables.CONFORMED.names} for row in complete]
 
 
-def _work(video: Mapping[str, Any], folder: Path, form: Form) -> _Work:
-    told = {c: video[c] for c in ("sha256", "clip_sha256", "status", "detail", "prompt")}
+def _make_task(video: Mapping[str, Any], folder: Path, form: Form) -> _ConformTask:
+    inputs = {c: video[c] for c in ("sha256", "clip_sha256", "status", "detail", "prompt")}
     record = folder / "records" / f"{video['sample_id']}.json"
-    return _Work(video["sample_id"], video, record, digest({"form": form.identity, **told}))
+    key = digest({"form": form.identity, **inputs})
+    return _ConformTask(video["sample_id"], video, record, key)
 
 
-def _conformed(
-    works: Sequence[_Work], conformer: _Conformer, workers: int, time_limit_sec: float
-) -> Iterator[dict[str, Any]]:
-    """Yield the rows as they are made, each recorded where it is the video's own."""
-    for read in _run(works, conformer, workers, time_limit_sec):
-        work = cast(_Work, read.video)
-        if not isinstance(read.value, LostError):
-            with store.replacing(work.record) as temporary:
-                stored = {"key": work.key, "row": read.value, "sha256": digest(read.value)}
-                temporary.write_text(json.dumps(stored, sort_keys=True))
-            yield read.value
-            continue
-        if read.value.trace:
-            log.warning("%s: not conformed\n%s", work.sample_id, read.value.trace)
-        _tidy(conformer.folder, work.sample_id)
-        head = {k: work.row[k] for k in ("sample_id", "method", "shard", "prompt")}
-        why = {"status": tables.FAILED, "detail": str(read.value)}
-        yield head | {"source_sha256": work.row["sha256"]} | why
-
-
-def _tidy(folder: Path, sample_id: str) -> None:
-    """Remove what a worker that was killed has left of a video, whole or half written."""
-    for path in files(folder, sample_id):
-        for left in (path, *path.parent.glob(f".{glob.escape(path.name)}.*")):
-            left.unlink(missing_ok=True)
-
-
-def _run(
-    works: Sequence[_Work], conformer: _Conformer, workers: int, time_limit_sec: float
-) -> Iterator[Read]:
-    # A reader of videos for extractors is used here for another work: hence Any.
-    reader, todo = cast(Any, conformer), cast(Any, works)
-    if not works or not workers:
-        yield from read_here(reader, todo)
+def _run_tasks(
+    tasks: Sequence[_ConformTask], folder: Path, form: Form, workers: int, time_limit_sec: float
+) -> Iterator[TaskResult[_ConformTask, Row]]:
+    """Conform in worker processes, so that a decoder that dies or hangs costs one video."""
+    function = partial(_conform_task, folder, form)
+    if not tasks or not workers:
+        yield from run_in_process(function, tasks)
         return
-    count = min(workers, len(works))
-    with Pool(count, "sfqa.conform.video", time_limit_sec) as pool:
-        yield from pool.read(reader, todo, ahead=2 * count + 1)
+    count = min(workers, len(tasks))
+    with WorkerPool[_ConformTask, Row](count, "sfqa.conform.video", time_limit_sec) as pool:
+        yield from pool.run(function, tasks, ahead=2 * count + 1)
 
 
-def _tell(word: str, number: int, count: int, row: Mapping[str, Any]) -> None:
+def _record_result(result: TaskResult[_ConformTask, Row], folder: Path) -> Row:
+    """Return the row of a result; write its record unless the task was lost."""
+    task = result.task
+    if not isinstance(result.value, UnusableError):
+        with store.replacing(task.record) as temporary:
+            stored = {"key": task.key, "row": result.value, "sha256": digest(result.value)}
+            temporary.write_text(json.dumps(stored, sort_keys=True))
+        return result.value
+    if isinstance(result.value, LostTaskError) and result.value.trace:
+        log.warning("%s: not conformed\n%s", task.sample_id, result.value.trace)
+    _remove_files(folder, task.sample_id)
+    first_columns = {k: task.row[k] for k in ("sample_id", "method", "shard", "prompt")}
+    reason = {"status": tables.FAILED, "detail": str(result.value)}
+    return first_columns | {"source_sha256": task.row["sha256"]} | reason
+
+
+def _remove_files(folder: Path, sample_id: str) -> None:
+    """Remove what a killed worker has left of a video: complete files and temporary ones."""
+    for path in files(folder, sample_id):
+        for leftover in (path, *path.parent.glob(f".{glob.escape(path.name)}.*")):
+            leftover.unlink(missing_ok=True)
+
+
+def _log_row(word: str, number: int, count: int, row: Mapping[str, Any]) -> None:
     log.info(
         "%s %d of %d: %s %s %s",
         word, number, count, row["sample_id"], row["status"], row["detail"],
     )  # fmt: skip
 
 
-def _recorded(record: Path, key: str) -> dict[str, Any] | None:
-    """The row of an earlier run, if it was made of the same and its files are whole."""
+def _read_record(record: Path, key: str) -> Row | None:
+    """Return the row of an earlier run if its inputs and its files are unchanged."""
     try:
         stored = json.loads(record.read_text())
-        row: dict[str, Any] = stored["row"]
+        row: Row = stored["row"]
         if stored["key"] != key or stored["sha256"] != digest(row):
             return None
         for path, sha256 in _FILES:

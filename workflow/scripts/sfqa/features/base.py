@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from sfqa import tables
+from sfqa.errors import UnusableError as UnusableError  # extractors find it here
 from sfqa.errors import UserError, hint
 from sfqa.features.weights import Weights
 
@@ -25,10 +26,6 @@ _TYPES = {
     "string": pa.string(),
 }
 _FOLDER = Path(__file__).parent / "extractors"
-
-
-class UnusableError(Exception):
-    """A video that this extractor cannot score, as 'word: sentence'; becomes a failed row."""
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import platform
-import resource
-import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from pathlib import Path
 from typing import TypeVar
 
+from sfqa.device import get_processor_name
 from sfqa.features.batches import is_gpu
 
 T = TypeVar("T")
@@ -64,7 +60,7 @@ class Device:
 
     def __init__(self, device: str) -> None:
         self.device = device
-        self.name = _processor()
+        self.name = f"cpu: {get_processor_name()}"
         if is_gpu(device):
             import torch
 
@@ -79,31 +75,3 @@ class Device:
         peak = torch.cuda.max_memory_allocated(self.device) / _MB
         torch.cuda.reset_peak_memory_stats(self.device)
         return peak
-
-
-def restart_peak() -> None:
-    """Let :func:`peak_mb` count from now, where the system can (Linux)."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak_mb() -> float:
-    """Return the peak resident memory of this process in MiB.
-
-    >>> 1 < peak_mb() < 1e6
-    True
-    """
-    with suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (_MB if sys.platform == "darwin" else 1024)
-
-
-def _processor() -> str:
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return "cpu: " + line.split(":", 1)[1].strip()
-    return "cpu: " + (platform.processor() or platform.machine())

@@ -16,11 +16,15 @@ from typing import Any, cast
 
 from sfqa.features import weights
 from sfqa.features.base import Extractor, Pipelined, Reader, UnusableError, Video
-from sfqa.features.costs import Device, Shares, peak_mb
-from sfqa.features.reader import LostError, Pool, Read, read_here
+from sfqa.features.costs import Device, Shares
 from sfqa.features.weights import Weights
+from sfqa.processes import peak_memory_mb
+from sfqa.workers import LostTaskError, TaskResult, WorkerPool, run_in_process
 
 log = logging.getLogger("sfqa")
+
+#: What a reader returned of a video, or why it could not be read.
+_VideoRead = TaskResult[Video, Any]
 
 #: Seconds that reading one video may take.
 TIME_LIMIT_SEC = 600.0
@@ -59,7 +63,7 @@ class Row:
     @property
     def lasting(self) -> bool:
         """Whether the row is the video's own, not of a process that died or ran out of time."""
-        return not isinstance(self.values, LostError)
+        return not isinstance(self.values, LostTaskError)
 
 
 def compute(task: Task, videos: Sequence[Video], keep: Callable[[Row], None]) -> None:
@@ -68,29 +72,29 @@ def compute(task: Task, videos: Sequence[Video], keep: Callable[[Row], None]) ->
     Raises :class:`UserError` for options or weights that do not fit.
     """
     with ExitStack() as stack:
-        pool = None
+        pool: WorkerPool[Video, Any] | None = None
         if task.workers and (_in_halves(task.kind) or _weightless(task)):
             count = min(task.workers, len(videos))
             # Before the model is built, which takes seconds: the workers start meanwhile.
-            pool = stack.enter_context(Pool(count, task.kind.__module__, task.time_limit_sec))
+            pool = stack.enter_context(WorkerPool(count, task.kind.__module__, task.time_limit_sec))
         device = "cpu" if _weightless(task) else stack.enter_context(task.device())
         model = _halves(task, device)
         if pool:
-            reading = pool.read(model.reader, videos, task.ahead)
+            reading = pool.run(model.reader.prepare, videos, task.ahead)
         else:
-            reading = read_here(model.reader, videos)
+            reading = run_in_process(model.reader.prepare, videos)
         _score(model, reading, Device(device), keep)
 
 
 def _score(
-    model: Pipelined, reading: Iterable[Read], device: Device, keep: Callable[[Row], None]
+    model: Pipelined, reading: Iterable[_VideoRead], device: Device, keep: Callable[[Row], None]
 ) -> None:
-    waiting: deque[Read] = deque()
+    waiting: deque[_VideoRead] = deque()
     shares = Shares()
 
-    def cost(read: Read, seconds: float) -> dict[str, Any]:
+    def cost(read: _VideoRead, seconds: float) -> dict[str, Any]:
         elsewhere = read.pid != os.getpid()
-        peak = read.peak_mb + (peak_mb() if elsewhere else 0.0)
+        peak = read.peak_mb + (peak_memory_mb() if elsewhere else 0.0)
         on_device = device.peak_mb()
         return {
             "prepare_sec": round(read.seconds, 3),
@@ -103,16 +107,16 @@ def _score(
     def readable() -> Iterator[Any]:
         for read in reading:
             if isinstance(read.value, UnusableError):
-                if isinstance(read.value, LostError) and read.value.trace:
-                    log.warning("%s: not read\n%s", read.video.sample_id, read.value.trace)
-                keep(Row(read.video, read.value, cost(read, 0.0)))
+                if isinstance(read.value, LostTaskError) and read.value.trace:
+                    log.warning("%s: not read\n%s", read.task.sample_id, read.value.trace)
+                keep(Row(read.task, read.value, cost(read, 0.0)))
                 continue
             waiting.append(replace(read, value=None))  # the scorer alone holds the pictures
             yield read.value
 
     for values, seconds in shares.given(model.score(shares.taken(readable()))):
         read = waiting.popleft()
-        keep(Row(read.video, values, cost(read, seconds)))
+        keep(Row(read.task, values, cost(read, seconds)))
     if waiting:
         raise RuntimeError(f"{type(model).__name__}.score left out {len(waiting)} videos")
 

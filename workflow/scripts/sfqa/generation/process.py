@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import re
 import shutil
@@ -16,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sfqa import media
+from sfqa import media, processes
 from sfqa.device import device_order
 
 #: What is taken from the caller's environment would point the generator at our own Python.
@@ -26,16 +25,6 @@ _TAIL_BYTES = 65536
 _TAIL_LINES = 3
 _TAIL_CHARS = 300
 _POLL_SEC = 0.05
-_PR_SET_PDEATHSIG = 1
-
-# Is told the group, then waits for one more byte. Where the job died instead, the whole group goes:
-# the kernel's own signal (PR_SET_PDEATHSIG) reaches the first process alone.
-_GUARD = """
-import os, sys
-group = sys.stdin.readline()
-if group and not sys.stdin.read(1):
-    os.killpg(int(group), 9)
-"""
 
 #: The newest result of each item, its size and its time; None where one is missing.
 Results = Callable[[], object]
@@ -43,7 +32,11 @@ Results = Callable[[], object]
 
 @dataclass(frozen=True)
 class Patience:
-    """Seconds: for a result after its process, from the polite signal to the hard, to settle."""
+    """Timeouts in seconds.
+
+    ``late_sec``: how long to wait for an output file after the process exits. ``grace_sec``: delay
+    between SIGTERM and SIGKILL. ``settle_sec``: how long a file must stop growing.
+    """
 
     late_sec: float = 10.0
     grace_sec: float = 5.0
@@ -89,7 +82,7 @@ def run(
     or still grow. Raises ``OSError`` where the command cannot start.
     """
     deadline = time.monotonic() + limit_sec
-    with _guard() as told:
+    with processes.guard_process_group() as guard_group:
         with open(log, "ab") as out:
             process = subprocess.Popen(
                 list(argv),
@@ -99,16 +92,16 @@ def run(
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_tied_to(os.getpid()),
+                preexec_fn=processes.follow_parent_death(os.getpid()),
             )
         try:
-            told(process.pid)
+            guard_group(process.pid)
             try:
                 code = process.wait(limit_sec)
             except subprocess.TimeoutExpired:
-                _end(process, patience.grace_sec)
-                found = process.poll()  # None: stuck in a driver, not even SIGKILL ends it
-                return Ended(-signal.SIGKILL if found is None else found, timed_out=True)
+                processes.end_process_group(process, patience.grace_sec)
+                killed = process.poll()  # None: a driver holds it, not even SIGKILL ends it
+                return Ended(-signal.SIGKILL if killed is None else killed, timed_out=True)
             if code != 0:
                 return Ended(code)
             if not _group_ended(process.pid, deadline, results, patience.late_sec):
@@ -116,7 +109,7 @@ def run(
             _settle(results, patience)
             return Ended(code)
         finally:
-            _end(process, patience.grace_sec)
+            processes.end_process_group(process, patience.grace_sec)
 
 
 def environment(
@@ -183,50 +176,10 @@ def terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _tied_to(parent: int) -> Callable[[], None] | None:
-    """What a child does between fork and exec, so that it ends when its parent does (Linux)."""
-    try:
-        prctl = ctypes.CDLL(None).prctl
-    except (OSError, AttributeError):
-        return None
-
-    def tie() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died in between
-            os._exit(1)
-
-    return tie
-
-
-@contextlib.contextmanager
-def _guard() -> Iterator[Callable[[int], None]]:
-    """Have a small process end the group that it is told, where this one dies inside the block."""
-    guard = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _GUARD],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    assert guard.stdin is not None
-    pipe = guard.stdin
-
-    def told(group: int) -> None:
-        with contextlib.suppress(BrokenPipeError):
-            pipe.write(b"%d\n" % group)
-            pipe.flush()
-
-    try:
-        yield told
-    finally:
-        with contextlib.suppress(BrokenPipeError):
-            guard.communicate(b".")
-
-
 def _group_ended(group: int, deadline: float, results: Results, late_sec: float) -> bool:
     """Wait for what the first process left running; False where the time limit came first."""
     before, since = results(), time.monotonic()
-    while _alive(group):
+    while processes.is_group_running(group):
         found, now = results(), time.monotonic()
         if found != before:
             before, since = found, now
@@ -249,39 +202,3 @@ def _settle(results: Results, patience: Patience) -> None:
             before, since = found, now
         if found is not None and now - since >= patience.settle_sec:
             return
-
-
-def _end(process: subprocess.Popen[bytes], grace_sec: float) -> None:
-    """End a process and its group: asked first, then killed."""
-    group = process.pid
-    for number, wait_sec in ((signal.SIGTERM, grace_sec), (signal.SIGKILL, 1.0)):
-        process.poll()
-        if not _alive(group):
-            return
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(group, number)
-        until = time.monotonic() + wait_sec
-        while time.monotonic() < until:
-            process.poll()
-            if not _alive(group):
-                return
-            time.sleep(_POLL_SEC)
-
-
-def _alive(group: int) -> bool:
-    """Whether a group has a process that still runs."""
-    try:
-        os.killpg(group, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    proc = Path("/proc")
-    if not (proc / "self" / "stat").exists():
-        return True
-    # In a container nobody may reap orphans: they stay in their group, but run no more.
-    for folder in proc.iterdir():
-        if folder.name.isdecimal():
-            with contextlib.suppress(OSError, IndexError):
-                state, _, number = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
-                if int(number) == group and state not in "ZX":
-                    return True
-    return False

@@ -22,9 +22,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from sfqa import store, tables
+from sfqa.device import get_processor_name
 from sfqa.errors import UserError
 from sfqa.features.base import literal_version
-from sfqa.features.costs import Device
 from sfqa.identity import digest, sha256_file
 from sfqa.media import ffmpeg_exe
 from sfqa.report import provenance
@@ -247,7 +247,7 @@ def machine() -> Json:
     affinity = getattr(os, "sched_getaffinity", None)
     query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
     return {
-        "processor": Device("cpu").name.removeprefix("cpu: "),
+        "processor": get_processor_name(),
         "cores": len(affinity(0)) if affinity else os.cpu_count(),
         "memory_bytes": memory,
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
