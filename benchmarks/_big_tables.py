@@ -13,7 +13,7 @@ from _common import SEED
 
 from sfqa import identity, store, tables
 from sfqa.features import base
-from sfqa.regression.protocols import TEST, VALIDATION, make_splits
+from sfqa.splits.protocols import TEST, VALIDATION, make_splits
 
 METHODS = 12
 RATERS, PER_SAMPLE = 120, 10

@@ -16,8 +16,8 @@ import pytest
 import torch
 import yaml
 
+from sfqa.challenge import submission
 from sfqa.configuration import complete
-from sfqa.correlation import submission
 from sfqa.errors import UserError
 from sfqa.features import base, weights
 from sfqa.generation import registry

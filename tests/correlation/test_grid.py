@@ -21,7 +21,8 @@ from sfqa.correlation.grid import (
     to_latex,
     to_markdown,
 )
-from sfqa.correlation.published import index, load, to_grid
+from sfqa.papers.layout import to_grid
+from sfqa.papers.published import index, load
 
 HEADS = [Head("Type"), Head("Metric"), Head("SRCC", "Visual & more"), Head("RMSE", "Visual & more")]
 

@@ -15,9 +15,9 @@ from sfqa.regression.controls import control_metric
 from sfqa.regression.design import load_design
 from sfqa.regression.fitting import Source, fit_model
 from sfqa.regression.model_files import Scorer, read, write
-from sfqa.regression.protocols import make_splits, validation_share
 from sfqa.regression.train import load_features, train_metric
 from sfqa.regression.zero_shot import score_metric
+from sfqa.splits.protocols import make_splits, validation_share
 
 ABOUT = {
     "extractor": "deep", "version": 3, "options": {"frames": 4},

@@ -14,8 +14,9 @@ from torch import nn
 
 from sfqa.errors import UserError
 from sfqa.regression import engine, losses, ranking, stacking
-from sfqa.regression.engine import Schedule, train
+from sfqa.regression.engine import train
 from sfqa.regression.problems import problem
+from sfqa.regression.schedule import Schedule
 
 ROWS, WIDTH = 120, 6
 PLAIN = Schedule(epochs=25, patience=25, learning_rate=0.01, precision="float64")

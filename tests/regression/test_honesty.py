@@ -16,8 +16,8 @@ from sfqa.regression import heads
 from sfqa.regression.blocks import Blocks
 from sfqa.regression.controls import control_metric
 from sfqa.regression.design import Design, load_design
-from sfqa.regression.protocols import make_splits
 from sfqa.regression.train import train_metric
+from sfqa.splits.protocols import make_splits
 from trials import compute_trial_statistics
 
 IMAGES, CLIPS, METHODS = 10, 2, 5

@@ -16,9 +16,9 @@ from sfqa.regression import heads
 from sfqa.regression.controls import control_metric
 from sfqa.regression.design import Design, load_design
 from sfqa.regression.heads import random_forest, ridge
-from sfqa.regression.protocols import make_splits
 from sfqa.regression.train import train_metric
 from sfqa.regression.zero_shot import score_metric
+from sfqa.splits.protocols import make_splits
 
 THQA = Path(__file__).parents[3] / "shared/data/thqa/features_and_mos.csv"
 PROTOCOLS = [

@@ -24,9 +24,10 @@ from sfqa.cli import main
 from sfqa.correlation.fits import fit_mapping
 from sfqa.errors import UserError
 from sfqa.identity import sha256_file
-from sfqa.report import media, provenance
+from sfqa.report import addresses, provenance
 from sfqa.report.site import ASSETS, build_site, crate_file, opening_of, restricted, rows_of, script
 from sfqa.report.site_data import Opening, Source, collect
+from sfqa.thumbnails import thumbnail
 
 OPENING = Opening("random", DIMENSIONS, ("random", "constant", "Sharpness"))
 
@@ -217,7 +218,7 @@ def test_videos_are_found_from_the_site(dataset: Path, site: Path) -> None:
     ).filter(lambda s: s not in (".", ".."))
 )
 def test_a_link_is_the_file_whatever_its_name(name: str) -> None:
-    address = media.link(
+    address = addresses.link(
         Path("/data/results/d/conform") / name, Path("/data/results/d/report/site")
     )
     assert address.isascii()
@@ -454,8 +455,8 @@ def test_parts_are_plain_json(dataset: Path) -> None:
 
 def test_a_thumbnail_keeps_its_shape(dataset: Path, tmp_path: Path) -> None:
     path = next((dataset / "conform").glob("*/videos/*.mp4"))
-    picture = media.thumbnail(path, 40)
+    picture = thumbnail(path, 40)
     assert picture is not None
     assert picture.shape == (40, 40, 3)
     (tmp_path / "broken.mp4").write_bytes(b"no video")
-    assert media.thumbnail(tmp_path / "broken.mp4") is None
+    assert thumbnail(tmp_path / "broken.mp4") is None

@@ -14,8 +14,8 @@ from sfqa.errors import UserError, hint
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sfqa.correlation.challenge import Phase
-    from sfqa.correlation.submission import Submission
+    from sfqa.challenge.phases import Phase
+    from sfqa.challenge.submission import Submission
 
 SUMMARY = "run a challenge as NTIRE does: make its phases, score submissions, lay out the ranks"
 EXAMPLES = """
@@ -78,14 +78,14 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"challenge {args.action}: --phase is needed: the hidden names and MOS")
     if args.format not in _FORMATS:
         raise UserError(f"--format {args.format}: there is none; {hint(args.format, _FORMATS)}")
-    from sfqa.correlation.challenge import read_phase
+    from sfqa.challenge.phases import read_phase
 
     phase = read_phase(args.phase, args.name, args.mos)
     return (_score if args.action == "score" else _leaderboard)(args, phase)
 
 
 def _score(args: argparse.Namespace, phase: Phase) -> int:
-    from sfqa.correlation.challenge import RESAMPLES, formula
+    from sfqa.challenge.scoring import RESAMPLES, formula
     from sfqa.store import replacing
 
     _sheet.check_out(args.out, "--out", [".json"])
@@ -123,19 +123,19 @@ def _score(args: argparse.Namespace, phase: Phase) -> int:
 def _row(
     args: argparse.Namespace, path: Path, phase: Phase, baseline: bool
 ) -> tuple[Submission, dict[str, Any]]:
-    from sfqa.correlation import challenge, submission
+    from sfqa.challenge import scoring, submission
     from sfqa.identity import sha256_file
 
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; give a zip with output.txt, readme.txt")
     read = submission.read_zip(path, phase.mos)
     team = args.team or path.stem
-    found = challenge.score(read, phase, team, args.mapping, sha256_file(path), baseline)
+    found = scoring.score(read, phase, team, args.mapping, sha256_file(path), baseline)
     return read, found
 
 
 def _leaderboard(args: argparse.Namespace, phase: Phase) -> int:
-    from sfqa.correlation import challenge
+    from sfqa.challenge import leaderboard
     from sfqa.store import replacing, to_arrow
 
     if args.team:
@@ -149,8 +149,8 @@ def _leaderboard(args: argparse.Namespace, phase: Phase) -> int:
     if twice:
         raise UserError(f"two submissions are called {twice[0]!r}; rename one, it is the team")
     rows = [_row(args, path, phase, path.resolve() in marked)[1] for path in zips]
-    rows = challenge.ranked(rows)
-    text = _laid_out(args, to_arrow(challenge.LEADERBOARD, rows).to_pandas(), rows, phase)
+    rows = leaderboard.ranked(rows)
+    text = _laid_out(args, to_arrow(leaderboard.LEADERBOARD, rows).to_pandas(), rows, phase)
     if args.out is None:
         print(text.rstrip("\n"))
     else:
@@ -162,7 +162,7 @@ def _leaderboard(args: argparse.Namespace, phase: Phase) -> int:
 def _laid_out(
     args: argparse.Namespace, frame: pd.DataFrame, rows: Sequence[dict[str, Any]], phase: Phase
 ) -> str:
-    from sfqa.correlation.challenge import leaderboard_grid
+    from sfqa.challenge.leaderboard import leaderboard_grid
     from sfqa.correlation.grid import to_html, to_latex, to_markdown
 
     if args.format == "csv":
@@ -190,7 +190,8 @@ def _zips(paths: Sequence[Path]) -> list[Path]:
 
 
 def _make(args: argparse.Namespace) -> int:
-    from sfqa.correlation import challenge
+    from sfqa.challenge import phases
+    from sfqa.challenge.scoring import formula
     from sfqa.sheets import read_table
     from sfqa.store import replacing
 
@@ -207,15 +208,15 @@ def _make(args: argparse.Namespace) -> int:
     frame = read_table(path, "names and MOS")
     frame = _of_dimension(path, frame, args.dimension)
     # Rows without a MOS (a failed video) cannot be scored and take no part.
-    column = challenge.column_of(path, frame, args.mos, challenge.SCORES, "the MOS")
+    column = phases.column_of(path, frame, args.mos, phases.SCORES, "the MOS")
     kept = frame[frame[column].notna()]
-    mos = challenge.mos_of(path, kept, args.name, column)
+    mos = phases.mos_of(path, kept, args.name, column)
     parts = _parts(args, path, kept, list(mos))
     chosen = {
         wanted: {n: mos[n] for n, part in zip(mos, parts, strict=True) if part == wanted}
-        for wanted in challenge.PHASES
+        for wanted in phases.PHASES
     }
-    for wanted in challenge.PHASES[1:]:
+    for wanted in phases.PHASES[1:]:
         if not chosen[wanted]:
             raise UserError(f"challenge make: no video is in {wanted}; change the split")
     for wanted, own in chosen.items():
@@ -224,7 +225,7 @@ def _make(args: argparse.Namespace) -> int:
     if len(kept) < len(frame):
         print(f"left out: {len(frame) - len(kept)} rows without a MOS")
     with replacing(args.out / "public" / "README.md") as part:
-        part.write_text(_README.format(formula=challenge.formula(args.mapping)), encoding="utf-8")
+        part.write_text(_README.format(formula=formula(args.mapping)), encoding="utf-8")
     print(f"give away {args.out / 'public'}, keep {args.out / 'hidden'}")
     return FINE
 
@@ -245,28 +246,28 @@ def _of_dimension(path: Path, frame: pd.DataFrame, wanted: str | None) -> pd.Dat
 def _parts(
     args: argparse.Namespace, path: Path, frame: pd.DataFrame, names: Sequence[str]
 ) -> list[str]:
-    from sfqa.correlation import challenge
+    from sfqa.challenge import phases
 
     column = args.part or args.group
     if column is not None and column not in frame:
         raise UserError(f"{path}: no column {column!r}; {hint(column, map(str, frame.columns))}")
     if args.part:
         for number, value in frame[args.part].items():
-            if value not in challenge.PHASES:
-                known, row = ", ".join(challenge.PHASES), int(str(number)) + 2
+            if value not in phases.PHASES:
+                known, row = ", ".join(phases.PHASES), int(str(number)) + 2
                 raise UserError(f"{path}, row {row}: part {value!r}; write one of {known}")
         return list(frame[args.part])
     shares = (1 - args.development - args.test, args.development, args.test)
     if min(shares[1:]) <= 0 or shares[0] < -1e-9:
         raise UserError("--development and --test are shares above 0 that together are at most 1")
     groups = None if args.group is None else list(frame[args.group])
-    return challenge.split_phases(names, groups, (max(shares[0], 0.0), *shares[1:]), args.seed)
+    return phases.split_phases(names, groups, (max(shares[0], 0.0), *shares[1:]), args.seed)
 
 
 def _write_part(args: argparse.Namespace, wanted: str, mos: dict[str, float]) -> None:
     import pandas as pd
 
-    from sfqa.correlation.challenge import example_zip
+    from sfqa.challenge.example_submission import example_zip
     from sfqa.store import replacing
 
     whole = pd.DataFrame({"name": list(mos), "mos": list(mos.values())})

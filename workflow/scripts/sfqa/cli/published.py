@@ -78,8 +78,8 @@ def _tell(args: argparse.Namespace, text: str) -> None:
 
 
 def _text(args: argparse.Namespace) -> str:
-    from sfqa.correlation import published
-    from sfqa.correlation.published_checks import check_all
+    from sfqa.papers import layout, published
+    from sfqa.papers.checks import check_all
 
     if args.action == "list":
         rows = published.index()
@@ -90,14 +90,14 @@ def _text(args: argparse.Namespace) -> str:
         return _formatted(args, [_compared(args, name) for name in args.tables])
     loaded = [published.load(name) for name in args.tables]
     if args.format == "csv":
-        return "".join(published.render(table)["csv"] for table in loaded[:1]) + "".join(
-            published.render(table)["csv"].split("\n", 1)[1] for table in loaded[1:]
+        return "".join(layout.render(table)["csv"] for table in loaded[:1]) + "".join(
+            layout.render(table)["csv"].split("\n", 1)[1] for table in loaded[1:]
         )
     found = check_all()
     grids: list[tuple[str, Grid, pd.DataFrame | None]] = []
     for table in loaded:
         own = [f.sentence for f in found if f.table == table.name and f.check != "marks_lost"]
-        grids.append((table.label, published.to_grid(table, own), None))
+        grids.append((table.label, layout.to_grid(table, own), None))
     return _formatted(args, grids)
 
 
@@ -119,8 +119,8 @@ def _formatted(args: argparse.Namespace, grids: list[tuple[str, Grid, pd.DataFra
 
 
 def _checked(args: argparse.Namespace) -> str:
-    from sfqa.correlation import published
-    from sfqa.correlation.published_checks import check_all, findings_frame
+    from sfqa.papers import published
+    from sfqa.papers.checks import check_all, findings_frame
 
     known = [row["table"] for row in published.index()]
     for name in args.tables:
@@ -141,7 +141,7 @@ def _checked(args: argparse.Namespace) -> str:
 
 def _compared(args: argparse.Namespace, name: str) -> tuple[str, Grid, pd.DataFrame]:
     from sfqa import store, tables
-    from sfqa.correlation import published
+    from sfqa.papers import comparison, published
 
     if args.ours is None:
         raise UserError("published compare: --ours is needed: results/DATASET")
@@ -150,16 +150,16 @@ def _compared(args: argparse.Namespace, name: str) -> tuple[str, Grid, pd.DataFr
         path = path / "correlation" / "correlation.parquet"
     if not path.is_file():
         raise UserError(f"--ours {args.ours}: there is no {path}; run the workflow up to there")
-    rows, protocol = published.one_protocol(store.read(tables.CORRELATION, path), args.protocol)
+    rows, protocol = comparison.one_protocol(store.read(tables.CORRELATION, path), args.protocol)
     table = published.load(name)
-    frame = published.compare(table, rows, _pairs(args.metric), _pairs(args.dimension))
+    frame = comparison.compare(table, rows, _pairs(args.metric), _pairs(args.dimension))
     caption = (
         f"{table.label} against {args.ours}, protocol {protocol} (video level: mean over the "
         "trials). Ours have their sign flipped where a lower score means better quality. "
         "Difference: ours minus published. Other data, weights or splits give other "
         "figures: a difference is a question, not an error."
     )
-    return f"{table.label} and ours", published.compare_grid(frame, caption), frame
+    return f"{table.label} and ours", comparison.compare_grid(frame, caption), frame
 
 
 def _pairs(words: list[str]) -> dict[str, str]:

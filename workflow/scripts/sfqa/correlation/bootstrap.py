@@ -20,7 +20,7 @@ from sfqa.correlation import resampled
 from sfqa.correlation.resampled import Array, Codes
 from sfqa.errors import UserError, hint
 from sfqa.identity import generator
-from sfqa.regression.grouping import GROUPS, chosen, units
+from sfqa.splits.grouping import GROUPS, chosen, units
 
 #: The protocols whose trials keep groups apart.
 GROUPED = ("fixed", "group_kfold", "group_trials")

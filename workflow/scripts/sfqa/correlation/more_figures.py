@@ -18,7 +18,7 @@ from scipy.spatial.distance import squareform
 from sfqa.correlation.figures import COLOURS, STYLE, WARNING, in_words, save, titled
 from sfqa.correlation.fits import fit_mapping
 from sfqa.correlation.statistics import why_undefined
-from sfqa.report.media import located, thumbnail
+from sfqa.thumbnails import located, thumbnail
 
 VERSION = 1
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from sfqa.correlation.pairs import agreement
+from sfqa.correlation.kendall import agreement
 
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]

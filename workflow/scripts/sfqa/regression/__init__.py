@@ -1,1 +1,1 @@
-"""Splits, design matrices, heads and controls: from features and MOS to predictions."""
+"""Design matrices, heads and controls: from features and MOS to predictions."""

@@ -9,7 +9,7 @@ import pandas as pd
 
 from sfqa import tables
 from sfqa.errors import UserError
-from sfqa.regression.protocols import Split
+from sfqa.splits.protocols import Split
 
 #: sample -> MOS of one dimension
 Truth = dict[str, float]

@@ -14,7 +14,7 @@ import pandas as pd
 from sfqa import identity, tables
 from sfqa.regression import _rows
 from sfqa.regression.control_names import known
-from sfqa.regression.protocols import TEST, make_splits
+from sfqa.splits.protocols import TEST, make_splits
 
 VERSION = 1
 

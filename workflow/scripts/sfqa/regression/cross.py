@@ -20,11 +20,12 @@ import pyarrow.parquet as pq
 from sfqa import store
 from sfqa.errors import UserError
 from sfqa.identity import digest
-from sfqa.regression import _rows, grouping, heads
+from sfqa.regression import _rows, heads
 from sfqa.regression.blocks import Blocks, Form, load_blocks
 from sfqa.regression.design import Design, Files, columns_of, load_design
 from sfqa.regression.model_files import ModelFile, Scorer, fingerprints
-from sfqa.regression.protocols import CROSS, TEST, make_splits
+from sfqa.splits import grouping
+from sfqa.splits.protocols import CROSS, TEST, make_splits
 
 #: What of ``conform`` changes the pixels and the sound that features are made of.
 FORM = ("short_side", "fps", "sample_rate", "crf", "preset", "mode")

@@ -13,7 +13,7 @@ import math
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from sfqa.regression.losses import Loss
 from sfqa.regression.problems import Features, Floats, Problem
 from sfqa.regression.run import Report, Run, forward_rows
 from sfqa.regression.scaling import Scalers, mos_scale
+from sfqa.regression.schedule import DTYPES, Schedule
 from sfqa.regression.stacking import Build, Stack, built
 from sfqa.tables import flaw
 
@@ -44,47 +45,6 @@ SAVING_SHARE = 20
 #: Memory for problems that are trained together where none is given: on a CPU, and this share of
 #: what is free on a GPU.
 CPU_GB, GPU_SHARE = 2.0, 0.5
-
-_DTYPES = {"float32": torch.float32, "bf16": torch.float32, "float64": torch.float64}
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How a network is trained.
-
-    ``batch_rows`` 0 is the full batch. ``select`` is what keeps an epoch: the mean ``srcc`` over
-    dimensions or the ``loss`` on validation rows, or ``none`` for the last epoch; ``patience`` ends
-    a problem after so many epochs without a new best. The rate is multiplied by ``decay`` every
-    ``decay_every`` epochs. Weight decay is Adam's, or AdamW's where ``decoupled``. ``clip`` bounds
-    the norm of a problem's gradient (0: no bound). ``precision`` is float32, bf16 (mixed: forward
-    in bfloat16) or float64. ``batching`` is vmap, or loop for layers that torch cannot batch.
-    ``memory_gb`` bounds what trains together (0: by the device); it changes no result.
-    """
-
-    epochs: int = 500
-    patience: int = 50
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
-    decoupled: bool = False
-    clip: float = 0.0
-    batch_rows: int = 0
-    select: str = "srcc"
-    decay: float = 1.0
-    decay_every: int = 1
-    precision: str = "float32"
-    batching: str = "vmap"
-    scale_features: bool = True
-    scale_mos: bool = True
-    memory_gb: float = 0.0
-
-    def __post_init__(self) -> None:
-        for key, words in (
-            ("select", ("srcc", "loss", "none")),
-            ("precision", tuple(_DTYPES)),
-            ("batching", ("vmap", "loop")),
-        ):
-            if getattr(self, key) not in words:
-                raise ValueError(f"{key} {getattr(self, key)!r}; write {' or '.join(words)}")
 
 
 class Trained:
@@ -147,7 +107,7 @@ def restore(
     shapes = {k[6:]: tuple(int(n) for n in v) for k, v in first.items() if k.startswith("shape.")}
     dims = len(first["y_mean"])
     nets = (built(build, shapes, dims, 0) for _ in states)
-    stack = Stack(nets, device, _DTYPES[schedule.precision])
+    stack = Stack(nets, device, DTYPES[schedule.precision])
 
     def gathered(kind: str) -> dict[str, Tensor]:
         names = [k for k in first if k.startswith(f"{kind}.")]
@@ -188,7 +148,7 @@ def train(
     many.checked(x, problems)
     shapes = {name: v.shape[1:] for name, v in many.blocks(x).items()}
     reasons = [many.why_not(p, schedule.select != "none") for p in problems]
-    dtype = _DTYPES[schedule.precision]
+    dtype = DTYPES[schedule.precision]
     resident = {
         k: torch.from_numpy(np.ascontiguousarray(v)).to(device) for k, v in many.blocks(x).items()
     }

@@ -22,14 +22,14 @@ from sfqa.regression import _rows, cross, heads
 from sfqa.regression import problems as many
 from sfqa.regression.blocks import Blocks
 from sfqa.regression.design import Design, Files
-from sfqa.regression.drawing import carve
-from sfqa.regression.grouping import chosen, largest, units, values
 from sfqa.regression.heads._common import srcc
 from sfqa.regression.metrics import versions
 from sfqa.regression.model_files import VERSION, Array, fingerprints
 from sfqa.regression.problems import Floats, Ints
-from sfqa.regression.protocols import TRAIN, VALIDATION, Split
 from sfqa.regression.train import pose
+from sfqa.splits.drawing import carve
+from sfqa.splits.grouping import chosen, largest, units, values
+from sfqa.splits.protocols import TRAIN, VALIDATION, Split
 
 #: The share of rows that a head which selects is given for it, as in the protocols.
 SHARE = 0.15

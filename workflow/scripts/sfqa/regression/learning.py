@@ -26,7 +26,7 @@ from sfqa.regression import _rows, heads, train
 from sfqa.regression.blocks import Blocks
 from sfqa.regression.design import Design
 from sfqa.regression.problems import Floats, Ints
-from sfqa.regression.protocols import CROSS, TEST, TRAIN, VALIDATION, Split, make_splits
+from sfqa.splits.protocols import CROSS, TEST, TRAIN, VALIDATION, Split, make_splits
 
 #: Version of what this file does around train.py and correlation.
 VERSION = 1

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sfqa import splits
 from sfqa.errors import UserError, hint
 from sfqa.features.base import literal_version
 from sfqa.regression import control_names, heads
@@ -79,7 +80,10 @@ def versions(metric: Mapping[str, Any]) -> dict[str, int]:
         files += [heads.design(str(metric["head"])) if regressor else "pooled"]
         files = [{"pooled": "design"}.get(name, name) for name in files]
         files += ["train", "engine"] if regressor else ["zero_shot"]
-    found = {name: literal_version(Path(__file__).with_name(f"{name}.py")) for name in files}
+    # Read without an import, since the files themselves load torch and scipy.
+    packages = {"protocols": Path(splits.__path__[0])}
+    here = Path(__file__).parent
+    found = {n: literal_version(packages.get(n, here) / f"{n}.py") for n in files}
     if metric["kind"] == "regressor":
         own = heads.versions(str(metric["head"]), metric.get("options") or {})
         found |= {f"head {name}": version for name, version in own.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,10 +16,8 @@ from sfqa.regression.losses import Loss
 from sfqa.regression.problems import Floats, Problem
 from sfqa.regression.ranking import mean_srcc
 from sfqa.regression.scaling import Scalers
+from sfqa.regression.schedule import Schedule
 from sfqa.regression.stacking import Input, Stack, padded, seeds_of, shuffled
-
-if TYPE_CHECKING:
-    from sfqa.regression.engine import Schedule
 
 #: Adam's (Kingma and Ba 2015).
 _BETAS, _EPS = (0.9, 0.999), 1e-8

@@ -25,9 +25,9 @@ from sfqa.regression import _rows, heads
 from sfqa.regression import problems as many
 from sfqa.regression.blocks import Blocks, load_blocks
 from sfqa.regression.design import Design, Files, load_design
-from sfqa.regression.grouping import chosen, largest, numbered, units
 from sfqa.regression.problems import MIN_TRAIN, MIN_VALIDATION, Floats, Ints
-from sfqa.regression.protocols import (
+from sfqa.splits.grouping import chosen, largest, numbered, units
+from sfqa.splits.protocols import (
     CROSS,
     TEST,
     TRAIN,

@@ -9,7 +9,7 @@ import pandas as pd
 
 from sfqa.regression import _rows
 from sfqa.regression.design import Design, scalar_input
-from sfqa.regression.protocols import TEST, make_splits
+from sfqa.splits.protocols import TEST, make_splits
 
 VERSION = 1
 

@@ -16,9 +16,10 @@ from markupsafe import Markup
 
 from sfqa import identity, store, tables
 from sfqa.errors import UserError
-from sfqa.report import media, provenance
+from sfqa.report import addresses, provenance
 from sfqa.report.site_data import Opening, Parts, Source, coded, collect
 from sfqa.templates import render_template
+from sfqa.thumbnails import located
 
 VERSION = 1
 
@@ -121,8 +122,8 @@ class _Links:
     out: Path
 
     def __call__(self, path: str | None) -> str | None:
-        target = media.located(path, self.folder)
-        return None if target is None else media.link(target, self.out)
+        target = located(path, self.folder)
+        return None if target is None else addresses.link(target, self.out)
 
     def bring(self, parts: Parts, inline: bool) -> None:
         """Nothing is copied."""
@@ -137,7 +138,7 @@ class _Copies:
     brought: dict[str, str | None] = field(default_factory=dict)
 
     def __call__(self, path: str | None) -> str | None:
-        target = media.located(path, self.folder)
+        target = located(path, self.folder)
         return None if target is None else str(target)
 
     def bring(self, parts: Parts, inline: bool) -> None:
@@ -164,7 +165,7 @@ class _Copies:
                 shutil.copyfile(path, target)
             elif not _small_image(Path(path), target):
                 return None
-            self.brought[path] = media.data_uri(target) if inline else f"media/{target.name}"
+            self.brought[path] = addresses.data_uri(target) if inline else f"media/{target.name}"
         return self.brought[path]
 
 

@@ -18,10 +18,11 @@ from torch import nn
 from sfqa.errors import UserError
 from sfqa.regression import engine, losses
 from sfqa.regression.problems import Blocks, Features, Floats, Problem
+from sfqa.regression.schedule import Schedule
 from sfqa.regression.stacking import Build
 
 #: Options that are the engine's.
-TRAINING = {f.name for f in fields(engine.Schedule)}
+TRAINING = {f.name for f in fields(Schedule)}
 
 State = Mapping[str, npt.NDArray[Any]]
 #: The role of every input in order; '' for one that is not read (ablated).
@@ -82,14 +83,14 @@ def restored(
     return RoleModels(engine.restore(build, states, device, schedule(options)), roles)
 
 
-def schedule(options: Mapping[str, Any]) -> engine.Schedule:
+def schedule(options: Mapping[str, Any]) -> Schedule:
     """Return how options say to train; raises :class:`UserError` for words that it does not know.
 
     >>> schedule({"epochs": 3, "width": 7}).epochs
     3
     """
     try:
-        return engine.Schedule(**{k: v for k, v in options.items() if k in TRAINING})
+        return Schedule(**{k: v for k, v in options.items() if k in TRAINING})
     except ValueError as error:
         raise UserError(f"option {error}") from error
 

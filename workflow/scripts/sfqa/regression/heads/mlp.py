@@ -20,6 +20,7 @@ from torch import nn
 from sfqa.errors import UserError
 from sfqa.regression import engine, losses
 from sfqa.regression.problems import Features, Problem
+from sfqa.regression.schedule import Schedule
 from sfqa.regression.stacking import Build
 
 VERSION = 2
@@ -93,7 +94,7 @@ def network(options: Mapping[str, Any]) -> Build:
     return build
 
 
-def _schedule(options: Mapping[str, Any]) -> engine.Schedule:
+def _schedule(options: Mapping[str, Any]) -> Schedule:
     for key, choices in _CHOICES.items():
         if options[key] not in choices:
             raise UserError(
@@ -103,4 +104,4 @@ def _schedule(options: Mapping[str, Any]) -> engine.Schedule:
         "learning_rate", "weight_decay", "epochs", "patience", "select", "batch_rows", "decay",
         "decay_every", "precision",
     )  # fmt: skip
-    return engine.Schedule(**{name: options[name] for name in names})
+    return Schedule(**{name: options[name] for name in names})

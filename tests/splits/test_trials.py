@@ -12,10 +12,10 @@ from sfqa.errors import UserError
 from sfqa.identity import digest
 from sfqa.regression.controls import control_metric
 from sfqa.regression.design import Design
-from sfqa.regression.drawing import portions
-from sfqa.regression.protocols import make_splits
 from sfqa.regression.train import train_metric
 from sfqa.regression.zero_shot import score_metric
+from sfqa.splits.drawing import portions
+from sfqa.splits.protocols import make_splits
 
 THREE = ("train", "validation", "test")
 

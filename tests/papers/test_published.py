@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 
 from sfqa import cli, store
-from sfqa.correlation import published
 from sfqa.correlation.grid import BEST, SECOND
-from sfqa.correlation.published import FOLDER, Published, index, load, marks, to_grid
-from sfqa.correlation.published_checks import Finding, check, check_all, fits, main_score, overall
 from sfqa.errors import UserError
+from sfqa.papers import published
+from sfqa.papers.checks import Finding, check, check_all, fits, main_score, overall
+from sfqa.papers.layout import to_grid
+from sfqa.papers.published import FOLDER, Published, index, load, marks
 
 NAMES = [row["table"] for row in index()]
 SEEDS = {

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from sfqa.correlation.grid import BEST, SECOND
-from sfqa.correlation.published import FOLDER, Published, columns_of, index, load, marks, scopes
+from sfqa.papers.published import FOLDER, Published, columns_of, index, load, marks, scopes
 from sfqa.store import records
 
 VERSION = 1

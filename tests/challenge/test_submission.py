@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfqa.correlation import submission as reading
-from sfqa.correlation.challenge import example_zip
-from sfqa.correlation.submission import Submission, read_zip
+from sfqa.challenge import submission as reading
+from sfqa.challenge.example_submission import example_zip
+from sfqa.challenge.submission import Submission, read_zip
 
 NAMES = [f"v{n:02d}.mp4" for n in range(40)]
 SCORES = {name: 1.0 + number / 7 for number, name in enumerate(NAMES)}

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from sfqa.errors import UserError, hint
-from sfqa.regression.drawing import Codes, Mask, carve, folds, portions
-from sfqa.regression.grouping import assert_apart, chosen, largest, numbered, units, values
+from sfqa.splits.drawing import Codes, Mask, carve, folds, portions
+from sfqa.splits.grouping import assert_apart, chosen, largest, numbered, units, values
 
 #: Version of the splits, with drawing.py and grouping.py.
 VERSION = 1

@@ -14,7 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from sfqa.errors import UserError, hint
-from sfqa.regression.drawing import Codes, Mask
+from sfqa.splits.drawing import Codes, Mask
 
 #: The groups, and the column of tables.SAMPLES that each stands for.
 GROUPS = {"image": "image_id", "clip": "clip_id", "prompt": "prompt", "method": "method"}

@@ -14,17 +14,11 @@ import pytest
 from scipy import stats
 
 from sfqa import cli, store
-from sfqa.correlation.challenge import (
-    LEADERBOARD,
-    Phase,
-    example_zip,
-    formula,
-    ranked,
-    read_phase,
-    score,
-    split_phases,
-)
-from sfqa.correlation.submission import Submission, read_zip
+from sfqa.challenge.example_submission import example_zip
+from sfqa.challenge.leaderboard import LEADERBOARD, ranked
+from sfqa.challenge.phases import Phase, read_phase, split_phases
+from sfqa.challenge.scoring import formula, score
+from sfqa.challenge.submission import Submission, read_zip
 from sfqa.errors import UserError
 from sfqa.identity import generator
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sfqa.errors import UserError
 from sfqa.identity import digest
-from sfqa.regression.protocols import VERSION, make_splits, validation_share
+from sfqa.splits.protocols import VERSION, make_splits, validation_share
 
 
 def crossed(images: int, clips: int, methods: int = 2) -> pd.DataFrame:

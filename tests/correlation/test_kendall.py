@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfqa.correlation import pairs
+from sfqa.correlation import kendall
 from sfqa.identity import generator
 
 
@@ -31,8 +31,8 @@ def test_all_pairs_are_counted_once_whatever_the_bins(points, side) -> None:
     x, y, times = (list(v) for v in zip(*points, strict=True))
     mine, goal, weights = ranked(x), ranked(y), np.array([times, times[::-1]], float).T
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pairs, "SIDE", side)
-        found = pairs.agreement(mine, goal, weights)
+        patch.setattr(kendall, "SIDE", side)
+        found = kendall.agreement(mine, goal, weights)
     assert found.tolist() == all_pairs(mine, goal, weights)
 
 
@@ -43,19 +43,19 @@ def test_more_rows_than_a_bin_holds(decimals: int) -> None:
     x = np.round(y + draw.normal(0, 10, 900), 1)
     weights = draw.multinomial(900, np.full(900, 1 / 900), 3).T.astype(float)
     mine, goal = ranked(x.tolist()), ranked(y.tolist())
-    assert pairs.agreement(mine, goal, weights).tolist() == all_pairs(mine, goal, weights)
+    assert kendall.agreement(mine, goal, weights).tolist() == all_pairs(mine, goal, weights)
 
 
 def test_no_bin_is_large_but_that_of_one_value() -> None:
     codes = ranked([5] * 1000 + list(range(6, 900)))
-    bins = pairs._Bins(codes)
+    bins = kendall._Bins(codes)
     assert bins.alike[0]
     assert len(bins.rows[0]) == 1000
-    assert max(map(len, bins.rows[1:])) <= 2 * pairs.SIDE
+    assert max(map(len, bins.rows[1:])) <= 2 * kendall.SIDE
     assert sorted(np.concatenate(bins.rows).tolist()) == list(range(len(codes)))
 
 
 def test_large_weights_stay_exact() -> None:
     mine, goal = np.array([0, 1, 2]), np.array([0, 2, 1])
     weights = np.array([[2.0**20 + 1], [2.0**20], [2.0**20 - 1]])
-    assert pairs.agreement(mine, goal, weights).tolist() == all_pairs(mine, goal, weights)
+    assert kendall.agreement(mine, goal, weights).tolist() == all_pairs(mine, goal, weights)

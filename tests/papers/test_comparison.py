@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from sfqa import cli, store, tables
-from sfqa.correlation import published
-from sfqa.correlation.published import compare, load
 from sfqa.errors import UserError
+from sfqa.papers.comparison import compare, compare_grid, one_protocol
+from sfqa.papers.published import load
 
 
 def cli_call(*words: Any) -> int:
@@ -56,7 +56,7 @@ def cell(frame: pd.DataFrame, row: str, dimension: str, statistic: str = "SRCC")
 
 
 def test_same_named_metrics_stand_side_by_side() -> None:
-    rows, protocol = published.one_protocol(ours())
+    rows, protocol = one_protocol(ours())
     assert protocol == "disjoint"
     frame = compare(load("sfqa_table2"), rows)
     found = cell(frame, "FAST-VQA", "visual_quality")
@@ -69,7 +69,7 @@ def test_same_named_metrics_stand_side_by_side() -> None:
 
 
 def test_names_and_dimensions_can_be_told() -> None:
-    rows, _ = published.one_protocol(ours(), "random")
+    rows, _ = one_protocol(ours(), "random")
     renamed = rows.replace({"dimension": {"visual_quality": "looks"}})
     frame = compare(load("sfqa_table2"), renamed, {"VALOR": "mine"}, {"visual_quality": "looks"})
     assert cell(frame, "VALOR", "visual_quality")["ours"] == pytest.approx(0.51)
@@ -83,8 +83,8 @@ def test_names_and_dimensions_can_be_told() -> None:
 
 
 def test_the_view_says_what_is_missing_and_what_is_random() -> None:
-    rows, _ = published.one_protocol(ours())
-    grid = published.compare_grid(compare(load("sfqa_table2"), rows), "C.")
+    rows, _ = one_protocol(ours())
+    grid = compare_grid(compare(load("sfqa_table2"), rows), "C.")
     assert len(grid.rows) == 14 * 3
     line = next(row for row in grid.rows if row[1].text == "FAST-VQA")
     assert line[1].badge == "random weights"

@@ -1,0 +1,1 @@
+"""The result tables of published papers: their figures, their layout, and ours beside them."""

@@ -1,0 +1,85 @@
+"""A published table as Markdown, LaTeX, HTML and CSV, in the layout of its paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sfqa.correlation.grid import (
+    BEST,
+    SECOND,
+    UNDEFINED,
+    Cell,
+    Grid,
+    Head,
+    to_html,
+    to_latex,
+    to_markdown,
+)
+from sfqa.papers.published import Published, columns_of, marks, unique_rows
+from sfqa.store import records
+
+_MARKS = {BEST: "bold", SECOND: "underline"}
+
+
+def to_grid(table: Published, findings: Sequence[str] = ()) -> Grid:
+    """Return the table in the paper's layout, best bold and second underlined by our rule.
+
+    Columns of words (names, and statistics without an order) stand first; a figure that the paper
+    leaves out is an en dash. ``findings`` (sentences of checks.py) stand below with the notes.
+    """
+    cells = {
+        (r["group"], r["row"], r["column"], r["statistic"]): r["value"]
+        for r in records(table.figures)
+    }
+    plain = table.figures[table.figures["better"] == ""]
+    words = [(top, name) for top, name in unique_rows(plain, "column", "statistic")]
+    numbers = columns_of(table)
+    ranks = {key: r for key, r in marks(table).items() if _MARKS[r] in table.marks}
+    body, before = [], None
+    for group, row in unique_rows(table.figures, "group", "row"):
+        line = [Cell(group, repeats=group == before), Cell(row)][-len(table.heads) :]
+        line += [Cell(cells.get((group, row, *word)) or UNDEFINED) for word in words]
+        for column in numbers:
+            text = cells.get((group, row, *column))
+            rank = ranks.get((group, row, *column), "")
+            line.append(Cell(text, float(text), rank) if text else Cell(UNDEFINED))
+        body.append(line)
+        before = group
+    heads = [Head(name) for name in table.heads]
+    heads += [Head(statistic, top) for top, statistic in words + numbers]
+    return Grid(
+        f"{table.label}: {table.title}. {_legend(table)}",
+        heads,
+        body,
+        len(table.heads) + len(words),
+        [*findings, *table.notes],
+    )
+
+
+def _legend(table: Published) -> str:
+    text = f"Figures as printed; source: {table.source}."
+    if (table.figures["better"] == "lower").any():
+        low = unique_rows(table.figures[table.figures["better"] == "lower"], "statistic")
+        text += f" Less is better for {', '.join(name for (name,) in low)}, more for the rest."
+    else:
+        text += " More is better in every column of figures."
+    if any("distance" in note for note in table.notes):
+        text += " Signs as the paper prints them."
+    if table.marks:
+        bold = "Best in bold" + (", second underlined" if "underline" in table.marks else "")
+        where = " within each block" if table.ranked == "group" else ""
+        text += f" {bold}{where}, computed from the figures."
+        if not table.seen:
+            text += " The source of the figures shows none of the paper's own marks."
+    return text
+
+
+def render(table: Published) -> dict[str, str]:
+    """Return the table in the paper's layout as ``csv`` (one row per figure), md, tex, html."""
+    grid = to_grid(table)
+    return {
+        "csv": table.figures.to_csv(index=False, lineterminator="\n"),
+        "md": to_markdown(grid),
+        "tex": to_latex(grid),
+        "html": to_html(grid, table.label),
+    }

@@ -1,0 +1,1 @@
+"""How samples are divided into train, validation and test rows."""
