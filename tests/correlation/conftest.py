@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
+from sfqa import figure_style
+from sfqa.correlation import figures, learning_figure, more_figures
 from sfqa.identity import generator
 
 METHODS = ("sonic", "float", "sharp", "memo", "sad")
@@ -85,8 +89,14 @@ def world() -> World:
 
 
 @pytest.fixture
-def shared_data() -> Path:
-    folder = Path(__file__).resolve().parents[3] / "shared" / "data"
-    if not folder.is_dir():
-        pytest.skip(f"the real data are not there: {folder}")
-    return folder
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that the modules of this package saved, in order."""
+    saved: list[Figure] = []
+
+    def keep_and_save(figure: Figure, paths: Iterable[Path]) -> None:
+        saved.append(figure)
+        figure_style.save_figure(figure, paths)
+
+    for module in (figures, learning_figure, more_figures):
+        monkeypatch.setattr(module, "save_figure", keep_and_save)
+    return saved

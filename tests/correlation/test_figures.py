@@ -12,26 +12,11 @@ from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from sfqa.correlation import figures
 from sfqa.correlation.figures import FEW_POINTS, INSIDE, density, mos_by_label, scatter
 from sfqa.errors import UserError
 from sfqa.identity import generator
 
 V, A = "visual_quality", "av_consistency"
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures that were saved."""
-    found: list[Figure] = []
-    save = figures.save
-
-    def keep(figure: Figure, paths: Any) -> None:
-        found.append(figure)
-        save(figure, paths)
-
-    monkeypatch.setattr(figures, "save", keep)
-    return found
 
 
 def draw(world: Any, number: int, paths: list[Path], dimensions: tuple[str, ...] = (V, A)) -> None:

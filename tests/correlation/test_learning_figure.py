@@ -11,26 +11,11 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from sfqa.correlation import learning_figure
-from sfqa.correlation.figures import COLOURS
 from sfqa.correlation.learning_figure import learning_curves
+from sfqa.figure_style import COLOURS
 
 V, A = "visual_quality", "av_consistency"
 NAMES = ("ridge", "forest")
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures that were saved."""
-    found: list[Figure] = []
-    save = learning_figure.save
-
-    def keep(figure: Figure, paths: Any) -> None:
-        found.append(figure)
-        save(figure, paths)
-
-    monkeypatch.setattr(learning_figure, "save", keep)
-    return found
 
 
 def table(**changed: Any) -> pd.DataFrame:

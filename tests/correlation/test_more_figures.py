@@ -14,7 +14,6 @@ from matplotlib.image import imread
 from scipy.stats import spearmanr
 
 from sfqa import media
-from sfqa.correlation import more_figures
 from sfqa.correlation.more_figures import (
     MOS,
     bars,
@@ -26,19 +25,6 @@ from sfqa.correlation.more_figures import (
 from sfqa.identity import generator
 
 V, A = "visual_quality", "av_consistency"
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    found: list[Figure] = []
-    save = more_figures.save
-
-    def keep(figure: Figure, paths: Any) -> None:
-        found.append(figure)
-        save(figure, paths)
-
-    monkeypatch.setattr(more_figures, "save", keep)
-    return found
 
 
 def correlations(intervals: bool = True) -> pd.DataFrame:

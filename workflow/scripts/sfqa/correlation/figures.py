@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,44 +18,24 @@ from sfqa.correlation.fits import LOGISTIC, correlate, fit_mapping
 from sfqa.correlation.statistics import Array, Correlation
 from sfqa.correlation.summarise import pooled_points
 from sfqa.errors import UserError
-from sfqa.store import replacing
+from sfqa.figure_style import (
+    COLOURS,
+    LABEL_TITLES,
+    MANY_POINTS,
+    MARKERS,
+    STYLE,
+    in_words,
+    save_figure,
+    set_title,
+)
 
 VERSION = 2
 
-#: Okabe and Ito (2008), without yellow and black: apart for every kind of colour vision.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
-#: One marker more than colours, so that 42 methods differ in one or the other.
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-WARNING = "#B23A00"
-
-#: From here on, points are drawn as an image inside the SVG, which otherwise grows without end.
-MANY_POINTS = 2000
 #: Fewer points have no density worth a line.
 FEW_POINTS = 50
 #: Shares of the points that lie inside the lines of density, and the cells of its grid per axis.
 INSIDE = (0.9, 0.5, 0.25)
 _CELLS = 80
-
-STYLE: Any = {
-    "svg.hashsalt": "sfqa",
-    "font.family": "DejaVu Sans",
-    "text.parse_math": False,  # a dollar in a name is a dollar
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "figure.dpi": 100,
-    "savefig.dpi": 160,
-}
-
-LABEL_TITLES = {
-    "method": "Generation method",
-    "image_source": "Image source",
-    "image_category": "Image category",
-    "style": "Musical style",
-    "language": "Language",
-}
 
 
 def scatter(
@@ -89,7 +69,7 @@ def scatter(
         for axes, dimension in zip(panels, dimensions, strict=True):
             _cloud(axes, points[dimension], methods, metric, dimension)
         title = f"{metric['name']}, {in_words(protocol)} splits"
-        titled(figure, title, bool(rated["synthetic"].any()), metric["weights"] == "random")
+        set_title(figure, title, bool(rated["synthetic"].any()), metric["weights"] == "random")
         handles = {
             label: handle
             for axes in panels
@@ -103,7 +83,7 @@ def scatter(
                 frameon=False,
                 markerscale=1.2,
             )
-        save(figure, paths)
+        save_figure(figure, paths)
 
 
 def _cloud(
@@ -240,8 +220,8 @@ def mos_by_label(frame: pd.DataFrame, paths: Sequence[Path], synthetic: bool = F
                 if row == len(kinds) - 1:
                     axes.set_xlabel("MOS, mean and 95 % interval")
         figure.align_ylabels(grid[:, 0])
-        titled(figure, "", synthetic, False)
-        save(figure, paths)
+        set_title(figure, synthetic=synthetic)
+        save_figure(figure, paths)
 
 
 def _bars(axes: Axes, own: pd.DataFrame, order: list[str], colour: str) -> None:
@@ -277,31 +257,7 @@ def _order(own: pd.DataFrame) -> list[str]:
     return sorted(means.index, key=lambda label: (-means[label], label))
 
 
-def titled(figure: Figure, title: str, synthetic: bool, random: bool) -> None:
-    """Set the figure's title; a warning stands in it, in its own colour."""
-    warned = [w for w, on in (("synthetic ratings", synthetic), ("random weights", random)) if on]
-    text = "\n".join(filter(None, [title, ", ".join(warned)]))
-    if text:
-        colour = WARNING if warned else "#111111"
-        figure.suptitle(text, color=colour, weight="bold", x=0.01, ha="left")
-
-
 def _figures(found: Correlation) -> str:
     shown = (("SRCC", found.srcc), ("PLCC", found.plcc), ("KRCC", found.krcc), ("RMSE", found.rmse))
     text = "   ".join(f"{name} {'–' if v is None else format(v, '.3f')}" for name, v in shown)
     return "\n".join([f"n = {found.n}   {text}", *textwrap.wrap(found.detail, 66)])
-
-
-def in_words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def save(figure: Figure, paths: Iterable[Path]) -> None:
-    for path in paths:
-        kind = Path(path).suffix[1:].lower()
-        if kind not in ("svg", "png"):
-            raise ValueError(f"{path}: .svg or .png is needed")
-        # Without date and program version equal content gives equal bytes.
-        metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
-        with replacing(path) as temporary:
-            figure.savefig(temporary, format=kind, metadata=metadata)

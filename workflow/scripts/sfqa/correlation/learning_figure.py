@@ -12,7 +12,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from sfqa.correlation.figures import COLOURS, MARKERS, STYLE, WARNING, in_words, save, titled
+from sfqa.figure_style import (
+    COLOURS,
+    MARKERS,
+    STYLE,
+    in_words,
+    save_figure,
+    set_title,
+    write_reason,
+)
 
 VERSION = 1
 
@@ -40,11 +48,11 @@ def learning_curves(
             _panel(axes, own[own["dimension"] == dimension], metrics)
             axes.set_title(in_words(dimension), weight="bold")
         if not shown:
-            _say(panels[0], "no learning curve to draw")
+            write_reason(panels[0], "no learning curve to draw")
         panels[0].set_ylabel("SRCC on the test rows")
         synthetic = bool(len(own) and own["synthetic_mos"].any())
         random = bool((own["weights"] == "random").any())
-        titled(figure, f"Learning curves, {in_words(protocol)} splits", synthetic, random)
+        set_title(figure, f"Learning curves, {in_words(protocol)} splits", synthetic, random)
         handles = {
             label: handle
             for axes in panels
@@ -55,7 +63,7 @@ def learning_curves(
             figure.legend(
                 [handles[name] for name in order], order, loc="outside right upper", frameon=False
             )
-        save(figure, paths)
+        save_figure(figure, paths)
 
 
 def _panel(axes: Axes, part: pd.DataFrame, metrics: Sequence[str]) -> None:
@@ -81,7 +89,7 @@ def _panel(axes: Axes, part: pd.DataFrame, metrics: Sequence[str]) -> None:
         alpha = 0.15 if len(metrics) <= 3 else 0.07
         axes.fill_between(x, y - spread, y + spread, color=colour, alpha=alpha, linewidth=0)
     if drawn.empty:
-        _say(axes, "no share has an SRCC")
+        write_reason(axes, "no share has an SRCC")
     else:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=_subs(drawn["rows"].to_numpy(float))))
@@ -104,7 +112,3 @@ def _subs(rows: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[float, ..
 
 def _count(least: int, most: int) -> str:
     return str(most) if least == most else f"{least} to {most}"
-
-
-def _say(axes: Axes, text: str) -> None:
-    axes.text(0.5, 0.5, text, ha="center", va="center", color=WARNING, transform=axes.transAxes)

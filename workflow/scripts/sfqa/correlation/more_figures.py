@@ -15,9 +15,9 @@ from matplotlib.patches import Patch
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from sfqa.correlation.figures import COLOURS, STYLE, WARNING, in_words, save, titled
 from sfqa.correlation.fits import fit_mapping
 from sfqa.correlation.statistics import why_undefined
+from sfqa.figure_style import COLOURS, STYLE, in_words, save_figure, set_title, write_reason
 from sfqa.thumbnails import located, thumbnail
 
 VERSION = 1
@@ -58,15 +58,15 @@ def bars(
             axes.set_title(in_words(dimension), weight="bold")
         words = "all test samples" if pooling == "pooled" else "mean over the trials"
         if not order:
-            _say(panels[0], "no metric to draw")
+            write_reason(panels[0], "no metric to draw")
         kinds = [kind for kind in KIND_COLOURS if (own["kind"] == kind).any()]
         if kinds:
             handles = [Patch(color=KIND_COLOURS[kind], label=in_words(kind)) for kind in kinds]
             figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
         random = bool((own["weights"] == "random").any())
         title = f"SRCC, {in_words(protocol)} splits, {words}"
-        titled(figure, title, _synthetic(own), random)
-        save(figure, paths)
+        set_title(figure, title, _synthetic(own), random)
+        save_figure(figure, paths)
 
 
 def _bar_panel(axes: Axes, part: pd.DataFrame, order: Sequence[str]) -> None:
@@ -137,11 +137,11 @@ def metric_matrix(
             drawn = _heat(axes, frame)
             axes.set_title(in_words(dimension), weight="bold")
         if drawn is None:
-            _say(panels[0], "no metric to draw")
+            write_reason(panels[0], "no metric to draw")
         else:
             figure.colorbar(drawn, ax=list(panels), shrink=0.6, label="SRCC")
-        titled(figure, title, "synthetic" in warned, "random" in warned)
-        save(figure, paths)
+        set_title(figure, title, "synthetic" in warned, "random" in warned)
+        save_figure(figure, paths)
 
 
 def _heat(axes: Axes, frame: pd.DataFrame) -> Any:
@@ -216,9 +216,9 @@ def failure_cases(
                 weight="bold",
             )  # fmt: skip
         if found.empty:
-            _say(grid[0][0], "no sample with a mapped score and a MOS")
-        titled(figure, title, "synthetic" in warned, "random" in warned)
-        save(figure, paths)
+            write_reason(grid[0][0], "no sample with a mapped score and a MOS")
+        set_title(figure, title, "synthetic" in warned, "random" in warned)
+        save_figure(figure, paths)
     return found
 
 
@@ -303,9 +303,9 @@ def ranks(
             _rank_panel(axes, own[own["dimension"] == dimension])
             axes.set_title(in_words(dimension), weight="bold")
         if not shown:
-            _say(panels[0], "no pair of metrics was compared")
-        titled(figure, f"Ranks by SRCC, {in_words(protocol)} splits", _synthetic(own), False)
-        save(figure, paths)
+            write_reason(panels[0], "no pair of metrics was compared")
+        set_title(figure, f"Ranks by SRCC, {in_words(protocol)} splits", _synthetic(own))
+        save_figure(figure, paths)
 
 
 def _values(own: pd.DataFrame) -> dict[str, float]:
@@ -341,7 +341,3 @@ def _rank_panel(axes: Axes, own: pd.DataFrame) -> None:
     axes.grid(color="#e4e4e4", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.set_xlabel("SRCC; a bar joins what cannot be told apart")
-
-
-def _say(axes: Axes, text: str) -> None:
-    axes.text(0.5, 0.5, text, ha="center", va="center", color=WARNING, transform=axes.transAxes)

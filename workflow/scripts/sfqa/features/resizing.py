@@ -46,6 +46,24 @@ def bilinear(frames: Pixels, width: int, height: int) -> Pixels:
     return made
 
 
+def crop_centre(frames: Pixels, short_side: int, crop: int, resampling: Image.Resampling) -> Pixels:
+    """Return the centres (n, crop, crop, 3) of frames that Pillow scales to a short side.
+
+    >>> bicubic = Image.Resampling.BICUBIC
+    >>> crop_centre(np.zeros((2, 90, 160, 3), np.uint8), 80, 64, bicubic).shape
+    (2, 64, 64, 3)
+    """
+    height, width = frames.shape[1:3]
+    short = min(height, width)
+    scaled_width, scaled_height = short_side * width // short, short_side * height // short
+    top, left = round((scaled_height - crop) / 2), round((scaled_width - crop) / 2)
+    centres = np.empty((len(frames), crop, crop, 3), dtype=np.uint8)
+    for index, frame in enumerate(frames):
+        scaled = Image.fromarray(frame).resize((scaled_width, scaled_height), resampling)
+        centres[index] = np.asarray(scaled)[top : top + crop, left : left + crop]
+    return centres
+
+
 @cache
 def equal_in_torch(source: int, target: int) -> bool:
     """Say whether rows of pixels become the same bytes by torch's weights as by Pillow's.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +14,27 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
-from sfqa.correlation.figures import COLOURS, LABEL_TITLES, WARNING
 from sfqa.errors import UserError
+from sfqa.figure_style import (
+    COLOURS,
+    LABEL_TITLES,
+    MANY_POINTS,
+    STYLE,
+    WARNING,
+    in_words,
+    save_figure,
+    set_title,
+)
 from sfqa.ratings.by_label import LABEL_KINDS, labelled
 from sfqa.ratings.reliability import sos_fit
 from sfqa.ratings.screening import Matrix, row_statistics
-from sfqa.store import records, replacing
+from sfqa.store import records
 
 VERSION = 1
 
 Row = dict[str, Any]
 
-_STYLE: Any = {
-    "svg.hashsalt": "sfqa",
-    "font.family": "DejaVu Sans",
-    "text.parse_math": False,  # a dollar in a name is a dollar
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "figure.dpi": 100,
-    "savefig.dpi": 160,
-}
 _DARK, _PALE = "#222222", "#e4e4e4"
-#: From here on, points become an image inside the SVG.
-_MANY = 2000
 #: Below so many videos each one is drawn: a smooth shape would claim to know more.
 _LEAST_FOR_A_SHAPE = 10
 #: From blue over white to orange: apart for every kind of colour vision.
@@ -56,7 +51,7 @@ def histograms(mos: pd.DataFrame, paths: Sequence[Path], synthetic: bool = False
     if known.empty:
         raise UserError("histograms: no sample has a MOS")
     dimensions = sorted(known["dimension"].unique())
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         size = (3.6 * len(dimensions) + 0.3, 2.9)
         figure = Figure(figsize=size, layout="constrained")
         panels = figure.subplots(1, len(dimensions), squeeze=False, sharex=True)[0]
@@ -67,13 +62,13 @@ def histograms(mos: pd.DataFrame, paths: Sequence[Path], synthetic: bool = False
             colour = COLOURS[number % len(COLOURS)]
             axes.hist(values, bins=bins.tolist(), color=colour, alpha=0.8, edgecolor="white")
             axes.axvline(values.mean(), color=_DARK, linewidth=1.2)
-            axes.set_title(_words(str(dimension)), weight="bold")
+            axes.set_title(in_words(str(dimension)), weight="bold")
             axes.set_xlabel(f"MOS of a video (line: mean {values.mean():.4g}, n={len(values)})")
             axes.grid(axis="y", color=_PALE, linewidth=0.6)
             axes.set_axisbelow(True)
         panels[0].set_ylabel("videos")
-        _title(figure, synthetic)
-        _save(figure, paths)
+        set_title(figure, synthetic=synthetic)
+        save_figure(figure, paths)
 
 
 def distributions(
@@ -99,7 +94,7 @@ def distributions(
         mean = known.groupby([kind, "dimension"])["mos"].mean().groupby(level=0).mean()
         orders[kind] = sorted(mean.index, key=lambda label: (-mean[label], label))
     heights = [max(2, len(order)) + 1.4 for order in orders.values()]
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         size = (4.4 * len(dimensions) + 0.8, 0.34 * sum(heights) + 0.9)
         figure = Figure(figsize=size, layout="constrained")
         grid = figure.subplots(
@@ -112,14 +107,14 @@ def distributions(
                 _violins(axes, part, kind, orders[kind], COLOURS[column % len(COLOURS)])
                 axes.tick_params(labelbottom=row == len(kinds) - 1)
                 if row == 0:
-                    axes.set_title(_words(str(dimension)), weight="bold")
+                    axes.set_title(in_words(str(dimension)), weight="bold")
                 if column == 0:
-                    axes.set_ylabel(LABEL_TITLES.get(kind, _words(kind).capitalize()))
+                    axes.set_ylabel(LABEL_TITLES.get(kind, in_words(kind).capitalize()))
         for axes in grid[-1]:
             axes.set_xlabel("MOS of a video (dot: mean, bar: middle half)")
         figure.align_ylabels(grid[:, 0])
-        _title(figure, synthetic)
-        _save(figure, paths)
+        set_title(figure, synthetic=synthetic)
+        save_figure(figure, paths)
 
 
 def _violins(axes: Axes, part: pd.DataFrame, kind: str, order: list[str], colour: str) -> None:
@@ -169,21 +164,21 @@ def differences(
     most = max((abs(row["difference"]) for row in own if row["difference"] is not None), default=1)
     count = max(len(_high_to_low(rows)) for rows in panels_of.values())
     side = 0.45 * count + 1.7
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(side * len(panels_of) + 0.9, side + 0.1), layout="constrained")
         panels = figure.subplots(1, len(panels_of), squeeze=False)[0]
         for axes, (dimension, rows) in zip(panels, sorted(panels_of.items()), strict=True):
             order = _high_to_low(rows)
             image = _cells(axes, rows, order, most or 1.0)
-            axes.set_title(_words(dimension), weight="bold")
+            axes.set_title(in_words(dimension), weight="bold")
             # Nothing stands left of the first column and below the last row.
             axes.set_yticks(range(len(order) - 1), order[:-1])
             axes.set_xticks(range(1, len(order)), order[1:], rotation=45, ha="right")
         figure.colorbar(image, ax=list(panels), shrink=0.7, label="MOS, row minus column")
         tests = " and ".join(sorted({row["test"] for row in own}))
         figure.supxlabel(f"{tests}, Holm; grey: not significant at .05", fontsize=8)
-        _title(figure, synthetic)
-        _save(figure, paths)
+        set_title(figure, synthetic=synthetic)
+        save_figure(figure, paths)
 
 
 def _high_to_low(rows: Sequence[Row]) -> list[str]:
@@ -236,7 +231,7 @@ def raters(report: pd.DataFrame, paths: Sequence[Path], synthetic: bool = False)
         ("agreement_srcc", "SRCC with the others"),
     )
     count = report.groupby("dimension")["rater"].nunique().max()
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         size = (10.0, (0.22 * count + 1.1) * len(dimensions) + 0.4)
         figure = Figure(figsize=size, layout="constrained")
         grid = figure.subplots(len(dimensions), 3, squeeze=False, sharey="row", sharex="col")
@@ -264,7 +259,7 @@ def raters(report: pd.DataFrame, paths: Sequence[Path], synthetic: bool = False)
                 axes.set_yticks(places, own["rater"])
                 axes.set_ylim(len(own) - 0.4, -0.6)
                 axes.tick_params(axis="y", length=0)
-            grid[row][0].set_title(_words(dimension), weight="bold")
+            grid[row][0].set_title(in_words(dimension), weight="bold")
         found: dict[str, Any] = {}
         for axes in grid.flat:
             for handle, word in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -272,8 +267,8 @@ def raters(report: pd.DataFrame, paths: Sequence[Path], synthetic: bool = False)
         figure.legend(
             list(found.values()), list(found), loc="outside upper right", frameon=False, ncols=3
         )
-        _title(figure, synthetic)
-        _save(figure, paths)
+        set_title(figure, synthetic=synthetic)
+        save_figure(figure, paths)
 
 
 def sos(
@@ -293,7 +288,7 @@ def sos(
     low, high = scale
     mos = np.linspace(low, high, 200)
     limit = np.sqrt((mos - low) * (high - mos))
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         size = (3.9 * len(matrices) + 0.3, 3.6)
         figure = Figure(figsize=size, layout="constrained")
         panels = figure.subplots(1, len(matrices), squeeze=False, sharey=True)[0]
@@ -304,11 +299,11 @@ def sos(
             axes.plot(
                 mean[used], sd[used], "o", markersize=3.5, alpha=0.25 if used.sum() > 300 else 0.6,
                 color=COLOURS[number % len(COLOURS)], markeredgewidth=0,
-                rasterized=bool(used.sum() > _MANY),
+                rasterized=bool(used.sum() > MANY_POINTS),
             )  # fmt: skip
             axes.plot(mos, np.sqrt(found.a) * limit, color=_DARK, linewidth=1.8, label="fit")
             axes.plot(mos, limit, color=_DARK, linewidth=0.8, linestyle="--", label="a = 1")
-            axes.set_title(_words(dimension), weight="bold")
+            axes.set_title(in_words(dimension), weight="bold")
             axes.set_xlabel(
                 f"MOS ({low:g} to {high:g})\n\na = {found.a:.3f} (without the bias of few ratings "
                 f"{found.a_unbiased:.3f})\n{found.n} samples"
@@ -319,8 +314,8 @@ def sos(
             axes.set_axisbelow(True)
         panels[0].set_ylabel("standard deviation over raters")
         panels[0].legend(frameon=False, loc="upper right", fontsize=8)
-        _title(figure, synthetic)
-        _save(figure, paths)
+        set_title(figure, synthetic=synthetic)
+        save_figure(figure, paths)
 
 
 def drawn_or_said(draw: Callable[[Sequence[Path]], None], paths: Sequence[Path | str]) -> None:
@@ -329,27 +324,7 @@ def drawn_or_said(draw: Callable[[Sequence[Path]], None], paths: Sequence[Path |
     try:
         draw(files)
     except UserError as error:
-        with mpl.rc_context(_STYLE):
+        with mpl.rc_context(STYLE):
             figure = Figure(figsize=(6, 1), layout="constrained")
             figure.text(0.5, 0.5, str(error), ha="center", va="center", wrap=True)
-            _save(figure, files)
-
-
-def _title(figure: Figure, synthetic: bool) -> None:
-    if synthetic:
-        figure.suptitle("synthetic ratings", color=WARNING, weight="bold", x=0.01, ha="left")
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _save(figure: Figure, paths: Iterable[Path]) -> None:
-    for path in paths:
-        kind = Path(path).suffix[1:].lower()
-        if kind not in ("svg", "png"):
-            raise ValueError(f"{path}: .svg or .png is needed")
-        # Without date and program version equal content gives equal bytes.
-        metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
-        with replacing(path) as temporary:
-            figure.savefig(temporary, format=kind, metadata=metadata)
+            save_figure(figure, files)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from sfqa import media
 from sfqa.errors import UserError
-from sfqa.features import base, batches, keyframes
+from sfqa.features import base, batches, keyframes, resizing
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Floats, Passes
 from sfqa.features.weights import Weights
@@ -74,15 +74,7 @@ def shrink(frames: media.Pixels, size: int) -> media.Pixels:
     >>> shrink(np.zeros((2, 90, 160, 3), np.uint8), 64).shape
     (2, 64, 64, 3)
     """
-    height, width = frames.shape[1:3]
-    short = min(height, width)
-    to = (size * width // short, size * height // short)
-    top, left = round((to[1] - size) / 2), round((to[0] - size) / 2)
-    made = np.empty((len(frames), size, size, 3), dtype=np.uint8)
-    for place, frame in enumerate(frames):
-        scaled = Image.fromarray(frame).resize(to, Image.Resampling.BICUBIC)
-        made[place] = np.asarray(scaled)[top : top + size, left : left + size]
-    return made
+    return resizing.crop_centre(frames, size, size, Image.Resampling.BICUBIC)
 
 
 class Extractor:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from sfqa import media
 from sfqa.errors import UserError
-from sfqa.features import base, batches, keyframes
+from sfqa.features import base, batches, keyframes, resizing
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Floats, Passes
 from sfqa.features.weights import Weights
@@ -160,15 +160,7 @@ def shrink(frames: media.Pixels, short_side: int, crop: int) -> media.Pixels:
     >>> shrink(np.zeros((2, 90, 160, 3), np.uint8), 520, 448).shape
     (2, 448, 448, 3)
     """
-    height, width = frames.shape[1:3]
-    short = min(height, width)
-    to = (short_side * width // short, short_side * height // short)
-    top, left = round((to[1] - crop) / 2), round((to[0] - crop) / 2)
-    made = np.empty((len(frames), crop, crop, 3), dtype=np.uint8)
-    for place, frame in enumerate(frames):
-        scaled = Image.fromarray(frame).resize(to, Image.Resampling.BILINEAR)
-        made[place] = np.asarray(scaled)[top : top + crop, left : left + crop]
-    return made
+    return resizing.crop_centre(frames, short_side, crop, Image.Resampling.BILINEAR)
 
 
 def _check(fine: bool, option: str, given: object, wanted: str) -> None:

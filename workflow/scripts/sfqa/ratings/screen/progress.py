@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sfqa.ratings.screen.store import setting
-from sfqa.ratings.screen.study import Media, Study
+from sfqa.ratings.screen.study import Media, Planned, Study
 
 Json = dict[str, Any]
 
@@ -17,17 +17,10 @@ TOLERANCE_SEC, TOLERANCE_SHARE = 0.25, 0.02
 
 
 @dataclass(frozen=True)
-class Presentation:
-    """One video at one place of one rater; only ``id`` is known outside the server."""
+class Presentation(Planned):
+    """A planned presentation with its ``id``, the only part that is known outside the server."""
 
     id: str
-    rater: str
-    session: int
-    position: int
-    sample_id: str
-    role: str
-    block: int
-    seconds: float
 
 
 @dataclass
@@ -99,7 +92,7 @@ class Live:
             if token:
                 tokens[token] = name
         presentations = {}
-        columns = "id, rater, session, position, sample_id, role, block, seconds"
+        columns = "rater, session, position, sample_id, role, block, seconds, id"
         ordered = f"SELECT {columns} FROM presentations ORDER BY rater, session, position"
         for row in connection.execute(ordered):
             one = Presentation(*row)
