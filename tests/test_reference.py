@@ -6,7 +6,7 @@ import re
 
 import yaml
 
-from sfqa import reference, tables
+from sfqa import reference
 
 
 def test_the_pages_are_up_to_date():
@@ -27,10 +27,6 @@ def test_every_key_of_the_schema_has_a_meaning():
                     walk(inner, f"{path}{key}.")
 
     walk(yaml.safe_load(reference.SCHEMA.read_text()), "")
-
-
-def test_every_table_has_a_place():
-    assert set(reference.PLACES) == set(tables.TABLES)
 
 
 def test_environments_pin_the_versions_of_the_requirements():

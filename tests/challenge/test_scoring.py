@@ -15,12 +15,13 @@ from scipy import stats
 
 from sfqa import cli, store
 from sfqa.challenge.example_submission import example_zip
-from sfqa.challenge.leaderboard import LEADERBOARD, ranked
+from sfqa.challenge.leaderboard import ranked
 from sfqa.challenge.phases import Phase, read_phase, split_phases
 from sfqa.challenge.scoring import formula, score
 from sfqa.challenge.submission import Submission, read_zip
 from sfqa.errors import UserError
 from sfqa.identity import generator
+from sfqa.tables import LEADERBOARD
 
 NAMES = [f"v{n:02d}.mp4" for n in range(40)]
 DRAW = generator("challenge tests")

@@ -15,7 +15,7 @@ from sfqa.cli import mos as command
 from sfqa.ratings.mos import SCALES, mean_opinion_scores
 from sfqa.ratings.rater_report import rater_report
 from sfqa.ratings.reliability import reliability_table
-from sfqa.ratings.schemas import LABEL_DIFFERENCES, RATER_REPORT, RELIABILITY
+from sfqa.tables import LABEL_DIFFERENCES, RATER_REPORT, RELIABILITY
 
 
 def call(*words: Any) -> int:

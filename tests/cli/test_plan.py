@@ -12,8 +12,8 @@ from sfqa import cli, store, tables
 from sfqa.cli import _sheet
 from sfqa.ratings.plan import make_plan
 from sfqa.ratings.plan_text import plan_report, verify_plan
-from sfqa.ratings.schemas import PLAN
 from sfqa.ratings.screen.study import read_plan
+from sfqa.tables import PLAN
 
 
 def samples(pairs: int = 12, methods: int = 3) -> pd.DataFrame:

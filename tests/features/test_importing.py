@@ -47,7 +47,7 @@ def test_rows_come_through_the_door(tmp_path):
 
 def test_feature_table_has_the_common_head_and_scalar_columns(tmp_path):
     got = import_table(source(written(tmp_path)), 4).features
-    assert got.column_names == [c.name for c in tables.FEATURE_HEAD] + ["sharp", "noise"]
+    assert got.column_names == [c.name for c in tables.FEATURES.columns] + ["sharp", "noise"]
     assert str(got.schema.field("sharp").type) == "double"
     assert got["sharp"].to_pylist() == [0.5, None, -1e-3]
     assert got["noise"].to_pylist() == [2.0, None, None]
@@ -153,7 +153,7 @@ def test_thqa_comes_in_whole():
     assert [frame[c].nunique() for c in ("sample_id", "image_id", "clip_id", "method")] == [
         800, 20, 100, 8,
     ]  # fmt: skip
-    assert got.features.num_columns == len(tables.FEATURE_HEAD) + 24
+    assert got.features.num_columns == len(tables.FEATURES.columns) + 24
     assert set(got.features["status"].to_pylist()) == {"ok"}
     raw = pd.read_csv(THQA)
     mos = np.array([m["mos"] for m in got.mos])

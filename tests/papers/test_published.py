@@ -11,10 +11,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from sfqa import cli, store
+from sfqa import cli, store, tables
 from sfqa.correlation.grid import BEST, SECOND
 from sfqa.errors import UserError
-from sfqa.papers import published
 from sfqa.papers.checks import Finding, check, check_all, fits, main_score, overall
 from sfqa.papers.layout import to_grid
 from sfqa.papers.published import FOLDER, Published, index, load, marks
@@ -310,7 +309,7 @@ def test_an_unknown_table_gets_the_nearest_name() -> None:
 
 def test_the_files_are_tables_of_one_schema() -> None:
     for name in NAMES:
-        store.to_arrow(published.PUBLISHED, load(name).figures)
+        store.to_arrow(tables.PUBLISHED, load(name).figures)
 
 
 def call(*words: Any) -> int:

@@ -16,7 +16,7 @@ from sfqa.errors import UserError
 from sfqa.ratings.plan import COLUMNS, make_plan, study_samples
 from sfqa.ratings.plan_balance import groups_of, panels, spread
 from sfqa.ratings.plan_text import half_width, plan_report, verify_plan
-from sfqa.ratings.schemas import PLAN
+from sfqa.tables import PLAN
 
 
 def crossed(pairs: int, methods: int, seconds: float = 8.0, extra: int = 0) -> pd.DataFrame:

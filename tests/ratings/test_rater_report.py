@@ -14,8 +14,7 @@ from sfqa import store, tables
 from sfqa.errors import UserError
 from sfqa.ratings.mos import mean_opinion_scores
 from sfqa.ratings.rater_report import COLUMNS, LIMITS, rater_report
-from sfqa.ratings.schemas import RATER_REPORT
-from sfqa.ratings.screen.schemas import SCORE_DETAILS
+from sfqa.tables import RATER_REPORT, SCORE_DETAILS
 
 DETAILS = ["rater", "session", "position", "role", "sample_id", "dimension", "score", "video_sec", "play_sec", "answer_sec"]  # fmt: skip
 

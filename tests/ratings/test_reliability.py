@@ -12,7 +12,7 @@ import pytest
 from sfqa import store, tables
 from sfqa.errors import UserError
 from sfqa.ratings.reliability import reliability_table, sos_fit, split_half
-from sfqa.ratings.schemas import RELIABILITY
+from sfqa.tables import RELIABILITY
 
 
 def noisy(samples: int, raters: int, noise: float, seed: int = 1) -> Any:

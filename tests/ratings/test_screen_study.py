@@ -10,8 +10,8 @@ from screen_study import STUDY, make, rows_of, write_plan
 from sfqa import cli, tables
 from sfqa.errors import UserError
 from sfqa.ratings.screen import export, store
-from sfqa.ratings.screen.schemas import MEASURED, ROLES, SCORE_DETAILS, STUDY_MEDIA
 from sfqa.ratings.screen.study import Planned, Scale, media_row, parse_study, read_media, read_plan
+from sfqa.tables import MEASURED, ROLES, SCORE_DETAILS, STUDY_MEDIA
 
 STUDIES = Path(store.__file__).parent / "studies"
 

@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 
 from sfqa import store
-from sfqa.ratings.schemas import LABEL_DIFFERENCES
 from sfqa.ratings.significance import COLUMNS, label_differences
+from sfqa.tables import LABEL_DIFFERENCES
 
 
 def study(pairs: int = 30, seed: int = 1, effect: float = 0.0) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -17,9 +17,9 @@ from sfqa.regression import heads, learning
 from sfqa.regression.design import Design
 from sfqa.regression.heads import ridge
 from sfqa.regression.learning import FITS, SHARES, learning_curve, taken
-from sfqa.regression.schemas import LEARNING
 from sfqa.regression.train import train_metric
 from sfqa.splits.protocols import Split, make_splits
+from sfqa.tables import LEARNING
 
 World = tuple[Design, pd.DataFrame, pd.DataFrame]
 GROUPED = {"name": "by_image", "kind": "group_kfold", "groups": ["image"], "k": 4}

@@ -10,7 +10,7 @@ import pytest
 
 from sfqa import store, tables
 from sfqa.errors import UserError
-from sfqa.report.catalog import VIEWS, build_catalog
+from sfqa.report.catalog import build_catalog
 
 GOOD = {"status": "ok", "detail": ""}
 
@@ -146,7 +146,3 @@ def test_mistakes_are_sentences(dataset: Path, tmp_path: Path) -> None:
     shutil.copytree(dataset / "features/lse-v2", dataset / "features/lse_v2")
     with pytest.raises(UserError, match="'lse-v2' and 'lse_v2' would both be"):
         build_catalog(dataset, dataset / "catalog.duckdb")
-
-
-def test_every_table_has_a_view() -> None:
-    assert set(tables.TABLES) <= {name for name, _, _ in VIEWS}

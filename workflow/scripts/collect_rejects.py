@@ -14,7 +14,7 @@ with job(snakemake.log[0]) as log:
     frames = {
         stage: store.read(tables.TABLES[stage], paths) for stage, paths in given.items() if paths
     }
-    head = [column.name for column in tables.FEATURE_HEAD]
+    head = [column.name for column in tables.FEATURES.columns]
     by_extractor: dict[str, list[pd.DataFrame]] = {}
     for path in [features] if isinstance(features, str) else features:
         extractor = Path(path).parents[1].name

@@ -6,8 +6,8 @@ from sfqa import store, tables
 from sfqa.device import leased_device
 from sfqa.job import job
 from sfqa.regression.learning import check_regressor, learning_curve
-from sfqa.regression.schemas import LEARNING
 from sfqa.regression.train import load_features
+from sfqa.tables import LEARNING
 
 with job(snakemake.log[0]) as log:
     metric, params = snakemake.params.metric, snakemake.params

@@ -6,7 +6,7 @@ from sfqa import store
 from sfqa.correlation.learning_figure import learning_curves
 from sfqa.errors import UserError
 from sfqa.job import job
-from sfqa.regression.schemas import LEARNING
+from sfqa.tables import LEARNING
 
 with job(snakemake.log[0]):
     params = snakemake.params

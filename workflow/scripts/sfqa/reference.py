@@ -19,33 +19,6 @@ from sfqa.features import base
 ROOT = Path(__file__).parents[3]
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 
-#: Where each table lies below results/{dataset}/.
-PLACES = {
-    "images": "materials/images.parquet",
-    "clips": "materials/clips.parquet",
-    "pairs": "pairs.parquet",
-    "samples": "samples.parquet",
-    "videos": "generation/{method}/{shard}.parquet",
-    "conformed": "conform/{method}/{shard}.parquet, conform/videos.parquet",
-    "costs": "features/{extractor}/costs/{method}/{shard}.parquet",
-    "plan": "ratings/study/plan.parquet (sfqa plan)",
-    "study_media": "ratings/study/media.parquet (sfqa plan)",
-    "score_details": "ratings/study/score_details.parquet (sfqa rate export)",
-    "scores": "ratings/scores.parquet",
-    "raters": "ratings/raters.parquet",
-    "rater_report": "ratings/rater_report.parquet",
-    "reliability": "ratings/reliability.parquet",
-    "mos": "ratings/mos.parquet",
-    "mos_by_label": "ratings/mos_by_label.parquet",
-    "label_differences": "ratings/label_differences.parquet",
-    "predictions": "regression/{metric}/predictions.parquet",
-    "learning": "regression/{metric}/learning.parquet",
-    "correlation": "correlation/correlation.parquet",
-    "correlation_by_method": "correlation/by_method.parquet",
-    "significance": "correlation/significance.parquet",
-    "rejects": "rejects.parquet",
-}
-
 _OUTPUTS = """\
 # Every file and column
 
@@ -133,18 +106,24 @@ def _column_lines(columns: Any) -> Iterator[str]:
         yield f"| `{c.name}` | {arrow_name(c.type)}{empty} | {c.unit} | {c.meaning} |"
 
 
+def _paths(table: tables.Table) -> str:
+    """Return the path or paths of a table, with the command that writes it if no rule does."""
+    paths = ", ".join(filter(None, (table.path, table.merged_path)))
+    return f"{paths} ({table.command})" if table.command else paths
+
+
 def outputs_page() -> str:
     """Return docs/outputs.md."""
     parts = [_OUTPUTS]
     for name, table in tables.TABLES.items():
-        parts.append(f"## {name}\n\n`{PLACES[name]}`: {table.row}.\n")
+        parts.append(f"## {name}\n\n`{_paths(table)}`: {table.row}.\n")
         parts.append("\n".join(_column_lines(table.columns)) + "\n")
     parts.append(
-        "## features\n\n`features/{extractor}/{method}/{shard}.parquet`: one sample of one extractor. "
-        "Tensors are stored flat; the axes and the inner shape stand in the column's metadata, and "
+        f"## features\n\n`{tables.FEATURES.path}`: one sample of one extractor. Tensors"
+        " are stored flat; the axes and the inner shape stand in the column's metadata, and "
         "extractor, VERSION, options and weights in the file's (keys `sfqa.*`).\n"
     )
-    parts.append("\n".join(_column_lines(tables.FEATURE_HEAD)) + "\n")
+    parts.append("\n".join(_column_lines(tables.FEATURES.columns)) + "\n")
     for name in base.names():
         kind = base.load(name)
         parts.append(f"### {name} (VERSION {base.version(name)})\n")

@@ -1,4 +1,4 @@
-"""The leaderboard of a phase: its schema, the ranks, and the table as NTIRE lays it out."""
+"""The leaderboard of a phase: the ranks, and the table as NTIRE lays it out."""
 
 from __future__ import annotations
 
@@ -6,44 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pyarrow as pa
-
 from sfqa.challenge.phases import Phase
 from sfqa.challenge.scoring import RESAMPLES, formula
 from sfqa.correlation.captions import spread_of
 from sfqa.correlation.grid import BEST, SECOND, UNDEFINED, Cell, Grid, Head
-from sfqa.schema import Column, Table
-
-_S, _F, _I = pa.string(), pa.float64(), pa.int64()
-LEADERBOARD = Table(
-    "leaderboard",
-    "one submission to one phase of a challenge",
-    (
-        Column("rank", _I, "place among the valid submissions; empty: not ranked", nullable=True),
-        Column("team", _S, "name of the team"),
-        Column("main_score", _F, "(|SRCC| + |PLCC|) / 2", nullable=True),
-        Column("main_score_low", _F, "lower end of its 95 % interval", nullable=True),
-        Column("main_score_high", _F, "upper end of its 95 % interval", nullable=True),
-        Column("srcc", _F, "Spearman rank-order correlation", nullable=True),
-        Column("plcc", _F, "Pearson linear correlation after the mapping", nullable=True),
-        Column("krcc", _F, "Kendall rank-order correlation, tau-b", nullable=True),
-        Column("rmse", _F, "root mean square error after the mapping", "MOS", nullable=True),
-        Column("n", _I, "number of videos scored"),
-        Column("mapping", _S, "what maps scores to MOS before PLCC and RMSE"),
-        Column("phase", _S, "name of the phase"),
-        Column("phase_sha256", _S, "digest of the phase's names and MOS"),
-        Column("submission_sha256", _S, "sha256 of the file"),
-        Column("runtime", _S, "as readme.txt says: seconds per video", nullable=True),
-        Column("cpu_or_gpu", _S, "as readme.txt says: CPU 1, GPU 0", nullable=True),
-        Column("extra_data", _S, "as readme.txt says: extra data 1, none 0", nullable=True),
-        Column("llm", _S, "as readme.txt says: LLM 1, none 0", nullable=True),
-        Column("description", _S, "as readme.txt says", nullable=True),
-        Column("baseline", pa.bool_(), "true: shown for comparison, not ranked"),
-        Column("status", _S, "ok; flawed (scored, something to know); failed (not valid)"),
-        Column("detail", _S, "why the row is not ok"),
-    ),
-    key=("team",),
-)
 
 
 def ranked(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

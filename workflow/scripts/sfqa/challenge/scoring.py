@@ -13,7 +13,7 @@ from sfqa.correlation import resampled
 from sfqa.correlation.fits import MAPPINGS, fitted
 from sfqa.correlation.statistics import Array
 from sfqa.errors import UserError, hint
-from sfqa.schema import FAILED, FLAWED, OK, flaw
+from sfqa.tables import FAILED, FLAWED, OK, flaw
 
 VERSION = 1
 

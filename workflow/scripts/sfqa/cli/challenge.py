@@ -137,6 +137,7 @@ def _row(
 def _leaderboard(args: argparse.Namespace, phase: Phase) -> int:
     from sfqa.challenge import leaderboard
     from sfqa.store import replacing, to_arrow
+    from sfqa.tables import LEADERBOARD
 
     if args.team:
         raise UserError("--team goes with 'score': on a leaderboard a file's name is its team")
@@ -150,7 +151,7 @@ def _leaderboard(args: argparse.Namespace, phase: Phase) -> int:
         raise UserError(f"two submissions are called {twice[0]!r}; rename one, it is the team")
     rows = [_row(args, path, phase, path.resolve() in marked)[1] for path in zips]
     rows = leaderboard.ranked(rows)
-    text = _laid_out(args, to_arrow(leaderboard.LEADERBOARD, rows).to_pandas(), rows, phase)
+    text = _laid_out(args, to_arrow(LEADERBOARD, rows).to_pandas(), rows, phase)
     if args.out is None:
         print(text.rstrip("\n"))
     else:

@@ -76,8 +76,8 @@ def run(args: argparse.Namespace) -> int:
     from sfqa.ratings.mos import SCALES, mean_opinion_scores
     from sfqa.ratings.rater_report import rater_report
     from sfqa.ratings.reliability import reliability_table
-    from sfqa.ratings.schemas import LABEL_DIFFERENCES, RATER_REPORT, RELIABILITY
     from sfqa.store import records
+    from sfqa.tables import LABEL_DIFFERENCES, RATER_REPORT, RELIABILITY
 
     if args.method not in SCALES:
         raise UserError(f"--method {args.method}: there is none; {hint(args.method, SCALES)}")

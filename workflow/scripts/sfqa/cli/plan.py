@@ -76,8 +76,8 @@ def run(args: argparse.Namespace) -> int:
     from sfqa import store
     from sfqa.ratings.plan import make_plan
     from sfqa.ratings.plan_text import plan_report
-    from sfqa.ratings.schemas import PLAN
     from sfqa.ratings.study_folder import fill_study
+    from sfqa.tables import PLAN
 
     if args.out and args.samples.is_dir():  # ratings/ of a dataset may not be there yet
         args.out.parent.mkdir(parents=True, exist_ok=True)

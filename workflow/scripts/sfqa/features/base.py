@@ -198,7 +198,7 @@ def schema(features: Sequence[Feature]) -> pa.Schema:
     """Return the schema of a feature table: sample, key, status, then the extractor's columns."""
     fields = [
         pa.field(c.name, c.type, c.nullable, {"unit": c.unit, "meaning": c.meaning})
-        for c in tables.FEATURE_HEAD
+        for c in tables.FEATURES.columns
     ]
     for f in features:
         kind = pa.list_(_TYPES[f.dtype]) if f.axes else _TYPES[f.dtype]
@@ -214,7 +214,7 @@ def to_table(features: Sequence[Feature], rows: Sequence[Mapping[str, Any]]) -> 
     """
     made = schema(features)
     columns: list[pa.Array] = [
-        pa.array([r.get(c.name) for r in rows], c.type) for c in tables.FEATURE_HEAD
+        pa.array([r.get(c.name) for r in rows], c.type) for c in tables.FEATURES.columns
     ]
     for f in features:
         place = made.get_field_index(f.name)

@@ -225,7 +225,7 @@ def _numbers_of(sheet: _Sheet, wanted: str | Sequence[str], used: set[str]) -> d
                     f"{sheet.path}: the column {name!r} (import.features) holds no number; "
                     "leave it out"
                 )
-    head = {c.name for c in tables.FEATURE_HEAD}
+    head = {c.name for c in tables.FEATURES.columns}
     for name in features:
         if name in head or not name:
             raise UserError(

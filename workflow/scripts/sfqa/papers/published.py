@@ -8,36 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 
 from sfqa.correlation.grid import BEST, SECOND
 from sfqa.errors import UserError, hint
-from sfqa.schema import Column, Table
 from sfqa.sheets import read_table
 from sfqa.store import records
+from sfqa.tables import PUBLISHED
 
 VERSION = 1
 
 #: Where the tables are: figures only, one file each, with index.csv and notes.csv.
 FOLDER = Path(__file__).parents[4] / "resources" / "published"
 
-_S = pa.string()
-PUBLISHED = Table(
-    "published",
-    "one printed figure of one table of a paper",
-    (
-        Column("group", _S, "the block that the row stands in, as printed", nullable=True),
-        Column("row", _S, "the row's name, as printed, without the number of its reference"),
-        Column("column", _S, "the heading above the statistic", nullable=True),
-        Column("statistic", _S, "the column's own heading"),
-        Column("value", _S, "the figure with the digits as printed; empty: '-'", nullable=True),
-        Column("better", _S, "higher, lower; empty: words or ranks, no order", nullable=True),
-        Column("mark", _S, "bold, underline, none; empty: the source lost it", nullable=True),
-        Column("dataset", _S, "what was tested on", nullable=True),
-        Column("level", _S, "video or model, as in the correlation table", nullable=True),
-        Column("dimension", _S, "what was rated, as our tables name it", nullable=True),
-    ),
-)
 _INDEX = ("table", "paper", "number", "title", "heads", "ranked", "marks", "seen", "source")
 
 

@@ -13,8 +13,7 @@ from sfqa.identity import generator
 from sfqa.ratings import plan_balance
 from sfqa.ratings.plan_balance import Ints
 from sfqa.ratings.plan_sessions import Habits, Row, Showing, repeats, sessions
-from sfqa.ratings.schemas import PLAN
-from sfqa.tables import FAILED
+from sfqa.tables import FAILED, PLAN
 
 VERSION = 1
 COLUMNS = tuple(PLAN.names)

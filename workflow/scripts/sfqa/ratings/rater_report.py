@@ -12,10 +12,9 @@ from scipy import stats
 
 from sfqa.errors import UserError, hint
 from sfqa.ratings.mos import matrix_of
-from sfqa.ratings.schemas import RATER_REPORT
 from sfqa.ratings.screening import Matrix, row_statistics
 from sfqa.ratings.subjective_models import remove_bias
-from sfqa.tables import FLAWED, OK, flaw
+from sfqa.tables import FLAWED, OK, RATER_REPORT, flaw
 
 VERSION = 1
 COLUMNS = tuple(RATER_REPORT.names)

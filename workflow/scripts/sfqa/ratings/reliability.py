@@ -12,9 +12,8 @@ from scipy import stats
 from sfqa.errors import UserError
 from sfqa.identity import generator
 from sfqa.ratings.mos import matrix_of
-from sfqa.ratings.schemas import RELIABILITY
 from sfqa.ratings.screening import Matrix, row_statistics
-from sfqa.tables import FLAWED, OK, flaw
+from sfqa.tables import FLAWED, OK, RELIABILITY, flaw
 
 VERSION = 1
 
@@ -179,7 +178,7 @@ def reliability_table(
     """Return split-half reliability and SOS fit of every dimension, a row for each.
 
     ``scores`` has the columns of ``tables.SCORES``; the rows are those of
-    :data:`sfqa.ratings.schemas.RELIABILITY`. A dimension with too few ratings, or with some outside
+    :data:`sfqa.tables.RELIABILITY`. A dimension with too few ratings, or with some outside
     the ``scale``, is a flawed row whose detail says so.
 
     >>> rows = [(r, s, "q", float(v + k % 2)) for k, r in enumerate("abcd")

@@ -12,8 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from sfqa.ratings.by_label import LABEL_KINDS, labelled
-from sfqa.ratings.schemas import LABEL_DIFFERENCES
-from sfqa.tables import FLAWED, OK, flaw
+from sfqa.tables import FLAWED, LABEL_DIFFERENCES, OK, flaw
 
 VERSION = 1
 COLUMNS = tuple(LABEL_DIFFERENCES.names)

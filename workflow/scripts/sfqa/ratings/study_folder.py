@@ -9,8 +9,8 @@ from typing import Any
 
 from sfqa import store, tables
 from sfqa.errors import UserError, hint
-from sfqa.ratings.screen.schemas import STUDY_MEDIA
 from sfqa.ratings.screen.study import media_row
+from sfqa.tables import STUDY_MEDIA
 
 _STUDIES = Path(__file__).parent / "screen" / "studies"
 

@@ -128,7 +128,7 @@ def _extractor(extractor: str, paths: Sequence[Path | str], asked: Sequence[str 
 
 def columns_of(path: Path, schema: pa.Schema, asked: Sequence[str | None]) -> list[str]:
     """The columns asked for, once each; None asks for every numeric one."""
-    head = {c.name for c in tables.FEATURE_HEAD}
+    head = {c.name for c in tables.FEATURES.columns}
     numeric = [f.name for f in schema if f.name not in head and _is_numeric(f.type)]
     if not {"sample_id", "status", "detail"} <= set(schema.names):
         raise UserError(f"{path}: not a feature table; delete it, so that it is made again")

@@ -16,33 +16,6 @@ from sfqa.store import replacing
 
 VERSION = 2
 
-#: Views in order: name, files inside the dataset's folder, what a row is.
-VIEWS = (
-    ("images", "materials/images.parquet", tables.IMAGES.row),
-    ("clips", "materials/clips.parquet", tables.CLIPS.row),
-    ("pairs", "pairs.parquet", tables.PAIRS.row),
-    ("samples", "samples.parquet", tables.SAMPLES.row),
-    ("videos", "generation/*/*.parquet", tables.VIDEOS.row),
-    ("conformed", "conform/*/*.parquet", tables.CONFORMED.row),
-    ("costs", "features/*/costs/*/*.parquet", tables.COSTS.row),
-    ("plan", "ratings/study/plan.parquet", tables.PLAN.row),
-    ("study_media", "ratings/study/media.parquet", tables.STUDY_MEDIA.row),
-    ("score_details", "ratings/study/score_details.parquet", tables.SCORE_DETAILS.row),
-    ("scores", "ratings/scores.parquet", tables.SCORES.row),
-    ("raters", "ratings/raters.parquet", tables.RATERS.row),
-    ("rater_report", "ratings/rater_report.parquet", tables.RATER_REPORT.row),
-    ("reliability", "ratings/reliability.parquet", tables.RELIABILITY.row),
-    ("mos", "ratings/mos.parquet", tables.MOS.row),
-    ("mos_by_label", "ratings/mos_by_label.parquet", tables.MOS_BY_LABEL.row),
-    ("label_differences", "ratings/label_differences.parquet", tables.LABEL_DIFFERENCES.row),
-    ("predictions", "regression/*/predictions.parquet", tables.PREDICTIONS.row),
-    ("learning", "regression/*/learning.parquet", tables.LEARNING.row),
-    ("correlation", "correlation/correlation.parquet", tables.CORRELATION.row),
-    ("correlation_by_method", "correlation/by_method.parquet", tables.CORRELATION_BY_METHOD.row),
-    ("significance", "correlation/significance.parquet", tables.SIGNIFICANCE.row),
-    ("rejects", "rejects.parquet", tables.REJECTS.row),
-)
-
 
 @dataclass(frozen=True)
 class _View:
@@ -55,10 +28,11 @@ class _View:
 def build_catalog(dataset_folder: Path, out: Path) -> None:
     """Write ``out``, a DuckDB file with a view over each table that is there, commented.
 
-    Views: :data:`VIEWS`, and ``features_<extractor>`` for every folder of ``features/`` (signs
-    other than letters, digits and _ become _). Views read the Parquet files when they are queried
-    and hold their paths exactly as ``dataset_folder`` is given: with a relative folder, open the
-    catalog from the folder the workflow runs in; then project and catalog can be moved together.
+    Views: those of :data:`sfqa.tables.TABLES`, and ``features_<extractor>`` for every folder of
+    ``features/`` (signs other than letters, digits and _ become _). Views read the Parquet files
+    when they are queried and hold their paths exactly as ``dataset_folder`` is given: with a
+    relative folder, open the catalog from the folder the workflow runs in; then project and catalog
+    can be moved together.
     Comments of views and columns (``duckdb_views()``, ``duckdb_columns()``) give meaning and unit.
     Raises :class:`UserError` where the folder holds no table.
     """
@@ -77,9 +51,8 @@ def build_catalog(dataset_folder: Path, out: Path) -> None:
 
 
 def _views(folder: Path) -> Iterator[_View]:
-    known = {name: table.columns for name, table in tables.TABLES.items()}
-    for name, files, row in VIEWS:
-        yield _View(name, files, row, known[name])
+    for table in tables.TABLES.values():
+        yield _View(table.name, table.glob(), table.row, table.columns)
     names: dict[str, str] = {}
     for path in sorted((folder / "features").glob("*/")):
         name = "features_" + re.sub(r"\W", "_", path.name)
@@ -90,7 +63,8 @@ def _views(folder: Path) -> Iterator[_View]:
             )
         names[name] = path.name
         row = f"the features of one sample by the extractor {path.name}"
-        yield _View(name, f"features/{path.name}/*/*.parquet", row, tables.FEATURE_HEAD)
+        files = tables.FEATURES.glob(extractor=path.name)
+        yield _View(name, files, row, tables.FEATURES.columns)
 
 
 def _create(connection: duckdb.DuckDBPyConnection, folder: Path, view: _View) -> None:

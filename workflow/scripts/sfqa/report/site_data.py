@@ -243,7 +243,7 @@ def _predictions(
 
 def _features(source: Source, ids: pd.Series[str]) -> list[Parts]:
     """The scalar features of all extractors, a column each; tensors stay in the tables."""
-    head = {column.name for column in tables.FEATURE_HEAD}
+    head = {column.name for column in tables.FEATURES.columns}
     found: list[Parts] = []
     for extractor, paths in _by_extractor(source).items():
         schema = pq.read_schema(paths[0])

@@ -9,8 +9,8 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from sfqa.ratings.screen.schemas import MEASURED
 from sfqa.ratings.screen.study import Scale, Study
+from sfqa.tables import MEASURED
 
 Json = dict[str, Any]
 

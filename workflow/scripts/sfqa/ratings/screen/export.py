@@ -12,7 +12,7 @@ import pandas as pd
 
 from sfqa import store, tables
 from sfqa.correlation.statistics import srcc
-from sfqa.ratings.screen.schemas import SCORE_DETAILS
+from sfqa.tables import SCORE_DETAILS
 
 Row = dict[str, Any]
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from sfqa.errors import UserError, hint
-from sfqa.ratings.screen.schemas import ROLES, STUDY_MEDIA
+from sfqa.tables import ROLES, STUDY_MEDIA
 
 PAGE_LANGUAGES = ("en", "zh")
 _PLAN = ("rater", "session", "position", "sample_id", "role", "block", "seconds")
