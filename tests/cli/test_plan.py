@@ -13,6 +13,7 @@ from sfqa.cli import _sheet
 from sfqa.ratings.plan import make_plan
 from sfqa.ratings.plan_text import plan_report, verify_plan
 from sfqa.ratings.screen.study import read_plan
+from sfqa.ratings.study_design import StudyDesign
 from sfqa.tables import PLAN
 
 
@@ -43,8 +44,10 @@ def test_the_proof_is_printed_and_the_plan_written(
     said = capsys.readouterr()
     plan = store.read(PLAN, out / "plan.parquet")
     options: dict[str, Any] = {"training": ["x0", "x1"], "gold": ["x2"], "traps": ["x3"], "repeats_share": 0.1, "warm_up": 1, "minutes": 8}  # fmt: skip
-    pd.testing.assert_frame_equal(plan, make_plan(samples(), 6, 4, 3, **options), check_dtype=False)
-    assert said.out == plan_report(plan, samples(), 4, 8) + "\n"
+    pd.testing.assert_frame_equal(
+        plan, make_plan(samples(), 6, StudyDesign(4, **options), seed=3), check_dtype=False
+    )
+    assert said.out == plan_report(plan, samples(), StudyDesign(4, minutes=8)) + "\n"
     assert (out / "plan.txt").read_text() == said.out
     assert "36 videos x 4 ratings = 144 presentations" in said.out
     assert "style (2)" in said.out
@@ -85,7 +88,7 @@ def test_a_study_grows_only_by_append(table: Path, tmp_path: Path, capsys: Any) 
     new = store.read(PLAN, out / "plan.parquet")
     kept = new.merge(old[["rater", "session", "position"]])
     pd.testing.assert_frame_equal(kept, old)
-    assert verify_plan(new, more, 2, existing=old).problems == ()
+    assert verify_plan(new, more, StudyDesign(2), existing=old).problems == ()
     # Nothing new: nothing changes.
     content = (out / "plan.parquet").read_bytes()
     assert call(tmp_path / "more.parquet", *words, "--append") == 0

@@ -16,6 +16,7 @@ from sfqa.errors import UserError
 from sfqa.ratings.plan import COLUMNS, make_plan, study_samples
 from sfqa.ratings.plan_balance import groups_of, panels, spread
 from sfqa.ratings.plan_text import half_width, plan_report, verify_plan
+from sfqa.ratings.study_design import StudyDesign
 from sfqa.tables import PLAN
 
 
@@ -39,9 +40,9 @@ def test_the_papers_size_is_balanced_and_quick() -> None:
         "traps": ["x6", "x7", "x8"],
     }
     start = time.perf_counter()
-    plan = make_plan(samples, 18, 6, seed=1, repeats_share=0.02, **kinds)
+    plan = make_plan(samples, 18, StudyDesign(6, repeats_share=0.02, **kinds), seed=1)
     assert time.perf_counter() - start < 10
-    facts = verify_plan(plan, samples, 6)
+    facts = verify_plan(plan, samples, StudyDesign(6))
     assert facts.problems == ()
     assert (facts.videos, facts.test, facts.ratings, facts.load) == (5184, 31104, (6, 6), (1728, 1728))  # fmt: skip
     assert facts.minutes[1] <= 30
@@ -61,7 +62,7 @@ def test_the_papers_size_is_balanced_and_quick() -> None:
         assert (own.groupby(["rater", "session"]).size() == 1).all()
         assert len(own) == plan.groupby("rater")["session"].max().sum()
         assert (own["position"] > 3).all()
-    text = plan_report(plan, samples, 6)
+    text = plan_report(plan, samples, StudyDesign(6))
     assert "5184 videos x 6 ratings = 31104 presentations" in text
     assert "6 ratings per video are below the 15 raters that ITU-R BT.500 asks for" in text
     assert "+-0.94 with 6 ratings, +-0.50 with 15" in text
@@ -107,14 +108,17 @@ def small_study(of: dict[str, Any]) -> tuple[pd.DataFrame, dict[str, Any]]:
 def test_small_plans_keep_every_promise(of: dict[str, Any]) -> None:
     samples, options = small_study(of)
     k = 1 + of["share"] % of["raters"]
-    plan = make_plan(samples, of["raters"], k, of["seed"], **options)
-    facts = verify_plan(plan, samples, k, of["minutes"])
+    plan = make_plan(samples, of["raters"], StudyDesign(k, **options), seed=of["seed"])
+    facts = verify_plan(plan, samples, StudyDesign(k, minutes=of["minutes"]))
     assert facts.problems == ()
     assert facts.ratings == (k, k)
     assert facts.load[1] - facts.load[0] <= 1 or facts.load[0] == 0
     assert facts.distance <= facts.distance_best or not facts.distance_best
     again = make_plan(
-        samples.sample(frac=1, random_state=1), of["raters"], k, of["seed"], **options
+        samples.sample(frac=1, random_state=1),
+        of["raters"],
+        StudyDesign(k, **options),
+        seed=of["seed"],
     )
     pd.testing.assert_frame_equal(plan, again)
     if of["checks"]:
@@ -139,14 +143,14 @@ def test_small_plans_keep_every_promise(of: dict[str, Any]) -> None:
 def test_a_running_study_takes_new_videos(of: dict[str, Any], joined: int) -> None:
     samples, options = small_study(of)
     k = 1 + of["share"] % of["raters"]
-    before = make_plan(samples, of["raters"], k, of["seed"], **options)
+    before = make_plan(samples, of["raters"], StudyDesign(k, **options), seed=of["seed"])
     new = samples[~samples["sample_id"].str.startswith("x")].copy()
     new["sample_id"], new["method"] = "new_" + new["sample_id"], "new"
     both = pd.concat([samples, new], ignore_index=True)
     people = of["raters"] + joined
-    plan = make_plan(both, people, k, of["seed"], existing=before, **options)
+    plan = make_plan(both, people, StudyDesign(k, **options), seed=of["seed"], existing=before)
     pd.testing.assert_frame_equal(plan.iloc[: len(before)], before)
-    facts = verify_plan(plan, both, k, of["minutes"], existing=before)
+    facts = verify_plan(plan, both, StudyDesign(k, minutes=of["minutes"]), existing=before)
     # A rater without any new video is not counted, so that the least load may be one too high.
     assert facts.problems == ()
     assert facts.ratings == (k, k)
@@ -156,16 +160,18 @@ def test_a_running_study_takes_new_videos(of: dict[str, Any], joined: int) -> No
     assert not set(added.loc[added["role"] == "test", "sample_id"]) & set(samples["sample_id"])
     trained = plan[plan["role"] == "training"]
     assert not trained.duplicated(["rater", "sample_id"]).any() or of["warm_up"]
-    same = make_plan(samples, of["raters"], k, of["seed"], existing=before, **options)
+    same = make_plan(
+        samples, of["raters"], StudyDesign(k, **options), seed=of["seed"], existing=before
+    )
     pd.testing.assert_frame_equal(same, before)
 
 
 def test_a_pair_seen_last_is_not_the_first_of_the_new_ones() -> None:
     samples = crossed(60, 4)
-    before = make_plan(samples, 8, 4, seed=2)
+    before = make_plan(samples, 8, StudyDesign(4), seed=2)
     new = crossed(60, 5)
-    plan = make_plan(new, 8, 4, seed=2, existing=before)
-    facts = verify_plan(plan, new, 4, existing=before)
+    plan = make_plan(new, 8, StudyDesign(4), seed=2, existing=before)
+    facts = verify_plan(plan, new, StudyDesign(4), existing=before)
     assert facts.problems == ()
     assert facts.load == (150, 150)
     assert facts.distance >= 10
@@ -173,8 +179,8 @@ def test_a_pair_seen_last_is_not_the_first_of_the_new_ones() -> None:
 
 def test_lgvq_groups_see_every_prompt_once() -> None:
     samples = crossed(468, 6)
-    plan = make_plan(samples, 60, 10, seed=3, groups=6)
-    facts = verify_plan(plan, samples, 10, groups=6)
+    plan = make_plan(samples, 60, StudyDesign(10, groups=6), seed=3)
+    facts = verify_plan(plan, samples, StudyDesign(10, groups=6))
     assert facts.problems == ()
     assert (facts.test, facts.load, facts.distance) == (28080, (468, 468), 0)
     test = plan[plan["role"] == "test"].merge(samples, on="sample_id")
@@ -189,8 +195,8 @@ def test_lgvq_groups_see_every_prompt_once() -> None:
 
 def test_groups_smaller_than_their_raters() -> None:
     samples = crossed(30, 3).drop(index=[0, 4, 8])  # three pairs lack a video
-    plan = make_plan(samples, 12, 2, seed=3, groups=3)
-    facts = verify_plan(plan, samples, 2, groups=3)
+    plan = make_plan(samples, 12, StudyDesign(2, groups=3), seed=3)
+    facts = verify_plan(plan, samples, StudyDesign(2, groups=3))
     assert facts.problems == ()
     assert facts.load[1] - facts.load[0] <= 1
 
@@ -199,7 +205,7 @@ def test_sessions_are_of_real_lengths() -> None:
     draw = np.random.default_rng(4)
     samples = crossed(40, 5)
     samples["seconds"] = draw.choice([3.0, 20.0, 55.0], len(samples))
-    plan = make_plan(samples, 5, 5, seed=1, minutes=10, scoring_sec=4, block_minutes=4)
+    plan = make_plan(samples, 5, StudyDesign(5, minutes=10, scoring_sec=4, block_minutes=4), seed=1)
     took = (plan["seconds"] + 4).groupby([plan["rater"], plan["session"]]).sum() / 60
     assert took.max() <= 10
     needed = (samples["seconds"] + 4).sum() / 600
@@ -213,9 +219,12 @@ def test_sessions_are_of_real_lengths() -> None:
 
 def test_seeds_and_names() -> None:
     samples = crossed(20, 3)
-    one, two = make_plan(samples, 4, 2, seed=1), make_plan(samples, 4, 2, seed=2)
+    one, two = (
+        make_plan(samples, 4, StudyDesign(2), seed=1),
+        make_plan(samples, 4, StudyDesign(2), seed=2),
+    )
     assert not one.equals(two)
-    named = make_plan(samples, ["ann", "ben"], 1, seed=1)
+    named = make_plan(samples, ["ann", "ben"], StudyDesign(1), seed=1)
     assert list(named.columns) == list(COLUMNS)
     assert sorted(set(named["rater"])) == ["ann", "ben"]
     assert sorted(set(one["rater"])) == ["r001", "r002", "r003", "r004"]
@@ -253,25 +262,25 @@ def broken(plan: pd.DataFrame, how: str) -> pd.DataFrame:
 )
 def test_verify_sees_what_is_broken(how: str, words: str) -> None:
     samples = crossed(8, 3)
-    plan = make_plan(samples, 4, 2, seed=1, minutes=4)
-    assert verify_plan(plan, samples, 2, 4).problems == ()
-    found = verify_plan(broken(plan, how), samples, 2, 4)
+    plan = make_plan(samples, 4, StudyDesign(2, minutes=4), seed=1)
+    assert verify_plan(plan, samples, StudyDesign(2, minutes=4)).problems == ()
+    found = verify_plan(broken(plan, how), samples, StudyDesign(2, minutes=4))
     assert any(words in problem for problem in found.problems)
-    assert "BROKEN" in plan_report(broken(plan, how), samples, 2, 4)
+    assert "BROKEN" in plan_report(broken(plan, how), samples, StudyDesign(2, minutes=4))
 
 
 def test_verify_sees_loads_changes_and_groups() -> None:
     samples = crossed(8, 3)
-    plan = make_plan(samples, 4, 2, seed=1)
+    plan = make_plan(samples, 4, StudyDesign(2), seed=1)
     lopsided = plan.copy()
     lopsided.loc[lopsided["rater"] == "r001", "rater"] = "r002"
-    assert any("loads differ" in p for p in verify_plan(lopsided, samples, 2).problems)
-    assert any("see" in p for p in verify_plan(plan, samples, 2, groups=2).problems)
+    assert any("loads differ" in p for p in verify_plan(lopsided, samples, StudyDesign(2)).problems)
+    assert any("see" in p for p in verify_plan(plan, samples, StudyDesign(2, groups=2)).problems)
     changed = plan.assign(seconds=plan["seconds"] + 1)
-    found = verify_plan(plan, samples, 2, existing=changed).problems
+    found = verify_plan(plan, samples, StudyDesign(2), existing=changed).problems
     assert "rows of the existing plan were changed" in found
     more = crossed(9, 3)
-    assert any("rated by nobody" in p for p in verify_plan(plan, more, 2).problems)
+    assert any("rated by nobody" in p for p in verify_plan(plan, more, StudyDesign(2)).problems)
 
 
 @pytest.mark.parametrize(
@@ -292,9 +301,10 @@ def test_verify_sees_loads_changes_and_groups() -> None:
     ],
 )
 def test_impossible_plans(change: dict[str, Any], message: str) -> None:
-    options: dict[str, Any] = {"raters": 4, "per_sample": 2, "seed": 1, **change}
+    options: dict[str, Any] = {"per_sample": 2, **change}
+    raters = options.pop("raters", 4)
     with pytest.raises(UserError, match=message):
-        make_plan(crossed(5, 3, extra=2), **options)
+        make_plan(crossed(5, 3, extra=2), raters, StudyDesign(**options), seed=1)
 
 
 @pytest.mark.parametrize(
@@ -310,24 +320,26 @@ def test_impossible_plans(change: dict[str, Any], message: str) -> None:
 )
 def test_bad_samples(change: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        make_plan(change(crossed(3, 2)), 3, 2, 1)
+        make_plan(change(crossed(3, 2)), 3, StudyDesign(2), seed=1)
 
 
 def test_a_running_study_keeps_its_number() -> None:
     samples = crossed(5, 3)
-    plan = make_plan(samples, 4, 2, seed=1)
+    plan = make_plan(samples, 4, StudyDesign(2), seed=1)
     with pytest.raises(UserError, match="to 2 raters, not 3"):
-        make_plan(crossed(6, 3), 4, 3, seed=1, existing=plan)
+        make_plan(crossed(6, 3), 4, StudyDesign(3), seed=1, existing=plan)
     with pytest.raises(UserError, match="is a test video of the running study"):
-        make_plan(samples, 4, 2, seed=1, existing=plan, gold=["p000__m00"])
+        make_plan(samples, 4, StudyDesign(2, gold=["p000__m00"]), seed=1, existing=plan)
     with pytest.raises(UserError, match="no column 'block'"):
-        make_plan(samples, 4, 2, seed=1, existing=plan.drop(columns="block"))
+        make_plan(samples, 4, StudyDesign(2), seed=1, existing=plan.drop(columns="block"))
 
 
 def test_half_width_of_the_interval() -> None:
     assert half_width(6, 1.0) == pytest.approx(2.5705818 / 6**0.5, abs=1e-6)
     assert half_width(1, 1.0) == float("inf")
-    report = plan_report(make_plan(crossed(4, 2), 2, 1, seed=1), crossed(4, 2), 1, sd=0.7)
+    report = plan_report(
+        make_plan(crossed(4, 2), 2, StudyDesign(1), seed=1), crossed(4, 2), StudyDesign(1), sd=0.7
+    )
     assert "without bound with 1 ratings" in report
     assert "standard deviation 0.70: given" in report
 
@@ -352,8 +364,8 @@ def test_designs_by_themselves() -> None:
 def test_later_sessions_warm_up() -> None:
     samples = crossed(60, 4, extra=5)
     kinds = {"training": ["x0", "x1", "x2"], "gold": ["x3"], "traps": ["x4"]}
-    plan = make_plan(samples, 3, 3, seed=1, minutes=12, warm_up=2, **kinds)
-    facts = verify_plan(plan, samples, 3, 12)
+    plan = make_plan(samples, 3, StudyDesign(3, minutes=12, warm_up=2, **kinds), seed=1)
+    facts = verify_plan(plan, samples, StudyDesign(3, minutes=12))
     assert facts.problems == ()
     assert facts.minutes[0] > 9
     trained = plan[plan["role"] == "training"]
@@ -366,37 +378,39 @@ def test_later_sessions_warm_up() -> None:
             assert own["sample_id"].nunique() == 2
     assert trained.groupby("rater")["session"].nunique().eq(plan["session"].max()).all()
     more = crossed(60, 5, extra=5)
-    grown = make_plan(more, 3, 3, seed=1, minutes=12, warm_up=2, existing=plan, **kinds)
+    grown = make_plan(
+        more, 3, StudyDesign(3, minutes=12, warm_up=2, **kinds), seed=1, existing=plan
+    )
     new = grown.iloc[len(plan) :]
     assert (new[new["role"] == "training"].groupby(["rater", "session"]).size() == 2).all()
-    assert verify_plan(grown, more, 3, 12, existing=plan).problems == ()
+    assert verify_plan(grown, more, StudyDesign(3, minutes=12), existing=plan).problems == ()
     with pytest.raises(UserError, match="warm_up -1 is below 0"):
-        make_plan(samples, 3, 3, seed=1, warm_up=-1)
+        make_plan(samples, 3, StudyDesign(3, warm_up=-1), seed=1)
 
 
 def test_groups_take_new_methods_too(tmp_path: Any) -> None:
     samples, more = crossed(20, 3), crossed(20, 5)
     people = ["zoe", "ann", "ben", "cat", "dan", "eve"]
-    first = make_plan(samples, people, 2, seed=1, groups=3)
+    first = make_plan(samples, people, StudyDesign(2, groups=3), seed=1)
     store.write(PLAN, first, tmp_path / "plan.parquet")  # sorted by name, as a study keeps it
     plan = store.read(PLAN, tmp_path / "plan.parquet")
-    grown = make_plan(more, people, 2, seed=1, groups=3, existing=plan)
-    facts = verify_plan(grown, more, 2, groups=3, existing=plan)
+    grown = make_plan(more, people, StudyDesign(2, groups=3), seed=1, existing=plan)
+    facts = verify_plan(grown, more, StudyDesign(2, groups=3), existing=plan)
     assert facts.problems == ()
     assert facts.ratings == (2, 2)
     test = grown[grown["role"] == "test"].merge(more, on="sample_id")
     assert test.groupby(["rater", "pair_id"]).size().max() == 2  # five videos in three groups
-    assert "groups: 3" in plan_report(grown, more, 2, groups=3, existing=plan)
+    assert "groups: 3" in plan_report(grown, more, StudyDesign(2, groups=3), existing=plan)
     for wrong in ([*people[:5], "fay"], [*people, "fay", "gil", "hal"]):
         with pytest.raises(UserError, match="keep its 6 raters, 'ann' to 'zoe'"):
-            make_plan(more, wrong, 2, seed=1, groups=3, existing=plan)
+            make_plan(more, wrong, StudyDesign(2, groups=3), seed=1, existing=plan)
 
 
 def test_lengths_are_those_of_the_samples() -> None:
     samples = crossed(8, 3)
-    plan = make_plan(samples, 4, 2, seed=1)
+    plan = make_plan(samples, 4, StudyDesign(2), seed=1)
     shorter = samples.assign(seconds=samples["seconds"] - 1)
-    found = verify_plan(plan, shorter, 2).problems
+    found = verify_plan(plan, shorter, StudyDesign(2)).problems
     assert found == ("lengths of videos are not those of the samples",)
 
 
@@ -409,5 +423,5 @@ def test_what_of_a_dataset_can_be_rated() -> None:
     found = study_samples(samples, videos.iloc[::-1])
     assert found["sample_id"].tolist() == samples["sample_id"].drop(index=2).tolist()
     assert found["seconds"].tolist() == [1.0, 2.0, 4.0, 5.0, 6.0]
-    plan = make_plan(found, 2, 1, seed=1)
-    assert verify_plan(plan, found, 1).problems == ()
+    plan = make_plan(found, 2, StudyDesign(1), seed=1)
+    assert verify_plan(plan, found, StudyDesign(1)).problems == ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sfqa.cli import BAD, FINE, _sheet
 from sfqa.errors import UserError
@@ -76,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
     from sfqa import store
     from sfqa.ratings.plan import make_plan
     from sfqa.ratings.plan_text import plan_report
+    from sfqa.ratings.study_design import StudyDesign
     from sfqa.ratings.study_folder import fill_study
     from sfqa.tables import PLAN
 
@@ -87,26 +88,20 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--sd {args.sd:g}: give a number above 0")
     samples = _samples(args.samples)
     existing = _existing(args)
-    common: dict[str, Any] = {
-        "per_sample": args.per_sample,
-        "minutes": args.minutes,
-        "scoring_sec": args.scoring_sec,
-        "groups": args.groups,
-        "existing": existing,
-    }
-    plan = make_plan(
-        samples,
-        _raters(args.raters),
-        seed=args.seed,
+    design = StudyDesign(
+        per_sample=args.per_sample,
+        minutes=args.minutes,
+        scoring_sec=args.scoring_sec,
+        block_minutes=args.block_minutes,
         training=_listed(args.training),
         gold=_listed(args.gold),
         traps=_listed(args.traps),
         repeats_share=args.repeats,
-        block_minutes=args.block_minutes,
         warm_up=args.warm_up,
-        **common,
+        groups=args.groups,
     )
-    proof = plan_report(plan, samples, sd=args.sd, scale=(low, high), **common)
+    plan = make_plan(samples, _raters(args.raters), design, args.seed, existing)
+    proof = plan_report(plan, samples, design, existing, sd=args.sd, scale=(low, high))
     if existing is not None:
         new = plan.iloc[len(existing) :]
         count = new.loc[new["role"] == "test", "sample_id"].nunique()

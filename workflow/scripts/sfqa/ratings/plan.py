@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,8 @@ from sfqa.errors import UserError
 from sfqa.identity import generator
 from sfqa.ratings import plan_balance
 from sfqa.ratings.plan_balance import Ints
-from sfqa.ratings.plan_sessions import Habits, Row, Showing, repeats, sessions
+from sfqa.ratings.plan_sessions import Row, Showing, repeats, sessions
+from sfqa.ratings.study_design import StudyDesign
 from sfqa.tables import FAILED, PLAN
 
 VERSION = 1
@@ -20,39 +22,24 @@ COLUMNS = tuple(PLAN.names)
 ROLES = ("training", "test", "repeat", "gold", "trap")
 #: Columns of the samples that are spread evenly over sessions besides the methods.
 LABELS = ("image_category", "style", "language")
+Names = np.ndarray[tuple[int], np.dtype[np.object_]]
 _RATER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 def make_plan(
     samples: pd.DataFrame,
     raters: int | Sequence[str],
-    per_sample: int,
+    design: StudyDesign,
     seed: int,
-    minutes: float = 30,
-    scoring_sec: float = 6.0,
-    training: Sequence[str] = (),
-    gold: Sequence[str] = (),
-    traps: Sequence[str] = (),
-    repeats_share: float = 0.0,
-    groups: int | None = None,
     existing: pd.DataFrame | None = None,
-    block_minutes: float = 10.0,
-    warm_up: int = 0,
 ) -> pd.DataFrame:
     """Return a plan, one row per presentation, with the columns ``COLUMNS``.
 
     ``samples``: sample_id, method, seconds (length of the video) and, where there are some,
     pair_id, image_category, style, language. ``raters``: their number (they become r001, ...) or
-    names. ``training``, ``gold`` and ``traps`` name samples that are outside the test; every
-    session gets one gold and one trap clip, the first one starts with the training, later ones with
-    ``warm_up`` clips of it (BT.500 speaks of about three). All other samples are rated by exactly
-    ``per_sample`` raters; the raters' loads differ by 1 at most. ``repeats_share`` of a rater's
-    videos are shown once more, later. A session, training and checks included, takes ``minutes`` at
-    most, each video its own length and ``scoring_sec``; ``block`` counts the parts of a session
-    between breaks, ``block_minutes`` long at most.
-
-    ``groups``: the raters fall into so many groups that share no video; each group sees every
-    pair once, the methods dealt evenly (LGVQ: 6 groups of 10 raters, ``per_sample`` 10).
+    names. All samples that are not for training and checks are rated by exactly
+    ``design.per_sample`` raters; the raters' loads differ by 1 at most. The column ``block`` counts
+    the parts of a session between breaks.
 
     ``existing``: the plan of a running study. Its rows stay as they are, in front; samples that are
     not in it come in further sessions, rated by the given ``raters``, of whom new ones are trained.
@@ -65,21 +52,17 @@ def make_plan(
 
     >>> samples = pd.DataFrame({"sample_id": list("abcdef"), "method": ["m", "n"] * 3,
     ...     "pair_id": list("ppqqrr"), "seconds": 5.0})
-    >>> plan = make_plan(samples, raters=4, per_sample=2, seed=1)
+    >>> plan = make_plan(samples, 4, StudyDesign(per_sample=2), seed=1)
     >>> plan.groupby("sample_id")["rater"].nunique().tolist()
     [2, 2, 2, 2, 2, 2]
     """
     frame = checked_samples(samples)
     names = _names(raters)
-    habits = Habits(
-        60.0 * minutes, scoring_sec, 60.0 * block_minutes, training, gold, traps, repeats_share,
-        min(warm_up, len(training)),
-    )  # fmt: skip
-    apart = _special(frame, training, gold, traps)
-    old = _checked_existing(existing, apart, per_sample)
+    apart = _special(frame, design.training, design.gold, design.traps)
+    old = _checked_existing(existing, apart, design.per_sample)
     done = set(old.loc[old["role"] == "test", "sample_id"])
     test = frame[~frame["sample_id"].isin(apart | done)].reset_index(drop=True)
-    _check_numbers(test, frame, names, per_sample, habits, groups, existing is not None)
+    _check_numbers(test, frame, names, design, existing is not None)
     codes = {
         name: np.unique(test[name].to_numpy(str), return_inverse=True)[1].astype(np.int64)
         for name in ("pair_id", "method", *LABELS)
@@ -91,6 +74,7 @@ def make_plan(
     load = np.array([before.get(name, 0) for name in names], np.int64)
     chosen = np.zeros((len(test), len(names)), np.bool_)
     draw = generator(seed, "panels", len(old))
+    groups, per_sample = design.groups, design.per_sample
     if groups is None:
         chosen = plan_balance.panels(
             codes["pair_id"], codes["method"], strata, len(names), per_sample, draw, load
@@ -107,65 +91,79 @@ def make_plan(
             )
     seconds = dict(zip(frame["sample_id"], frame["seconds"], strict=True))
     pairs_of = dict(zip(frame["sample_id"], frame["pair_id"], strict=True))
+    videos = _TestVideos(
+        test["sample_id"].to_numpy(object), test["pair_id"].to_numpy(object), codes, seconds
+    )
     rows: list[Row] = []
     for number, name in enumerate(names):
         own_rows = old[old["rater"] == name]
         last = own_rows.loc[own_rows["role"].isin(["test", "repeat"]), "sample_id"]
-        rows += _one_rater(
+        rater = _Rater(
             name,
-            test["sample_id"].to_numpy(object),
-            np.flatnonzero(chosen[:, number]),
-            codes,
-            seconds,
-            [pairs_of.get(sample, "") for sample in reversed(last.tolist())],
-            test["pair_id"].to_numpy(object),
-            habits,
             int(own_rows["session"].max()) if len(own_rows) else 0,
-            generator(seed, "order", name, len(old)),
+            [pairs_of.get(sample, "") for sample in reversed(last.tolist())],
         )
+        draw_order = generator(seed, "order", name, len(old))
+        own = np.flatnonzero(chosen[:, number])
+        rows += _plan_sessions(rater, own, videos, design, draw_order)
     new = pd.DataFrame(rows, columns=list(COLUMNS))
     if existing is None:
         return _typed(new)
     return _typed(pd.concat([old, new], ignore_index=True) if len(new) else old)
 
 
-def _one_rater(
-    name: str,
-    samples: np.ndarray[tuple[int], np.dtype[np.object_]],
-    own: Ints,
-    codes: dict[str, Ints],
-    seconds: dict[str, float],
-    shown: list[str],
-    pair_names: np.ndarray[tuple[int], np.dtype[np.object_]],
-    habits: Habits,
-    sessions_before: int,
-    draw: np.random.Generator,
+@dataclass(frozen=True)
+class _TestVideos:
+    """The videos to be rated, one entry each; ``seconds`` also has those of training and checks.
+
+    ``codes`` numbers the values of ``pair_id``, ``method`` and every label.
+    """
+
+    sample_ids: Names
+    pair_ids: Names
+    codes: dict[str, Ints]
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class _Rater:
+    """A rater with the sessions of the running study; ``seen_pairs``: the last one first."""
+
+    name: str
+    sessions_before: int
+    seen_pairs: list[str]
+
+
+def _plan_sessions(
+    rater: _Rater, own: Ints, videos: _TestVideos, design: StudyDesign, draw: np.random.Generator
 ) -> list[Row]:
-    """The rows of a rater's new sessions; ``shown``: pairs seen before, the last one first."""
+    """Return the rows of a rater's new sessions; ``own`` are the indices of the rater's videos."""
     if not len(own):
         return []
+    codes, seconds, sample_ids = videos.codes, videos.seconds, videos.sample_ids
     pair = np.unique(codes["pair_id"][own], return_inverse=True)[1].astype(np.int64)
     last_seen = None
-    if shown:
-        when = {p: k for k, p in reversed(list(enumerate(shown)))}
+    if rater.seen_pairs:
+        when = {p: k for k, p in reversed(list(enumerate(rater.seen_pairs)))}
         last_seen = np.full(int(pair.max()) + 1, -1, np.int64)
-        last_seen[pair] = [when.get(p, -1) for p in pair_names[own]]
-    count = round(habits.repeats_share * len(own))
-    total = sum(seconds[s] + habits.scoring for s in samples[own]) * (1 + habits.repeats_share)
-    cuts = max(1, int(np.ceil(total / habits.limit)))
+        last_seen[pair] = [when.get(p, -1) for p in videos.pair_ids[own]]
+    count = round(design.repeats_share * len(own))
+    total = sum(seconds[s] + design.scoring_sec for s in sample_ids[own])
+    total *= 1 + design.repeats_share
+    cuts = max(1, int(np.ceil(total / design.session_sec)))
     labels = [codes[label][own] for label in LABELS if len(np.unique(codes[label][own])) > 1]
     order = plan_balance.spread(pair, codes["method"][own], labels, cuts, draw, last_seen)
     again: dict[int, list[Showing]] = {}
     for at, place in repeats(pair[order], codes["method"][own][order], count, draw):
-        again.setdefault(at, []).append(Showing(samples[own[order[place]]], "repeat"))
+        again.setdefault(at, []).append(Showing(sample_ids[own[order[place]]], "repeat"))
     showings = []
     for at, video in enumerate(order):
-        showings += [Showing(samples[own[video]], "test"), *again.get(at, [])]
-    cut = sessions(showings, seconds, habits, draw, trained=sessions_before > 0)
+        showings += [Showing(sample_ids[own[video]], "test"), *again.get(at, [])]
+    cut = sessions(showings, seconds, design, draw, trained=rater.sessions_before > 0)
     return [
         {
-            "rater": name,
-            "session": sessions_before + number,
+            "rater": rater.name,
+            "session": rater.sessions_before + number,
             "position": position,
             "sample_id": showing.sample,
             "role": showing.role,
@@ -310,18 +308,17 @@ def _check_numbers(
     test: pd.DataFrame,
     frame: pd.DataFrame,
     names: list[str],
-    per_sample: int,
-    habits: Habits,
-    groups: int | None,
+    design: StudyDesign,
     running: bool,
 ) -> None:
+    groups, per_sample = design.groups, design.per_sample
     if test.empty and not running:
         raise UserError("plan: no sample is left to be rated; give more than training and checks")
-    if not 0 <= habits.repeats_share <= 0.5:
-        raise UserError(f"plan: repeats_share {habits.repeats_share} is outside 0 to 0.5")
-    if habits.warm_up < 0:
-        raise UserError(f"plan: warm_up {habits.warm_up} is below 0")
-    if habits.scoring < 0 or habits.limit <= 0 or habits.block <= 0:
+    if not 0 <= design.repeats_share <= 0.5:
+        raise UserError(f"plan: repeats_share {design.repeats_share} is outside 0 to 0.5")
+    if design.warm_up < 0:
+        raise UserError(f"plan: warm_up {design.warm_up} is below 0")
+    if design.scoring_sec < 0 or design.session_sec <= 0 or design.block_sec <= 0:
         raise UserError("plan: minutes and block_minutes are above 0, scoring_sec 0 or more")
     people = len(names)
     if groups is not None:
@@ -343,15 +340,15 @@ def _check_numbers(
             f"plan: {per_sample} ratings per sample cannot come from {people} raters of {among}; "
             f"choose 1 to {people}"
         )
-    length = dict(zip(frame["sample_id"], frame["seconds"] + habits.scoring, strict=True))
-    checks = sum(max(length[s] for s in part) for part in (habits.gold, habits.traps) if part)
-    need = checks + float(test["seconds"].max() + habits.scoring if len(test) else 0)
-    clips = [length[s] for s in habits.training]
-    need += max(sum(clips), habits.warm_up * max(clips, default=0.0))
-    if need > habits.limit:
+    length = dict(zip(frame["sample_id"], frame["seconds"] + design.scoring_sec, strict=True))
+    checks = sum(max(length[s] for s in part) for part in (design.gold, design.traps) if part)
+    need = checks + float(test["seconds"].max() + design.scoring_sec if len(test) else 0)
+    clips = [length[s] for s in design.training]
+    need += max(sum(clips), design.warm_up_clips * max(clips, default=0.0))
+    if need > design.session_sec:
         raise UserError(
             f"plan: training, checks and the longest video take {need / 60:.1f} minutes together, "
-            f"a session has {habits.limit / 60:g}; shorten the training or allow longer sessions"
+            f"a session has {design.minutes:g}; shorten the training or allow longer sessions"
         )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sfqa.ratings.plan_balance import Ints
+from sfqa.ratings.study_design import StudyDesign
 
 VERSION = 1
 
@@ -21,19 +22,6 @@ class Showing(NamedTuple):
 
     sample: str
     role: str
-
-
-class Habits(NamedTuple):
-    """What all sessions of a study share; times in seconds."""
-
-    limit: float
-    scoring: float
-    block: float
-    training: Sequence[str]
-    gold: Sequence[str]
-    traps: Sequence[str]
-    repeats_share: float
-    warm_up: int = 0
 
 
 def repeats(
@@ -89,7 +77,7 @@ def _free(used: npt.NDArray[np.bool_], pair: Ints, place: int) -> bool:
 def sessions(
     order: Sequence[Showing],
     seconds: Mapping[str, float],
-    habits: Habits,
+    design: StudyDesign,
     rng: np.random.Generator,
     trained: bool = False,
 ) -> list[list[tuple[Showing, int]]]:
@@ -99,19 +87,19 @@ def sessions(
     trap clip (in turns) away from its ends; the first starts with the training, unless ``trained``,
     the others with some of its clips, in turns, to warm up.
     """
-    cost = np.array([seconds[s.sample] + habits.scoring for s in order])
+    cost = np.array([seconds[s.sample] + design.scoring_sec for s in order])
     kept = sum(
-        max(seconds[s] for s in names) + habits.scoring
-        for names in (habits.gold, habits.traps)
+        max(seconds[s] for s in names) + design.scoring_sec
+        for names in (design.gold, design.traps)
         if names
     )
-    clips = list(habits.training)
-    warm = habits.warm_up * max((seconds[s] + habits.scoring for s in clips), default=0.0)
-    lead = warm if trained else sum(seconds[s] + habits.scoring for s in clips)
-    starts = _cut(cost, habits.limit - kept - warm, lead - warm)
+    clips = list(design.training)
+    warm = design.warm_up_clips * max((seconds[s] + design.scoring_sec for s in clips), default=0.0)
+    lead = warm if trained else sum(seconds[s] + design.scoring_sec for s in clips)
+    starts = _cut(cost, design.session_sec - kept - warm, lead - warm)
     turns = {
         role: [str(name) for name in rng.permutation(np.array(names, object))]
-        for role, names in (("gold", habits.gold), ("trap", habits.traps))
+        for role, names in (("gold", design.gold), ("trap", design.traps))
         if len(names)
     }
     made = []
@@ -124,9 +112,9 @@ def sessions(
             low, high = (third // 2, third + third // 2) if side == 0 else (size - third, size)
             at = int(rng.integers(low, max(low, high) + 1))
             own.insert(min(at, len(own)), Showing(names[number % len(names)], role))
-        first = number * habits.warm_up
-        some = [clips[(first + k) % len(clips)] for k in range(habits.warm_up)]
-        made.append(_blocks(some if number or trained else clips, own, seconds, habits))
+        first = number * design.warm_up_clips
+        some = [clips[(first + k) % len(clips)] for k in range(design.warm_up_clips)]
+        made.append(_blocks(some if number or trained else clips, own, seconds, design))
     return made
 
 
@@ -134,14 +122,14 @@ def _blocks(
     training: Sequence[str],
     own: Sequence[Showing],
     seconds: Mapping[str, float],
-    habits: Habits,
+    design: StudyDesign,
 ) -> list[tuple[Showing, int]]:
     """The training alone, then blocks of equal length, none longer than a break may wait."""
     first = 1 if training else 0
     made = [(Showing(name, "training"), 1) for name in training]
-    times = np.array([seconds[s.sample] + habits.scoring for s in own])
+    times = np.array([seconds[s.sample] + design.scoring_sec for s in own])
     total = float(times.sum())
-    count = max(1, int(np.ceil(total / habits.block - 1e-9)))
+    count = max(1, int(np.ceil(total / design.block_sec - 1e-9)))
     middle = np.cumsum(times) - times / 2
     for showing, when in zip(own, middle, strict=True):
         made.append((showing, first + 1 + min(count - 1, int(when / total * count))))

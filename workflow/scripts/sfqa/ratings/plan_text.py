@@ -11,6 +11,7 @@ from scipy import stats
 
 from sfqa.errors import UserError
 from sfqa.ratings.plan import COLUMNS, LABELS, ROLES, checked_samples
+from sfqa.ratings.study_design import StudyDesign
 
 VERSION = 1
 #: Raters that Recommendation ITU-R BT.500 asks for.
@@ -53,16 +54,14 @@ class PlanFacts:
 def verify_plan(
     plan: pd.DataFrame,
     samples: pd.DataFrame,
-    per_sample: int,
-    minutes: float = 30,
-    scoring_sec: float = 6.0,
-    groups: int | None = None,
+    design: StudyDesign,
     existing: pd.DataFrame | None = None,
 ) -> PlanFacts:
     """Count what a plan guarantees, from its rows alone; ``problems`` names what is broken.
 
     The arguments are those that the plan was made with (:func:`sfqa.ratings.plan.make_plan`), of
-    which this function uses nothing. Checked: each test video has exactly ``per_sample`` raters;
+    which this function uses nothing. Checked: each test video has exactly as many raters as the
+    design says;
     the raters' loads differ by 1 at most (inside a group; those of the new rows where there is an
     ``existing`` plan, whose rows must be there unchanged); nobody gets a test video twice;
     positions count from 1; lengths are those of the samples; no session takes over ``minutes``; a
@@ -73,7 +72,8 @@ def verify_plan(
     >>> from sfqa.ratings.plan import make_plan
     >>> samples = pd.DataFrame({"sample_id": list("abcd"), "method": ["m", "n"] * 2,
     ...     "pair_id": list("ppqq"), "seconds": 5.0})
-    >>> facts = verify_plan(make_plan(samples, raters=2, per_sample=2, seed=1), samples, 2)
+    >>> design = StudyDesign(per_sample=2)
+    >>> facts = verify_plan(make_plan(samples, 2, design, seed=1), samples, design)
     >>> facts.ratings, facts.load, facts.distance, facts.problems
     ((2, 2), (4, 4), 2, ())
     """
@@ -84,16 +84,18 @@ def verify_plan(
         raise UserError("plan: it has no test video; make it with samples to be rated")
     count = test.groupby("sample_id")["rater"].nunique()
     load = test.groupby("rater").size()
-    problems = _row_problems(rows, test, frame, count, per_sample)
-    cost = (rows["seconds"] + scoring_sec).groupby([rows["rater"], rows["session"]]).sum() / 60
-    if cost.max() > minutes + 1e-6:
-        problems.append(f"a session takes {cost.max():.2f} minutes, more than {minutes:g}")
+    problems = _row_problems(rows, test, frame, count, design.per_sample)
+    cost = (rows["seconds"] + design.scoring_sec).groupby(
+        [rows["rater"], rows["session"]]
+    ).sum() / 60
+    if cost.max() > design.minutes + 1e-6:
+        problems.append(f"a session takes {cost.max():.2f} minutes, more than {design.minutes:g}")
     fresh = rows if existing is None else rows[~rows["sample_id"].isin(existing["sample_id"])]
     real = fresh["sample_id"].map(frame["seconds"]).astype(float)
     if ((real - fresh["seconds"]).abs() > 1e-6).any():
         problems.append("lengths of videos are not those of the samples")
     order = sorted(set(plan["rater"]))
-    problems += _load_problems(rows, load, frame, order, groups, existing)
+    problems += _load_problems(rows, load, frame, order, design.groups, existing)
     place = rows.groupby("rater").cumcount()
     pair = rows["sample_id"].map(frame["pair_id"]).fillna(rows["sample_id"])
     distance, best = _distance(rows, place, pair)
@@ -269,10 +271,7 @@ def assumed_sd(sos_a: float = SOS_A, scale: Sequence[float] = (1, 5)) -> float:
 def plan_report(
     plan: pd.DataFrame,
     samples: pd.DataFrame,
-    per_sample: int,
-    minutes: float = 30,
-    scoring_sec: float = 6.0,
-    groups: int | None = None,
+    design: StudyDesign,
     existing: pd.DataFrame | None = None,
     sd: float | None = None,
     sos_a: float = SOS_A,
@@ -285,10 +284,12 @@ def plan_report(
 
     >>> from sfqa.ratings.plan import make_plan
     >>> samples = pd.DataFrame({"sample_id": list("abcd"), "method": "m", "seconds": 5.0})
-    >>> print(plan_report(make_plan(samples, 2, 2, seed=1), samples, 2).splitlines()[0])
+    >>> design = StudyDesign(per_sample=2)
+    >>> plan = make_plan(samples, 2, design, seed=1)
+    >>> print(plan_report(plan, samples, design).splitlines()[0])
     plan of 2 raters: 4 videos x 2 ratings = 8 presentations, 0.0 hours each
     """
-    found = verify_plan(plan, samples, per_sample, minutes, scoring_sec, groups, existing)
+    found = verify_plan(plan, samples, design, existing)
     spread = assumed_sd(sos_a, scale) if sd is None else sd
     source = f"SOS a = {sos_a:g}, middle of {scale[0]:g} to {scale[1]:g}" if sd is None else "given"
     lines = [
@@ -296,11 +297,11 @@ def plan_report(
         f"= {found.test} presentations, {_range(*found.hours, digits=1)} hours each",
         f"load: {_range(*found.load)} videos per rater; two raters share {_range(*found.shared)}",
         f"sessions: {_range(*found.sessions)} per rater, "
-        f"{_range(*found.minutes, digits=1)} minutes each (at most {minutes:g})",
+        f"{_range(*found.minutes, digits=1)} minutes each (at most {design.minutes:g})",
         "besides: " + ", ".join(f"{found.roles[r]} {r}" for r in ROLES if r != "test"),
     ]
-    if groups is not None:
-        lines.append(f"groups: {groups}, no video in two of them, a pair once in each")
+    if design.groups is not None:
+        lines.append(f"groups: {design.groups}, no video in two of them, a pair once in each")
     if found.distance:
         lines.append(
             f"same pair: {found.distance} places apart or more (no order can do better than "
