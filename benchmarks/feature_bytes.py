@@ -27,7 +27,7 @@ SLOW = 2048
 def tables(rows: pd.DataFrame, args: argparse.Namespace, work: Path) -> dict[str, Path]:
     """Extract by the three and return where their tables lie."""
     from sfqa import store
-    from sfqa.device import leased_device
+    from sfqa.device import lease_torch_device
     from sfqa.features.run import extract_shard
 
     options: dict[str, dict[str, Any]] = {
@@ -38,7 +38,7 @@ def tables(rows: pd.DataFrame, args: argparse.Namespace, work: Path) -> dict[str
         spec = {"weights": "random", "options": given}
         table, metadata, _ = extract_shard(
             rows, name, spec, work / name / "cache", "drawn/0",
-            lambda: leased_device(args.threads), workers=max(1, args.threads - 1),
+            lambda: lease_torch_device(args.threads), workers=max(1, args.threads - 1),
         )  # fmt: skip
         made[name] = work / name / "0.parquet"
         store.write_arrow(table, made[name], metadata)

@@ -43,7 +43,7 @@ def faces(video: Path, work: Path, ffmpeg: str, min_track: int, imports: bool) -
         import scipy.signal  # noqa: F401
         import torch  # noqa: F401
 
-    from sfqa.faces import detect
+    from sfqa.faces import detect_faces
     from sfqa.features import face_track
 
     def run(*words: str) -> None:
@@ -59,7 +59,7 @@ def faces(video: Path, work: Path, ffmpeg: str, min_track: int, imports: bool) -
     found = []
     for number, file in enumerate(files):
         image = cv2.cvtColor(_image(file), cv2.COLOR_BGR2RGB)
-        found.append((number, detect(np.asarray(image, np.uint8))))
+        found.append((number, detect_faces(np.asarray(image, np.uint8))))
     least = face_track.needed(min_track, len(files), len(files))
     track = face_track.link(found, least)[0]
     places = face_track.smooth(track)
@@ -170,12 +170,12 @@ def job(table: Path, work: Path, spec: Mapping[str, Any], threads: int) -> None:
 
     memory.keep_freed()
     from sfqa import store, tables
-    from sfqa.device import leased_device
+    from sfqa.device import lease_torch_device
     from sfqa.features.run import extract_shard
 
     rows = store.read(tables.CONFORMED, table)
     made, metadata, _ = extract_shard(
-        rows, "lse", spec, work / "cache", "drawn/0", lambda: leased_device(threads),
+        rows, "lse", spec, work / "cache", "drawn/0", lambda: lease_torch_device(threads),
         workers=max(1, threads - 1),
     )  # fmt: skip
     store.write_arrow(made, work / "lse.parquet", metadata)

@@ -58,13 +58,13 @@ def by_decord(path: Path) -> np.ndarray:
 def left_to_decord(monkeypatch):
     """The frames asked of decord, as they are asked."""
     asked: list[list[int]] = []
-    real = decoding._seen_by_decord
+    real = decoding._decode_with_decord
 
     def seen(path, wanted):
         asked.append(list(wanted))
         return real(path, wanted)
 
-    monkeypatch.setattr(decoding, "_seen_by_decord", seen)
+    monkeypatch.setattr(decoding, "_decode_with_decord", seen)
     return asked
 
 
@@ -72,11 +72,11 @@ def check(path: Path) -> None:
     wanted = by_decord(path)
     assert np.abs(np.diff(wanted.astype(int), axis=0)).max() > 50  # the frames differ
     np.testing.assert_array_equal(
-        np.stack([*decoding.each_frame(path, range(len(wanted)))]), wanted
+        np.stack([*decoding.iterate_frames(path, range(len(wanted)))]), wanted
     )
     for step in (2, 7, 19):
         places = list(range(step - 1, len(wanted), step))
-        some = np.stack([*decoding.each_frame(path, places)])
+        some = np.stack([*decoding.iterate_frames(path, places)])
         np.testing.assert_array_equal(some, wanted[places])
 
 
@@ -145,9 +145,9 @@ def test_frames_that_are_not_there_are_a_sentence(video):
     path, _ = video
     for places in ([FRAMES], [3, FRAMES + 7]):
         with pytest.raises(media.MediaError, match=r"v\.mp4: does not decode"):
-            list(decoding.each_frame(path, places))
+            list(decoding.iterate_frames(path, places))
 
 
 def test_frames_in_falling_order_are_refused(video):
-    with pytest.raises(ValueError, match="rising order"):
-        next(decoding.each_frame(video[0], [3, 3]))
+    with pytest.raises(ValueError, match="strictly increasing"):
+        next(decoding.iterate_frames(video[0], [3, 3]))

@@ -84,11 +84,11 @@ def test_two_leases_hold_two_devices_and_a_third_waits():
     taken: list[str] = []
 
     def third() -> None:
-        with device.lease(names, poll_sec=0.01) as name:
+        with device.lease_device(names, poll_sec=0.01) as name:
             taken.append(name)
 
-    with device.lease(names) as one:
-        with device.lease(names) as two:
+    with device.lease_device(names) as one:
+        with device.lease_device(names) as two:
             assert (one, two) == ("0", "GPU-1/2")
             waiting = threading.Thread(target=third)
             waiting.start()
@@ -99,14 +99,14 @@ def test_two_leases_hold_two_devices_and_a_third_waits():
 
 
 def test_an_error_in_the_block_frees_the_device():
-    with pytest.raises(ZeroDivisionError), device.lease(["0"]):
+    with pytest.raises(ZeroDivisionError), device.lease_device(["0"]):
         1 / 0  # noqa: B018
-    with device.lease(["0"]) as name:
+    with device.lease_device(["0"]) as name:
         assert name == "0"
 
 
 def test_no_names_are_an_error():
-    with pytest.raises(ValueError, match="no devices"), device.lease([]):
+    with pytest.raises(ValueError, match="no devices"), device.lease_device([]):
         pass
 
 
@@ -114,7 +114,7 @@ HOLD = """
 import sys, tempfile, time
 tempfile.tempdir = sys.argv[1]
 from sfqa import device
-with device.lease(["0"]) as name:
+with device.lease_device(["0"]) as name:
     print(name, flush=True)
     time.sleep(60)
 """
@@ -128,12 +128,12 @@ def test_a_killed_job_frees_its_device_and_needs_no_torch(tmp_path):
     assert job.stdout is not None
     assert job.stdout.readline() == "0\n"
     names = ["0", "1"]
-    with device.lease(names) as name:
+    with device.lease_device(names) as name:
         assert name == "1"
     job.kill()
     job.wait()
     job.stdout.close()
-    with device.lease(names) as name:
+    with device.lease_device(names) as name:
         assert name == "0"
 
 
@@ -142,9 +142,9 @@ def test_torch_devices_are_numbered_among_the_visible_ones(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,3")
-    with device.lease(["5"]), device.leased_device(1) as name:
+    with device.lease_device(["5"]), device.lease_torch_device(1) as name:
         assert name == "cuda:1"
-    with device.leased_device(1) as one, device.leased_device(1) as two:
+    with device.lease_torch_device(1) as one, device.lease_torch_device(1) as two:
         assert (one, two) == ("cuda:0", "cuda:1")
 
 
@@ -152,6 +152,6 @@ def test_torch_without_a_gpu_is_the_cpu():
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    with device.leased_device(2) as name:
+    with device.lease_torch_device(2) as name:
         assert name == "cpu"
     assert torch.get_num_threads() == 2

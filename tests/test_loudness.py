@@ -10,7 +10,7 @@ import pytest
 from scipy.signal import lfilter
 
 from sfqa import media
-from sfqa.loudness import Loudness, loudness
+from sfqa.loudness import Loudness, measure_loudness
 from sfqa.materials import singer
 
 RATE = 48000
@@ -26,7 +26,7 @@ def _tones(*steps: tuple[float, float]) -> np.ndarray:
 
 def _measured(folder: Path, sound: np.ndarray, rate: int = RATE) -> Loudness:
     media.write_wave(folder / "x.wav", sound, rate)
-    return loudness(folder / "x.wav")
+    return measure_loudness(folder / "x.wav")
 
 
 @pytest.mark.parametrize(
@@ -123,13 +123,13 @@ def test_a_video_with_sound_is_measured(tmp_path: Path) -> None:
     media.write_wave(tmp_path / "x.wav", _tones((-23.0, 5.0)), RATE)
     frames = [np.zeros((32, 32, 3), np.uint8)] * 125
     media.write_video(tmp_path / "x.mp4", frames, 25, tmp_path / "x.wav")
-    assert loudness(tmp_path / "x.mp4").integrated_lufs == pytest.approx(-23.0, abs=0.11)
+    assert measure_loudness(tmp_path / "x.mp4").integrated_lufs == pytest.approx(-23.0, abs=0.11)
 
 
 def test_no_sound_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "x.wav").write_bytes(b"no sound")
     with pytest.raises(media.MediaError, match=r"x\.wav"):
-        loudness(tmp_path / "x.wav")
+        measure_loudness(tmp_path / "x.wav")
     media.write_video(tmp_path / "v.mp4", [np.zeros((32, 32, 3), np.uint8)] * 3, 25)
     with pytest.raises(media.MediaError, match=r"v\.mp4"):
-        loudness(tmp_path / "v.mp4")
+        measure_loudness(tmp_path / "v.mp4")

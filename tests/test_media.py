@@ -210,10 +210,12 @@ def test_a_summary_of_loudness_is_read_from_old_and_new_words(monkeypatch, clip)
         "  True peak:\n    Peak:       -inf dBFS\nsize=N/A time=00:00:02.00\n"
     )
     monkeypatch.setattr(
-        media, "_call", lambda *_: subprocess.CompletedProcess([], 0, b"", text.encode())
+        media, "_call_ffmpeg", lambda *_: subprocess.CompletedProcess([], 0, b"", text.encode())
     )
     said = media.loudness_summary(clip / "tone.wav")
     assert said == {"I": -9.0, "LRA": 2.0, "Peak": float("-inf")}
-    monkeypatch.setattr(media, "_call", lambda *_: subprocess.CompletedProcess([], 0, b"", b""))
+    monkeypatch.setattr(
+        media, "_call_ffmpeg", lambda *_: subprocess.CompletedProcess([], 0, b"", b"")
+    )
     with pytest.raises(media.MediaError, match="no summary"):
         media.loudness_summary(clip / "tone.wav")

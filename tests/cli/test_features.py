@@ -20,7 +20,7 @@ from sfqa.cli import _extract, _show
 from sfqa.cli import features as command
 from sfqa.conform.run import conform_shard
 from sfqa.conform.video import Form
-from sfqa.device import leased_device
+from sfqa.device import lease_torch_device
 from sfqa.errors import UserError
 from sfqa.features import base, run
 from sfqa.features.run import extract_shard
@@ -49,7 +49,9 @@ def by_the_workflow(file: Path, name: str, spec: dict, folder: Path, form: Form 
     rows = conform_shard(store.read(tables.VIDEOS, folder / "v"), folder / "c", form)
     store.write(tables.CONFORMED, rows, folder / "c.parquet")
     conformed = store.read(tables.CONFORMED, folder / "c.parquet")
-    made = extract_shard(conformed, name, spec, folder / "cache", "m/0", lambda: leased_device(1))
+    made = extract_shard(
+        conformed, name, spec, folder / "cache", "m/0", lambda: lease_torch_device(1)
+    )
     return made[0]
 
 

@@ -178,7 +178,7 @@ def test_interlaced_lines_are_woven_out(tmp_path):
             f"tinterlace=interleave_top,setfield={tag}", "-c:v", "libx264", "-qp", 4,
             "-pix_fmt", "yuv420p", *(["-flags", "+ildct+ilme"] if tag == "tff" else []),
         )  # fmt: skip
-        assert media.shown(source).interlaced == (tag == "tff")
+        assert media.read_presentation(source).interlaced == (tag == "tff")
         form = video.Form(96, 25, 16000, 8, "ultrafast")
         row = conformed(source, tmp_path / "o", form)
         assert row["frames"] == 10
@@ -280,7 +280,9 @@ def test_containers_and_codecs_come_in(tmp_path, suffix, codecs, talk):
     )  # fmt: skip
     row = conformed(source, tmp_path / "o")
     assert (row["width"], row["height"]) == (96, 64)
-    late = media.shown(source).video_start_sec - media.shown(source).start_sec
+    late = (
+        media.read_presentation(source).video_start_sec - media.read_presentation(source).start_sec
+    )
     wanted = (late + media.probe(source).duration_sec) * 25
     assert row["frames"] == pytest.approx(wanted, abs=0.51)
     assert ("audio_path" in row) == bool(codecs)

@@ -19,7 +19,7 @@ from .conftest import FORM, made, numbered, numbers, video_row
 
 def conformed(source, folder, form=FORM):
     out = video.files(folder, source.stem)
-    video.conform(source, media.shown(source), out, form)
+    video.conform(source, media.read_presentation(source), out, form)
     return out
 
 

@@ -30,24 +30,24 @@ def shifted(image, pixels):
 def test_a_followed_face_has_the_detectors_box(portrait, pixels, factor):
     first = np.repeat(np.repeat(portrait, factor, 0), factor, 1)
     then = shifted(first, pixels * factor)
-    (last,), (wanted,) = faces.detect(first), faces.detect(then)
-    assert faces.follow(then, last) == wanted
+    (last,), (wanted,) = faces.detect_faces(first), faces.detect_faces(then)
+    assert faces.follow_face(then, last) == wanted
 
 
 def test_no_face_is_followed_to_another_place_or_size(portrait):
-    (face,) = faces.detect(portrait)
-    assert faces.follow(portrait, face) == face
-    assert faces.follow(portrait, face._replace(x=face.x + face.w)) is None
-    assert faces.follow(portrait, face._replace(w=face.w / 3, h=face.h / 3)) is None
-    assert faces.follow(portrait, face._replace(w=face.w * 3, h=face.h * 3)) is None
-    assert faces.follow(np.zeros_like(portrait), face) is None
+    (face,) = faces.detect_faces(portrait)
+    assert faces.follow_face(portrait, face) == face
+    assert faces.follow_face(portrait, face._replace(x=face.x + face.w)) is None
+    assert faces.follow_face(portrait, face._replace(w=face.w / 3, h=face.h / 3)) is None
+    assert faces.follow_face(portrait, face._replace(w=face.w * 3, h=face.h * 3)) is None
+    assert faces.follow_face(np.zeros_like(portrait), face) is None
 
 
 def test_two_faces_in_reach_are_not_followed(portrait):
     both = np.concatenate([portrait, portrait], axis=1)
-    found = faces.detect(both)
+    found = faces.detect_faces(both)
     assert len(found) == 2
-    assert faces.follow(both, found[0]) is None
+    assert faces.follow_face(both, found[0]) is None
 
 
 class Eyes:
@@ -106,9 +106,11 @@ def test_on_real_videos_the_boxes_are_the_same(shared_data, name):
     follow = []
 
     def followed(image, last):
-        follow.append(faces.follow(image, last))
+        follow.append(faces.follow_face(image, last))
         return follow[-1]
 
-    search = Search(faces.detect, followed)
-    assert [search.look(n, f) for n, f in enumerate(frames)] == [faces.detect(f) for f in frames]
+    search = Search(faces.detect_faces, followed)
+    assert [search.look(n, f) for n, f in enumerate(frames)] == [
+        faces.detect_faces(f) for f in frames
+    ]
     assert sum(box is not None for box in follow) >= 10

@@ -243,7 +243,7 @@ def test_the_sound_is_cut_to_the_track(stub, quick, make, monkeypatch):
     assert (cut["track_frames"], cut["face_share"]) == (50, pytest.approx(50 / 60))
     monkeypatch.setitem(lse.DETECTORS, "haar", lambda image: [FACE])
     monkeypatch.setattr(lse.media, "read_audio", lambda path, rate: sound(60 / 25)[6400:])
-    later = media_from(10, lse.media.each_frame)
+    later = media_from(10, lse.media.iterate_frames)
     monkeypatch.setattr(lse.media, "each_frame", later)
     alone = make().extract(replace(VIDEO, frames=50))
     np.testing.assert_array_equal(cut["mean_distance"], alone["mean_distance"])
@@ -400,7 +400,7 @@ def test_a_drawn_portrait_is_found_and_scored(make, tmp_path):
     draw_portraits(tmp_path, 1, seed=1, size=256)
     with Image.open(next(tmp_path.glob("*.png"))) as picture:
         image = np.asarray(picture.convert("RGB"))
-    assert faces.detect(image), "the portrait's face is not found"
+    assert faces.detect_faces(image), "the portrait's face is not found"
     frames = [np.roll(image, round(3 * np.sin(i / 4)), axis=1) for i in range(40)]
     values = make(detect_every=8).extract(conformed(tmp_path, frames))
     assert values["detail"] == ""

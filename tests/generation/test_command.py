@@ -297,7 +297,7 @@ def test_the_leased_device_is_the_only_visible_one(engine, monkeypatch):
     from sfqa import device
 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-77,2")
-    with device.lease(["5"]):
+    with device.lease_device(["5"]):
         engine.go(chosen=engine.samples[:1], require_gpu=True)
     assert facts_of(engine, 0)["env"]["CUDA_VISIBLE_DEVICES"] == "GPU-77"
 

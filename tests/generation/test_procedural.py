@@ -39,7 +39,7 @@ def frames(videos) -> dict[str, np.ndarray]:
 
 def opening(pictures: np.ndarray) -> np.ndarray:
     """Share of dark pixels about the mouth that OpenCV's face box expects in each frame."""
-    box = faces.mouth_box(faces.detect(pictures[0])[0])
+    box = faces.locate_mouth(faces.detect_faces(pictures[0])[0])
     top, bottom = round(box.y), round(box.y + 1.4 * box.h)
     left, right = round(box.x), round(box.x + box.w)
     grey = [cv2.cvtColor(p, cv2.COLOR_RGB2GRAY)[top:bottom, left:right] for p in pictures]

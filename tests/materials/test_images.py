@@ -13,7 +13,7 @@ from PIL import Image
 
 from sfqa import identity, store, tables
 from sfqa.errors import UserError
-from sfqa.faces import Box, find_portrait
+from sfqa.faces import Box, find_portrait_faces
 from sfqa.materials import images
 from sfqa.materials.crop import Crop, cuts_head, square_round
 
@@ -28,7 +28,7 @@ def test_a_good_picture_gives_a_whole_row(tmp_path, face):
     assert result["size_bytes"] == master.stat().st_size
     assert (result["original_width"], result["original_height"]) == (SIDE, SIDE)
     assert (result["width"], result["height"]) == (128, 128)
-    (box,) = find_portrait(face)
+    (box,) = find_portrait_faces(face)
     assert (result["face_x"], result["face_y"]) == (box.cx, box.cy)
     assert result["face_size"] == box.size
     assert (result["source"], result["category"], result["licence"]) == ("ai", "c", "CC0")
@@ -44,7 +44,7 @@ def test_odd_sizes_are_cropped_round_the_face(tmp_path, face, height, width):
     assert result["status"] == "ok"
     assert result["face_x"] == pytest.approx(left + SIDE / 2, abs=0.06 * SIDE)
     assert result["face_y"] == pytest.approx(top + SIDE / 2, abs=0.06 * SIDE)
-    (box,) = find_portrait(picture)
+    (box,) = find_portrait_faces(picture)
     crop = square_round(width, height, box)
     square = picture[crop.top : crop.top + crop.side, crop.left : crop.left + crop.side]
     plain = Image.fromarray(square).resize((128, 128), Image.Resampling.LANCZOS)
@@ -189,7 +189,7 @@ def test_below_the_floor_a_picture_fails(tmp_path, height, width, fails):
 
 
 def test_a_head_that_the_picture_cuts_is_marked(tmp_path, face):
-    (box,) = find_portrait(face)
+    (box,) = find_portrait_faces(face)
     cut_off = face[round(box.y + 0.05 * box.h) :]
     result, _ = prepare(tmp_path, np.ascontiguousarray(cut_off))
     assert result["detail"].startswith("head_cut: ")
@@ -203,7 +203,7 @@ def test_a_photograph_keeps_the_whole_head(tmp_path):
     (result,) = images.prepare_images([row(path)], tmp_path, 512)
     assert result["status"] == "ok"
     # By eye: cap and face from y 10 to 330, ears from x 140 to 390.
-    crop = square_round(512, 600, Box(*find_portrait(images.load(path))[0]))
+    crop = square_round(512, 600, Box(*find_portrait_faces(images.load(path))[0]))
     assert crop.top <= 10
     assert crop.top + crop.side > 330
     assert crop.left < 140 < 390 < crop.left + crop.side

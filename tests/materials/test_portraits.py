@@ -32,12 +32,12 @@ def _check_face(number: int, size: int, shrink_to: int) -> None:
     picture, mouth, nose = _draw(number, size)
     small = cv2.resize(picture, (shrink_to, shrink_to), interpolation=cv2.INTER_AREA)
     for shown, scale in ((picture, 1.0), (small, shrink_to / size)):
-        found = faces.detect(shown)
+        found = faces.detect_faces(shown)
         assert len(found) == 1, (number, shown.shape, found)
         face = found[0]
         assert abs(face.cx - nose[0] * scale) < 0.10 * face.w
         assert abs(face.cy - nose[1] * scale) < 0.15 * face.h
-        place = faces.mouth_box(face)
+        place = faces.locate_mouth(face)
         assert abs(place.cx - mouth[0] * scale) < place.w / 4
         assert abs(place.cy - mouth[1] * scale) < place.h / 2
 

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from sfqa import store, tables
-from sfqa.device import leased_device
+from sfqa.device import lease_torch_device
 from sfqa.job import job
 from sfqa.regression import model_files
 from sfqa.regression.cross import told
@@ -19,7 +19,7 @@ with job(snakemake.log[0]) as log:
         for name in metric["extractors"]
     }
     work = out.parent / "model.work"
-    with leased_device(snakemake.threads) as device:
+    with lease_torch_device(snakemake.threads) as device:
         about, arrays = fit_model(
             metric,
             load_features(metric, files, work),

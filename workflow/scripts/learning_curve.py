@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sfqa import store, tables
-from sfqa.device import leased_device
+from sfqa.device import lease_torch_device
 from sfqa.job import job
 from sfqa.regression.learning import check_regressor, learning_curve
 from sfqa.regression.train import load_features
@@ -19,7 +19,7 @@ with job(snakemake.log[0]) as log:
     }
     # Where the predictions have left their finished fits.
     work = out.parent / "trials"
-    with leased_device(snakemake.threads) as device:
+    with lease_torch_device(snakemake.threads) as device:
         rows = learning_curve(
             metric,
             params.label,

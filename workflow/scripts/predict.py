@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sfqa import store, tables
-from sfqa.device import leased_device
+from sfqa.device import lease_torch_device
 from sfqa.job import job
 from sfqa.regression import cross
 from sfqa.regression.controls import control_metric
@@ -27,7 +27,7 @@ with job(snakemake.log[0]) as log:
         work = out.parent / "trials"
         design = load_features(metric, files, work)
         if metric["kind"] == "regressor":
-            with leased_device(snakemake.threads) as device:
+            with lease_torch_device(snakemake.threads) as device:
                 rows = train_metric(
                     metric, design, samples, mos, params.protocols, params.seed,
                     work, device,

@@ -1,4 +1,4 @@
-"""Which device a job computes on, and the lease that keeps two jobs off one GPU."""
+"""Choose the device of a job, and lease a GPU so that no two jobs share it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-# Threads that wait do so asleep: by default they spin, and take the core from the processes that
-# read ahead (a fifth of a job's processor time). Read when PyTorch is imported, so set here.
+# Waiting threads sleep. By default they spin and take processor time (a fifth of a job's) from the
+# processes that read ahead. PyTorch reads this variable when it is imported, so it is set here.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _NAME = re.compile(r"\d+|GPU-[0-9A-Za-z-]+|MIG-[0-9A-Za-z/-]+")
@@ -22,16 +22,16 @@ _QUERY_SEC = 30.0
 
 
 def visible_devices() -> list[str]:
-    """Return the GPUs that a job may use, as CUDA_VISIBLE_DEVICES names them.
+    """Return the GPUs that a job may use, in the notation of CUDA_VISIBLE_DEVICES.
 
-    Where that variable is set it is the answer, read as CUDA does: nothing from the first name on
-    that is none (empty, -1). Else every device that ``nvidia-smi -L`` lists, none without it.
+    If that variable is set it decides, read as CUDA does: everything from the first invalid name on
+    (empty, -1) is ignored. Otherwise every device that ``nvidia-smi -L`` lists; none without it.
     """
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if given is None:
-        return listed(_nvidia_smi())
+    variable = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if variable is None:
+        return parse_nvidia_smi(_run_nvidia_smi())
     names: list[str] = []
-    for name in (part.strip() for part in given.split(",")):
+    for name in (part.strip() for part in variable.split(",")):
         if not _NAME.fullmatch(name):
             break
         if name not in names:
@@ -39,31 +39,32 @@ def visible_devices() -> list[str]:
     return names
 
 
-def listed(text: str) -> list[str]:
-    """Return the devices that ``nvidia-smi -L`` printed: indices, or the parts of a divided GPU.
+def parse_nvidia_smi(text: str) -> list[str]:
+    """Return the devices in the output of ``nvidia-smi -L``: indices, or MIG devices of a GPU.
 
-    >>> listed("GPU 0: A100 (UUID: GPU-1)\\n  MIG 1g.5gb Device 0: (UUID: MIG-2)\\nGPU 1: T4 ()")
+    >>> text = "GPU 0: A100 (UUID: GPU-1)\\n  MIG 1g.5gb Device 0: (UUID: MIG-2)\\nGPU 1: T4 ()"
+    >>> parse_nvidia_smi(text)
     ['MIG-2', '1']
     """
-    parts: dict[str, list[str]] = {}
+    devices: dict[str, list[str]] = {}
     index = ""
     for line in text.splitlines():
         if match := re.match(r"GPU (\d+):", line):
             index = match[1]
-            parts[index] = []
+            devices[index] = []
         elif index and (match := re.match(r"\s+MIG .*\(UUID: (MIG-[^)]+)\)", line)):
-            parts[index].append(match[1])
-    return [name for index, inside in parts.items() for name in (inside or [index])]
+            devices[index].append(match[1])
+    return [name for index, mig_devices in devices.items() for name in (mig_devices or [index])]
 
 
 def device_order() -> dict[str, str]:
-    """Return the environment in which CUDA counts devices as :func:`visible_devices` does.
+    """Return the variable that makes CUDA number devices as :func:`visible_devices` does.
 
-    Empty where the user's own variables name or order the devices.
+    Empty if the user's own variables name or order the devices.
     """
     if "CUDA_VISIBLE_DEVICES" in os.environ or "CUDA_DEVICE_ORDER" in os.environ:
         return {}
-    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}  # CUDA's own order is by speed
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}  # CUDA's default order is by speed
 
 
 def get_processor_name() -> str:
@@ -80,13 +81,13 @@ def get_processor_name() -> str:
 
 
 @contextmanager
-def lease(names: Sequence[str], poll_sec: float = 0.5) -> Iterator[str]:
-    """Give one of the named devices, held alone until the block ends; wait until one is free.
+def lease_device(names: Sequence[str], poll_sec: float = 0.5) -> Iterator[str]:
+    """Lease one of the named devices until the block ends; wait until one is free.
 
-    Leases are file locks in the system's temporary folder: the operating system frees them when a
-    job dies. Raises ``ValueError`` for no names.
+    Leases are file locks in the system's temporary folder; the operating system releases them when
+    a job dies. Raises ``ValueError`` for no names.
 
-    >>> with lease(["doctest"]) as name: name
+    >>> with lease_device(["doctest"]) as name: name
     'doctest'
     """
     if not names:
@@ -106,15 +107,15 @@ def lease(names: Sequence[str], poll_sec: float = 0.5) -> Iterator[str]:
 
 
 @contextmanager
-def leased_device(threads: int, poll_sec: float = 0.5) -> Iterator[str]:
-    """Give 'cuda:N' held alone until the block ends, or 'cpu' with the given number of threads.
+def lease_torch_device(threads: int, poll_sec: float = 0.5) -> Iterator[str]:
+    """Lease 'cuda:N' until the block ends, or give 'cpu' with the given number of threads.
 
-    Only devices that CUDA_VISIBLE_DEVICES leaves visible are used (:func:`lease`).
+    Only devices visible through CUDA_VISIBLE_DEVICES are used (:func:`lease_device`).
 
-    >>> with leased_device(1) as device: device.split(":")[0] in ("cpu", "cuda")
+    >>> with lease_torch_device(1) as device: device.split(":")[0] in ("cpu", "cuda")
     True
     """
-    os.environ.update(device_order())  # before CUDA starts: it reads its order once
+    os.environ.update(device_order())  # CUDA reads its order once, when it starts
     import torch
 
     torch.set_num_threads(threads)
@@ -123,13 +124,13 @@ def leased_device(threads: int, poll_sec: float = 0.5) -> Iterator[str]:
         return
     count = torch.cuda.device_count()
     names = visible_devices()[:count] or [str(number) for number in range(count)]
-    with lease(names, poll_sec) as name:
+    with lease_device(names, poll_sec) as name:
         yield f"cuda:{names.index(name)}"
 
 
-def _nvidia_smi() -> str:
+def _run_nvidia_smi() -> str:
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             ["nvidia-smi", "-L"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -140,4 +141,4 @@ def _nvidia_smi() -> str:
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return done.stdout if done.returncode == 0 else ""
+    return completed.stdout if completed.returncode == 0 else ""

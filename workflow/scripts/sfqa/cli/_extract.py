@@ -246,12 +246,12 @@ def extract(
     As in the workflow, processes read ahead: a video that crashes or hangs a decoder is a failed
     row.
     """
-    from sfqa.device import leased_device
+    from sfqa.device import lease_torch_device
     from sfqa.features.run import extract_shard
 
     cache = work / "features" / name / "cache"
     table, about, _ = extract_shard(
-        rows, name, spec, cache, f"{LABEL}/0", lambda: leased_device(threads),
+        rows, name, spec, cache, f"{LABEL}/0", lambda: lease_torch_device(threads),
         workers=max(1, threads - 1),
     )  # fmt: skip
     return Extracted(name, table, about)

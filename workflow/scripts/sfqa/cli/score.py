@@ -181,14 +181,14 @@ def _scored(
     videos: Mapping[str, Row],
 ) -> list[Row]:
     """One row per video, or per sample of the tables where there are no videos."""
-    from sfqa.device import leased_device
+    from sfqa.device import lease_torch_device
     from sfqa.regression import cross
     from sfqa.regression.model_files import Scorer
 
     design = cross.load_like(model, tables, scratch)
     values, learnt = None, cross.seen(model, design)
     if design.sample_ids:
-        with leased_device(threads) as device:
+        with lease_torch_device(threads) as device:
             values = Scorer(model, device).predict(design.X)
     place = {s: n for n, s in enumerate(design.sample_ids)}
     about = {

@@ -11,7 +11,7 @@ import numpy as np
 from sfqa import faces, media, tables
 from sfqa.conform import sound
 from sfqa.identity import sha256_file
-from sfqa.loudness import loudness
+from sfqa.loudness import measure_loudness
 
 VERSION = 2
 
@@ -40,7 +40,7 @@ _LOOKED_AT = 8
 
 
 def measure(
-    facts: media.Probe, shown: media.Shown, video: Path, wave: Path, clip: Path | None
+    facts: media.Probe, shown: media.Presentation, video: Path, wave: Path, clip: Path | None
 ) -> dict[str, Any]:
     """Return sizes, rates, lengths and sound of a video in its common form.
 
@@ -52,7 +52,7 @@ def measure(
     if frames == 0:
         raise media.MediaError(f"{video}: no frame survived")
     looked_at = media.read_frames(video, [frames * i // _LOOKED_AT for i in range(_LOOKED_AT)])
-    share = float(np.mean([bool(faces.detect(frame)) for frame in looked_at]))
+    share = float(np.mean([bool(faces.detect_faces(frame)) for frame in looked_at]))
     height, width = looked_at.shape[1:3]
     clip_sec = media.probe(clip).audio_duration_sec if clip is not None else None
     measured: dict[str, Any] = {
@@ -73,7 +73,7 @@ def measure(
         "sample_rate": media.probe(wave).sample_rate,
         "audio_rms": float(np.sqrt(np.mean(np.square(own, dtype=np.float64)))),
     }
-    loud = loudness(video)
+    loud = measure_loudness(video)
     measured |= {"loudness_lufs": loud.integrated_lufs, "true_peak_dbtp": loud.true_peak_dbtp}
     if clip is not None and measured["audio_rms"] >= SILENT_RMS:
         found = sound.against(own, media.read_audio(clip, sound.RATE))
@@ -89,7 +89,7 @@ def measure(
 def flaws(
     measured: Mapping[str, Any],
     facts: media.Probe,
-    shown: media.Shown,
+    shown: media.Presentation,
     expect: Collection[str] = EXPECT,
 ) -> list[str]:
     """Return the flaws of a measured video as 'word: sentence', those of ``expect`` included."""
@@ -121,7 +121,10 @@ def _of_sound(
 
 
 def _of_picture(
-    measured: Mapping[str, Any], facts: media.Probe, shown: media.Shown, expect: Collection[str]
+    measured: Mapping[str, Any],
+    facts: media.Probe,
+    shown: media.Presentation,
+    expect: Collection[str],
 ) -> Iterator[tuple[str, str]]:
     wanted, against = measured["clip_duration_sec"], "its driving clip"
     if wanted is None and facts.has_audio:

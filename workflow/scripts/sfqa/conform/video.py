@@ -90,7 +90,7 @@ def target_size(width: float, height: float, short_side: int) -> tuple[int, int]
     return even
 
 
-def conform(source: Path, shown: media.Shown, out: Files, form: Form) -> tuple[bytes, bool]:
+def conform(source: Path, shown: media.Presentation, out: Files, form: Form) -> tuple[bytes, bool]:
     """Write the files that the form asks for, of one decoding of the source.
 
     Each output frame k is the source frame on the screen in the middle of its own time, at
@@ -108,7 +108,9 @@ def conform(source: Path, shown: media.Shown, out: Files, form: Form) -> tuple[b
         sides.append((out.viewing, form.viewing_short_side, form.crf or _VIEWING_CRF))
     start = shown.start_sec if encoded else shown.video_start_sec
     decoder = {} if shown.decoder is None else {"vcodec": shown.decoder}
-    stream = ffmpeg.input(media.named(source), itsoffset=-start, max_pixels=_MAX_PIXELS, **decoder)
+    stream = ffmpeg.input(
+        media.to_ffmpeg_path(source), itsoffset=-start, max_pixels=_MAX_PIXELS, **decoder
+    )
     pictures = _picture(stream[str(shown.video)], shown, form).filter_multi_output(
         "split", len(sides) + 1
     )
@@ -134,7 +136,7 @@ def conform(source: Path, shown: media.Shown, out: Files, form: Form) -> tuple[b
             part = stack.enter_context(store.replacing(path))
             width, height = target_size(shown.width, shown.height, short_side)
             picture = _scaled(pictures[number + 1], width, height)
-            encoding = media.encoding(crf, form.preset)
+            encoding = media.get_encoding_options(crf, form.preset)
             outputs.append(
                 ffmpeg.output(
                     picture, *heard[number : number + 1], str(part), t=MAX_SEC, **encoding
@@ -150,7 +152,7 @@ def _limit(duration_sec: float) -> float:
     return min(_LIMIT_MOST_SEC, _LIMIT_SEC + _LIMIT_PER_SEC * max(0.0, duration_sec))
 
 
-def _picture(stream: Any, shown: media.Shown, form: Form) -> Any:
+def _picture(stream: Any, shown: media.Presentation, form: Form) -> Any:
     """The picture as a player shows it, at a constant rate."""
     if shown.interlaced:
         stream = stream.filter("bwdif", mode="send_frame", deint="interlaced")
@@ -168,7 +170,7 @@ def _scaled(stream: Any, width: int, height: int) -> Any:
     return stream.filter("setparams", **_COLOURS)
 
 
-def _listening(stream: Any, shown: media.Shown) -> Any:
+def _listening(stream: Any, shown: media.Presentation) -> Any:
     if shown.channels == 1:  # ffmpeg would lower it by 3 dB; "<" keeps the level
         stream = stream.filter("pan", "stereo|c0<c0|c1<c0")
     return _resampled(stream, LISTENING_RATE, "fltp", "stereo")
@@ -196,7 +198,7 @@ def conform_row(row: Mapping[str, Any], folder: Path, form: Form) -> dict[str, A
             raise media.MediaError(f"{source}: is no file")
         if sha256_file(source) != row["sha256"]:
             raise media.MediaError(f"{source}: changed while the workflow ran; run it again")
-        facts, shown = media.probe(source), media.shown(source)
+        facts, shown = media.probe(source), media.read_presentation(source)
         _check(source, facts, shown)
         small, complained = conform(source, shown, out, form)
         if form.mode == "none":
@@ -218,7 +220,7 @@ def conform_row(row: Mapping[str, Any], folder: Path, form: Form) -> dict[str, A
     return result | {"status": "flawed" if found else "ok", "detail": "; ".join(found)}
 
 
-def _check(source: Path, facts: media.Probe, shown: media.Shown) -> None:
+def _check(source: Path, facts: media.Probe, shown: media.Presentation) -> None:
     if facts.duration_sec > MAX_SEC:
         raise media.MediaError(
             f"{source}: says it lasts {facts.duration_sec:.0f} s, more than {MAX_SEC:.0f}; cut it"

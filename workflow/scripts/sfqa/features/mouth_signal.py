@@ -15,7 +15,7 @@ from sfqa.features.siti import Image, Luma
 
 Floats = npt.NDArray[np.float64]
 
-#: The lower face in a box of faces.detect, sampled on a square grid: from 0.1 to 0.9 of the width,
+#: The lower face in a box of faces.detect_faces, sampled on a square grid: 0.1 to 0.9 of the width,
 #: and from 0.45 of the height as far down.
 _LEFT, _TOP, _EXTENT, _GRID = 0.10, 0.45, 0.80, 64
 #: The mouth in it: a Gaussian window about the lower lip, which is what moves.

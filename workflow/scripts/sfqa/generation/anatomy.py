@@ -60,7 +60,7 @@ def locate(image: Pixels) -> Anatomy:
     small = np.asarray(
         cv2.resize(image, (_LOOK, _LOOK), interpolation=cv2.INTER_AREA), dtype=np.uint8
     )
-    hits = (faces.detect(small, max_side=side)[:1] for side in _TRIES)
+    hits = (faces.detect_faces(small, max_side=side)[:1] for side in _TRIES)
     found = next((b for hit in hits for b in hit if b.w >= _SMALLEST * _LOOK), None)
     box = found or faces.Box(0.26 * _LOOK, 0.22 * _LOOK, 0.48 * _LOOK, 0.48 * _LOOK)
     grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.float32)
@@ -70,7 +70,7 @@ def locate(image: Pixels) -> Anatomy:
         tilt = math.atan2(eyes[1].cy - eyes[0].cy, eyes[1].cx - eyes[0].cx)
         # Eye boxes jump by a pixel or two: a little tilt is none.
         tilt = math.copysign(min(max(abs(tilt) - 0.06, 0.0), 0.35), tilt)
-    mouth = faces.mouth_box(box)
+    mouth = faces.locate_mouth(box)
     x, y = _lip_line(grey, box, mouth, tilt)
     unit = 1.0 / _LOOK
     return Anatomy(

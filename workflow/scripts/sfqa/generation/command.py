@@ -99,7 +99,7 @@ def _held_device(method: Method, settings: Settings) -> Iterator[str | None]:
     names = device.visible_devices()
     if names:
         log.info("%s: takes one of the GPUs %s, when it is free", method.label, ", ".join(names))
-        with device.lease(names) as name:
+        with device.lease_device(names) as name:
             yield name
         return
     if settings.require_gpu:

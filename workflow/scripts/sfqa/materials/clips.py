@@ -9,7 +9,7 @@ import numpy as np
 
 from sfqa import identity, media, tables
 from sfqa.errors import UserError
-from sfqa.loudness import loudness
+from sfqa.loudness import measure_loudness
 from sfqa.materials.clip_plot import plot_cut
 from sfqa.materials.cutting import EDGE_SEC, Cut, choose_cut
 from sfqa.materials.voicing import ANALYSIS_RATE, HOP_SEC, Voicing, phrases, runs, voicing
@@ -124,7 +124,7 @@ def _prepare(
     path, listened = folder / f"{row['clip_id']}.wav", folder / "stereo" / f"{row['clip_id']}.wav"
     media.write_wave(path, stereo.mean(axis=1), sample_rate)
     media.write_wave(listened, stereo, sample_rate)
-    measured = loudness(listened)
+    measured = measure_loudness(listened)
     if measured.reason:
         reason += f", {measured.reason}"
     inside = (found.times_sec * sample_rate >= first) & (

@@ -199,7 +199,7 @@ def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 def find_faces(picture: npt.NDArray[np.uint8]) -> list[faces.Box]:
     """Return the faces of a picture, largest first, without those under half the first's size."""
-    found = sorted(faces.find_portrait(picture), key=lambda box: -box.size)
+    found = sorted(faces.find_portrait_faces(picture), key=lambda box: -box.size)
     return [box for box in found if box.size >= _SECOND * found[0].size]
 
 

@@ -10,7 +10,7 @@ from sfqa.materials.portraits_canvas import Points, curve, mirror
 from sfqa.materials.portraits_traits import Traits
 
 #: Height of the line between the lips, in half heads below the eyes. OpenCV's boxes around these
-#: heads put it where :func:`sfqa.faces.mouth_box` looks for it.
+#: heads put it where :func:`sfqa.faces.locate_mouth` looks for it.
 MOUTH = 0.705
 
 

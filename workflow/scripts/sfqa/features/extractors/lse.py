@@ -23,9 +23,9 @@ from sfqa.features.weights import Weights
 VERSION = 3
 
 #: Face detectors by the name in the option ``detector``; faces.VERSION is pinned by the goldens.
-DETECTORS: dict[str, Detector] = {"haar": faces.detect}
+DETECTORS: dict[str, Detector] = {"haar": faces.detect_faces}
 #: Those that can follow a face from picture to picture for less.
-FOLLOWERS: dict[Detector, Follower] = {faces.detect: faces.follow}
+FOLLOWERS: dict[Detector, Follower] = {faces.detect_faces: faces.follow_face}
 
 _PRECISIONS = ("fp32", "bf16")
 #: Bytes of pictures kept from the search for faces to the cutting out; beyond, decoded again.
@@ -228,7 +228,7 @@ class FaceReader:
         boxes: dict[int, list[faces.Box]] = {}
         kept: dict[int, npt.NDArray[np.uint8]] = {}
         wanted = sorted(set(shown))
-        for number, image in zip(wanted, media.each_frame(path, wanted), strict=True):
+        for number, image in zip(wanted, media.iterate_frames(path, wanted), strict=True):
             if number in searched:
                 boxes[number] = search.look(number, image)
             if image.nbytes * len(wanted) > _KEPT:
@@ -236,7 +236,7 @@ class FaceReader:
             kept[number] = image
         if len(kept) < len(wanted):
             rest = sorted(searched - boxes.keys())
-            for number, image in zip(rest, media.each_frame(path, rest), strict=True):
+            for number, image in zip(rest, media.iterate_frames(path, rest), strict=True):
                 boxes[number] = search.look(number, image)
         return [(i, boxes[shown[i]]) for i in looks], kept
 
@@ -271,7 +271,7 @@ def _check_audible(sound: Samples, what: str) -> None:
 
 def _repeated(path: Path, indices: Sequence[int]) -> Iterator[npt.NDArray[np.uint8]]:
     """The frames of indices that do not fall: a video of few frames a second shows some twice."""
-    left = media.each_frame(path, sorted(set(indices)))
+    left = media.iterate_frames(path, sorted(set(indices)))
     for _, group in groupby(indices):
         image = next(left)
         for _ in group:

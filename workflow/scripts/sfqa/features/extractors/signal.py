@@ -22,7 +22,7 @@ VERSION = 1
 
 def _haar(image: siti.Image) -> list[faces.Box]:
     # Talking heads are large: at half the size a quarter of the time finds nearly all of them.
-    return faces.detect(image, max_side=160) or faces.detect(image)
+    return faces.detect_faces(image, max_side=160) or faces.detect_faces(image)
 
 
 #: Face detectors by the name in the option ``detector``; faces.VERSION is pinned by the golden.
@@ -208,7 +208,7 @@ class _UntoldError(Exception):
 
 def _frames(video: Video) -> Iterator[siti.Image]:
     """The frames one by one, uint8 RGB."""
-    frames = media.each_frame(video.path, range(video.frames))
+    frames = media.iterate_frames(video.path, range(video.frames))
     first = next(frames)
     height, width = first.shape[:2]
     if min(height, width) < _LEAST_SIDE:

@@ -124,10 +124,10 @@ class AniPortrait(Generator):
         # ffmpeg would cut a video that breaks off to what is left, and call that a success.
         count, _ = media.frame_times(raw)
         media.read_frames(raw, [max(0, count - 1)])
-        source = ffmpeg.input(media.named(raw))
+        source = ffmpeg.input(media.to_ffmpeg_path(raw))
         left = _GAP + 2 * (_SIDE + _GAP)
         streams = [source.video.crop(left, _GAP, _SIDE, _SIDE)]
-        options = media.encoding(_CRF, "medium")
+        options = media.get_encoding_options(_CRF, "medium")
         if found.has_audio:
             streams.append(source.audio)
             del options["b:a"]

@@ -106,7 +106,7 @@ class EchoMimic(Generator):
         # ffmpeg would cut a video that breaks off to what is left, and call that a success.
         count, _ = media.frame_times(raw)
         media.read_frames(raw, [max(0, count - 1)])
-        source = ffmpeg.input(media.named(raw))
+        source = ffmpeg.input(media.to_ffmpeg_path(raw))
         media.run_ffmpeg(
             ffmpeg.output(
                 source.video, source.audio, str(item.output), c="copy", t=found.duration_sec,

@@ -85,10 +85,13 @@ class Hallo2(Generator):
         # ffmpeg would copy a video that breaks off as far as it goes, and call that a success.
         count, _ = media.frame_times(raw)
         media.read_frames(raw, [max(0, count - 1)])
-        kept = media.encoding(0, "medium").items()
+        kept = media.get_encoding_options(0, "medium").items()
         options = {name: value for name, value in kept if name not in _PICTURE}
         options |= {"vcodec": "copy", "shortest": None}
-        streams = ffmpeg.input(media.named(raw)).video, ffmpeg.input(media.named(item.audio)).audio
+        streams = (
+            ffmpeg.input(media.to_ffmpeg_path(raw)).video,
+            ffmpeg.input(media.to_ffmpeg_path(item.audio)).audio,
+        )
         media.run_ffmpeg(ffmpeg.output(*streams, str(item.output), **options), raw)
         return item.output, flaw("sound_added", f"{_RESULT} had no sound, so the clip was added")
 
