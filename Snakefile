@@ -55,7 +55,7 @@ rule all:
 
 rule dataset:
     input:
-        f"results/{DATASET}/conform/videos.parquet",
+        merged_path("conformed", dataset=DATASET),
 
 
 rule fetch_generators:

@@ -5,6 +5,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
 
 from sfqa import snakemake_tuning
+from sfqa.tables import TABLES, merged_path, table_path
 
 PLAN = snakemake_tuning.make_plan(workflow, config)
 config = PLAN.config
@@ -34,33 +35,34 @@ def shard_minutes(wildcards):
     return PLAN.shard_minutes(checkpointed_samples(), wildcards.method, wildcards.shard)
 
 
-def shard_files(pattern):
-    """All (method, shard) files of a pattern, known once the samples are listed."""
+def shard_files(table, **fixed):
+    """Files of a table for every (method, shard), known once the samples are listed."""
 
     def files(wildcards):
-        shards = PLAN.shards(checkpointed_samples())
         return [
-            pattern.format(dataset=DATASET, method=method, shard=shard)
-            for method, shard in shards
+            table_path(table, dataset=DATASET, method=method, shard=shard, **fixed)
+            for method, shard in PLAN.shards(checkpointed_samples())
         ]
 
     return files
+
+
+IMPORTED_FEATURES = table_path(
+    "features", extractor="imported", method="all", shard="0"
+)
 
 
 def feature_files(extractors=None):
     """Feature files of some extractors (all by default)."""
 
     def files(wildcards):
-        found = []
+        paths = []
         for extractor in EXTRACTORS if extractors is None else extractors:
             if extractor == "imported":
-                found.append(f"results/{DATASET}/features/imported/all/0.parquet")
-                continue
-            pattern = (
-                f"results/{{dataset}}/features/{extractor}/{{method}}/{{shard}}.parquet"
-            )
-            found += shard_files(pattern)(wildcards)
-        return found
+                paths.append(IMPORTED_FEATURES.format(dataset=DATASET))
+            else:
+                paths += shard_files("features", extractor=extractor)(wildcards)
+        return paths
 
     return files
 
@@ -76,24 +78,21 @@ def all_outputs():
 def every_table(wildcards):
     """The tables in the middle of a whole run.
 
-    A job that fails takes its old output along, and the engine overlooks a missing file for as
-    long as there is what was made of the old one. The rule `all` asks for each, so that the next
-    run goes on where that job failed.
+    When a job fails, Snakemake deletes its old output, but does not ask for that file again as long
+    as the files made from it exist. The rule `all` asks for each table, so that the next run resumes
+    with the job that failed.
     """
-    folder = f"results/{DATASET}"
-    found = PLAN.catalog_inputs()
-    for paths in PLAN.stage_tables(wildcards).values():
-        found += [paths] if isinstance(paths, str) else paths
+    paths = PLAN.catalog_inputs()
+    for files in PLAN.stage_tables(wildcards).values():
+        paths += [files] if isinstance(files, str) else files
     if MODE == "build":
-        found.append(f"{folder}/pairs.parquet")
+        paths.append(table_path("pairs", dataset=DATASET))
     if PLAN.scores in ("simulated", "imported"):
-        found.append(f"{folder}/ratings/scores.parquet")
+        paths.append(table_path("scores", dataset=DATASET))
     if MODE != "import_features":
-        for stage in ("generation", "conform"):
-            found += shard_files(f"{folder}/{stage}/{{method}}/{{shard}}.parquet")(
-                wildcards
-            )
-    return found + feature_files()(wildcards)
+        for table in ("videos", "conformed"):
+            paths += shard_files(table)(wildcards)
+    return paths + feature_files()(wildcards)
 
 
 def generator_manifests():
@@ -104,10 +103,10 @@ def generator_manifests():
 def edited(table):
     """A digest that changes when files of this table were changed by hand, else ''."""
 
-    def look(wildcards):
-        return PLAN.watch.edited(table.format(**wildcards))
+    def digest_of_edits(wildcards):
+        return PLAN.watch.edited(TABLES[table].path.format(**wildcards))
 
-    return look
+    return digest_of_edits
 
 
 def more_memory(base_mb):

@@ -5,9 +5,9 @@ if MODE != "import_features":
 
     rule conform_videos:
         input:
-            videos="results/{dataset}/generation/{method}/{shard}.parquet",
+            videos=table_path("videos"),
         output:
-            conformed="results/{dataset}/conform/{method}/{shard}.parquet",
+            conformed=table_path("conformed"),
         log:
             "results/{dataset}/logs/conform/{method}/{shard}.log",
         benchmark:
@@ -19,15 +19,15 @@ if MODE != "import_features":
         params:
             form=PLAN.config["conform"],
             version=PLAN.version("conform/video"),
-            edited=edited("conform/{method}/{shard}.parquet"),
+            edited=edited("conformed"),
         script:
             "../scripts/conform_videos.py"
 
     rule check_videos:
         input:
-            conformed=shard_files("results/{dataset}/conform/{method}/{shard}.parquet"),
+            conformed=shard_files("conformed"),
         output:
-            videos="results/{dataset}/conform/videos.parquet",
+            videos=merged_path("conformed"),
         log:
             "results/{dataset}/logs/conform/check_videos.log",
         conda:

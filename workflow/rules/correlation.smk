@@ -6,16 +6,15 @@ if PLAN.scores != "none":
 
     rule correlate:
         input:
-            predictions=expand(
-                "results/{{dataset}}/regression/{metric}/predictions.parquet",
-                metric=PLAN.metric_names,
-            ),
-            mos="results/{dataset}/ratings/mos.parquet",
-            samples="results/{dataset}/samples.parquet",
+            predictions=[
+                table_path("predictions", metric=name) for name in PLAN.metric_names
+            ],
+            mos=table_path("mos"),
+            samples=table_path("samples"),
         output:
-            correlation="results/{dataset}/correlation/correlation.parquet",
-            by_method="results/{dataset}/correlation/by_method.parquet",
-            significance="results/{dataset}/correlation/significance.parquet",
+            correlation=table_path("correlation"),
+            by_method=table_path("correlation_by_method"),
+            significance=table_path("significance"),
         log:
             "results/{dataset}/logs/correlation/correlate.log",
         conda:
@@ -41,7 +40,7 @@ if PLAN.scores != "none":
 
     rule make_tables:
         input:
-            correlation="results/{dataset}/correlation/correlation.parquet",
+            correlation=table_path("correlation"),
         output:
             multiext("results/{dataset}/correlation/metrics", ".csv", ".md", ".tex"),
             multiext(
@@ -86,9 +85,9 @@ if PLAN.scores != "none":
 
     rule plot_scatter:
         input:
-            predictions="results/{dataset}/regression/{metric}/predictions.parquet",
-            mos="results/{dataset}/ratings/mos.parquet",
-            samples="results/{dataset}/samples.parquet",
+            predictions=table_path("predictions"),
+            mos=table_path("mos"),
+            samples=table_path("samples"),
         output:
             svg=report(
                 "results/{dataset}/correlation/scatter/{metric}.svg",
@@ -112,10 +111,10 @@ if PLAN.scores != "none":
     rule plot_mos:
         input:
             PLAN.tags_file(),
-            table="results/{dataset}/ratings/mos_by_label.parquet",
-            differences="results/{dataset}/ratings/label_differences.parquet",
-            mos="results/{dataset}/ratings/mos.parquet",
-            samples="results/{dataset}/samples.parquet",
+            table=table_path("mos_by_label"),
+            differences=table_path("label_differences"),
+            mos=table_path("mos"),
+            samples=table_path("samples"),
         output:
             svg=report(
                 "results/{dataset}/correlation/mos_by_label.svg",
@@ -155,7 +154,7 @@ if PLAN.scores != "none":
     rule plot_learning:
         input:
             [
-                f"results/{{dataset}}/regression/{metric['name']}/learning.parquet"
+                table_path("learning", metric=metric["name"])
                 for metric in PLAN.metrics
                 if metric["kind"] == "regressor"
             ],

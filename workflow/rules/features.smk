@@ -7,8 +7,8 @@ if MODE == "import_features":
         input:
             table=PLAN.config["import"]["table"],
         output:
-            features="results/{dataset}/features/imported/all/0.parquet",
-            mos="results/{dataset}/ratings/mos.parquet",
+            features=IMPORTED_FEATURES,
+            mos=table_path("mos"),
         log:
             "results/{dataset}/logs/features/import_features.log",
         conda:
@@ -24,10 +24,10 @@ else:
 
     rule extract_features:
         input:
-            conformed="results/{dataset}/conform/{method}/{shard}.parquet",
+            conformed=table_path("conformed"),
         output:
-            features="results/{dataset}/features/{extractor}/{method}/{shard}.parquet",
-            costs="results/{dataset}/features/{extractor}/costs/{method}/{shard}.parquet",
+            features=table_path("features"),
+            costs=table_path("costs"),
         log:
             "results/{dataset}/logs/features/{extractor}/{method}/{shard}.log",
         benchmark:

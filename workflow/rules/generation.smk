@@ -23,10 +23,10 @@ if MODE == "build":
 
     rule generate_videos:
         input:
-            samples=ancient("results/{dataset}/samples.parquet"),
+            samples=ancient(table_path("samples")),
             manifest=PLAN.generator_manifest,
         output:
-            videos="results/{dataset}/generation/{method}/{shard}.parquet",
+            videos=table_path("videos"),
         log:
             "results/{dataset}/logs/generation/{method}/{shard}.log",
         benchmark:
@@ -47,7 +47,7 @@ if MODE == "build":
             seed=PLAN.config["seed"],
             ready=PLAN.ready_digest,
             digest=shard_digest,
-            edited=edited("generation/{method}/{shard}.parquet"),
+            edited=edited("videos"),
         script:
             "../scripts/generate_videos.py"
 
@@ -56,9 +56,9 @@ if MODE == "import_videos":
 
     rule import_videos:
         input:
-            samples=ancient("results/{dataset}/samples.parquet"),
+            samples=ancient(table_path("samples")),
         output:
-            videos="results/{dataset}/generation/{method}/{shard}.parquet",
+            videos=table_path("videos"),
         log:
             "results/{dataset}/logs/generation/{method}/{shard}.log",
         conda:
@@ -68,6 +68,6 @@ if MODE == "import_videos":
         params:
             method=PLAN.known_method,
             digest=shard_digest,
-            edited=edited("generation/{method}/{shard}.parquet"),
+            edited=edited("videos"),
         script:
             "../scripts/import_videos.py"

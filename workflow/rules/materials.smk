@@ -37,7 +37,7 @@ if MODE == "build":
         input:
             sheet=PLAN.sheet("images"),
         output:
-            images="results/{dataset}/materials/images.parquet",
+            images=table_path("images"),
         log:
             "results/{dataset}/logs/materials/prepare_images.log",
         conda:
@@ -49,7 +49,7 @@ if MODE == "build":
             vocabulary=PLAN.config["materials"]["vocabulary"],
             max_failed=PLAN.config["max_failed"],
             version=PLAN.version("materials/images"),
-            edited=edited("materials/images.parquet"),
+            edited=edited("images"),
         script:
             "../scripts/prepare_images.py"
 
@@ -57,7 +57,7 @@ if MODE == "build":
         input:
             sheet=PLAN.sheet("clips"),
         output:
-            clips="results/{dataset}/materials/clips.parquet",
+            clips=table_path("clips"),
         log:
             "results/{dataset}/logs/materials/prepare_clips.log",
         conda:
@@ -70,6 +70,6 @@ if MODE == "build":
             vocabulary=PLAN.config["materials"]["vocabulary"],
             max_failed=PLAN.config["max_failed"],
             version=PLAN.version("materials/clips"),
-            edited=edited("materials/clips.parquet"),
+            edited=edited("clips"),
         script:
             "../scripts/prepare_clips.py"

@@ -5,11 +5,11 @@ if MODE == "build":
 
     rule make_pairs:
         input:
-            images="results/{dataset}/materials/images.parquet",
-            clips="results/{dataset}/materials/clips.parquet",
+            images=table_path("images"),
+            clips=table_path("clips"),
             keep=PLAN.config["pairs"].get("keep", []),
         output:
-            pairs="results/{dataset}/pairs.parquet",
+            pairs=table_path("pairs"),
             report="results/{dataset}/pairs.txt",
         log:
             "results/{dataset}/logs/pairs/make_pairs.log",
@@ -30,7 +30,7 @@ checkpoint list_samples:
     input:
         PLAN.sample_sources(),
     output:
-        samples="results/{dataset}/samples.parquet",
+        samples=table_path("samples"),
     log:
         "results/{dataset}/logs/pairs/list_samples.log",
     conda:

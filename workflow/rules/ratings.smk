@@ -6,10 +6,10 @@ if PLAN.scores == "simulated":
 
     rule simulate_ratings:
         input:
-            videos="results/{dataset}/conform/videos.parquet",
-            samples="results/{dataset}/samples.parquet",
+            videos=merged_path("conformed"),
+            samples=table_path("samples"),
         output:
-            scores="results/{dataset}/ratings/scores.parquet",
+            scores=table_path("scores"),
         log:
             "results/{dataset}/logs/ratings/simulate_ratings.log",
         conda:
@@ -30,9 +30,9 @@ if PLAN.scores == "imported":
     rule import_ratings:
         input:
             table=PLAN.ratings_file(),
-            samples="results/{dataset}/samples.parquet",
+            samples=table_path("samples"),
         output:
-            scores="results/{dataset}/ratings/scores.parquet",
+            scores=table_path("scores"),
         log:
             "results/{dataset}/logs/ratings/import_ratings.log",
         conda:
@@ -47,10 +47,10 @@ if PLAN.scores in ("simulated", "imported"):
 
     rule compute_mos:
         input:
-            scores="results/{dataset}/ratings/scores.parquet",
+            scores=table_path("scores"),
         output:
-            mos="results/{dataset}/ratings/mos.parquet",
-            raters="results/{dataset}/ratings/raters.parquet",
+            mos=table_path("mos"),
+            raters=table_path("raters"),
         log:
             "results/{dataset}/logs/ratings/compute_mos.log",
         conda:
@@ -67,11 +67,11 @@ if PLAN.scores in ("simulated", "imported"):
     rule report_raters:
         input:
             unpack(PLAN.rater_inputs),
-            scores="results/{dataset}/ratings/scores.parquet",
-            raters="results/{dataset}/ratings/raters.parquet",
+            scores=table_path("scores"),
+            raters=table_path("raters"),
         output:
-            report="results/{dataset}/ratings/rater_report.parquet",
-            reliability="results/{dataset}/ratings/reliability.parquet",
+            report=table_path("rater_report"),
+            reliability=table_path("reliability"),
             raters=report(
                 "results/{dataset}/ratings/raters.svg",
                 caption="../report/raters.rst",
@@ -106,11 +106,11 @@ if PLAN.scores != "none":
     rule label_mos:
         input:
             PLAN.tags_file(),
-            mos="results/{dataset}/ratings/mos.parquet",
-            samples="results/{dataset}/samples.parquet",
+            mos=table_path("mos"),
+            samples=table_path("samples"),
         output:
-            table="results/{dataset}/ratings/mos_by_label.parquet",
-            differences="results/{dataset}/ratings/label_differences.parquet",
+            table=table_path("mos_by_label"),
+            differences=table_path("label_differences"),
         log:
             "results/{dataset}/logs/ratings/label_mos.log",
         conda:

@@ -9,11 +9,11 @@ if PLAN.scores != "none":
     rule predict:
         input:
             features=metric_features,
-            mos="results/{dataset}/ratings/mos.parquet",
-            samples="results/{dataset}/samples.parquet",
+            mos=table_path("mos"),
+            samples=table_path("samples"),
             models=PLAN.cross_models,
         output:
-            predictions="results/{dataset}/regression/{metric}/predictions.parquet",
+            predictions=table_path("predictions"),
         log:
             "results/{dataset}/logs/regression/{metric}.log",
         conda:
@@ -33,8 +33,8 @@ if PLAN.scores != "none":
     rule fit_model:
         input:
             features=metric_features,
-            mos="results/{dataset}/ratings/mos.parquet",
-            samples="results/{dataset}/samples.parquet",
+            mos=table_path("mos"),
+            samples=table_path("samples"),
         output:
             model="results/{dataset}/regression/{metric}/model.sfqa",
         log:
@@ -56,12 +56,12 @@ if PLAN.scores != "none":
     rule learning_curve:
         input:
             features=metric_features,
-            mos="results/{dataset}/ratings/mos.parquet",
-            samples="results/{dataset}/samples.parquet",
+            mos=table_path("mos"),
+            samples=table_path("samples"),
             # Its finished fits in trials/ are those of the whole share.
-            predictions="results/{dataset}/regression/{metric}/predictions.parquet",
+            predictions=table_path("predictions"),
         output:
-            learning="results/{dataset}/regression/{metric}/learning.parquet",
+            learning=table_path("learning"),
         log:
             "results/{dataset}/logs/regression/learning/{metric}.log",
         conda:

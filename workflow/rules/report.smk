@@ -7,7 +7,7 @@ rule collect_rejects:
         unpack(PLAN.stage_tables),
         features=feature_files(),
     output:
-        rejects="results/{dataset}/rejects.parquet",
+        rejects=table_path("rejects"),
         page=report(
             "results/{dataset}/report/rejects.html",
             caption="../report/rejects.rst",
@@ -44,19 +44,19 @@ rule build_site:
         unpack(PLAN.stage_tables),
         # What is made of ratings and correlations under this configuration.
         [
-            f"results/{DATASET}/{name}.parquet"
-            for name, made in (
-                ("correlation/correlation", PLAN.scores != "none"),
-                ("correlation/significance", PLAN.scores != "none"),
-                ("correlation/by_method", PLAN.scores != "none"),
-                ("ratings/scores", PLAN.scores in ("simulated", "imported")),
-                ("ratings/raters", PLAN.scores in ("simulated", "imported")),
+            table_path(name)
+            for name, exists in (
+                ("correlation", PLAN.scores != "none"),
+                ("significance", PLAN.scores != "none"),
+                ("correlation_by_method", PLAN.scores != "none"),
+                ("scores", PLAN.scores in ("simulated", "imported")),
+                ("raters", PLAN.scores in ("simulated", "imported")),
             )
-            if made
+            if exists
         ],
         features=feature_files(),
-        samples="results/{dataset}/samples.parquet",
-        rejects="results/{dataset}/rejects.parquet",
+        samples=table_path("samples"),
+        rejects=table_path("rejects"),
     output:
         # A report of one HTML file takes no folder, and Snakemake would refuse it: only a zip gets it.
         site=(
@@ -106,7 +106,7 @@ rule write_manifest:
         ],
         PLAN.catalog_inputs(),
         features=feature_files(),
-        pairs=[f"results/{DATASET}/pairs.parquet"] if MODE == "build" else [],
+        pairs=[table_path("pairs")] if MODE == "build" else [],
     output:
         manifest="results/{dataset}/report/manifest.json",
     log:
@@ -129,16 +129,15 @@ if PLAN.scores != "none":
             **(
                 {}
                 if MODE == "import_features"
-                else {"conformed": "results/{dataset}/conform/videos.parquet"}
+                else {"conformed": merged_path("conformed")}
             ),
-            correlation="results/{dataset}/correlation/correlation.parquet",
-            significance="results/{dataset}/correlation/significance.parquet",
-            predictions=expand(
-                "results/{{dataset}}/regression/{metric}/predictions.parquet",
-                metric=PLAN.metric_names,
-            ),
-            mos="results/{dataset}/ratings/mos.parquet",
-            samples="results/{dataset}/samples.parquet",
+            correlation=table_path("correlation"),
+            significance=table_path("significance"),
+            predictions=[
+                table_path("predictions", metric=name) for name in PLAN.metric_names
+            ],
+            mos=table_path("mos"),
+            samples=table_path("samples"),
         output:
             bars=report(
                 "results/{dataset}/correlation/metric_bars.svg",

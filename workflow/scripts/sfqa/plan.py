@@ -7,6 +7,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sfqa import tables
 from sfqa.configuration import complete
 from sfqa.errors import UserError
 from sfqa.features import base
@@ -78,14 +79,14 @@ class Plan:
     def ratings_file(self) -> str:
         """The table of raw scores that is imported."""
         if self.config["ratings"]["source"] == "study":
-            return f"{self.study_folder()}/scores.parquet"
+            return f"{self.study_folder()}/{tables.SCORES.file_name}"
         return str(self.config["ratings"]["path"])
 
     def rater_inputs(self, wildcards: Any) -> dict[str, str]:
         """What else is known of the raters: what the screen measured, what checks should get."""
         found = {}
         if self.config["ratings"]["source"] == "study":
-            found["details"] = f"{self.study_folder()}/score_details.parquet"
+            found["details"] = f"{self.study_folder()}/{tables.SCORE_DETAILS.file_name}"
         if "answers" in self.config["ratings"]:
             found["answers"] = self.config["ratings"]["answers"]
         return found
@@ -269,11 +270,7 @@ class Plan:
     def sample_sources(self) -> list[str]:
         """What the samples are listed from."""
         if self.mode == "build":
-            return [
-                "results/{dataset}/pairs.parquet",
-                "results/{dataset}/materials/images.parquet",
-                "results/{dataset}/materials/clips.parquet",
-            ]
+            return [tables.table_path(name) for name in ("pairs", "images", "clips")]
         source = self.import_source()
         return [source[key] for key in ("sheet", "table") if key in source]
 
@@ -286,13 +283,13 @@ class Plan:
 
     def targets(self) -> list[str]:
         """Everything that a whole run makes, below the dataset's folder."""
-        made = ["rejects.parquet", "report/rejects.html", "catalog.duckdb"]
+        made = [tables.REJECTS.path, "report/rejects.html", "catalog.duckdb"]
         made += ["report/site", "ro-crate-metadata.json", "report/manifest.json"]
         if self.scores != "none":
             made += ["correlation/metrics.html", "correlation/leakage.html"]
             made += ["correlation/mos_by_label.svg", "correlation/metric_bars.svg"]
             if self.scores != "mos":
-                made += ["ratings/rater_report.parquet"]
+                made += [tables.RATER_REPORT.path]
             made += [
                 f"correlation/scatter/{m['name']}.svg"
                 for m in self.metrics
@@ -301,30 +298,32 @@ class Plan:
         return made
 
     def stage_tables(self, wildcards: Any) -> dict[str, Any]:
-        """The tables whose rows may be not ok, by stage."""
-        found: dict[str, Any] = {}
-        folder = f"results/{self.dataset}"
+        """The files of the tables whose rows may be not ok, by the table's name."""
+        files: dict[str, Any] = {}
         if self.mode == "build":
-            found |= {k: f"{folder}/materials/{k}.parquet" for k in ("images", "clips")}
+            files |= self._files("images", "clips")
         if self.mode != "import_features":
-            found["conformed"] = f"{folder}/conform/videos.parquet"
+            files["conformed"] = tables.merged_path("conformed", dataset=self.dataset)
         if self.scores != "none":
-            found["mos"] = f"{folder}/ratings/mos.parquet"
-            found["predictions"] = [
-                f"{folder}/regression/{name}/predictions.parquet" for name in self.metric_names
+            files |= self._files("mos")
+            files["predictions"] = [
+                tables.table_path("predictions", dataset=self.dataset, metric=name)
+                for name in self.metric_names
             ]
         if self.scores in ("simulated", "imported"):
-            found["rater_report"] = f"{folder}/ratings/rater_report.parquet"
-            found["reliability"] = f"{folder}/ratings/reliability.parquet"
-        return found
+            files |= self._files("rater_report", "reliability")
+        return files
 
     def catalog_inputs(self) -> list[str]:
         """The tables that must be there before the catalogue."""
-        made = ["rejects.parquet", "samples.parquet"]
+        names = ["rejects", "samples"]
         if self.scores != "none":
-            made += ["correlation/correlation.parquet", "ratings/mos_by_label.parquet"]
-            made += ["correlation/by_method.parquet", "correlation/significance.parquet"]
-        return [f"results/{self.dataset}/{path}" for path in made]
+            names += ["correlation", "mos_by_label", "correlation_by_method", "significance"]
+        return list(self._files(*names).values())
+
+    def _files(self, *names: str) -> dict[str, str]:
+        """The paths of this dataset's tables, by the table's name."""
+        return {name: tables.table_path(name, dataset=self.dataset) for name in names}
 
     @staticmethod
     @cache
