@@ -327,7 +327,7 @@ def test_five_percent_of_bad_videos_are_rows_with_reasons_and_more_stop_the_run(
     videos[43].write_bytes(b"")
     (line,) = set(places.sentences(flow.run(ok=False)))
     assert "4 of 60 rows failed (6.7 %), more than max_failed = 0.05 allows" in line
-    assert "Mend or remove these items, or raise max_failed" in line
+    assert "Fix or remove these items, or raise max_failed" in line
     videos[43].write_bytes(sound)
     flow.run()
     assert flow.tables() == before

@@ -12,7 +12,7 @@ from site_dataset import make
 from sfqa import cli, identity, store, tables
 from sfqa.errors import UserError
 from sfqa.report import manifest
-from sfqa.report.manifest import RUN, SAME, compare
+from sfqa.report.manifest import RUN, SAME, compare_manifests
 
 CONFIG = {
     "dataset": "made",
@@ -49,7 +49,7 @@ def files(folder: Path) -> list[Path]:
 def made(dataset, monkeypatch) -> dict:
     monkeypatch.chdir(dataset.parents[1])
     Path("scores.csv").write_text("rater,score\n")
-    return manifest.manifest(dataset, files(dataset), CONFIG, METHODS)
+    return manifest.build_manifest(dataset, files(dataset), CONFIG, METHODS)
 
 
 def test_it_names_what_came_in_what_was_set_and_what_came_out(made, dataset):
@@ -86,12 +86,12 @@ def test_hardware_and_costs_are_of_this_run_alone(made):
 
 
 def test_the_same_tables_give_the_same_half_and_no_difference(made, dataset, tmp_path):
-    again = manifest.manifest(dataset, reversed(files(dataset)), CONFIG, METHODS)
+    again = manifest.build_manifest(dataset, reversed(files(dataset)), CONFIG, METHODS)
     assert json.dumps(again[SAME], sort_keys=True) == json.dumps(made[SAME], sort_keys=True)
     again[RUN] = {"written": "another day", "machine": {}, "scored": {}}
-    assert compare(made, again) == []
-    manifest.write(made, tmp_path / "deep/a.json")
-    assert manifest.read(tmp_path / "deep/a.json") == made
+    assert compare_manifests(made, again) == []
+    manifest.write_manifest(made, tmp_path / "deep/a.json")
+    assert manifest.read_manifest(tmp_path / "deep/a.json") == made
 
 
 def test_every_difference_is_a_sentence_causes_first(made):
@@ -104,13 +104,13 @@ def test_every_difference_is_a_sentence_causes_first(made):
     same["tables"]["new.parquet"] = same["tables"].pop("rejects.parquet")
     same["identity"] = "other"
     numpy = made[SAME]["code"]["packages"]["numpy"]
-    assert compare(made, other) == [
+    assert compare_manifests(made, other) == [
         f"code, packages, numpy: {numpy!r} in the first, '0.1' in the second",
         "configuration, ratings, raters: 5 in the first, 6 in the second",
         "inputs, ratings.path: only in the first",
         "tables, new.parquet: only in the second",
         "tables, rejects.parquet: only in the first",
-        "tables, samples.parquet: other content (6 rows, 7 rows)",
+        "tables, samples.parquet: different content (6 rows, 7 rows)",
     ]
 
 
@@ -120,12 +120,12 @@ def test_an_edited_file_of_the_workflow_is_seen_without_git(made, tmp_path, monk
     (tmp_path / "Snakefile").write_text("")
     (workflow / "scripts/sfqa/a.py").write_text("x = 1\n")
     monkeypatch.setattr(manifest, "_WORKFLOW", workflow)
-    before = manifest.code()["files"]
+    before = manifest.describe_workflow()["files"]
     (workflow / "scripts/sfqa/__pycache__").mkdir()
     (workflow / "scripts/sfqa/__pycache__/a.py").write_text("")
-    assert manifest.code()["files"] == before
+    assert manifest.describe_workflow()["files"] == before
     (workflow / "scripts/sfqa/a.py").write_text("x = 2\n")
-    assert manifest.code()["files"] != before
+    assert manifest.describe_workflow()["files"] != before
 
 
 def test_a_moved_input_folder_is_the_same_input_and_another_image_is_not(dataset, tmp_path):
@@ -133,7 +133,7 @@ def test_a_moved_input_folder_is_the_same_input_and_another_image_is_not(dataset
         image = {"image_id": "a", "source": "real", "category": "c", "status": "ok", "detail": "",
                  "original": original, "original_sha256": identity.digest(content)}  # fmt: skip
         store.write(tables.IMAGES, [image], tmp_path / "materials/images.parquet")
-        return str(manifest.brought(tmp_path)["materials/images.parquet"]["digest"])
+        return str(manifest.hash_inputs(tmp_path)["materials/images.parquet"]["digest"])
 
     first = digest_of("x/a.png", "a")
     assert digest_of("/elsewhere/a.png", "a") == first
@@ -142,18 +142,18 @@ def test_a_moved_input_folder_is_the_same_input_and_another_image_is_not(dataset
 
 def test_ffmpeg_that_does_not_run_is_no_version(monkeypatch):
     monkeypatch.setattr(manifest, "ffmpeg_exe", lambda: "/no/such/ffmpeg")
-    assert manifest.ffmpeg_version() is None
+    assert manifest.read_ffmpeg_version() is None
 
 
 def test_the_command_line_compares_folders_and_files(made, tmp_path, capsys):
     folder, other = tmp_path / "results/made", tmp_path / "b.json"
-    manifest.write(made, folder / "report/manifest.json")
-    manifest.write(made, other)
+    manifest.write_manifest(made, folder / "report/manifest.json")
+    manifest.write_manifest(made, other)
     assert cli.main(["manifest", str(folder), str(other)]) == 0
     assert capsys.readouterr().out == "the same run\n"
     changed = copy.deepcopy(made)
     changed[SAME]["seeds"]["seed"] = 5
-    manifest.write(changed, other)
+    manifest.write_manifest(changed, other)
     assert cli.main(["manifest", str(folder), str(other)]) == 1
     assert capsys.readouterr().out == "seeds, seed: 3 in the first, 5 in the second\n"
     assert cli.main(["manifest", str(tmp_path), str(other)]) == 2
@@ -166,4 +166,4 @@ def test_what_is_no_manifest_is_refused_with_a_sentence(tmp_path, text):
     if text is not None:
         path.write_text(text)
     with pytest.raises(UserError, match="not a manifest of a run"):
-        manifest.read(path)
+        manifest.read_manifest(path)

@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 from site_dataset import make
 
 from sfqa.report.catalog import build_catalog
-from sfqa.report.rejects import reasons_of
+from sfqa.report.rejects import split_detail
 
 PAGE = (Path(__file__).parents[2] / "docs" / "queries.md").read_text("utf-8")
 QUERIES = re.findall(r"## (\d)\..*?```sql\n(.*?)```", PAGE, re.S)
@@ -78,7 +78,7 @@ def test_3_reasons(folder: Path) -> None:
     )
     counted: dict[tuple[str, str, str], set[str]] = {}
     for row in rejects.itertuples():
-        for word, _ in reasons_of(row.detail):
+        for word, _ in split_detail(row.detail):
             counted.setdefault((row.stage, word, row.method), set()).add(row.item)
     assert {"cut_short", "silent"} == {word for _, word, _ in counted}
     assert {(r.stage, r.reason, r.method): r.items for r in found.itertuples()} == {

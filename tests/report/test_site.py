@@ -24,12 +24,20 @@ from sfqa.cli import main
 from sfqa.correlation.fits import fit_mapping
 from sfqa.errors import UserError
 from sfqa.identity import sha256_file
-from sfqa.report import addresses, provenance
-from sfqa.report.site import ASSETS, build_site, crate_file, opening_of, restricted, rows_of, script
-from sfqa.report.site_data import Opening, Source, collect
-from sfqa.thumbnails import thumbnail
+from sfqa.report import provenance, urls
+from sfqa.report.site import (
+    ASSETS,
+    build_site,
+    draw_samples,
+    encode_script,
+    read_initial_view,
+    select_samples,
+    write_crate,
+)
+from sfqa.report.site_data import DatasetTables, InitialView, collect_parts
+from sfqa.thumbnails import read_thumbnail
 
-OPENING = Opening("random", DIMENSIONS, ("random", "constant", "Sharpness"))
+OPENING = InitialView("random", DIMENSIONS, ("random", "constant", "Sharpness"))
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +156,7 @@ def test_every_rating_stands_with_its_sample(dataset: Path, site: Path) -> None:
     assert [made["raters"][n] for n in made["dimensions"][DIMENSIONS[0]]["rejected"]] == ["r04"]
     keep = set(ids[3:9:2])
     names = ("meta", "samples", "scores", "features", "hashes", "rejects")
-    fewer = rows_of({name: part(site, name) for name in names}, keep)
+    fewer = select_samples({name: part(site, name) for name in names}, keep)
     # A site to hand on names no rater; r00 is the first.
     assert read(fewer["samples"]["id"], fewer["scores"]) == {
         (d, name, f"rater {int(rater[1:]) + 1}", score)
@@ -171,7 +179,7 @@ def test_features_are_the_scalars_with_their_units(dataset: Path, site: Path) ->
 
 @given(st.text(), st.floats(allow_nan=False, allow_infinity=False))
 def test_data_is_never_markup(text: str, number: float) -> None:
-    made = script(text, {text: [text, number]})
+    made = encode_script(text, {text: [text, number]})
     assert made.isascii()
     assert "<" not in made
     assert "\n" not in made[:-1]
@@ -218,7 +226,7 @@ def test_videos_are_found_from_the_site(dataset: Path, site: Path) -> None:
     ).filter(lambda s: s not in (".", ".."))
 )
 def test_a_link_is_the_file_whatever_its_name(name: str) -> None:
-    address = addresses.link(
+    address = urls.relative_url(
         Path("/data/results/d/conform") / name, Path("/data/results/d/report/site")
     )
     assert address.isascii()
@@ -247,7 +255,7 @@ def test_same_tables_same_bytes(little: Path, tmp_path: Path) -> None:
 
 
 def test_only_the_given_files_are_used(dataset: Path, tmp_path: Path) -> None:
-    files = [p for p in provenance.found(dataset) if "LSE-D" not in p.as_posix()]
+    files = [p for p in provenance.list_report_tables(dataset) if "LSE-D" not in p.as_posix()]
     build_site(dataset, tmp_path / "site", files=files)
     assert "LSE-D" not in part(tmp_path / "site", "predictions-0")
     assert "regression/LSE-D/predictions.parquet" not in {
@@ -275,13 +283,13 @@ def test_a_small_site_brings_whole_pairs_and_their_videos(little: Path, tmp_path
 
 
 def test_a_small_site_prefers_what_metrics_were_tested_on(little: Path) -> None:
-    source = Source(little, tuple(provenance.found(little)))
+    source = DatasetTables(little, tuple(provenance.list_report_tables(little)))
     samples = store.read(tables.SAMPLES, little / "samples.parquet")
     for pair, own in samples.groupby("pair_id"):
-        drawn = restricted(source, 4, "seed", {own["sample_id"].iloc[0]})
+        drawn = draw_samples(source, 4, "seed", {own["sample_id"].iloc[0]})
         assert drawn == sorted(own["sample_id"]), pair
-    assert restricted(source, 9, "seed", set()) == restricted(source, 9, "seed", set())
-    assert restricted(source, 9, "a", set()) != restricted(source, 9, "b", set())
+    assert draw_samples(source, 9, "seed", set()) == draw_samples(source, 9, "seed", set())
+    assert draw_samples(source, 9, "a", set()) != draw_samples(source, 9, "b", set())
 
 
 def test_a_zip_is_the_folder(little: Path, tmp_path: Path) -> None:
@@ -313,18 +321,24 @@ def test_files_and_identity(dataset: Path, site: Path, tmp_path: Path) -> None:
     assert files["features/signal/method00/0.parquet"]["about"]["version"] == 1
     told = json.loads((site / "provenance.json").read_text("utf-8"))
     assert (
-        told["identity"] == part(site, "meta")["identity"] == provenance.identity_of(files.values())
+        told["identity"]
+        == part(site, "meta")["identity"]
+        == provenance.compute_identity(files.values())
     )
     copy = tmp_path / "elsewhere" / "made"
     shutil.copytree(dataset, copy)
     assert (
-        provenance.identity_of(provenance.file_records(copy, provenance.found(copy)))
+        provenance.compute_identity(
+            provenance.describe_tables(copy, provenance.list_report_tables(copy))
+        )
         == told["identity"]
     )
     mos = store.read(tables.MOS, copy / "ratings/mos.parquet")
     store.write(tables.MOS, mos.assign(mos=mos["mos"] + 1), copy / "ratings/mos.parquet")
     assert (
-        provenance.identity_of(provenance.file_records(copy, provenance.found(copy)))
+        provenance.compute_identity(
+            provenance.describe_tables(copy, provenance.list_report_tables(copy))
+        )
         != told["identity"]
     )
 
@@ -333,7 +347,7 @@ def test_the_crate_is_an_ro_crate(
     dataset: Path, site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
-    crate_file(dataset, dataset / "ro-crate-metadata.json", site)
+    write_crate(dataset, dataset / "ro-crate-metadata.json", site)
     crate = json.loads((dataset / "ro-crate-metadata.json").read_text("utf-8"))
     assert crate["@context"][0] == "https://w3id.org/ro/crate/1.1/context"
     entities = {e["@id"]: e for e in crate["@graph"]}
@@ -350,7 +364,7 @@ def test_the_crate_is_an_ro_crate(
     parts = [entities[p["@id"]] for p in root["hasPart"]]
     files = [p for p in parts if p["@type"] == "File"]
     assert {p["name"] for p in files} == {
-        p.relative_to(dataset).as_posix() for p in provenance.found(dataset)
+        p.relative_to(dataset).as_posix() for p in provenance.list_report_tables(dataset)
     }
     for entity in files:
         path = dataset / unquote(entity["@id"])
@@ -386,21 +400,21 @@ def test_the_day_of_a_crate_without_a_commit(
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     (tmp_path / "t").write_text("")
     os.utime(tmp_path / "t", (1_000_000_000, 1_000_000_000))
-    assert provenance.date_of({"committed": None}, [tmp_path / "t"]) == "2001-09-09"
-    assert provenance.date_of({"committed": "2026-11-21"}, [tmp_path / "t"]) == "2026-11-21"
-    assert provenance.code_state(tmp_path)["commit"] is None
+    assert provenance.choose_date({"committed": None}, [tmp_path / "t"]) == "2001-09-09"
+    assert provenance.choose_date({"committed": "2026-11-21"}, [tmp_path / "t"]) == "2026-11-21"
+    assert provenance.describe_code(tmp_path)["commit"] is None
 
 
 def test_mistakes_are_sentences(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no samples\.parquet with rows"):
         build_site(tmp_path / "nothing", tmp_path / "site")
-    with pytest.raises(UserError, match="say how many with --sample"):
+    with pytest.raises(UserError, match="give the number of samples with --sample"):
         build_site(dataset, tmp_path / "site.zip")
     with pytest.raises(UserError, match="--sample 0"):
         build_site(dataset, tmp_path / "site", sample=0)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years")
-    with pytest.raises(UserError, match="something other than a site"):
+    with pytest.raises(UserError, match="exists and is not a site"):
         build_site(dataset, tmp_path / "mine")
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mine"]
@@ -416,7 +430,7 @@ def test_an_older_site_is_replaced(little: Path, tmp_path: Path) -> None:
 def test_the_command_opens_as_the_workflow_does(
     dataset: Path, site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert opening_of(dataset) == OPENING
+    assert read_initial_view(dataset) == OPENING
     assert main(["site", str(dataset), "--sample", "4", "--out", str(tmp_path / "small")]) == 0
     assert "4 samples in" in capsys.readouterr().err
     assert part(tmp_path / "small", "meta")["protocols"][0] == "random"
@@ -448,15 +462,15 @@ def test_a_dataset_without_ratings_has_a_site(tmp_path: Path) -> None:
 
 
 def test_parts_are_plain_json(dataset: Path) -> None:
-    source = Source(dataset, tuple(provenance.found(dataset)))
-    parts = collect(source, Opening(), lambda path: path)
+    source = DatasetTables(dataset, tuple(provenance.list_report_tables(dataset)))
+    parts = collect_parts(source, InitialView(), lambda path: path)
     assert json.loads(json.dumps(parts, allow_nan=False)) == parts
 
 
 def test_a_thumbnail_keeps_its_shape(dataset: Path, tmp_path: Path) -> None:
     path = next((dataset / "conform").glob("*/videos/*.mp4"))
-    picture = thumbnail(path, 40)
+    picture = read_thumbnail(path, 40)
     assert picture is not None
     assert picture.shape == (40, 40, 3)
     (tmp_path / "broken.mp4").write_bytes(b"no video")
-    assert thumbnail(tmp_path / "broken.mp4") is None
+    assert read_thumbnail(tmp_path / "broken.mp4") is None

@@ -81,8 +81,8 @@ def test_one_worker_and_two_give_the_same_bytes(pair):
 
 
 def test_their_manifests_say_that_they_are_the_same_run(pair):
-    one, two = (manifest.read(flow.folder / MANIFEST) for flow in pair)
-    assert manifest.compare(one, two) == []
+    one, two = (manifest.read_manifest(flow.folder / MANIFEST) for flow in pair)
+    assert manifest.compare_manifests(one, two) == []
     assert one[manifest.RUN] != two[manifest.RUN]
     same = one[manifest.SAME]
     assert same["tables"]["correlation/metrics.csv"]["sha256"]

@@ -6,13 +6,13 @@ import pandas as pd
 
 from sfqa import store, tables
 from sfqa.job import job
-from sfqa.report.rejects import collect, summary
+from sfqa.report.rejects import collect_rejects, render_page
 
 with job(snakemake.log[0]) as log:
-    given = dict(snakemake.input.items())
-    features = given.pop("features", [])
+    inputs = dict(snakemake.input.items())
+    features = inputs.pop("features", [])
     frames = {
-        stage: store.read(tables.TABLES[stage], paths) for stage, paths in given.items() if paths
+        stage: store.read(tables.TABLES[stage], paths) for stage, paths in inputs.items() if paths
     }
     head = [column.name for column in tables.FEATURES.columns]
     by_extractor: dict[str, list[pd.DataFrame]] = {}
@@ -21,8 +21,8 @@ with job(snakemake.log[0]) as log:
         frame = store.load(path, head).to_pandas()
         by_extractor.setdefault(f"features_{extractor}", []).append(frame)
     frames |= {name: pd.concat(parts) for name, parts in by_extractor.items()}
-    rows = collect(frames)
+    rows = collect_rejects(frames)
     log.info("%d rows are not ok", len(rows))
     with store.replacing(snakemake.output.page) as temporary:
-        temporary.write_text(summary(frames)["html"], encoding="utf-8")
+        temporary.write_text(render_page(frames), encoding="utf-8")
     store.write(tables.REJECTS, rows, snakemake.output.rejects)

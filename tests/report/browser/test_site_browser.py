@@ -19,7 +19,7 @@ from site_dataset import DIMENSIONS, make
 from sfqa import store, tables
 from sfqa.identity import sha256_file
 from sfqa.report.site import build_site
-from sfqa.report.site_data import Opening
+from sfqa.report.site_data import InitialView
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = (
@@ -40,7 +40,7 @@ VIEWS = ("leaderboard", "samples", "compare", "extremes", "rejects", "provenance
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     folder = make(tmp_path_factory.mktemp("browser") / "results" / "made", pairs=16, metrics=5)
-    build_site(folder, folder / "report" / "site", Opening("random", DIMENSIONS))
+    build_site(folder, folder / "report" / "site", InitialView("random", DIMENSIONS))
     return folder
 
 
@@ -354,7 +354,7 @@ def test_keyboard_alone(visit):
 
 
 def test_one_page_to_mail_works_anywhere(browser, dataset, tmp_path, shots):
-    build_site(dataset, tmp_path / "out.html", Opening("random", DIMENSIONS), sample=64)
+    build_site(dataset, tmp_path / "out.html", InitialView("random", DIMENSIONS), sample=64)
     shutil.move(tmp_path / "out.html", tmp_path / "mailed é.html")
     visit = Visit(browser, tmp_path / "mailed é.html", "phone")
     for view in VIEWS:

@@ -1,4 +1,4 @@
-"""The videos that a dataset's tables name: where their files lie, and one frame of each."""
+"""Videos that a dataset's tables name: where their files are, and one frame of each."""
 
 from __future__ import annotations
 
@@ -11,32 +11,34 @@ from sfqa import media
 from sfqa.media import Pixels
 
 
-def located(path: str | None, folder: Path) -> Path | None:
-    """Return where a file of a table lies, for a dataset whose folder may have been moved.
+def locate_file(path: str | None, folder: Path) -> Path | None:
+    """Return the location of a file that a table names, even if the dataset's folder was moved.
 
-    Tables name files as seen from the folder that the workflow runs in: ``results/{dataset}/...``
-    is looked for below ``folder``, anything else two folders above it. None stays None.
+    Tables store paths relative to the folder that the workflow runs in. A path that starts with
+    ``results/{dataset}/`` is looked up inside ``folder``, any other relative path two levels above
+    it. An absolute path is returned unchanged, an empty one as None.
 
-    >>> located("results/demo/conform/a.mp4", Path("/copy/demo")).as_posix()
+    >>> locate_file("results/demo/conform/a.mp4", Path("/copy/demo")).as_posix()
     '/copy/demo/conform/a.mp4'
-    >>> located("resources/videos/a.mp4", Path("/x/results/demo")).as_posix()
+    >>> locate_file("resources/videos/a.mp4", Path("/x/results/demo")).as_posix()
     '/x/resources/videos/a.mp4'
     """
     if not path:
         return None
-    given, folder = Path(path), Path(folder)
-    if given.is_absolute():
-        return given
-    name = folder.absolute().name
-    if given.parts[:2] == ("results", name):
-        return folder / Path(*given.parts[2:])
-    return folder.absolute().parents[1] / given
+    table_path, folder = Path(path), Path(folder)
+    if table_path.is_absolute():
+        return table_path
+    dataset = folder.absolute().name
+    if table_path.parts[:2] == ("results", dataset):
+        return folder / Path(*table_path.parts[2:])
+    return folder.absolute().parents[1] / table_path
 
 
-def thumbnail(path: Path, side: int = 160) -> Pixels | None:
-    """Return a video's middle frame in a square of ``side`` pixels, None where it does not decode.
+def read_thumbnail(path: Path, side: int = 160) -> Pixels | None:
+    """Return a video's middle frame as a square of ``side`` pixels, None if it cannot be decoded.
 
-    Shape (side, side, 3), uint8 RGB; the picture keeps its shape, on black.
+    The result is uint8 RGB of shape (side, side, 3). The frame keeps its aspect ratio; the rest of
+    the square is black.
     """
     try:
         count, _ = media.frame_times(path)

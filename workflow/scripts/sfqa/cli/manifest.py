@@ -25,10 +25,10 @@ def run(args: argparse.Namespace) -> int:
     """Print a sentence for each difference that is not time or hardware; 1 where there is one."""
     from sfqa.report import manifest
 
-    told = [
-        manifest.read(path / "report" / "manifest.json" if path.is_dir() else path)
+    first, second = (
+        manifest.read_manifest(path / "report" / "manifest.json" if path.is_dir() else path)
         for path in (args.first, args.second)
-    ]
-    said = manifest.compare(*told)
-    print("\n".join(said) or "the same run")
-    return BAD if said else FINE
+    )
+    differences = manifest.compare_manifests(first, second)
+    print("\n".join(differences) or "the same run")
+    return BAD if differences else FINE

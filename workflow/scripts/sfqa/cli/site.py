@@ -37,15 +37,15 @@ def run(args: argparse.Namespace) -> int:
     """Write the site and say where."""
     from dataclasses import replace
 
-    from sfqa.report.site import build_site, opening_of
+    from sfqa.report.site import build_site, read_initial_view
 
     if not args.results.is_dir():
         raise UserError(f"{args.results}: no such folder; name one like results/demo")
-    opening = opening_of(args.results)
+    view = read_initial_view(args.results)
     if args.protocol:
         _check_protocol(args.results, args.protocol)
-        opening = replace(opening, protocol=args.protocol)
-    shown = build_site(args.results, args.out, opening, sample=args.sample)
+        view = replace(view, protocol=args.protocol)
+    shown = build_site(args.results, args.out, view, sample=args.sample)
     start = args.out if args.out.suffix.lower() in (".html", ".zip") else args.out / "index.html"
     print(f"sfqa: {len(shown)} samples in {start}", file=sys.stderr)
     return FINE

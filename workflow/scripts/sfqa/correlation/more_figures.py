@@ -18,7 +18,7 @@ from scipy.spatial.distance import squareform
 from sfqa.correlation.fits import fit_mapping
 from sfqa.correlation.statistics import why_undefined
 from sfqa.figure_style import COLOURS, STYLE, in_words, save_figure, set_title, write_reason
-from sfqa.thumbnails import located, thumbnail
+from sfqa.thumbnails import locate_file, read_thumbnail
 
 VERSION = 1
 
@@ -241,8 +241,8 @@ def _extremes(points: pd.DataFrame, each: int) -> pd.DataFrame:
 
 
 def _case(axes: Axes, case: Any, path: str | None, folder: Path) -> None:
-    place = located(path, folder)
-    picture = thumbnail(place) if place is not None and place.is_file() else None
+    video = locate_file(path, folder)
+    picture = read_thumbnail(video) if video is not None and video.is_file() else None
     missing = picture is None
     axes.imshow(np.full((160, 160, 3), 225, np.uint8) if picture is None else picture)
     if missing:

@@ -1,1 +1,1 @@
-"""What a run hands over beside its tables: rejects and the catalog."""
+"""Reports on a finished run: rejected rows, the site, the manifest, the RO-Crate, the catalogue."""

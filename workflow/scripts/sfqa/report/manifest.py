@@ -1,10 +1,9 @@
-"""The manifest of a run: all that its numbers rest on, kept apart from when and where it ran.
+"""The manifest of a run: everything that its results depend on, and when and where it ran.
 
-``same everywhere`` holds what two machines share when they made the same thing: code, packages,
-configuration, seeds, versions, and the sha256 of what came in and what came out. ``this run`` holds
-the rest: time, hardware, and what scored the rows. Two manifests are compared by the former alone
-(:func:`compare`). The RO-Crate beside it describes the tables to others' tools; both are made of
-the same records (:mod:`sfqa.report.provenance`).
+``same everywhere`` holds what two machines share when they compute the same thing: code, packages,
+configuration, seeds, versions, and the sha256 of inputs and outputs. ``this run`` holds the rest:
+time, hardware, and the cost of the features. :func:`compare_manifests` compares only the first
+part. The RO-Crate is made from the same records (:mod:`sfqa.report.provenance`) for other tools.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,11 +29,11 @@ from sfqa.report import provenance
 
 VERSION = 1
 
-#: The two halves of a manifest.
+#: The two parts of a manifest.
 SAME, RUN = "same everywhere", "this run"
 
-#: Files that came in, by table: glob, column of the path as it was given, column of its sha256.
-BROUGHT = (
+#: Tables that list input files: pattern, column of the original path, column of its sha256.
+INPUT_TABLES = (
     ("materials/images.parquet", "original", "original_sha256"),
     ("materials/clips.parquet", "original", "original_sha256"),
     ("generation/*/*.parquet", "path", "sha256"),
@@ -43,12 +41,11 @@ BROUGHT = (
 
 _PACKAGE = Path(__file__).parents[1]
 _WORKFLOW = Path(__file__).parents[3]
-_QUERY_SEC = 30.0
 
 Json = dict[str, Any]
 
 
-def manifest(
+def build_manifest(
     folder: Path,
     files: Iterable[Path],
     config: Mapping[str, Any],
@@ -57,192 +54,209 @@ def manifest(
 ) -> Json:
     """Return the manifest of a dataset's folder, JSON-like.
 
-    ``files``: the final tables, Parquet or text, inside ``folder``; ``config``: the complete
-    configuration; ``methods``: those in use as data; ``generators``: manifests of installed ones.
+    ``files``: the final tables inside ``folder``, Parquet or text. ``config``: the complete
+    configuration. ``methods``: the methods in use. ``generators``: manifests of installed ones.
     """
-    folder, given = Path(folder), sorted(set(map(Path, files)))
-    records = provenance.file_records(folder, [p for p in given if p.suffix == ".parquet"])
-    made = {r["path"]: {k: r[k] for k in ("sha256", "bytes", "rows")} for r in records}
-    for path in given:
+    folder, files = Path(folder), sorted(set(map(Path, files)))
+    parquet_files = [path for path in files if path.suffix == ".parquet"]
+    records = provenance.describe_tables(folder, parquet_files)
+    outputs = {r["path"]: {k: r[k] for k in ("sha256", "bytes", "rows")} for r in records}
+    for path in files:
         if path.suffix != ".parquet":
             name = path.relative_to(folder).as_posix()
-            made[name] = {"sha256": sha256_file(path), "bytes": path.stat().st_size}
+            outputs[name] = {"sha256": sha256_file(path), "bytes": path.stat().st_size}
     same = {
         "dataset": config["dataset"],
-        "identity": provenance.identity_of({"path": p, **of} for p, of in made.items()),
-        "code": code(),
+        "identity": provenance.compute_identity({"path": p, **of} for p, of in outputs.items()),
+        "code": describe_workflow(),
         "configuration": dict(config),
-        "seeds": dict(_seeds(config)),
-        "versions": {"modules": module_versions(), **_makers(records)},
+        "seeds": dict(_find_seeds(config)),
+        "versions": {"modules": list_module_versions(), **_list_software(records)},
         "methods": {str(m["label"]): dict(m) for m in methods},
-        "inputs": {**named_files(config), **brought(folder)},
+        "inputs": {**hash_named_files(config), **hash_inputs(folder)},
         "generators": {p.parent.name: sha256_file(p) for p in map(Path, generators) if p.is_file()},
-        "tables": dict(sorted(made.items())),
+        "tables": dict(sorted(outputs.items())),
     }
-    run = {"written": _now(), "machine": machine(), "scored": scored(folder, given)}
+    run = {
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": describe_machine(),
+        "scored": summarise_costs(folder, files),
+    }
     return {"manifest": VERSION, SAME: same, RUN: run}
 
 
-def write(made: Mapping[str, Any], path: Path) -> None:
-    """Write a manifest as JSON, whole, by rename; equal content gives equal bytes."""
+def write_manifest(manifest: Mapping[str, Any], path: Path) -> None:
+    """Write a manifest as JSON, atomically. Equal content gives equal bytes."""
     with store.replacing(path) as temporary:
-        text = json.dumps(made, indent=1, sort_keys=True, ensure_ascii=False)
+        text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def read(path: Path) -> Json:
-    """Read a manifest; raises :class:`UserError` for a file that is none."""
+def read_manifest(path: Path) -> Json:
+    """Read a manifest. Raises :class:`UserError` if the file is not one."""
     try:
-        made = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        made = None
-    if not isinstance(made, dict) or not all(isinstance(made.get(h), dict) for h in (SAME, RUN)):
+        content = None
+    if not isinstance(content, dict) or not all(
+        isinstance(content.get(part), dict) for part in (SAME, RUN)
+    ):
         raise UserError(
             f"{path}: not a manifest of a run; name results/<dataset>/report/manifest.json"
         )
-    return made
+    return content
 
 
-def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each difference between two runs that may matter; none: the same run.
+def compare_manifests(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each difference between two runs, an empty list for equal runs.
 
-    Time and hardware do not count. Causes come first (code, packages, configuration, inputs), then
+    Time and hardware are ignored. Causes come first (code, packages, configuration, inputs), then
     the tables that differ.
 
     >>> a = {SAME: {"seeds": {"seed": 1}, "tables": {}}, RUN: {"written": "today"}}
-    >>> compare(a, {SAME: {"seeds": {"seed": 2}, "tables": {}}, RUN: {"written": "tomorrow"}})
+    >>> b = {SAME: {"seeds": {"seed": 2}, "tables": {}}, RUN: {"written": "tomorrow"}}
+    >>> compare_manifests(a, b)
     ['seeds, seed: 1 in the first, 2 in the second']
     """
-    one, two = first[SAME], second[SAME]
-    causes = sorted((set(one) | set(two)) - {"identity", "tables"})
-    said = [line for name in causes for line in _apart((name,), one, two)]
-    there, here = one.get("tables", {}), two.get("tables", {})
-    for path in sorted(set(there) | set(here)):
-        a, b = there.get(path), here.get(path)
+    first, second = first[SAME], second[SAME]
+    causes = sorted((set(first) | set(second)) - {"identity", "tables"})
+    differences = [
+        line for name in causes for line in _describe_differences((name,), first, second)
+    ]
+    first_tables, second_tables = first.get("tables", {}), second.get("tables", {})
+    for path in sorted(set(first_tables) | set(second_tables)):
+        a, b = first_tables.get(path), second_tables.get(path)
         if a is None or b is None:
-            said.append(f"tables, {path}: only in the {'second' if a is None else 'first'}")
+            differences.append(f"tables, {path}: only in the {'second' if a is None else 'first'}")
         elif a["sha256"] != b["sha256"]:
             rows = f" ({a['rows']} rows, {b['rows']} rows)" if "rows" in a and "rows" in b else ""
-            said.append(f"tables, {path}: other content{rows}")
-    return said
+            differences.append(f"tables, {path}: different content{rows}")
+    return differences
 
 
-def _apart(path: tuple[str, ...], one: Any, two: Any) -> Iterator[str]:
-    """Sentences for what differs at and below a place that both may have."""
-    where = ", ".join(path)
-    if path[-1] not in one or path[-1] not in two:
-        yield f"{where}: only in the {'second' if path[-1] not in one else 'first'}"
+def _describe_differences(path: tuple[str, ...], first: Any, second: Any) -> Iterator[str]:
+    """Yield a sentence for each difference at ``path[-1]`` of two mappings, and below it."""
+    where, key = ", ".join(path), path[-1]
+    if key not in first or key not in second:
+        yield f"{where}: only in the {'second' if key not in first else 'first'}"
         return
-    a, b = one[path[-1]], two[path[-1]]
+    a, b = first[key], second[key]
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         for name in sorted(set(a) | set(b)):
-            yield from _apart((*path, name), a, b)
+            yield from _describe_differences((*path, name), a, b)
     elif a != b:
         yield f"{where}: {a!r} in the first, {b!r} in the second"
 
 
-def code() -> Json:
-    """Return what made the numbers: commit, a digest of all files, packages, tools, environments.
+def describe_workflow() -> Json:
+    """Return commit, a digest of all files, packages, ffmpeg's version and environment files.
 
-    ``files`` tells two edited checkouts apart. ``packages`` are those of the environment in which
-    the manifest was written; with one environment per rule, ``environments`` says what was pinned.
+    ``files`` distinguishes two edited checkouts. ``packages`` are those of the environment that
+    wrote the manifest; with one environment per rule, ``environments`` has the others.
     """
     paths = [_WORKFLOW.parent / "Snakefile", *sorted(_WORKFLOW.rglob("*"))]
-    kinds = (".py", ".smk", ".yaml", ".js", ".css", ".html", ".xml", "")
-    own = [p for p in paths if p.is_file() and p.suffix in kinds and "__pycache__" not in p.parts]
-    files = digest([[p.relative_to(_WORKFLOW.parent).as_posix(), sha256_file(p)] for p in own])
+    suffixes = (".py", ".smk", ".yaml", ".js", ".css", ".html", ".xml", "")
+    sources = [
+        path
+        for path in paths
+        if path.is_file() and path.suffix in suffixes and "__pycache__" not in path.parts
+    ]
+    files = digest([[p.relative_to(_WORKFLOW.parent).as_posix(), sha256_file(p)] for p in sources])
     environments = {p.stem: sha256_file(p) for p in sorted((_WORKFLOW / "envs").glob("*.yaml"))}
-    state = provenance.code_state()
-    return {**state, "files": files, "environments": environments, "ffmpeg": ffmpeg_version()}
+    return {
+        **provenance.describe_code(),
+        "files": files,
+        "environments": environments,
+        "ffmpeg": read_ffmpeg_version(),
+    }
 
 
-def ffmpeg_version() -> str | None:
-    """Return the version of the ffmpeg in use, as it says it; None where it does not run."""
-    line = (_output([ffmpeg_exe(), "-version"]) or "").partition("\n")[0]
+def read_ffmpeg_version() -> str | None:
+    """Return the version that ffmpeg prints, or None if ffmpeg does not run."""
+    line = (provenance.read_output([ffmpeg_exe(), "-version"]) or "").partition("\n")[0]
     return line.removeprefix("ffmpeg version ").partition(" Copyright")[0] or None
 
 
-def module_versions() -> dict[str, int]:
-    """Return every VERSION of the package by module: what re-runs a stage when it is raised.
+def list_module_versions() -> dict[str, int]:
+    """Return the VERSION of every module that has one. Raising a VERSION re-runs its stage.
 
-    >>> module_versions()["features/extractors/lse"] >= 1
+    >>> list_module_versions()["features/extractors/lse"] >= 1
     True
     """
-    found = {}
+    versions = {}
     for path in sorted(_PACKAGE.rglob("*.py")):
         if "\nVERSION = " in path.read_text(encoding="utf-8"):
             name = path.relative_to(_PACKAGE).with_suffix("").as_posix()
-            found[name] = literal_version(path)
-    return found
+            versions[name] = literal_version(path)
+    return versions
 
 
-def _seeds(config: Mapping[str, Any], *path: str) -> Iterator[tuple[str, Any]]:
-    """Every ``seed`` of the configuration by its place; all random numbers come from these."""
+def _find_seeds(config: Mapping[str, Any], *path: str) -> Iterator[tuple[str, Any]]:
+    """Yield every ``seed`` of the configuration with its dotted key."""
     for key, value in config.items():
         if key == "seed":
             yield ".".join((*path, key)), value
         elif isinstance(value, Mapping):
-            yield from _seeds(value, *path, str(key))
+            yield from _find_seeds(value, *path, str(key))
 
 
-def _makers(records: Sequence[Mapping[str, Any]]) -> Json:
-    """What the tables say made them: extractors with options and weights, metrics with versions."""
+def _list_software(records: Sequence[Mapping[str, Any]]) -> Json:
+    """Return extractors with options and weights, and metrics, as the tables' metadata has them."""
     extractors: dict[str, list[Json]] = {}
     metrics: Json = {}
-    for about in (record["about"] for record in records):
-        if "extractor" in about:
-            told = {k: about[k] for k in ("version", "options", "weights") if k in about}
-            listed = extractors.setdefault(str(about["extractor"]), [])
-            if told not in listed:  # more than one: shards of different making
-                listed.append(told)
-        elif "metric" in about:
-            extra = {"models": about["models"]} if "models" in about else {}
-            metrics[str(about["metric"]["name"])] = {**about["metric"], **extra}
-    steady = {name: sorted(told, key=digest) for name, told in extractors.items()}
-    return {"extractors": steady, "metrics": metrics}
+    for metadata in (record["about"] for record in records):
+        if "extractor" in metadata:
+            variant = {k: metadata[k] for k in ("version", "options", "weights") if k in metadata}
+            variants = extractors.setdefault(str(metadata["extractor"]), [])
+            if variant not in variants:  # several if shards were made with different settings
+                variants.append(variant)
+        elif "metric" in metadata:
+            models = {"models": metadata["models"]} if "models" in metadata else {}
+            metrics[str(metadata["metric"]["name"])] = {**metadata["metric"], **models}
+    ordered = {name: sorted(variants, key=digest) for name, variants in extractors.items()}
+    return {"extractors": ordered, "metrics": metrics}
 
 
-def named_files(config: Mapping[str, Any], *path: str) -> Json:
-    """Return path and sha256 of every file that the configuration names, by its key.
+def hash_named_files(config: Mapping[str, Any], *path: str) -> Json:
+    """Return path and sha256 of every file that the configuration names, by its dotted key.
 
-    >>> named_files({"ratings": {"path": "no such file"}})
+    >>> hash_named_files({"ratings": {"path": "no such file"}})
     {}
     """
-    found: Json = {}
-    for key, value in config.items():
-        place = (*path, str(key))
+    hashes: Json = {}
+    for name, value in config.items():
+        key = (*path, str(name))
         if isinstance(value, Mapping):
-            found |= named_files(value, *place)
+            hashes |= hash_named_files(value, *key)
         elif isinstance(value, str) and "\n" not in value and len(value) < 4096:
             file = Path(value)
             if file.is_file():
-                found[".".join(place)] = {"path": value, "sha256": sha256_file(file)}
-    return found
+                hashes[".".join(key)] = {"path": value, "sha256": sha256_file(file)}
+    return hashes
 
 
-def brought(folder: Path) -> Json:
-    """Return how many files each table speaks of that came in, and one digest of their contents.
+def hash_inputs(folder: Path) -> Json:
+    """Return the number of input files that each table lists, and one digest of their contents.
 
-    Paths count by their name alone, so that another folder is no other input.
+    Only the file name of a path counts, so that a moved folder is the same input.
     """
-    found: Json = {}
-    for pattern, name, sha in BROUGHT:
-        paths = sorted(Path(folder).glob(pattern))
+    hashes: Json = {}
+    for pattern, path_column, sha256_column in INPUT_TABLES:
         rows = []
-        for path in paths:
-            part = pq.read_table(path, columns=[name, sha]).to_pydict()
-            pairs = zip(part[name], part[sha], strict=True)
-            rows += [[Path(p or "").name, s] for p, s in pairs if s]
+        for path in sorted(Path(folder).glob(pattern)):
+            table = pq.read_table(path, columns=[path_column, sha256_column]).to_pydict()
+            pairs = zip(table[path_column], table[sha256_column], strict=True)
+            rows += [[Path(name or "").name, sha256] for name, sha256 in pairs if sha256]
         if rows:
-            found[pattern] = {"files": len(rows), "digest": digest(sorted(rows))}
-    return found
+            hashes[pattern] = {"files": len(rows), "digest": digest(sorted(rows))}
+    return hashes
 
 
-def machine() -> Json:
-    """Return processor, cores that may be used, memory in bytes, system, GPUs with their driver."""
-    known = os.sysconf_names if hasattr(os, "sysconf_names") else {}
+def describe_machine() -> Json:
+    """Return processor, usable cores, memory in bytes, system, and GPUs with their driver."""
+    names = os.sysconf_names if hasattr(os, "sysconf_names") else {}
     memory = None
-    if "SC_PHYS_PAGES" in known:
+    if "SC_PHYS_PAGES" in names:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     affinity = getattr(os, "sched_getaffinity", None)
     query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
@@ -251,15 +265,16 @@ def machine() -> Json:
         "cores": len(affinity(0)) if affinity else os.cpu_count(),
         "memory_bytes": memory,
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "gpus": (_output(query) or "").splitlines(),
+        "gpus": (provenance.read_output(query) or "").splitlines(),
     }
 
 
-def scored(folder: Path, files: Iterable[Path]) -> Json:
-    """Return what the cost tables say of each extractor: by device rows, seconds, peak memory.
+def summarise_costs(folder: Path, files: Iterable[Path]) -> Json:
+    """Return rows, seconds and peak memory of each extractor by device, from the cost tables.
 
-    ``computed`` rows were computed by the jobs of this run, the others came from the cache: their
-    device is that of the run that computed them. Costs lie beside the feature tables ``files``.
+    ``computed`` counts the rows that this run computed. The other rows came from the cache, and
+    their device is that of the run that computed them. Cost tables are found next to the feature
+    tables among ``files``.
     """
     frames = []
     for path in files:
@@ -267,29 +282,14 @@ def scored(folder: Path, files: Iterable[Path]) -> Json:
         costs = path.parents[1] / "costs" / path.parent.name / path.name
         if parts[0] == "features" and costs.is_file():
             frames.append(store.read(tables.COSTS, costs))
-    found: Json = {}
+    summary: Json = {}
     if frames:
-        for (name, device), own in pd.concat(frames).groupby(["extractor", "device"]):
-            seconds = own["prepare_sec"].sum() + own["device_sec"].sum()
-            found.setdefault(str(name), {})[str(device)] = {
-                "rows": len(own),
-                "computed": int(own["computed"].sum()),
+        for (name, device), rows in pd.concat(frames).groupby(["extractor", "device"]):
+            seconds = rows["prepare_sec"].sum() + rows["device_sec"].sum()
+            summary.setdefault(str(name), {})[str(device)] = {
+                "rows": len(rows),
+                "computed": int(rows["computed"].sum()),
                 "seconds": round(float(seconds), 1),
-                "peak_memory_mb": round(float(own["peak_memory_mb"].max()), 1),
+                "peak_memory_mb": round(float(rows["peak_memory_mb"].max()), 1),
             }
-    return found
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _output(command: Sequence[str]) -> str | None:
-    try:
-        done = subprocess.run(
-            list(command), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            errors="replace", timeout=_QUERY_SEC, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
+    return summary

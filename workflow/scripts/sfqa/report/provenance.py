@@ -1,4 +1,4 @@
-"""Where the numbers come from: files with sha256 and metadata, the code, an RO-Crate of it all."""
+"""Where results come from: the files with their sha256 and metadata, the code, an RO-Crate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import platform
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib import metadata
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,8 +21,8 @@ from sfqa.identity import digest, sha256_file
 
 VERSION = 1
 
-#: What a report reads of a dataset, inside its folder; the last ones may be absent.
-READ = (
+#: Tables of a dataset that a report reads, as patterns inside its folder. Any may be absent.
+REPORT_TABLES = (
     "samples.parquet",
     "rejects.parquet",
     "conform/videos.parquet",
@@ -31,27 +32,31 @@ READ = (
     "correlation/*.parquet",
 )
 
-#: Packages whose version can change a number.
+#: Packages whose version can change a result.
 PACKAGES = (
     "numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "torch", "torchvision",
     "open-clip-torch", "av", "decord", "opencv-python-headless", "librosa", "duckdb", "matplotlib",
 )  # fmt: skip
 
 _ROOT = Path(__file__).parents[4]
+_QUERY_SEC = 30.0
 
 
-def found(folder: Path) -> list[Path]:
-    """Return the tables of a dataset's folder that a report reads, sorted.
+def list_report_tables(folder: Path) -> list[Path]:
+    """Return the tables in a dataset's folder that a report reads, sorted.
 
-    >>> found(Path("no such folder"))
+    >>> list_report_tables(Path("no such folder"))
     []
     """
-    paths = {path for pattern in READ for path in Path(folder).glob(pattern)}
+    paths = {path for pattern in REPORT_TABLES for path in Path(folder).glob(pattern)}
     return sorted(path for path in paths if "cache" not in path.relative_to(folder).parts)
 
 
-def file_records(folder: Path, files: Iterable[Path]) -> list[dict[str, Any]]:
-    """Return each file's path below ``folder``, sha256, size, table kind, rows and own metadata."""
+def describe_tables(folder: Path, files: Iterable[Path]) -> list[dict[str, Any]]:
+    """Return a record of each Parquet file: path below ``folder``, sha256, bytes, rows, metadata.
+
+    ``table`` is the name of the file's schema, ``about`` the metadata that its writer stored.
+    """
     records = []
     for path in sorted(files):
         schema = pq.read_schema(path)
@@ -68,52 +73,59 @@ def file_records(folder: Path, files: Iterable[Path]) -> list[dict[str, Any]]:
     return records
 
 
-def identity_of(records: Iterable[Mapping[str, Any]]) -> str:
-    """Return the identity of a whole result: a digest of the paths and contents of its tables.
+def compute_identity(records: Iterable[Mapping[str, Any]]) -> str:
+    """Return one digest of the paths and contents of all tables.
 
-    >>> identity_of([{"path": "a", "sha256": "1"}]) == identity_of([{"path": "a", "sha256": "2"}])
+    >>> compute_identity([{"path": "a", "sha256": "1"}]) == compute_identity([])
     False
     """
     return digest(sorted([record["path"], record["sha256"]] for record in records))
 
 
-def code_state(root: Path = _ROOT) -> dict[str, Any]:
-    """Return version and commit of the code in use, whether its files were edited, and packages.
+def describe_code(root: Path = _ROOT) -> dict[str, Any]:
+    """Return version and commit of the code, whether files were edited, and package versions.
 
-    ``commit`` is None where the code is no git checkout or git is not installed.
+    ``commit`` is None if the code is not a git checkout or git is not installed.
     """
-    commit = _git(root, "rev-parse", "HEAD") if (root / ".git").exists() else None
-    edited = bool(commit and _git(root, "status", "--porcelain", "--untracked-files=no"))
+    commit = _run_git(root, "rev-parse", "HEAD") if (root / ".git").exists() else None
+    edited = bool(commit and _run_git(root, "status", "--porcelain", "--untracked-files=no"))
     versions = {}
     for name in PACKAGES:
         try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
+            versions[name] = installed_version(name)
+        except PackageNotFoundError:
             continue
     return {
         "sfqa": __version__,
         "commit": commit,
-        "committed": _git(root, "show", "-s", "--format=%cs", "HEAD") if commit else None,
+        "committed": _run_git(root, "show", "-s", "--format=%cs", "HEAD") if commit else None,
         "edited": edited,
         "python": platform.python_version(),
         "packages": versions,
     }
 
 
-def _git(root: Path, *words: str) -> str | None:
+def read_output(command: Sequence[str]) -> str | None:
+    """Return a command's standard output without surrounding space, or None if it fails."""
     try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *words], capture_output=True, text=True, timeout=30, check=True
-        )
+        process = subprocess.run(
+            list(command), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            errors="replace", timeout=_QUERY_SEC, check=True,
+        )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return process.stdout.strip()
 
 
-def date_of(code: Mapping[str, Any], files: Iterable[Path]) -> str:
-    """Return the day a crate is dated with, as ISO 8601, so that the same input gives the same.
+def _run_git(root: Path, *arguments: str) -> str | None:
+    return read_output(["git", "-C", str(root), *arguments])
 
-    SOURCE_DATE_EPOCH where it is set, else the day of the code's commit, else of the newest table.
+
+def choose_date(code: Mapping[str, Any], files: Iterable[Path]) -> str:
+    """Return the date of a crate in ISO 8601; the same input gives the same date.
+
+    The first that is available: SOURCE_DATE_EPOCH, the date of the code's commit, the date of the
+    newest file.
     """
     stamp = os.environ.get("SOURCE_DATE_EPOCH")
     if stamp is None and code.get("committed"):
@@ -122,34 +134,34 @@ def date_of(code: Mapping[str, Any], files: Iterable[Path]) -> str:
     return datetime.fromtimestamp(seconds, UTC).date().isoformat()
 
 
-#: Terms beside the context of RO-Crate 1.1, as its section on additional terms has it.
+#: Terms in addition to the context of RO-Crate 1.1, as its section on extensions allows.
 _TERMS = {"sha256": "https://schema.org/sha256"}
 
-#: The published JSON-LD context and the specification that the crate keeps to.
+#: The published JSON-LD context, and the specification that the crate conforms to.
 _CONTEXT = "https://w3id.org/ro/crate/1.1/context"
 _SPECIFICATION = "https://w3id.org/ro/crate/1.1"
 
 
-def crate(
+def build_crate(
     dataset: str,
     records: Sequence[Mapping[str, Any]],
     code: Mapping[str, Any],
     date: str,
     pages: Sequence[tuple[str, str]] = (),
 ) -> dict[str, Any]:
-    """Return an RO-Crate 1.1 (JSON-LD) of a dataset's folder: its tables, and what made them.
+    """Return an RO-Crate 1.1 (JSON-LD) of a dataset's folder, its tables and their software.
 
-    The file belongs into the folder as ``ro-crate-metadata.json``. Each table is a ``File`` with
-    size and sha256; metrics and extractors are ``SoftwareApplication`` with their options; one
-    ``CreateAction`` joins tables and code. ``pages``: (path, name) of what is for the eye.
+    It belongs in the folder as ``ro-crate-metadata.json``. Each table is a ``File`` with size and
+    sha256; metrics and extractors are ``SoftwareApplication`` entities with their options; one
+    ``CreateAction`` links tables and code. ``pages``: (path, name) of pages for readers.
     """
-    files = [_file(record) for record in records]
-    views = [
+    files = [_describe_file(record) for record in records]
+    page_entities = [
         {"@id": path, "@type": ["Dataset"] if path.endswith("/") else ["File"], "name": name}
         for path, name in pages
     ]
-    parts = [{"@id": entity["@id"]} for entity in (*files, *views)]
-    makers = _makers(records)
+    parts = [{"@id": entity["@id"]} for entity in (*files, *page_entities)]
+    software = _list_software(records)
     root = {
         "@id": "./",
         "@type": "Dataset",
@@ -159,7 +171,7 @@ def crate(
         "identity of every file.",
         "datePublished": date,
         "license": {"@id": "#licence"},
-        "identifier": identity_of(records),
+        "identifier": compute_identity(records),
         "hasPart": parts,
         "mentions": {"@id": "#run"},
     }
@@ -174,7 +186,7 @@ def crate(
         "@id": "#sfqa",
         "@type": "SoftwareApplication",
         "name": "SFQA",
-        "softwareVersion": _version_of(code),
+        "softwareVersion": _format_version(code),
         "softwareRequirements": [f"Python {code['python']}"]
         + [f"{name} {version}" for name, version in sorted(code["packages"].items())],
     }
@@ -182,7 +194,7 @@ def crate(
         "@id": "#run",
         "@type": "CreateAction",
         "name": "The run that made the tables",
-        "instrument": [{"@id": "#sfqa"}, *({"@id": maker["@id"]} for maker in makers)],
+        "instrument": [{"@id": "#sfqa"}, *({"@id": entity["@id"]} for entity in software)],
         "result": [{"@id": entity["@id"]} for entity in files],
     }
     descriptor = {
@@ -191,51 +203,52 @@ def crate(
         "conformsTo": {"@id": _SPECIFICATION},
         "about": {"@id": "./"},
     }
-    graph = [descriptor, root, licence, workflow, run, *makers, *files, *views]
+    graph = [descriptor, root, licence, workflow, run, *software, *files, *page_entities]
     return {"@context": [_CONTEXT, _TERMS], "@graph": graph}
 
 
-def _version_of(code: Mapping[str, Any]) -> str:
+def _format_version(code: Mapping[str, Any]) -> str:
     commit = f", commit {code['commit']}" if code["commit"] else ""
     return f"{code['sfqa']}{commit}{' with local edits' if code['edited'] else ''}"
 
 
-def _file(record: Mapping[str, Any]) -> dict[str, Any]:
-    known = tables.TABLES.get(record["table"])
-    what = known.row if known else f"the features of one sample, {Path(record['path']).parts[1]}"
+def _describe_file(record: Mapping[str, Any]) -> dict[str, Any]:
+    table = tables.TABLES.get(record["table"])
+    row = table.row if table else f"the features of one sample, {Path(record['path']).parts[1]}"
     return {
-        # An IRI cannot hold every sign of a name.
+        # An IRI cannot hold every character of a file name.
         "@id": quote(record["path"], safe="/._-~()+,=@"),
         "@type": "File",
         "name": record["path"],
-        "description": f"{record['rows']} rows; one row: {what}",
+        "description": f"{record['rows']} rows; one row: {row}",
         "encodingFormat": "application/vnd.apache.parquet",
         "contentSize": str(record["bytes"]),
         "sha256": record["sha256"],
     }
 
 
-def _makers(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The extractors and metrics that the files' metadata names, each once."""
-    made: dict[str, dict[str, Any]] = {}
+def _list_software(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return an entity for each extractor and metric named in the files' metadata."""
+    entities: dict[str, dict[str, Any]] = {}
     for record in records:
-        about = record["about"]
-        if "extractor" in about:
-            name, version = f"extractor {about['extractor']}", str(about.get("version", "imported"))
-            options = {k: about[k] for k in ("options", "weights") if k in about}
-        elif "metric" in about:
-            name, version = f"metric {about['metric']['name']}", ""
-            versions = about["metric"].get("versions")
+        metadata = record["about"]
+        if "extractor" in metadata:
+            name = f"extractor {metadata['extractor']}"
+            version = str(metadata.get("version", "imported"))
+            options = {k: metadata[k] for k in ("options", "weights") if k in metadata}
+        elif "metric" in metadata:
+            options = metadata["metric"]
+            name = f"metric {options['name']}"
+            versions = options.get("versions")
             version = json.dumps(versions, sort_keys=True) if versions else "1"
-            options = about["metric"]
         else:
             continue
         identity = f"#{digest([name, version, options])[:16]}"
-        made[identity] = {
+        entities[identity] = {
             "@id": identity,
             "@type": "SoftwareApplication",
             "name": name,
             "softwareVersion": version,
             "description": json.dumps(options, sort_keys=True, ensure_ascii=False),
         }
-    return sorted(made.values(), key=lambda entity: (entity["name"], entity["@id"]))
+    return sorted(entities.values(), key=lambda entity: (entity["name"], entity["@id"]))

@@ -1,4 +1,4 @@
-"""Every row of any stage that is not ok: collected, counted, and held against the limit."""
+"""Rows of any stage whose status is not ``ok``: collected, counted, and held to a limit."""
 
 from __future__ import annotations
 
@@ -16,63 +16,69 @@ from sfqa.templates import render_template
 
 VERSION = 1
 
-#: What a row of any table is called by: the first of these columns that the table has.
-ITEMS = ("sample_id", "image_id", "clip_id", "rater", "metric", "dimension")
+#: Columns that name a row's item. The first of these that a table has is used.
+ITEM_COLUMNS = ("sample_id", "image_id", "clip_id", "rater", "metric", "dimension")
+
+_TEMPLATE = Path(__file__).with_name("templates") / "rejects.html"
+_LEGEND = (
+    "Failed rows are left out of later stages, flawed rows are used. rejects.parquet lists every "
+    "such row with its reason."
+)
+_NUMBER_HEADINGS = {"Rows", "OK", "Flawed", "Failed", "Failed share"}
 
 
-def reasons_of(detail: str) -> list[tuple[str, str]]:
-    """Split a detail into its ``(word, sentence)`` parts.
+def split_detail(detail: str) -> list[tuple[str, str]]:
+    """Split a ``detail`` into its reasons, as ``(word, sentence)`` pairs.
 
-    >>> reasons_of("no_face: none in 8 frames; one looked at; silent: peak -80 dB")
+    >>> split_detail("no_face: none in 8 frames; one looked at; silent: peak -80 dB")
     [('no_face', 'none in 8 frames; one looked at'), ('silent', 'peak -80 dB')]
     """
     parts = re.split(r"; (?=[a-z][a-z0-9_]*: )", detail)
-    found = []
+    reasons = []
     for part in filter(None, parts):
         word, colon, sentence = part.partition(": ")
-        found.append((word, sentence) if colon else ("other", part))
-    return found
+        reasons.append((word, sentence) if colon else ("other", part))
+    return reasons
 
 
-def collect(stage_frames: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
-    """Return the rows of the rejects table: all rows of all stages that are not ok, each once.
+def collect_rejects(stage_frames: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
+    """Return the rows of the rejects table: every row of every stage that is not ok.
 
-    ``stage_frames``: stage name to a table with ``status`` and ``detail``. ``item`` is the row's
-    sample, image, clip or rater; a table that repeats an item with one and the same reason (a
-    sample in many trials) gives one row. Raises :class:`UserError` for a table without these
-    columns.
+    ``stage_frames`` maps a stage's name to a table with ``status`` and ``detail``. ``item`` is the
+    row's sample, image, clip or rater. A table that repeats an item with the same reason (a sample
+    in many trials) gives one row. Raises :class:`UserError` for a table that lacks these columns.
 
     >>> frame = pd.DataFrame({"clip_id": ["a", "b"], "status": ["ok", "failed"],
     ...                       "detail": ["", "silent: no sound"]})
-    >>> collect({"clips": frame})[0]["item"]
+    >>> collect_rejects({"clips": frame})[0]["item"]
     'b'
     """
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     for stage, frame in stage_frames.items():
-        item = _item_column(stage, frame)
-        bad = frame[frame["status"] != OK]
-        methods = bad["method"] if "method" in frame else [None] * len(bad)
-        for name, method, status, detail in zip(
-            bad[item], methods, bad["status"], bad["detail"], strict=True
+        item_column = _find_item_column(stage, frame)
+        rejected = frame[frame["status"] != OK]
+        methods = rejected["method"] if "method" in frame else [None] * len(rejected)
+        for item, method, status, detail in zip(
+            rejected[item_column], methods, rejected["status"], rejected["detail"], strict=True
         ):
             row = {
                 "stage": stage,
-                "item": str(name),
+                "item": str(item),
                 "method": None if method is None or pd.isna(method) else str(method),
                 "status": status,
                 "detail": detail,
             }
-            there = rows.setdefault((stage, row["item"], detail), row)
+            first_row = rows.setdefault((stage, row["item"], detail), row)
             if status == FAILED:
-                there["status"] = FAILED
+                first_row["status"] = FAILED
     return sorted(rows.values(), key=lambda r: (r["stage"], r["item"], r["detail"]))
 
 
 def check_share(stage: str, rows: pd.DataFrame | Iterable[Mapping[str, Any]], limit: float) -> None:
-    """Raise :class:`UserError` when more than ``limit`` (0..1) of a stage's rows have failed.
+    """Raise :class:`UserError` if more than ``limit`` (0 to 1) of a stage's rows failed.
 
-    The sentence names the stage, the numbers, the most frequent reason with an example, and the
-    setting ``max_failed``. Flawed rows are used and do not count. A table without rows passes.
+    The message gives the stage, the numbers, the most frequent reason with an example, and the
+    setting ``max_failed``. Flawed rows do not count. An empty table passes.
 
     >>> frame = pd.DataFrame({"clip_id": ["a", "b"], "status": ["ok", "failed"],
     ...                       "detail": ["", "silent: no sound"]})
@@ -84,83 +90,60 @@ def check_share(stage: str, rows: pd.DataFrame | Iterable[Mapping[str, Any]], li
     failed = frame[frame["status"] == FAILED]
     if len(failed) / len(frame) <= limit:
         return
-    words = Counter(word for detail in failed["detail"] for word, _ in reasons_of(detail))
+    words = Counter(word for detail in failed["detail"] for word, _ in split_detail(detail))
     word, count = min(words.items(), key=lambda pair: (-pair[1], pair[0]))
-    has = [any(w == word for w, _ in reasons_of(detail)) for detail in failed["detail"]]
-    first = failed[has].iloc[0]
-    sentence = next(s for w, s in reasons_of(first["detail"]) if w == word)
+    has_word = [any(w == word for w, _ in split_detail(detail)) for detail in failed["detail"]]
+    example = failed[has_word].iloc[0]
+    sentence = next(s for w, s in split_detail(example["detail"]) if w == word)
     raise UserError(
-        f"stage {stage}: {len(failed)} of {len(frame)} rows failed ({_percent(failed, frame)}), "
-        f"more than max_failed = {limit:g} allows. The most frequent reason is {word} ({count}), "
-        f"for example {first[_item_column(stage, frame)]}: {sentence}. "
-        "Mend or remove these items, or raise max_failed in the configuration"
+        f"stage {stage}: {len(failed)} of {len(frame)} rows failed "
+        f"({_format_share(failed, frame)}), more than max_failed = {limit:g} allows. The most "
+        f"frequent reason is {word} ({count}), for example "
+        f"{example[_find_item_column(stage, frame)]}: {sentence}. "
+        "Fix or remove these items, or raise max_failed in the configuration"
     )
 
 
-def summary(stage_frames: Mapping[str, pd.DataFrame]) -> dict[str, str]:
-    """Return the counts per stage, and per stage and reason, as ``md`` and ``html`` pages.
+def render_page(stage_frames: Mapping[str, pd.DataFrame]) -> str:
+    """Return an HTML page that counts the rows per stage, and per stage and reason.
 
-    A row with two reasons counts under both. Same input as :func:`collect`, stages in its order.
+    A row with two reasons counts under both. The input is that of :func:`collect_rejects`.
     """
-    stages, reasons = [], []
+    stage_rows, reason_rows = [], []
     for stage, frame in stage_frames.items():
-        item = _item_column(stage, frame)
-        counts = {s: int((frame["status"] == s).sum()) for s in (OK, FLAWED, FAILED)}
+        item_column = _find_item_column(stage, frame)
+        counts = [str(int((frame["status"] == status).sum())) for status in (OK, FLAWED, FAILED)]
         failed = frame[frame["status"] == FAILED]
-        stages.append([stage, str(len(frame)), *map(str, counts.values()), _percent(failed, frame)])
-        found: dict[tuple[str, str], list[str]] = {}
-        bad = frame[frame["status"] != OK]
-        for name, status, detail in zip(bad[item], bad["status"], bad["detail"], strict=True):
-            for word, sentence in reasons_of(detail):
-                found.setdefault((status, word), []).append(f"{name}: {sentence}")
-        ranked = sorted(found.items(), key=lambda pair: (pair[0][0], -len(pair[1]), pair[0][1]))
-        reasons += [
-            [stage, status, word, str(len(examples)), examples[0]]
-            for (status, word), examples in ranked
+        stage_rows.append([stage, str(len(frame)), *counts, _format_share(failed, frame)])
+        examples: dict[tuple[str, str], list[str]] = {}
+        rejected = frame[frame["status"] != OK]
+        for item, status, detail in zip(
+            rejected[item_column], rejected["status"], rejected["detail"], strict=True
+        ):
+            for word, sentence in split_detail(detail):
+                examples.setdefault((status, word), []).append(f"{item}: {sentence}")
+        ranked = sorted(examples.items(), key=lambda pair: (pair[0][0], -len(pair[1]), pair[0][1]))
+        reason_rows += [
+            [stage, status, word, str(len(sentences)), sentences[0]]
+            for (status, word), sentences in ranked
         ]
     parts = [
-        ("By stage", ["Stage", "Rows", "OK", "Flawed", "Failed", "Failed share"], stages),
-        ("By reason", ["Stage", "Status", "Reason", "Rows", "For example"], reasons),
+        ("By stage", ["Stage", "Rows", "OK", "Flawed", "Failed", "Failed share"], stage_rows),
+        ("By reason", ["Stage", "Status", "Reason", "Rows", "For example"], reason_rows),
     ]
-    page = render_template(_TEMPLATE, legend=_LEGEND, parts=parts, number_headings=_NUMBERS)
-    return {"md": _markdown(parts), "html": page}
+    return render_template(_TEMPLATE, legend=_LEGEND, parts=parts, number_headings=_NUMBER_HEADINGS)
 
 
-_TEMPLATE = Path(__file__).with_name("templates") / "rejects.html"
-_LEGEND = (
-    "Failed rows are left out of what follows, flawed rows are used; every one of them stands with "
-    "its reason in rejects.parquet."
-)
-_NUMBERS = {"Rows", "OK", "Flawed", "Failed", "Failed share"}
-_Parts = list[tuple[str, list[str], list[list[str]]]]
-
-
-def _item_column(stage: str, frame: pd.DataFrame) -> str:
+def _find_item_column(stage: str, frame: pd.DataFrame) -> str:
     missing = [c for c in ("status", "detail") if c not in frame]
-    found = [c for c in ITEMS if c in frame]
-    if missing or not found:
+    item_columns = [c for c in ITEM_COLUMNS if c in frame]
+    if missing or not item_columns:
         raise UserError(
-            f"stage {stage}: a table with status, detail and one of {', '.join(ITEMS)} is needed; "
+            f"stage {stage}: a table needs status, detail and one of {', '.join(ITEM_COLUMNS)}; "
             f"its columns are {', '.join(map(str, frame.columns))}"
         )
-    return found[0]
+    return item_columns[0]
 
 
-def _percent(part: pd.DataFrame, whole: pd.DataFrame) -> str:
-    return f"{100 * len(part) / len(whole):.1f} %" if len(whole) else "–"
-
-
-def _markdown(parts: _Parts) -> str:
-    lines = ["# Rejects", "", _LEGEND]
-    for title, heads, rows in parts:
-        lines += ["", f"## {title}", ""]
-        if not rows:
-            lines.append("None.")
-            continue
-        lines += [_md_row(heads), _md_row("--:" if h in _NUMBERS else ":--" for h in heads)]
-        lines += [_md_row(re.sub(r"([\\|*_<>`])", r"\\\1", cell) for cell in row) for row in rows]
-    return "\n".join(lines) + "\n"
-
-
-def _md_row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _format_share(part: pd.DataFrame, frame: pd.DataFrame) -> str:
+    return f"{100 * len(part) / len(frame):.1f} %" if len(frame) else "–"

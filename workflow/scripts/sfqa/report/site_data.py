@@ -1,4 +1,4 @@
-"""The tables of a dataset as the columns that its site shows, in parts that load on their own."""
+"""The data of a dataset's site: columns of its tables, in parts that the page loads separately."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sfqa.tables import STATUSES
 
 VERSION = 1
 
-#: Labels that samples can be chosen by, with their words on the page.
+#: Labels that samples can be filtered by, with their names on the page.
 LABELS = {
     "method": "Method",
     "image_category": "Image category",
@@ -31,7 +31,7 @@ LABELS = {
     "image_source": "Image source",
     "split": "Side",
 }
-#: Hashes of a sample's files: table, column, words.
+#: Hashes of a sample's files: table, column, name on the page.
 HASHES = (
     ("conformed", "sha256", "conformed video"),
     ("conformed", "source_sha256", "video as it came"),
@@ -41,16 +41,17 @@ HASHES = (
     ("samples", "clip_sha256", "driving clip"),
 )
 _MEASURES = ("fps", "frames", "width", "height", "duration_sec", "face_share", "audio_offset_sec")
-#: Significant digits of predictions and features on the page; the tables hold all.
+#: Significant digits of predictions and features on the page. The tables have all digits.
 DIGITS = 6
 
-Address = Callable[[str | None], str | None]
+#: Turns a path of a table into the URL that the page uses.
+MakeUrl = Callable[[str | None], str | None]
 Parts = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Opening:
-    """What the page opens with: the main protocol, the order of dimensions and of metrics."""
+class InitialView:
+    """What the page shows first: the main protocol, and the order of dimensions and metrics."""
 
     protocol: str | None = None
     dimensions: tuple[str, ...] = ()
@@ -58,19 +59,19 @@ class Opening:
 
 
 @dataclass(frozen=True)
-class Source:
-    """A dataset's folder and those of its tables that the site is made of."""
+class DatasetTables:
+    """A dataset's folder and those of its tables that the site is built from."""
 
     folder: Path
     files: tuple[Path, ...]
 
-    def paths(self, pattern: str) -> list[Path]:
-        """Return the files whose path below the folder fits a pattern, sorted."""
+    def list_paths(self, pattern: str) -> list[Path]:
+        """Return the files whose path inside the folder matches a pattern, sorted."""
         return sorted(p for p in self.files if p.relative_to(self.folder).match(pattern))
 
-    def frame(self, pattern: str, table: tables.Table | None = None) -> pd.DataFrame:
-        """Return the rows of all fitting files; where there is none, an empty ``table``."""
-        paths = self.paths(pattern)
+    def read_frame(self, pattern: str, table: tables.Table | None = None) -> pd.DataFrame:
+        """Return the rows of all matching files, or an empty ``table`` if no file matches."""
+        paths = self.list_paths(pattern)
         if not paths:
             return pd.DataFrame(columns=table.names if table else [])
         parts = [store.load(path).replace_schema_metadata(None) for path in paths]
@@ -78,55 +79,58 @@ class Source:
         return joined
 
 
-def collect(source: Source, opening: Opening, address: Address) -> Parts:
+def collect_parts(source: DatasetTables, initial_view: InitialView, make_url: MakeUrl) -> Parts:
     """Return the parts of a site by name: meta, samples, rejects, features, hashes, scores, ...
 
-    ``predictions-N`` holds the predictions under the Nth protocol of ``meta``. ``address`` turns a
-    path of a table into the address that the page uses. Raises :class:`UserError` for a folder
-    without samples.
+    ``predictions-N`` holds the predictions under the N-th protocol of ``meta``. Raises
+    :class:`UserError` for a folder without samples.
     """
-    samples = source.frame("samples.parquet", tables.SAMPLES)
+    samples = source.read_frame("samples.parquet", tables.SAMPLES)
     if samples.empty:
         raise UserError(
-            f"{source.folder}: no samples.parquet with rows there; name the folder of a dataset "
-            "that was run, such as results/demo"
+            f"{source.folder}: no samples.parquet with rows; name the folder of a dataset that "
+            "was run, such as results/demo"
         )
     samples = samples.sort_values("sample_id", ignore_index=True)
-    mos = source.frame("ratings/mos.parquet", tables.MOS)
-    rejects = source.frame("rejects.parquet", tables.REJECTS)
-    correlation = source.frame("correlation/correlation.parquet", tables.CORRELATION)
+    mos = source.read_frame("ratings/mos.parquet", tables.MOS)
+    rejects = source.read_frame("rejects.parquet", tables.REJECTS)
+    correlation = source.read_frame("correlation/correlation.parquet", tables.CORRELATION)
     ids = samples["sample_id"]
-    dimensions = _ordered(mos["dimension"], opening.dimensions)
-    metrics = _metrics(source, correlation, opening.metrics)
-    protocols = _ordered(correlation["protocol"], [opening.protocol] if opening.protocol else [])
+    dimensions = _order_values(mos["dimension"], initial_view.dimensions)
+    metrics = _describe_metrics(source, correlation, initial_view.metrics)
+    protocols = _order_values(
+        correlation["protocol"], [initial_view.protocol] if initial_view.protocol else []
+    )
     parts: Parts = {
-        "samples": _samples(source, samples, mos, dimensions, rejects, address),
-        "rejects": _columns(rejects, ("stage", "item", "method", "status", "detail")),
-        "features": _features(source, ids),
-        "hashes": _hashes(source, samples),
-        "scores": _scores(source, ids),
+        "samples": _collect_samples(source, samples, mos, dimensions, rejects, make_url),
+        "rejects": _encode_columns(rejects, ("stage", "item", "method", "status", "detail")),
+        "features": _collect_features(source, ids),
+        "hashes": _collect_hashes(source, samples),
+        "scores": _collect_scores(source, ids),
     }
-    predictions = _predictions(source, samples, mos, metrics, dimensions, protocols)
+    predictions = _collect_predictions(source, samples, mos, metrics, dimensions, protocols)
     for number, protocol in enumerate(protocols):
         parts[f"predictions-{number}"] = predictions[protocol]
-    records = provenance.file_records(source.folder, source.files)
+    records = provenance.describe_tables(source.folder, source.files)
     parts["files"] = records
     for name in ("significance", "by_method"):
-        frame = source.frame(f"correlation/{name}.parquet")
+        frame = source.read_frame(f"correlation/{name}.parquet")
         if not frame.empty:
-            parts[name] = _columns(frame, list(frame.columns))
-    trust = source.frame("ratings/reliability.parquet", tables.RELIABILITY)
+            parts[name] = _encode_columns(frame, list(frame.columns))
+    reliability = source.read_frame("ratings/reliability.parquet", tables.RELIABILITY)
     meta: Parts = {
         "dataset": source.folder.resolve().name,
-        "identity": provenance.identity_of(records),
-        "code": provenance.code_state(),
+        "identity": provenance.compute_identity(records),
+        "code": provenance.describe_code(),
         "dimensions": dimensions,
         "protocols": protocols,
         "metrics": metrics,
-        "labels": {k: words for k, words in LABELS.items() if k in parts["samples"]["labels"]},
-        "correlation": _columns(correlation, list(correlation.columns)),
+        "labels": {k: name for k, name in LABELS.items() if k in parts["samples"]["labels"]},
+        "correlation": _encode_columns(correlation, list(correlation.columns)),
         "more": [name for name in ("significance", "by_method") if name in parts],
-        "reliability": _columns(trust, list(trust.columns)) if len(trust) else None,
+        "reliability": (
+            _encode_columns(reliability, list(reliability.columns)) if len(reliability) else None
+        ),
         "count": len(samples),
         "videos": sum(path is not None for path in parts["samples"]["video"]),
         "rejected": len(rejects),
@@ -136,229 +140,233 @@ def collect(source: Source, opening: Opening, address: Address) -> Parts:
     return {"meta": meta, **parts}
 
 
-def _samples(
-    source: Source,
+def _collect_samples(
+    source: DatasetTables,
     samples: pd.DataFrame,
     mos: pd.DataFrame,
     dimensions: Sequence[str],
     rejects: pd.DataFrame,
-    address: Address,
+    make_url: MakeUrl,
 ) -> Parts:
     ids = samples["sample_id"]
-    conformed = source.frame("conform/videos.parquet", tables.CONFORMED)
+    conformed = source.read_frame("conform/videos.parquet", tables.CONFORMED)
     conformed = conformed.set_index("sample_id").reindex(ids)
-    shown = conformed["viewing_path"].where(conformed["viewing_path"].notna(), conformed["path"])
-    # Where nothing was conformed, the video may still be there as it came.
-    shown = shown.where(shown.notna(), samples.set_index("sample_id")["source_path"])
+    paths = conformed["viewing_path"].where(conformed["viewing_path"].notna(), conformed["path"])
+    # A video that was not conformed may still exist in its original form.
+    paths = paths.where(paths.notna(), samples.set_index("sample_id")["source_path"])
     worst = pd.Series(0, ids)
     for item, status in zip(rejects["item"], rejects["status"], strict=True):
         if item in worst.index:
             worst[item] = max(int(worst[item]), STATUSES.index(status))
     opinions = {}
     for dimension in dimensions:
-        own = mos[mos["dimension"] == dimension].set_index("sample_id").reindex(ids)
+        ratings = mos[mos["dimension"] == dimension].set_index("sample_id").reindex(ids)
         opinions[dimension] = {
-            name: _numbers(own[column], None)
+            name: _to_numbers(ratings[column], None)
             for name, column in (
                 ("mos", "mos"), ("n", "n"), ("sd", "sd"),
                 ("low", "ci95_low"), ("high", "ci95_high"),
             )
         }  # fmt: skip
-    labels = {k: coded(samples[k]) for k in LABELS if k in samples and samples[k].notna().any()}
+    labels = {
+        k: encode_column(samples[k]) for k in LABELS if k in samples and samples[k].notna().any()
+    }
     return {
         "id": list(ids),
-        "pair": coded(samples["pair_id"]),
+        "pair": encode_column(samples["pair_id"]),
         "labels": labels,
-        "status": coded([STATUSES[code] for code in worst]),
-        "prompt": coded(samples["prompt"]),
-        "video": [address(_text(path)) for path in shown],
-        "image": coded([address(_text(path)) for path in samples["image_path"]]),
+        "status": encode_column([STATUSES[code] for code in worst]),
+        "prompt": encode_column(samples["prompt"]),
+        "video": [make_url(_to_text(path)) for path in paths],
+        "image": encode_column([make_url(_to_text(path)) for path in samples["image_path"]]),
         "mos": opinions,
         "measures": {
-            k: _numbers(conformed[k])
+            k: _to_numbers(conformed[k])
             for k in _MEASURES
             if k in conformed and conformed[k].notna().any()
         },
     }
 
 
-def _metrics(
-    source: Source, correlation: pd.DataFrame, order: Sequence[str]
+def _describe_metrics(
+    source: DatasetTables, correlation: pd.DataFrame, order: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """What the predictions' files say of their metric, with group and weights of the table."""
-    about: dict[str, dict[str, Any]] = {}
-    for path in source.paths("regression/*/predictions.parquet"):
-        found = store.metadata(path).get("metric", {})
-        about[path.parent.name] = found
-    listed = []
-    first = correlation.drop_duplicates("metric").set_index("metric")
-    for name in _ordered(first.index, order):
-        row, own = first.loc[name], about.get(name, {})
-        listed.append(
+    """Return a record of each metric, from the metadata of its predictions and the table."""
+    metadata: dict[str, dict[str, Any]] = {
+        path.parent.name: store.metadata(path).get("metric", {})
+        for path in source.list_paths("regression/*/predictions.parquet")
+    }
+    records = []
+    first_rows = correlation.drop_duplicates("metric").set_index("metric")
+    for name in _order_values(first_rows.index, order):
+        row, metric = first_rows.loc[name], metadata.get(name, {})
+        records.append(
             {
                 "name": name,
                 "group": str(row["group"]),
                 "kind": str(row["kind"]),
                 "weights": str(row["weights"]),
-                "direction": int(own.get("direction", 1)),
-                "about": {k: v for k, v in sorted(own.items()) if k != "name"},
+                "direction": int(metric.get("direction", 1)),
+                "about": {k: v for k, v in sorted(metric.items()) if k != "name"},
             }
         )
-    return listed
+    return records
 
 
-def _predictions(
-    source: Source,
+def _collect_predictions(
+    source: DatasetTables,
     samples: pd.DataFrame,
     mos: pd.DataFrame,
     metrics: Sequence[Mapping[str, Any]],
     dimensions: Sequence[str],
     protocols: Sequence[str],
 ) -> dict[str, Parts]:
-    """Scores as the metric gives them and as mapped to MOS, by protocol, metric and dimension."""
-    made: dict[str, Parts] = {protocol: {} for protocol in protocols}
+    """Return raw scores and scores mapped to MOS, by protocol, metric and dimension."""
+    predictions: dict[str, Parts] = {protocol: {} for protocol in protocols}
     ids = samples["sample_id"]
     for metric in metrics:
-        frame = source.frame(f"regression/{metric['name']}/predictions.parquet")
+        frame = source.read_frame(f"regression/{metric['name']}/predictions.parquet")
         if frame.empty:
             continue
-        for (protocol, dimension), own in frame.groupby(["protocol", "dimension"]):
-            if protocol not in made or dimension not in dimensions:
+        for (protocol, dimension), rows in frame.groupby(["protocol", "dimension"]):
+            if protocol not in predictions or dimension not in dimensions:
                 continue
-            points = pooled_points(own, mos, samples, metric, str(dimension), str(protocol))
+            points = pooled_points(rows, mos, samples, metric, str(dimension), str(protocol))
             if points.empty:
                 continue
             signed = points["prediction"].astype(float)
-            column: Parts = {"raw": _numbers((signed * metric["direction"]).reindex(ids))}
+            column: Parts = {"raw": _to_numbers((signed * metric["direction"]).reindex(ids))}
             reason = why_undefined(signed.to_numpy(), points["mos"].to_numpy(float))
             if reason:
                 column["reason"] = reason
             else:
                 mapping = fit_mapping(signed, points["mos"].astype(float))
                 mapped = pd.Series(mapping(signed), points.index)
-                column |= {"mapped": _numbers(mapped.reindex(ids)), "mapping": mapping.name}
-            made[str(protocol)].setdefault(metric["name"], {})[str(dimension)] = column
-    return made
+                column |= {"mapped": _to_numbers(mapped.reindex(ids)), "mapping": mapping.name}
+            by_dimension = predictions[str(protocol)].setdefault(metric["name"], {})
+            by_dimension[str(dimension)] = column
+    return predictions
 
 
-def _features(source: Source, ids: pd.Series[str]) -> list[Parts]:
-    """The scalar features of all extractors, a column each; tensors stay in the tables."""
+def _collect_features(source: DatasetTables, ids: pd.Series[str]) -> list[Parts]:
+    """Return a column for each scalar feature of all extractors. Tensors are left out."""
     head = {column.name for column in tables.FEATURES.columns}
-    found: list[Parts] = []
-    for extractor, paths in _by_extractor(source).items():
+    columns: list[Parts] = []
+    for extractor, paths in _group_by_extractor(source).items():
         schema = pq.read_schema(paths[0])
         scalars = [f for f in schema if f.name not in head and not pa.types.is_nested(f.type)]
         if not scalars:
             continue
         names = [field.name for field in scalars]
-        parts = [store.load(path, ["sample_id", *names]) for path in paths]
-        whole = pa.concat_tables([p.replace_schema_metadata(None) for p in parts]).to_pandas()
-        whole = whole.drop_duplicates("sample_id").set_index("sample_id").reindex(ids)
+        shards = [store.load(path, ["sample_id", *names]) for path in paths]
+        frame = pa.concat_tables([p.replace_schema_metadata(None) for p in shards]).to_pandas()
+        frame = frame.drop_duplicates("sample_id").set_index("sample_id").reindex(ids)
         for field in scalars:
-            about = field.metadata or {}
+            metadata = field.metadata or {}
             column: Parts = {
                 "extractor": extractor,
                 "name": field.name,
-                "unit": about.get(b"unit", b"").decode(),
-                "meaning": about.get(b"meaning", b"").decode(),
+                "unit": metadata.get(b"unit", b"").decode(),
+                "meaning": metadata.get(b"meaning", b"").decode(),
             }
             numeric = pa.types.is_floating(field.type) or pa.types.is_integer(field.type)
-            values = whole[field.name]
-            column["values"] = _numbers(values) if numeric else [_text(v) for v in values]
-            found.append(column)
-    return found
+            values = frame[field.name]
+            column["values"] = _to_numbers(values) if numeric else [_to_text(v) for v in values]
+            columns.append(column)
+    return columns
 
 
-def _by_extractor(source: Source) -> dict[str, list[Path]]:
-    found: dict[str, list[Path]] = {}
-    for path in source.paths("features/*/*/*.parquet"):
-        found.setdefault(path.relative_to(source.folder).parts[1], []).append(path)
-    return dict(sorted(found.items()))
+def _group_by_extractor(source: DatasetTables) -> dict[str, list[Path]]:
+    paths: dict[str, list[Path]] = {}
+    for path in source.list_paths("features/*/*/*.parquet"):
+        paths.setdefault(path.relative_to(source.folder).parts[1], []).append(path)
+    return dict(sorted(paths.items()))
 
 
-def _hashes(source: Source, samples: pd.DataFrame) -> list[Parts]:
+def _collect_hashes(source: DatasetTables, samples: pd.DataFrame) -> list[Parts]:
     ids = samples["sample_id"]
     frames = {
         "samples": samples.set_index("sample_id"),
-        "conformed": source.frame("conform/videos.parquet", tables.CONFORMED)
+        "conformed": source.read_frame("conform/videos.parquet", tables.CONFORMED)
         .set_index("sample_id")
         .reindex(ids),
     }
-    found: list[Parts] = []
-    for table, column, words in HASHES:
+    columns: list[Parts] = []
+    for table, column, name in HASHES:
         values = frames[table][column] if column in frames[table] else pd.Series(dtype=object)
         if values.notna().any():
-            found.append({"name": words, "values": coded(values)})
-    for extractor, paths in _by_extractor(source).items():
+            columns.append({"name": name, "values": encode_column(values)})
+    for extractor, paths in _group_by_extractor(source).items():
         parts = [store.load(path, ["sample_id", "key"]).to_pandas() for path in paths]
         keys = pd.concat(parts).drop_duplicates("sample_id").set_index("sample_id")["key"]
         if keys.notna().any():
-            found.append({"name": f"cache key, {extractor}", "values": coded(keys.reindex(ids))})
-    return found
+            encoded = encode_column(keys.reindex(ids))
+            columns.append({"name": f"cache key, {extractor}", "values": encoded})
+    return columns
 
 
-def _scores(source: Source, ids: pd.Series[str]) -> Parts:
-    """Raw ratings by dimension, sample after sample: ``start[i]:start[i+1]`` are those of i."""
-    scores = source.frame("ratings/scores.parquet", tables.SCORES)
-    raters = source.frame("ratings/raters.parquet", tables.RATERS)
+def _collect_scores(source: DatasetTables, ids: pd.Series[str]) -> Parts:
+    """Return the raw ratings by dimension; those of sample i are at ``start[i]:start[i + 1]``."""
+    scores = source.read_frame("ratings/scores.parquet", tables.SCORES)
+    raters = source.read_frame("ratings/raters.parquet", tables.RATERS)
     names = sorted(set(scores["rater"]))
-    place = {name: number for number, name in enumerate(ids)}
+    positions = {name: number for number, name in enumerate(ids)}
     codes = {name: number for number, name in enumerate(names)}
-    made: Parts = {"raters": names, "dimensions": {}}
-    for dimension, own in scores.groupby("dimension"):
-        own = own.assign(place=own["sample_id"].map(place)).dropna(subset=["place"])
-        own = own.sort_values(["place", "rater"])
-        counts = own.groupby("place").size().reindex(range(len(place)), fill_value=0)
-        out = raters[(raters["dimension"] == dimension) & (raters["rejected"] == True)]  # noqa: E712
-        made["dimensions"][str(dimension)] = {
+    result: Parts = {"raters": names, "dimensions": {}}
+    for dimension, group in scores.groupby("dimension"):
+        rows = group.assign(position=group["sample_id"].map(positions)).dropna(subset=["position"])
+        rows = rows.sort_values(["position", "rater"])
+        counts = rows.groupby("position").size().reindex(range(len(positions)), fill_value=0)
+        rejected = raters[(raters["dimension"] == dimension) & (raters["rejected"] == True)]  # noqa: E712
+        result["dimensions"][str(dimension)] = {
             "start": [0, *(int(n) for n in counts.cumsum())],
-            "rater": [codes[name] for name in own["rater"]],
-            "score": _numbers(own["score"]),
-            "rejected": sorted(codes[name] for name in out["rater"] if name in codes),
+            "rater": [codes[name] for name in rows["rater"]],
+            "score": _to_numbers(rows["score"]),
+            "rejected": sorted(codes[name] for name in rejected["rater"] if name in codes),
         }
-    return made
+    return result
 
 
-def _columns(frame: pd.DataFrame, names: Sequence[str]) -> Parts:
-    made: Parts = {}
+def _encode_columns(frame: pd.DataFrame, names: Sequence[str]) -> Parts:
+    columns: Parts = {}
     for name in names:
         values = frame[name]
         if pd.api.types.is_bool_dtype(values):
-            made[name] = [bool(v) for v in values]
+            columns[name] = [bool(v) for v in values]
         elif pd.api.types.is_numeric_dtype(values):
-            made[name] = _numbers(values, None)
+            columns[name] = _to_numbers(values, None)
         else:
-            made[name] = [v if isinstance(v, bool) else _text(v) for v in values]
-    return made
+            columns[name] = [v if isinstance(v, bool) else _to_text(v) for v in values]
+    return columns
 
 
-def _ordered(values: Iterable[Any], first: Sequence[str]) -> list[str]:
-    """Return the distinct values, those of ``first`` in their order, the others by name."""
-    there = {str(value) for value in values}
-    given = [name for name in dict.fromkeys(first) if name in there]
-    return given + sorted(there - set(given))
+def _order_values(values: Iterable[Any], first: Sequence[str]) -> list[str]:
+    """Return the distinct values: those of ``first`` in its order, then the others by name."""
+    names = {str(value) for value in values}
+    leading = [name for name in dict.fromkeys(first) if name in names]
+    return leading + sorted(names - set(leading))
 
 
-def coded(values: Iterable[Any]) -> Parts:
-    """Return a column as its distinct values and a number for each row, -1 for empty."""
-    texts = [_text(value) for value in values]
+def encode_column(values: Iterable[Any]) -> Parts:
+    """Return a column as its distinct values and one index per row, -1 for an empty cell."""
+    texts = [_to_text(value) for value in values]
     distinct = sorted({text for text in texts if text is not None})
     numbers = {text: number for number, text in enumerate(distinct)}
     return {"values": distinct, "codes": [-1 if t is None else numbers[t] for t in texts]}
 
 
-def _text(value: Any) -> str | None:
+def _to_text(value: Any) -> str | None:
     if value is None or (isinstance(value, float) and math.isnan(value)) or value is pd.NA:
         return None
     return str(value)
 
 
-def _numbers(values: Iterable[Any], digits: int | None = DIGITS) -> list[float | int | None]:
-    """Return numbers that JSON can hold: NaN and infinity as None, whole ones without a point."""
-    return [_number(value, digits) for value in values]
+def _to_numbers(values: Iterable[Any], digits: int | None = DIGITS) -> list[float | int | None]:
+    """Return numbers as JSON values: NaN and infinity as None, whole numbers as integers."""
+    return [_to_number(value, digits) for value in values]
 
 
-def _number(value: Any, digits: int | None) -> float | int | None:
+def _to_number(value: Any, digits: int | None) -> float | int | None:
     if value is None or pd.isna(value) or not math.isfinite(value):
         return None
     number = float(value) if digits is None else float(f"{float(value):.{digits}g}")
