@@ -17,7 +17,8 @@ from sfqa.conform.run import conform_shard
 from sfqa.conform.video import Form
 from sfqa.errors import UserError
 from sfqa.features.run import extract_shard
-from sfqa.generation.importing import import_shard, list_videos
+from sfqa.generation.imported import import_shard
+from sfqa.generation.importing import list_videos
 from sfqa.materials.clips import prepare_clips
 from sfqa.materials.images import contact_sheet, prepare_images
 

@@ -24,7 +24,7 @@ from sfqa.device import lease_torch_device
 from sfqa.errors import UserError
 from sfqa.features import base, run
 from sfqa.features.run import extract_shard
-from sfqa.generation.importing import import_shard
+from sfqa.generation.imported import import_shard
 
 ROOT = Path(__file__).parents[2]
 FORM = Form(short_side=64, fps=25, sample_rate=16000, crf=12, preset="veryfast")

@@ -14,8 +14,9 @@ import pytest
 
 from sfqa import identity, media, store, tables
 from sfqa.generation import adapters
+from sfqa.generation.generate import generate_shard
+from sfqa.generation.records import Settings
 from sfqa.generation.registry import Method, load_methods
-from sfqa.generation.run import Settings, generate_shard
 from sfqa.materials.portraits import draw_portraits
 
 ROOT = Path(__file__).parents[2]

@@ -13,8 +13,8 @@ from PIL import Image
 from sfqa import identity, media, store
 from sfqa.errors import UserError
 from sfqa.generation.install.sources import Source, Weights
-from sfqa.generation.records import Shelf
-from sfqa.generation.run import Settings, sample_key
+from sfqa.generation.records import Settings, sample_key
+from sfqa.generation.shard import Shard
 
 
 def test_three_videos_and_a_second_run(engine):
@@ -255,15 +255,15 @@ def test_a_disk_that_is_full_for_our_own_files_ends_the_tries(engine):
 
 def test_a_disk_that_fills_up_in_the_middle_of_a_batch(engine, monkeypatch):
     engine.generator.batch = 3
-    accept, taken = Shelf.accept, []
+    accept, taken = Shard.accept, []
 
-    def filling(self, sample, made, found=""):
+    def filling(self, sample, video, seconds, detail=""):
         taken.append(sample["sample_id"])
         if len(taken) == 2:
             raise OSError(errno.EDQUOT, "Disk quota exceeded")
-        return accept(self, sample, made, found)
+        return accept(self, sample, video, seconds, detail)
 
-    monkeypatch.setattr(Shelf, "accept", filling)
+    monkeypatch.setattr(Shard, "accept", filling)
     assert words(engine.go()) == ["ok", "disk_full", "disk_full"]
     monkeypatch.undo()
 

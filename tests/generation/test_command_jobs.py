@@ -12,7 +12,8 @@ from fake_generator import job, make_samples, words
 
 from sfqa import store, tables
 from sfqa.generation import adapters
-from sfqa.generation.records import Shelf
+from sfqa.generation.records import VideoFolder
+from sfqa.generation.shard import Shard
 
 
 def test_four_jobs_at_once_do_not_meet(engine, tmp_path):
@@ -71,12 +72,10 @@ def test_a_kill_between_the_steps_of_taking_a_video(engine, monkeypatch, moment)
     def die(*_, **__):
         raise Killed
 
-    from sfqa.generation import records
-
     if moment == "moved":
-        monkeypatch.setattr(records, "_write_record", die)
+        monkeypatch.setattr(VideoFolder, "write_record", die)
     else:
-        monkeypatch.setattr(Shelf, "_accepted", die)
+        monkeypatch.setattr(Shard, "_add_row", die)
     engine.samples = engine.samples[:1]
     with pytest.raises(Killed):
         engine.go()

@@ -13,7 +13,8 @@ from sfqa import identity, media, store, tables
 from sfqa.errors import UserError
 from sfqa.generation import check
 from sfqa.generation.expected import Form, measure, unexpected
-from sfqa.generation.importing import folder_digest, import_shard, list_videos
+from sfqa.generation.imported import import_shard
+from sfqa.generation.importing import folder_digest, list_videos
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "real"
 PATTERN = r"(?P<method>[^/]+)/(?P<image>[^_]+)_(?P<clip>[^_]+)\.mp4"

@@ -9,7 +9,8 @@ import pytest
 from sfqa import identity, store, tables
 from sfqa.errors import UserError
 from sfqa.generation import check
-from sfqa.generation.ready import find_ready, import_ready, ready_digest
+from sfqa.generation.imported import import_ready
+from sfqa.generation.ready import find_ready, ready_digest
 from sfqa.generation.registry import Method
 
 PAIRS = ("a.1__c", "b+2__c", "c__c", "d__c", "e__c")

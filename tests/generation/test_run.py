@@ -8,8 +8,9 @@ import pytest
 from sfqa import identity, store, tables
 from sfqa.errors import UserError
 from sfqa.generation import adapters
+from sfqa.generation.generate import generate_shard
+from sfqa.generation.records import Settings, sample_key
 from sfqa.generation.registry import Method
-from sfqa.generation.run import Settings, generate_shard, sample_key
 
 FAKE = Method("fake", "Fake", 2025, "none", "procedural", "fake", 1, True, {})
 DEFAULTS = Settings(1, 64, 25.0)

@@ -27,7 +27,7 @@ def repo(tmp_path) -> Path:
 
 def test_a_place_has_a_safe_name_wherever_it_lies(tmp_path, repo):
     folder = tmp_path / "my results v1.5, 'übung'" / "work" / "a__b__x.y"
-    with staging.place(folder, repo, ()) as place:
+    with staging.open_workspace(folder, repo, ()) as place:
         alias = place.root
         for path in (place.cwd, place.work, place.inputs, place.outputs, place.temporary):
             assert set(str(path)) <= set("/_-abcdefghijklmnopqrstuvwxyz0123456789")
@@ -40,17 +40,20 @@ def test_a_place_has_a_safe_name_wherever_it_lies(tmp_path, repo):
 
 
 def test_the_alias_goes_after_an_error(tmp_path, repo):
-    with pytest.raises(KeyboardInterrupt), staging.place(tmp_path / "w", repo, ()) as place:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        staging.open_workspace(tmp_path / "w", repo, ()) as place,
+    ):
         raise KeyboardInterrupt
     assert not os.path.lexists(place.root)
 
 
 def test_a_place_is_fresh_and_a_stale_alias_goes(tmp_path, repo):
     folder = tmp_path / "w"
-    with staging.place(folder, repo, ()) as place:
+    with staging.open_workspace(folder, repo, ()) as place:
         (place.work / "stale.mp4").write_bytes(b"old")
     place.root.symlink_to(folder)  # what a kill -9 leaves
-    with staging.place(folder, repo, ()) as again:
+    with staging.open_workspace(folder, repo, ()) as again:
         assert not os.path.lexists(place.root)
         assert not (again.work / "stale.mp4").exists()
         assert again.root != place.root
@@ -58,7 +61,7 @@ def test_a_place_is_fresh_and_a_stale_alias_goes(tmp_path, repo):
 
 def test_an_alias_of_somebody_else_stays(tmp_path, repo):
     folder, other = tmp_path / "w", tmp_path / "other"
-    with staging.place(folder, repo, ()) as place:
+    with staging.open_workspace(folder, repo, ()) as place:
         pass
     place.root.symlink_to(other)
     staging.remove(folder)
@@ -68,7 +71,7 @@ def test_an_alias_of_somebody_else_stays(tmp_path, repo):
 
 def test_read_only_copies_are_removed_and_the_repository_is_not(tmp_path, repo):
     folder = tmp_path / "w"
-    with staging.place(folder, repo, ()) as place:
+    with staging.open_workspace(folder, repo, ()) as place:
         locked = place.work / "snapshot"
         (locked / "inner").mkdir(parents=True)
         (locked / "inner" / "f").write_text("x")
@@ -83,7 +86,7 @@ def test_read_only_copies_are_removed_and_the_repository_is_not(tmp_path, repo):
 def test_the_overlay_shows_the_repository_and_hides_what_is_private(tmp_path, repo):
     folder = tmp_path / "cwd"
     folder.mkdir()
-    staging.overlay(repo, folder, ("output", ".cache", "last.log", "not_there"))
+    staging.link_repository(repo, folder, ("output", ".cache", "last.log", "not_there"))
     assert {path.name for path in folder.iterdir()} == {
         "output", ".cache", "src", "weights", "run.py"
     }  # fmt: skip
@@ -100,7 +103,7 @@ def test_the_overlay_shows_the_repository_and_hides_what_is_private(tmp_path, re
 
 def test_a_relative_repository_can_be_linked(tmp_path, repo, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with staging.place(tmp_path / "w", Path(repo.name), ()) as place:
+    with staging.open_workspace(tmp_path / "w", Path(repo.name), ()) as place:
         assert (place.cwd / "src" / "there.txt").read_text() == "src"
 
 
@@ -108,7 +111,7 @@ def test_an_unsafe_temporary_folder_is_passed_over(tmp_path, repo, monkeypatch):
     unsafe = tmp_path / "a.b c"
     unsafe.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(unsafe))
-    with staging.place(tmp_path / "w", repo, ()) as place:
+    with staging.open_workspace(tmp_path / "w", repo, ()) as place:
         assert place.root.parent in (Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"))
     assert list(unsafe.iterdir()) == []
 
@@ -120,7 +123,7 @@ def test_no_safe_temporary_folder_is_told(tmp_path, repo, monkeypatch):
     monkeypatch.setattr(Path, "symlink_to", refuse)
     with (
         pytest.raises(UserError, match="without dots, spaces and accents .*; set TMPDIR"),
-        staging.place(tmp_path / "w", repo, ()),
+        staging.open_workspace(tmp_path / "w", repo, ()),
     ):
         pass
 

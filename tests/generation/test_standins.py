@@ -17,8 +17,9 @@ import pytest
 
 from sfqa import identity, media, store, tables
 from sfqa.generation import registry
+from sfqa.generation.generate import generate_shard
 from sfqa.generation.process import Patience
-from sfqa.generation.run import Settings, generate_shard
+from sfqa.generation.records import Settings
 
 ROOT = Path(__file__).parents[2]
 HOME = Path(__file__).parent / "standins"
@@ -196,7 +197,8 @@ import sys, pickle
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import pandas as pd
-from sfqa.generation.run import Settings, generate_shard
+from sfqa.generation.generate import generate_shard
+from sfqa.generation.records import Settings
 with open(sys.argv[2], "rb") as handle:
     samples, method, folder, settings = pickle.load(handle)
 rows = generate_shard(samples, method, folder, settings, lambda said: None)

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from sfqa import store, tables
-from sfqa.errors import stop_where_full
 from sfqa.generation import registry
+from sfqa.generation.generate import write_shard
 from sfqa.generation.install.fetch import installed_digest
-from sfqa.generation.run import Settings, generate_shard
+from sfqa.generation.records import Settings
 from sfqa.job import job
 
 with job(snakemake.log[0]):
@@ -16,7 +16,6 @@ with job(snakemake.log[0]):
         (samples["method"] == snakemake.wildcards.method)
         & (samples["shard"] == int(snakemake.wildcards.shard))
     ]
-    out = Path(snakemake.output.videos)
     method, generators = registry.from_dict(params.method), Path(params.generators)
     settings = Settings(
         seed=params.seed,
@@ -27,6 +26,4 @@ with job(snakemake.log[0]):
         require_gpu=params.require_gpu,
         installed=installed_digest(generators / method.label) if method.runs_command else "",
     )
-    rows = generate_shard(mine, method, out.parent, settings)
-    stop_where_full(rows)
-    store.write(tables.VIDEOS, rows, out)
+    write_shard(mine, method, snakemake.output.videos, settings)

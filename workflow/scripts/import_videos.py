@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sfqa import store, tables
-from sfqa.generation.importing import import_shard
+from sfqa.generation.imported import import_shard
 from sfqa.job import job
 
 with job(snakemake.log[0]):

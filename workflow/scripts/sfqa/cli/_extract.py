@@ -223,7 +223,7 @@ def conformed(
 
     from sfqa import store, tables
     from sfqa.conform.run import conform_shard
-    from sfqa.generation.importing import import_shard
+    from sfqa.generation.imported import import_shard
 
     empty = dict.fromkeys(tables.SAMPLES.names)
     samples = [

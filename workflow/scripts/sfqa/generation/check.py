@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -75,7 +77,7 @@ def problem(
             looks = {round(n * (count - 1) / (_LOOKS - 1)) for n in range(_LOOKS)}
         frames = media.read_frames(file, sorted(looks) if count else [0])
     except media.MediaError as error:
-        return flaw("broken", told(error))
+        return flaw("broken", describe_media_error(error))
     # Only these formats declare a number; elsewhere it is a guess from the length.
     if file.suffix.lower() in (".mp4", ".mov", ".m4v") and count < WHOLE_SHARE * found.frames:
         return flaw("broken", f"{path} holds {count} of the {found.frames} frames it declares")
@@ -83,13 +85,21 @@ def problem(
     return reason or (_sight(path, frames) if moving else "")
 
 
-def told(error: media.MediaError) -> str:
-    """Return an error's sentence without the time and the place in the source that decord adds.
+def describe_media_error(error: media.MediaError) -> str:
+    """Return the message of an error without the time and source line that decord adds.
 
-    >>> told(media.MediaError("a.mp4: no ([11:40:00] /src/reader.cc:486: failed with 1)"))
-    'a.mp4: no (failed with 1)'
+    >>> describe_media_error(media.MediaError("a.mp4: ([11:40:00] /src/reader.cc:486: no frame)"))
+    'a.mp4: (no frame)'
     """
     return _STAMP.sub("", str(error))
+
+
+def clip_seconds(sample: Mapping[str, Any]) -> float | None:
+    """Return the length of a sample's driving clip in seconds, None if it cannot be read."""
+    try:
+        return media.probe(str(sample["clip_path"])).audio_duration_sec or None
+    except media.MediaError:
+        return None
 
 
 def _length(

@@ -1,4 +1,4 @@
-"""Import ready videos from a sheet or a folder (mode ``import_videos``)."""
+"""List the videos of a sheet or a folder as samples (mode ``import_videos``)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,11 @@ import glob
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sfqa import identity, store, tables
+from sfqa import identity, tables
 from sfqa.errors import UserError
-from sfqa.generation.ready import Check, say, video_row
 from sfqa.generation.words import suggest
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 #: What a sheet's columns and a pattern's groups may be called, and the column that each fills.
 FIELDS = {
@@ -81,27 +77,6 @@ def folder_digest(source: Mapping[str, Any]) -> str:
     if "sheet" in source:
         return identity.digest(_sheet_text(Path(source["sheet"])))
     return identity.digest(_names(source))
-
-
-def import_shard(
-    samples: pd.DataFrame, folder: Path | str, method: Mapping[str, Any] | None = None
-) -> list[dict[str, Any]]:
-    """Return rows of ``tables.VIDEOS`` for imported rows of ``tables.SAMPLES``.
-
-    Each video is hashed and checked where it lies, at ``source_path``; nothing is copied. A missing
-    or undecodable one gives a failed row. Missing sound is no failure here. ``method`` is the
-    registry's entry (``registry.as_dict``) where there is one: a video whose form is not what its
-    ``expect`` says is flawed. What the check said is kept in ``{folder}/records/{sample_id}.json``,
-    so that only new bytes are decoded again.
-    """
-    expect: Mapping[str, float] = (method or {}).get("expect") or {}
-    check = Check(Path(folder) / "records", expect, audio=False)
-    listed = store.records(samples)
-    rows = []
-    for number, sample in enumerate(listed, start=1):
-        rows.append(video_row(sample, Path(sample["source_path"]), check))
-        say(number, len(listed), rows[-1])
-    return rows
 
 
 def _sample(where: str, path: Path, known: Mapping[str, str], shards: int) -> dict[str, Any]:

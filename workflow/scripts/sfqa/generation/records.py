@@ -1,4 +1,4 @@
-"""What is known of a method's videos: what each depends on, its record, its row."""
+"""The videos of one method on disk: what each depends on, and the record of each accepted one."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sfqa import identity, media, store, tables
-from sfqa.generation.check import problem
+from sfqa import identity, store
 from sfqa.generation.registry import Method
-from sfqa.tables import flaw
+
+#: A row of ``tables.SAMPLES`` as a dictionary.
+Sample = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class Settings:
     """What every video of a run has in common.
 
     ``size`` (pixels a side) and ``fps`` are for procedural methods. For methods of kind
-    ``command``: ``generators`` holds one folder for each, ``attempts`` is how often a pair is
-    tried in all, ``installed`` the digest of the installed generator.
+    ``command``: ``generators`` holds one folder per method, ``attempts`` is the number of times a
+    pair is tried in all, ``installed`` is the digest of the installed generator.
     """
 
     seed: int
@@ -34,11 +35,11 @@ class Settings:
     installed: str = ""
 
 
-def sample_key(sample: dict[str, Any], method: Method, settings: Settings) -> str:
+def sample_key(sample: Sample, method: Method, settings: Settings) -> str:
     """Return the digest of everything that a sample's video depends on."""
-    own: dict[str, Any] = {"size": settings.size, "fps": float(settings.fps)}
+    varying: dict[str, Any] = {"size": settings.size, "fps": float(settings.fps)}
     if method.kind == "command":
-        own = {"installed": settings.installed}
+        varying = {"installed": settings.installed}
     return identity.digest(
         {
             "sample_id": sample["sample_id"],
@@ -47,153 +48,96 @@ def sample_key(sample: dict[str, Any], method: Method, settings: Settings) -> st
             "prompt": sample.get("prompt"),
             "method": method.identity(),
             "seed": settings.seed,
-            **own,
+            **varying,
         }
     )
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """The videos of one method in a folder: accepted ones, their records, runs at work."""
+class VideoRecord:
+    """What is recorded of an accepted video.
+
+    ``key`` is its :func:`sample_key`, ``sha256`` that of the file, ``replaced`` whether the user
+    put another file in its place, ``flaw`` a detail for the table ('word: sentence') or ''.
+    """
+
+    key: str
+    sha256: str
+    replaced: bool = False
+    flaw: str = ""
+
+
+@dataclass(frozen=True)
+class VideoFolder:
+    """The folder of one method: accepted videos, their records, working folders and logs."""
 
     folder: Path
-    method: Method
-    settings: Settings
 
-    def work(self, name: str) -> Path:
-        """The private folder of a run."""
-        return self.folder / "work" / name
+    def video_path(self, sample_id: str) -> Path:
+        """Return where the accepted video of a sample lies."""
+        return self.folder / "videos" / f"{sample_id}.mp4"
 
-    def known(self, sample: dict[str, Any]) -> tuple[dict[str, Any], str] | None:
-        """Return a sample's row and 'skipped' or 'kept' where its video is there, else None.
+    def work_path(self, sample_id: str) -> Path:
+        """Return the private folder in which a sample's video is generated."""
+        return self.folder / "work" / sample_id
 
-        It is skipped where its record holds the key and the sha256. A video with other bytes that
-        passes the check was replaced by hand, and is kept. A record that does not fit is removed.
+    def log_path(self, name: str) -> Path:
+        """Return the file that receives the output of a generator's process."""
+        return self.folder / "logs" / f"{name}.log"
+
+    def read_record(self, sample_id: str) -> VideoRecord | None:
+        """Return the record of a sample; None if it is missing or damaged."""
+        try:
+            content = json.loads(self._record_path(sample_id).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        if not isinstance(content, dict):
+            return None
+        return VideoRecord(
+            key=str(content.get("key")),
+            sha256=str(content.get("sha256")),
+            replaced=bool(content.get("replaced")),
+            flaw=str(content.get("flaw", "")),
+        )
+
+    def write_record(self, sample_id: str, record: VideoRecord) -> None:
+        """Write a record atomically."""
+        content = {"key": record.key, "sha256": record.sha256, "replaced": record.replaced}
+        if record.flaw:
+            content["flaw"] = record.flaw
+        with store.replacing(self._record_path(sample_id)) as temporary:
+            temporary.write_text(json.dumps(content, sort_keys=True) + "\n", encoding="utf-8")
+
+    def delete_record(self, sample_id: str) -> None:
+        """Delete a record, if there is one."""
+        self._record_path(sample_id).unlink(missing_ok=True)
+
+    def add_video(self, sample_id: str, source: Path, key: str, flaw: str = "") -> VideoRecord:
+        """Move a checked video into the folder, write its record last, and return the record.
+
+        Raises ``OSError`` if the disk cannot take it.
         """
-        video, record = self._video(sample), self._record(sample)
-        key = sample_key(sample, self.method, self.settings)
-        old = _read_record(record)
-        if old.get("key") == key and video.is_file():
-            sha = identity.sha256_file(video)
-            if sha == old.get("sha256"):
-                replaced, found = bool(old.get("replaced")), str(old.get("flaw", ""))
-                return self._accepted(sample, sha, replaced, found), "skipped"
-            # The length of a generator's video need not be its clip's.
-            seconds = None if self.method.kind == "command" else clip_sec(sample)
-            if not problem(video, seconds):
-                _write_record(record, key, sha, replaced=True)
-                return self._accepted(sample, sha, replaced=True), "kept"
-        record.unlink(missing_ok=True)
-        return None
-
-    def accept(self, sample: dict[str, Any], made: Path, found: str = "") -> dict[str, Any]:
-        """Move a checked video into place, record it last, and return its row.
-
-        ``found`` is a flaw to be named, or ''. Raises ``OSError`` where the disk does not take it.
-        """
-        video = self._video(sample)
+        video = self.video_path(sample_id)
         video.parent.mkdir(parents=True, exist_ok=True)
-        _move(made, video)
-        sha = identity.sha256_file(video)
-        key = sample_key(sample, self.method, self.settings)
-        _write_record(self._record(sample), key, sha, replaced=False, found=found)
-        return self._accepted(sample, sha, replaced=False, found=found)
+        _move_file(source, video)
+        record = VideoRecord(key, identity.sha256_file(video), flaw=flaw)
+        self.write_record(sample_id, record)
+        return record
 
-    def failed(self, sample: dict[str, Any], reason: str) -> dict[str, Any]:
-        """Return the row of a sample that has no video; ``reason`` is 'word: sentence'."""
-        return self._row(sample, tables.FAILED, reason)
-
-    def _video(self, sample: dict[str, Any]) -> Path:
-        return self.folder / "videos" / f"{sample['sample_id']}.mp4"
-
-    def _record(self, sample: dict[str, Any]) -> Path:
-        return self.folder / "records" / f"{sample['sample_id']}.json"
-
-    def _accepted(
-        self, sample: dict[str, Any], sha: str, replaced: bool, found: str = ""
-    ) -> dict[str, Any]:
-        if replaced:
-            found = flaw("replaced", "the video is not the one that the method made; it was kept")
-        row = self._row(sample, tables.FLAWED if found else tables.OK, found)
-        video = self._video(sample)
-        return row | {
-            "path": str(video),
-            "sha256": sha,
-            "size_bytes": video.stat().st_size,
-            "reproducible": self.method.reproducible and not replaced,
-        }
-
-    def _row(self, sample: dict[str, Any], status: str, detail: str) -> dict[str, Any]:
-        return {
-            "sample_id": sample["sample_id"],
-            "method": self.method.label,
-            "shard": int(sample["shard"]),
-            "status": status,
-            "detail": detail,
-            "path": None,
-            "sha256": None,
-            "size_bytes": None,
-            "clip_path": sample.get("clip_path"),
-            "clip_sha256": sample.get("clip_sha256"),
-            "prompt": sample.get("prompt"),
-            "reproducible": self.method.reproducible,
-        }
+    def _record_path(self, sample_id: str) -> Path:
+        return self.folder / "records" / f"{sample_id}.json"
 
 
-def clip_sec(sample: dict[str, Any]) -> float | None:
-    """Length of the driving clip in seconds, None where it cannot be read."""
-    try:
-        return media.probe(sample["clip_path"]).audio_duration_sec or None
-    except media.MediaError:
-        return None
-
-
-def missing_input(sample: dict[str, Any]) -> str:
-    """Return why a sample cannot be made at all, as 'word: sentence', or ''."""
-    for kind in ("image", "clip"):
-        path = sample.get(f"{kind}_path")
-        if path is None or not Path(path).is_file():
-            return flaw(f"no_{kind}", f"there is no file {path} for the {kind}")
-    return ""
-
-
-def is_full(error: BaseException) -> bool:
-    """Whether an error says that a disk, or the share of it that is allowed, is full.
-
-    >>> is_full(OSError(errno.ENOSPC, "x")), is_full(OSError(errno.EACCES, "x"))
-    (True, False)
-    """
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    return os.strerror(errno.ENOSPC) in str(error)
-
-
-def _move(made: Path, video: Path) -> None:
-    with open(made, "rb") as handle:
+def _move_file(source: Path, target: Path) -> None:
+    """Rename a file with its bytes on the disk, or copy it from another file system."""
+    with open(source, "rb") as handle:
         os.fsync(handle.fileno())
     try:
-        if not made.is_symlink():  # a link's target may belong to somebody else
-            made.replace(video)
+        if not source.is_symlink():  # the target of a link may belong to another user
+            source.replace(target)
             return
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-    with store.replacing(video) as temporary:
-        shutil.copyfile(made, temporary)
-
-
-def _read_record(path: Path) -> dict[str, Any]:
-    """What was recorded; a missing or broken record is an empty one."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _write_record(path: Path, key: str, sha: str, replaced: bool, found: str = "") -> None:
-    content = {"key": key, "sha256": sha, "replaced": replaced}
-    if found:
-        content["flaw"] = found
-    with store.replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, sort_keys=True) + "\n", encoding="utf-8")
+    with store.replacing(target) as temporary:
+        shutil.copyfile(source, temporary)

@@ -1,4 +1,4 @@
-"""Private places for runs of generators, under names that every path handling survives."""
+"""Private workspaces for runs of generators, with paths that no generator can mishandle."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ _IN_ALIAS = re.compile(rf"(/[\w.-]+)+/sfqa[a-z]{{{_LETTERS}}}/")
 
 
 @dataclass(frozen=True)
-class Place:
-    """The folders of one run, all below an alias whose name holds no dot and no space.
+class Workspace:
+    """The folders of one run, all below a link whose path holds no dot and no space.
 
-    ``cwd`` shows the repository, ``work`` is the generator's, with ``inputs`` and ``outputs`` in
-    it; ``temporary`` and ``tools`` serve its environment.
+    ``cwd`` shows the repository. ``work`` belongs to the generator and holds ``inputs`` and
+    ``outputs``. ``temporary`` and ``tools`` serve its environment.
     """
 
     root: Path
 
     @property
     def cwd(self) -> Path:
-        """Where the generator is started."""
+        """The folder in which the generator is started."""
         return self.root / "cwd"
 
     @property
     def work(self) -> Path:
-        """What the generator may fill."""
+        """The folder that the generator may write to."""
         return self.root / "work"
 
     @property
@@ -52,7 +52,7 @@ class Place:
 
     @property
     def outputs(self) -> Path:
-        """Where generators write that can be told where to."""
+        """The folder for generators with an option for their output file."""
         return self.work / "outputs"
 
     @property
@@ -62,32 +62,32 @@ class Place:
 
     @property
     def tools(self) -> Path:
-        """What is put on its PATH."""
+        """The folder that is put on its PATH."""
         return self.root / "bin"
 
 
 @contextlib.contextmanager
-def place(folder: Path, repo: Path, private: Sequence[str]) -> Iterator[Place]:
-    """Give a fresh place in ``folder`` for the time of the block.
+def open_workspace(folder: Path, repo: Path, private: Sequence[str]) -> Iterator[Workspace]:
+    """Create an empty workspace in ``folder`` and link it under a safe path during the block.
 
-    What a killed run left there is removed. Afterwards the alias goes, the folder stays.
+    Files of a killed run are removed first. At the end the link is deleted and the folder stays.
     """
     remove(folder)
     folder.mkdir(parents=True)
-    alias = _alias_of(folder.resolve())
+    alias = _create_alias(folder.resolve())
     try:
         (folder / _ALIAS).write_text(f"{alias}\n", encoding="utf-8")
-        made = Place(alias)
-        for part in (made.cwd, made.inputs, made.outputs, made.temporary, made.tools):
-            part.mkdir(parents=True)
-        overlay(repo, made.cwd, private)
-        yield made
+        workspace = Workspace(alias)
+        for part in ("cwd", "inputs", "outputs", "temporary", "tools"):
+            getattr(workspace, part).mkdir(parents=True)
+        link_repository(repo, workspace.cwd, private)
+        yield workspace
     finally:
         alias.unlink(missing_ok=True)
 
 
 def remove(folder: Path) -> None:
-    """Remove a run's folder, if there is one, and its alias, if a killed run left it."""
+    """Remove the folder of a run, and the link to it if a killed run left it."""
     with contextlib.suppress(OSError, ValueError):
         alias = Path((folder / _ALIAS).read_text(encoding="utf-8").strip())
         if alias.readlink() == folder.resolve():
@@ -100,10 +100,11 @@ def remove(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def overlay(repo: Path, folder: Path, private: Sequence[str]) -> None:
-    """Fill a folder with links to what a repository holds, but not its history.
+def link_repository(repo: Path, folder: Path, private: Sequence[str]) -> None:
+    """Fill a folder with links to the entries of a repository, without its ``.git``.
 
-    Of the ``private`` names, folders become new empty folders; the rest is left out.
+    Entries named in ``private`` are not linked: folders become new empty folders, files are left
+    out.
     """
     for entry in sorted(repo.absolute().iterdir()):
         if entry.name == ".git":
@@ -117,7 +118,7 @@ def overlay(repo: Path, folder: Path, private: Sequence[str]) -> None:
 def stage_image(source: Path, target: Path) -> None:
     """Write a picture as 8-bit RGB in the format of the target's suffix.
 
-    Raises :class:`media.MediaError` where it cannot be read, ``OSError`` where not written.
+    Raises :class:`media.MediaError` if it cannot be read, ``OSError`` if it cannot be written.
     """
     try:
         with Image.open(source) as image:
@@ -125,40 +126,41 @@ def stage_image(source: Path, target: Path) -> None:
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise media.MediaError(f"{source}: cannot be read as a picture ({error})") from error
     if target.suffix in (".jpg", ".jpeg"):
-        picture.save(target, quality=98, subsampling=0)  # the generator's own losses are to be seen
+        picture.save(target, quality=98, subsampling=0)  # losses should be those of the generator
     else:
         picture.save(target)
 
 
-def stage_sound(source: Path, target: Path, padded: Callable[[float], float]) -> float:
-    """Write a sound as 16-bit mono wave, padded with silence; return its own length in seconds.
+def stage_sound(source: Path, target: Path, padded_sec: Callable[[float], float]) -> float:
+    """Write a sound as 16-bit mono wave, padded with silence; return its length before padding.
 
-    ``padded`` gives the length to pad to, from the own one; never less than that is written.
-    Raises :class:`media.MediaError` where it cannot be read, ``OSError`` where not written.
+    ``padded_sec`` returns the length to pad to, in seconds, given that of the sound; the sound is
+    never cut. Raises :class:`media.MediaError` if it cannot be read, ``OSError`` if it cannot be
+    written.
     """
     rate = media.probe(source).sample_rate
     if rate <= 0:
         raise media.MediaError(f"{source}: holds no sound")
     sound = media.read_audio(source, rate)
     seconds = len(sound) / rate
-    missing = round(padded(seconds) * rate) - len(sound)
+    missing = round(padded_sec(seconds) * rate) - len(sound)
     media.write_wave(target, np.pad(sound, (0, max(0, missing))), rate)
     return seconds
 
 
-def plain(text: str) -> str:
-    """Return a message without aliases, which are other ones each time.
+def remove_aliases(text: str) -> str:
+    """Return a message without the links to workspaces, whose random names differ in each run.
 
-    >>> plain("no /tmp/sfqaabcdefghij/work/a.mp4")
+    >>> remove_aliases("no /tmp/sfqaabcdefghij/work/a.mp4")
     'no work/a.mp4'
     """
     return _IN_ALIAS.sub("", text)
 
 
-def _alias_of(folder: Path) -> Path:
-    """A new link to a folder, in a temporary folder whose own path is safe."""
-    tried = [tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"]
-    for base in tried:
+def _create_alias(folder: Path) -> Path:
+    """Create a link to a folder, in the first temporary folder that has a safe path."""
+    bases = [tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"]
+    for base in bases:
         while _SAFE.fullmatch(base):
             name = "sfqa" + "".join(secrets.choice(string.ascii_lowercase) for _ in range(_LETTERS))
             alias = Path(base, name)
@@ -171,5 +173,5 @@ def _alias_of(folder: Path) -> Path:
             return alias
     raise UserError(
         f"no folder for temporary files has a path without dots, spaces and accents ("
-        f"{', '.join(tried)} were tried), which generators need; set TMPDIR to one that does"
+        f"{', '.join(bases)} were tried), which generators need; set TMPDIR to one that does"
     )

@@ -1,0 +1,157 @@
+"""Rows of videos that were made elsewhere: each is hashed and checked in place, none is copied.
+
+These are the videos of mode ``import_videos``, and in a built dataset those of a method of kind
+``import``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sfqa import identity, media, store, tables
+from sfqa.generation import check, expected
+from sfqa.generation.expected import Form
+from sfqa.generation.ready import SUFFIXES, find_ready, pair_name
+from sfqa.tables import flaw
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sfqa.generation.registry import Method
+
+log = logging.getLogger("sfqa")
+
+
+@dataclass(frozen=True)
+class ImportCheck:
+    """How the videos are checked.
+
+    ``records`` is the folder that keeps the result of each check, so that only new bytes are
+    decoded again; None keeps nothing. ``expect`` is the form that a method gives
+    (:func:`sfqa.generation.expected.unexpected`), ``audio`` whether a video needs sound.
+    """
+
+    records: Path | None
+    expect: Mapping[str, float]
+    audio: bool
+
+
+def import_shard(
+    samples: pd.DataFrame, folder: Path | str, method: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """Return rows of ``tables.VIDEOS`` for rows of ``tables.SAMPLES`` in mode ``import_videos``.
+
+    Each video is hashed and checked at its ``source_path``. A missing or undecodable one gives a
+    failed row; one without sound is accepted. ``method`` is the registry's entry
+    (``registry.as_dict``), if there is one: a video that differs from its ``expect`` is flawed.
+    The result of each check is kept in ``{folder}/records/{sample_id}.json``.
+    """
+    expect: Mapping[str, float] = (method or {}).get("expect") or {}
+    how = ImportCheck(Path(folder) / "records", expect, audio=False)
+    sample_rows = store.records(samples)
+    rows = []
+    for number, sample in enumerate(sample_rows, start=1):
+        rows.append(_import_video(sample, Path(sample["source_path"]), how))
+        _log_row(number, len(sample_rows), rows[-1])
+    return rows
+
+
+def import_ready(
+    samples: pd.DataFrame,
+    method: Method,
+    folder: Path | str,
+    records: Path | str | None = None,
+) -> list[dict[str, Any]]:
+    """Return rows of ``tables.VIDEOS`` for a built dataset's method of kind ``import``.
+
+    ``folder`` is ``{generators}/{label}`` (:func:`sfqa.generation.ready.find_ready`). A missing
+    video gives a failed row that says where to put it. A video fails if it cannot be read, has no
+    sound or is longer than its clip; it is flawed if it differs from the method's ``expect``. The
+    result of each check is kept in ``{records}/{sample_id}.json``, if ``records`` is given.
+    """
+    how = ImportCheck(Path(records) if records else None, method.expect, audio=True)
+    other_suffixes = ", ".join(SUFFIXES[1:])
+    sample_rows = store.records(samples)
+    rows = []
+    for number, sample in enumerate(sample_rows, start=1):
+        name = pair_name(sample)
+        target = Path(folder) / "videos" / f"{name}{SUFFIXES[0]}"
+        missing = flaw(
+            "no_video",
+            f"there is none of {method.label} for the pair {name}, make it elsewhere and "
+            f"put it at {target} (or {other_suffixes})",
+        )
+        rows.append(_import_video(sample, find_ready(folder, sample), how, missing))
+        _log_row(number, len(sample_rows), rows[-1])
+    return rows
+
+
+def _log_row(number: int, total: int, row: Mapping[str, Any]) -> None:
+    log.info("%d/%d %s: %s %s", number, total, row["sample_id"], row["status"], row["detail"])
+
+
+def _import_video(
+    sample: Mapping[str, Any], path: Path | None, how: ImportCheck, missing: str = ""
+) -> dict[str, Any]:
+    """Return the row of one sample; ``missing`` is its detail if ``path`` is None."""
+    sha = identity.sha256_file(path) if path and path.is_file() else None
+    detail, form = _check_once(sample, path, sha, how) if path else (missing, None)
+    status = tables.FAILED if detail else tables.OK
+    if form and how.expect:
+        detail = expected.unexpected(how.expect, form)
+        status = tables.FLAWED if detail else tables.OK
+    return {
+        "sample_id": sample["sample_id"],
+        "method": sample["method"],
+        "shard": int(sample["shard"]),
+        "status": status,
+        "detail": detail,
+        "path": str(path) if sha else None,
+        "sha256": sha,
+        "size_bytes": path.stat().st_size if path and sha else None,
+        "clip_path": sample.get("clip_path"),
+        "clip_sha256": sample.get("clip_sha256"),
+        "prompt": sample.get("prompt"),
+        "reproducible": False,
+    }
+
+
+def _check_once(
+    sample: Mapping[str, Any], path: Path, sha: str | None, how: ImportCheck
+) -> tuple[str, Form | None]:
+    """Return why a video cannot be used, or '' and its form; from the record of the same bytes."""
+    key = [check.VERSION, expected.VERSION, sha, sample.get("clip_sha256"), how.audio]
+    record = how.records / f"{sample['sample_id']}.json" if how.records and sha else None
+    if record and (recorded := _read_record(record, key)):
+        return recorded
+    clip_sec = check.clip_seconds(sample) if how.audio else None
+    reason, form = check.problem(path, clip_sec=clip_sec, audio=how.audio), None
+    if not reason:
+        try:
+            form = expected.measure(path)
+        except media.MediaError as error:
+            reason = flaw("broken", str(error))
+    if record:
+        content = {"key": key, "reason": reason, "form": form and form.as_list()}
+        with store.replacing(record) as temporary:
+            temporary.write_text(json.dumps(content, sort_keys=True) + "\n", encoding="utf-8")
+    return reason, form
+
+
+def _read_record(path: Path, key: list[Any]) -> tuple[str, Form | None] | None:
+    """Return what a record says of these bytes; None if it is damaged or of other bytes."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["key"] != key:
+            return None
+        if content["reason"]:
+            return str(content["reason"]), None
+        width, height, fps, seconds = content["form"]
+        return "", Form(int(width), int(height), float(fps), float(seconds))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,202 @@
+"""One shard of a method: what is decided for each of its samples, and the row of each."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from sfqa import identity, tables
+from sfqa.generation.check import clip_seconds, problem
+from sfqa.generation.records import Sample, Settings, VideoFolder, VideoRecord, sample_key
+from sfqa.generation.registry import Method
+from sfqa.generation.staging import remove
+from sfqa.tables import flaw
+
+#: Receives each line of progress.
+Log = Callable[[str], None]
+#: A row of ``tables.VIDEOS`` as a dictionary.
+Row = dict[str, Any]
+
+
+class Shard:
+    """The samples of one job: where their videos are, and the row of each decided sample.
+
+    Each sample gets its row by one of :meth:`keep`, :meth:`take_over`, :meth:`accept` and
+    :meth:`fail`, which also writes the record of its video and a line of progress.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        method: Method,
+        folder: Path,
+        settings: Settings,
+        log: Log | None = None,
+    ) -> None:
+        self.samples, self.method, self.settings = samples, method, settings
+        self.videos = VideoFolder(folder)
+        self.progress = _ProgressLog(len(samples), log or logging.getLogger("sfqa").info)
+        self._rows: dict[str, Row] = {}
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows of all samples, in the order of the samples."""
+        return [self._rows[sample["sample_id"]] for sample in self.samples]
+
+    def find_record(self, sample: Sample) -> VideoRecord | None:
+        """Return the record of a video that has the sample's inputs and options, else None."""
+        record = self.videos.read_record(sample["sample_id"])
+        fits = record and record.key == sample_key(sample, self.method, self.settings)
+        return record if fits and self.videos.video_path(sample["sample_id"]).is_file() else None
+
+    def is_unchanged(self, sample: Sample, record: VideoRecord) -> bool:
+        """Return whether the sample's video has the bytes that its record states."""
+        video = self.videos.video_path(sample["sample_id"])
+        return identity.sha256_file(video) == record.sha256
+
+    def is_usable(self, sample: Sample) -> bool:
+        """Return whether the sample's video passes the check."""
+        # The length of a generator's video can differ from that of its clip.
+        seconds = None if self.method.kind == "command" else clip_seconds(sample)
+        return not problem(self.videos.video_path(sample["sample_id"]), seconds)
+
+    def keep(self, sample: Sample, record: VideoRecord) -> None:
+        """Add the row of a video that is complete."""
+        self._remove_work(sample)
+        self.progress.report(self._add_row(sample, record), "skipped")
+
+    def take_over(self, sample: Sample) -> None:
+        """Add the row of a video that the user replaced: it is flawed, but not overwritten."""
+        name = sample["sample_id"]
+        record = VideoRecord(
+            key=sample_key(sample, self.method, self.settings),
+            sha256=identity.sha256_file(self.videos.video_path(name)),
+            replaced=True,
+        )
+        self.videos.write_record(name, record)
+        self._remove_work(sample)
+        self.progress.report(self._add_row(sample, record), "kept")
+
+    def accept(self, sample: Sample, video: Path, seconds: float, detail: str = "") -> None:
+        """Move a generated and checked video into place and add its row.
+
+        ``seconds`` is how long it took to generate; a ``detail`` ('word: sentence') makes the row
+        flawed. Raises ``OSError`` if the disk cannot take it.
+        """
+        key = sample_key(sample, self.method, self.settings)
+        record = self.videos.add_video(sample["sample_id"], video, key, detail)
+        self.progress.report_generated(self._add_row(sample, record), seconds)
+
+    def fail(self, sample: Sample, reason: str, seconds: float = 0.0) -> None:
+        """Add the row of a sample that has no video; ``reason`` is 'word: sentence'."""
+        row = self._base_row(sample) | {"status": tables.FAILED, "detail": reason}
+        self._rows[sample["sample_id"]] = row
+        self.progress.report_generated(row, seconds)
+
+    def _remove_work(self, sample: Sample) -> None:
+        # A run that was killed between the record and its cleaning up leaves this folder.
+        remove(self.videos.work_path(sample["sample_id"]))
+
+    def _add_row(self, sample: Sample, record: VideoRecord) -> Row:
+        name, detail = sample["sample_id"], record.flaw
+        if record.replaced:
+            detail = flaw("replaced", "the video is not the one that the method made; it was kept")
+        video = self.videos.video_path(name)
+        self._rows[name] = self._base_row(sample) | {
+            "status": tables.FLAWED if detail else tables.OK,
+            "detail": detail,
+            "path": str(video),
+            "sha256": record.sha256,
+            "size_bytes": video.stat().st_size,
+            "reproducible": self.method.reproducible and not record.replaced,
+        }
+        return self._rows[name]
+
+    def _base_row(self, sample: Sample) -> Row:
+        return {
+            "sample_id": sample["sample_id"],
+            "method": self.method.label,
+            "shard": int(sample["shard"]),
+            "status": tables.FAILED,
+            "detail": "",
+            "path": None,
+            "sha256": None,
+            "size_bytes": None,
+            "clip_path": sample.get("clip_path"),
+            "clip_sha256": sample.get("clip_sha256"),
+            "prompt": sample.get("prompt"),
+            "reproducible": self.method.reproducible,
+        }
+
+
+class Engine(Protocol):
+    """Generates the videos of samples and hands each to the shard."""
+
+    #: How many samples one call of :meth:`generate` takes at most.
+    batch_size: int
+
+    def generate(self, samples: Sequence[Sample]) -> None:
+        """Generate the videos; each sample is accepted or failed when this returns."""
+
+
+def find_missing_input(sample: Sample) -> str:
+    """Return why a sample cannot be generated, as 'word: sentence'; '' if its inputs exist."""
+    for kind in ("image", "clip"):
+        path = sample.get(f"{kind}_path")
+        if path is None or not Path(path).is_file():
+            return flaw(f"no_{kind}", f"there is no file {path} for the {kind}")
+    return ""
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether an error says that the disk, or the user's quota on it, is full.
+
+    >>> is_disk_full(OSError(errno.ENOSPC, "x")), is_disk_full(OSError(errno.EACCES, "x"))
+    (True, False)
+    """
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return os.strerror(errno.ENOSPC) in str(error)
+
+
+class _ProgressLog:
+    """A log line per decided sample: number, what was done, time, failures, time left."""
+
+    def __init__(self, total: int, log: Log) -> None:
+        self.total, self.log = total, log
+        self.to_generate = self.decided = self.generated = self.failed = 0
+        self.seconds = 0.0
+
+    def report(self, row: Row, action: str, extra: str = "") -> None:
+        """Log that a sample has its row."""
+        self.decided += 1
+        tail = f" ({row['detail']})" if row["detail"] else ""
+        number = f"{self.decided}/{self.total}"
+        self.log(f"{number} {row['sample_id']}: {action}, {row['status']}{extra}{tail}")
+
+    def report_generated(self, row: Row, seconds: float) -> None:
+        """Log that a sample was generated, or failed, after so many seconds."""
+        self.to_generate -= 1
+        self.generated += 1
+        self.seconds += seconds
+        self.failed += row["status"] == tables.FAILED
+        extra = f", {_format_duration(seconds)}, {self.failed} failed"
+        if self.to_generate > 0:
+            left = self.seconds / self.generated * self.to_generate
+            extra += f", about {_format_duration(left)} left"
+        self.report(row, "generated", extra)
+
+
+def _format_duration(seconds: float) -> str:
+    """Return a duration in the unit that suits it.
+
+    >>> _format_duration(4.04), _format_duration(754), _format_duration(9000)
+    ('4.0 s', '13 min', '2.5 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
