@@ -241,7 +241,7 @@ def test_samples_are_filtered_and_sorted(visit, dataset):
     assert all("face004" in name for name in visit.ids())
     assert visit.ids()
     page.fill("input[type=search]", "nothing like it")
-    assert "No sample fits" in page.inner_text("main")
+    assert "No sample matches" in page.inner_text("main")
     visit.leave()
 
 
@@ -271,7 +271,7 @@ def test_a_missing_video_is_said(visit, dataset):
     visit.go("sample", id=names[-1])
     page.locator("video").evaluate("node => node.play().catch(() => {})")
     page.wait_for_selector(".trouble:not([hidden])")
-    assert "does not play here" in page.inner_text(".trouble")
+    assert "cannot be played" in page.inner_text(".trouble")
     assert page.locator(".trouble code").count() == 1
     # Chromium itself notes the missing file.
     assert all("ERR_FILE_NOT_FOUND" in text for text in visit.problems)
@@ -380,7 +380,7 @@ def test_no_ratings_no_videos(browser, tmp_path, shots):
         visit.go(view, **chosen)
         visit.page.wait_for_selector("main h1")
         assert visit.page.locator("main .broken").count() == 0, view
-    assert "brings no videos" in visit.page.inner_text("main")
+    assert "has no videos" in visit.page.inner_text("main")
     visit.leave()
 
 

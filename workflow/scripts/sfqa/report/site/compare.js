@@ -16,7 +16,7 @@
     title: "Side by side",
     async draw(given) {
       const { samples, meta } = SFQA.have, list = pairs();
-      if (!list.length) return h("section", {}, h("h1", {}, "Side by side"), h("p", {}, "No two samples here are made from the same pair."));
+      if (!list.length) return h("section", {}, h("h1", {}, "Side by side"), h("p", {}, "No two samples of this site share a pair."));
       let a = SFQA.place(given.a), b = SFQA.place(given.b);
       const known = a === undefined ? list[0] : list.find(([, own]) => own.includes(a)) || list[0];
       const [pair, own] = known;

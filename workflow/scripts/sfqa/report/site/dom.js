@@ -1,5 +1,5 @@
 "use strict";
-// Small helpers to build the page. Text is only ever set as text, never as markup.
+// Helpers that build the page. Values are inserted as text, never as markup.
 SFQA.h = (tag, given, ...children) => {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(given || {})) {
@@ -12,7 +12,7 @@ SFQA.h = (tag, given, ...children) => {
   return made;
 };
 
-/** The same for drawings. */
+/** Create an SVG element. */
 SFQA.svg = (tag, given, ...children) => {
   const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(given || {})) made.setAttribute(name, value);
@@ -26,10 +26,10 @@ SFQA.count = (n, one) => `${n.toLocaleString("en")} ${one}${n === 1 ? "" : "s"}`
 
 const MINUS = "−", NOTHING = "–";
 
-/** A number with so many decimals, "–" for none. */
+/** A number with a fixed number of decimals; "–" if it is missing. */
 SFQA.fixed = (value, decimals = 3) => value === null || value === undefined ? NOTHING : value.toFixed(decimals).replace(/^-(?=0\.?0*$)/, "").replace("-", MINUS);
 
-/** A number with about four digits, however large it is. */
+/** A number with about four significant digits. */
 SFQA.short = value => {
   if (value === null || value === undefined) return NOTHING;
   if (typeof value !== "number") return String(value);
@@ -38,7 +38,7 @@ SFQA.short = value => {
   return (size >= 1e5 || size < 1e-3 ? value.toExponential(2) : value.toPrecision(4)).replace("-", MINUS);
 };
 
-/** Decimals for MOS: one on a scale of 100, two on a scale of few steps. */
+/** Decimals of a MOS: one on a scale to 100, two on a short scale. */
 SFQA.mosDigits = () => {
   if (SFQA.digits === undefined) {
     let most = 0;
@@ -49,7 +49,7 @@ SFQA.mosDigits = () => {
 };
 SFQA.mos = value => SFQA.fixed(value, SFQA.mosDigits());
 
-/** A choice with its words; change gets the chosen value. */
+/** A labelled select box; `change` gets the selected value. */
 SFQA.choice = (words, values, chosen, change, texts = SFQA.words) => {
   const select = SFQA.h("select", { onchange: event => change(event.target.value) },
     values.map(value => SFQA.h("option", { value, selected: value === chosen }, texts(value))));
@@ -58,7 +58,7 @@ SFQA.choice = (words, values, chosen, change, texts = SFQA.words) => {
 
 SFQA.status = word => SFQA.h("span", { class: `status ${word}` }, word);
 
-/** The address of a part of this site with what is chosen there. */
+/** The URL of a view with its selected options. */
 SFQA.address = (view, chosen = {}) => {
   const given = Object.entries(chosen).filter(([, value]) => value !== null && value !== undefined && value !== "");
   return `#${view}${given.length ? "?" + new URLSearchParams(given) : ""}`;

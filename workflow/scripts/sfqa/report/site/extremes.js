@@ -1,13 +1,13 @@
 "use strict";
-// Where a metric and people disagree most, and all samples as a cloud.
+// Where a metric and people disagree most, and a scatter plot of all samples.
 (() => {
   const { h, words } = SFQA;
   const ROWS = 12, WIDTH = 640, HEIGHT = 420, EDGE = { left: 52, right: 12, top: 12, bottom: 42 };
 
-  /** Prediction (on the scale of the MOS) against MOS, on a canvas; a press opens the nearest sample. */
+  /** Predictions mapped to MOS against MOS on a canvas; a press opens the nearest sample. */
   function cloud(places, x, y, marked) {
-    const canvas = h("canvas", { width: WIDTH * 2, height: HEIGHT * 2, class: "cloud", role: "img", "aria-label": "Prediction against MOS; the tables below hold the extremes" });
-    // No spread of thousands of values into one call: engines limit the arguments.
+    const canvas = h("canvas", { width: WIDTH * 2, height: HEIGHT * 2, class: "cloud", role: "img", "aria-label": "Prediction against MOS; the tables below list the extremes" });
+    // reduce, because engines limit the number of arguments of Math.min(...values).
     const all = places.flatMap(i => [x(i), y(i)]), low = all.reduce((a, b) => Math.min(a, b)), high = all.reduce((a, b) => Math.max(a, b)), room = (high - low || 1) * 0.04;
     const from = low - room, to = high + room;
     const px = v => EDGE.left + (WIDTH - EDGE.left - EDGE.right) * (v - from) / (to - from), py = v => HEIGHT - EDGE.bottom - (HEIGHT - EDGE.top - EDGE.bottom) * (v - from) / (to - from);
@@ -37,8 +37,8 @@
       for (const i of places) { const d = (px(x(i)) - at.x) ** 2 + (py(y(i)) - at.y) ** 2; if (d < least) { least = d; best = i; } }
       return best;
     };
-    const label = h("p", { class: "quiet", "aria-hidden": "true" }, "Press a point to open its sample; the circled ones stand below.");
-    canvas.addEventListener("pointermove", event => { const i = nearest(event); canvas.style.cursor = i === null ? "" : "pointer"; label.textContent = i === null ? "Press a point to open its sample; the circled ones stand below." : SFQA.have.samples.id[i]; });
+    const label = h("p", { class: "quiet", "aria-hidden": "true" }, "Press a point to open its sample; the circled samples are listed below.");
+    canvas.addEventListener("pointermove", event => { const i = nearest(event); canvas.style.cursor = i === null ? "" : "pointer"; label.textContent = i === null ? "Press a point to open its sample; the circled samples are listed below." : SFQA.have.samples.id[i]; });
     canvas.addEventListener("click", event => { const i = nearest(event); if (i !== null) SFQA.go("sample", { id: SFQA.have.samples.id[i] }); });
     paint();
     SFQA.repaint = paint;
@@ -49,7 +49,7 @@
     title: "Disagreement",
     async draw(given) {
       const { samples, meta } = SFQA.have;
-      if (!meta.dimensions.length || !meta.metrics.length) return h("section", {}, h("h1", {}, "Disagreement"), h("p", {}, "Metrics and ratings are both needed for this."));
+      if (!meta.dimensions.length || !meta.metrics.length) return h("section", {}, h("h1", {}, "Disagreement"), h("p", {}, "This view needs both metrics and ratings."));
       const chosen = SFQA.chosen(given), predictions = await SFQA.predictions(chosen.protocol), residual = SFQA.residual(predictions, chosen);
       const column = ((predictions[chosen.metric] || {})[chosen.dimension]) || {}, mos = samples.mos[chosen.dimension].mos;
       const known = samples.id.map((_, i) => i).filter(i => residual(i) !== null);
@@ -65,10 +65,10 @@
         return h("section", {}, h("h2", {}, title), h("p", { class: "quiet" }, text), table.node);
       };
       const head = [h("h1", {}, "Disagreement"), h("div", { class: "choices" }, SFQA.sharedChoices(chosen, name => value => SFQA.go("extremes", { ...given, [name]: value })))];
-      if (!known.length) return h("div", {}, head, h("p", {}, column.reason ? `These scores cannot be brought to the scale of the MOS: ${column.reason}.` : "This metric has no tested sample here."));
+      if (!known.length) return h("div", {}, head, h("p", {}, column.reason ? `These scores cannot be mapped to MOS: ${column.reason}.` : "This metric has no tested sample under this protocol."));
       const untrained = SFQA.metric(chosen.metric).weights === "random";
-      return h("div", {}, head, untrained ? h("p", { class: "warning" }, "This metric ran on random weights: its disagreement says nothing about the metric of that name.") : null,
-        h("p", { class: "quiet" }, `${SFQA.count(known.length, "tested sample")}; scores brought to the scale of the MOS by ${column.mapping}, ${words(chosen.dimension)}.`),
+      return h("div", {}, head, untrained ? h("p", { class: "warning" }, "This metric ran on random weights: its disagreement says nothing about the published metric.") : null,
+        h("p", { class: "quiet" }, `${SFQA.count(known.length, "tested sample")}; scores mapped to MOS by ${column.mapping}, ${words(chosen.dimension)}.`),
         cloud(known, i => column.mapped[i], i => mos[i], [...harsh, ...kind]),
         h("div", { class: "sides" }, list("The metric says good, people say bad", "Largest predictions above the MOS.", kind), list("The metric says bad, people say good", "Largest predictions below the MOS.", harsh)));
     },

@@ -1,9 +1,9 @@
 "use strict";
-// Metrics against MOS, and what leakage was worth.
+// Metrics against MOS, the effect of leakage, and significance.
 (() => {
   const { h, svg, fixed, words } = SFQA;
   const STATISTICS = [["srcc", "SRCC"], ["plcc", "PLCC"], ["krcc", "KRCC"], ["rmse", "RMSE"]];
-  const LEVELS = { video: "videos", model: "means of the methods", method: "inside each method" };
+  const LEVELS = { video: "videos", model: "means of the methods", method: "within each method" };
   const POOLINGS = { mean: "mean over the trials", pooled: "all test samples at once", median: "median over the trials", sd: "SD over the trials" };
   const key = row => [row.metric, row.dimension, row.protocol, row.level, row.pooling].join("\n");
   const distinct = (rows, name) => [...new Set(rows.map(row => row[name]))];
@@ -34,13 +34,13 @@
     facts: [
       ["Dimension", words(row.dimension)], ["Protocol", words(row.protocol)], ["Level", LEVELS[row.level] || row.level],
       ["Pooling", POOLINGS[row.pooling] || row.pooling], ["Trials", row.trials], ["Test rows", row.n],
-      ["95 % interval", interval(row, name)], ["How the interval was made", interval(row, name) && row.interval], ["Mapped before PLCC and RMSE", row.mapping],
+      ["95 % interval", interval(row, name)], ["Method of the interval", interval(row, name) && row.interval], ["Mapped before PLCC and RMSE", row.mapping],
       ["All digits", row[name]], ["Stored in", "correlation/correlation.parquet"],
       ["MOS", row.synthetic_mos ? "from simulated raters" : "from people"], ["Weights", row.weights], ["Status", row.status], ["Note", row.detail],
     ],
   });
 
-  /** Best and second of each column, controls left out: Map from column to [best, second]. */
+  /** Best and second value of each column without the controls: Map from column to sorted values. */
   const ranks = (chosen, columns) => new Map(columns.map(({ dimension, name }) => {
     const values = [...new Set(chosen.filter(one => one.metric.kind !== "control").map(one => one.rows[dimension] && one.rows[dimension][name]).filter(v => v !== null && v !== undefined).map(v => Number(v.toFixed(3))))];
     values.sort((a, b) => name === "rmse" ? a - b : b - a);
@@ -55,7 +55,7 @@
       .filter(line => Object.values(line.rows).some(Boolean));
     const columns = dimensions.flatMap(dimension => STATISTICS.map(([name, label]) => ({ dimension, name, label })));
     const order = ranks(lines, columns), known = ["metric", "group", "n", ...columns.map(one => `${one.dimension}.${one.name}`)];
-    // Unless told, the best of all dimensions together comes first.
+    // By default the metric with the best overall SRCC comes first.
     const told = known.includes(chosen.sort), begin = { sort: told ? chosen.sort : `${dimensions[dimensions.length - 1]}.srcc`, down: told ? chosen.down : true };
     const best = ({ dimension, name }, line) => {
       const row = line.rows[dimension];
@@ -113,7 +113,7 @@
         key: protocol, number: true, head: words(protocol), value: line => value(line, protocol),
         cell: line => line.rows[protocol] ? SFQA.cell(fixed(value(line, protocol)), about(line.rows[protocol], "srcc", "SRCC"), { small: interval(line.rows[protocol], "srcc") }) : null,
       })),
-      ...(base ? protocols.filter(p => p !== base).map(protocol => ({ key: `gap.${protocol}`, number: true, head: `random ${"−"} ${words(protocol)}`, note: "what leakage was worth", value: line => gap(line, protocol), cell: line => h("b", {}, fixed(gap(line, protocol))) })) : []),
+      ...(base ? protocols.filter(p => p !== base).map(protocol => ({ key: `gap.${protocol}`, number: true, head: `random ${"−"} ${words(protocol)}`, note: "effect of leakage", value: line => gap(line, protocol), cell: line => h("b", {}, fixed(gap(line, protocol))) })) : []),
       { key: "picture", head: "", className: "strip", cell: line => {
         const x = v => 10 + 160 * (v + 1) / 2;
         return svg("svg", { viewBox: "0 0 180 22", width: 180, height: 22, role: "img", "aria-label": protocols.map(p => `${words(p)} ${fixed(value(line, p))}`).join(", ") },
@@ -125,7 +125,7 @@
     return h("section", {}, h("h2", {}, "Leakage"), h("p", { class: "quiet" }, "The same regressors under splits that share images, clips or methods with the training data and under splits that do not."), legend, made.node);
   }
 
-  /** Which of two metrics is better, for every pair: above, below, or not told apart. */
+  /** For every pair of metrics: better, worse, or no significant difference. */
   async function significance(chosen) {
     if (!SFQA.have.meta.more.includes("significance")) return null;
     const dimension = chosen.dimension === "all" ? first("overall", dimensionsOf()) : chosen.dimension;
@@ -138,7 +138,7 @@
       const found = pairs.get(`${a}\n${b}`);
       if (!found) return "";
       const { row, sign } = found, difference = row.difference === null ? null : row.difference * sign;
-      const words = difference === null ? "undefined" : !row.significant ? "no difference told" : difference > 0 ? "better" : "worse";
+      const words = difference === null ? "undefined" : !row.significant ? "no significant difference" : difference > 0 ? "better" : "worse";
       return SFQA.cell(words === "better" ? "▲" : words === "worse" ? "▽" : words === "undefined" ? "–" : "·", () => ({
         title: `${a} against ${b}: ${words}`, files: ["correlation/significance.parquet", `regression/${a}/predictions.parquet`, `regression/${b}/predictions.parquet`, "ratings/mos.parquet"],
         facts: [["Dimension", SFQA.words(dimension)], ["Protocol", SFQA.words(chosen.protocol)], [`SRCC of ${row.metric_a}`, fixed(row.value_a, 4)], [`SRCC of ${row.metric_b}`, fixed(row.value_b, 4)], ["Samples that both score", row.n],
@@ -149,12 +149,12 @@
     const table = SFQA.table([
       { key: "name", head: "Row against column", row: true, cell: name => name },
       ...names.map((name, n) => ({ key: name, head: String(n + 1), note: name, className: "mark", cell: other => other === name ? "" : cell(other, name) })),
-    ], { caption: `SRCC, ${SFQA.words(dimension)}, ${SFQA.words(chosen.protocol)}: ▲ the row is better, ▽ worse, · no difference told (paired bootstrap, Holm, 5 %); columns in the rows' order`, pageSize: 200 });
+    ], { caption: `SRCC, ${SFQA.words(dimension)}, ${SFQA.words(chosen.protocol)}: ▲ the row is better, ▽ worse, · no significant difference (paired bootstrap, Holm, 5 %); columns in the order of the rows`, pageSize: 200 });
     table.show(names);
     return h("section", {}, h("h2", {}, "Which metrics differ"), table.node);
   }
 
-  /** SRCC inside each method: what a metric says when the methods' own levels do not help it. */
+  /** SRCC within each method, where differences between the methods' means do not count. */
   async function byMethod(chosen) {
     if (!SFQA.have.meta.more.includes("by_method")) return null;
     const all = SFQA.rows(await SFQA.need("by_method")).filter(row => row.protocol === chosen.protocol);
@@ -168,16 +168,16 @@
         key: method, head: method, number: true, value: metric => { const row = found.get(`${metric.name}\n${method}`); return row ? row.srcc : null; },
         cell: metric => { const row = found.get(`${metric.name}\n${method}`); return row ? SFQA.cell(fixed(row.srcc, 2), () => ({ ...about({ ...row, level: "method", pooling: "pooled" }, "srcc", "SRCC")(), files: ["correlation/by_method.parquet", "ratings/mos.parquet", "samples.parquet"] }), { small: interval(row, "srcc") }) : null; },
       })),
-    ], { caption: `SRCC inside each method, ${SFQA.words(dimension)}, ${SFQA.words(chosen.protocol)}`, pageSize: 200, rowClass: metric => metric.kind === "control" ? "control" : null });
+    ], { caption: `SRCC within each method, ${SFQA.words(dimension)}, ${SFQA.words(chosen.protocol)}`, pageSize: 200, rowClass: metric => metric.kind === "control" ? "control" : null });
     table.show(SFQA.have.meta.metrics.filter(metric => own.some(row => row.metric === metric.name)));
-    return h("section", {}, h("h2", {}, "Inside each method"), table.node);
+    return h("section", {}, h("h2", {}, "Within each method"), table.node);
   }
 
   SFQA.views.leaderboard = {
     title: "Leaderboard",
     async draw(given) {
       load();
-      if (!rows.length) return h("section", {}, h("h1", {}, "Leaderboard"), h("p", {}, "This dataset has no ratings, so that no metric was held against them."));
+      if (!rows.length) return h("section", {}, h("h1", {}, "Leaderboard"), h("p", {}, "This dataset has no ratings, so no metric could be compared with them."));
       const levels = distinct(rows, "level").sort((a, b) => (b === "video") - (a === "video"));
       const chosen = { dimension: given.dimension || "all", protocol: first(given.protocol, SFQA.have.meta.protocols), level: first(given.level || "video", levels), sort: given.sort || null, down: given.down === "1" };
       const poolings = distinct(rows.filter(row => row.level === chosen.level), "pooling").sort((a, b) => (b === "mean") - (a === "mean"));
@@ -190,7 +190,7 @@
           SFQA.choice("Protocol", SFQA.have.meta.protocols, chosen.protocol, set("protocol")),
           SFQA.choice("Level", levels, chosen.level, set("level"), name => LEVELS[name] || words(name)),
           SFQA.choice("Pooling", poolings, chosen.pooling, set("pooling"), name => POOLINGS[name] || words(name))),
-        h("p", { class: "quiet" }, "Best in bold, second underlined, controls left out. SRCC, PLCC and KRCC: higher is better, the sign put right where a metric is lower for better quality; RMSE: lower is better. Press a number to see where it comes from."),
+        h("p", { class: "quiet" }, "Best in bold, second best underlined, controls excluded. SRCC, PLCC and KRCC: higher is better; the sign is flipped for metrics that are lower for better quality. RMSE: lower is better. Press a number to see where it comes from."),
         board(chosen), leakage(chosen), await significance(chosen), await byMethod(chosen));
     },
   };

@@ -1,5 +1,5 @@
 "use strict";
-// The parts of the site, one at a time; what is chosen stands in the address, so that it can be sent on.
+// Shows one view at a time. Selected options are part of the URL, so that a view can be shared.
 (() => {
   const { h } = SFQA;
   const { meta } = SFQA.have;
@@ -7,11 +7,11 @@
   const ORDER = ["leaderboard", "samples", "compare", "extremes", "rejects", "provenance"];
   let drawn = 0, shown = null;
 
-  /** Go to a view with what is chosen there; quietly: only note it in the address. */
+  /** Go to a view with its selected options; with `quietly` only update the URL. */
   SFQA.go = (view, chosen, quietly = false) => {
     const address = SFQA.address(view, chosen);
     if (quietly) {
-      // Browsers refuse it to whoever types fast; then the address lags behind, and nothing else.
+      // Browsers limit how often this may be called; then only the URL is out of date.
       try { history.replaceState(null, "", address); } catch { /* see above */ }
       return;
     }
@@ -38,7 +38,7 @@
     SFQA.showPlayers();
     document.title = `${meta.dataset}: ${view.title || "sample"}`;
     if (again && name !== "sample") {
-      // A choice was changed: stay where the reader is.
+      // An option was changed: keep the scroll position.
       window.scrollTo(0, top);
       const same = place >= 0 && main.querySelectorAll(".choice")[place];
       if (same) same.querySelector("select, input").focus();
@@ -50,11 +50,11 @@
   }
 
   document.getElementById("dataset").textContent = meta.dataset;
-  document.getElementById("counts").textContent = [SFQA.count(meta.count, "sample"), meta.shown ? `${meta.shown} of them here` : null, meta.metrics.length ? SFQA.count(meta.metrics.length, "metric") : null].filter(Boolean).join(", ");
+  document.getElementById("counts").textContent = [SFQA.count(meta.count, "sample"), meta.shown ? `${meta.shown} of them on this site` : null, meta.metrics.length ? SFQA.count(meta.metrics.length, "metric") : null].filter(Boolean).join(", ");
   nav.append(...ORDER.map(name => h("a", { href: `#${name}`, "data-view": name }, SFQA.views[name].title)));
   const warnings = document.getElementById("warnings");
-  if (meta.synthetic_mos) warnings.append(h("p", { class: "warning" }, h("b", {}, "Synthetic ratings. "), "The MOS come from simulated raters: these figures test the workflow and say nothing about what people see or hear."));
-  if (meta.random.length) warnings.append(h("p", { class: "warning" }, h("b", {}, "Random weights. "), `${meta.random.join(", ")} ran on untrained networks: their figures say nothing about the metrics of these names.`));
+  if (meta.synthetic_mos) warnings.append(h("p", { class: "warning" }, h("b", {}, "Synthetic ratings. "), "The MOS come from simulated raters: these figures test the workflow and say nothing about perceived quality."));
+  if (meta.random.length) warnings.append(h("p", { class: "warning" }, h("b", {}, "Random weights. "), `${meta.random.join(", ")} ran on untrained networks: their figures say nothing about the published metrics.`));
 
   const theme = document.getElementById("theme");
   theme.addEventListener("click", () => {

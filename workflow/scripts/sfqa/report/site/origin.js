@@ -3,17 +3,17 @@
 (() => {
   const { h } = SFQA;
 
-  /** A number that says where it comes from when it is pressed. */
+  /** A number that opens the dialog with its origin when it is pressed. */
   SFQA.cell = (text, about, more = {}) =>
     h("button", { type: "button", class: `cell ${more.class || ""}`, title: more.title || "Where this number comes from", onclick: () => SFQA.origin(about()) }, h("span", {}, text), more.small && h("small", {}, more.small));
 
-  /** Facts as a list of terms; those without a value are left out. */
+  /** Facts as a description list; facts without a value are omitted. */
   SFQA.facts = pairs => h("dl", {}, pairs.filter(([, value]) => value !== null && value !== undefined && value !== "")
     .map(([words, value]) => h("div", {}, h("dt", {}, words), h("dd", {}, value))));
 
   SFQA.metric = name => SFQA.have.meta.metrics.find(one => one.name === name);
 
-  /** The extractors of a metric as its files tell them: VERSION, options, weights. */
+  /** The extractors of a metric from the metadata of its files: VERSION, options, weights. */
   SFQA.extractors = (files, names) => {
     const found = new Map();
     for (const file of files) {
@@ -30,7 +30,7 @@
     ? Object.entries(value).map(([key, own]) => `${key}: ${typeof own === "object" && own !== null ? JSON.stringify(own) : own}`).join(", ") || "none" : String(value);
 
   SFQA.codeFacts = code => [
-    ["Code", `SFQA ${code.sfqa}${code.commit ? `, commit ${code.commit}` : ", no commit known"}${code.edited ? ", with local edits" : ""}`],
+    ["Code", `SFQA ${code.sfqa}${code.commit ? `, commit ${code.commit}` : ", commit unknown"}${code.edited ? ", with local edits" : ""}`],
     ["Python", code.python],
     ["Packages", Object.entries(code.packages).map(([name, version]) => `${name} ${version}`).join(", ")],
   ];
@@ -39,7 +39,7 @@
     h("thead", {}, h("tr", {}, ["File", "Rows", "sha256"].map(head => h("th", { scope: "col" }, head)))),
     h("tbody", {}, files.map(file => h("tr", {}, h("th", { scope: "row" }, file.path), h("td", { class: "number" }, file.rows.toLocaleString("en")), h("td", {}, h("code", {}, file.sha256)))))));
 
-  /** Open the dialog: {title, facts, metric (name), files (paths or beginnings ending in '/'), hashes}. */
+  /** Open the dialog: {title, facts, metric (name), files (paths, or folders ending in '/'), hashes}. */
   SFQA.origin = async ({ title, facts, metric, files = [], hashes = [] }) => {
     const dialog = document.getElementById("origin"), all = await SFQA.need("files");
     const known = metric && SFQA.metric(metric), wanted = [...files];
@@ -57,7 +57,7 @@
       SFQA.facts(facts),
       known && [h("h3", {}, "Metric"), SFQA.facts([
         ["Kind", `${SFQA.words(known.kind)}, ${known.group}`], ["Head", about.head], ["Inputs", (about.inputs || []).join(", ")],
-        ["Direction", known.direction < 0 ? "lower is better; the sign is turned first" : "higher is better"],
+        ["Direction", known.direction < 0 ? "lower is better; the sign is flipped first" : "higher is better"],
         ["Options", about.options && SFQA.plainly(about.options)], ["Versions", about.versions && SFQA.plainly(about.versions)],
         ["Weights", known.weights],
       ])],
@@ -73,6 +73,6 @@
     close.focus();
   };
 
-  // A press beside the dialog closes it, too.
+  // A press outside the dialog closes it.
   document.getElementById("origin").addEventListener("click", event => { if (event.target.id === "origin") event.target.close(); });
 })();

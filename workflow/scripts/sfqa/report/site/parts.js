@@ -1,5 +1,5 @@
 "use strict";
-// The data come as scripts, since a page opened from a file cannot fetch: each calls SFQA.part.
+// Data files are scripts that call SFQA.part, because a page opened from a file cannot fetch JSON.
 const SFQA = { have: {}, waiting: {}, views: {} };
 
 SFQA.part = (name, value) => {
@@ -8,7 +8,7 @@ SFQA.part = (name, value) => {
   delete SFQA.waiting[name];
 };
 
-/** A part of the data, loaded when it is first asked for. */
+/** Return a promise of a part of the data, which is loaded on first use. */
 SFQA.need = name => new Promise((done, fail) => {
   if (name in SFQA.have) { done(SFQA.have[name]); return; }
   const others = SFQA.waiting[name];
@@ -16,11 +16,11 @@ SFQA.need = name => new Promise((done, fail) => {
   SFQA.waiting[name] = [done];
   const script = document.createElement("script");
   script.src = `data/${name}.js`;
-  script.onerror = () => { delete SFQA.waiting[name]; fail(new Error(`data/${name}.js is missing beside this page`)); };
+  script.onerror = () => { delete SFQA.waiting[name]; fail(new Error(`data/${name}.js is missing next to this page`)); };
   document.head.append(script);
 });
 
-/** The text of row i of a coded column ({values, codes}), null where it is empty. */
+/** The text of row i of an encoded column ({values, codes}); null if the cell is empty. */
 SFQA.text = (column, i) => column.codes[i] < 0 ? null : column.values[column.codes[i]];
 
 /** The predictions under a protocol: {metric: {dimension: {raw, mapped, mapping, reason}}}. */

@@ -1,5 +1,5 @@
 "use strict";
-// Two players for the whole site, moved to where they are needed: browsers allow only so many.
+// Two players are shared by the whole site, because browsers limit their number.
 (() => {
   const { h } = SFQA;
   const players = [0, 1].map(() => {
@@ -8,19 +8,19 @@
     const note = h("p", { class: "trouble", role: "status", hidden: true });
     video.addEventListener("error", () => {
       if (!video.hasAttribute("src")) return;
-      note.textContent = "The video does not play here. It is looked for at the address below, as seen from this page: keep the site inside its dataset's folder, or make one that brings its videos with sfqa site --sample.";
+      note.textContent = "The video cannot be played. Its path relative to this page is shown below: keep the site inside its dataset's folder, or make a site that includes its videos with sfqa site --sample.";
       note.append(h("code", {}, video.getAttribute("src").slice(0, 300)));
       note.hidden = false;
     });
     return { video, note, box: h("div", { class: "player" }, video, note) };
   });
 
-  /** Player 0 or 1 with a sample's video; nothing is loaded before it is started. */
+  /** Player 0 or 1 with a sample's video; nothing is loaded until it is started. */
   SFQA.player = (slot, i) => {
     const { samples } = SFQA.have, { video, note, box } = players[slot];
     const address = samples.video[i];
     release(players[slot]);
-    if (address === null) return h("div", { class: "player none" }, h("p", {}, SFQA.have.meta.videos ? "This sample has no video here." : "This dataset brings no videos."));
+    if (address === null) return h("div", { class: "player none" }, h("p", {}, SFQA.have.meta.videos ? "This sample has no video here." : "This dataset has no videos."));
     const image = SFQA.text(samples.image, i), { width, height } = samples.measures;
     if (image !== null) video.poster = image;
     else video.removeAttribute("poster");
@@ -32,7 +32,7 @@
     return box;
   };
 
-  // Given its address before it is on the page, Chromium's player turns its wheel for longer.
+  // Chromium shows its loading spinner longer if src is set before the player is on the page.
   const waiting = new Map();
   SFQA.showPlayers = () => {
     for (const [video, address] of waiting) video.setAttribute("src", address);
@@ -47,7 +47,7 @@
   }
   SFQA.releasePlayers = () => players.forEach(release);
 
-  /** Start both from the beginning, the sound of the first only. */
+  /** Start both from the beginning, with the sound of the first only. */
   SFQA.playBoth = () => {
     players[1].video.muted = true;
     for (const { video } of players) {

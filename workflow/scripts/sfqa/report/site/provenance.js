@@ -1,5 +1,5 @@
 "use strict";
-// What made the numbers: the run's identity, code, extractors, metrics, files.
+// Where the numbers come from: the run's identity, code, extractors, metrics, files.
 (() => {
   const { h } = SFQA;
   SFQA.views.provenance = {
@@ -11,7 +11,7 @@
         { key: "rows", head: "Rows", number: true, value: file => file.rows, cell: file => file.rows.toLocaleString("en") },
         { key: "bytes", head: "Bytes", number: true, value: file => file.bytes, cell: file => file.bytes.toLocaleString("en") },
         { key: "sha256", head: "sha256", cell: file => h("code", {}, file.sha256) },
-      ], { caption: "Tables that this site was made from", sort: "path" });
+      ], { caption: "Tables that this site was built from", sort: "path" });
       table.show(files);
       const extractors = SFQA.table([
         { key: "extractor", head: "Extractor", row: true, value: one => one.extractor }, { key: "version", head: "VERSION", value: one => one.version === undefined ? null : String(one.version) },
@@ -29,7 +29,7 @@
       if (trust) trust.show(SFQA.rows(meta.reliability));
       return h("div", {}, h("h1", {}, "Provenance"),
         SFQA.facts([["Dataset", meta.dataset], ["Identity of the run", h("code", {}, meta.identity)], ...SFQA.codeFacts(meta.code)]),
-        h("p", { class: "quiet" }, "The identity is a digest of the paths and contents of the tables below. Code, Python and packages are those that made this page; every table was made by the versions in its own row. The same as data: provenance.json beside this page, and ro-crate-metadata.json in the dataset's folder."),
+        h("p", { class: "quiet" }, "The identity is a digest of the paths and contents of the tables below. Code, Python and packages are those that built this page; the versions that wrote each table are in its row. The same data are in provenance.json next to this page, and in ro-crate-metadata.json in the dataset's folder."),
         extractors.node, metrics.node, trust ? trust.node : null, table.node);
     },
   };

@@ -1,9 +1,9 @@
 "use strict";
-// What was left out or is flawed, and why.
+// Rows that failed or are flawed, with their reasons.
 (() => {
   const { h, words } = SFQA;
 
-  /** The words before the colons of a detail: 'word: sentence' parts joined by '; '. */
+  /** The words of a detail, which is a list 'word: sentence; word: sentence'. */
   const kinds = detail => detail.split(/; (?=[a-z][a-z0-9_]*: )/).map(part => (/^([a-z][a-z0-9_]*): /.exec(part) || [null, "other"])[1]);
 
   SFQA.views.rejects = {
@@ -25,7 +25,7 @@
         { key: "method", head: "Method", value: row => row.method },
         { key: "status", head: "Status", value: row => row.status, cell: row => SFQA.status(row.status) },
         { key: "detail", head: "Why", className: "wide", cell: row => row.detail },
-      ], { caption: "Rows that are not ok", empty: "No row fits this choice." });
+      ], { caption: "Rows that are not ok", empty: "No row matches these filters." });
       const count = h("p", { class: "quiet", "aria-live": "polite" });
       const filter = () => {
         const kept = rows.filter(row => (!state.stage || row.stage === state.stage) && (!state.status || row.status === state.status) && (!state.method || row.method === state.method) && (!state.reason || row.kinds.includes(state.reason)));
@@ -34,7 +34,7 @@
       };
       const change = name => value => { state[name] = value; SFQA.go("rejects", state, true); filter(); };
       filter();
-      return h("div", {}, h("h1", {}, "Rejects"), h("p", { class: "quiet" }, "Failed rows are left out of what follows, flawed rows are used. A row with two reasons counts under both. All of them stand in rejects.parquet."), summary.node,
+      return h("div", {}, h("h1", {}, "Rejects"), h("p", { class: "quiet" }, "Failed rows are left out of later stages, flawed rows are used. A row with two reasons counts under both. rejects.parquet lists all of them."), summary.node,
         h("h2", {}, "Row by row"), h("div", { class: "choices" },
           [["stage", "Stage", stages], ["status", "Status", ["failed", "flawed"]], ["method", "Method", methods], ["reason", "Reason", reasons]].map(([name, head, values]) => SFQA.choice(head, ["", ...values], given[name] || "", change(name), value => value ? words(value) : "all"))),
         count, table.node);

@@ -1,9 +1,9 @@
 "use strict";
-// One sample: its video, what people said, what every metric and feature says, and what is wrong.
+// One sample: its video, ratings, metrics, features and reasons for its status.
 (() => {
   const { h, svg, words } = SFQA;
 
-  /** How often each score was given, a bar each; ratings of rejected raters are hatched off. */
+  /** Histogram of the scores; ratings of rejected raters are hatched. */
   function ratings(scores, i, dimension) {
     const own = scores.dimensions[dimension];
     if (!own || own.start[i + 1] === own.start[i]) return null;
@@ -20,7 +20,7 @@
         return [svg("rect", { class: "kept", x: x(score) - 4, y: 54 - unit * kept, width: 8, height: unit * kept }), out ? svg("rect", { class: "out", x: x(score) - 4, y: 54 - unit * (kept + out), width: 8, height: unit * out }) : null];
       }).flat(), svg("path", { class: "axis", d: "M6 54.5H214" }),
       [low, high].map((score, n) => n && low === high ? null : svg("text", { x: x(score), y: 68, "text-anchor": low === high ? "middle" : n ? "end" : "start" }, document.createTextNode(String(score)))));
-    return h("details", {}, h("summary", {}, "Every rating", given.some(one => one.out) ? ", some of rejected raters" : ""), drawing,
+    return h("details", {}, h("summary", {}, "All ratings", given.some(one => one.out) ? ", some from rejected raters" : ""), drawing,
       h("p", { class: "quiet" }, given.map(one => `${one.rater}: ${one.score}${one.out ? " (rejected)" : ""}`).join(", ")));
   }
 
@@ -69,7 +69,7 @@
     parent: "samples",
     async draw(given) {
       const { samples, meta } = SFQA.have, i = SFQA.place(given.id);
-      if (i === undefined) return h("section", {}, h("h1", {}, "No such sample"), h("p", {}, given.id), meta.shown ? h("p", {}, "This small site holds a few samples of the dataset only.") : null);
+      if (i === undefined) return h("section", {}, h("h1", {}, "No such sample"), h("p", {}, given.id), meta.shown ? h("p", {}, "This site has only some of the dataset's samples.") : null);
       const chosen = SFQA.chosen(given);
       const [predictions, rejects, features, hashes, scores] = await Promise.all([SFQA.predictions(chosen.protocol), SFQA.need("rejects"), SFQA.need("features"), SFQA.need("hashes"), SFQA.need("scores")]);
       const reasons = SFQA.reasons(rejects, i), others = SFQA.otherMethods(i), set = name => value => SFQA.go("sample", { ...given, [name]: value });
@@ -82,7 +82,7 @@
           facts: [["Value", one.values[i]], ["Unit", one.unit], ["Meaning", one.meaning], ...extractorFacts(one.extractor)] })) },
         { key: "unit", head: "Unit", cell: one => one.unit || null },
         { key: "meaning", head: "Meaning", className: "soft wide", cell: one => one.meaning || null },
-      ], { caption: "Features that are one number", pageSize: 100 });
+      ], { caption: "Scalar features", pageSize: 100 });
       table.show(measured);
       return h("div", {}, h("h1", { class: "name" }, samples.id[i]),
         h("div", { class: "sample" },
@@ -91,9 +91,9 @@
               .map(([name, value]) => h("a", { class: "tag", href: SFQA.address("samples", { [name]: value }), title: meta.labels[name] }, value))),
             SFQA.text(samples.prompt, i) === null ? null : h("p", { class: "prompt" }, "“", SFQA.text(samples.prompt, i), "”"),
             h("p", { class: "quiet" }, Object.entries(samples.measures).filter(([, v]) => v[i] !== null).map(([name, v]) => `${words(name)} ${SFQA.short(v[i])}`).join(", ")),
-            others.length ? h("p", {}, "Beside another method: ", others.map((k, n) => [n ? ", " : "", h("a", { href: SFQA.address("compare", { a: samples.id[i], b: samples.id[k] }) }, SFQA.text(samples.labels.method, k) || samples.id[k])])) : null),
+            others.length ? h("p", {}, "Compare with another method: ", others.map((k, n) => [n ? ", " : "", h("a", { href: SFQA.address("compare", { a: samples.id[i], b: samples.id[k] }) }, SFQA.text(samples.labels.method, k) || samples.id[k])])) : null),
           h("div", { class: "right" },
-            reasons.length ? h("section", { class: "reasons" }, h("h2", {}, "What is wrong"), h("ul", {}, reasons)) : null,
+            reasons.length ? h("section", { class: "reasons" }, h("h2", {}, "Reasons for the status"), h("ul", {}, reasons)) : null,
             meta.dimensions.length ? h("section", {}, h("h2", {}, "Opinion"), h("div", { class: "opinions" }, meta.dimensions.map(dimension => opinion(i, dimension, scores)))) : null)),
         meta.metrics.length ? h("section", {}, h("h2", {}, "Metrics"), h("div", { class: "choices" }, SFQA.sharedChoices(chosen, set).filter((_, n) => n !== 1)), SFQA.predictionTable(predictions, chosen, [i])) : null,
         h("section", {}, h("h2", {}, "Features"), table.node),

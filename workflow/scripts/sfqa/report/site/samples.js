@@ -1,18 +1,18 @@
 "use strict";
-// The samples: chosen by label, sorted by MOS or by how far a metric is from people.
+// All samples: filtered by label, sorted by MOS or by a metric's error.
 (() => {
   const { h, words } = SFQA;
 
-  // A number whose origin has to be looked up first.
+  // A number whose origin is looked up when it is pressed.
   const press = (text, open) => h("button", { type: "button", class: "cell", title: "Where this number comes from", onclick: open }, text);
   SFQA.press = press;
 
-  /** The choices that several views share: dimension, protocol, metric. */
+  /** The options that several views share: dimension, protocol, metric. */
   SFQA.chosen = given => {
     const { meta } = SFQA.have;
     const pick = (name, there) => there.includes(given[name]) ? given[name] : there[0];
     const real = meta.metrics.filter(metric => metric.kind !== "control");
-    // A trained metric first: what an untrained one says is of no interest.
+    // A metric with trained weights is the default.
     const names = [...real.filter(metric => metric.weights !== "random"), ...real].map(metric => metric.name);
     return { dimension: pick("dimension", meta.dimensions), protocol: pick("protocol", meta.protocols), metric: pick("metric", [...names, ...meta.metrics.map(one => one.name)]) };
   };
@@ -44,7 +44,7 @@
     SFQA.origin({
       title: `${metric}, ${samples.id[i]}`, metric, files: ["ratings/mos.parquet", "samples.parquet", "conform/videos.parquet"],
       facts: [["Dimension", words(chosen.dimension)], ["Protocol", words(chosen.protocol)], ["Score as the metric gives it", SFQA.short(column.raw[i])],
-        ["On the scale of the MOS", column.mapped && SFQA.mos(column.mapped[i])], ["Mapped by", column.mapping], ["Why not mapped", column.reason], ["Trials", "mean over the trials in which this sample is tested"]],
+        ["Mapped to MOS", column.mapped && SFQA.mos(column.mapped[i])], ["Mapped by", column.mapping], ["Why not mapped", column.reason], ["Trials", "mean over the trials in which this sample is tested"]],
       hashes: SFQA.hashesOf(hashes, i),
     });
   };
@@ -55,7 +55,7 @@
     return SFQA.places.get(id);
   };
 
-  /** Mapped prediction minus MOS, null where one is missing. */
+  /** Mapped prediction minus MOS; null if either is missing. */
   SFQA.residual = (predictions, chosen) => {
     const column = ((predictions[chosen.metric] || {})[chosen.dimension]) || {}, mos = SFQA.have.samples.mos[chosen.dimension];
     return i => column.mapped && mos && column.mapped[i] !== null && mos.mos[i] !== null ? column.mapped[i] - mos.mos[i] : null;
@@ -75,14 +75,14 @@
         { key: "status", head: "Status", value: i => SFQA.text(samples.status, i), cell: i => SFQA.status(SFQA.text(samples.status, i)) },
         ...(mos ? [{ key: "mos", head: "MOS", number: true, value: i => mos.mos[i], cell: i => SFQA.mosCell(i, chosen.dimension) }] : []),
         ...(column.raw ? [
-          { key: "score", head: "Score", note: `${chosen.metric}, as it gives it`, number: true, value: i => column.raw[i], cell: i => column.raw[i] === null ? null : press(SFQA.short(column.raw[i]), SFQA.predictionOrigin(i, chosen.metric, chosen, column)) },
-          { key: "mapped", head: "As MOS", note: "the score on the scale of the MOS", number: true, value: i => column.mapped ? column.mapped[i] : null, cell: i => column.mapped ? SFQA.mos(column.mapped[i]) : null },
-          { key: "error", head: "Error", note: "distance of the two", number: true, value: i => { const r = residual(i); return r === null ? null : Math.abs(r); }, cell: i => SFQA.mos(residual(i)) },
+          { key: "score", head: "Score", note: `${chosen.metric}, raw score`, number: true, value: i => column.raw[i], cell: i => column.raw[i] === null ? null : press(SFQA.short(column.raw[i]), SFQA.predictionOrigin(i, chosen.metric, chosen, column)) },
+          { key: "mapped", head: "As MOS", note: "the score mapped to MOS", number: true, value: i => column.mapped ? column.mapped[i] : null, cell: i => column.mapped ? SFQA.mos(column.mapped[i]) : null },
+          { key: "error", head: "Error", note: "mapped score minus MOS", number: true, value: i => { const r = residual(i); return r === null ? null : Math.abs(r); }, cell: i => SFQA.mos(residual(i)) },
         ] : []),
       ], {
         caption: "Samples", sort: given.sort || "id", down: given.down === "1", page: Number(given.page) || 0,
         changed: now => { Object.assign(state, { sort: now.sort, down: now.down ? "1" : "", page: now.page || "" }); SFQA.go("samples", state, true); },
-        empty: "No sample fits this choice.",
+        empty: "No sample matches these filters.",
       });
       const filter = () => {
         const word = (state.q || "").trim().toLowerCase(), wanted = [];

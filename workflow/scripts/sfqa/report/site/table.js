@@ -1,5 +1,5 @@
 "use strict";
-// A table that sorts by its heads and shows a page of rows at a time, so that thousands stay quick.
+// A table that sorts by its headings and shows one page of rows at a time, which keeps it fast.
 (() => {
   const { h } = SFQA;
   const PAGE = 50;
@@ -38,7 +38,7 @@
       const sign = down ? -1 : 1;
       keyed.sort((a, b) => {
         const left = a.value, right = b.value;
-        // What is missing stands last, whichever way.
+        // Missing values are last in both directions.
         if (left === null || left === undefined) return right === null || right === undefined ? a.place - b.place : 1;
         if (right === null || right === undefined) return -1;
         const order = typeof left === "number" ? left - right : left < right ? -1 : left > right ? 1 : 0;
