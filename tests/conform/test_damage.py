@@ -39,7 +39,7 @@ def runs_of(numbers, fps):
 def test_runs_are_found_as_they_were_made(lengths, fps):
     numbers = [number for number, length in enumerate(lengths) for _ in range(length)]
     runs = runs_of(numbers, fps)
-    found = damage.frozen(pictures(numbers), fps)
+    found = damage.find_frozen_runs(pictures(numbers), fps)
     assert found.longest_sec == pytest.approx(max(runs, default=0))
     assert found.total_sec == pytest.approx(sum(runs))
 
@@ -47,7 +47,7 @@ def test_runs_are_found_as_they_were_made(lengths, fps):
 def test_slow_motion_is_no_standstill():
     """Each picture is like the one before, but not like the first."""
     ramp = pictures([0] * 50).astype(np.int16) + (np.arange(50) // 2)[:, None, None]
-    assert damage.frozen(ramp.astype(np.uint8), 25).longest_sec == 0
+    assert damage.find_frozen_runs(ramp.astype(np.uint8), 25).longest_sec == 0
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_slow_motion_is_no_standstill():
 def test_black_is_98_percent_of_the_pixels_under_10_percent_of_the_range(share, level, wanted):
     picture = np.full(SIDE * SIDE, 200, np.uint8)
     picture[: round(share * picture.size)] = level
-    assert damage.black(picture.reshape(1, SIDE, SIDE)).tolist() == [wanted]
+    assert damage.find_black(picture.reshape(1, SIDE, SIDE)).tolist() == [wanted]
 
 
 def moving(folder, seconds, name="m.mkv"):
@@ -88,7 +88,7 @@ def test_frozen_time_grows_with_the_freeze(tmp_path):
     found = []
     for count in still:
         numbers = [*range(20), *([20] * count), *range(21, 40)]
-        found.append(damage.frozen(pictures(numbers), 25).longest_sec)
+        found.append(damage.find_frozen_runs(pictures(numbers), 25).longest_sec)
     assert found == [count / 25 for count in still]
 
 

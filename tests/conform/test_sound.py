@@ -36,7 +36,7 @@ def shifted(signal, seconds):
 def test_an_offset_is_found_to_a_twentieth_of_a_sample(late, gain, noise):
     clip = speech()
     own = gain * (shifted(clip, late) + np.random.default_rng(0).normal(0, noise, clip.size))
-    found = sound.against(own.astype(np.float32), clip)
+    found = sound.compare_sounds(own.astype(np.float32), clip)
     assert found.offset_sec == pytest.approx(late, abs=0.05 / RATE + noise / RATE * 100)
     assert found.match > 0.9
 
@@ -44,7 +44,7 @@ def test_an_offset_is_found_to_a_twentieth_of_a_sample(late, gain, noise):
 @pytest.mark.parametrize("early", [0.02, 0.5, 2.0])
 def test_early_sound_is_a_negative_offset(early):
     clip = speech()
-    found = sound.against(clip[round(early * RATE) :], clip)
+    found = sound.compare_sounds(clip[round(early * RATE) :], clip)
     assert found.offset_sec == pytest.approx(-early, abs=1e-5)
     assert found.match == pytest.approx(1, abs=1e-6)
 
@@ -56,18 +56,18 @@ def test_the_match_is_the_plain_normalised_correlation():
         part = own[shift : shift + clip.size].astype(float)
         other = clip[: part.size].astype(float)
         best = max(best, abs(part @ other) / np.sqrt((part @ part) * (other @ other)))
-    assert sound.against(own, clip).match == pytest.approx(best, abs=1e-6)
+    assert sound.compare_sounds(own, clip).match == pytest.approx(best, abs=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_another_sound_has_no_offset(seed):
-    found = sound.against(speech(seed=seed + 10), speech(seed=seed + 20))
+    found = sound.compare_sounds(speech(seed=seed + 10), speech(seed=seed + 20))
     assert found.match < sound.WEAK_MATCH
     assert (found.offset_sec, found.lost_tail_sec) == (None, None)
 
 
 def test_silence_has_no_match():
-    assert sound.against(np.zeros(RATE, np.float32), speech()) is None
+    assert sound.compare_sounds(np.zeros(RATE, np.float32), speech()) is None
 
 
 @pytest.mark.parametrize("kept", [4.0, 3.5, 2.0])
@@ -78,14 +78,14 @@ def test_a_lost_tail_is_measured_through_padding_and_offsets(kept, late, padded)
     own = np.concatenate(
         [np.zeros(round(late * RATE)), clip[: round(kept * RATE)], np.zeros(round(padded * RATE))]
     ).astype(np.float32)
-    found = sound.against(own, clip)
+    found = sound.compare_sounds(own, clip)
     assert found.offset_sec == pytest.approx(late, abs=1e-5)
     assert found.lost_tail_sec == pytest.approx(4.0 - kept, abs=0.021)
 
 
 def test_silence_at_the_end_of_the_clip_is_not_lost():
     clip = np.concatenate([speech(3.0), np.zeros(RATE, np.float32)])
-    assert sound.against(clip[: 3 * RATE], clip).lost_tail_sec == pytest.approx(0, abs=0.021)
+    assert sound.compare_sounds(clip[: 3 * RATE], clip).lost_tail_sec == pytest.approx(0, abs=0.021)
 
 
 def talking(folder, wave, picture_sec=6.0):
@@ -115,7 +115,7 @@ def test_a_truncated_video_has_lost_its_tail(tmp_path, talk):
         video_row(talking(tmp_path, tmp_path / "cut.wav", 4.4), talk), tmp_path / "o", FORM
     )
     assert row["duration_difference_sec"] == pytest.approx(-1.6, abs=1e-6)
-    clip_end = sound.audible_end(media.read_audio(talk, RATE))
+    clip_end = sound.find_audible_end(media.read_audio(talk, RATE))
     assert row["lost_tail_sec"] == pytest.approx(clip_end - 4.4, abs=0.07)
     assert {"lost_tail", "cut_short"} <= set(words(row))
 
@@ -149,6 +149,6 @@ def test_real_clips_match_themselves_and_no_other(shared_data):
     assert len(clips) >= 5
     for number, clip in enumerate(clips):
         own = 0.5 * clip + np.random.default_rng(number).normal(0, 0.003, clip.size)
-        assert sound.against(own.astype(np.float32), clip).match > 0.9
-        other = sound.against(clips[number - 1], clip)
+        assert sound.compare_sounds(own.astype(np.float32), clip).match > 0.9
+        other = sound.compare_sounds(clips[number - 1], clip)
         assert other.match < 0.8 * sound.WEAK_MATCH

@@ -18,8 +18,8 @@ from .conftest import FORM, made, numbered, numbers, video_row
 
 
 def conformed(source, folder, form=FORM):
-    out = video.files(folder, source.stem)
-    video.conform(source, media.read_presentation(source), out, form)
+    out = video.list_files(folder, source.stem)
+    video.conform_video(source, media.read_presentation(source), out, form)
     return out
 
 

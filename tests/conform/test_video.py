@@ -148,7 +148,7 @@ def test_a_wrong_header_is_a_row_with_a_reason(tmp_path):
 
 
 def test_a_run_that_takes_too_long_is_a_row_with_a_reason(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(video, "_LIMIT_MOST_SEC", 0.01)
+    monkeypatch.setattr(video, "_MAX_LIMIT_SEC", 0.01)
     result = conformed(row(source / "v.mp4"), tmp_path)
     assert "ffmpeg was not done after 0 s" in result["detail"]
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

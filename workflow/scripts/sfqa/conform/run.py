@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from sfqa import store, tables
-from sfqa.conform.video import Form, conform_row, files
+from sfqa.conform.video import Form, conform_row, list_files
 from sfqa.errors import UnusableError
 from sfqa.identity import digest, sha256_file
 from sfqa.workers import LostTaskError, TaskResult, WorkerPool, run_in_process
@@ -114,7 +114,7 @@ def _record_result(result: TaskResult[_ConformTask, Row], folder: Path) -> Row:
 
 def _remove_files(folder: Path, sample_id: str) -> None:
     """Remove what a killed worker has left of a video: complete files and temporary ones."""
-    for path in files(folder, sample_id):
+    for path in list_files(folder, sample_id):
         for leftover in (path, *path.parent.glob(f".{glob.escape(path.name)}.*")):
             leftover.unlink(missing_ok=True)
 
