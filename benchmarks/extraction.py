@@ -84,9 +84,8 @@ def build(name: str, device: str, precision: str, small: bool) -> Built:
     if name == "clip":
         options["model"] = common.MODELS[small]
     spec = {"weights": "random", "options": options}
-    kind = base.load(name)
-    merged = base.merged_options(kind.OPTIONS, options, name)
-    return Built(name, spec, kind(merged, weights.resolve(spec, name), device))
+    resolved = weights.resolve(spec, name)
+    return Built(name, spec, base.build_extractor(name, options, resolved, device))
 
 
 @contextmanager

@@ -282,12 +282,13 @@ def network(video: Any, weights: Path, threads: int, repeats: int) -> common.Spe
     """Return what the networks alone take for a video: the bound of any way at this precision."""
     import torch
 
-    from sfqa.features.extractors.lse import Extractor
+    from sfqa.features.base import build_extractor
     from sfqa.features.weights import Weights
 
     torch.set_num_threads(threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    extractor = Extractor({}, Weights("official", "benchmark", weights), device)
+    official = Weights("official", "benchmark", weights)
+    extractor: Any = build_extractor("lse", {}, official, device)
     talk = extractor.reader.prepare(video)
     spent = [common.timed(lambda: list(extractor.score([talk]))) for _ in range(repeats)]
     return min(spent, key=lambda s: s.wall)

@@ -240,7 +240,7 @@ def test_a_dataset_is_a_plain_name(dataset):
 @pytest.mark.parametrize("name", ["os", "../../evil", "os.path", "base", "__init__", "", "clip.x"])
 def test_only_the_packages_own_modules_are_loaded_by_name(name, tmp_path):
     with pytest.raises(UserError):
-        base.load(name)
+        base.load_extractor(name)
     with pytest.raises(UserError):
         heads.version(name)
     entry = {
@@ -282,7 +282,7 @@ def test_a_name_that_becomes_a_path_or_a_pattern_holds_no_code(name, tmp_path):
     with pytest.raises(UserError, match="becomes a folder"):
         metrics.metric_list({name: entry}, {"signal": ["sharpness"]})
     with pytest.raises(UserError):
-        base.literal_options(name)
+        base.merge_options(name, {})
     with pytest.raises(UserError):
         complete({**CONFIG, "regression": {"protocols": [{"name": name, "kind": "fixed"}]}}, SCHEMA)
     (tmp_path / "m.yaml").write_text(yaml.safe_dump({name: {"kind": "import"}}))

@@ -84,7 +84,7 @@ def test_the_numbers_are_those_of_the_workflow(scored, face_video, tmp_path):
     table = by_the_workflow(face_video, "lse", spec, tmp_path, form)
     expected = table.to_pylist()[0]
     (row,) = pq.read_table(folder / "table.parquet").to_pylist()
-    for feature in base.load("lse").FEATURES:
+    for feature in base.load_extractor("lse").FEATURES:
         assert row[f"lse.{feature.name}"] == expected[feature.name], feature.name
     assert row["lse.key"] == expected["key"]
     assert row["lse.status"] == expected["status"] != "failed"
@@ -141,7 +141,7 @@ def test_files_folders_and_stems_make_rows(videos, tmp_path, capsys, video_maker
     for row in rows:
         assert row["sha256"] == hashlib.sha256(Path(row["path"]).read_bytes()).hexdigest()
         assert row["signal.weights"] == "none"
-        assert row["signal.version"] == str(base.version("signal"))
+        assert row["signal.version"] == str(base.extractor_version("signal"))
         assert row["status"] == "flawed"  # no face in coloured noise
         assert "no_face" in row["detail"]
         assert float(row["signal.ti_mean"]) > 0
@@ -218,7 +218,7 @@ def test_a_video_without_sound_or_frames_as_it_is(tmp_path):
         (["one.mp4", *SIGNAL, "--set", "signal.evry=2"], "did you mean 'every'?"),
         (["one.mp4", *SIGNAL, "--set", "every"], "--set every: give key=value"),
         (["one.mp4", *SIGNAL, "--set", "every=["], "the value cannot be read"),
-        (["one.mp4", *SIGNAL, "--set", "every=-3"], "--set signal.every: -3"),
+        (["one.mp4", *SIGNAL, "--set", "every=-3"], "--set signal.every is -3; give a whole number of at least 1"),
         (["one.mp4", *SIGNAL, "--out", "t.xlsx"], "--out t.xlsx: give a name that ends with .csv or .parquet"),
         (["one.mp4", *SIGNAL, "--out", "no/t.csv"], "there is no folder"),
         (["one.mp4", *SIGNAL, "--short-side", "63"], "--short-side: 63 is "),
@@ -266,7 +266,7 @@ def test_specs_name_the_weights_and_options_of_each(tmp_path):
         "clip": {"weights": "random", "weights_seed": 7, "options": {"model": "ViT-B-16"}},
     }
     for name, spec in made.items():
-        assert base.merged_options(base.literal_options(name), spec["options"], name)
+        assert base.merge_options(name, spec["options"])
     with pytest.raises(UserError, match="given twice"):
         _extract.specs(["lse", "clip"], ["random", "random"], None, [])
 
@@ -275,10 +275,10 @@ def test_every_extractor_has_weights_or_takes_none():
     for name in _extract.extractors():
         from sfqa.features.weights import Weights
 
-        if _extract.has_weights(name):
+        if base.has_weights(name):
             continue
-        base.load(name)({}, Weights("none", "none"), "cpu")
-    assert {n for n in _extract.extractors() if _extract.has_weights(n)} >= {"clip", "lse", "slowfast"}  # fmt: skip
+        base.build_extractor(name, {}, Weights("none", "none"), "cpu")
+    assert {n for n in _extract.extractors() if base.has_weights(n)} >= {"clip", "lse", "slowfast"}  # fmt: skip
 
 
 def test_the_form_is_the_workflows_default():

@@ -143,7 +143,7 @@ def test_tables_instead_of_videos_and_parquet(studio, tmp_path, capsys):
 def crafted(folder: Path, extractor: str, kind: str, synthetic: bool) -> tuple[Path, Path]:
     """A model on a table of numbers that claims to be of an extractor."""
     folder.mkdir(parents=True, exist_ok=True)
-    about = {"extractor": extractor, "version": base.version(extractor), "options": base.literal_options(extractor),
+    about = {"extractor": extractor, "version": base.extractor_version(extractor), "options": base.merge_options(extractor, {}),
              "weights": {"kind": kind, "identity": SHA if kind == "official" else "random:7"}}  # fmt: skip
     numbers = np.random.default_rng(1)
     names = [f"v{n}" for n in range(9)]
@@ -200,7 +200,7 @@ def test_random_weights_come_out_of_the_models_seed(tmp_path):
     model, _ = crafted(tmp_path, "lse", "random", synthetic=False)
     spec = score._specs(read(model), [])["lse"]
     assert (spec["weights"], spec["weights_seed"]) == ("random", 7)
-    assert spec["options"] == base.literal_options("lse")
+    assert spec["options"] == base.merge_options("lse", {})
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from sfqa import identity, media
 from sfqa.errors import UserError
-from sfqa.features import gammatone, spectra
+from sfqa.features import base, gammatone, spectra
 from sfqa.features.base import UnusableError, Video
 from sfqa.features.extractors import audio
 from sfqa.features.weights import Weights
@@ -316,7 +316,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Video:
 
 
 def test_the_extractor_reads_the_track(video: Video) -> None:
-    extractor = audio.Extractor({}, NONE, "cpu")
+    extractor = base.build_extractor("audio", {}, NONE, "cpu")
     row = extractor.extract(video)
     names = [f.name for f in audio.Extractor.FEATURES]
     assert list(row) == names
@@ -340,7 +340,7 @@ def test_the_extractor_reads_the_track(video: Video) -> None:
 
 
 def test_the_extractor_reads_the_wave(video: Video) -> None:
-    extractor = audio.Extractor({"source": "wave", "sample_rate": 16000}, NONE, "cpu")
+    extractor = base.build_extractor("audio", {"source": "wave", "sample_rate": 16000}, NONE, "cpu")
     got = extractor.extract(video)
     assert video.audio_path is not None
     wanted = spectra.log_mel(media.read_audio(video.audio_path, 16000), 16000)
@@ -348,7 +348,7 @@ def test_the_extractor_reads_the_wave(video: Video) -> None:
 
 
 def test_videos_without_sound_say_why(video: Video, tmp_path: Path) -> None:
-    extractor = audio.Extractor({}, NONE, "cpu")
+    extractor = base.build_extractor("audio", {}, NONE, "cpu")
     with pytest.raises(UnusableError, match=r"^silent: the video has no sound"):
         extractor.extract(Video("a", video.path, "0", 25.0, 31))
     with pytest.raises(UnusableError, match=r"^silent: .* -60 dBFS"):
@@ -368,16 +368,18 @@ def test_videos_without_sound_say_why(video: Video, tmp_path: Path) -> None:
 )
 def test_impossible_options(option: str, value: object) -> None:
     with pytest.raises(UserError, match=rf"features.audio.options.{option}"):
-        audio.Extractor({option: value}, NONE, "cpu")
-    with pytest.raises(UserError, match="give 'none'"):
-        audio.Extractor({}, Weights("random", "random:0"), "cpu")
+        base.build_extractor("audio", {option: value}, NONE, "cpu")
+    with pytest.raises(UserError, match="say 'none'"):
+        base.build_extractor("audio", {}, Weights("random", "random:0"), "cpu")
 
 
 def pinned() -> dict[str, Any]:
     """Some numbers of each kind, at both rates."""
     made: dict[str, Any] = {"version": audio.VERSION}
     for rate in (16000, 48000):
-        row = audio.Extractor({"sample_rate": rate}, NONE, "cpu").describe(music(rate, rate))
+        row = base.build_extractor("audio", {"sample_rate": rate}, NONE, "cpu").describe(
+            music(rate, rate)
+        )
         for kind in audio.KINDS:
             flat = row[kind].astype(float).ravel()
             chosen = [flat.mean(), flat.std(), *flat[:: len(flat) // 10]]

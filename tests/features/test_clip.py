@@ -59,7 +59,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Video:
 @pytest.fixture(scope="module")
 def standard() -> clip.Extractor:
     """The default extractor: ViT-B-32, random weights of seed 0."""
-    return clip.Extractor({}, RANDOM, "cpu")
+    return base.build_extractor("clip", {}, RANDOM, "cpu")
 
 
 def seen(extractor: clip.Extractor, frames: media.Pixels, prompt: str | None) -> clip.Seen:
@@ -121,13 +121,13 @@ def test_a_checkpoint_is_loaded(tiny: str, video: Video, tmp_path: Path) -> None
         tmp_path / "w.pt",
     )
     weights = Weights("official", "0" * 64, tmp_path / "w.pt")
-    row = clip.Extractor({"model": tiny, "frames": 3}, weights, "cpu").extract(video)
+    row = base.build_extractor("clip", {"model": tiny, "frames": 3}, weights, "cpu").extract(video)
     image, text = by_hand(tiny, state, media.read_frames(video.path, [0, 7, 14]))
     np.testing.assert_allclose(row["image"], image.numpy(), rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(row["text"], text.numpy(), rtol=1e-3, atol=1e-4)
     assert not np.allclose(row["image"], by_hand(tiny, None, media.read_frames(video.path))[0][:3])
     with pytest.raises(UserError, match="do not fit"):
-        clip.Extractor({"model": "ViT-S-32-alt"}, weights, "cpu")
+        base.build_extractor("clip", {"model": "ViT-S-32-alt"}, weights, "cpu")
 
 
 @pytest.mark.parametrize(("height", "width"), [(96, 128), (128, 96), (64, 64), (77, 200)])
@@ -143,7 +143,7 @@ def test_shrink_is_open_clips(height: int, width: int) -> None:
 
 @pytest.mark.parametrize("prompt", [None, "", "  \n"])
 def test_without_a_prompt(tiny: str, video: Video, prompt: str | None) -> None:
-    extractor = clip.Extractor({"model": tiny}, RANDOM, "cpu")
+    extractor = base.build_extractor("clip", {"model": tiny}, RANDOM, "cpu")
     row = extractor.extract(Video("a", video.path, "0", 25.0, 21, prompt=prompt))
     assert row["image"].shape == (8, 24)
     assert row["text"] is None
@@ -152,7 +152,7 @@ def test_without_a_prompt(tiny: str, video: Video, prompt: str | None) -> None:
 
 
 def test_a_prompt_too_long_is_said(tiny: str) -> None:
-    extractor = clip.Extractor({"model": tiny}, RANDOM, "cpu")
+    extractor = base.build_extractor("clip", {"model": tiny}, RANDOM, "cpu")
     frame = moving(1, 64, 64)
     assert "detail" not in embed(extractor, frame, "cat " * 75)
     row = embed(extractor, frame, "cat " * 76)
@@ -162,9 +162,11 @@ def test_a_prompt_too_long_is_said(tiny: str) -> None:
 
 def test_bf16_is_near(tiny: str) -> None:
     frames = moving(4, 64, 64)
-    exact = embed(clip.Extractor({"model": tiny}, RANDOM, "cpu"), frames, PROMPT)
+    exact = embed(base.build_extractor("clip", {"model": tiny}, RANDOM, "cpu"), frames, PROMPT)
     half = embed(
-        clip.Extractor({"model": tiny, "precision": "bf16"}, RANDOM, "cpu"), frames, PROMPT
+        base.build_extractor("clip", {"model": tiny, "precision": "bf16"}, RANDOM, "cpu"),
+        frames,
+        PROMPT,
     )
     for name in ("image", "text"):
         a, b = exact[name].astype(float), half[name].astype(float)
@@ -172,8 +174,13 @@ def test_bf16_is_near(tiny: str) -> None:
 
 
 def test_the_same_again(tiny: str, video: Video) -> None:
-    rows = [clip.Extractor({"model": tiny}, RANDOM, "cpu").extract(video) for _ in range(2)]
-    other = clip.Extractor({"model": tiny}, Weights("random", "random:1", seed=1), "cpu")
+    rows = [
+        base.build_extractor("clip", {"model": tiny}, RANDOM, "cpu").extract(video)
+        for _ in range(2)
+    ]
+    other = base.build_extractor(
+        "clip", {"model": tiny}, Weights("random", "random:1", seed=1), "cpu"
+    )
     for name in ("image", "text"):
         np.testing.assert_array_equal(rows[0][name], rows[1][name])
         assert not np.array_equal(rows[0][name], other.extract(video)[name])
@@ -182,14 +189,14 @@ def test_the_same_again(tiny: str, video: Video) -> None:
 
 def test_a_video_of_few_frames(tiny: str, tmp_path: Path) -> None:
     media.write_video(tmp_path / "b.mp4", moving(3, 64, 64), 25.0)
-    extractor = clip.Extractor({"model": tiny}, RANDOM, "cpu")
+    extractor = base.build_extractor("clip", {"model": tiny}, RANDOM, "cpu")
     image = extractor.extract(Video("b", tmp_path / "b.mp4", "0", 25.0, 3))["image"]
     assert image.shape == (8, 24)
     assert [int(np.abs(image - row).sum(1).argmin()) for row in image] == [0, 0, 0, 3, 3, 3, 6, 6]
 
 
 def test_unusable_videos(tiny: str, video: Video, tmp_path: Path) -> None:
-    extractor = clip.Extractor({"model": tiny}, RANDOM, "cpu")
+    extractor = base.build_extractor("clip", {"model": tiny}, RANDOM, "cpu")
     noise = tmp_path / "noise.mp4"
     noise.write_bytes(b"no video" * 99)
     for bad in (
@@ -203,7 +210,7 @@ def test_unusable_videos(tiny: str, video: Video, tmp_path: Path) -> None:
 
 
 def test_numbers_that_float16_cannot_hold(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    extractor = clip.Extractor({"model": tiny}, RANDOM, "cpu")
+    extractor = base.build_extractor("clip", {"model": tiny}, RANDOM, "cpu")
     monkeypatch.setattr(extractor.model, "encode_image", lambda x: torch.full((len(x), 24), 1e6))
     (row,) = extractor.score([seen(extractor, moving(2, 64, 64), None)])
     assert isinstance(row, UnusableError)
@@ -223,24 +230,26 @@ def test_numbers_that_float16_cannot_hold(tiny: str, monkeypatch: pytest.MonkeyP
 )
 def test_impossible_options(option: str, value: object) -> None:
     with pytest.raises(UserError, match=rf"features.clip.options.{option}"):
-        clip.Extractor({option: value}, RANDOM, "cpu")
+        base.build_extractor("clip", {option: value}, RANDOM, "cpu")
 
 
 def test_no_false_word_of_random_weights(tiny: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        clip.Extractor({"model": tiny}, RANDOM, "cpu")
+        base.build_extractor("clip", {"model": tiny}, RANDOM, "cpu")
         assert logging.getLogger().level == logging.WARNING
     assert not caplog.records
 
 
 @pytest.mark.parametrize("batch", [1, 3, 20])
 def test_rows_do_not_depend_on_the_pass_they_share(tiny: str, batch: int) -> None:
-    alone = clip.Extractor({"model": tiny, "frames": 4}, RANDOM, "cpu")
+    alone = base.build_extractor("clip", {"model": tiny, "frames": 4}, RANDOM, "cpu")
     frames = np.random.default_rng(0).integers(0, 256, (5, 4, 64, 64, 3), dtype=np.uint8)
     prompts = [PROMPT, None, "a cat", "a dog", " "]
     items = [seen(alone, f, p) for f, p in zip(frames, prompts, strict=True)]
     wanted = list(alone.embeddings(items))
-    mixed = clip.Extractor({"model": tiny, "frames": 4, "batch": batch}, RANDOM, "cpu")
+    mixed = base.build_extractor(
+        "clip", {"model": tiny, "frames": 4, "batch": batch}, RANDOM, "cpu"
+    )
     for order in ([0, 1, 2, 3, 4], [3, 1, 4, 0, 2]):
         for place, (image, text, prompt) in zip(
             order, mixed.embeddings(items[i] for i in order), strict=True
@@ -275,4 +284,6 @@ def test_pinned_numbers(standard: clip.Extractor) -> None:
 
 
 if __name__ == "__main__":
-    GOLDEN.write_text(json.dumps(pinned(clip.Extractor({}, RANDOM, "cpu")), indent=1) + "\n")
+    GOLDEN.write_text(
+        json.dumps(pinned(base.build_extractor("clip", {}, RANDOM, "cpu")), indent=1) + "\n"
+    )

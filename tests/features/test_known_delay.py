@@ -17,7 +17,6 @@ import pytest
 from sfqa import identity, media
 from sfqa.conform.video import Form, conform_row
 from sfqa.features import base
-from sfqa.features.extractors import signal
 from sfqa.features.weights import Weights
 from sfqa.generation import adapters
 from sfqa.materials.portraits import draw_portraits
@@ -26,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 SYNCNET = Path(os.environ.get("SFQA_SYNCNET", ROOT / "resources/weights/syncnet_v2.model"))
 RATE, FPS, FRAMES, SIZE = 16000, 25.0, 90, 160
 FORM = Form(SIZE, FPS, RATE, 12, "ultrafast")
-SIGNAL = signal.Extractor({}, Weights("none", "none"), "cpu")
+SIGNAL = base.build_extractor("signal", {}, Weights("none", "none"), "cpu")
 #: Options of the demo's methods in config/methods.yaml.
 SHARP: dict[str, float] = {}
 LATE = {"lip_delay_frames": 6}
@@ -138,9 +137,9 @@ def test_defects_survive_the_common_form(folder: Path) -> None:
 @pytest.mark.parametrize("late", [-6, -2, 3, 7])
 def test_syncnet_finds_an_injected_delay(folder: Path, late: int) -> None:
     """The offset moves by exactly what was injected; the sound first is positive."""
-    lse = pytest.importorskip("sfqa.features.extractors.lse")
+    pytest.importorskip("sfqa.features.extractors.lse")
     weights = Weights("file", identity.sha256_file(SYNCNET), SYNCNET)
-    extractor = lse.Extractor({}, weights, "cpu")
+    extractor = base.build_extractor("lse", {}, weights, "cpu")
     form = Form(256, FPS, RATE, 12, "ultrafast")
     video = generated(folder, 256, **SHARP)
     rows = [

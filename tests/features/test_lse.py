@@ -88,9 +88,7 @@ class Untrained:
 
 
 def extractor_with(**options):
-    return lse.Extractor(
-        base.merged_options(lse.Extractor.OPTIONS, options, "lse"), Untrained(), "cpu"
-    )
+    return lse.Extractor(base.merge_options("lse", options), Untrained(), "cpu")
 
 
 @pytest.fixture
@@ -314,9 +312,8 @@ def test_files_that_do_not_decode_are_broken(make, tmp_path):
     ],
 )  # fmt: skip
 def test_impossible_options_are_named(name, value):
-    options = {**lse.Extractor.OPTIONS, name: value}
     with pytest.raises(UserError, match=f"features.lse.options.{name}"):
-        lse.Extractor(options, RANDOM, "cpu")
+        base.build_extractor("lse", {name: value}, RANDOM, "cpu")
 
 
 # The numbers

@@ -57,7 +57,6 @@ class Fakes:
 
 class Halves:
     FEATURES = (base.Feature("mean", "means", ("channel",), "float32"),)
-    OPTIONS = {}
     INPUTS = ("video",)
 
     def __init__(self, options, weights, device):
@@ -73,7 +72,7 @@ class Halves:
             yield {"mean": made} if made[0] > 0 else base.UnusableError("dark: too dark")
 
 class Whole:
-    FEATURES, OPTIONS, INPUTS = Halves.FEATURES, {}, ("video",)
+    FEATURES, INPUTS = Halves.FEATURES, ("video",)
 
     def __init__(self, options, weights, device):
         self.reader_ = Fakes(Path(os.environ["FAKES"]))
@@ -296,12 +295,16 @@ JOB = """
 import sys, os
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 import pandas as pd
 import fake_halves
 from sfqa import processes, tables, workers as worker_processes
 from sfqa.features import base, run
 
-base.load, base.version = lambda name: fake_halves.Halves, lambda name: 1
+base.EXTRACTORS = SimpleNamespace(
+    load=lambda name: SimpleNamespace(Extractor=fake_halves.Halves), version=lambda name: 1,
+    merge_options=lambda name, options, where: {}, read=lambda name, constant, default: True,
+)
 names = [f"slow{n:02}" for n in range(12)] + sys.argv[2:]
 rows = [
     {"sample_id": n, "method": "m", "shard": 0, "status": "ok", "detail": "", "path": n, "sha256": n,

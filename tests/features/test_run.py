@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 from sfqa import store, tables
 from sfqa.errors import UserError
 from sfqa.features import base, run, weights
+from sfqa.options import Option, merge_options
 from sfqa.tables import COSTS
 from sfqa.workers import LostTaskError
 
@@ -24,7 +26,6 @@ class Fake:
         base.Feature("level", "a number", dtype="float64"),
         base.Feature("count", "a whole number", dtype="int64"),
     )
-    OPTIONS = {"gain": 1.0}
     INPUTS = ("video", "audio")
 
     def __init__(self, options, found, device):
@@ -45,8 +46,13 @@ class Fake:
 @pytest.fixture(autouse=True)
 def fake(monkeypatch):
     CALLS.clear()
-    monkeypatch.setattr(base, "load", lambda name: Fake)
-    monkeypatch.setattr(base, "version", lambda name: 1)
+    declared = {"gain": Option(1.0, None, None, "what every number is multiplied by")}
+    package = SimpleNamespace(
+        load=lambda name: SimpleNamespace(Extractor=Fake), version=lambda name: 1,
+        merge_options=lambda name, options, where: merge_options(options, declared, where),
+        read=lambda name, constant, default: {"WEIGHTS": True}.get(constant, default),
+    )  # fmt: skip
+    monkeypatch.setattr(base, "EXTRACTORS", package)
 
 
 def conformed(*names, **change):
@@ -130,7 +136,7 @@ def test_other_weights_or_options_are_other_rows(tmp_path, spec):
 
 def test_another_version_is_other_rows(tmp_path, monkeypatch):
     extract(conformed("a"), tmp_path)
-    monkeypatch.setattr(base, "version", lambda name: 2)
+    monkeypatch.setattr(base, "extractor_version", lambda name: 2)
     extract(conformed("a"), tmp_path)
     assert CALLS["a"] == 2
 

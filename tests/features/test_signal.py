@@ -65,8 +65,7 @@ def stub(monkeypatch):
 
 
 def extract(video=VIDEO, **options):
-    options = base.merged_options(signal.Extractor.OPTIONS, options, "signal")
-    values = signal.Extractor(options, NONE, "cpu").extract(video)
+    values = base.build_extractor("signal", options, NONE, "cpu").extract(video)
     head = {"sample_id": "s", "method": "m", "key": "k", "status": "ok"}
     base.to_table(signal.Extractor.FEATURES, [head | values])  # what is not finite raises here
     assert values.keys() - {"detail"} == {f.name for f in signal.Extractor.FEATURES}
@@ -245,13 +244,13 @@ def test_a_torn_video_is_broken(tmp_path):
 )  # fmt: skip
 def test_impossible_options_are_named(name, value):
     with pytest.raises(UserError, match=f"features.signal.options.{name}"):
-        signal.Extractor({name: value}, NONE, "cpu")
+        base.build_extractor("signal", {name: value}, NONE, "cpu")
 
 
 @pytest.mark.parametrize("kind", ["random", "official"])
 def test_weights_are_refused(kind):
     with pytest.raises(UserError, match="say 'none'"):
-        signal.Extractor({}, Weights(kind, "x"), "cpu")
+        base.build_extractor("signal", {}, Weights(kind, "x"), "cpu")
 
 
 # The numbers
@@ -329,7 +328,7 @@ def test_si_and_ti_are_those_of_ffmpeg(tmp_path):
 
 
 def test_it_can_be_sent_to_a_worker():
-    sent = pickle.loads(pickle.dumps(signal.Extractor({"every": 3}, NONE, "cpu")))
+    sent = pickle.loads(pickle.dumps(base.build_extractor("signal", {"every": 3}, NONE, "cpu")))
     assert sent.every == 3
 
 

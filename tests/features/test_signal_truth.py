@@ -7,13 +7,12 @@ import pytest
 
 from sfqa import identity, media
 from sfqa.features import base
-from sfqa.features.extractors import signal
 from sfqa.features.weights import Weights
 from sfqa.generation import adapters
 from sfqa.materials.portraits import draw_portraits
 
 RATE, FPS = 16000, 25.0
-EXTRACTOR = signal.Extractor({}, Weights("none", "none"), "cpu")
+EXTRACTOR = base.build_extractor("signal", {}, Weights("none", "none"), "cpu")
 
 
 @pytest.fixture(scope="module")

@@ -134,7 +134,7 @@ def by_hand(reference: torch.nn.Module, video: Video) -> np.ndarray:
 def test_simplevqa_by_hand(
     official: Weights, video: Video, by_hand: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    extractor = slowfast.Extractor({}, official, "cpu")
+    extractor = base.build_extractor("slowfast", {}, official, "cpu")
     exact = list(extractor.features([extractor.reader.prepare(video)]))
     monkeypatch.setattr(extractor, "features", lambda _: exact)
     row = extractor.extract(video)
@@ -150,7 +150,7 @@ def test_simplevqa_by_hand(
 
 
 def test_bf16_is_near(official: Weights, video: Video, by_hand: np.ndarray) -> None:
-    extractor = slowfast.Extractor({"precision": "bf16"}, official, "cpu")
+    extractor = base.build_extractor("slowfast", {"precision": "bf16"}, official, "cpu")
     got = extractor.extract(video)["slowfast"].astype(float)
     assert 1e-3 < np.abs(got - by_hand).mean() / by_hand.std() < 0.03
 
@@ -176,7 +176,7 @@ class _Mean(SlowFast):
 
 def _without_net(monkeypatch: pytest.MonkeyPatch, **options: Any) -> slowfast.Extractor:
     monkeypatch.setattr("sfqa.features.slowfast_net.SlowFast", _Mean)
-    return slowfast.Extractor(options, RANDOM, "cpu")
+    return base.build_extractor("slowfast", options, RANDOM, "cpu")
 
 
 def test_kinetics_by_hand(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -250,7 +250,7 @@ def test_numbers_that_float16_cannot_hold(monkeypatch: pytest.MonkeyPatch, folde
 )
 def test_impossible_options(option: str, value: object) -> None:
     with pytest.raises(UserError, match=rf"features.slowfast.options.{option}"):
-        slowfast.Extractor({option: value}, RANDOM, "cpu")
+        base.build_extractor("slowfast", {option: value}, RANDOM, "cpu")
 
 
 def test_rows_do_not_depend_on_the_pass_they_share() -> None:
@@ -258,8 +258,8 @@ def test_rows_do_not_depend_on_the_pass_they_share() -> None:
     frames = rng.integers(0, 256, (2, 32, 224, 224, 3), dtype=np.uint8)
     two = slowfast.Clips(frames[0], np.stack([np.arange(32), np.arange(32)[::-1]]))
     one = slowfast.Clips(frames[1], np.arange(32)[None])
-    alone = list(slowfast.Extractor({}, RANDOM, "cpu").features([two, one]))
-    mixed = slowfast.Extractor({"batch": 2}, RANDOM, "cpu")
+    alone = list(base.build_extractor("slowfast", {}, RANDOM, "cpu").features([two, one]))
+    mixed = base.build_extractor("slowfast", {"batch": 2}, RANDOM, "cpu")
     other, same = mixed.features([one, two])  # the first pass holds parts of both
     for got, wanted in ((same, alone[0]), (other, alone[1])):
         assert got.shape == wanted.shape
@@ -269,7 +269,7 @@ def test_rows_do_not_depend_on_the_pass_they_share() -> None:
 
 def pinned() -> dict[str, Any]:
     """Some numbers of the whole path from frames to features, with random weights of seed 0."""
-    extractor = slowfast.Extractor({}, RANDOM, "cpu")
+    extractor = base.build_extractor("slowfast", {}, RANDOM, "cpu")
     frames = slowfast.shrink(moving(40, 96, 128), "simplevqa", 224)
     (exact,) = extractor.features([slowfast.Clips(frames, extractor.reader.clips(40, 25.0))])
     made = exact.astype(float)

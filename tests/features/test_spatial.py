@@ -123,7 +123,7 @@ def by_hand(reference: nn.Module, video: Video) -> np.ndarray:
 def test_simplevqa_by_hand(
     official: Weights, video: Video, by_hand: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    extractor = spatial.Extractor({}, official, "cpu")
+    extractor = base.build_extractor("spatial", {}, official, "cpu")
     exact: list[np.ndarray] = []
     features = extractor.features
 
@@ -153,7 +153,9 @@ def test_simplevqa_by_hand(
 
 
 def test_bf16_is_near(official: Weights, video: Video, by_hand: np.ndarray) -> None:
-    got = spatial.Extractor({"precision": "bf16"}, official, "cpu").extract(video)["spatial"]
+    got = base.build_extractor("spatial", {"precision": "bf16"}, official, "cpu").extract(video)[
+        "spatial"
+    ]
     for start, stop in ((0, 1024), (1024, 3072), (3072, 7168)):
         wanted = by_hand[:, start:stop]
         error = np.abs(got[:, start:stop] - wanted).mean() / wanted.std()
@@ -203,7 +205,7 @@ def test_the_input_is_torchvisions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def vit() -> spatial.Extractor:
-    return spatial.Extractor({"model": "vit_b_16"}, RANDOM, "cpu")
+    return base.build_extractor("spatial", {"model": "vit_b_16"}, RANDOM, "cpu")
 
 
 def test_vit_by_hand(vit: spatial.Extractor) -> None:
@@ -233,7 +235,7 @@ def _mean(_net: nn.Module, pictures: torch.Tensor) -> torch.Tensor:
 def _without_net(monkeypatch: pytest.MonkeyPatch, **options: Any) -> spatial.Extractor:
     stub = spatial_net.Model(_Mean, _mean, 520, 448, 6)
     monkeypatch.setitem(spatial_net.MODELS, "resnet50", stub)
-    return spatial.Extractor(options, RANDOM, "cpu")
+    return base.build_extractor("spatial", options, RANDOM, "cpu")
 
 
 def test_key_frames_in_batches(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -296,7 +298,7 @@ def test_weights_of_another_network_are_refused(folder: Path) -> None:
     path = folder / "other.pth"
     torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7)}, path)
     with pytest.raises(UserError, match="do not fit ResNet"):
-        spatial.Extractor({}, Weights("official", "0" * 64, path), "cpu")
+        base.build_extractor("spatial", {}, Weights("official", "0" * 64, path), "cpu")
 
 
 @pytest.mark.parametrize(
@@ -304,7 +306,7 @@ def test_weights_of_another_network_are_refused(folder: Path) -> None:
 )
 def test_impossible_options(option: str, value: object) -> None:
     with pytest.raises(UserError, match=rf"features.spatial.options.{option}"):
-        spatial.Extractor({option: value}, RANDOM, "cpu")
+        base.build_extractor("spatial", {option: value}, RANDOM, "cpu")
 
 
 def pinned(*extractors: spatial.Extractor) -> dict[str, Any]:
@@ -330,16 +332,19 @@ def test_pinned_numbers(resnet: spatial.Extractor, vit: spatial.Extractor) -> No
 
 @pytest.fixture(scope="module")
 def resnet() -> spatial.Extractor:
-    return spatial.Extractor({}, RANDOM, "cpu")
+    return base.build_extractor("spatial", {}, RANDOM, "cpu")
 
 
 def test_random_weights_are_of_their_seed(resnet: spatial.Extractor) -> None:
-    other = spatial.Extractor({}, Weights("random", "random:1", seed=1), "cpu")
+    other = base.build_extractor("spatial", {}, Weights("random", "random:1", seed=1), "cpu")
     pictures = moving(1, 64, 64)
     rows = [features(e, pictures) for e in (resnet, other)]
     assert np.abs(rows[0] - rows[1]).max() > 0.1
 
 
 if __name__ == "__main__":
-    made = [spatial.Extractor({"model": name}, RANDOM, "cpu") for name in spatial_net.MODELS]
+    made = [
+        base.build_extractor("spatial", {"model": name}, RANDOM, "cpu")
+        for name in spatial_net.MODELS
+    ]
     GOLDEN.write_text(json.dumps(pinned(*made), indent=1) + "\n")

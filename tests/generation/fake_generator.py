@@ -17,10 +17,10 @@ from sfqa.generation import adapters, process
 from sfqa.generation.generate import generate_shard
 from sfqa.generation.generator import Generator
 from sfqa.generation.install.sources import Source, Weights
-from sfqa.generation.options import Option, Text
 from sfqa.generation.process import Patience
 from sfqa.generation.records import Settings
 from sfqa.generation.registry import Method
+from sfqa.options import Option, Text
 
 QUICK = Patience(late_sec=0.4, grace_sec=0.5, settle_sec=0.05)
 SECONDS = 1.0

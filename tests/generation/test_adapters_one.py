@@ -20,7 +20,7 @@ from sfqa import media
 from sfqa.errors import UserError
 from sfqa.generation import adapters
 from sfqa.generation.generator import Item, Run
-from sfqa.generation.options import filled
+from sfqa.options import fill_defaults
 
 STANDINS = Path(__file__).parent / "standins"
 ADAPTERS = {
@@ -105,7 +105,7 @@ def make_run(label: str, folder: Path, items: int = 1, seconds: float = 6.2, **g
         )
         for n in range(items)
     )
-    options = filled(given, adapters.load(ADAPTERS[label]).OPTIONS)
+    options = fill_defaults(given, adapters.load(ADAPTERS[label]).OPTIONS)
     return Run(made, cwd, cwd / FOLDERS[label], work, Path(sys.executable), 1234, options)
 
 

@@ -20,7 +20,7 @@ from sfqa.errors import UserError
 from sfqa.generation import adapters
 from sfqa.generation.adapters import fantasytalking, hallo3, sonic
 from sfqa.generation.generator import Item, Run
-from sfqa.generation.options import checked, filled
+from sfqa.options import merge_options
 
 STANDINS = Path(__file__).parent / "standins"
 ENVIRONMENTS = Path(__file__).parents[2] / "workflow" / "envs" / "generators"
@@ -43,7 +43,7 @@ def adapter(label):
 
 def options_of(label, **given):
     known = adapter(label).OPTIONS
-    return filled(checked(given, known, "test"), known)
+    return merge_options(given, known, "test")
 
 
 def run_of(label, folder="/w", count=1, seed=7, said="", sec=6.0, **options):

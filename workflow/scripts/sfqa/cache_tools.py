@@ -248,7 +248,7 @@ def _owners(place: Place, current_only: bool) -> dict[str, Path]:
 def _version(name: str) -> int | None:
     from sfqa.features import base
 
-    return base.version(name) if name in base.names() else None
+    return base.extractor_version(name) if name in base.extractor_names() else None
 
 
 def prune(found: Content, keep: str = "unfinished", dry_run: bool = False) -> Pruned:

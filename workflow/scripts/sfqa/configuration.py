@@ -12,6 +12,8 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from sfqa.errors import UserError, hint
+from sfqa.features.extractors import EXTRACTORS
+from sfqa.options import convert_texts
 
 #: Keys of earlier versions, with their present names.
 _RENAMED_KEYS = {"door": "mode"}
@@ -35,6 +37,7 @@ def complete(config: Mapping[str, Any], schema_file: Path | str) -> dict[str, An
             )
     schema = yaml.safe_load(Path(schema_file).read_text())
     full: dict[str, Any] = _typed(copy.deepcopy(dict(config)), schema)
+    _convert_option_texts(full)
     errors = sorted(
         Draft202012Validator(schema).iter_errors(full), key=lambda e: list(map(str, e.path))
     )
@@ -70,6 +73,16 @@ def _typed(value: Any, schema: Mapping[str, Any]) -> Any:
     if isinstance(value, list) and isinstance(schema.get("items"), dict):
         return [_typed(item, schema["items"]) for item in value]
     return value
+
+
+def _convert_option_texts(config: Mapping[str, Any]) -> None:
+    """The same for options of extractors, which the extractors declare and no schema."""
+    features = config.get("features")
+    for name, entry in features.items() if isinstance(features, dict) else ():
+        if name in EXTRACTORS.names() and isinstance(entry, dict):
+            options = entry.get("options")
+            if isinstance(options, dict):
+                entry["options"] = convert_texts(options, EXTRACTORS.options(name))
 
 
 def _fill(value: dict[str, Any], schema: Mapping[str, Any], nested: bool = False) -> None:
@@ -152,7 +165,7 @@ def _check(config: Mapping[str, Any]) -> None:
     if main is not None and main not in names:
         raise UserError(
             f"config, correlation.protocol: {main!r} is no protocol; "
-            f"{_hint(main, names)} (regression.protocols)"
+            f"{hint(main, names)} (regression.protocols)"
         )
 
 
@@ -167,10 +180,6 @@ def _must_exist(path: str | None, key: str, unless: str = "") -> None:
         )
 
 
-def _hint(word: str, known: list[str]) -> str:
-    return hint(word, known, "write one of", cutoff=0.5)
-
-
 def _sentence(error: ValidationError) -> str:
     where = ".".join(str(p) for p in error.absolute_path)
     place = f"config, {where}" if where else "config"
@@ -180,13 +189,15 @@ def _sentence(error: ValidationError) -> str:
     if error.validator == "additionalProperties":
         known = list(schema.get("properties", {}))
         wrong = next(k for k in value if k not in known)
-        return f"{place}: unknown key {wrong!r}; {_hint(wrong, known)}"
+        return f"{place}: unknown key {wrong!r}; {hint(wrong, known)}"
     if error.validator == "required":
         missing = next(k for k in wanted if k not in value)
         about = schema["properties"][missing].get("description", "")
         return f"{place}: the key {missing!r} is missing; add it. {about}"
     if error.validator == "enum":
-        return f"{place}: {value!r} is not possible; {_hint(value, list(wanted))}"
+        return (
+            f"{place}: {value!r} is not possible; {hint(value, map(str, wanted), 'write one of')}"
+        )
     if error.validator == "type":
         return f"{place}: {value!r} is not of type {wanted}; correct it"
     return f"{place}: {error.message}; {schema.get('description', 'correct it')}"

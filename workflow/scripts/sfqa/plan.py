@@ -13,6 +13,7 @@ from sfqa.errors import UserError
 from sfqa.features import base
 from sfqa.generation import registry
 from sfqa.generation.install import sources
+from sfqa.plugins import read_version
 from sfqa.regression.metrics import metric_list, versions
 from sfqa.shard_index import Shard, read_shards
 from sfqa.watch import Watch
@@ -54,8 +55,7 @@ class Plan:
         for name in self.extractors:
             if name != "imported":
                 # An unknown extractor or option is an error now, not in an hour.
-                options = self.config["features"][name]["options"]
-                base.merged_options(base.literal_options(name), options, name)
+                base.check_entry(name, self.config["features"][name])
         self.methods: dict[str, registry.Method] = {}
         if self.mode != "import_features":
             self.known = registry.load_methods(Path(self.config["generation"]["registry"]))
@@ -192,7 +192,7 @@ class Plan:
 
     def extractor_version(self, wildcards: Any) -> int:
         """The VERSION of a job's extractor."""
-        return base.version(wildcards.extractor)
+        return base.extractor_version(wildcards.extractor)
 
     def method(self, wildcards: Any) -> dict[str, Any]:
         """A job's method as data, with the version of its adapter."""
@@ -329,7 +329,7 @@ class Plan:
     @cache
     def version(module: str) -> int:
         """The VERSION literal of a module of the package, e.g. ``conform/video``."""
-        return base.literal_version(_PACKAGE / f"{module}.py")
+        return read_version(_PACKAGE / f"{module}.py")
 
     def shards(self, samples: Path | str) -> list[tuple[str, str]]:
         """(method, shard) of all jobs, from the samples table."""

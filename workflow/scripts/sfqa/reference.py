@@ -15,6 +15,7 @@ import yaml
 
 from sfqa import tables
 from sfqa.features import base
+from sfqa.features.extractors import EXTRACTORS
 
 ROOT = Path(__file__).parents[3]
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
@@ -124,15 +125,18 @@ def outputs_page() -> str:
         "extractor, VERSION, options and weights in the file's (keys `sfqa.*`).\n"
     )
     parts.append("\n".join(_column_lines(tables.FEATURES.columns)) + "\n")
-    for name in base.names():
-        kind = base.load(name)
-        parts.append(f"### {name} (VERSION {base.version(name)})\n")
+    for name in base.extractor_names():
+        kind = base.load_extractor(name)
+        parts.append(f"### {name} (VERSION {base.extractor_version(name)})\n")
         lines = ["| column | type | axes | unit | meaning |", "|---|---|---|---|---|"]
         for f in kind.FEATURES:
             axes = " x ".join(f.axes) or "scalar"
             lines.append(f"| `{f.name}` | {f.dtype} | {axes} | {f.unit} | {f.meaning} |")
-        options = ", ".join(f"`{k}: {v}`" for k, v in kind.OPTIONS.items())
-        parts.append("\n".join(lines) + f"\n\nOptions and defaults: {options}.\n")
+        lines += ["", "| option | default | allowed | meaning |", "|---|---|---|---|"]
+        for option_name, option in EXTRACTORS.options(name).items():
+            default = "null" if option.default is None else option.default
+            lines.append(f"| `{option_name}` | {default} | {option.allowed} | {option.meaning} |")
+        parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sfqa.errors import UserError, hint
+from sfqa.features.extractors import EXTRACTORS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +66,7 @@ def extractors() -> list[str]:
     >>> "lse" in extractors()
     True
     """
-    return sorted(p.stem for p in (_PACKAGE / "features" / "extractors").glob("[a-z]*.py"))
+    return EXTRACTORS.names()
 
 
 def specs(
@@ -80,7 +80,6 @@ def specs(
     """
     import yaml
 
-    from sfqa.features import base
     from sfqa.features import weights as files
     from sfqa.identity import sha256_file
 
@@ -93,7 +92,7 @@ def specs(
             value = yaml.safe_load(text) if text else ""
         except yaml.YAMLError as error:
             raise UserError(f"--set {setting}: the value cannot be read; quote it") from error
-        for name, option in _owners(key, chosen, base.literal_options):
+        for name, option in _owners(key, chosen, EXTRACTORS.options):
             options[name][option] = value
     given = _weights_by_extractor(chosen, weights)
     made: dict[str, dict[str, Any]] = {}
@@ -134,6 +133,8 @@ def _owners(key: str, chosen: Sequence[str], options_of: Any) -> list[tuple[str,
 
 
 def _weights_by_extractor(chosen: Sequence[str], words: Sequence[str]) -> dict[str, str]:
+    from sfqa.features.base import has_weights
+
     everywhere: list[str] = []
     one: dict[str, str] = {}
     for word in words:
@@ -168,22 +169,6 @@ def _weights_by_extractor(chosen: Sequence[str], words: Sequence[str]) -> dict[s
             raise UserError(f"--weights {name}={wanted}: {name} has no weights; leave this out")
         found[name] = str(wanted)
     return found
-
-
-def has_weights(name: str) -> bool:
-    """Whether an extractor loads weights, read from its file: does it call ``weights.load``?
-
-    >>> has_weights("lse")
-    True
-    """
-    tree = ast.parse((_PACKAGE / "features" / "extractors" / f"{name}.py").read_text("utf-8"))
-    return any(
-        isinstance(node, ast.Attribute)
-        and node.attr in ("load", "path")
-        and isinstance(node.value, ast.Name)
-        and node.value.id == "weights"
-        for node in ast.walk(tree)
-    )
 
 
 def form(short_side: int | None, fps: float | None, encode: bool = True) -> Form:

@@ -112,7 +112,7 @@ def _specs(model: ModelFile, words: Sequence[str]) -> dict[str, dict[str, Any]]:
             spec["weights_seed"] = int(wanted[name]["weights"]["identity"].partition(":")[2])
         found = weights.resolve(spec, name)
         here = {
-            "version": base.version(name), "options": spec["options"],
+            "version": base.extractor_version(name), "options": spec["options"],
             "weights": {"kind": found.kind, "identity": found.identity},
         }  # fmt: skip
         check_identity(model, name, here)

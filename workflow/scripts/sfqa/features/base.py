@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -15,8 +12,9 @@ import pyarrow as pa
 
 from sfqa import tables
 from sfqa.errors import UnusableError as UnusableError  # extractors find it here
-from sfqa.errors import UserError, hint
-from sfqa.features.weights import Weights
+from sfqa.errors import UserError
+from sfqa.features.extractors import EXTRACTORS
+from sfqa.features.weights import NONE, RANDOM, Weights
 
 _TYPES = {
     "float16": pa.float16(),
@@ -25,7 +23,6 @@ _TYPES = {
     "int64": pa.int64(),
     "string": pa.string(),
 }
-_FOLDER = Path(__file__).parent / "extractors"
 
 
 @dataclass(frozen=True)
@@ -59,22 +56,28 @@ class Video:
 
 
 class Extractor(Protocol):
-    """What a file in ``extractors/`` holds as its class ``Extractor``.
+    """The class ``Extractor`` of a file in ``extractors/``.
 
-    One that decodes much or has a model for a GPU is better a :class:`Pipelined` one. One whose
-    configuration says ``weights: none`` needs no device: it runs whole in worker processes.
+    At its top the file declares constants that are read without importing it:
 
-    The module has ``VERSION``, a literal integer, raised whenever the numbers change.
-    ``OPTIONS`` are all options that change the numbers, with their defaults; ``INPUTS`` names what
-    of the video the numbers depend on: video, audio, prompt.
+    - ``VERSION``, a whole number that is raised whenever the numbers change;
+    - ``OPTIONS``, all options (:mod:`sfqa.options`), since each may change the numbers;
+    - ``WEIGHTS = True`` if it loads weights.
+
+    ``FEATURES`` are the columns of a row. ``INPUTS`` names the parts of a video that the numbers
+    depend on: video, audio, prompt. An extractor without weights needs no device and runs in worker
+    processes. One with a network for a GPU should be a :class:`Pipelined` one.
     """
 
     FEATURES: ClassVar[tuple[Feature, ...]]
-    OPTIONS: ClassVar[dict[str, Any]]
     INPUTS: ClassVar[tuple[str, ...]]
 
     def __init__(self, options: Mapping[str, Any], weights: Weights, device: str) -> None:
-        """Build the model, load its weights, move it to the device ('cpu', 'cuda')."""
+        """Build the network, load its weights and move it to the device ('cpu', 'cuda').
+
+        ``options`` holds a checked value for every declared option. Raises :class:`UserError` for
+        options that do not go together.
+        """
 
     def extract(self, video: Video) -> dict[str, Any]:
         """Return a value per feature (array, number, text or None).
@@ -121,77 +124,86 @@ def alone(extractor: Pipelined, video: Video) -> dict[str, Any]:
     return row
 
 
-def names() -> list[str]:
+def extractor_names() -> list[str]:
     """Return the names of all extractors: the files of the folder.
 
-    >>> "slowfast" in names()
+    >>> "slowfast" in extractor_names()
     True
     """
-    return sorted(p.stem for p in _FOLDER.glob("[a-z]*.py"))
+    return EXTRACTORS.names()
 
 
-def _known(name: str) -> str:
-    if name not in names():
-        raise UserError(f"config, features: no extractor is called {name!r}; {hint(name, names())}")
-    return name
-
-
-@cache
-def version(name: str) -> int:
+def extractor_version(name: str) -> int:
     """Return an extractor's VERSION without importing it, so that planning needs no torch.
 
-    Raises :class:`UserError` for a name that is no extractor.
+    Raises :class:`UserError` for an unknown name.
 
-    >>> version("slowfast") >= 1
+    >>> extractor_version("slowfast") >= 1
     True
     """
-    return literal_version(_FOLDER / f"{_known(name)}.py")
+    return EXTRACTORS.version(name)
 
 
-def literal_version(path: Path) -> int:
-    """Return the module-level literal ``VERSION`` of a Python file without importing it."""
-    for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
-            target = node.targets[0]
-            if isinstance(target, ast.Name) and target.id == "VERSION":
-                return int(str(node.value.value))
-    raise LookupError(f"{path} has no line 'VERSION = <number>'")
-
-
-def load(name: str) -> type[Extractor]:
+def load_extractor(name: str) -> type[Extractor]:
     """Import an extractor and return its class; raises :class:`UserError` for an unknown name."""
-    module = import_module(f"sfqa.features.extractors.{_known(name)}")
-    kind: type[Extractor] = module.Extractor
-    return kind
+    extractor_class: type[Extractor] = EXTRACTORS.load(name).Extractor
+    return extractor_class
 
 
-@cache
-def literal_options(name: str) -> dict[str, Any]:
-    """Return an extractor's OPTIONS without importing it; raises as :func:`version`.
+def merge_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all options of an extractor: those of the configuration, else the defaults.
 
-    >>> literal_options("slowfast")["convention"]
-    'simplevqa'
+    Raises :class:`UserError` for an unknown extractor, an unknown option and a value that is not
+    allowed. Imports nothing heavy.
+
+    >>> merge_options("slowfast", {"batch": 4})["batch"]
+    4
     """
-    tree = ast.parse((_FOLDER / f"{_known(name)}.py").read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "OPTIONS" and node.value:
-            return dict(ast.literal_eval(node.value))
-    raise LookupError(f"extractor {name} has no 'OPTIONS: ClassVar[dict[str, Any]] = {{...}}'")
+    return EXTRACTORS.merge_options(name, options, f"config, features.{name}.options")
 
 
-def merged_options(
-    known: Mapping[str, Any], options: Mapping[str, Any], name: str
-) -> dict[str, Any]:
-    """Return an extractor's options (``known``, with defaults) overlaid with the config's.
+def has_weights(name: str) -> bool:
+    """Return whether an extractor loads weights: the constant WEIGHTS of its file.
 
-    Raises :class:`UserError` for an option that the extractor does not have.
+    >>> has_weights("lse"), has_weights("signal")
+    (True, False)
     """
-    for key in options:
-        if key not in known:
-            raise UserError(
-                f"config, features.{name}.options: no option {key!r}; {hint(key, known, 'it has')}"
-            )
-    return {**known, **options}
+    return bool(EXTRACTORS.read(name, "WEIGHTS", False))
+
+
+def check_weights(name: str, kind: str) -> None:
+    """Check that an extractor with weights gets some, and another one none.
+
+    ``kind`` is official, random or none. Raises :class:`UserError`.
+    """
+    if has_weights(name) and kind == NONE:
+        raise UserError(
+            f"config, features.{name}.weights: {name} has weights; give their file, or say "
+            "'random' to run untrained"
+        )
+    if not has_weights(name) and kind != NONE:
+        raise UserError(f"config, features.{name}.weights: {name} has no weights; say 'none'")
+
+
+def check_entry(name: str, entry: Mapping[str, Any]) -> None:
+    """Check ``features.<name>`` of the configuration without reading any file.
+
+    Raises :class:`UserError` for an unknown extractor, for options as :func:`merge_options` does
+    and for weights as :func:`check_weights` does.
+    """
+    merge_options(name, entry.get("options") or {})
+    check_weights(name, NONE if entry.get("weights") == NONE else RANDOM)
+
+
+def build_extractor(
+    name: str, options: Mapping[str, Any], weights: Weights, device: str
+) -> Extractor:
+    """Return an extractor with these options, the others at their defaults, on a device.
+
+    Raises :class:`UserError` as :func:`merge_options` and :func:`check_weights` do.
+    """
+    check_weights(name, weights.kind)
+    return load_extractor(name)(merge_options(name, options), weights, device)
 
 
 def schema(features: Sequence[Feature]) -> pa.Schema:

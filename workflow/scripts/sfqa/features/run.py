@@ -57,11 +57,12 @@ def extract_shard(
     fails, and is tried again by the next run. Costs are rows of ``tables.COSTS``.
     """
     started = time.monotonic()
-    kind = base.load(name)
-    options = base.merged_options(kind.OPTIONS, spec.get("options") or {}, name)
+    kind = base.load_extractor(name)
+    options = base.merge_options(name, spec.get("options") or {})
     found = weights.resolve(spec, name)
+    base.check_weights(name, found.kind)
     identity = {
-        "extractor": name, "version": base.version(name), "options": options,
+        "extractor": name, "version": base.extractor_version(name), "options": options,
         "weights": found.identity,
     }  # fmt: skip
     cache = RowCache(cache_folder, writer, _cache_schema(kind))

@@ -16,11 +16,11 @@ from sfqa.errors import UserError
 from sfqa.generation import adapters, process, staging
 from sfqa.generation.generator import Generator, Item, OptionValue, Run
 from sfqa.generation.installation import Installation, find_installation
-from sfqa.generation.options import filled
 from sfqa.generation.outcome import RunOutcome, find_newest_result
 from sfqa.generation.records import Sample
 from sfqa.generation.shard import Shard, is_disk_full
 from sfqa.identity import digest
+from sfqa.options import fill_defaults
 from sfqa.tables import flaw
 
 log = logging.getLogger("sfqa")
@@ -91,7 +91,7 @@ class CommandEngine:
     ) -> None:
         module = cast(adapters.Driver, adapters.load(shard.method.adapter))
         self.generator: Generator = module.GENERATOR
-        self.options: dict[str, OptionValue] = filled(shard.method.options, module.OPTIONS)
+        self.options: dict[str, OptionValue] = fill_defaults(shard.method.options, module.OPTIONS)
         self.batch_size = max(1, self.generator.batch)
         self.shard, self.installation, self.patience = shard, installation, patience
         self.device_name = device_name

@@ -10,8 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sfqa import identity, tables
-from sfqa.errors import UserError
-from sfqa.generation.words import suggest
+from sfqa.errors import UserError, hint
 
 #: What a sheet's columns and a pattern's groups may be called, and the column that each fills.
 FIELDS = {
@@ -92,7 +91,7 @@ def _sample(where: str, path: Path, known: Mapping[str, str], shards: int) -> di
         )
     split = known.get("split")
     if split is not None and split not in SPLITS:
-        raise UserError(f"{where}: split {split!r}; {suggest(split, SPLITS)}")
+        raise UserError(f"{where}: split {split!r}; {hint(split, SPLITS)}")
     image, clip = known.get("image_id"), known.get("clip_id")
     pair = identity.pair_id(image, clip) if image and clip else None
     name = known.get("sample_id") or identity.sample_id(pair or path.stem, method)
@@ -131,7 +130,7 @@ def _from_sheet(source: Mapping[str, Any]) -> Iterable[_Found]:
     columns = reader.fieldnames or []
     for column in columns:
         if column not in known:
-            raise UserError(f"{sheet}: unknown column {column!r}; {suggest(column, known)}")
+            raise UserError(f"{sheet}: unknown column {column!r}; {hint(column, known)}")
     for column in ("video", "method"):
         if column not in columns:
             raise UserError(f"{sheet}: the column {column!r} is missing; add it")
@@ -209,9 +208,7 @@ def _pattern(source: Mapping[str, Any]) -> re.Pattern[str]:
         ) from error
     for group in pattern.groupindex:
         if group not in FIELDS:
-            raise UserError(
-                f"videos: unknown group {group!r} in {text!r}; {suggest(group, FIELDS)}"
-            )
+            raise UserError(f"videos: unknown group {group!r} in {text!r}; {hint(group, FIELDS)}")
     _check_twice(f"videos, pattern {text!r}", "groups", [FIELDS[g] for g in pattern.groupindex])
     if source.get("unmatched", "error") not in ("error", "skip"):
         raise UserError(f"videos: unmatched is {source['unmatched']!r}; give 'error' or 'skip'")

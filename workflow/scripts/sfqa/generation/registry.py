@@ -10,11 +10,10 @@ from typing import Any
 
 import yaml
 
-from sfqa.errors import UserError
+from sfqa.errors import UserError, hint
 from sfqa.generation import adapters
 from sfqa.generation.install import sources
-from sfqa.generation.options import checked
-from sfqa.generation.words import suggest
+from sfqa.options import Option, check_options
 
 #: What a kind's entries hold beyond the keys of all: needed ones, then those that may be left out.
 KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -130,8 +129,8 @@ def method(methods: Mapping[str, Method], label: str) -> Method:
     """Return the method of that label; raise :class:`UserError` naming the known labels."""
     if label not in methods:
         known = ", ".join(sorted(methods))
-        hint = suggest(label, methods)
-        near = f"{hint} " if hint.startswith("did") else ""
+        nearest = hint(label, methods)
+        near = f"{nearest} " if nearest.startswith("did") else ""
         raise UserError(f"no method {label!r}: {near}the known labels are {known}")
     return methods[label]
 
@@ -166,7 +165,7 @@ def _method(label: str, entry: object, path: Path | str) -> Method:
     for key in entry:
         known = (*_ALL, *needed, *optional)
         if key not in known:
-            raise UserError(f"{where}: unknown key {key!r}; {suggest(key, known)}")
+            raise UserError(f"{where}: unknown key {key!r}; {hint(key, known)}")
     for key in (*_ALL, *needed):
         if key not in entry:
             raise UserError(f"{where}: the key {key!r} is missing; add it")
@@ -189,7 +188,7 @@ def _method(label: str, entry: object, path: Path | str) -> Method:
                 values[key] = float(entry[key])
     for key, value in entry.get("expect", {}).items():
         if key not in EXPECTED:
-            raise UserError(f"{where}, expect: unknown key {key!r}; {suggest(key, EXPECTED)}")
+            raise UserError(f"{where}, expect: unknown key {key!r}; {hint(key, EXPECTED)}")
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
             raise UserError(f"{where}, expect: {key} is {value!r}; give a number above 0")
     values["expect"] = {k: float(v) for k, v in entry.get("expect", {}).items()}
@@ -201,7 +200,7 @@ def _checked_kind(entry: Mapping[str, Any], where: str) -> str:
         raise UserError(f"{where}: the key 'kind' is missing; add it, one of {', '.join(KINDS)}")
     kind = entry["kind"]
     if kind not in KINDS:
-        raise UserError(f"{where}: unknown kind {kind!r}; {suggest(kind, KINDS)}")
+        raise UserError(f"{where}: unknown kind {kind!r}; {hint(kind, KINDS)}")
     return str(kind)
 
 
@@ -209,12 +208,18 @@ def _checked_options(entry: Mapping[str, Any], where: str) -> dict[str, float | 
     """The options, by the adapter that must be there and of the entry's kind."""
     name = entry["adapter"]
     if name not in adapters.names():
-        raise UserError(f"{where}: unknown adapter {name!r}; {suggest(name, adapters.names())}")
+        raise UserError(f"{where}: unknown adapter {name!r}; {hint(name, adapters.names())}")
     adapter = adapters.load(name)
     if hasattr(adapter, "GENERATOR") != (entry["kind"] == "command"):
         other = "command" if entry["kind"] == "procedural" else "procedural"
         raise UserError(f"{where}: the adapter {name!r} is for kind {other}; choose another")
-    return checked(entry.get("options", {}), adapter.OPTIONS, where)
+    declared = adapter.OPTIONS
+    options = check_options(entry.get("options", {}), declared, f"{where}, options")
+    # Numbers as floats: 1 and 1.0 are the same videos, so they have one identity.
+    return {
+        name: float(value) if isinstance(declared[name], Option) else value
+        for name, value in sorted(options.items())
+    }
 
 
 class _Loader(yaml.SafeLoader):

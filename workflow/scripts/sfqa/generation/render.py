@@ -16,8 +16,8 @@ from sfqa import identity, media
 from sfqa.generation.adapters import RenderJob
 from sfqa.generation.anatomy import locate
 from sfqa.generation.loudness import delayed, frame_rms, frozen, openness
-from sfqa.generation.options import Option, complete
 from sfqa.generation.warp import Pixels, Pose, Puppet
+from sfqa.options import Option, fill_defaults
 
 Array = npt.NDArray[np.float64]
 
@@ -31,7 +31,7 @@ def render(job: RenderJob, known: Mapping[str, Option]) -> None:
 
     Raises :class:`media.MediaError` where the image or the clip cannot be read.
     """
-    options = complete(job.options, known)
+    options = {n: float(v) for n, v in fill_defaults(job.options, known).items()}
     sound = media.read_audio(job.clip, SAMPLE_RATE)
     rms = frame_rms(sound, SAMPLE_RATE, job.fps)
     cut = round(options["cut_end_sec"] * job.fps)

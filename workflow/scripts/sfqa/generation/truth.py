@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from sfqa.errors import UserError
 from sfqa.generation.adapters.procedural import OPTIONS
-from sfqa.generation.options import complete
 from sfqa.generation.registry import Method
+from sfqa.options import fill_defaults
 
 VISUAL = "visual_quality"
 CONSISTENCY = "audio_visual_consistency"
@@ -58,7 +58,7 @@ def quality(options: Mapping[str, float | str]) -> dict[str, float]:
     >>> quality({})
     {'visual_quality': 1.0, 'audio_visual_consistency': 1.0}
     """
-    full = complete(options, OPTIONS)
+    full = fill_defaults(options, OPTIONS)
     return {
         dimension: math.exp(
             -sum(abs(full[name] - OPTIONS[name].default) / fall for name, fall in falls.items())

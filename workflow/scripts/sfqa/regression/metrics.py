@@ -9,7 +9,7 @@ from typing import Any
 
 from sfqa import splits
 from sfqa.errors import UserError, hint
-from sfqa.features.base import literal_version
+from sfqa.plugins import read_version
 from sfqa.regression import control_names, heads
 
 KINDS = ("regressor", "zero_shot", "control", "imported")
@@ -83,7 +83,7 @@ def versions(metric: Mapping[str, Any]) -> dict[str, int]:
     # Read without an import, since the files themselves load torch and scipy.
     packages = {"protocols": Path(splits.__path__[0])}
     here = Path(__file__).parent
-    found = {n: literal_version(packages.get(n, here) / f"{n}.py") for n in files}
+    found = {n: read_version(packages.get(n, here) / f"{n}.py") for n in files}
     if metric["kind"] == "regressor":
         own = heads.versions(str(metric["head"]), metric.get("options") or {})
         found |= {f"head {name}": version for name, version in own.items()}

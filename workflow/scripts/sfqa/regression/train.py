@@ -20,7 +20,7 @@ import pandas as pd
 
 from sfqa import identity, store
 from sfqa.errors import UserError
-from sfqa.features.base import literal_version
+from sfqa.plugins import read_version
 from sfqa.regression import _rows, heads
 from sfqa.regression import problems as many
 from sfqa.regression.blocks import Blocks, load_blocks
@@ -43,7 +43,7 @@ LOG = logging.getLogger("sfqa")
 
 #: Version of what this file does around the heads.
 VERSION = 2
-_ENGINE = literal_version(Path(__file__).with_name("engine.py"))
+_ENGINE = read_version(Path(__file__).with_name("engine.py"))
 
 
 def train_metric(

@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 from sfqa import store, tables
 from sfqa.device import get_processor_name
 from sfqa.errors import UserError
-from sfqa.features.base import literal_version
 from sfqa.identity import digest, sha256_file
 from sfqa.media import ffmpeg_exe
+from sfqa.plugins import read_version
 from sfqa.report import provenance
 
 VERSION = 1
@@ -187,7 +187,7 @@ def list_module_versions() -> dict[str, int]:
     for path in sorted(_PACKAGE.rglob("*.py")):
         if "\nVERSION = " in path.read_text(encoding="utf-8"):
             name = path.relative_to(_PACKAGE).with_suffix("").as_posix()
-            versions[name] = literal_version(path)
+            versions[name] = read_version(path)
     return versions
 
 

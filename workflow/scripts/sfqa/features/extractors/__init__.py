@@ -1,1 +1,11 @@
-"""One file per extractor, of the extractor's name; each holds VERSION and the class Extractor."""
+"""Extractors, one file each: from a video to a row of features.
+
+:class:`sfqa.features.base.Extractor` says what such a file holds.
+"""
+
+from pathlib import Path
+
+from sfqa.plugins import PluginPackage
+
+#: All extractors, by the names of their files.
+EXTRACTORS = PluginPackage(__name__, Path(__file__).parent, "extractor", "config, features: ")

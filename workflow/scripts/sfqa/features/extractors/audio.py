@@ -10,15 +10,25 @@ import numpy as np
 import numpy.typing as npt
 
 from sfqa import media
-from sfqa.errors import UserError
 from sfqa.features import gammatone, spectra
 from sfqa.features.base import Feature, UnusableError, Video
-from sfqa.features.weights import NONE, Weights
+from sfqa.features.weights import Weights
+from sfqa.options import Choice, Option, Options
 
 VERSION = 1
+OPTIONS: Options = {
+    "source": Choice(
+        "track", ("track", "wave"),
+        "the video's own sound, as the published features use it, or the conformed wave",
+    ),
+    "sample_rate": Option(
+        48000, 16000, 48000,
+        "rate that the sound is resampled to, in Hz; windows are counted in samples, so another "
+        "rate is another feature; the conformed wave has nothing above half its own rate",
+        whole=True,
+    ),
+}  # fmt: skip
 
-SOURCES = ("track", "wave")
-RATES = (16000, 48000)
 SEGMENTS, COLUMNS = 30, 64
 #: GeneralAVQA's steps in samples; smaller where a segment would have fewer than 64 columns.
 HOP, GFCC_HOP = 512, 508
@@ -43,9 +53,6 @@ class Extractor:
     the first 64 are kept. Segments with fewer than 64, at 48 kHz those of videos under 7.2 s, have
     smaller steps, so that 64 cover them: a fixed shape with nothing padded.
 
-    ``source`` track reads the video's own sound, as the published features do, wave the
-    conformed wave; ``sample_rate`` is what it is brought to: windows are in samples, so that
-    another rate is another feature. The conformed wave of 16 kHz has nothing above 8 kHz.
     A row holds about 2.4 MB (5 s) to 2.7 MB (8 s), 1.97 MB of it the four maps.
     """
 
@@ -66,20 +73,12 @@ class Extractor:
             ("channel",),
         ),
     )
-    OPTIONS: ClassVar[dict[str, Any]] = {"source": "track", "sample_rate": 48000}
     INPUTS: ClassVar[tuple[str, ...]] = ("video", "audio")
 
     def __init__(self, options: Mapping[str, Any], weights: Weights, device: str) -> None:
-        """Check the options; raises :class:`UserError` for an impossible one, or for weights."""
-        if weights.kind != NONE:
-            raise UserError("config, features.audio.weights: it has no weights; give 'none'")
-        given = {**self.OPTIONS, **options}
-        self.source: str = given["source"]
-        _check(self.source in SOURCES, "source", self.source, " or ".join(SOURCES))
-        rate = given["sample_rate"]
-        fine = type(rate) is int and RATES[0] <= rate <= RATES[1]
-        _check(fine, "sample_rate", rate, f"a whole number from {RATES[0]} to {RATES[1]}")
-        self.rate: int = rate
+        """Note the options."""
+        self.source: str = options["source"]
+        self.rate: int = options["sample_rate"]
 
     def extract(self, video: Video) -> dict[str, Any]:
         """Return the tensors of :attr:`FEATURES`, float16.
@@ -136,10 +135,3 @@ def segment_maps(sound: media.Sound, rate: int) -> dict[str, npt.NDArray[np.floa
         "gfcc": gammatone.gfcc(sound, rate, gfcc_hop),
     }
     return {kind: values[:COLUMNS] for kind, values in made.items()}
-
-
-def _check(fine: bool, option: str, given: object, wanted: str) -> None:
-    if not fine:
-        raise UserError(
-            f"config, features.audio.options.{option}: {given!r} is not possible; give {wanted}"
-        )

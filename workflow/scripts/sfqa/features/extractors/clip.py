@@ -19,13 +19,24 @@ from sfqa.features import base, batches, keyframes, resizing
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Floats, Passes
 from sfqa.features.weights import Weights
+from sfqa.options import Choice, Option, Options, Text
 
 if TYPE_CHECKING:
     import torch
 
 VERSION = 1
-
-PRECISIONS = ("fp32", "bf16")
+WEIGHTS = True
+OPTIONS: Options = {
+    "model": Text("ViT-B-32", "name of the architecture in open_clip"),
+    "frames": Option(8, 1, None, "key frames per video, evenly spaced", whole=True),
+    "precision": Choice("fp32", ("fp32", "bf16"), "number format of the network"),
+    "batch": Option(
+        None, 1, None,
+        "frames, of one video or of several, that go through the network at once; null: half of a "
+        "video's frames on a CPU, 64 on a GPU",
+        whole=True,
+    ),
+}  # fmt: skip
 
 # Frames per pass by default on a GPU.
 _ON_GPU = 64
@@ -82,8 +93,7 @@ class Extractor:
 
     The embeddings are stored as ``encode_image`` and ``encode_text`` give them, not normalised,
     since the norm cannot be had back; the cosine is of the normalised ones. Preprocessing is
-    open_clip's own for the model. ``batch`` frames, of one video or of several, go through the
-    network at once; None is up to the device: half a video's on a CPU, 64 on a GPU.
+    open_clip's own for the model.
 
     Weights: an open_clip checkpoint or state dict of ``model``. OpenAI's original weights were
     trained with another activation: with them the model is ``ViT-B-32-quickgelu``, since under
@@ -101,12 +111,6 @@ class Extractor:
             dtype="float64",
         ),
     )
-    OPTIONS: ClassVar[dict[str, Any]] = {
-        "model": "ViT-B-32",
-        "frames": 8,
-        "precision": "fp32",
-        "batch": None,
-    }
     INPUTS: ClassVar[tuple[str, ...]] = ("video", "prompt")
 
     def __init__(self, options: Mapping[str, Any], weights: Weights, device: str) -> None:
@@ -114,19 +118,13 @@ class Extractor:
         import open_clip
         import torch
 
-        given = {**self.OPTIONS, **options}
-        _check(given["precision"] in PRECISIONS, "precision", given["precision"], "fp32 or bf16")
-        _check(int(given["frames"]) >= 1, "frames", given["frames"], "1 or more")
-        name = str(given["model"])
+        name, count = options["model"], options["frames"]
         _check_offline(name)
-        count = int(given["frames"])
-        batch = None if given["batch"] is None else int(given["batch"])
-        _check(batch is None or batch >= 1, "batch", batch, "1 or more, or null")
         # Half a video's on a CPU, so that two threads have work: no number changes, 4 % are lost.
-        self.passes = Passes.choose(batch, device, -(-count // 2), _ON_GPU)
+        self.passes = Passes.choose(options["batch"], device, -(-count // 2), _ON_GPU)
         # About as many videos' prompts at once as videos' frames.
         self.text_passes = replace(self.passes, size=max(1, self.passes.size // count))
-        precision = str(given["precision"])
+        precision = options["precision"]
         self.device = torch.device(device)
         self.dtype = open_clip.get_input_dtype(precision) or torch.float32
 
@@ -143,7 +141,7 @@ class Extractor:
         seen: dict[str, Any] = model.visual.preprocess_cfg
         sides = set(np.ravel(seen["size"]).tolist())
         usual = {key: seen[key] for key in _RESIZING} == _RESIZING and len(sides) == 1
-        _check(usual, "model", name, "one that sees a square from the middle of the picture")
+        _check_model(usual, name, "one that sees a square from the middle of the picture")
         self.reader = KeyFrameReader(count, sides.pop())
         self.mean, self.std = (
             torch.tensor(seen[key], device=self.device).view(3, 1, 1) for key in ("mean", "std")
@@ -246,16 +244,14 @@ def _check_offline(name: str) -> None:
 
     known = open_clip.list_models()
     near = get_close_matches(name, known, 3) or ["ViT-B-32", "ViT-L-14"]
-    _check(name in known, "model", name, f"a name that open_clip has, such as {', '.join(near)}")
+    _check_model(name in known, name, f"a name that open_clip has, such as {', '.join(near)}")
     text = (open_clip.get_model_config(name) or {}).get("text_cfg", {})
     fetched = [key for key in ("hf_model_name", "hf_tokenizer_name") if text.get(key)]
-    _check(
-        not fetched, "model", name, "one whose tokenizer open_clip carries; this one downloads it"
-    )
+    _check_model(not fetched, name, "one whose tokenizer open_clip carries; this one downloads it")
 
 
-def _check(fine: bool, option: str, given: object, wanted: str) -> None:
-    if not fine:
+def _check_model(usable: bool, name: str, expected: str) -> None:
+    if not usable:
         raise UserError(
-            f"config, features.clip.options.{option}: {given!r} is not possible; give {wanted}"
+            f"config, features.clip.options.model: {name!r} is not possible; give {expected}"
         )

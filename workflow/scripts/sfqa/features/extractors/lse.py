@@ -12,22 +12,48 @@ import numpy as np
 import numpy.typing as npt
 
 from sfqa import faces, media
-from sfqa.errors import UserError
 from sfqa.features import base, batches, face_track, sync_distance
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Floats, Passes
 from sfqa.features.face_track import Detector, Follower, Search, Track
 from sfqa.features.mfcc import RATE, mfcc
 from sfqa.features.weights import Weights
+from sfqa.options import Choice, Option, Options
 
 VERSION = 3
+WEIGHTS = True
+OPTIONS: Options = {
+    "min_track": Option(
+        50, 0, None,
+        "detections that a face track must exceed; the reference has 100, LatentSync 50; at most "
+        "80 % of a shorter clip",
+        whole=True,
+    ),
+    "max_shift": Option(
+        15, 1, None, "largest shift between sound and picture, in frames", whole=True
+    ),
+    "detector": Choice("haar", ("haar",), "face detector"),
+    "detect_every": Option(
+        1, 1, None,
+        "faces are searched in every n-th frame, and boxes interpolated between them; the "
+        "reference looks at each; 5 saves four fifths of the detector's time and moved the crop of "
+        "two real talking heads by under 1 % of the face's half size on average, by 4 % at most",
+        whole=True,
+    ),
+    "precision": Choice("fp32", ("fp32", "bf16"), "number format of the lip network"),
+    "batch": Option(
+        None, 1, None,
+        "windows, of one video or of several, that go through the lip network at once; null: 4 of "
+        "one video on a CPU, 128 on a GPU",
+        whole=True,
+    ),
+}  # fmt: skip
 
 #: Face detectors by the name in the option ``detector``; faces.VERSION is pinned by the goldens.
 DETECTORS: dict[str, Detector] = {"haar": faces.detect_faces}
 #: Those that can follow a face from picture to picture for less.
 FOLLOWERS: dict[Detector, Follower] = {faces.detect_faces: faces.follow_face}
 
-_PRECISIONS = ("fp32", "bf16")
 #: Bytes of pictures kept from the search for faces to the cutting out; beyond, decoded again.
 _KEPT = 192 << 20
 #: Windows per pass of the lip network by default on a GPU, and of the audio network at least.
@@ -40,14 +66,6 @@ Samples = npt.NDArray[np.int16]
 
 class Extractor:
     """SyncNet on the longest face track of a video at 25 fps and its sound at 16 kHz.
-
-    Options: ``min_track`` detections that a track must exceed (the reference has 100, LatentSync
-    50; at most 80 % of a shorter clip), ``max_shift`` in frames, ``detector``, ``detect_every``
-    so many frames (the reference looks at each; between them boxes are interpolated; 5 saves
-    four fifths of the detector's time and moved the crop of two real talking heads by under 1 %
-    of the face's half size on average, 4 % at most),
-    ``precision`` of the lip network, ``batch`` windows of one video or of several through it at
-    once (None: up to the device, 4 of one video on a CPU, 128 on a GPU).
 
     Weights: the official ``syncnet_v2.model`` of joonson/syncnet_python.
     """
@@ -74,36 +92,17 @@ class Extractor:
         ),
         Feature("tracks", "number of face tracks that are long enough", dtype="int64"),
     )
-    OPTIONS: ClassVar[dict[str, Any]] = {
-        "min_track": 50,
-        "max_shift": 15,
-        "detector": "haar",
-        "detect_every": 1,
-        "precision": "fp32",
-        "batch": None,
-    }
     INPUTS: ClassVar[tuple[str, ...]] = ("video", "audio")
 
     def __init__(self, options: Mapping[str, Any], weights: Weights, device: str) -> None:
-        """Build SyncNet on the device; raises :class:`UserError` for an impossible option."""
+        """Build SyncNet on the device."""
         from sfqa.features import syncnet
 
-        options = {**self.OPTIONS, **options}
-        if options["detector"] not in DETECTORS:
-            raise _wrong("detector", options["detector"], " or ".join(DETECTORS))
-        if options["precision"] not in _PRECISIONS:
-            raise _wrong("precision", options["precision"], " or ".join(_PRECISIONS))
-        for name, least in (("min_track", 0), ("max_shift", 1), ("detect_every", 1)):
-            if type(options[name]) is not int or options[name] < least:
-                raise _wrong(name, options[name], f"a whole number of at least {least}")
-        batch = options["batch"]
-        if batch is not None and (type(batch) is not int or batch < 1):
-            raise _wrong("batch", batch, "a whole number of at least 1, or null")
         self.max_shift: int = options["max_shift"]
         self.reader = FaceReader(
             options["detector"], options["detect_every"], options["min_track"], self.max_shift
         )
-        self.passes = Passes.choose(batch, device, syncnet.LIP_PASS, _ON_GPU)
+        self.passes = Passes.choose(options["batch"], device, syncnet.LIP_PASS, _ON_GPU)
         size = max(syncnet.AUDIO_PASS, self.passes.size)
         self.audio_passes = replace(self.passes, size=size)
         self.device = device
@@ -287,7 +286,3 @@ def _defects(tracks: Sequence[Track], frames: int) -> str:
     if 2 * len(first.boxes) < frames:
         parts.append(f"face_lost: the face was followed in {len(first.boxes)} of {frames} frames")
     return "; ".join(parts)
-
-
-def _wrong(name: str, value: Any, wanted: str) -> UserError:
-    return UserError(f"config, features.lse.options.{name}: {value!r}; give {wanted}")

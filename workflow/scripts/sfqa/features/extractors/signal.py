@@ -9,15 +9,31 @@ import numpy as np
 import numpy.typing as npt
 
 from sfqa import faces, media, tables
-from sfqa.errors import UserError
 from sfqa.features import lip_sync_signal, siti
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.motion_signal import Motion
 from sfqa.features.mouth_signal import MouthWatch, Run
 from sfqa.features.picture_signal import Picture, is_black, measure
-from sfqa.features.weights import NONE, Weights
+from sfqa.features.weights import Weights
+from sfqa.options import Choice, Option, Options
 
 VERSION = 1
+OPTIONS: Options = {
+    "every": Option(
+        1, 1, None,
+        "single pictures are measured in every n-th frame, motion and lips always in all; the "
+        "maximum of SI is that of ITU-T P.910 only if it is 1",
+        whole=True,
+    ),
+    "matrix": Choice(
+        "bt601", ("bt601", "bt709"),
+        "matrix by which the decoder made RGB, so that RGB gives back the coded luma; it takes "
+        "bt601 for files without a tag",
+    ),
+    "detector": Choice("haar", ("haar",), "face detector"),
+    "detect_every": Option(25, 1, None, "faces are searched in every n-th frame", whole=True),
+    "max_shift": Option(15, 1, None, "largest shift between lips and sound, in frames", whole=True),
+}  # fmt: skip
 
 
 def _haar(image: siti.Image) -> list[faces.Box]:
@@ -45,14 +61,7 @@ def _course(name: str, meaning: str, unit: str = "") -> Feature:
 
 
 class Extractor:
-    """Signal measures on the decoded frames, one pass; luma is that of BT.601 unless said.
-
-    Options: ``every``: the measures of single pictures are taken of every n-th (those of
-    motion and the lips always of all; SI's maximum is that of ITU-T P.910 only at 1); ``matrix``:
-    bt601 or bt709, which the decoder must have used for R'G'B' to give back the coded luma (it
-    takes bt601 for files without a tag); ``detector`` and ``detect_every`` so many frames for the
-    face; ``max_shift`` in frames between lips and sound.
-    """
+    """Signal measures on the decoded frames, in one pass; luma is that of the option ``matrix``."""
 
     FEATURES: ClassVar[tuple[Feature, ...]] = (
         _number("si_mean", "spatial information (ITU-T P.910), mean over time", _GREY),
@@ -83,26 +92,10 @@ class Extractor:
         _course("sharpness_per_second", "variance of the Laplacian", "square grey level"),
         _course("brightness_per_second", "mean luma", _GREY),
     )
-    OPTIONS: ClassVar[dict[str, Any]] = {
-        "every": 1,
-        "matrix": "bt601",
-        "detector": "haar",
-        "detect_every": 25,
-        "max_shift": 15,
-    }
     INPUTS: ClassVar[tuple[str, ...]] = ("video", "audio")
 
     def __init__(self, options: Mapping[str, Any], weights: Weights, device: str) -> None:
-        """Check the options; raises :class:`UserError` for an impossible one, or any weights."""
-        options = {**self.OPTIONS, **options}
-        if weights.kind != NONE:
-            raise UserError("config, features.signal.weights: it has none; say 'none'")
-        for name, known in (("detector", DETECTORS), ("matrix", siti.MATRICES)):
-            if options[name] not in known:
-                raise _wrong(name, options[name], " or ".join(known))
-        for name in ("every", "detect_every", "max_shift"):
-            if type(options[name]) is not int or options[name] < 1:
-                raise _wrong(name, options[name], "a whole number of at least 1")
+        """Note the options."""
         self.every: int = options["every"]
         self.matrix: str = options["matrix"]
         self.detector = DETECTORS[options["detector"]]
@@ -262,7 +255,3 @@ def _per_second(values: npt.NDArray[np.float64], fps: float) -> npt.NDArray[np.f
     second = (np.arange(len(values)) / max(fps, 1.0) + 1e-9).astype(np.int64)
     total = np.bincount(second, weights=values)
     return np.asarray(total / np.bincount(second), np.float32)
-
-
-def _wrong(name: str, value: Any, wanted: str) -> UserError:
-    return UserError(f"config, features.signal.options.{name}: {value!r}; give {wanted}")

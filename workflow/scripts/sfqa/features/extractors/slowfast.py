@@ -10,19 +10,46 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from sfqa import media
-from sfqa.errors import UserError
 from sfqa.features import base, batches, keyframes, resizing
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Floats, Passes
 from sfqa.features.weights import Weights
+from sfqa.options import Choice, Option, Options
 
 if TYPE_CHECKING:
     import torch
 
 VERSION = 1
+WEIGHTS = True
+OPTIONS: Options = {
+    "convention": Choice(
+        "simplevqa", ("simplevqa", "kinetics"),
+        "what a clip is. simplevqa, the convention of the VQA field (SimpleVQA, ACM MM 2022): 32 "
+        "consecutive frames from the start of each second, squashed to 224x224. kinetics, what the "
+        "network was trained on (SlowFast, ICCV 2019): 64/30 s, short side 256, centre 256x256",
+    ),
+    "every_sec": Option(
+        1, 1, None,
+        "with simplevqa, clips of every n-th second only; 2 takes half the time, but is our short "
+        "cut and not the convention",
+        whole=True,
+    ),
+    "size": Option(
+        None, 224, None,
+        "side of a clip in pixels; null: that of the convention; 224 is the least, since the last "
+        "pool is 7x7",
+        whole=True,
+    ),
+    "precision": Choice("fp32", ("fp32", "bf16"), "number format of the network"),
+    "batch": Option(
+        None, 1, None,
+        "clips, of one video or of several, that go through the network at once; null: 1 on a CPU, "
+        "where more is no faster, 16 on a GPU",
+        whole=True,
+    ),
+}  # fmt: skip
 
 SIZES = {"simplevqa": 224, "kinetics": 256}
-PRECISIONS = ("fp32", "bf16")
 MEAN, STD = 0.45, 0.225
 
 # Clips per pass by default.
@@ -71,16 +98,8 @@ class ClipReader:
 class Extractor:
     """Clips of 32 frames -> 2304 numbers each: the slow pathway's 2048, then the fast one's 256.
 
-    ``convention`` is what a clip is. simplevqa, the VQA field's (SimpleVQA, ACM MM 2022): one per
-    second, 32 consecutive frames, squashed to 224x224. kinetics, what the network was trained on
-    (SlowFast, ICCV 2019): 64/30 s, short side 256, centre 256x256. ``size`` None is the
-    convention's own. ``every_sec`` 2 takes simplevqa's clip of every other second only, at half the
-    time: a short cut of ours, not the convention. A video has as many rows of numbers as it has
-    clips: SimpleVQA's repetition of the last clip up to eight is padding, and belongs to who reads
-    the table.
-
-    ``batch`` clips, of one video or of several, go through the network at once; None is up to the
-    device: one on a CPU, where more is no faster, 16 on a GPU.
+    A video has as many rows of numbers as it has clips. SimpleVQA repeats the last clip until there
+    are eight; that is padding, and belongs to the reader of the table.
 
     Weights: the official ``SLOWFAST_8x8_R50.pyth`` of pytorchvideo.
     """
@@ -92,37 +111,22 @@ class Extractor:
             ("clip", "channel"),
         ),
     )
-    OPTIONS: ClassVar[dict[str, Any]] = {
-        "convention": "simplevqa",
-        "every_sec": 1,
-        "size": None,
-        "precision": "fp32",
-        "batch": None,
-    }
     INPUTS: ClassVar[tuple[str, ...]] = ("video",)
 
     def __init__(self, options: Mapping[str, Any], weights: Weights, device: str) -> None:
-        """Build the network on the device; raises :class:`UserError` for an impossible option."""
+        """Build the network on the device."""
         import torch
 
         from sfqa.features.slowfast_net import SlowFast
 
-        given = {**self.OPTIONS, **options}
-        convention = str(given["convention"])
-        _check(convention in SIZES, "convention", convention, " or ".join(SIZES))
-        _check(given["precision"] in PRECISIONS, "precision", given["precision"], "fp32 or bf16")
-        every = int(given["every_sec"])
-        _check(every >= 1, "every_sec", every, "1 or more")
-        size = SIZES[convention] if given["size"] is None else int(given["size"])
-        _check(size >= 224, "size", size, "224 or more, since the last pool is 7x7")
-        batch = None if given["batch"] is None else int(given["batch"])
-        _check(batch is None or batch >= 1, "batch", batch, "1 or more, or null")
-        self.reader = ClipReader(convention, size, every)
-        self.passes = Passes.choose(batch, device, _ALONE, _ON_GPU)
+        convention = options["convention"]
+        size = options["size"] or SIZES[convention]
+        self.reader = ClipReader(convention, size, options["every_sec"])
+        self.passes = Passes.choose(options["batch"], device, _ALONE, _ON_GPU)
         self.device = torch.device(device)
         net = weights.load(SlowFast)
         assert isinstance(net, SlowFast)
-        half = given["precision"] == "bf16"
+        half = options["precision"] == "bf16"
         self.dtype = torch.bfloat16 if half else torch.float32
         # Measured on a CPU: channels last is 10 % faster in bfloat16, no faster in float32.
         self.layout = torch.channels_last_3d if half else torch.contiguous_format
@@ -182,10 +186,3 @@ def shrink(frames: media.Pixels, convention: str, size: int) -> media.Pixels:
         to = (size * width // short, size * height // short)
         top, left = round((to[1] - size) / 2), round((to[0] - size) / 2)
     return resizing.bilinear(frames, *to)[:, top : top + size, left : left + size]
-
-
-def _check(fine: bool, option: str, given: object, wanted: str) -> None:
-    if not fine:
-        raise UserError(
-            f"config, features.slowfast.options.{option}: {given!r} is not possible; give {wanted}"
-        )

@@ -11,18 +11,31 @@ import numpy as np
 from PIL import Image
 
 from sfqa import media
-from sfqa.errors import UserError
 from sfqa.features import base, batches, keyframes, resizing
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Floats, Passes
 from sfqa.features.weights import Weights
+from sfqa.options import Choice, Option, Options
 
 if TYPE_CHECKING:
     import torch
 
 VERSION = 1
+WEIGHTS = True
+OPTIONS: Options = {
+    "model": Choice(
+        "resnet50", ("resnet50", "vit_b_16"),
+        "resnet50: three scales, as SimpleVQA's spatial half; vit_b_16: the class token",
+    ),
+    "precision": Choice("fp32", ("fp32", "bf16"), "number format of the network"),
+    "batch": Option(
+        None, 1, None,
+        "pictures, of one video or of several, that go through the network at once; null: 4 of one "
+        "video on a CPU, 32 on a GPU",
+        whole=True,
+    ),
+}  # fmt: skip
 
-PRECISIONS = ("fp32", "bf16")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 # Pictures per pass by default.
@@ -66,11 +79,8 @@ class Extractor:
     520, centre 448x448, ImageNet's mean and deviation, then of layer2, layer3 and layer4 the global
     average and the unbiased standard deviation: avg2 std2 avg3 std3 avg4 std4 = 2 * (512 + 1024 +
     2048). vit_b_16 sees short side 256, centre 224x224, as its weights were made. A video has as
-    many rows of numbers as it has key frames: SimpleVQA's repetition of the last one up to eight
-    is padding, and belongs to who reads the table.
-
-    ``batch`` pictures, of one video or of several, go through the network at once; None is up to
-    the device: 4 of one video on a CPU, 32 on a GPU.
+    many rows of numbers as it has key frames. SimpleVQA repeats the last one until there are eight;
+    that is padding, and belongs to the reader of the table.
 
     Weights: torchvision's ``resnet50-0676ba61.pth`` (IMAGENET1K_V1, the field's) or
     ``vit_b_16-c867db91.pth``.
@@ -85,24 +95,18 @@ class Extractor:
         ),
         Feature("time_sec", "time of the key frames", ("frame",), "float32", "s"),
     )
-    OPTIONS: ClassVar[dict[str, Any]] = {"model": "resnet50", "precision": "fp32", "batch": None}
     INPUTS: ClassVar[tuple[str, ...]] = ("video",)
 
     def __init__(self, options: Mapping[str, Any], weights: Weights, device: str) -> None:
-        """Build the network on the device; raises :class:`UserError` for an impossible option."""
+        """Build the network on the device."""
         import torch
 
         from sfqa.features.spatial_net import MODELS
 
-        given = {**self.OPTIONS, **options}
-        _check(given["model"] in MODELS, "model", given["model"], " or ".join(MODELS))
-        _check(given["precision"] in PRECISIONS, "precision", given["precision"], "fp32 or bf16")
-        batch = None if given["batch"] is None else int(given["batch"])
-        _check(batch is None or batch >= 1, "batch", batch, "1 or more, or null")
-        self.model = MODELS[given["model"]]
+        self.model = MODELS[options["model"]]
         self.reader: base.Reader = KeyFrameReader(self.model.short_side, self.model.crop)
-        self.passes = Passes.choose(batch, device, _ALONE, _ON_GPU)
-        self.half = given["precision"] == "bf16"
+        self.passes = Passes.choose(options["batch"], device, _ALONE, _ON_GPU)
+        self.half = options["precision"] == "bf16"
         self.device = torch.device(device)
         net = weights.load(self.model.build).to(self.device)
         self.net = net.to(memory_format=torch.channels_last)
@@ -161,10 +165,3 @@ def shrink(frames: media.Pixels, short_side: int, crop: int) -> media.Pixels:
     (2, 448, 448, 3)
     """
     return resizing.crop_centre(frames, short_side, crop, Image.Resampling.BILINEAR)
-
-
-def _check(fine: bool, option: str, given: object, wanted: str) -> None:
-    if not fine:
-        raise UserError(
-            f"config, features.spatial.options.{option}: {given!r} is not possible; give {wanted}"
-        )

@@ -1,8 +1,8 @@
 """Adapters: each module here runs one method, or one family of them.
 
 A module has ``VERSION`` (raised whenever the same job gives other pictures) and ``OPTIONS`` (what
-``options:`` in methods.yaml may hold). Heavy imports stand inside functions, so that reading
-methods.yaml stays fast.
+``options:`` in methods.yaml may hold, declared as :mod:`sfqa.options` says). Heavy imports stand
+inside functions, so that reading methods.yaml stays fast.
 
 For methods of kind ``procedural`` it has ``generate(job)``, which writes ``job.output``, an mp4
 file with picture and sound, and raises where it cannot. It may use ``job.work``, an empty folder of
@@ -14,15 +14,17 @@ that describes the program; :mod:`sfqa.generation.command` runs it.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
 from sfqa.generation.generator import Generator
-from sfqa.generation.options import Option, Text
+from sfqa.options import Options
+from sfqa.plugins import PluginPackage
+
+#: All adapters, by the names of their files.
+ADAPTERS = PluginPackage(__name__, Path(__file__).parent, "adapter")
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Adapter(Protocol):
     VERSION: int
 
     @property
-    def OPTIONS(self) -> Mapping[str, Option | Text]:  # noqa: N802
+    def OPTIONS(self) -> Options:  # noqa: N802
         """What ``options:`` in methods.yaml may hold."""
 
 
@@ -73,13 +75,13 @@ def names() -> list[str]:
     >>> "procedural" in names()
     True
     """
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return ADAPTERS.names()
 
 
 def load(name: str) -> Adapter:
-    """Return the adapter module of that name; raise ``ModuleNotFoundError`` where there is none.
+    """Return the adapter module of that name; raise :class:`UserError` where there is none.
 
     >>> load("procedural").VERSION >= 1
     True
     """
-    return cast(Adapter, importlib.import_module(f"{__name__}.{name}"))
+    return cast(Adapter, ADAPTERS.load(name))

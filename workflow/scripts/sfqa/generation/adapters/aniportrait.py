@@ -20,16 +20,16 @@ from pathlib import Path
 import yaml
 
 from sfqa.generation.generator import Generator, Item, Run, formatted
-from sfqa.generation.options import Option, Text
+from sfqa.options import Choice, Option, Options
 
 VERSION = 1
 
-OPTIONS: dict[str, Option | Text] = {
+OPTIONS: Options = {
     "steps": Option(25, 1, 200, "denoising steps", whole=True),
     "cfg": Option(3.5, 1, 20, "strength of classifier-free guidance"),
     "accelerate": Option(0, 0, 1, "1: every third frame, the rest by FILM", whole=True),
-    "head_pose": Text(
-        "drawn", "movement of the head: drawn anew, or the repository's own", ("drawn", "fixed")
+    "head_pose": Choice(
+        "drawn", ("drawn", "fixed"), "movement of the head: drawn anew, or the repository's own"
     ),
 }
 

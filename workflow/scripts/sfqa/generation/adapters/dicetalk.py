@@ -14,15 +14,15 @@ from pathlib import Path
 
 from sfqa.generation.adapters.sonic import Sonic
 from sfqa.generation.generator import Generator, Item, OptionValue, Run, formatted
-from sfqa.generation.options import Option, Text
+from sfqa.options import Choice, Option, Options
 
 VERSION = 1
 
 #: The files of examples/emo in the repository.
 EMOTIONS = ("angry", "contempt", "disgusted", "fear", "happy", "neutral", "sad", "surprised")
 
-OPTIONS: dict[str, Option | Text] = {
-    "emotion": Text("neutral", "emotion of the face", EMOTIONS),
+OPTIONS: Options = {
+    "emotion": Choice("neutral", EMOTIONS, "emotion of the face"),
     "ref_scale": Option(3.0, 0, 20, "strength of the picture's identity"),
     "emo_scale": Option(6.0, 0, 20, "strength of the emotion"),
 }

@@ -16,11 +16,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sfqa.generation.generator import Generator, Item, OptionValue, Run, formatted
-from sfqa.generation.options import Option, Text
+from sfqa.options import Option, Options
 
 VERSION = 1
 
-OPTIONS: dict[str, Option | Text] = {
+OPTIONS: Options = {
     "steps": Option(30, 1, 200, "denoising steps", whole=True),
     "cfg": Option(2.5, 1, 20, "strength of classifier-free guidance"),
 }

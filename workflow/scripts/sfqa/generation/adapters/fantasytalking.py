@@ -18,14 +18,14 @@ from pathlib import Path
 
 from sfqa.errors import UserError
 from sfqa.generation.generator import Generator, Item, OptionValue, Run
-from sfqa.generation.options import Option, Text
+from sfqa.options import Option, Options, Text
 
 VERSION = 1
 
 _FPS = 23
 _OFFICIAL_FRAMES = 81
 
-OPTIONS: dict[str, Option | Text] = {
+OPTIONS: Options = {
     "max_num_frames": Option(
         0, 0, 4001, "0: as many as the clip needs; else 4n+1; 81: the script's own limit",
         whole=True,

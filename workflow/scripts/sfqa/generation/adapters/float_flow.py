@@ -14,17 +14,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sfqa.generation.generator import Generator, Item, OptionValue, Run, formatted
-from sfqa.generation.options import Option, Text
+from sfqa.options import Choice, Option, Options
 
 VERSION = 1
 
-OPTIONS: dict[str, Option | Text] = {
+OPTIONS: Options = {
     "a_cfg_scale": Option(2, 0, 20, "weight of the sound"),
     "e_cfg_scale": Option(1, 0, 20, "strength of the emotion; 5 to 10 is strong"),
-    "emo": Text(
+    "emo": Choice(
         "none",
-        "emotion of the face; none: as heard in the sound",
         ("none", "angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"),
+        "emotion of the face; none: as heard in the sound",
     ),
     "nfe": Option(10, 1, 200, "steps of the flow", whole=True),
     "no_crop": Option(0, 0, 1, "1: the picture is taken whole", whole=True),

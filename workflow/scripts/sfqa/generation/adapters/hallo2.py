@@ -18,19 +18,19 @@ import yaml
 
 from sfqa.errors import UserError
 from sfqa.generation.generator import Generator, Item, Run
-from sfqa.generation.options import Option, Text
+from sfqa.options import Choice, Option, Options
 from sfqa.tables import flaw
 
 VERSION = 1
 
-OPTIONS: dict[str, Option | Text] = {
+OPTIONS: Options = {
     "inference_steps": Option(40, 1, 200, "denoising steps", whole=True),
     "cfg_scale": Option(3.5, 1, 20, "strength of classifier-free guidance"),
     "pose_weight": Option(1, 0, 5, "movement of the head, 1 is the official one"),
     "face_weight": Option(1, 0, 5, "movement of the face, 1 is the official one"),
     "lip_weight": Option(1, 0, 5, "movement of the lips, 1 is the official one"),
     "face_expand_ratio": Option(1.2, 0.5, 3, "size of the face region over the face found"),
-    "weight_dtype": Text("fp16", "number format of the networks", ("fp16", "bf16", "fp32")),
+    "weight_dtype": Choice("fp16", ("fp16", "bf16", "fp32"), "number format of the networks"),
 }
 
 _OFFICIAL = Path("configs/inference/long.yaml")

@@ -20,11 +20,11 @@ from pathlib import Path
 
 from sfqa.errors import UserError
 from sfqa.generation.generator import Generator, Item, Run
-from sfqa.generation.options import Option, Text
+from sfqa.options import Options, Text
 
 VERSION = 1
 
-OPTIONS: dict[str, Option | Text] = {
+OPTIONS: Options = {
     "prompt": Text("A person is singing.", "what is seen, in English, for pairs without a prompt"),
 }
 

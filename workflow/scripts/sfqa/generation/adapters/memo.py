@@ -15,14 +15,14 @@ from pathlib import Path
 import yaml
 
 from sfqa.generation.generator import Generator, Item, Run
-from sfqa.generation.options import Option, Text
+from sfqa.options import Choice, Option, Options
 
 VERSION = 1
 
-OPTIONS: dict[str, Option | Text] = {
+OPTIONS: Options = {
     "inference_steps": Option(20, 1, 200, "denoising steps", whole=True),
     "cfg_scale": Option(3.5, 1, 20, "strength of classifier-free guidance"),
-    "weight_dtype": Text("bf16", "number format of the networks", ("bf16", "fp16", "fp32")),
+    "weight_dtype": Choice("bf16", ("bf16", "fp16", "fp32"), "number format of the networks"),
 }
 
 _CONFIG = "inference.yaml"

@@ -7,7 +7,7 @@ run and tested on videos whose quality is known (:mod:`sfqa.generation.truth`).
 from __future__ import annotations
 
 from sfqa.generation.adapters import RenderJob
-from sfqa.generation.options import Option
+from sfqa.options import Option
 
 VERSION = 1
 

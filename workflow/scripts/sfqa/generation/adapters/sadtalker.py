@@ -16,18 +16,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sfqa.generation.generator import Generator, Item, OptionValue, Run, formatted
-from sfqa.generation.options import Option, Text
+from sfqa.options import Choice, Option, Options
 
 VERSION = 1
 
-OPTIONS: dict[str, Option | Text] = {
-    "size": Text("256", "side of the rendered face in pixels, in quotes", ("256", "512")),
-    "preprocess": Text(
-        "crop", "how the picture is cropped", ("crop", "extcrop", "resize", "full", "extfull")
+OPTIONS: Options = {
+    "size": Choice("256", ("256", "512"), "side of the rendered face in pixels, in quotes"),
+    "preprocess": Choice(
+        "crop", ("crop", "extcrop", "resize", "full", "extfull"), "how the picture is cropped"
     ),
     "still": Option(0, 0, 1, "1: less head movement, for preprocess full", whole=True),
-    "enhancer": Text("none", "restoration of the face", ("none", "gfpgan", "RestoreFormer")),
-    "background_enhancer": Text("none", "restoration of the picture", ("none", "realesrgan")),
+    "enhancer": Choice("none", ("none", "gfpgan", "RestoreFormer"), "restoration of the face"),
+    "background_enhancer": Choice("none", ("none", "realesrgan"), "restoration of the picture"),
     "pose_style": Option(0, 0, 45, "style of the head movement", whole=True),
     "expression_scale": Option(1, 0, 3, "strength of the expression"),
     "batch_size": Option(2, 1, 64, "frames rendered at once", whole=True),
@@ -70,7 +70,7 @@ def _extra(run: Run) -> list[str]:
         if run.options[name] == option.default:
             continue
         arguments.append(f"--{name}")
-        if isinstance(option, Text):
+        if isinstance(option, Choice):
             arguments.append(run.text(name))
         elif name != "still":  # a flag without a value
             arguments.append(formatted(run.number(name)))

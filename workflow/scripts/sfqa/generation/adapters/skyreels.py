@@ -15,14 +15,14 @@ from pathlib import Path
 
 from sfqa.errors import UserError
 from sfqa.generation.generator import Generator, Item, OptionValue, Run
-from sfqa.generation.options import Option, Text
+from sfqa.options import Choice, Options
 
 VERSION = 1
 
 _SCRIPTS = {"long": "inference_audio_long_video.py", "short": "inference_audio.py"}
 
-OPTIONS: dict[str, Option | Text] = {
-    "script": Text("long", "long: the whole clip; short: 47 frames of it", tuple(_SCRIPTS)),
+OPTIONS: Options = {
+    "script": Choice("long", ("long", "short"), "long: the whole clip; short: 47 frames of it"),
 }
 
 _FPS = 12

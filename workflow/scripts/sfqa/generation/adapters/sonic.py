@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sfqa.generation.generator import Generator, Item, OptionValue, Run, formatted
-from sfqa.generation.options import Option, Text
+from sfqa.options import Option, Options
 
 VERSION = 1
 
-OPTIONS: dict[str, Option | Text] = {
+OPTIONS: Options = {
     "dynamic_scale": Option(1.0, 0.1, 10, "amount of movement"),
 }
 

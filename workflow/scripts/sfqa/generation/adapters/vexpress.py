@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sfqa.generation.generator import Generator, Item, Run, formatted
-from sfqa.generation.options import Option, Text
+from sfqa.options import Option, Options
 
 VERSION = 1
 
-OPTIONS: dict[str, Option | Text] = {
+OPTIONS: Options = {
     "num_inference_steps": Option(25, 1, 200, "denoising steps", whole=True),
     "guidance_scale": Option(3.5, 1, 20, "strength of classifier-free guidance"),
     "reference_attention_weight": Option(0.95, 0, 2, "weight of the picture, advised 0.9 to 1"),

@@ -1,0 +1,142 @@
+"""Find the plug-ins of a package, and read what they declare without importing them.
+
+A plug-in is one file; its name is the file's. At its top it declares upper-case constants, such as
+``VERSION = 1`` and ``OPTIONS = {...}``. They are read from the source text, because planning needs
+them in every job, and importing torch, OpenCV or scikit-learn would take seconds each time.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sfqa.errors import UserError, hint
+from sfqa.options import Options, merge_options
+
+#: Modules whose functions and classes may be called in a constant; they import nothing heavy.
+_DECLARING_MODULES = ("sfqa.options",)
+
+
+class PluginPackage:
+    """The plug-ins of one package: every file in its folder whose name begins with a letter."""
+
+    def __init__(self, package: str, folder: Path, noun: str, where: str = "") -> None:
+        """Note where the plug-ins are, what one is called in messages, and how these begin."""
+        self.package, self.folder, self.noun, self.where = package, folder, noun, where
+
+    def names(self) -> list[str]:
+        """Return the names of all plug-ins, sorted."""
+        return sorted(path.stem for path in self.folder.glob("[a-z]*.py"))
+
+    def check_name(self, name: str) -> None:
+        """Raise :class:`UserError` unless there is a plug-in of that name."""
+        if name not in self.names():
+            nearest = hint(name, self.names())
+            raise UserError(f"{self.where}no {self.noun} is called {name!r}; {nearest}")
+
+    def read(self, name: str, constant: str, default: Any = None) -> Any:
+        """Return a constant of a plug-in without importing it, ``default`` if it has none.
+
+        Raises :class:`UserError` for an unknown name, ``LookupError`` for a constant that cannot
+        be read.
+        """
+        self.check_name(name)
+        return read_constants(self.folder / f"{name}.py").get(constant, default)
+
+    def version(self, name: str) -> int:
+        """Return the VERSION of a plug-in without importing it; raises as :meth:`read`."""
+        self.check_name(name)
+        return read_version(self.folder / f"{name}.py")
+
+    def options(self, name: str) -> Options:
+        """Return the declared OPTIONS of a plug-in without importing it; raises as :meth:`read`."""
+        declared: Options = self.read(name, "OPTIONS", {})
+        return declared
+
+    def merge_options(self, name: str, options: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """Return a value for every option of a plug-in: the given one, else the default.
+
+        Raises :class:`UserError` for an unknown name, an unknown option and a value that is not
+        allowed; ``where`` names the place of the options in messages.
+        """
+        return merge_options(options, self.options(name), where)
+
+    def load(self, name: str) -> ModuleType:
+        """Import a plug-in and return its module; raises :class:`UserError` for an unknown name."""
+        self.check_name(name)
+        return import_module(f"{self.package}.{name}")
+
+
+def read_version(path: Path) -> int:
+    """Return the constant ``VERSION`` of a Python file without importing it.
+
+    Raises ``LookupError`` if it has none.
+    """
+    version = read_constants(path).get("VERSION")
+    if not isinstance(version, int):
+        raise LookupError(f"{path} has no line 'VERSION = <number>'")
+    return version
+
+
+@cache
+def read_constants(path: Path) -> Mapping[str, Any]:
+    """Return the upper-case constants of a Python file without importing it.
+
+    A constant may be made of literals, of earlier constants of the file, and of calls to what the
+    file imports from :mod:`sfqa.options`, such as ``Option(25, 1, 200, "steps")``. Other constants
+    are left out. Raises ``LookupError`` if VERSION or OPTIONS is not made of these, since it would
+    be taken for missing.
+    """
+    constants: dict[str, Any] = {}
+    callables: dict[str, Any] = {}
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.module in _DECLARING_MODULES:
+            module = import_module(node.module)
+            for alias in node.names:
+                callables[alias.asname or alias.name] = getattr(module, alias.name)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if not isinstance(target, ast.Name) or not target.id.isupper():
+                continue
+            try:
+                constants[target.id] = _evaluate(node.value, constants, callables)
+            except ValueError as error:
+                if target.id in ("VERSION", "OPTIONS"):
+                    raise LookupError(
+                        f"{path}, line {node.lineno}: {target.id} is read without importing the "
+                        f"file, so it may hold only literals, earlier constants and declared "
+                        f"options; {error}"
+                    ) from error
+    return constants
+
+
+def _evaluate(node: ast.expr, constants: Mapping[str, Any], callables: Mapping[str, Any]) -> Any:
+    """The value of an expression; ``ValueError`` if it is made of more than is allowed."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        if node.func.id not in callables:
+            raise ValueError(f"{node.func.id}() cannot be called")
+        arguments = [_evaluate(value, constants, callables) for value in node.args]
+        keywords = {k.arg: _evaluate(k.value, constants, callables) for k in node.keywords if k.arg}
+        return callables[node.func.id](*arguments, **keywords)
+    if isinstance(node, ast.Name):
+        if node.id not in constants:
+            raise ValueError(f"{node.id} is not known")
+        return constants[node.id]
+    if isinstance(node, (ast.Tuple, ast.List)):
+        values = [_evaluate(element, constants, callables) for element in node.elts]
+        return tuple(values) if isinstance(node, ast.Tuple) else values
+    if isinstance(node, ast.Dict):
+        result: dict[Any, Any] = {}
+        for key, value in zip(node.keys, node.values, strict=True):
+            content = _evaluate(value, constants, callables)
+            if key is None:  # **content
+                result |= content
+            else:
+                result[_evaluate(key, constants, callables)] = content
+        return result
+    return ast.literal_eval(node)
