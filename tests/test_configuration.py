@@ -31,9 +31,6 @@ def test_numbers_written_as_text_on_the_command_line_are_numbers():
     assert config["materials"]["clip_sec"] == [5, 6.5]
     assert config["max_failed"] == 0.5
     assert complete(demo(dataset="123"), SCHEMA)["dataset"] == "123"
-    features = {"clip": {"weights": "random", "options": {"frames": "4", "model": "ViT-B-16"}}}
-    options = complete(demo(features=features), SCHEMA)["features"]["clip"]["options"]
-    assert options == {"frames": 4, "model": "ViT-B-16"}
 
 
 def test_defaults_are_filled_at_every_depth_and_the_given_stays():

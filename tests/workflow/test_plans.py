@@ -27,6 +27,7 @@ def test_the_default_needs_no_configfile_and_takes_keys_from_the_command_line(tm
     flow = Flow(tmp_path, load("config"))
     command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "rules", "--cores", "1"]
     command += ["--config", "pairs={count: 4}", "materials={synthetic: {images: 4, clips: 4}}"]
+    command += ["features={clip: {weights: random, options: {frames: 4}}}"]
     done = subprocess.run(command, cwd=flow.folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert job_counts(done.stdout + done.stderr)["draw_portraits"] == 1

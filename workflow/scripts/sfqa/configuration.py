@@ -12,8 +12,6 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from sfqa.errors import UserError, hint
-from sfqa.features.extractors import EXTRACTORS
-from sfqa.options import convert_texts
 
 #: Keys of earlier versions, with their present names.
 _RENAMED_KEYS = {"door": "mode"}
@@ -37,7 +35,6 @@ def complete(config: Mapping[str, Any], schema_file: Path | str) -> dict[str, An
             )
     schema = yaml.safe_load(Path(schema_file).read_text())
     full: dict[str, Any] = _typed(copy.deepcopy(dict(config)), schema)
-    _convert_option_texts(full)
     errors = sorted(
         Draft202012Validator(schema).iter_errors(full), key=lambda e: list(map(str, e.path))
     )
@@ -73,16 +70,6 @@ def _typed(value: Any, schema: Mapping[str, Any]) -> Any:
     if isinstance(value, list) and isinstance(schema.get("items"), dict):
         return [_typed(item, schema["items"]) for item in value]
     return value
-
-
-def _convert_option_texts(config: Mapping[str, Any]) -> None:
-    """The same for options of extractors, which the extractors declare and no schema."""
-    features = config.get("features")
-    for name, entry in features.items() if isinstance(features, dict) else ():
-        if name in EXTRACTORS.names() and isinstance(entry, dict):
-            options = entry.get("options")
-            if isinstance(options, dict):
-                entry["options"] = convert_texts(options, EXTRACTORS.options(name))
 
 
 def _fill(value: dict[str, Any], schema: Mapping[str, Any], nested: bool = False) -> None:

@@ -11,8 +11,10 @@ from sfqa import tables
 from sfqa.configuration import complete
 from sfqa.errors import UserError
 from sfqa.features import base
+from sfqa.features.extractors import EXTRACTORS
 from sfqa.generation import registry
 from sfqa.generation.install import sources
+from sfqa.options import convert_texts
 from sfqa.plugins import read_version
 from sfqa.regression.metrics import metric_list, versions
 from sfqa.shard_index import Shard, read_shards
@@ -55,7 +57,9 @@ class Plan:
         for name in self.extractors:
             if name != "imported":
                 # An unknown extractor or option is an error now, not in an hour.
-                base.check_entry(name, self.config["features"][name])
+                entry = self.config["features"][name]
+                entry["options"] = convert_texts(entry["options"], EXTRACTORS.options(name))
+                base.check_entry(name, entry)
         self.methods: dict[str, registry.Method] = {}
         if self.mode != "import_features":
             self.known = registry.load_methods(Path(self.config["generation"]["registry"]))
