@@ -113,7 +113,7 @@ def videos(rows: pd.DataFrame) -> list[Any]:
     from sfqa import store
     from sfqa.features import run
 
-    return [run._video(record) for record in store.records(rows)]
+    return [run.make_video(record) for record in store.records(rows)]
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,10 @@ def key(number: int) -> str:
     return hashlib.sha256(str(number).encode()).hexdigest()
 
 
-def row(number: int) -> dict:
-    return {"name": f"r{number}", "x": [number / 2, -1.5], "y": number / 3}
+def row(number: int) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist(
+        [{"name": f"r{number}", "x": [number / 2, -1.5], "y": number / 3}], SCHEMA
+    )
 
 
 @pytest.fixture
@@ -97,9 +99,11 @@ import sys, hashlib
 from pathlib import Path
 import pyarrow as pa
 from sfqa.cache import RowCache
-cache = RowCache(Path(sys.argv[1]), "a", pa.schema([("n", pa.int64()), ("x", pa.list_(pa.float32()))]))
+schema = pa.schema([("n", pa.int64()), ("x", pa.list_(pa.float32()))])
+cache = RowCache(Path(sys.argv[1]), "a", schema)
 for n in range(100000):
-    cache.put(hashlib.sha256(str(n).encode()).hexdigest(), {"n": n, "x": [1.0] * 3000})
+    row = pa.RecordBatch.from_pylist([{"n": n, "x": [1.0] * 3000}], schema)
+    cache.put(hashlib.sha256(str(n).encode()).hexdigest(), row)
     print(n, flush=True)
 """
     process = subprocess.Popen(
@@ -118,4 +122,4 @@ for n in range(100000):
     cache = RowCache(tmp_path, "a", schema)
     assert len(cache) in (said[-1] + 1, said[-1] + 2)
     answers = [cache.get(key(n)) for n in range(said[-1] + 1)]
-    assert [a and a["n"] for a in answers] == list(range(said[-1] + 1))
+    assert [a and a["n"][0].as_py() for a in answers] == list(range(said[-1] + 1))

@@ -23,8 +23,10 @@ def key(number: int) -> str:
     return hashlib.sha256(str(number).encode()).hexdigest()
 
 
-def row(number: int) -> dict:
-    return {"key": key(number), "name": f"r{number}", "x": [number / 2, -1.5]}
+def row(number: int) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist(
+        [{"key": key(number), "name": f"r{number}", "x": [number / 2, -1.5]}], SCHEMA
+    )
 
 
 def put(dataset: Path, writer: str, *numbers: int, extractor: str = "lse") -> Path:
@@ -350,7 +352,8 @@ schema = pa.schema([("key", pa.string()), ("name", pa.string()), ("x", pa.list_(
 cache = RowCache(Path(sys.argv[1]) / "features/lse/cache", "sharp/0", schema)
 for n in range(100000):
     key = hashlib.sha256(str(n).encode()).hexdigest()
-    cache.put(key, {"key": key, "name": f"r{n}", "x": [n / 2, -1.5]})
+    row = {"key": key, "name": f"r{n}", "x": [n / 2, -1.5]}
+    cache.put(key, pa.RecordBatch.from_pylist([row], schema))
     print(n, flush=True)
 """
     process = subprocess.Popen(

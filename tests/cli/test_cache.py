@@ -20,8 +20,10 @@ def key(number: int) -> str:
     return hashlib.sha256(str(number).encode()).hexdigest()
 
 
-def row(number: int) -> dict:
-    return {"key": key(number), "name": f"r{number}", "x": [number / 2, -1.5]}
+def row(number: int) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist(
+        [{"key": key(number), "name": f"r{number}", "x": [number / 2, -1.5]}], SCHEMA
+    )
 
 
 def put(dataset: Path, writer: str, *numbers: int, extractor: str = "lse") -> Path:

@@ -10,7 +10,7 @@ import time
 from typing import ClassVar
 
 from flow import Flow
-from sfqa.cache import _records
+from sfqa.cache import find_records
 
 #: Floating sums depend on the number of threads: the same here and there, for equal bytes.
 THREADS = ("--set-threads", "extract_features=2")
@@ -59,7 +59,7 @@ class ClusterFlow(Flow):
     def rows(self, extractor):
         """Rows that were ever computed and kept: the files are only appended to."""
         files = self.results.glob(f"features/{extractor}/cache/**/*.rows")
-        return sum(1 for path in files for _ in _records(path))
+        return sum(1 for path in files for _ in find_records(path))
 
     def slurm_logs(self):
         return "".join(

@@ -12,7 +12,7 @@ import pytest
 from runs import THREADS, ClusterFlow, finished, until
 
 from flow import SMALL, Flow, nothing_to_do
-from sfqa.cache import _records
+from sfqa.cache import find_records
 
 pytestmark = pytest.mark.slow
 
@@ -82,7 +82,7 @@ def test_stopped_and_cancelled_jobs_and_a_restarted_controller_cost_nothing(
                 path = flow.results / f"features/lse/cache/{method}/0.rows"
                 mine = f"method_{method}" in job.comment or method in job.comment
                 if "lse" in job.comment and mine and path.is_file():
-                    count = sum(1 for _ in _records(path))
+                    count = sum(1 for _ in find_records(path))
                     if 0 < count < VIDEOS / 2:
                         return job
         return None

@@ -33,9 +33,9 @@ with job(folder / "job.log") as log:
             key = f"{number:064x}"
             if cache.get(key) is None:
                 time.sleep(0.1)
-                cache.put(key, {"x": number})
+                cache.put(key, pa.RecordBatch.from_pylist([{"x": number}], schema))
                 computed += 1
-        temporary.write_text("".join(str(cache.get(f"{n:064x}")["x"]) for n in range(10)))
+        temporary.write_text("".join(str(cache.get(f"{n:064x}")["x"][0]) for n in range(10)))
     log.info("%d computed", computed)
 """
 
@@ -163,11 +163,12 @@ from pathlib import Path
 from sfqa.cache import RowCache
 os.fsync = lambda handle: None
 folder, me = Path(sys.argv[1]), int(sys.argv[2])
-cache, wrong = RowCache(folder, "0", pa.schema([("x", pa.int64())])), 0
+schema = pa.schema([("x", pa.int64())])
+cache, wrong = RowCache(folder, "0", schema), 0
 for number in range(me * 10**6, me * 10**6 + 2500):
-    cache.put(f"{number:064x}", {"x": number})
+    cache.put(f"{number:064x}", pa.RecordBatch.from_pylist([{"x": number}], schema))
     found = cache.get(f"{number:064x}")
-    wrong += found is not None and found["x"] != number
+    wrong += found is not None and found["x"][0].as_py() != number
 print(wrong)
 """
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from flow import Flow
-from sfqa.cache import _records
+from sfqa.cache import find_records
 
 #: Files whose bytes are those of a run in peace.
 TABLES = (".parquet", ".csv", ".md", ".tex")
@@ -48,7 +48,7 @@ def made(flow: Flow) -> Made:
     """What a folder holds that no later run may make again."""
     rows: Counter[str] = Counter()
     for path in sorted(flow.results.glob("features/*/cache/**/*.rows")):
-        rows.update(key for key, _, _ in _records(path))  # a digest of extractor and video
+        rows.update(key for key, _, _ in find_records(path))  # a digest of extractor and video
     patterns = ("generation/*/videos/*.mp4", "conform/*/videos/*.mp4", "regression/*/trials/*.npz")
     files = {}
     for path in (p for pattern in patterns for p in flow.results.glob(pattern)):

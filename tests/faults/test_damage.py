@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from flow import nothing_to_do
 from sfqa import cache_tools, store, tables
 from sfqa.cache import RowCache
-from sfqa.conform.run import _recorded, conform_shard
+from sfqa.conform.run import _read_record, conform_shard
 from sfqa.conform.video import Form as VideoForm
 from sfqa.errors import UserError
 from sfqa.features.base import Feature, to_table
@@ -74,8 +74,10 @@ def key(number: int) -> str:
     return hashlib.sha256(str(number).encode()).hexdigest()
 
 
-def row(number: int) -> dict:
-    return {"key": key(number), "x": [number / 2, -1.5, float(number)]}
+def row(number: int) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist(
+        [{"key": key(number), "x": [number / 2, -1.5, float(number)]}], SCHEMA
+    )
 
 
 # The cache of rows
@@ -270,7 +272,7 @@ def test_no_flipped_bit_of_a_record_is_another_measurement(conformed, tmp_path_f
     path = tmp_path_factory.getbasetemp() / "record.json"
     path.write_bytes(content)
     flip(path, data.draw(st.integers(0, len(content) - 1)), data.draw(st.integers(0, 7)))
-    assert _recorded(path, sound["key"]) in (None, sound["row"])
+    assert _read_record(path, sound["key"]) in (None, sound["row"])
 
 
 class Training:

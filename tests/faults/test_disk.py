@@ -82,16 +82,20 @@ def test_a_row_that_the_disk_does_not_take_is_a_sentence_and_put_again_later(dis
     folder, _ = disk
     schema = pa.schema([("x", pa.binary())])
     cache = RowCache(folder, "0", schema)
-    cache.put("ab" * 32, {"x": b"first"})
+
+    def row(content: bytes) -> pa.RecordBatch:
+        return pa.RecordBatch.from_pylist([{"x": content}], schema)
+
+    cache.put("ab" * 32, row(b"first"))
     stuff = fill(folder, 8192)
     with pytest.raises(UserError, match=rf"0\.rows: {FULL}"):
-        cache.put("cd" * 32, {"x": os.urandom(50_000)})
+        cache.put("cd" * 32, row(os.urandom(50_000)))
     stuff.unlink()
     again = RowCache(folder, "0", schema)
-    assert again.get("ab" * 32) == {"x": b"first"}
+    assert again.get("ab" * 32) == row(b"first")
     assert again.get("cd" * 32) is None
-    again.put("cd" * 32, {"x": b"second"})
-    assert RowCache(folder, "0", schema).get("cd" * 32) == {"x": b"second"}
+    again.put("cd" * 32, row(b"second"))
+    assert RowCache(folder, "0", schema).get("cd" * 32) == row(b"second")
 
 
 def test_a_log_that_cannot_be_written_stops_no_job_and_leaves_no_traceback(disk, capfd):

@@ -61,6 +61,7 @@ def test_a_round_of_the_soak_loses_nothing(tmp_path):
 PEACE = harness.Peace({"pairs.parquet": b"pairs"}, 2, 3, 1.0, 1.0)
 SCHEMA = pa.schema([("x", pa.float32())])
 KEYS = ("ab" * 32, "cd" * 32)
+ROW = pa.RecordBatch.from_pylist([{"x": 1.0}], SCHEMA)
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def fire(tmp_path):
     flow = Flow(tmp_path / "round", SHORT)
     cache = RowCache(flow.results / "features/lse/cache", "late/0", SCHEMA)
     for key in KEYS:
-        cache.put(key, {"x": 1.0})
+        cache.put(key, ROW)
     video = flow.results / "generation/late/videos/a.mp4"
     video.parent.mkdir(parents=True)
     video.write_bytes(b"video")
@@ -86,7 +87,7 @@ def test_a_row_that_is_gone_is_seen(fire):
 
 
 def test_a_row_and_a_video_that_are_made_twice_are_counted(fire):
-    RowCache(fire.flow.results / "features/lse/cache", "late/1", SCHEMA).put(KEYS[0], {"x": 1.0})
+    RowCache(fire.flow.results / "features/lse/cache", "late/1", SCHEMA).put(KEYS[0], ROW)
     video = fire.flow.results / "generation/late/videos/a.mp4"
     again = video.with_name("again")
     again.write_bytes(b"video")

@@ -329,11 +329,11 @@ def test_kill_9_of_the_job_costs_what_was_in_flight_and_leaves_no_worker(fake, t
         return (tmp_path / name).read_text().splitlines() if (tmp_path / name).exists() else []
 
     process = start("hangs")  # never comes to an end, and blocks all signals that can be
-    from sfqa.cache import _records
+    from sfqa.cache import find_records
 
     cached = tmp_path / "cache" / "m" / "0.rows"
     end = time.monotonic() + 60
-    while not (cached.exists() and len(list(_records(cached))) >= 4):
+    while not (cached.exists() and len(list(find_records(cached))) >= 4):
         assert process.poll() is None
         assert time.monotonic() < end
         time.sleep(0.01)
@@ -341,7 +341,7 @@ def test_kill_9_of_the_job_costs_what_was_in_flight_and_leaves_no_worker(fake, t
     assert len(workers) == 2
     process.kill()
     process.communicate()
-    kept = len(list(_records(cached)))
+    kept = len(list(find_records(cached)))
     while any(is_running(pid) for pid in workers):
         assert time.monotonic() < end, "a worker outlived the job"
         time.sleep(0.01)

@@ -226,10 +226,10 @@ def test_kill_9_in_the_feature_stage_loses_at_most_the_video_in_flight(run, tmp_
     flow = Flow(tmp_path / "killed", CONFIG)
 
     def rows():
-        from sfqa.cache import _records
+        from sfqa.cache import find_records
 
         files = flow.results.glob("features/lse/cache/**/*.rows")
-        return sum(1 for f in files for _ in _records(f))
+        return sum(1 for f in files for _ in find_records(f))
 
     flow.kill_when(lambda: rows() >= 2)
     kept = rows()

@@ -1,7 +1,8 @@
 """Rows kept by content in one append-only file per writer, safe against kill -9 at any byte.
 
-A file is a sequence of records: magic, key, length, sha256 of the payload, payload (one Arrow row).
-A record that is torn, cut or altered is skipped: a miss, never a crash and never an answer.
+A file is a sequence of records: magic, key, length, sha256 of the payload, payload. The payload is
+an Arrow IPC stream of one row. A record that is torn, cut or altered is skipped: it is a miss,
+never a crash and never an answer.
 """
 
 from __future__ import annotations
@@ -10,65 +11,67 @@ import fcntl
 import hashlib
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from sfqa.errors import writing
 
 _MAGIC = b"SFQArow1"
-_HEAD = struct.Struct("<8s32sQ32s")
-_LARGEST = 1 << 31
+#: What precedes a payload: magic, key, length and sha256 of the payload.
+RECORD_HEADER = struct.Struct("<8s32sQ32s")
+_LARGEST_PAYLOAD = 1 << 31
 
 
 class RowCache:
     """Rows of one schema by key; reads all files of a folder, appends to one.
 
-    Every job has a file of its own, so that no two jobs ever write one file, and rows are found
-    again when shards are cut differently. Keys are sha256 hex digests.
+    A row is a record batch of length 1. Every job has its own file, so that two jobs never write
+    one file, and rows are found again when samples move to other shards. Keys are sha256 hex
+    digests.
 
     >>> import tempfile; folder = Path(tempfile.mkdtemp())
     >>> cache = RowCache(folder, "0", pa.schema([("x", pa.float32())]))
     >>> key = "ab" * 32
     >>> cache.get(key) is None
     True
-    >>> cache.put(key, {"x": 1.5}); RowCache(folder, "1", cache.schema).get(key)
-    {'x': 1.5}
+    >>> cache.put(key, pa.RecordBatch.from_pylist([{"x": 1.5}], cache.schema))
+    >>> RowCache(folder, "1", cache.schema).get(key).to_pylist()
+    [{'x': 1.5}]
     """
 
     def __init__(self, folder: Path | str, writer: str, schema: pa.Schema) -> None:
         self.folder, self.schema = Path(folder), schema
         self.path = self.folder / f"{writer}.rows"
-        while self.path.is_dir():  # whoever made it: rows must go somewhere, and be found again
+        while self.path.is_dir():  # rows need a file, and it must be found again
             self.path = self.path.with_name(f"{self.path.stem}_.rows")
-        self._places: dict[str, tuple[Path, int, int]] = {}
+        self._positions: dict[str, tuple[Path, int, int]] = {}
         if self.folder.is_dir():
             others = sorted(self.folder.rglob("*.rows"))
             for path in [p for p in others if p != self.path] + [self.path]:
                 if path.is_file():
                     with suppress(OSError):  # a file that cannot be read holds no rows
-                        self._places.update(
-                            (key, (path, offset, size)) for key, offset, size in _records(path)
+                        self._positions.update(
+                            (key, (path, offset, size)) for key, offset, size in find_records(path)
                         )
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._positions)
 
-    def get(self, key: str) -> dict[str, Any] | None:
-        """Return the row stored under a key, or None where there is no sound one."""
-        place = self._places.get(key)
-        if place is None:
+    def get(self, key: str) -> pa.RecordBatch | None:
+        """Return the row stored under a key, or None if there is no sound one."""
+        if key not in self._positions:
             return None
-        path, offset, size = place
+        path, offset, size = self._positions[key]
         try:
             with open(path, "rb") as handle:
-                handle.seek(offset - _HEAD.size)
-                _, stored, _, check = _HEAD.unpack(handle.read(_HEAD.size))
+                handle.seek(offset - RECORD_HEADER.size)
+                header = handle.read(RECORD_HEADER.size)
+                _, stored_key, _, checksum = RECORD_HEADER.unpack(header)
                 payload = handle.read(size)
-            if stored.hex() != key or hashlib.sha256(payload).digest() != check:
+            if stored_key.hex() != key or hashlib.sha256(payload).digest() != checksum:
                 return None
             with pa.ipc.open_stream(payload) as reader:
                 table = reader.read_all()
@@ -76,45 +79,53 @@ class RowCache:
             return None
         if table.num_rows != 1 or not table.schema.equals(self.schema, check_metadata=False):
             return None
-        return {name: table.column(name)[0].as_py() for name in self.schema.names}
+        return pa.RecordBatch.from_arrays(
+            [column.chunk(0) for column in table.columns], schema=self.schema
+        )
 
-    def put(self, key: str, row: Mapping[str, Any]) -> None:
+    def put(self, key: str, row: pa.RecordBatch) -> None:
         """Append a row and force it to the disk before returning.
 
-        Raises :class:`sfqa.errors.UserError` where the disk does not take it.
+        Raises ``ValueError`` for a row of another schema, and :class:`sfqa.errors.UserError` if the
+        disk does not take it.
         """
-        table = pa.Table.from_pylist([dict(row)], schema=self.schema.remove_metadata())
+        if row.num_rows != 1 or not row.schema.equals(self.schema, check_metadata=False):
+            raise ValueError(f"{row.num_rows} rows with the columns {row.schema.names}")
         sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table)
+        with pa.ipc.new_stream(sink, row.schema) as writer:
+            writer.write_batch(row)
         payload = sink.getvalue().to_pybytes()
-        head = _HEAD.pack(
+        header = RECORD_HEADER.pack(
             _MAGIC, bytes.fromhex(key), len(payload), hashlib.sha256(payload).digest()
         )
         with writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with open(self.path, "ab") as handle:
-                # A job that a cluster forgot to end may append too: each waits for the other.
+                # A job that a cluster failed to end may append too: each waits for the other.
                 fcntl.flock(handle, fcntl.LOCK_EX)
-                offset = handle.seek(0, os.SEEK_END) + _HEAD.size
-                handle.write(head + payload)
+                offset = handle.seek(0, os.SEEK_END) + RECORD_HEADER.size
+                handle.write(header + payload)
                 handle.flush()
                 os.fsync(handle.fileno())
-        self._places[key] = (self.path, offset, len(payload))
+        self._positions[key] = (self.path, offset, len(payload))
 
 
-def _records(path: Path) -> Iterator[tuple[str, int, int]]:
-    """Key, payload offset and size of every sound record; after a bad one, look for the next."""
+def find_records(path: Path) -> Iterator[tuple[str, int, int]]:
+    """Yield key, offset of the payload and size of the payload of every sound record of a file.
+
+    After a damaged record the search resumes at the next byte.
+    """
     data = path.read_bytes()
-    place = 0
-    while (place := data.find(_MAGIC, place)) != -1:
-        if place + _HEAD.size > len(data):
+    position = 0
+    while (position := data.find(_MAGIC, position)) != -1:
+        if position + RECORD_HEADER.size > len(data):
             return
-        _, key, size, check = _HEAD.unpack_from(data, place)
-        start = place + _HEAD.size
-        whole = size < _LARGEST and start + size <= len(data)
-        if whole and hashlib.sha256(memoryview(data)[start : start + size]).digest() == check:
+        _, key, size, checksum = RECORD_HEADER.unpack_from(data, position)
+        start = position + RECORD_HEADER.size
+        complete = size < _LARGEST_PAYLOAD and start + size <= len(data)
+        payload = memoryview(data)[start : start + size] if complete else b""
+        if complete and hashlib.sha256(payload).digest() == checksum:
             yield key.hex(), start, size
-            place = start + size
+            position = start + size
         else:
-            place += 1
+            position += 1

@@ -161,12 +161,12 @@ def scan(path: Path) -> tuple[list[Record], list[Damage]]:
 
 
 # All that this module knows of how sfqa.cache lays out a file.
-_HEAD: int = cache._HEAD.size
+_HEAD: int = cache.RECORD_HEADER.size
 
 
 def _sound(path: Path) -> Iterator[tuple[str, int, int]]:
     """Key, first byte and end of every record whose sha256 is right."""
-    for key, payload, size in cache._records(path):
+    for key, payload, size in cache.find_records(path):
         yield key, payload - _HEAD, payload + size
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -224,27 +224,39 @@ def to_table(features: Sequence[Feature], rows: Sequence[Mapping[str, Any]]) -> 
 
     Raises ``ValueError`` where rows disagree on all but the first axis or hold NaN while ok.
     """
-    made = schema(features)
+    table_schema = schema(features)
     columns: list[pa.Array] = [
         pa.array([r.get(c.name) for r in rows], c.type) for c in tables.FEATURES.columns
     ]
     for f in features:
-        place = made.get_field_index(f.name)
+        column_type = table_schema.field(f.name).type
         values = [r.get(f.name) for r in rows]
         if f.axes:
-            shapes = {np.shape(v)[1:] for v in values if v is not None}
-            if len(shapes) > 1:
-                raise ValueError(f"feature {f.name}: rows of different shapes {sorted(shapes)}")
-            inner = ",".join(str(n) for n in next(iter(shapes), ()))
-            about = {**(made.field(place).metadata or {}), b"inner_shape": inner.encode()}
-            made = made.set(place, made.field(place).with_metadata(about))
+            inner_shapes = {np.shape(v)[1:] for v in values if v is not None}
+            table_schema = set_inner_shape(table_schema, f.name, inner_shapes)
             flat = [None if v is None else np.ravel(v).astype(f.dtype) for v in values]
             if any(v is not None and not np.isfinite(v).all() for v in flat):
                 raise ValueError(f"feature {f.name}: not finite; give the row a reason instead")
-            columns.append(pa.array(flat, made.field(place).type))
+            columns.append(pa.array(flat, column_type))
         else:
-            columns.append(pa.array(values, made.field(place).type, from_pandas=True))
-    return pa.table(columns, schema=made)
+            columns.append(pa.array(values, column_type, from_pandas=True))
+    return pa.table(columns, schema=table_schema)
+
+
+def set_inner_shape(
+    table_schema: pa.Schema, name: str, inner_shapes: Collection[tuple[int, ...]]
+) -> pa.Schema:
+    """Return the schema with the shape of a tensor's rows, except their first axis, at its field.
+
+    Raises ``ValueError`` if the rows have several such shapes.
+    """
+    if len(inner_shapes) > 1:
+        raise ValueError(f"feature {name}: rows of different shapes {sorted(inner_shapes)}")
+    inner_shape = ",".join(str(n) for n in next(iter(inner_shapes), ()))
+    column_index = table_schema.get_field_index(name)
+    field = table_schema.field(column_index)
+    metadata = {**(field.metadata or {}), b"inner_shape": inner_shape.encode()}
+    return table_schema.set(column_index, field.with_metadata(metadata))
 
 
 def tensor(column: pa.ChunkedArray | pa.Array, field: pa.Field, row: int) -> np.ndarray | None:

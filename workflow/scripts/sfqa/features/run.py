@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,19 +9,17 @@ from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from sfqa import store
+from sfqa import store, tables
 from sfqa.cache import RowCache
-from sfqa.features import base, pipeline, weights
+from sfqa.features import base, pipeline, rows, weights
 from sfqa.features.progress import Progress
 from sfqa.identity import digest
 
 log = logging.getLogger("sfqa")
 
-Row = dict[str, Any]
 Record = Mapping[str, Any]
 
 
@@ -65,114 +62,89 @@ def extract_shard(
         "extractor": name, "version": base.extractor_version(name), "options": options,
         "weights": found.identity,
     }  # fmt: skip
-    cache = RowCache(cache_folder, writer, _cache_schema(kind))
+    cache = RowCache(cache_folder, writer, rows.get_row_schema(kind.FEATURES))
     records = store.records(conformed)
     failed = [r for r in records if r["status"] == "failed"]
-    groups: dict[str, list[Row]] = {}  # records of the same content are one row
+    groups: dict[str, list[dict[str, Any]]] = {}  # records of the same content share one row
     for record in records:
         if record["status"] != "failed":
-            groups.setdefault(row_key(kind, identity, _video(record)), []).append(record)
-    stored = {key: hit for key in groups if (hit := cache.get(key))}
-    missing = {key: group for key, group in groups.items() if key not in stored}
+            groups.setdefault(row_key(kind, identity, make_video(record)), []).append(record)
+    cached = {key: row for key in groups if (row := cache.get(key)) is not None}
+    missing = {key: group for key, group in groups.items() if key not in cached}
     progress = Progress(name, len(records), len(missing))
     with closing(progress):
         for record in failed:
             progress.row(record["sample_id"], "failed", record["detail"], False)
-        for key, known in stored.items():
-            _tell(progress, groups[key], known, computed=False)
+        for key, row in cached.items():
+            _show_row(progress, groups[key], row, computed=False)
         task = pipeline.Task(kind, options, found, device, workers, time_limit_sec)
-        made = _compute(task, missing, cache, progress) if missing else {}
+        computed = _compute_missing(task, missing, cache, progress) if missing else {}
     log.info(
         "%s: %d rows, %d computed, %d from the cache or failed before, %.1f s",
-        name, len(records), len(made), len(records) - len(made), time.monotonic() - started,
+        name, len(records), len(computed), len(records) - len(computed), time.monotonic() - started,
     )  # fmt: skip
-    rows = {r["sample_id"]: _head(r) | _failed(r["detail"]) for r in failed}
-    costs: dict[str, Row] = {}
+    by_sample = {r["sample_id"]: rows.make_failed_row(kind.FEATURES, r["detail"]) for r in failed}
+    costs: dict[str, dict[str, Any]] = {}
     for key, group in groups.items():
-        for place, record in enumerate(group):
-            row = _shaped(dict(made.get(key) or stored[key])) | _head(record)
-            about = {"extractor": name, "computed": key in made and place == 0}
-            costs[record["sample_id"]] = _head(record) | json.loads(row.pop("costs")) | about
-            rows[record["sample_id"]] = row
+        row = computed[key] if key in computed else cached[key]
+        cost = rows.read_cost(row)
+        for number, record in enumerate(group):
+            by_sample[record["sample_id"]] = row
+            provenance = {"extractor": name, "computed": key in computed and number == 0}
+            costs[record["sample_id"]] = _get_sample(record) | cost | provenance
     ids = [record["sample_id"] for record in records]
     metadata = {
         **{k: v for k, v in identity.items() if k != "weights"},
         "weights": {"kind": found.kind, "identity": found.identity},
     }
-    table = base.to_table(kind.FEATURES, [rows[i] for i in ids])
+    table = rows.join_rows(kind.FEATURES, [by_sample[i] for i in ids], records)
     return table, metadata, [costs[i] for i in ids if i in costs]
 
 
-def _compute(
+def _compute_missing(
     task: pipeline.Task,
     missing: Mapping[str, Sequence[Record]],
     cache: RowCache,
     progress: Progress,
-) -> dict[str, Row]:
-    """Compute a row per key and cache it at once; return the rows as the cache gives them."""
+) -> dict[str, pa.RecordBatch]:
+    """Compute a row per key and put it into the cache at once, unless its video was lost."""
     keys = {group[0]["sample_id"]: key for key, group in missing.items()}
-    made: dict[str, Row] = {}
+    computed: dict[str, pa.RecordBatch] = {}
 
-    def keep(row: pipeline.Row) -> None:
-        key = keys[row.video.sample_id]
-        cells = _flat(task.kind, _head(missing[key][0]) | {"key": key} | _cells(row.values))
-        cells["costs"] = json.dumps(row.cost)
-        if row.lasting:
-            cache.put(key, cells)
-            cells = cache.get(key) or cells
-        made[key] = cells
-        _tell(progress, missing[key], cells, computed=True)
+    def keep(computed_row: pipeline.Row) -> None:
+        key = keys[computed_row.video.sample_id]
+        cells = _get_sample(missing[key][0]) | {"key": key} | _get_cells(computed_row.values)
+        row = rows.make_row(task.kind.FEATURES, cells, computed_row.cost)
+        if computed_row.lasting:
+            cache.put(key, row)
+        computed[key] = row
+        _show_row(progress, missing[key], row, computed=True)
 
-    pipeline.compute(task, [_video(group[0]) for group in missing.values()], keep)
-    return made
-
-
-def _tell(progress: Progress, group: Sequence[Record], row: Record, computed: bool) -> None:
-    for place, record in enumerate(group):
-        first = computed and place == 0
-        progress.row(record["sample_id"], row["status"], row["detail"], first)
+    pipeline.compute(task, [make_video(group[0]) for group in missing.values()], keep)
+    return computed
 
 
-def _head(record: Record) -> Row:
+def _show_row(
+    progress: Progress, group: Sequence[Record], row: pa.RecordBatch, computed: bool
+) -> None:
+    status, detail = rows.read_status(row)
+    for number, record in enumerate(group):
+        progress.row(record["sample_id"], status, detail, computed and number == 0)
+
+
+def _get_sample(record: Record) -> dict[str, Any]:
     return {"sample_id": record["sample_id"], "method": record["method"]}
 
 
-def _failed(detail: str) -> Row:
-    return {"status": "failed", "detail": detail}
-
-
-def _cells(values: Record | base.UnusableError) -> Row:
+def _get_cells(values: Record | base.UnusableError) -> dict[str, Any]:
     if isinstance(values, base.UnusableError):
-        return _failed(str(values))
+        return {"status": tables.FAILED, "detail": str(values)}
     detail = values.get("detail") or ""
-    return {**values, "status": "flawed" if detail else "ok", "detail": detail}
+    return {**values, "status": tables.FLAWED if detail else tables.OK, "detail": detail}
 
 
-def _cache_schema(kind: type[base.Extractor]) -> pa.Schema:
-    """The feature table's columns; as JSON the tensors' shapes, as they are flat, and the cost."""
-    made = base.schema(kind.FEATURES)
-    for name in ("shapes", "costs"):
-        made = made.append(pa.field(name, pa.string()))
-    return made.remove_metadata()
-
-
-def _flat(kind: type[base.Extractor], row: dict[str, Any]) -> dict[str, Any]:
-    shapes = {
-        f.name: list(np.shape(row[f.name]))
-        for f in kind.FEATURES
-        if f.axes and row.get(f.name) is not None
-    }
-    table = base.to_table(kind.FEATURES, [row])
-    cells = {name: table.column(name)[0].as_py() for name in table.schema.names}
-    return cells | {"shapes": json.dumps(shapes)}
-
-
-def _shaped(row: dict[str, Any]) -> dict[str, Any]:
-    shapes = json.loads(row.pop("shapes"))
-    return row | {name: np.reshape(row[name], shape) for name, shape in shapes.items()}
-
-
-def _video(record: Mapping[str, Any]) -> base.Video:
+def make_video(record: Record) -> base.Video:
+    """Return the video of a row of the conformed table, as an extractor gets it."""
     sound = record["audio_path"]
     return base.Video(
         sample_id=record["sample_id"],
