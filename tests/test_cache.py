@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import sys
 import time
@@ -10,13 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cached_rows import key
 from sfqa.cache import RowCache
 
 SCHEMA = pa.schema([("name", pa.string()), ("x", pa.list_(pa.float16())), ("y", pa.float64())])
-
-
-def key(number: int) -> str:
-    return hashlib.sha256(str(number).encode()).hexdigest()
 
 
 def row(number: int) -> pa.RecordBatch:

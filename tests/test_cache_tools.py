@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import sys
 import time
@@ -11,37 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cached_rows import SCHEMA, content, key, make_cached_dataset, put, row, starts, table
 from sfqa import cache_tools as tools
 from sfqa import store
 from sfqa.cache import RowCache
 from sfqa.errors import UserError
-
-SCHEMA = pa.schema([("key", pa.string()), ("name", pa.string()), ("x", pa.list_(pa.float16()))])
-
-
-def key(number: int) -> str:
-    return hashlib.sha256(str(number).encode()).hexdigest()
-
-
-def row(number: int) -> pa.RecordBatch:
-    return pa.RecordBatch.from_pylist(
-        [{"key": key(number), "name": f"r{number}", "x": [number / 2, -1.5]}], SCHEMA
-    )
-
-
-def put(dataset: Path, writer: str, *numbers: int, extractor: str = "lse") -> Path:
-    cache = RowCache(dataset / "features" / extractor / "cache", writer, SCHEMA)
-    for number in numbers:
-        cache.put(key(number), row(number))
-    return cache.path
-
-
-def table(dataset: Path, shard: str, *numbers: int, extractor: str = "lse", version: int = 1):
-    keys = [None if n < 0 else key(n) for n in numbers]
-    made = pa.table({"sample_id": [str(n) for n in numbers], "key": pa.array(keys, pa.string())})
-    path = dataset / "features" / extractor / f"{shard}.parquet"
-    store.write_arrow(made, path, {"version": version})
-    return path
 
 
 def held_rows(dataset: Path, extractor: str = "lse") -> set[int]:
@@ -56,18 +29,7 @@ def files(dataset: Path, extractor: str = "lse") -> list[str]:
 
 @pytest.fixture
 def dataset(tmp_path):
-    """Shard sharp/0 whole, with rows of an earlier run; late/0 cut off; rows in a second file."""
-    home = tmp_path / "demo"
-    put(home, "sharp/0", 0, 1, 2, 3, 4, 5)
-    put(home, "late/0", 10, 11)
-    put(home, "old/3", 20, 21, 3)
-    table(home, "sharp/0", 0, 1, 2, 20, -1)
-    return home
-
-
-def content(dataset: Path, **how: bool) -> tools.Content:
-    (place,) = tools.find(dataset)
-    return tools.content(place, **how)
+    return make_cached_dataset(tmp_path / "demo")
 
 
 def prune(dataset: Path, keep: str = "unfinished", dry_run: bool = False):
@@ -156,10 +118,6 @@ def test_a_table_that_cannot_be_read_is_a_sentence(dataset):
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
     return put(tmp_path_factory.mktemp("sound"), "a", 0, 1, 2, 3)
-
-
-def starts(data: bytes) -> list[int]:
-    return [n for n in range(len(data)) if data.startswith(b"SFQArow", n)]
 
 
 def test_a_sound_file_has_no_damage(sound):

@@ -10,7 +10,7 @@ import pytest
 from sfqa import media
 
 
-def moving(frames: int = 12, height: int = 64, width: int = 96) -> np.ndarray:
+def draw_brightening_frames(frames: int = 12, height: int = 64, width: int = 96) -> np.ndarray:
     """Smooth frames whose brightness tells their number."""
     yy, xx = np.mgrid[:height, :width]
     base = (np.sin(xx / 17) + np.cos(yy / 13) + 2) * 30
@@ -24,7 +24,9 @@ def clip(tmp_path_factory):
     media.write_wave(
         folder / "tone.wav", np.sin(440 * 2 * np.pi * time).astype(np.float32) / 2, 16000
     )
-    media.write_video(folder / "v.mp4", moving(50), 25, folder / "tone.wav", crf=10)
+    media.write_video(
+        folder / "v.mp4", draw_brightening_frames(50), 25, folder / "tone.wav", crf=10
+    )
     return folder
 
 
@@ -40,7 +42,7 @@ def test_a_probe_tells_sizes_rates_and_lengths(clip):
 
 def test_frames_come_back_in_order_and_near_what_was_written(clip):
     frames = media.read_frames(clip / "v.mp4", [40, 3, 3])
-    wanted = moving(50)[[40, 3, 3]]
+    wanted = draw_brightening_frames(50)[[40, 3, 3]]
     assert frames.shape == wanted.shape
     assert np.abs(frames.astype(int) - wanted).mean() < 3
 
@@ -78,7 +80,9 @@ def test_a_wave_is_16_bit_and_exact(tmp_path):
 
 def test_the_same_frames_give_the_same_bytes(tmp_path, clip):
     for name in "ab":
-        media.write_video(tmp_path / f"{name}.mp4", moving(20), 25, clip / "tone.wav")
+        media.write_video(
+            tmp_path / f"{name}.mp4", draw_brightening_frames(20), 25, clip / "tone.wav"
+        )
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
 
 

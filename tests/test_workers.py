@@ -11,6 +11,7 @@ import time
 import psutil
 import pytest
 
+from processes import is_running
 from sfqa import workers
 from sfqa.errors import UnusableError, UserError
 from sfqa.workers import LostTaskError, WorkerPool, run_in_process
@@ -124,11 +125,3 @@ def test_a_worker_in_a_task_that_hangs_dies_with_the_job(jobs, tmp_path):
     while is_running(worker):
         assert time.monotonic() < end, "the worker outlived the job"
         time.sleep(0.01)
-
-
-def is_running(pid):
-    """Dead processes may be zombies: in a container perhaps nobody reaps those of a dead job."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -22,35 +21,17 @@ from sfqa.challenge.submission import Submission, read_zip
 from sfqa.errors import UserError
 from sfqa.identity import generator
 from sfqa.tables import LEADERBOARD
+from submissions import NAMES, README, pack, pack_scores
 
-NAMES = [f"v{n:02d}.mp4" for n in range(40)]
 DRAW = generator("challenge tests")
 MOS = {name: float(DRAW.uniform(1, 5)) for name in NAMES}
 SCORES = {name: value + float(DRAW.normal(0, 0.7)) for name, value in MOS.items()}
-README = "runtime per video [s] : 1.50\nCPU[1] / GPU[0] : 0\nExtra Data [1] / No Extra Data [0] : 1\nOther description : a : b\n"
-
-
-def lines(scores: dict[str, float]) -> str:
-    return "".join(f"{name},{value!r}\n" for name, value in scores.items())
-
-
-def packed(path: Path, files: dict[str, str | bytes], **options: Any) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, **options) as archive:
-        for name, text in files.items():
-            archive.writestr(name, text)
-    return path
-
-
-def whole(path: Path, scores: dict[str, float] | None = None) -> Path:
-    return packed(path, {"output.txt": lines(scores or SCORES), "readme.txt": README})
-
-
 # --- the score ------------------------------------------------------------------------------
 
 
 def test_the_main_score_is_the_mean_of_srcc_and_plcc_after_a_cubic(tmp_path: Path) -> None:
     """Against scipy and numpy alone."""
-    row = score(read_zip(whole(tmp_path / "t.zip"), NAMES), Phase("test", MOS), "t")
+    row = score(read_zip(pack_scores(tmp_path / "t.zip", SCORES), NAMES), Phase("test", MOS), "t")
     x, y = np.array([SCORES[n] for n in NAMES]), np.array([MOS[n] for n in NAMES])
     brought = np.polyval(np.polyfit(x, y, 3), x)
     srcc, plcc = stats.spearmanr(x, y)[0], stats.pearsonr(brought, y)[0]
@@ -205,7 +186,10 @@ def test_score_prints_the_formula_with_its_figures(
     phase: Path, tmp_path: Path, capsys: Any
 ) -> None:
     out = tmp_path / "s.json"
-    assert call("score", whole(tmp_path / "team.zip"), "--phase", phase, "--out", out) == 0
+    assert (
+        call("score", pack_scores(tmp_path / "team.zip", SCORES), "--phase", phase, "--out", out)
+        == 0
+    )
     text = capsys.readouterr().out
     row = json.loads(out.read_text())
     main, srcc, plcc = row["main_score"], row["srcc"], row["plcc"]
@@ -217,7 +201,7 @@ def test_score_prints_the_formula_with_its_figures(
 def test_an_invalid_submission_is_explained_and_ends_with_1(
     phase: Path, tmp_path: Path, capsys: Any
 ) -> None:
-    path = packed(tmp_path / "t.zip", {"output.txt": "name;score\n", "readme.txt": README})
+    path = pack(tmp_path / "t.zip", {"output.txt": "name;score\n", "readme.txt": README})
     assert call("score", path, "--phase", phase) == 1
     text = capsys.readouterr().out
     assert "error: output.txt, line 1: 'name;score' has a semicolon" in text
@@ -230,9 +214,9 @@ def test_the_leaderboard_ranks_the_valid_and_names_the_rest(
 ) -> None:
     sent = tmp_path / "sent"
     sent.mkdir()
-    whole(sent / "second.zip")
-    whole(sent / "first.zip", {n: SCORES[n] + 2 * MOS[n] for n in NAMES})
-    packed(sent / "broken.zip", {"output.txt": "x", "readme.txt": README})
+    pack_scores(sent / "second.zip", SCORES)
+    pack_scores(sent / "first.zip", {n: SCORES[n] + 2 * MOS[n] for n in NAMES})
+    pack(sent / "broken.zip", {"output.txt": "x", "readme.txt": README})
     base = tmp_path / "simple.zip"
     base.write_bytes(example_zip(NAMES))
     out = tmp_path / f"l.{suffix}"

@@ -7,7 +7,6 @@ import struct
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,32 +15,16 @@ from hypothesis import strategies as st
 from sfqa.challenge import submission as reading
 from sfqa.challenge.example_submission import example_zip
 from sfqa.challenge.submission import Submission, read_zip
+from submissions import NAMES, README, pack, pack_scores, write_lines
 
-NAMES = [f"v{n:02d}.mp4" for n in range(40)]
 SCORES = {name: 1.0 + number / 7 for number, name in enumerate(NAMES)}
-README = "runtime per video [s] : 1.50\nCPU[1] / GPU[0] : 0\nExtra Data [1] / No Extra Data [0] : 1\nOther description : a : b\n"
 FEW = ["a.mp4", "b.mp4", "c.mp4"]
-
-
-def lines(scores: dict[str, float]) -> str:
-    return "".join(f"{name},{value!r}\n" for name, value in scores.items())
-
-
-def packed(path: Path, files: dict[str, str | bytes], **options: Any) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, **options) as archive:
-        for name, text in files.items():
-            archive.writestr(name, text)
-    return path
-
-
-def whole(path: Path, scores: dict[str, float] | None = None) -> Path:
-    return packed(path, {"output.txt": lines(scores or SCORES), "readme.txt": README})
 
 
 def read_text(data: bytes, names: list[str]) -> Submission:
     """What a whole submission with this output.txt is read as."""
     with tempfile.TemporaryDirectory() as folder:
-        path = packed(Path(folder) / "s.zip", {"output.txt": data, "readme.txt": README})
+        path = pack(Path(folder) / "s.zip", {"output.txt": data, "readme.txt": README})
         return read_zip(path, names)
 
 
@@ -130,7 +113,7 @@ def test_mistakes_do_not_leak_the_mos() -> None:
 
 @given(st.dictionaries(st.sampled_from(NAMES), st.floats(-1e6, 1e6), min_size=1))
 def test_what_is_written_plainly_is_read_back(scores: dict[str, float]) -> None:
-    found = read_text(lines(scores).encode(), list(scores))
+    found = read_text(write_lines(scores).encode(), list(scores))
     assert found.errors == []
     assert found.scores == scores
 
@@ -145,7 +128,7 @@ def test_no_bytes_break_the_reader(data: bytes) -> None:
 
 
 def test_a_zip_as_asked_for_has_neither_mistakes_nor_notes(tmp_path: Path) -> None:
-    found = read_zip(whole(tmp_path / "t.zip"), NAMES)
+    found = read_zip(pack_scores(tmp_path / "t.zip", SCORES), NAMES)
     assert (found.errors, found.notes, found.scores) == ([], [], SCORES)
 
 
@@ -165,17 +148,17 @@ def test_a_zip_as_asked_for_has_neither_mistakes_nor_notes(tmp_path: Path) -> No
 def test_what_is_wrong_with_the_zip_is_told(
     files: dict[str, str], said: str, tmp_path: Path
 ) -> None:
-    files = {name: lines(SCORES) if text == "ok" else text for name, text in files.items()}
-    errors = read_zip(packed(tmp_path / "t.zip", files), NAMES).errors
+    files = {name: write_lines(SCORES) if text == "ok" else text for name, text in files.items()}
+    errors = read_zip(pack(tmp_path / "t.zip", files), NAMES).errors
     assert any(said in error for error in errors), errors
 
 
 def test_system_files_and_one_folder_do_no_harm(tmp_path: Path) -> None:
     files = {
-        "res/output.txt": lines(SCORES), "res/readme.txt": README, "res/.DS_Store": b"\x00",
+        "res/output.txt": write_lines(SCORES), "res/readme.txt": README, "res/.DS_Store": b"\x00",
         "__MACOSX/res/._output.txt": b"\x00\x05", "res/code.py": "x",
     }  # fmt: skip
-    found = read_zip(packed(tmp_path / "t.zip", files), NAMES)
+    found = read_zip(pack(tmp_path / "t.zip", files), NAMES)
     assert found.errors == []
     assert found.scores == SCORES
     said = " | ".join(found.notes)
@@ -203,7 +186,7 @@ def test_what_is_no_zip_is_told(data: bytes, said: str, tmp_path: Path) -> None:
 def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is read counts, not the size that the header claims."""
     monkeypatch.setattr(reading, "MAX_BYTES", 2**20)
-    path = packed(tmp_path / "t.zip", {"output.txt": b"0" * (4 * 2**20), "readme.txt": README})
+    path = pack(tmp_path / "t.zip", {"output.txt": b"0" * (4 * 2**20), "readme.txt": README})
     errors = read_zip(path, NAMES).errors
     assert errors == ["output.txt: more than 1 MiB unpacked"]
     data = bytearray(path.read_bytes())
@@ -216,14 +199,14 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_names_that_lead_out_of_the_folder_write_nothing(tmp_path: Path) -> None:
     inner = tmp_path / "in"
     inner.mkdir()
-    path = packed(inner / "t.zip", {"../../output.txt": lines(SCORES), "/readme.txt": README})
+    path = pack(inner / "t.zip", {"../../output.txt": write_lines(SCORES), "/readme.txt": README})
     found = read_zip(path, NAMES)
     assert found.scores == SCORES
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["in", "t.zip"]
 
 
 def test_a_password_is_told(tmp_path: Path) -> None:
-    path = whole(tmp_path / "t.zip")
+    path = pack_scores(tmp_path / "t.zip", SCORES)
     data = bytearray(path.read_bytes())
     for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         data[data.index(mark) + place] |= 1

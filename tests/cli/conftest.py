@@ -9,34 +9,18 @@ import numpy as np
 import pytest
 
 from sfqa import media
+from sfqa.features import run
+from videos import make_video
 
 RATE, FPS = 16000, 25.0
-
-
-def make_video(path: Path, frames: int = 20, shade: int = 0, fps: float = FPS) -> Path:
-    """Coloured noise that moves, with a rising tone."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    noise = np.random.default_rng(shade).integers(0, 255, (16, 16, 3), np.uint8)
-    big = cv2.resize(noise, (64, 64), interpolation=cv2.INTER_CUBIC)
-    seconds = np.arange(round(frames / fps * RATE)) / RATE
-    wave = path.with_suffix(".wav")
-    media.write_wave(wave, (0.3 * np.sin(2 * np.pi * (200 + 99 * shade) * seconds)), RATE)
-    media.write_video(path, [np.roll(big, n, axis=1) for n in range(frames)], fps, wave)
-    wave.unlink()
-    return path
-
-
-@pytest.fixture(scope="session")
-def video_maker():
-    return make_video
 
 
 @pytest.fixture(scope="session")
 def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two videos and a file that is none."""
     folder = tmp_path_factory.mktemp("videos")
-    make_video(folder / "one.mp4", shade=1)
-    make_video(folder / "deep" / "two.webm.mp4", shade=2)
+    make_video(folder / "one.mp4", seed=1)
+    make_video(folder / "deep" / "two.webm.mp4", seed=2)
     (folder / "notes.txt").write_text("no video")
     return folder
 
@@ -62,3 +46,10 @@ def face_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     media.write_wave(folder / "face.wav", wave.astype(np.float32), RATE)
     media.write_video(folder / "face.mp4", frames, FPS, folder / "face.wav")
     return folder / "face.mp4"
+
+
+@pytest.fixture
+def without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Quick: features are extracted in this process."""
+    extract_shard = run.extract_shard
+    monkeypatch.setattr(run, "extract_shard", lambda *a, workers: extract_shard(*a, workers=0))

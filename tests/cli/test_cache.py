@@ -3,62 +3,17 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
-from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
+from cached_rows import content, make_cached_dataset, put, starts
 from sfqa import cache_tools as tools
-from sfqa import cli, store
-from sfqa.cache import RowCache
-
-SCHEMA = pa.schema([("key", pa.string()), ("name", pa.string()), ("x", pa.list_(pa.float16()))])
-
-
-def key(number: int) -> str:
-    return hashlib.sha256(str(number).encode()).hexdigest()
-
-
-def row(number: int) -> pa.RecordBatch:
-    return pa.RecordBatch.from_pylist(
-        [{"key": key(number), "name": f"r{number}", "x": [number / 2, -1.5]}], SCHEMA
-    )
-
-
-def put(dataset: Path, writer: str, *numbers: int, extractor: str = "lse") -> Path:
-    cache = RowCache(dataset / "features" / extractor / "cache", writer, SCHEMA)
-    for number in numbers:
-        cache.put(key(number), row(number))
-    return cache.path
-
-
-def table(dataset: Path, shard: str, *numbers: int, extractor: str = "lse", version: int = 1):
-    keys = [None if n < 0 else key(n) for n in numbers]
-    made = pa.table({"sample_id": [str(n) for n in numbers], "key": pa.array(keys, pa.string())})
-    path = dataset / "features" / extractor / f"{shard}.parquet"
-    store.write_arrow(made, path, {"version": version})
-    return path
+from sfqa import cli
 
 
 @pytest.fixture
 def dataset(tmp_path):
-    """Shard sharp/0 whole, with rows of an earlier run; late/0 cut off; rows in a second file."""
-    home = tmp_path / "demo"
-    put(home, "sharp/0", 0, 1, 2, 3, 4, 5)
-    put(home, "late/0", 10, 11)
-    put(home, "old/3", 20, 21, 3)
-    table(home, "sharp/0", 0, 1, 2, 20, -1)
-    return home
-
-
-def content(dataset: Path, **how: bool) -> tools.Content:
-    (place,) = tools.find(dataset)
-    return tools.content(place, **how)
-
-
-def starts(data: bytes) -> list[int]:
-    return [n for n in range(len(data)) if data.startswith(b"SFQArow", n)]
+    return make_cached_dataset(tmp_path / "demo")
 
 
 def test_list_prints_the_counts(dataset, capsys):

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import json
@@ -15,6 +14,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from csv_files import read_csv
 from sfqa import cli, identity, store, tables
 from sfqa.cli import _extract, _show
 from sfqa.cli import features as command
@@ -22,9 +22,13 @@ from sfqa.conform.run import conform_shard
 from sfqa.conform.video import Form
 from sfqa.device import lease_torch_device
 from sfqa.errors import UserError
-from sfqa.features import base, run
+from sfqa.features import base
 from sfqa.features.run import extract_shard
 from sfqa.generation.imported import import_shard
+from videos import make_video
+
+# Quick: nothing is read ahead, but in the fixture `scored`.
+pytestmark = pytest.mark.usefixtures("without_workers")
 
 ROOT = Path(__file__).parents[2]
 FORM = Form(short_side=64, fps=25, sample_rate=16000, crf=12, preset="veryfast")
@@ -32,13 +36,6 @@ AS_IS = _extract.form(None, None, encode=False)
 SIGNAL = ["--extractor", "signal", "--short-side", "64", "--quiet"]
 LSE = ["--extractor", "lse", "--weights", "random", "--set", "detect_every=10", "--set", "max_shift=5",
        "--short-side", "128", "--quiet"]  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _no_processes(monkeypatch):
-    """Quick: nothing is read ahead, but in the fixture `scored`."""
-    inside = run.extract_shard
-    monkeypatch.setattr(run, "extract_shard", lambda *a, workers: inside(*a, workers=0))
 
 
 def by_the_workflow(file: Path, name: str, spec: dict, folder: Path, form: Form = FORM):
@@ -53,11 +50,6 @@ def by_the_workflow(file: Path, name: str, spec: dict, folder: Path, form: Form 
         conformed, name, spec, folder / "cache", "m/0", lambda: lease_torch_device(1)
     )
     return made[0]
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="", encoding="utf-8") as handle:
-        return list(csv.DictReader(handle))
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +118,8 @@ def test_a_second_call_with_a_cache_computes_nothing(scored):
     assert [p.read_bytes().count(b"SFQArow") for p in found] == [1]
 
 
-def test_files_folders_and_stems_make_rows(videos, tmp_path, capsys, video_maker):
-    video_maker(tmp_path / "one.mp4", shade=3)
+def test_files_folders_and_stems_make_rows(videos, tmp_path, capsys):
+    make_video(tmp_path / "one.mp4", seed=3)
     out = tmp_path / "t.csv"
     words = [str(videos), str(tmp_path / "o*.mp4"), *SIGNAL, "--out", str(out)]
     assert cli.main(["features", *words]) == 0
@@ -167,9 +159,9 @@ def test_a_broken_file_is_a_failed_row_and_status_1(videos, tmp_path, capsys):
     assert "Traceback" not in said.out + said.err
 
 
-def test_as_they_are(video_maker, tmp_path):
+def test_as_they_are(tmp_path):
     """Without conforming, the file's own bytes, size and rate are measured."""
-    video = video_maker(tmp_path / "fast.mp4", frames=40, fps=50)
+    video = make_video(tmp_path / "fast.mp4", frames=40, fps=50)
     rows = _extract.conformed([video], ["fast"], "a song", tmp_path / "w", AS_IS)
     (row,) = rows.to_dict("records")
     assert row["sha256"] == row["source_sha256"] == identity.sha256_file(video)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from csv_files import read_csv
 from sfqa import cli, store, tables
 from sfqa.cli import mos as command
 from sfqa.ratings.mos import SCALES, mean_opinion_scores
@@ -43,11 +43,6 @@ def labels() -> pd.DataFrame:
 def table(tmp_path: Path) -> Path:
     scores().drop(columns="synthetic").to_csv(tmp_path / "scores.csv", index=False)
     return tmp_path / "scores.csv"
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="", encoding="utf-8") as handle:
-        return list(csv.DictReader(handle))
 
 
 def test_every_method_has_its_line() -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import csv
 import re
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from csv_files import read_csv
 from sfqa import cli, store
 from sfqa.cli import _extract, _videos, score
 from sfqa.conform.video import Form
@@ -16,18 +16,14 @@ from sfqa.features import base, run
 from sfqa.regression.fitting import Source, fit_model
 from sfqa.regression.model_files import Scorer, read, write
 from sfqa.regression.train import load_features
+from videos import make_video
+
+pytestmark = pytest.mark.usefixtures("without_workers")
 
 FORM = {"short_side": 64, "fps": 25, "sample_rate": 16000, "crf": 12, "preset": "veryfast", "mode": "encode",
         "expect": ["sound"], "viewing_short_side": 32}  # fmt: skip
 INPUTS = ["signal.sharpness", "signal.motion", "signal.si_per_second"]
 SHA = "cd" * 32
-
-
-@pytest.fixture(autouse=True)
-def _no_processes(monkeypatch):
-    """Quick: nothing is read ahead."""
-    inside = run.extract_shard
-    monkeypatch.setattr(run, "extract_shard", lambda *a, workers: inside(*a, workers=0))
 
 
 def entry(inputs):
@@ -55,10 +51,10 @@ def fit(folder: Path, files, inputs, samples, mos, conform=None) -> Path:
 
 
 @pytest.fixture(scope="module")
-def studio(video_maker, tmp_path_factory):
+def studio(tmp_path_factory):
     """Six videos, their table by the workflow's functions, and a model of both dimensions."""
     folder = tmp_path_factory.mktemp("studio")
-    files = [video_maker(folder / f"v{n}.mp4", frames=14 + n, shade=n) for n in range(6)]
+    files = [make_video(folder / f"v{n}.mp4", frames=14 + n, seed=n) for n in range(6)]
     form = Form(**{**FORM, "viewing_short_side": None})
     with pytest.MonkeyPatch.context() as patch:
         inside = run.extract_shard
@@ -70,11 +66,6 @@ def studio(video_maker, tmp_path_factory):
     tables = {"signal": [folder / "signal.parquet"]}
     model = fit(folder, tables, INPUTS, *rated([f.stem for f in files]), FORM)
     return folder, model, tables
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="", encoding="utf-8") as handle:
-        return list(csv.DictReader(handle))
 
 
 def test_a_video_gets_what_its_feature_row_is_predicted(studio, tmp_path, capsys):

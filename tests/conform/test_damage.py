@@ -59,7 +59,7 @@ def test_black_is_98_percent_of_the_pixels_under_10_percent_of_the_range(share, 
     assert damage.find_black(picture.reshape(1, SIDE, SIDE)).tolist() == [wanted]
 
 
-def moving(folder, seconds, name="m.mkv"):
+def make_test_pattern(folder, seconds, name="m.mkv"):
     return made(
         folder / name, "-f", "lavfi", "-i", f"testsrc2=s=160x120:r=25:d={seconds}", "-c:v", "ffv1"
     )
@@ -73,7 +73,7 @@ def conformed(source, folder):
 @pytest.mark.parametrize("crf", [12, 20])
 def test_frozen_seconds_are_measured_through_lossy_codecs(tmp_path, still, crf):
     source = made(
-        tmp_path / "f.mp4", "-i", moving(tmp_path, 1.6), "-vf",
+        tmp_path / "f.mp4", "-i", make_test_pattern(tmp_path, 1.6), "-vf",
         f"loop=loop={round(still * 25) - 1}:size=1:start=20,setpts=N/25/TB", "-c:v", "libx264",
         "-crf", crf, "-g", 25, "-pix_fmt", "yuv420p",
     )  # fmt: skip
@@ -103,7 +103,7 @@ def test_lips_that_move_alone_are_no_freeze(tmp_path):
 
 def test_black_seconds_are_measured_and_named(tmp_path):
     source = made(
-        tmp_path / "b.mp4", "-i", moving(tmp_path, 2), "-vf",
+        tmp_path / "b.mp4", "-i", make_test_pattern(tmp_path, 2), "-vf",
         "drawbox=t=fill:c=black:enable='between(t,0.5,0.9)'", "-c:v", "libx264", "-pix_fmt", "yuv420p",
     )  # fmt: skip
     row = conformed(source, tmp_path / "o")

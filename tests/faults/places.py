@@ -18,7 +18,8 @@ import psutil
 import pytest
 import yaml
 
-from flow import Flow, make_video
+from flow import Flow
+from videos import make_video
 
 VIDEOS = 6
 #: Six videos of two methods, conformed, and scored by a network whose weights are a file.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -17,6 +16,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cached_rows import key
 from flow import nothing_to_do
 from sfqa import cache_tools, store, tables
 from sfqa.cache import RowCache
@@ -68,10 +68,6 @@ KINDS: dict[str, Callable[[Path, Path], object]] = {
 }
 SCHEMA = pa.schema([("key", pa.string()), ("x", pa.list_(pa.float32()))])
 ROWS = 4
-
-
-def key(number: int) -> str:
-    return hashlib.sha256(str(number).encode()).hexdigest()
 
 
 def row(number: int) -> pa.RecordBatch:
@@ -306,11 +302,6 @@ def test_no_flipped_bit_of_a_checkpoint_is_another_weight(tmp_path):
 
 
 # Whole runs
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return places.finished(tmp_path_factory)
 
 
 def damaged_table(flow, name: str, kind: str) -> tuple[list[str], str]:

@@ -24,11 +24,6 @@ FORM = Form(short_side=96, fps=25, sample_rate=16000, crf=18, preset="veryfast")
 FULL = r"the disk is full \(No space left on device\); free some space and run again"
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return places.finished(tmp_path_factory)
-
-
 @pytest.fixture
 def disk(tmp_path):
     """A disk of 128 KiB; calling what comes beside it makes it larger."""

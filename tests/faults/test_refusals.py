@@ -24,14 +24,10 @@ from sfqa.features.run import extract_shard
 from sfqa.identity import sha256_file
 from sfqa.watch import Watch
 from sfqa.workers import LostTaskError, WorkerPool
+from videos import make_video
 
 DAY_NS = 24 * 3600 * 10**9
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return places.finished(tmp_path_factory)
 
 
 @pytest.fixture
@@ -63,7 +59,7 @@ def test_after_the_clock_is_set_back_nothing_re_runs_and_a_changed_video_is_noti
     )
     changed = flow.folder / "videos/v0.mp4"
     facts = changed.stat()
-    places.make_video(changed, 77)
+    make_video(changed, 77)
     os.utime(changed, ns=(facts.st_atime_ns, facts.st_mtime_ns))
     refusal = flow.run(places.LAST, ok=False)
     assert "clock skew" in refusal
@@ -84,11 +80,11 @@ def test_inputs_a_day_younger_than_what_was_made_of_them_re_run_nothing(run, flo
     for path in (flow.folder / "videos.csv", *(flow.folder / "videos").iterdir()):
         os.utime(path, ns=(tomorrow, tomorrow))
     assert nothing_to_do(flow.run())
-    places.make_video(flow.folder / "videos/v0.mp4", 77)
+    make_video(flow.folder / "videos/v0.mp4", 77)
     flow.forget_logs()
     flow.run()
     assert flow.computed("spatial") == 1
-    places.make_video(flow.folder / "videos/v0.mp4", 0)
+    make_video(flow.folder / "videos/v0.mp4", 0)
     flow.run()
     assert places.differing(run, flow) == []
 
@@ -216,7 +212,7 @@ def test_a_worker_out_of_memory_costs_one_video_and_the_job_goes_on(tmp_path, mo
 def test_a_job_that_the_kernel_kills_is_tried_again_with_more_memory_or_by_the_next_run(run, flow):
     """One edited video; its job is killed until nothing tries again, then until something does."""
     before = flow.tables()
-    places.make_video(flow.folder / "videos/v0.mp4", 77)
+    make_video(flow.folder / "videos/v0.mp4", 77)
     flow.forget_logs()
     status, said = killed_once(flow, "import_videos.py")
     assert status == 1

@@ -1,7 +1,7 @@
 """CLIP features against open_clip called by hand, and pinned numbers.
 
 Remake the pinned numbers after a bump of VERSION with
-``PYTHONPATH=workflow/scripts python tests/features/test_clip.py``.
+``PYTHONPATH=workflow/scripts:tests/support python tests/features/test_clip.py``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
+from moving_blocks import draw_moving_blocks
 from sfqa import media
 from sfqa.errors import UserError
 from sfqa.features import base
@@ -27,15 +28,6 @@ from sfqa.features.weights import Weights
 GOLDEN = Path(__file__).parent / "golden" / "clip.json"
 RANDOM = Weights("random", "random:0")
 PROMPT = "a marble statue sings opera"
-
-
-def moving(frames: int, height: int, width: int) -> media.Pixels:
-    """Coloured blocks that drift and pulse: no symmetry of space, time or colour."""
-    blocks = np.random.default_rng(5).integers(0, 256, (height // 8, width // 8, 3))
-    one = np.kron(blocks, np.ones((8, 8, 1))).astype(float)
-    return np.stack(
-        [np.roll(one, (t, -2 * t), (0, 1)) * (1 + t % 9) / 9 for t in range(frames)]
-    ).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +44,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Video:
     path = tmp_path_factory.mktemp("clip") / "a.mp4"
-    media.write_video(path, moving(21, 96, 128), 25.0)
+    media.write_video(path, draw_moving_blocks(21, 96, 128), 25.0)
     return Video("a", path, "0", fps=25.0, frames=21, prompt=PROMPT)
 
 
@@ -153,7 +145,7 @@ def test_without_a_prompt(tiny: str, video: Video, prompt: str | None) -> None:
 
 def test_a_prompt_too_long_is_said(tiny: str) -> None:
     extractor = base.build_extractor("clip", {"model": tiny}, RANDOM, "cpu")
-    frame = moving(1, 64, 64)
+    frame = draw_moving_blocks(1, 64, 64)
     assert "detail" not in embed(extractor, frame, "cat " * 75)
     row = embed(extractor, frame, "cat " * 76)
     assert row["detail"] == "prompt_cut: the prompt has 78 tokens, CLIP reads 77"
@@ -161,7 +153,7 @@ def test_a_prompt_too_long_is_said(tiny: str) -> None:
 
 
 def test_bf16_is_near(tiny: str) -> None:
-    frames = moving(4, 64, 64)
+    frames = draw_moving_blocks(4, 64, 64)
     exact = embed(base.build_extractor("clip", {"model": tiny}, RANDOM, "cpu"), frames, PROMPT)
     half = embed(
         base.build_extractor("clip", {"model": tiny, "precision": "bf16"}, RANDOM, "cpu"),
@@ -188,7 +180,7 @@ def test_the_same_again(tiny: str, video: Video) -> None:
 
 
 def test_a_video_of_few_frames(tiny: str, tmp_path: Path) -> None:
-    media.write_video(tmp_path / "b.mp4", moving(3, 64, 64), 25.0)
+    media.write_video(tmp_path / "b.mp4", draw_moving_blocks(3, 64, 64), 25.0)
     extractor = base.build_extractor("clip", {"model": tiny}, RANDOM, "cpu")
     image = extractor.extract(Video("b", tmp_path / "b.mp4", "0", 25.0, 3))["image"]
     assert image.shape == (8, 24)
@@ -212,7 +204,7 @@ def test_unusable_videos(tiny: str, video: Video, tmp_path: Path) -> None:
 def test_numbers_that_float16_cannot_hold(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
     extractor = base.build_extractor("clip", {"model": tiny}, RANDOM, "cpu")
     monkeypatch.setattr(extractor.model, "encode_image", lambda x: torch.full((len(x), 24), 1e6))
-    (row,) = extractor.score([seen(extractor, moving(2, 64, 64), None)])
+    (row,) = extractor.score([seen(extractor, draw_moving_blocks(2, 64, 64), None)])
     assert isinstance(row, UnusableError)
     assert str(row).startswith("not_finite: ")
 
@@ -263,7 +255,7 @@ def test_rows_do_not_depend_on_the_pass_they_share(tiny: str, batch: int) -> Non
 
 def pinned(extractor: clip.Extractor) -> dict[str, Any]:
     """Some numbers of the whole path from frames and prompt to features."""
-    made = embed(extractor, moving(20, 96, 128)[::5], PROMPT)
+    made = embed(extractor, draw_moving_blocks(20, 96, 128)[::5], PROMPT)
     image, text = made["image"].astype(float), made["text"].astype(float)
     parts = {
         "image": [image.std(), np.linalg.norm(image, axis=1).mean(), *image[0, :4], *image[3, :4]],

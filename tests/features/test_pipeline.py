@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
+from processes import is_running
 from sfqa import processes, tables
 from sfqa import workers as worker_processes
 from sfqa.errors import UserError
@@ -348,11 +349,3 @@ def test_kill_9_of_the_job_costs_what_was_in_flight_and_leaves_no_worker(fake, t
     assert len(lines("read")) - kept <= 2 * 2 + 1  # what may be read ahead
     done, _ = start().communicate()
     assert done.split() == [str(12 - kept), "12"]
-
-
-def is_running(pid):
-    """Dead processes may be zombies: in a container perhaps nobody reaps those of a dead job."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

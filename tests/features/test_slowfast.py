@@ -1,7 +1,7 @@
 """SlowFast against pytorchvideo's, the transforms against torchvision's, and pinned numbers.
 
 Remake the pinned numbers after a bump of VERSION with
-``PYTHONPATH=workflow/scripts python tests/features/test_slowfast.py``.
+``PYTHONPATH=workflow/scripts:tests/support python tests/features/test_slowfast.py``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
+from moving_blocks import draw_moving_blocks
 from sfqa import media
 from sfqa.errors import UserError
 from sfqa.features import base
@@ -28,15 +29,6 @@ from sfqa.features.weights import Weights
 
 GOLDEN = Path(__file__).parent / "golden" / "slowfast.json"
 RANDOM = Weights("random", "random:0")
-
-
-def moving(frames: int, height: int, width: int) -> media.Pixels:
-    """Coloured blocks that drift and pulse: no symmetry of space, time or colour."""
-    blocks = np.random.default_rng(5).integers(0, 256, (height // 8, width // 8, 3))
-    one = np.kron(blocks, np.ones((8, 8, 1))).astype(float)
-    return np.stack(
-        [np.roll(one, (t, -2 * t), (0, 1)) * (1 + t % 9) / 9 for t in range(frames)]
-    ).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +104,7 @@ def test_the_pools_are_the_originals(reference: Any, monkeypatch: pytest.MonkeyP
 @pytest.fixture(scope="module")
 def video(folder: Path) -> Video:
     path = folder / "a.mp4"
-    media.write_video(path, moving(29, 96, 128), 25.0)
+    media.write_video(path, draw_moving_blocks(29, 96, 128), 25.0)
     return Video("a", path, "0", fps=25.0, frames=29)
 
 
@@ -157,7 +149,7 @@ def test_bf16_is_near(official: Weights, video: Video, by_hand: np.ndarray) -> N
 
 def test_a_clip_a_second(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = folder / "long.mp4"
-    media.write_video(path, moving(75, 32, 64), 25.0)
+    media.write_video(path, draw_moving_blocks(75, 32, 64), 25.0)
     made = _without_net(monkeypatch).extract(Video("a", path, "0", fps=25.0, frames=75))["slowfast"]
     assert made.shape == (3, 2304)
     assert len(np.unique(made[:, 0])) == 3
@@ -181,7 +173,7 @@ def _without_net(monkeypatch: pytest.MonkeyPatch, **options: Any) -> slowfast.Ex
 
 def test_kinetics_by_hand(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     path = folder / "kinetics.mp4"
-    media.write_video(path, moving(70, 64, 98), 30.0)
+    media.write_video(path, draw_moving_blocks(70, 64, 98), 30.0)
     frames = media.read_frames(path)
     transform = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(256)])
     wanted = np.stack([np.asarray(transform(Image.fromarray(f))) for f in frames])
@@ -213,7 +205,7 @@ def test_shrink_is_torchvisions(height: int, width: int) -> None:
 def test_unusable_videos(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     extractor = _without_net(monkeypatch)
     path = folder / "short.mp4"
-    media.write_video(path, moving(5, 32, 32), 25.0)
+    media.write_video(path, draw_moving_blocks(5, 32, 32), 25.0)
     assert extractor.extract(Video("a", path, "0", 25.0, 5))["slowfast"].shape == (1, 2304)
     noise = folder / "noise.mp4"
     noise.write_bytes(b"no video" * 99)
@@ -231,7 +223,7 @@ def test_unusable_videos(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 
 def test_numbers_that_float16_cannot_hold(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     path = folder / "inf.mp4"
-    media.write_video(path, moving(3, 32, 32), 25.0)
+    media.write_video(path, draw_moving_blocks(3, 32, 32), 25.0)
     extractor = _without_net(monkeypatch)
     monkeypatch.setattr(_Mean, "features", lambda _, x: torch.full((len(x), 2304), 1e6))
     with pytest.raises(UnusableError, match=r"^not_finite: "):
@@ -270,7 +262,7 @@ def test_rows_do_not_depend_on_the_pass_they_share() -> None:
 def pinned() -> dict[str, Any]:
     """Some numbers of the whole path from frames to features, with random weights of seed 0."""
     extractor = base.build_extractor("slowfast", {}, RANDOM, "cpu")
-    frames = slowfast.shrink(moving(40, 96, 128), "simplevqa", 224)
+    frames = slowfast.shrink(draw_moving_blocks(40, 96, 128), "simplevqa", 224)
     (exact,) = extractor.features([slowfast.Clips(frames, extractor.reader.clips(40, 25.0))])
     made = exact.astype(float)
     assert made.shape == (1, 2304)

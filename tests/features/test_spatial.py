@@ -1,7 +1,7 @@
 """Spatial features against torchvision with forward hooks, its own transforms, and pinned numbers.
 
 Remake the pinned numbers after a bump of VERSION with
-``PYTHONPATH=workflow/scripts python tests/features/test_spatial.py``.
+``PYTHONPATH=workflow/scripts:tests/support python tests/features/test_spatial.py``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch import nn
 from torchvision.models import resnet50, vit_b_16
 from torchvision.transforms import CenterCrop, Compose, Normalize, Resize, ToTensor
 
+from moving_blocks import draw_moving_blocks
 from sfqa import identity, media
 from sfqa.errors import UserError
 from sfqa.features import base, spatial_net
@@ -29,15 +30,6 @@ from sfqa.features.weights import Weights, resolve
 
 GOLDEN = Path(__file__).parent / "golden" / "spatial.json"
 RANDOM = Weights("random", "random:0")
-
-
-def moving(frames: int, height: int, width: int) -> media.Pixels:
-    """Coloured blocks that drift and pulse: no symmetry of space, time or colour."""
-    blocks = np.random.default_rng(5).integers(0, 256, (height // 8, width // 8, 3))
-    one = np.kron(blocks, np.ones((8, 8, 1))).astype(float)
-    return np.stack(
-        [np.roll(one, (t, -2 * t), (0, 1)) * (1 + t % 9) / 9 for t in range(frames)]
-    ).astype(np.uint8)
 
 
 def features(extractor: spatial.Extractor, pictures: media.Pixels) -> np.ndarray:
@@ -82,7 +74,7 @@ def official(reference: nn.Module, folder: Path) -> Weights:
 @pytest.fixture(scope="module")
 def video(folder: Path) -> Video:
     path = folder / "a.mp4"
-    media.write_video(path, moving(50, 96, 128), 25.0)
+    media.write_video(path, draw_moving_blocks(50, 96, 128), 25.0)
     return Video("a", path, "0", fps=25.0, frames=50)
 
 
@@ -197,7 +189,7 @@ def test_shrink_is_torchvisions(height: int, width: int, short: int, crop: int) 
 
 def test_the_input_is_torchvisions(monkeypatch: pytest.MonkeyPatch) -> None:
     extractor = _without_net(monkeypatch)
-    pictures = moving(3, 448, 448)
+    pictures = draw_moving_blocks(3, 448, 448)
     transform = Compose([ToTensor(), Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])])
     wanted = torch.stack([transform(Image.fromarray(p)) for p in pictures])
     torch.testing.assert_close(extractor._input(list(pictures)), wanted, rtol=0, atol=0)
@@ -209,7 +201,7 @@ def vit() -> spatial.Extractor:
 
 
 def test_vit_by_hand(vit: spatial.Extractor) -> None:
-    pictures = moving(2, 224, 224)
+    pictures = draw_moving_blocks(2, 224, 224)
     got = features(vit, pictures)
     with torch.device("meta"):
         net = vit_b_16(weights=None)
@@ -240,7 +232,7 @@ def _without_net(monkeypatch: pytest.MonkeyPatch, **options: Any) -> spatial.Ext
 
 def test_key_frames_in_batches(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     path = folder / "long.mp4"
-    media.write_video(path, moving(35, 32, 64), 5.0)
+    media.write_video(path, draw_moving_blocks(35, 32, 64), 5.0)
     video = Video("a", path, "0", fps=5.0, frames=35)
     extractor = _without_net(monkeypatch)
     whole = extractor.extract(video)
@@ -256,7 +248,8 @@ def test_key_frames_in_batches(monkeypatch: pytest.MonkeyPatch, folder: Path) ->
 def test_batches_cross_videos(resnet: spatial.Extractor, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows of mixed passes of 2 are those of each video by itself, whoever the neighbours are."""
     videos = [
-        spatial.Seen(moving(n, 64, 64)[::-1][:n], np.arange(n, dtype=np.float32)) for n in (1, 3, 2)
+        spatial.Seen(draw_moving_blocks(n, 64, 64)[::-1][:n], np.arange(n, dtype=np.float32))
+        for n in (1, 3, 2)
     ]
     monkeypatch.setattr(resnet, "passes", Passes(2, True))
     together = list(resnet.score(videos))
@@ -271,7 +264,7 @@ def test_batches_cross_videos(resnet: spatial.Extractor, monkeypatch: pytest.Mon
 def test_unusable_videos(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     extractor = _without_net(monkeypatch)
     path = folder / "short.mp4"
-    media.write_video(path, moving(5, 32, 32), 25.0)
+    media.write_video(path, draw_moving_blocks(5, 32, 32), 25.0)
     assert extractor.extract(Video("a", path, "0", 25.0, 5))["spatial"].shape == (1, 6)
     noise = folder / "noise.mp4"
     noise.write_bytes(b"no video" * 99)
@@ -314,7 +307,7 @@ def pinned(*extractors: spatial.Extractor) -> dict[str, Any]:
     made: dict[str, Any] = {"version": spatial.VERSION}
     for name, extractor in zip(("resnet50", "vit_b_16"), extractors, strict=True):
         model = extractor.model
-        frames = spatial.shrink(moving(1, 96, 128), model.short_side, model.crop)
+        frames = spatial.shrink(draw_moving_blocks(1, 96, 128), model.short_side, model.crop)
         row = features(extractor, frames).astype(float)[0]
         assert row.shape == (model.channels,)
         made[name] = [float(f"{v:.6g}") for v in [row.std(), *row[:: len(row) // 12]]]
@@ -337,7 +330,7 @@ def resnet() -> spatial.Extractor:
 
 def test_random_weights_are_of_their_seed(resnet: spatial.Extractor) -> None:
     other = base.build_extractor("spatial", {}, Weights("random", "random:1", seed=1), "cpu")
-    pictures = moving(1, 64, 64)
+    pictures = draw_moving_blocks(1, 64, 64)
     rows = [features(e, pictures) for e in (resnet, other)]
     assert np.abs(rows[0] - rows[1]).max() > 0.1
 

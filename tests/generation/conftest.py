@@ -18,6 +18,7 @@ from sfqa.generation.generate import generate_shard
 from sfqa.generation.records import Settings
 from sfqa.generation.registry import Method, load_methods
 from sfqa.materials.portraits import draw_portraits
+from videos import make_video
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(Path(__file__).parent))
@@ -88,20 +89,7 @@ def samples(portrait: Path, clip: Path) -> pd.DataFrame:
 def tiny_video(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A whole video of 1 s with sound."""
     folder = tmp_path_factory.mktemp("tiny")
-    return make_video(folder / "tiny.mp4", 25).read_bytes()
-
-
-def make_video(path: Path, frames: int, shade: int = 0, sound: bool = True) -> Path:
-    pictures = [np.full((32, 32, 3), (shade + 5 * n) % 255, np.uint8) for n in range(frames)]
-    wave = path.with_suffix(".wav")
-    media.write_wave(wave, np.zeros(frames * 640, np.float32), RATE)
-    media.write_video(path, pictures, FPS, wave if sound else None)
-    return path
-
-
-@pytest.fixture(scope="session")
-def video_maker():
-    return make_video
+    return make_video(folder / "tiny.mp4", frames=25).read_bytes()
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ from sfqa.errors import UserError
 from sfqa.generation import adapters
 from sfqa.generation.generator import Item, Run
 from sfqa.options import fill_defaults
+from videos import make_video
 
 STANDINS = Path(__file__).parent / "standins"
 ADAPTERS = {
@@ -407,12 +408,10 @@ def test_aniportrait_takes_the_third_panel_and_the_clips_length(
     assert media.probe(video).audio_duration_sec == pytest.approx(31 / 30, abs=0.065)
 
 
-def test_aniportrait_refuses_what_is_no_whole_strip(
-    strip: Path, tmp_path: Path, video_maker
-) -> None:
+def test_aniportrait_refuses_what_is_no_whole_strip(strip: Path, tmp_path: Path) -> None:
     run = make_run("AniP", tmp_path)
-    small = video_maker(tmp_path / "small.mp4", 20)
-    with pytest.raises(media.MediaError, match="is 32x32; a strip .* is 1544x516"):
+    small = make_video(tmp_path / "small.mp4", frames=20)
+    with pytest.raises(media.MediaError, match="is 64x64; a strip .* is 1544x516"):
         generator("AniP").finish(run, run.items[0], small)
     broken = tmp_path / "broken.mp4"
     for source, share in ((strip, 0.6), (strip.with_name("silent.mp4"), 0.999)):
@@ -453,9 +452,9 @@ def test_hallo2_gets_its_lost_sound_back(tmp_path: Path, silent: Path, clip: Pat
     assert np.corrcoef(sound[:31000], clips[:31000])[0, 1] > 0.99
 
 
-def test_hallo2_with_sound_is_left_alone(tmp_path: Path, video_maker) -> None:
+def test_hallo2_with_sound_is_left_alone(tmp_path: Path) -> None:
     run = make_run("hallo2", tmp_path)
-    raw = video_maker(tmp_path / "whole.mp4", 20)
+    raw = make_video(tmp_path / "whole.mp4", frames=20)
     assert generator("hallo2").finish(run, run.items[0], raw) == (raw, "")
 
 

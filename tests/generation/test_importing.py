@@ -15,6 +15,7 @@ from sfqa.generation import check
 from sfqa.generation.expected import Form, measure, unexpected
 from sfqa.generation.imported import import_shard
 from sfqa.generation.importing import folder_digest, list_videos
+from videos import make_video
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "real"
 PATTERN = r"(?P<method>[^/]+)/(?P<image>[^_]+)_(?P<clip>[^_]+)\.mp4"
@@ -177,9 +178,9 @@ def test_the_digest_of_a_sheet_is_that_of_its_content(tmp_path):
     assert folder_digest(sheet(tmp_path, "video,method\nb.mp4,m\n")) != before
 
 
-def test_rows_of_videos(tmp_path, video_maker, monkeypatch):
-    video_maker(tmp_path / "good.mp4", 25)
-    video_maker(tmp_path / "mute.mp4", 25, sound=False)
+def test_rows_of_videos(tmp_path, monkeypatch):
+    make_video(tmp_path / "good.mp4", frames=25)
+    make_video(tmp_path / "mute.mp4", frames=25, sound=False)
     (tmp_path / "bad.mp4").write_bytes(b"rubbish" * 99)
     names = ("good", "mute", "bad", "gone")
     given = sheet(tmp_path, "video,method\n" + "".join(f"{n}.mp4,m\n" for n in names))

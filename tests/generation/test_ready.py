@@ -12,6 +12,7 @@ from sfqa.generation import check
 from sfqa.generation.imported import import_ready
 from sfqa.generation.ready import find_ready, ready_digest
 from sfqa.generation.registry import Method
+from videos import make_video
 
 PAIRS = ("a.1__c", "b+2__c", "c__c", "d__c", "e__c")
 
@@ -33,15 +34,15 @@ def samples(samples, clip):
 
 
 @pytest.fixture
-def folder(tmp_path, video_maker) -> Path:
+def folder(tmp_path) -> Path:
     """A method's folder with a good, a mute, a broken, a too long and no video."""
     place = tmp_path / "generators/Veo"
     (place / "videos").mkdir(parents=True)
-    video_maker(tmp_path / "good.mp4", 25)
+    make_video(tmp_path / "good.mp4", frames=25)
     shutil.move(tmp_path / "good.mp4", place / "videos/a.1__c.mov")
-    video_maker(place / "videos/b+2__c.mp4", 25, sound=False)
+    make_video(place / "videos/b+2__c.mp4", frames=25, sound=False)
     (place / "videos/c__c.mkv").write_bytes(b"rubbish" * 99)
-    video_maker(tmp_path / "long.mp4", 130)
+    make_video(tmp_path / "long.mp4", frames=130)
     shutil.move(tmp_path / "long.mp4", place / "videos/d__c.webm")
     return place
 
@@ -73,7 +74,7 @@ def test_rows_of_ready_videos(folder, samples, method, tmp_path, caplog):
 
 
 def test_a_video_of_another_form_is_flawed(folder, samples, method):
-    other = Method(**{**method.__dict__, "expect": {"width": 32.0, "fps": 24.0, "seconds": 2.0}})
+    other = Method(**{**method.__dict__, "expect": {"width": 64.0, "fps": 24.0, "seconds": 2.0}})
     row = import_ready(samples[:1], other, folder)[0]
     assert (row["status"], row["detail"]) == (
         "flawed",

@@ -11,6 +11,7 @@ from sfqa.generation import adapters
 from sfqa.generation.generate import generate_shard
 from sfqa.generation.records import Settings, sample_key
 from sfqa.generation.registry import Method
+from videos import make_video
 
 FAKE = Method("fake", "Fake", 2025, "none", "procedural", "fake", 1, True, {})
 DEFAULTS = Settings(1, 64, 25.0)
@@ -120,10 +121,10 @@ def test_a_missing_video_or_record_is_made_again(shard, samples, tmp_path):
     assert shard().made == [one, two, three]
 
 
-def test_a_video_replaced_by_hand_is_kept_and_named(shard, samples, tmp_path, video_maker):
+def test_a_video_replaced_by_hand_is_kept_and_named(shard, samples, tmp_path):
     shard()
     name = names(samples)[0]
-    own = video_maker(tmp_path / "own.mp4", 30, shade=90).read_bytes()
+    own = make_video(tmp_path / "own.mp4", frames=30, seed=90).read_bytes()
     (tmp_path / "videos" / f"{name}.mp4").write_bytes(own)
     for _ in range(2):
         again = shard()

@@ -12,10 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
-
-from sfqa import media
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,17 +32,6 @@ PROTOCOLS = [
     {"name": "disjoint", "kind": "fixed"},
     {"name": "random", "kind": "random_kfold", "k": 2},
 ]
-
-
-def make_video(path: Path, seed: int) -> None:
-    """A second of noise that moves, with noise to hear."""
-    rng = np.random.default_rng(seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sound = path.with_suffix(".wav")
-    media.write_wave(sound, rng.normal(0, 0.1, 16000).astype(np.float32), 16000)
-    still = rng.integers(0, 255, (12, 12, 3), np.uint8).repeat(8, 0).repeat(8, 1)
-    media.write_video(path, [np.roll(still, 2 * i, 1) for i in range(25)], 25, sound)
-    sound.unlink()
 
 
 class Flow:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from flow import Flow, make_video, nothing_to_do
+from flow import Flow, nothing_to_do
 from sfqa import store, tables
+from videos import make_video
 
 CONFIG = {
     "dataset": "ready",

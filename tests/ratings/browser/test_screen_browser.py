@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -21,17 +20,11 @@ import pyarrow.parquet as pq
 import pytest
 from screen_study import STUDY, make, rows_of, stored, tokens
 
+from chromium import needs_chromium
 from sfqa import media
 from sfqa.ratings.screen.study import media_row
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None,
-    reason="no chromium is installed here: the rating page was not tried in a browser",
-)
+pytestmark = needs_chromium
 
 SCRIPTS = Path(media.__file__).parents[1]
 SECONDS, FPS, RATE = 0.6, 25.0, 16000
@@ -97,13 +90,6 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def shots(tmp_path_factory):
-    folder = Path(os.environ.get("SFQA_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def server(folder):
     """The server as an organiser starts it, and the links."""
     links = tokens(folder)
@@ -125,17 +111,6 @@ def server(folder):
     finally:
         process.terminate()
         process.communicate(timeout=20)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--autoplay-policy=no-user-gesture-required", "--no-sandbox"],
-        )
-        yield started
-        started.close()
 
 
 class Visit:

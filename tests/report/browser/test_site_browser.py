@@ -6,7 +6,6 @@ The screenshots lie in pytest's temporary folder, or in SFQA_SCREENSHOTS where t
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -16,18 +15,13 @@ from typing import Any
 import pytest
 from site_dataset import DIMENSIONS, make
 
+from chromium import needs_chromium
 from sfqa import store, tables
 from sfqa.identity import sha256_file
 from sfqa.report.site import build_site
 from sfqa.report.site_data import InitialView
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium is installed here: the site was not tried in a browser"
-)
+pytestmark = needs_chromium
 
 SIZES: dict[str, dict[str, Any]] = {
     "desktop": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "light"},
@@ -42,24 +36,6 @@ def dataset(tmp_path_factory):
     folder = make(tmp_path_factory.mktemp("browser") / "results" / "made", pairs=16, metrics=5)
     build_site(folder, folder / "report" / "site", InitialView("random", DIMENSIONS))
     return folder
-
-
-@pytest.fixture(scope="module")
-def shots(tmp_path_factory):
-    folder = Path(os.environ.get("SFQA_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--autoplay-policy=no-user-gesture-required", "--no-sandbox"],
-        )
-        yield started
-        started.close()
 
 
 class Visit:
