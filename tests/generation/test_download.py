@@ -2,14 +2,20 @@
 
 import hashlib
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import psutil
 import pytest
 
 from sfqa.errors import UserError
@@ -17,6 +23,7 @@ from sfqa.generation.install import download, hub
 from sfqa.generation.install.digests import Digests
 from sfqa.generation.install.sources import Download
 
+ROOT = Path(__file__).parents[2]
 CONTENT = bytes(range(256)) * 4000 + b"the end"
 SHA = hashlib.sha256(CONTENT).hexdigest()
 Answer = Callable[["Handler"], None]
@@ -398,3 +405,77 @@ def test_a_gated_or_absent_model_is_a_sentence(models: Hub, folder: Path) -> Non
     with pytest.raises(UserError, match="hub o/n, revision main, cannot be fetched"):
         fetch(folder, ["w"])
     assert hub.pending(Download("w", "o/n"), folder / ".downloads") == ()
+
+
+CALL = """
+import sys
+from pathlib import Path
+from sfqa.generation.install import hub
+from sfqa.generation.install.digests import Digests
+from sfqa.generation.install.sources import Download
+folder = Path(sys.argv[1])
+hub.fetch_hub(Download("w", "o/n"), ["w"], folder / "repo", folder / ".downloads", Digests(folder, print))
+"""
+
+
+def half_until(released: threading.Event, body: bytes) -> Answer:
+    """Half of a file and then nothing more, until the event; from then on all of it."""
+    etag = f'"{hashlib.sha256(body).hexdigest()}"'
+
+    def answer(handler: Handler) -> None:
+        size = len(body) if released.is_set() or handler.command == "HEAD" else len(body) // 2
+        handler.reply(body[:size], length=len(body), ETag=etag, X_Repo_Commit=Hub.COMMIT)
+        if size < len(body):
+            released.wait(60)
+
+    return answer
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """The processes that download into a folder."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if any(str(folder) in word for word in process.cmdline()):
+                found.append(process)
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_download_ends_at_once_and_the_next_one_goes_on(
+    models: Hub, folder: Path, number: signal.Signals
+) -> None:
+    large, released = bytes(range(256)) * 100_000, threading.Event()
+    files = {**FILES, "unet/net.bin": large}
+    Hub(models.server, files)
+    path = f"/o/n/resolve/{Hub.COMMIT}/unet/net.bin"
+    models.server.answers[path] = [half_until(released, large)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "workflow" / "scripts")}
+    first = subprocess.Popen(
+        [sys.executable, "-c", CALL, str(folder)], env=env, stderr=subprocess.DEVNULL
+    )
+
+    def partial() -> int:
+        return max((p.stat().st_size for p in folder.rglob("*.incomplete")), default=0)
+
+    def complete() -> set[str]:
+        return {p.name for p in folder.rglob("*") if p.name in ("config.json", "README.md")}
+
+    deadline = time.monotonic() + 30
+    while (partial() < 1_000_000 or len(complete()) < 2) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert partial() >= 1_000_000
+    assert not (folder / "repo" / "w").exists()
+    first.send_signal(number)
+    first.wait(10)
+    deadline = time.monotonic() + 5
+    while processes_of(folder) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert processes_of(folder) == []
+    models.server.seen.clear()
+    released.set()
+    fetch(folder, ["w"])
+    assert models.got() == {"unet/net.bin"}  # what was complete is not fetched again
+    got = {name: (folder / "repo" / "w" / name).read_bytes() for name in files}
+    assert got == files
+    assert leftovers(folder) == []

@@ -1,4 +1,9 @@
-"""One file from one address: streamed, resumed, checked by sha256, moved into place by rename."""
+"""Download one file from one address: resumed, checked by its sha256, renamed into place.
+
+This is own code, because pooch, the library for such downloads, starts an interrupted download from
+its first byte (weights have many gigabytes), follows redirects to addresses without encryption, and
+reports neither progress in a log nor a full disk before it begins.
+"""
 
 from __future__ import annotations
 

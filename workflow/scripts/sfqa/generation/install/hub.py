@@ -1,4 +1,10 @@
-"""Files of a Hugging Face hub repository: the missing ones, checked by the hub's own digests."""
+"""Files of a Hugging Face repository: fetch the missing ones and check the digests of all.
+
+``huggingface_hub.snapshot_download`` downloads: several files at once, with retries, and after an
+interruption only those that are not complete. This module adds what it does not do: it selects the
+files that are missing in the generator's repository, compares the digest of each file with that of
+the hub, and marks a folder that is half filled.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +12,9 @@ import hashlib
 import json
 import os
 import shutil
-import time
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,59 +23,61 @@ from sfqa.errors import UserError
 from sfqa.generation.install.digests import Digests
 from sfqa.generation.install.download import move_into_place, need_space, place
 from sfqa.generation.install.sources import Download
+from sfqa.generation.install.tools import Say, last_line, run_command
 from sfqa.identity import digest
 from sfqa.store import replacing
+
+_LIMIT_SEC = 7 * 24 * 3600.0
+_PROCESS = Path(__file__).with_name("hub_process.py")
 
 
 def fetch_hub(
     download: Download, entries: Iterable[str], repo: Path, parts: Path, digests: Digests
 ) -> None:
-    """Fetch the files of a hub repository that lie at or below ``entries`` and are not there.
+    """Fetch the files of a hub repository that lie at or below ``entries`` and are missing.
 
-    Each is downloaded into ``parts``, compared with the digest that the hub states (sha256 of
-    large files, git's blob name of small ones) and renamed into place. From the first to the last
-    of these a marker says so (:func:`pending`). Raises :class:`UserError` in every way a hub can
-    fail.
+    They are downloaded into ``parts``, compared with the digests that the hub states (sha256 of
+    large files, git's blob name of small ones) and renamed into place. From the first rename to
+    the last a marker names the entries (:func:`pending`), since a folder is then half filled. What
+    arrived before an error is kept. Raises :class:`UserError` for every failure of the hub.
     """
-    library = _library(download)
     marker, staging = _marker(download, parts), _staging(download, parts)
     staging.mkdir(parents=True, exist_ok=True)
-    begun = pending(download, parts)
-    wanted = tuple(sorted({*entries, *begun}))
-    endpoint = os.environ.get("HF_ENDPOINT") or None
-    api = library.HfApi(endpoint=endpoint)
-    with _sentences(download):
-        commit = str(api.repo_info(download.hub, revision=download.revision).sha)
-        tree = list(api.list_repo_tree(download.hub, revision=commit, recursive=True))
+    unfinished = pending(download, parts)
+    entries = tuple(sorted({*entries, *unfinished}))
+    commit, files = _list_files(download)
     digests.say(f"hub {download.hub}, revision {download.revision}: commit {commit}")
-    files = [item for item in tree if type(item).__name__ == "RepoFile"]  # not its folders
-    chosen = _absent(download, files, wanted, repo, digests)
-    need_space(parts, sum(file.size for file, _ in chosen), f"hub {download.hub}")
-    for number, (file, target) in enumerate(chosen, 1):
-        start = time.monotonic()
-        with _sentences(download):
-            got = library.hf_hub_download(
-                download.hub, file.path, revision=commit, local_dir=staging, endpoint=endpoint
-            )
-        found = _checked(download, file, Path(got), digests)
-        if begun != wanted:  # from here on a folder may be half filled
-            begun = wanted
+    missing = _select_missing(download, files, entries, repo, digests)
+    for stale in staging.rglob(
+        "*.incomplete"
+    ):  # of a killed call; the library begins such files anew
+        stale.unlink()
+    to_download = [file for file, _ in missing if not (staging / file.path).is_file()]
+    need_space(parts, sum(file.size for file in to_download), f"hub {download.hub}")
+    names = [str(file.path) for file, _ in missing]
+    failure = _download_files(download, commit, staging, names, digests.say) if names else ""
+    for number, (file, target) in enumerate(missing, 1):
+        staged = staging / file.path
+        if not staged.is_file():
+            continue
+        sha256 = _check_digest(download, file, staged, digests)
+        if unfinished != entries:
+            unfinished = entries
             with replacing(marker) as temporary:
-                temporary.write_text(json.dumps(wanted) + "\n", encoding="utf-8")
-        move_into_place(Path(got), target)
-        if found:
-            digests.learn(target, found)
-        rate = file.size / max(time.monotonic() - start, 1e-3) / 1e6
-        digests.say(
-            f"hub {download.hub}: {number} of {len(chosen)}, {file.path} "
-            f"({file.size / 1e6:.1f} MB, {rate:.1f} MB/s)"
-        )
+                temporary.write_text(json.dumps(entries) + "\n", encoding="utf-8")
+        move_into_place(staged, target)
+        if sha256:
+            digests.learn(target, sha256)
+        size = f"{file.size / 1e6:.1f} MB"
+        digests.say(f"hub {download.hub}: {number} of {len(missing)}, {file.path} ({size})")
+    if failure:
+        raise UserError(failure)
     shutil.rmtree(staging)
     marker.unlink(missing_ok=True)
 
 
 def pending(download: Download, parts: Path) -> tuple[str, ...]:
-    """Return the entries that an interrupted call of :func:`fetch_hub` had begun to fill."""
+    """Return the entries that an interrupted call of :func:`fetch_hub` left half filled."""
     try:
         stored = json.loads(_marker(download, parts).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -77,41 +86,52 @@ def pending(download: Download, parts: Path) -> tuple[str, ...]:
 
 
 def may_hold(download: Download, entry: str) -> bool:
-    """Return whether a hub download can have files at or below an entry, going by names alone.
+    """Return whether a hub download can have files at or below an entry, judged by names alone.
 
     >>> may_hold(Download("w", "a/b", only=("unet/*",)), "w/unet/config.json")
     True
     >>> may_hold(Download("w", "a/b", only=("unet/*",)), "w/vae/")
     False
     """
-    to, wanted = PurePosixPath(download.to), PurePosixPath(entry)
-    if to.is_relative_to(wanted):
+    folder, wanted = PurePosixPath(download.to), PurePosixPath(entry)
+    if folder.is_relative_to(wanted):
         return True
-    if not wanted.is_relative_to(to):
+    if not wanted.is_relative_to(folder):
         return False
-    name = wanted.relative_to(to).as_posix()
-    heads = [_before_wildcard(pattern) for pattern in download.only]
-    return not heads or any(name.startswith(h.rstrip("/")) or h.startswith(name) for h in heads)
+    name = wanted.relative_to(folder).as_posix()
+    prefixes = [_literal_prefix(pattern) for pattern in download.only]
+    return not prefixes or any(
+        name.startswith(prefix.rstrip("/")) or prefix.startswith(name) for prefix in prefixes
+    )
 
 
-def _absent(
+def _list_files(download: Download) -> tuple[str, list[Any]]:
+    """Return the commit of the download's revision and the files of the repository there."""
+    library = _import_library(download)
+    api = library.HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None)
+    with _errors_as_sentences(download):
+        commit = str(api.repo_info(download.hub, revision=download.revision).sha)
+        tree = list(api.list_repo_tree(download.hub, revision=commit, recursive=True))
+    return commit, [item for item in tree if isinstance(item, library.hf_api.RepoFile)]
+
+
+def _select_missing(
     download: Download, files: list[Any], entries: Iterable[str], repo: Path, digests: Digests
 ) -> list[tuple[Any, Path]]:
-    """The hub's files to fetch with their places; those that are there are compared instead."""
-    chosen = []
+    """Return the files to fetch and their targets; existing large files are compared instead."""
+    missing = []
     for file in sorted(files, key=lambda file: str(file.path)):
         name = PurePosixPath(str(file.path))
         if download.only and not any(fnmatchcase(str(name), p) for p in download.only):
             continue
-        unsafe = name.is_absolute() or {"..", ".git"} & set(name.parts) or "\\" in str(name)
-        if unsafe:
+        if name.is_absolute() or {"..", ".git"} & set(name.parts) or "\\" in str(name):
             raise UserError(f"hub {download.hub}: the file name {str(name)!r} is not safe; refused")
         inside = PurePosixPath(download.to) / name
         if not any(inside.is_relative_to(PurePosixPath(entry)) for entry in entries):
             continue
         target = place(repo, str(inside))
         if not target.exists():
-            chosen.append((file, target))
+            missing.append((file, target))
         elif file.lfs is not None and (
             target.stat().st_size != file.size or digests.of(target) != file.lfs.sha256
         ):
@@ -119,27 +139,46 @@ def _absent(
                 f"{target} is not the file of hub {download.hub} (sha256 {digests.of(target)}, "
                 f"there {file.lfs.sha256}); delete it, so that it is fetched"
             )
-    return chosen
+    return missing
 
 
-def _checked(download: Download, file: Any, got: Path, digests: Digests) -> str:
-    """The sha256 of a large file, "" for a small one; deletes and raises where it is another."""
+def _download_files(
+    download: Download, commit: str, staging: Path, names: list[str], say: Say
+) -> str:
+    """Download files into a folder; return '' or why that failed."""
+    code, lines = run_command(
+        [sys.executable, "-P", _PROCESS, str(os.getpid()), download.hub, commit, staging, *names],
+        staging,
+        say,
+        _LIMIT_SEC,
+        {**os.environ, "TQDM_MININTERVAL": "5"},
+        f"hub {download.hub}",
+    )
+    if code == 0:
+        return ""
+    error, _, message = last_line(lines, code, _LIMIT_SEC).removeprefix("ERROR ").partition(": ")
+    return _describe_failure(download, error, message)
+
+
+def _check_digest(download: Download, file: Any, staged: Path, digests: Digests) -> str:
+    """Return the sha256 of a large file, '' for a small one; delete and raise if it is wrong."""
     if file.lfs is not None:
-        found, wanted = digests.of(got), str(file.lfs.sha256)
+        actual, stated = digests.of(staged), str(file.lfs.sha256)
     else:
-        content = got.read_bytes()
-        found = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-        wanted = str(file.blob_id)
-    if found != wanted:
-        got.unlink()
+        content = staged.read_bytes()
+        actual = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+        stated = str(file.blob_id)
+    if actual != stated:
+        staged.unlink()
         raise UserError(
-            f"hub {download.hub}: {file.path} came with the digest {found}, not {wanted}; it is "
+            f"hub {download.hub}: {file.path} came with the digest {actual}, not {stated}; it is "
             "deleted. Run again, or put the file there by hand"
         )
-    return found if file.lfs is not None else ""
+    return actual if file.lfs is not None else ""
 
 
-def _before_wildcard(pattern: str) -> str:
+def _literal_prefix(pattern: str) -> str:
+    """Return what stands before the first wildcard of a pattern."""
     return pattern[: min((pattern.find(c) for c in "*?[" if c in pattern), default=len(pattern))]
 
 
@@ -155,7 +194,7 @@ def _key(download: Download) -> str:
     return digest([download.hub, download.revision, download.to])[:16]
 
 
-def _library(download: Download) -> Any:
+def _import_library(download: Download) -> Any:
     try:
         import huggingface_hub
     except ImportError as error:
@@ -167,30 +206,30 @@ def _library(download: Download) -> Any:
     return huggingface_hub
 
 
-class _sentences:
+@contextmanager
+def _errors_as_sentences(download: Download) -> Iterator[None]:
     """Turn what the hub's library raises into a sentence with what to do.
 
-    It raises errors of its own, of its http client and of the system, which differ between its
+    It raises errors of its own, of its HTTP client and of the system, which differ between its
     versions: everything that is raised here comes from talking to a hub.
     """
+    try:
+        yield
+    except Exception as error:
+        message = _describe_failure(download, type(error).__name__, str(error))
+        raise UserError(message) from None
 
-    def __init__(self, download: Download) -> None:
-        self.download = download
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, _: object) -> None:
-        if kind is None or not issubclass(kind, Exception):
-            return
-        text = " ".join(str(error).split())[:300]
-        advice = ""
-        if "Gated" in kind.__name__ or "401" in text or "403" in text:
-            advice = (
-                "; where the model asks for its licence to be accepted, accept it on its page, "
-                "and give your token as HF_TOKEN"
-            )
-        raise UserError(
-            f"hub {self.download.hub}, revision {self.download.revision}, cannot be fetched "
-            f"({kind.__name__}: {text}){advice}"
-        ) from None
+def _describe_failure(download: Download, error: str, message: str) -> str:
+    """Return the sentence for an error of the hub's library, with what to do."""
+    text = " ".join(message.split())[:300]
+    advice = ""
+    if "Gated" in error or "401" in text or "403" in text:
+        advice = (
+            "; where the model asks for its licence to be accepted, accept it on its page, "
+            "and give your token as HF_TOKEN"
+        )
+    return (
+        f"hub {download.hub}, revision {download.revision}, cannot be fetched "
+        f"({error}: {text}){advice}"
+    )

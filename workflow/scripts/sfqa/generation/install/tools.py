@@ -20,11 +20,13 @@ def run_command(
     say: Say,
     limit_sec: float,
     env: Mapping[str, str] | None = None,
+    name: str = "",
 ) -> tuple[int | None, list[str]]:
     """Run a command to its end and return its exit code (None past the limit) and last lines.
 
-    At most one line in ten seconds goes to ``say``. The command shares the caller's process group,
-    so that an interrupt from the terminal or a scheduler ends both.
+    At most one line in ten seconds goes to ``say``, behind ``name`` (default: that of the program).
+    The command shares the caller's process group, so that an interrupt from the terminal or a
+    scheduler ends both.
 
     >>> run_command(["echo", "two words; $HOME"], Path.cwd(), print, 10)
     (0, ['two words; $HOME'])
@@ -41,7 +43,7 @@ def run_command(
         encoding="utf-8",
         errors="replace",
     )
-    name = Path(str(argv[0])).name
+    name = name or Path(str(argv[0])).name
 
     def listen() -> None:
         assert process.stdout is not None
