@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -217,12 +216,11 @@ def word(reached: bool) -> str:
 
 def machine(args: argparse.Namespace) -> str:
     """Return what a figure depends on: processor, cores, threads, load, GPU."""
+    from sfqa.device import get_processor_name
+
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
-    name = platform.processor() or platform.machine()
-    with suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next((x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), name)
-    return f"{name}, {cores()} cores, {args.threads} threads, load {load}, {gpu() or 'no GPU here'}"
+    threads = f"{cores()} cores, {args.threads} threads"
+    return f"{get_processor_name()}, {threads}, load {load}, {gpu() or 'no GPU here'}"
 
 
 def gpu() -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import pyarrow.parquet as pq
 
 from sfqa import store, tables
@@ -254,16 +255,12 @@ def hash_inputs(folder: Path) -> Json:
 
 def describe_machine() -> Json:
     """Return processor, usable cores, memory in bytes, system, and GPUs with their driver."""
-    names = os.sysconf_names if hasattr(os, "sysconf_names") else {}
-    memory = None
-    if "SC_PHYS_PAGES" in names:
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     affinity = getattr(os, "sched_getaffinity", None)
     query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
     return {
         "processor": get_processor_name(),
         "cores": len(affinity(0)) if affinity else os.cpu_count(),
-        "memory_bytes": memory,
+        "memory_bytes": psutil.virtual_memory().total,
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "gpus": (provenance.read_output(query) or "").splitlines(),
     }
