@@ -18,13 +18,15 @@ from typing import Any
 
 import _common  # noqa: F401  (puts the package on the path)
 
+from sfqa import tables
+
 ROOT = Path(__file__).resolve().parents[1]
 EXTRACTORS = ("clip", "lse", "slowfast")
 #: Videos of a shard, as config/README.md recommends, and where there are more than so many.
 PER_SHARD, MANY, PER_LARGE_SHARD = 120, 100_000, 1_000
 #: What else a run makes without ratings.
 _REST = (
-    "conform/videos.parquet", "rejects.parquet", "report/rejects.html", "catalog.duckdb",
+    tables.CONFORMED.merged_path, tables.REJECTS.path, "report/rejects.html", "catalog.duckdb",
     "report/site/index.html", "ro-crate-metadata.json", "report/manifest.json",
 )  # fmt: skip
 #: Hard links of one file; file systems allow 65,000.
@@ -115,23 +117,23 @@ class Sheet:
 
     def list_samples(self) -> Used:
         """Run the one checkpoint, so that all shards are known."""
-        return self.snakemake("results/big/samples.parquet")
+        return self.snakemake(tables.table_path("samples", dataset="big"))
 
     def shard_of(self, row: int) -> int:
         """Return the shard of a row of the sheet."""
-        from sfqa import store, tables
+        from sfqa import store
 
-        samples = store.read(tables.SAMPLES, self.results / "samples.parquet")
+        samples = store.read(tables.SAMPLES, self.results / tables.SAMPLES.path)
         path = samples["source_path"].str.endswith(f"/{self.rows[row][0]}")
         return int(samples[path]["shard"].iloc[0])
 
     def finish(self, drawn: Sequence[Path]) -> None:
         """Let stand-ins be there for every video and every table, and Snakemake know them."""
-        from sfqa import identity, store, tables
+        from sfqa import identity, store
 
         sound = drawn[0].with_suffix(".wav")
         known = {path: identity.sha256_file(path) for path in [*drawn, sound]}
-        samples = store.read(tables.SAMPLES, self.results / "samples.parquet")
+        samples = store.read(tables.SAMPLES, self.results / tables.SAMPLES.path)
         for (method, shard), part in samples.groupby(["method", "shard"]):
             made, conformed = [], []
             for row in part.to_dict("records"):
@@ -154,14 +156,13 @@ class Sheet:
                     | {"audio_path": str(paths["audio"]), "audio_sha256": known[sound]}
                     | {"source_sha256": known[video]}
                 )
-            for table, rows, stage in (
-                (tables.VIDEOS, made, "generation"), (tables.CONFORMED, conformed, "conform"),
-            ):  # fmt: skip
-                whole = [_blank(table) | r for r in rows]
-                store.write(table, whole, self.results / stage / str(method) / f"{shard}.parquet")
+            wildcards = {"method": str(method), "shard": str(shard)}
+            for table, rows in ((tables.VIDEOS, made), (tables.CONFORMED, conformed)):
+                complete_rows = [_blank(table) | row for row in rows]
+                store.write(table, complete_rows, self.results / table.fill_path(**wildcards))
             for name in EXTRACTORS:
-                for place in (f"{name}/{method}", f"{name}/costs/{method}"):
-                    _empty(self.results / "features" / place / f"{shard}.parquet")
+                for table in (tables.FEATURES, tables.COSTS):
+                    _empty(self.results / table.fill_path(extractor=name, **wildcards))
         for name in _REST:
             _empty(self.results / name)
         self.snakemake("--touch")

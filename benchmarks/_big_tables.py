@@ -33,11 +33,11 @@ DRAWN = {
 
 def draw(folder: Path, rows: int) -> bool:
     """Write the tables of a dataset of so many samples; False where they are there."""
-    if (folder / "regression" / list(DRAWN)[-1] / "predictions.parquet").is_file():
+    if (folder / tables.PREDICTIONS.fill_path(metric=list(DRAWN)[-1])).is_file():
         return False
     records = list(sample_rows(rows))
-    store.write(tables.SAMPLES, records, folder / "samples.parquet")
-    samples = store.read(tables.SAMPLES, folder / "samples.parquet")
+    store.write(tables.SAMPLES, records, folder / tables.SAMPLES.path)
+    samples = store.read(tables.SAMPLES, folder / tables.SAMPLES.path)
     ids = samples["sample_id"].tolist()
     numbers = identity.generator(SEED, "big tables", rows)
     lost = numbers.random(rows) < 0.01
@@ -49,7 +49,7 @@ def draw(folder: Path, rows: int) -> bool:
          "path": f"results/{folder.name}/conform/{r.method}/videos/{r.sample_id}.mp4"}
         for n, r in enumerate(samples.itertuples())
     ]  # fmt: skip
-    store.write(tables.CONFORMED, conformed, folder / "conform/videos.parquet")
+    store.write(tables.CONFORMED, conformed, folder / tables.CONFORMED.merged_path)
     quality = {d: 50 + 12 * numbers.standard_normal(rows) for d in DIMENSIONS}
     draw_ratings(folder, ids, quality, numbers)
     draw_features(folder, samples, lost, quality[DIMENSIONS[0]])
@@ -80,12 +80,12 @@ def draw_ratings(
         )
         told = {"mos": given.mean(axis=1), "n": PER_SAMPLE, "sd": given.std(axis=1, ddof=1)}
         mos.append(pd.DataFrame({"sample_id": ids, "dimension": d, **told, **good}))
-    as_table(tables.SCORES, pd.concat(scores), folder / "ratings/scores.parquet")
-    as_table(tables.MOS, pd.concat(mos), folder / "ratings/mos.parquet")
+    as_table(tables.SCORES, pd.concat(scores), folder / tables.SCORES.path)
+    as_table(tables.MOS, pd.concat(mos), folder / tables.MOS.path)
     told = {"n": len(ids), "p": 0, "q": 0, "rejected": False, "status": "ok", "detail": ""}
     names = [f"r{n:03d}" for n in range(RATERS)]
     listed = [{"dimension": d, "rater": name, **told} for d in quality for name in names]
-    store.write(tables.RATERS, listed, folder / "ratings/raters.parquet")
+    store.write(tables.RATERS, listed, folder / tables.RATERS.path)
 
 
 def as_table(table: Any, frame: Any, path: Path, about: dict[str, Any] | None = None) -> None:
@@ -167,5 +167,5 @@ def draw_predictions(folder: Path, samples: Any, quality: dict[str, Any]) -> Non
                     "detail": "",
                 }))  # fmt: skip
         about = {"metric": {"name": metric, "direction": -1 if metric == "LSE-D" else 1}}
-        path = folder / f"regression/{metric}/predictions.parquet"
+        path = folder / tables.PREDICTIONS.fill_path(metric=metric)
         as_table(tables.PREDICTIONS, pd.concat(frames), path, about)

@@ -27,6 +27,8 @@ from typing import Any
 from _big_tables import DIMENSIONS, DRAWN, PROTOCOLS, draw
 from _common import machine, word
 
+from sfqa import tables
+
 SIZES = (34_029, 5_184)
 TARGET_GB = 4.0
 SCRIPTS = Path(__file__).resolve().parents[1] / "workflow" / "scripts"
@@ -167,20 +169,23 @@ class Named(list):  # type: ignore[type-arg]
 
 def features(folder: Path, extractors: Sequence[str]) -> dict[str, list[str]]:
     """Return the feature tables of some extractors."""
-    return {e: sorted(map(str, folder.glob(f"features/{e}/*/*.parquet"))) for e in extractors}
+    return {e: sorted(map(str, folder.glob(tables.FEATURES.glob(extractor=e)))) for e in extractors}
 
 
 def job(stage: str, folder: Path, args: argparse.Namespace) -> tuple[str, Any]:
     """Return the script of a stage and what Snakemake would hand to it."""
     name, _, which = stage.partition(":")
     base, out = folder.relative_to(folder.parents[1]), Path("made") / folder.name
-    predictions = [str(base / f"regression/{m}/predictions.parquet") for m in DRAWN]
+    predictions = [str(base / tables.PREDICTIONS.fill_path(metric=m)) for m in DRAWN]
     every = features(base, ("slowfast", "clip", "lse"))
     whole = [path for paths in every.values() for path in paths]
-    samples, mos = str(base / "samples.parquet"), str(base / "ratings/mos.parquet")
-    table = {k: str(base / f"correlation/{k}.parquet")
-             for k in ("correlation", "by_method", "significance")}  # fmt: skip
-    conformed = str(base / "conform/videos.parquet")
+    samples, mos = str(base / tables.SAMPLES.path), str(base / tables.MOS.path)
+    table = {
+        "correlation": str(base / tables.CORRELATION.path),
+        "by_method": str(base / tables.CORRELATION_BY_METHOD.path),
+        "significance": str(base / tables.SIGNIFICANCE.path),
+    }
+    rejects, conformed = str(base / tables.REJECTS.path), str(base / tables.CONFORMED.merged_path)
     given, made, params = Named(mos=mos, samples=samples), Named(), Named()
     if name == "predict":
         metric = metric_of(which)
@@ -213,13 +218,13 @@ def job(stage: str, folder: Path, args: argparse.Namespace) -> tuple[str, Any]:
         params = Named(protocol="random", dimensions=DIMENSIONS, metrics=listed())
     elif name == "collect_rejects":
         given = Named(conformed=conformed, mos=mos, predictions=predictions, features=whole)
-        made = Named(rejects=str(base / "rejects.parquet"), page=str(base / "report/rejects.html"))
+        made = Named(rejects=rejects, page=str(base / "report/rejects.html"))
     elif name == "build_catalog":
         made = Named(catalog=str(base / "catalog.duckdb"))
     elif name == "build_site":
-        ratings = [str(base / f"ratings/{k}.parquet") for k in ("scores", "raters")]
+        ratings = [str(base / t.path) for t in (tables.SCORES, tables.RATERS)]
         given = Named(conformed=conformed, mos=mos, predictions=predictions, features=whole,
-                      samples=samples, rejects=str(base / "rejects.parquet"), ratings=ratings,
+                      samples=samples, rejects=rejects, ratings=ratings,
                       tables=list(table.values()))  # fmt: skip
         made = Named(site=str(base / "report/site"), crate=str(base / "ro-crate-metadata.json"))
         params = Named(protocol="random", dimensions=DIMENSIONS, metrics=list(DRAWN))

@@ -52,6 +52,7 @@ def scores_of(identity: str) -> dict[str, int]:
 def make_study(folder: Path, raters: int, records: int, video_bytes: int) -> dict[str, str]:
     """Write a study without breaks, its videos 0.2 s long, and return the links' tokens."""
     from sfqa.ratings.screen import links, store, study
+    from sfqa.tables import PLAN, STUDY_MEDIA
 
     (folder / "study.yaml").write_text(
         yaml.safe_dump({"dimensions": [{"name": n} for n in DIMENSIONS], "breaks": {"seconds": 0}})
@@ -64,13 +65,13 @@ def make_study(folder: Path, raters: int, records: int, video_bytes: int) -> dic
         }
         for n in range(records)
     ]  # fmt: skip
-    pq.write_table(pa.Table.from_pylist(plan), folder / "plan.parquet")
+    pq.write_table(pa.Table.from_pylist(plan), folder / PLAN.file_name)
     (folder / "video.mp4").write_bytes(random.Random(0).randbytes(video_bytes))
     media = [{"sample_id": name, "video": "video.mp4"} for name in samples]
-    pq.write_table(pa.Table.from_pylist(media), folder / "media.parquet")
+    pq.write_table(pa.Table.from_pylist(media), folder / STUDY_MEDIA.file_name)
     connection = store.connect(folder / "study.db")
     try:
-        store.sync_plan(connection, study.read_plan(folder / "plan.parquet"))
+        store.sync_plan(connection, study.read_plan(folder / PLAN.file_name))
         connection.execute("BEGIN")
         tokens = {r: links.give_rater_link(connection, r) for r in links.without_link(connection)}
         tokens["organiser"] = links.give_organiser_link(connection)
@@ -234,11 +235,13 @@ def missing(folder: Path, acknowledged: set[str]) -> list[str]:
 
 def exported(folder: Path) -> tuple[int, int]:
     """Return the rows of the exported table, and how many (rater, sample, dimension) it has."""
+    from sfqa.tables import SCORE_DETAILS
+
     subprocess.run(
         [sys.executable, "-m", "sfqa", "rate", "export", str(folder)],
         env={**os.environ, "PYTHONPATH": str(SCRIPTS)}, check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
-    table = pq.read_table(folder / "score_details.parquet").to_pylist()
+    table = pq.read_table(folder / SCORE_DETAILS.file_name).to_pylist()
     return len(table), len({(r["rater"], r["sample_id"], r["dimension"]) for r in table})
 
 

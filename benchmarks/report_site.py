@@ -50,10 +50,11 @@ def measured(args: argparse.Namespace, work: Path) -> dict[str, Any]:
     """Return the figures of one size."""
     from site_dataset import make
 
+    from sfqa import tables
     from sfqa.report.site import build_site
 
     folder = work / "results" / f"made{args.methods}x{args.pairs}x{args.metrics}"
-    if not (folder / "samples.parquet").exists():
+    if not (folder / tables.SAMPLES.path).exists():
         make(
             folder, args.methods, args.pairs, args.metrics, evil=False, videos=0,
             features=args.features,

@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from sfqa.errors import UserError, hint
+from sfqa.tables import SCORES
 
 #: Keys of earlier versions, with their present names.
 _RENAMED_KEYS = {"door": "mode"}
@@ -124,10 +125,10 @@ def _check(config: Mapping[str, Any]) -> None:
         _must_exist(ratings.get("path"), "ratings.path")
     if ratings["source"] == "study":
         folder = Path(ratings.get("path") or f"results/{config['dataset']}/ratings/study")
-        if not (folder / "scores.parquet").is_file():
+        if not (folder / SCORES.file_name).is_file():
             raise UserError(
-                f"config, ratings.source: the study {folder} has no scores.parquet; write it with "
-                f"sfqa rate export {folder}"
+                f"config, ratings.source: the study {folder} has no {SCORES.file_name}; write it "
+                f"with sfqa rate export {folder}"
             )
     for key in ("tags", "answers"):
         if key in ratings:

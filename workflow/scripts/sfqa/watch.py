@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from sfqa import tables
 from sfqa.errors import UserError
 from sfqa.identity import digest, sha256_file
 
@@ -27,14 +28,14 @@ _CLOCKS_NS = 10 * 10**9
 
 #: glob of the tables; the columns that hold (path, sha256)
 _WATCHED = (
-    ("materials/images.parquet", (("original", "original_sha256"), ("path", "sha256"))),
+    (tables.IMAGES.path, (("original", "original_sha256"), ("path", "sha256"))),
     (
-        "materials/clips.parquet",
+        tables.CLIPS.path,
         (("original", "original_sha256"), ("path", "sha256"), ("stereo_path", "stereo_sha256")),
     ),
-    ("generation/*/*.parquet", (("path", "sha256"),)),
+    (tables.VIDEOS.glob(), (("path", "sha256"),)),
     (
-        "conform/*/*.parquet",
+        tables.CONFORMED.glob(),
         (("path", "sha256"), ("audio_path", "audio_sha256"), ("viewing_path", "viewing_sha256")),
     ),
 )

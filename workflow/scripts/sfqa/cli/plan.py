@@ -149,7 +149,7 @@ def _samples(path: Path) -> pd.DataFrame:
         from sfqa import store, tables
         from sfqa.ratings.plan import study_samples
 
-        files = path / "samples.parquet", path / "conform" / "videos.parquet"
+        files = path / tables.SAMPLES.path, path / tables.CONFORMED.merged_path
         for file in files:
             if not file.is_file():
                 raise UserError(

@@ -147,7 +147,7 @@ def _compared(args: argparse.Namespace, name: str) -> tuple[str, Grid, pd.DataFr
         raise UserError("published compare: --ours is needed: results/DATASET")
     path = args.ours
     if path.is_dir():
-        path = path / "correlation" / "correlation.parquet"
+        path = path / tables.CORRELATION.path
     if not path.is_file():
         raise UserError(f"--ours {args.ours}: there is no {path}; run the workflow up to there")
     rows, protocol = comparison.one_protocol(store.read(tables.CORRELATION, path), args.protocol)

@@ -132,11 +132,15 @@ def _tell(sentence: str) -> None:
 
 
 def _links(args: argparse.Namespace) -> int:
+    from sfqa import tables
     from sfqa.ratings.screen import store
     from sfqa.ratings.screen.server import DATABASE
     from sfqa.ratings.screen.study import read_media, read_plan, read_study
 
-    study, plan = read_study(args.folder / "study.yaml"), read_plan(args.folder / "plan.parquet")
+    study, plan = (
+        read_study(args.folder / "study.yaml"),
+        read_plan(args.folder / tables.PLAN.file_name),
+    )
     read_media(args.folder, {row.sample_id for row in plan})
     if args.out and args.out.exists():
         raise UserError(f"{args.out}: there already; give a new file, or move this one")
@@ -192,6 +196,7 @@ def _make_links(
 
 
 def _export(args: argparse.Namespace) -> int:
+    from sfqa import tables
     from sfqa.ratings.screen import export, store
     from sfqa.ratings.screen.server import DATABASE
 
@@ -204,8 +209,8 @@ def _export(args: argparse.Namespace) -> int:
         counted, rows = export.export(connection, folder)
     finally:
         connection.close()
-    print(f"{counted} scores in {folder / 'scores.parquet'}, all {rows} with what goes with them "
-          f"in {folder / 'score_details.parquet'}")  # fmt: skip
+    scores, details = (folder / t.file_name for t in (tables.SCORES, tables.SCORE_DETAILS))
+    print(f"{counted} scores in {scores}, all {rows} with what goes with them in {details}")
     return FINE
 
 

@@ -54,7 +54,9 @@ def run(args: argparse.Namespace) -> int:
 def _check_protocol(results: Path, name: str) -> None:
     import pyarrow.parquet as pq
 
-    table = results / "correlation" / "correlation.parquet"
+    from sfqa import tables
+
+    table = results / tables.CORRELATION.path
     there: list[str] = []
     if table.is_file():
         there = sorted(set(pq.read_table(table, columns=["protocol"])["protocol"].to_pylist()))

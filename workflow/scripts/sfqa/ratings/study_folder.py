@@ -32,8 +32,8 @@ def media_rows(dataset: Path, folder: Path, samples: Iterable[str]) -> list[dict
     :class:`UserError` for a sample whose video is not there.
     """
     base = dataset.absolute().parents[1]
-    every = store.records(store.read(tables.SAMPLES, dataset / "samples.parquet"))
-    videos = store.records(store.read(tables.CONFORMED, dataset / "conform" / "videos.parquet"))
+    every = store.records(store.read(tables.SAMPLES, dataset / tables.SAMPLES.path))
+    videos = store.records(store.read(tables.CONFORMED, dataset / tables.CONFORMED.merged_path))
     known = {row["sample_id"]: row for row in every}
     seen = {row["sample_id"]: row["viewing_path"] or row["path"] for row in videos}
     clips = _clips(dataset)
@@ -67,7 +67,7 @@ def fill_study(
     if not source.is_file():
         raise UserError(f"--study {words}: no such file or study; {hint(words, studies())}")
     folder.mkdir(parents=True, exist_ok=True)
-    written = [folder / "media.parquet"]
+    written = [folder / STUDY_MEDIA.file_name]
     store.write(STUDY_MEDIA, media_rows(dataset, folder, samples), written[0])
     if not (folder / "study.yaml").exists():
         shutil.copyfile(source, folder / "study.yaml")
@@ -77,7 +77,7 @@ def fill_study(
 
 def _clips(dataset: Path) -> dict[str, dict[str, Any]]:
     """The dataset's clips by name; none where it was imported."""
-    path = dataset / "materials" / "clips.parquet"
+    path = dataset / tables.CLIPS.path
     if not path.is_file():
         return {}
     return {row["clip_id"]: row for row in store.records(store.read(tables.CLIPS, path))}

@@ -35,9 +35,9 @@ SAME, RUN = "same everywhere", "this run"
 
 #: Tables that list input files: pattern, column of the original path, column of its sha256.
 INPUT_TABLES = (
-    ("materials/images.parquet", "original", "original_sha256"),
-    ("materials/clips.parquet", "original", "original_sha256"),
-    ("generation/*/*.parquet", "path", "sha256"),
+    (tables.IMAGES.path, "original", "original_sha256"),
+    (tables.CLIPS.path, "original", "original_sha256"),
+    (tables.VIDEOS.glob(), "path", "sha256"),
 )
 
 _PACKAGE = Path(__file__).parents[1]
@@ -275,9 +275,11 @@ def summarise_costs(folder: Path, files: Iterable[Path]) -> Json:
     """
     frames = []
     for path in files:
-        parts = path.relative_to(folder).parts
-        costs = path.parents[1] / "costs" / path.parent.name / path.name
-        if parts[0] == "features" and costs.is_file():
+        if not path.relative_to(folder).match(tables.FEATURES.glob()):
+            continue
+        extractor, method, shard = path.parts[-3], path.parts[-2], path.stem
+        costs = folder / tables.COSTS.fill_path(extractor=extractor, method=method, shard=shard)
+        if costs.is_file():
             frames.append(store.read(tables.COSTS, costs))
     summary: Json = {}
     if frames:

@@ -23,12 +23,12 @@ VERSION = 1
 
 #: Tables of a dataset that a report reads, as patterns inside its folder. Any may be absent.
 REPORT_TABLES = (
-    "samples.parquet",
-    "rejects.parquet",
-    "conform/videos.parquet",
-    "features/*/*/*.parquet",
+    tables.SAMPLES.path,
+    tables.REJECTS.path,
+    tables.CONFORMED.merged_path,
+    tables.FEATURES.glob(),
     "ratings/*.parquet",
-    "regression/*/predictions.parquet",
+    tables.PREDICTIONS.glob(),
     "correlation/*.parquet",
 )
 

@@ -286,7 +286,7 @@ def draw_samples(source: DatasetTables, count: int, seed: str, tested: set[str])
     Pairs are drawn, those with a sample in ``tested`` first, and each pair brings the samples of
     all methods, so that the methods can be compared. The same ``seed`` gives the same samples.
     """
-    samples = source.read_frame("samples.parquet", tables.SAMPLES)
+    samples = source.read_frame(tables.SAMPLES)
     pairs = samples["pair_id"].fillna(samples["sample_id"])
     shuffled = identity.generator("site", seed).permutation(sorted(set(pairs)))
     rank = {str(pair): number for number, pair in enumerate(shuffled)}

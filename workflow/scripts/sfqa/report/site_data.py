@@ -69,11 +69,14 @@ class DatasetTables:
         """Return the files whose path inside the folder matches a pattern, sorted."""
         return sorted(p for p in self.files if p.relative_to(self.folder).match(pattern))
 
-    def read_frame(self, pattern: str, table: tables.Table | None = None) -> pd.DataFrame:
-        """Return the rows of all matching files, or an empty ``table`` if no file matches."""
-        paths = self.list_paths(pattern)
+    def read_frame(self, table: tables.Table, **wildcards: str) -> pd.DataFrame:
+        """Return the rows of all files of a table whose path has the given wildcards.
+
+        If there is no such file, the frame has the table's columns and no rows.
+        """
+        paths = self.list_paths(table.merged_path or table.glob(**wildcards))
         if not paths:
-            return pd.DataFrame(columns=table.names if table else [])
+            return pd.DataFrame(columns=table.names)
         parts = [store.load(path).replace_schema_metadata(None) for path in paths]
         joined: pd.DataFrame = pa.concat_tables(parts, promote_options="permissive").to_pandas()
         return joined
@@ -85,16 +88,16 @@ def collect_parts(source: DatasetTables, initial_view: InitialView, make_url: Ma
     ``predictions-N`` holds the predictions under the N-th protocol of ``meta``. Raises
     :class:`UserError` for a folder without samples.
     """
-    samples = source.read_frame("samples.parquet", tables.SAMPLES)
+    samples = source.read_frame(tables.SAMPLES)
     if samples.empty:
         raise UserError(
-            f"{source.folder}: no samples.parquet with rows; name the folder of a dataset that "
-            "was run, such as results/demo"
+            f"{source.folder}: no {tables.SAMPLES.path} with rows; name the folder of a dataset "
+            "that was run, such as results/demo"
         )
     samples = samples.sort_values("sample_id", ignore_index=True)
-    mos = source.read_frame("ratings/mos.parquet", tables.MOS)
-    rejects = source.read_frame("rejects.parquet", tables.REJECTS)
-    correlation = source.read_frame("correlation/correlation.parquet", tables.CORRELATION)
+    mos = source.read_frame(tables.MOS)
+    rejects = source.read_frame(tables.REJECTS)
+    correlation = source.read_frame(tables.CORRELATION)
     ids = samples["sample_id"]
     dimensions = _order_values(mos["dimension"], initial_view.dimensions)
     metrics = _describe_metrics(source, correlation, initial_view.metrics)
@@ -113,11 +116,12 @@ def collect_parts(source: DatasetTables, initial_view: InitialView, make_url: Ma
         parts[f"predictions-{number}"] = predictions[protocol]
     records = provenance.describe_tables(source.folder, source.files)
     parts["files"] = records
-    for name in ("significance", "by_method"):
-        frame = source.read_frame(f"correlation/{name}.parquet")
+    optional = {"significance": tables.SIGNIFICANCE, "by_method": tables.CORRELATION_BY_METHOD}
+    for name, table in optional.items():
+        frame = source.read_frame(table)
         if not frame.empty:
             parts[name] = _encode_columns(frame, list(frame.columns))
-    reliability = source.read_frame("ratings/reliability.parquet", tables.RELIABILITY)
+    reliability = source.read_frame(tables.RELIABILITY)
     meta: Parts = {
         "dataset": source.folder.resolve().name,
         "identity": provenance.compute_identity(records),
@@ -127,7 +131,7 @@ def collect_parts(source: DatasetTables, initial_view: InitialView, make_url: Ma
         "metrics": metrics,
         "labels": {k: name for k, name in LABELS.items() if k in parts["samples"]["labels"]},
         "correlation": _encode_columns(correlation, list(correlation.columns)),
-        "more": [name for name in ("significance", "by_method") if name in parts],
+        "more": [name for name in optional if name in parts],
         "reliability": (
             _encode_columns(reliability, list(reliability.columns)) if len(reliability) else None
         ),
@@ -149,7 +153,7 @@ def _collect_samples(
     make_url: MakeUrl,
 ) -> Parts:
     ids = samples["sample_id"]
-    conformed = source.read_frame("conform/videos.parquet", tables.CONFORMED)
+    conformed = source.read_frame(tables.CONFORMED)
     conformed = conformed.set_index("sample_id").reindex(ids)
     paths = conformed["viewing_path"].where(conformed["viewing_path"].notna(), conformed["path"])
     # A video that was not conformed may still exist in its original form.
@@ -194,7 +198,7 @@ def _describe_metrics(
     """Return a record of each metric, from the metadata of its predictions and the table."""
     metadata: dict[str, dict[str, Any]] = {
         path.parent.name: store.metadata(path).get("metric", {})
-        for path in source.list_paths("regression/*/predictions.parquet")
+        for path in source.list_paths(tables.PREDICTIONS.glob())
     }
     records = []
     first_rows = correlation.drop_duplicates("metric").set_index("metric")
@@ -225,7 +229,7 @@ def _collect_predictions(
     predictions: dict[str, Parts] = {protocol: {} for protocol in protocols}
     ids = samples["sample_id"]
     for metric in metrics:
-        frame = source.read_frame(f"regression/{metric['name']}/predictions.parquet")
+        frame = source.read_frame(tables.PREDICTIONS, metric=metric["name"])
         if frame.empty:
             continue
         for (protocol, dimension), rows in frame.groupby(["protocol", "dimension"]):
@@ -278,7 +282,7 @@ def _collect_features(source: DatasetTables, ids: pd.Series[str]) -> list[Parts]
 
 def _group_by_extractor(source: DatasetTables) -> dict[str, list[Path]]:
     paths: dict[str, list[Path]] = {}
-    for path in source.list_paths("features/*/*/*.parquet"):
+    for path in source.list_paths(tables.FEATURES.glob()):
         paths.setdefault(path.relative_to(source.folder).parts[1], []).append(path)
     return dict(sorted(paths.items()))
 
@@ -287,9 +291,7 @@ def _collect_hashes(source: DatasetTables, samples: pd.DataFrame) -> list[Parts]
     ids = samples["sample_id"]
     frames = {
         "samples": samples.set_index("sample_id"),
-        "conformed": source.read_frame("conform/videos.parquet", tables.CONFORMED)
-        .set_index("sample_id")
-        .reindex(ids),
+        "conformed": source.read_frame(tables.CONFORMED).set_index("sample_id").reindex(ids),
     }
     columns: list[Parts] = []
     for table, column, name in HASHES:
@@ -307,8 +309,8 @@ def _collect_hashes(source: DatasetTables, samples: pd.DataFrame) -> list[Parts]
 
 def _collect_scores(source: DatasetTables, ids: pd.Series[str]) -> Parts:
     """Return the raw ratings by dimension; those of sample i are at ``start[i]:start[i + 1]``."""
-    scores = source.read_frame("ratings/scores.parquet", tables.SCORES)
-    raters = source.read_frame("ratings/raters.parquet", tables.RATERS)
+    scores = source.read_frame(tables.SCORES)
+    raters = source.read_frame(tables.RATERS)
     names = sorted(set(scores["rater"]))
     positions = {name: number for number, name in enumerate(ids)}
     codes = {name: number for number, name in enumerate(names)}

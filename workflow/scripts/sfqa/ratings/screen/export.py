@@ -60,8 +60,8 @@ def export(connection: sqlite3.Connection, folder: Path) -> tuple[int, int]:
     connection.execute("BEGIN")  # both tables show the same moment of a study that goes on
     rows, counted = details(connection), scores(connection)
     connection.execute("COMMIT")
-    store.write(tables.SCORES, counted, folder / "scores.parquet")
-    store.write(SCORE_DETAILS, rows, folder / "score_details.parquet")
+    store.write(tables.SCORES, counted, folder / tables.SCORES.file_name)
+    store.write(SCORE_DETAILS, rows, folder / SCORE_DETAILS.file_name)
     return len(counted), len(rows)
 
 

@@ -18,9 +18,10 @@ from sfqa.errors import UserError
 from sfqa.ratings.screen import answers, export, links, store
 from sfqa.ratings.screen.answers import RefusedError
 from sfqa.ratings.screen.server import DATABASE, Server, read_body
+from sfqa.tables import SCORE_DETAILS, SCORES
 
 _AGREEMENT_SEC = 10.0
-_EXPORTS = ("scores.parquet", "score_details.parquet")
+_EXPORTS = (SCORES.file_name, SCORE_DETAILS.file_name)
 
 
 class Organiser:

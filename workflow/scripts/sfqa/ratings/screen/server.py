@@ -24,6 +24,7 @@ from sfqa.ratings.screen.answers import RefusedError
 from sfqa.ratings.screen.pages import Pages
 from sfqa.ratings.screen.progress import Live, Rater
 from sfqa.ratings.screen.study import read_media, read_plan, read_study
+from sfqa.tables import PLAN
 
 log = logging.getLogger("sfqa.rate")
 
@@ -41,7 +42,7 @@ class Server:
     def __init__(self, folder: Path, clock: Clock = time.time) -> None:
         self.folder, self.clock = folder, clock
         self.study = read_study(folder / "study.yaml")
-        plan = read_plan(folder / "plan.parquet")
+        plan = read_plan(folder / PLAN.file_name)
         media = read_media(folder, {row.sample_id for row in plan})
         self.live = Live(self.study, media)
         self.reader = store.connect(folder / DATABASE)

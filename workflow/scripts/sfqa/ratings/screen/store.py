@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from sfqa.errors import UserError
 from sfqa.ratings.screen.study import Planned
+from sfqa.tables import PLAN
 
 log = logging.getLogger("sfqa.rate")
 
@@ -144,7 +145,7 @@ def sync_plan(connection: sqlite3.Connection, plan: Iterable[Planned]) -> tuple[
                 if new is None or (new.sample_id, new.role) != (old.sample_id, old.role):
                     says = f"{new.sample_id} ({new.role})" if new else "nothing"
                     raise UserError(
-                        f"plan.parquet: rater {old.rater}, session {old.session}, position "
+                        f"{PLAN.file_name}: rater {old.rater}, session {old.session}, position "
                         f"{old.position} was rated as {old.sample_id} ({old.role}), and the plan "
                         f"now says {says}; keep what was rated and plan new videos after it"
                     )

@@ -302,7 +302,7 @@ def read_media(folder: Path, samples: Iterable[str]) -> dict[str, Media]:
 
     Raises :class:`UserError` for a sample without a row and for a file that is not there.
     """
-    path = folder / "media.parquet"
+    path = folder / STUDY_MEDIA.file_name
     if not path.is_file():
         raise UserError(f"{path}: no such file; it says where the videos of the samples are")
     table = pq.read_table(path)
