@@ -113,9 +113,9 @@ def test_dropped_frames_repeat_the_one_before(methods, portrait, clip, tmp_path)
         "a", options, portrait, clip, tmp_path / "a.mp4", tmp_path, 1, SIZE, FPS
     )
     full = {n: options.get(n, o.default) for n, o in procedural.OPTIONS.items()}
-    poses = render.course(np.linspace(0, 1, 41), job, full)
+    poses = render.plan_poses(np.linspace(0, 1, 41), job, full)
     image = render.read_image(portrait)
-    pictures = list(render.frames(image, poses, job, full))
+    pictures = list(render.render_frames(image, poses, job, full))
     same = sum(bool((a == b).all()) for a, b in itertools.pairwise(pictures))
     assert len(pictures) == 41
     assert same == 20
@@ -126,8 +126,8 @@ def test_noise_has_the_given_deviation(portrait, clip, tmp_path):
     job = adapters.RenderJob("a", {}, portrait, clip, tmp_path / "a", tmp_path, 1, SIZE, FPS)
     options = {n: o.default for n, o in procedural.OPTIONS.items()} | {"noise_sigma": sigma}
     grey = np.full((320, 320, 3), 128, np.uint8)
-    poses = render.course(np.zeros(3), job, options)
-    pictures = np.array(list(render.frames(grey, poses, job, options))).astype(float)
+    poses = render.plan_poses(np.zeros(3), job, options)
+    pictures = np.array(list(render.render_frames(grey, poses, job, options))).astype(float)
     assert pictures.std() == pytest.approx(sigma, rel=0.02)
     assert pictures.mean() == pytest.approx(128, abs=0.1)
     assert np.corrcoef(pictures[0].ravel(), pictures[1].ravel())[0, 1] < 0.05
@@ -174,8 +174,8 @@ def test_golden_frames(plain_face, clip, tmp_path):
     }  # fmt: skip
     assert options.keys() == procedural.OPTIONS.keys()
     job = adapters.RenderJob("golden", options, clip, clip, clip, tmp_path, 3, SIZE, FPS)
-    poses = render.course(np.abs(np.sin(np.arange(75) / 4)), job, options)
-    pictures = list(render.frames(plain_face, poses, job, options))[::13]
+    poses = render.plan_poses(np.abs(np.sin(np.arange(75) / 4)), job, options)
+    pictures = list(render.render_frames(plain_face, poses, job, options))[::13]
     got = [[*np.round(p.mean(axis=(0, 1)), 2).tolist(), round(float(p.std()), 2)] for p in pictures]
     assert procedural.VERSION in GOLDEN, "write the new numbers down beside the old"
     np.testing.assert_allclose(got, GOLDEN[procedural.VERSION], atol=0.1, err_msg=str(got))

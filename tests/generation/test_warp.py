@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from sfqa.generation.adapters import procedural
-from sfqa.generation.anatomy import Anatomy, Eye, locate
+from sfqa.generation.anatomy import Anatomy, Eye, locate_face
 from sfqa.generation.warp import Pose, Puppet
 
 # where the ellipses of `plain_face` are
@@ -36,18 +36,20 @@ GOLDEN: dict[int, list[list[float]]] = {
 
 
 def test_the_still_pose_is_the_image(plain_face):
-    np.testing.assert_array_equal(Puppet(plain_face, FACE).pose(Pose()), plain_face)
+    np.testing.assert_array_equal(Puppet(plain_face, FACE).apply_pose(Pose()), plain_face)
 
 
 def test_the_mouth_opens_more_and_more_and_moves_nothing_above_the_nose(plain_face):
     puppet = Puppet(plain_face, FACE)
     dark = [
-        int((cv2.cvtColor(puppet.pose(Pose(mouth=m)), cv2.COLOR_RGB2GRAY)[160:190] < 60).sum())
+        int(
+            (cv2.cvtColor(puppet.apply_pose(Pose(mouth=m)), cv2.COLOR_RGB2GRAY)[160:190] < 60).sum()
+        )
         for m in (0.0, 0.25, 0.5, 0.75, 1.0)
     ]
     assert all(a < b for a, b in itertools.pairwise(dark))
     assert dark[-1] > 100
-    wide = puppet.pose(Pose(mouth=1.0))
+    wide = puppet.apply_pose(Pose(mouth=1.0))
     np.testing.assert_array_equal(wide[:135], plain_face[:135])
     # the chin goes down: its lower edge is skin where grey was
     chin = plain_face[:, 128, 0].astype(int)
@@ -55,13 +57,13 @@ def test_the_mouth_opens_more_and_more_and_moves_nothing_above_the_nose(plain_fa
 
 
 def test_the_picture_is_symmetric_where_the_face_is(plain_face):
-    posed = Puppet(plain_face, FACE).pose(Pose(mouth=0.8)).astype(int)
+    posed = Puppet(plain_face, FACE).apply_pose(Pose(mouth=0.8)).astype(int)
     mirrored = posed[:, 1:][:, ::-1]
     assert np.abs(posed[:, 1:] - mirrored).max() <= 2
 
 
 def test_lids_close_over_the_eyes_only(plain_face):
-    shut = Puppet(plain_face, FACE).pose(Pose(lids=1.0))
+    shut = Puppet(plain_face, FACE).apply_pose(Pose(lids=1.0))
     pupils = [shut[108, x].astype(int).sum() for x in (105, 151)]
     assert min(pupils) > 3 * 110
     np.testing.assert_array_equal(shut[130:], plain_face[130:])
@@ -69,7 +71,7 @@ def test_lids_close_over_the_eyes_only(plain_face):
 
 
 def test_the_head_moves_by_what_the_pose_says(plain_face):
-    moved = Puppet(plain_face, FACE).pose(Pose(dx=10 / 256, dy=-6 / 256))
+    moved = Puppet(plain_face, FACE).apply_pose(Pose(dx=10 / 256, dy=-6 / 256))
     np.testing.assert_array_equal(moved[20:200, 30:240], plain_face[26:206, 20:230])
 
 
@@ -78,28 +80,28 @@ def test_faces_at_the_border_and_tiny_pictures_do_not_fail(plain_face, side):
     small = cv2.resize(plain_face, (side, side))
     for place in (0.0, 0.5, 1.0):
         away = FACE._replace(cx=place, cy=place, mouth_x=place, mouth_y=place, tilt_rad=0.3)
-        posed = Puppet(small, away).pose(Pose(0.9, 0.9, 0.01, 0.01, 0.05, 1.05))
+        posed = Puppet(small, away).apply_pose(Pose(0.9, 0.9, 0.01, 0.01, 0.05, 1.05))
         assert posed.shape == small.shape
 
 
 def test_locate_finds_a_drawn_face(portrait):
     with Image.open(portrait) as picture:
         image = np.asarray(picture.convert("RGB"))
-    found = locate(image)
-    assert found.found
+    found = locate_face(image)
+    assert found.detected
     assert 0.35 < found.cx < 0.65
     assert found.cy < found.mouth_y < 0.8
     left, right = found.eyes
     assert left.cx < found.mouth_x < right.cx
     assert max(left.cy, right.cy) < found.cy
     # the same shares at any size
-    larger = locate(cv2.resize(image, (640, 640), interpolation=cv2.INTER_CUBIC))
+    larger = locate_face(cv2.resize(image, (640, 640), interpolation=cv2.INTER_CUBIC))
     np.testing.assert_allclose(larger[:6], found[:6], atol=0.02)
 
 
 def test_no_face_means_the_middle_and_no_eyes():
-    found = locate(np.full((200, 200, 3), 90, np.uint8))
-    assert not found.found
+    found = locate_face(np.full((200, 200, 3), 90, np.uint8))
+    assert not found.detected
     assert not found.eyes
     assert (found.cx, round(found.mouth_x, 6)) == (0.5, 0.5)
 
@@ -109,7 +111,9 @@ def test_golden_pictures(plain_face):
     poses = (Pose(mouth=0.6), Pose(lids=0.7), Pose(0.3, 0.2, 0.01, -0.005, 0.03, 1.02))
     tiles = [
         cv2.resize(
-            cv2.cvtColor(puppet.pose(p), cv2.COLOR_RGB2GRAY).astype(np.float64)[64:192, 64:192],
+            cv2.cvtColor(puppet.apply_pose(p), cv2.COLOR_RGB2GRAY).astype(np.float64)[
+                64:192, 64:192
+            ],
             (4, 4),
             interpolation=cv2.INTER_AREA,
         )

@@ -2,14 +2,14 @@
 
 from sfqa import store, tables
 from sfqa.generation import registry
-from sfqa.generation.truth import truth
+from sfqa.generation.known_quality import get_known_quality
 from sfqa.job import job
 from sfqa.ratings.simulate import simulate
 
 with job(snakemake.log[0]):
     params = snakemake.params
     videos = store.read(tables.CONFORMED, snakemake.input.videos)
-    truths = {m["label"]: truth(registry.from_dict(m)) for m in params.methods}
+    truths = {m["label"]: get_known_quality(registry.from_dict(m)) for m in params.methods}
     pairs = store.read(tables.SAMPLES, snakemake.input.samples)[["sample_id", "pair_id"]]
     rows = simulate(
         videos[videos["status"] != tables.FAILED].merge(pairs, on="sample_id"),

@@ -30,4 +30,4 @@ def generate(job: RenderJob) -> None:
     """Write the portrait singing the clip; raises ``sfqa.media.MediaError`` for bad inputs."""
     from sfqa.generation import render
 
-    render.render(job, OPTIONS)
+    render.render_video(job, OPTIONS)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from sfqa.errors import UserError
 from sfqa.generation.adapters.procedural import OPTIONS
-from sfqa.generation.truth import quality, truth
+from sfqa.generation.known_quality import compute_quality, get_known_quality
 
 DIMENSIONS = ["audio_visual_consistency", "visual_quality"]
 DEFECTS = sorted(set(OPTIONS) - {"sway", "blink"})
@@ -20,8 +20,8 @@ def test_more_of_a_defect_is_never_better(others, name, first, second, upwards):
     option = OPTIONS[name]
     end = option.high if upwards else option.low
     small, large = sorted([first, second])
-    a = quality({**others, name: option.default + small * (end - option.default)})
-    b = quality({**others, name: option.default + large * (end - option.default)})
+    a = compute_quality({**others, name: option.default + small * (end - option.default)})
+    b = compute_quality({**others, name: option.default + large * (end - option.default)})
     assert all(0 <= b[d] <= a[d] <= 1 for d in DIMENSIONS)
 
 
@@ -29,17 +29,17 @@ def test_more_of_a_defect_is_never_better(others, name, first, second, upwards):
 def test_every_defect_counts_in_a_dimension(name):
     option = OPTIONS[name]
     worst = option.high if option.high != option.default else option.low
-    half = quality({name: (worst + option.default) / 2})
+    half = compute_quality({name: (worst + option.default) / 2})
     assert min(half.values()) < 0.999
-    assert min(quality({name: worst}).values()) < min(half.values())
+    assert min(compute_quality({name: worst}).values()) < min(half.values())
 
 
 def test_looks_are_no_defects():
-    assert quality({"sway": 0.0, "blink": 0.0}) == quality({})
+    assert compute_quality({"sway": 0.0, "blink": 0.0}) == compute_quality({})
 
 
 def test_demo_methods_differ_where_they_should(methods):
-    known = {label: truth(m) for label, m in methods.items()}
+    known = {label: get_known_quality(m) for label, m in methods.items()}
     assert all(sorted(t) == DIMENSIONS for t in known.values())
     assert known["sharp"] == dict.fromkeys(known["sharp"], 1.0)
     assert known["late"]["visual_quality"] == 1.0
@@ -51,4 +51,4 @@ def test_demo_methods_differ_where_they_should(methods):
 
 def test_other_kinds_have_no_known_truth(methods):
     with pytest.raises(UserError, match="only procedural methods"):
-        truth(replace(methods["sharp"], kind="command"))
+        get_known_quality(replace(methods["sharp"], kind="command"))
