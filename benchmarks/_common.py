@@ -112,7 +112,7 @@ def videos(rows: pd.DataFrame) -> list[Any]:
     from sfqa import store
     from sfqa.features import run
 
-    return [run.make_video(record) for record in store.records(rows)]
+    return [run.make_video(record) for record in store.to_records(rows)]
 
 
 @dataclass(frozen=True)

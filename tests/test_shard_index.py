@@ -31,7 +31,7 @@ def test_rows_and_digests_are_those_of_the_table(samples):
     frame = store.read(tables.SAMPLES, samples)
     wanted = {}
     for (method, shard), part in frame.groupby(["method", "shard"]):
-        rows = [{k: r[k] for k in shard_index.MAKES_VIDEO} for r in store.records(part)]
+        rows = [{k: r[k] for k in shard_index.MAKES_VIDEO} for r in store.to_records(part)]
         wanted[method, str(shard)] = (len(rows), identity.digest_rows(rows))
     found = shard_index.read_shards(samples)
     assert {key: tuple(shard) for key, shard in found.items()} == wanted

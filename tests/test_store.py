@@ -17,7 +17,7 @@ def test_what_is_written_is_read(tmp_path):
     path = tmp_path / "deep" / "pairs.parquet"
     store.write(tables.PAIRS, [PAIR], path, {"note": [1, 2]})
     assert store.read(tables.PAIRS, path).to_dict("records") == [PAIR]
-    assert store.metadata(path) == {"note": [1, 2]}
+    assert store.read_metadata(path) == {"note": [1, 2]}
     assert list(path.parent.iterdir()) == [path], "a temporary file was left"
     assert pq.ParquetFile(path).metadata.row_group(0).column(0).compression == "ZSTD"
 

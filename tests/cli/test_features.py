@@ -95,7 +95,7 @@ def test_untrained_weights_are_said_everywhere(scored):
     assert lines[3].split()[-1] == "weights"
     assert lines[4].split()[-1] == "untrained"
     assert read_csv(folder / "table.csv")[0]["lse.weights"] == "random (untrained, seed 0)"
-    about = store.metadata(folder / "table.parquet")["lse"]
+    about = store.read_metadata(folder / "table.parquet")["lse"]
     assert about["weights"] == {"kind": "random", "identity": "random:0"}
     assert about["options"]["detect_every"] == 10
 
@@ -186,7 +186,7 @@ def test_a_video_without_sound_or_frames_as_it_is(tmp_path):
     media.write_video(tmp_path / "mute.mp4", still, 25)
     (tmp_path / "empty.mp4").write_bytes(b"")
     files = [tmp_path / "mute.mp4", tmp_path / "empty.mp4"]
-    mute, empty = store.records(
+    mute, empty = store.to_records(
         _extract.conformed(files, ["mute", "empty"], None, tmp_path / "w", AS_IS)
     )
     assert "silent: " in mute["detail"]

@@ -57,7 +57,7 @@ def test_the_numbers_are_those_of_the_package(
     assert call(table, "--method", method, "--out", out) == 0
     said = capsys.readouterr().out
     rows, raters = mean_opinion_scores(scores(), method)
-    assert store.records(store.read(tables.MOS, out)) == sorted(rows, key=lambda r: (r["sample_id"], r["dimension"]))  # fmt: skip
+    assert store.to_records(store.read(tables.MOS, out)) == sorted(rows, key=lambda r: (r["sample_id"], r["dimension"]))  # fmt: skip
     report = store.to_arrow(RATER_REPORT, rater_report(scores(), pd.DataFrame(raters)))
     assert store.to_arrow(RATER_REPORT, store.read(RATER_REPORT, tmp_path / "mos_raters.parquet")).equals(report)  # fmt: skip
     trust = store.to_arrow(RELIABILITY, reliability_table(scores(), (1.0, 5.0)))

@@ -96,7 +96,7 @@ def test_a_study_grows_only_by_append(table: Path, tmp_path: Path, capsys: Any) 
 
 
 def test_a_dataset_folder(tmp_path: Path, capsys: Any) -> None:
-    rows = store.records(samples().drop(columns="seconds"))
+    rows = store.to_records(samples().drop(columns="seconds"))
     row: dict[str, Any] = {**dict.fromkeys(tables.SAMPLES.names), "shard": 0}
     store.write(tables.SAMPLES, [{**row, **r, "pair_id": r["pair_id"] or None, "style": r["style"] or None} for r in rows], tmp_path / "samples.parquet")  # fmt: skip
     assert call(tmp_path, "--raters", 2, "--per-sample", 1) == 2

@@ -123,7 +123,7 @@ def test_tables_instead_of_videos_and_parquet(studio, tmp_path, capsys):
     (tmp_path / "folder").mkdir()
     pq.write_table(pq.read_table(out), tmp_path / "folder" / "other.parquet")
     store.write_arrow(pq.read_table(folder / "signal.parquet").slice(3, 2), tmp_path / "folder" / "t.parquet",
-                      store.metadata(folder / "signal.parquet"))  # fmt: skip
+                      store.read_metadata(folder / "signal.parquet"))  # fmt: skip
     capsys.readouterr()
     assert cli.main(["score", "--features", str(tmp_path / "folder"), "--model", str(path)]) == 0
     said = capsys.readouterr().out
@@ -220,7 +220,7 @@ def test_a_wrong_call_is_a_sentence(studio, tmp_path, monkeypatch, capsys, words
         (tmp_path / "some").mkdir()
         words = ["--features", str(tmp_path / "some")]
         store.write_arrow(pq.read_table(studio[0] / "signal.parquet"), tmp_path / "some/s.parquet",
-                          store.metadata(studio[0] / "signal.parquet"))  # fmt: skip
+                          store.read_metadata(studio[0] / "signal.parquet"))  # fmt: skip
     monkeypatch.chdir(studio[0])
     assert cli.main(["score", *words, "--model", str(model)]) == 2
     assert sentence in capsys.readouterr().err

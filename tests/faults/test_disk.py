@@ -70,7 +70,7 @@ def test_a_disk_that_has_no_more_names_for_files_is_full_too(tmp_path):
         (tmp_path / "disk/a").touch()
         with pytest.raises(UserError, match=FULL), store.replacing(tmp_path / "disk/b"):
             pass
-        assert "full" in str(errors.refusal(tmp_path / "disk"))
+        assert "full" in str(errors.explain_unwritable(tmp_path / "disk"))
 
 
 def test_a_row_that_the_disk_does_not_take_is_a_sentence_and_put_again_later(disk):
@@ -136,7 +136,7 @@ def test_other_errors_keep_their_traceback(tmp_path, capfd):
 def test_rows_that_met_a_full_disk_are_no_result(tmp_path):
     rows = [{"sample_id": "a", "detail": ""}, {"sample_id": "b", "detail": "disk_full: at 3 MB"}]
     with pytest.raises(UserError, match=r"1 videos found the disk full, for example b: at 3 MB"):
-        errors.stop_where_full(rows)
+        errors.raise_if_disk_full(rows)
 
 
 # One stage

@@ -92,7 +92,7 @@ def test_rows_and_metadata_are_whole(tmp_path):
     assert table.column("count").to_pylist() == [50, 50, None]
     assert about["weights"] == {"kind": "random", "identity": "random:0"}
     store.write_arrow(table, tmp_path / "f.parquet", about)
-    assert store.metadata(tmp_path / "f.parquet")["options"] == {"gain": 1.0}
+    assert store.read_metadata(tmp_path / "f.parquet")["options"] == {"gain": 1.0}
 
 
 def test_a_second_run_computes_nothing_and_builds_no_model(tmp_path):

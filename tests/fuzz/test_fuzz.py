@@ -97,7 +97,7 @@ def check(fuzz: Fuzz, samples: dict[str, Path], outcomes: dict[str, Outcome]) ->
 def check_conformed(conformed: pd.DataFrame, samples: dict[str, Path], mode: str) -> None:
     """What is said to be a video is one, by ffmpeg's own count."""
     assert sorted(conformed["sample_id"]) == sorted(samples)
-    for row in store.records(conformed):
+    for row in store.to_records(conformed):
         name = row["sample_id"]
         check_reason(name, row["status"], row["detail"])
         if row["status"] == tables.FAILED:

@@ -303,7 +303,7 @@ def test_the_leased_device_is_the_only_visible_one(engine, monkeypatch):
 
 
 def test_the_key_holds_what_the_pictures_depend_on(engine):
-    sample = store.records(engine.samples)[0]
+    sample = store.to_records(engine.samples)[0]
     base = {"seed": 1, "size": 64, "fps": 25.0}
 
     def key(method=None, sample=sample, **changes) -> str:

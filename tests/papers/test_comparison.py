@@ -52,7 +52,7 @@ def cell(frame: pd.DataFrame, row: str, dimension: str, statistic: str = "SRCC")
         & (frame["statistic"] == statistic)
     ]
     assert len(own) == 1
-    return store.records(own)[0]
+    return store.to_records(own)[0]
 
 
 def test_same_named_metrics_stand_side_by_side() -> None:

@@ -39,7 +39,7 @@ def shown(given: list[tuple[Any, ...]]) -> pd.DataFrame:
 
 
 def first(report: pd.DataFrame) -> dict[str, Any]:
-    return store.records(report)[0]
+    return store.to_records(report)[0]
 
 
 def words(row: dict[str, Any]) -> list[str]:
@@ -53,7 +53,7 @@ EVEN = np.array([[v + 1.0, v, v] for v in (1, 2, 3, 1, 2, 3, 1, 2, 3)])
 def test_bias_inconsistency_and_agreement() -> None:
     draw = np.random.default_rng(1)
     matrix = np.where(draw.random((40, 5)) < 0.8, draw.integers(1, 6, (40, 5)), np.nan)
-    rows = store.records(rater_report(scores(matrix)))
+    rows = store.to_records(rater_report(scores(matrix)))
     mos = np.nanmean(matrix, axis=1)
     for k, row in enumerate(rows):
         step = matrix[:, k] - mos
@@ -74,7 +74,7 @@ def test_what_cannot_be_known_is_empty() -> None:
     matrix[0, 4] = 2.0
     report = rater_report(scores(matrix))
     assert tuple(report.columns) == COLUMNS
-    rows = store.records(report)
+    rows = store.to_records(report)
     assert rows[3]["agreement_srcc"] is None  # a constant rater has no rank
     assert rows[3]["entropy_bits"] == 0
     assert (rows[4]["n"], rows[4]["inconsistency"], rows[4]["agreement_srcc"]) == (1, None, None)
@@ -89,7 +89,7 @@ def test_rejected_raters_and_why() -> None:
     matrix = np.array([[2.0, 2, 2, 2, 4], [4.0, 4, 4, 4, 2]] * 6)
     given = scores(matrix)
     _, raters = mean_opinion_scores(given, "bt500")
-    rows = store.records(rater_report(given, pd.DataFrame(raters)))
+    rows = store.to_records(rater_report(given, pd.DataFrame(raters)))
     assert [row["rejected"] for row in rows] == [False] * 4 + [True]
     assert rows[4]["status"] == "flawed"
     assert words(rows[4]) == ["screened_out", "disagrees"]
@@ -164,7 +164,7 @@ def test_play_time() -> None:
 def test_dimensions_are_apart() -> None:
     both = pd.concat([scores(EVEN), scores(EVEN[:, ::-1], "sync")])
     details = shown([(1, "test", "s0", 2.0), (1, "test", "s1", 2.0)])
-    rows = store.records(rater_report(both, details=details))
+    rows = store.to_records(rater_report(both, details=details))
     assert [row["dimension"] for row in rows] == ["q"] * 3 + ["sync"] * 3
     assert [row["longest_run"] for row in rows] == [2, None, None, None, None, None]
     assert rows[0]["bias"] == rows[5]["bias"] == pytest.approx(2 / 3)
@@ -176,7 +176,7 @@ def test_the_details_of_the_screen_fit(tmp_path: Path) -> None:
     row: dict[str, Any] = dict.fromkeys(SCORE_DETAILS.names)
     row |= {"block": 1, "answered_at": "2026-01-01T00:00:00Z", "since_served_sec": 15.0}
     given = shown([(1, "test", "s0", 2.0), (1, "repeat", "s0", 3.0)])
-    rows = [{**row, **one} for one in store.records(given)]
+    rows = [{**row, **one} for one in store.to_records(given)]
     store.write(SCORE_DETAILS, rows, tmp_path / "d.parquet")
     found = first(rater_report(scores(EVEN), details=store.read(SCORE_DETAILS, tmp_path / "d.parquet")))  # fmt: skip
     assert (found["repeats"], found["repeat_difference"], found["videos_timed"]) == (1, 1.0, 2)

@@ -126,7 +126,7 @@ def test_table() -> None:
     thin = np.where(draw.random((2, 3)) < 2, [[1.0, 2.0, np.nan], [9.0, np.nan, np.nan]], 0)
     frame = reliability_table(pd.concat([scores(full, "q"), scores(thin, "thin")]), (1, 5), 3, 20)
     store.to_arrow(RELIABILITY, frame)
-    one, other = store.records(frame)
+    one, other = store.to_records(frame)
     half, sos = split_half(full, 3, 20), sos_fit(full, 1, 5)
     assert (one["samples"], one["raters"], one["ratings"], one["least_ratings"]) == (40, 6, 240, 6)
     assert (one["half_srcc"], one["reliability"], one["ci95_low"]) == (half.srcc, half.reliability, half.interval[0])  # fmt: skip

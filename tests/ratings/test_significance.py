@@ -32,7 +32,7 @@ def found(mos: pd.DataFrame, samples: pd.DataFrame, *extra: str) -> dict[Any, di
     frame = label_differences(mos, samples, extra)
     assert tuple(frame.columns) == COLUMNS
     store.to_arrow(LABEL_DIFFERENCES, frame)
-    return {(r["label_kind"], r["label_a"], r["label_b"]): r for r in store.records(frame)}
+    return {(r["label_kind"], r["label_a"], r["label_b"]): r for r in store.to_records(frame)}
 
 
 def test_methods_are_compared_on_their_pairs() -> None:

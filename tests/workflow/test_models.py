@@ -91,7 +91,7 @@ def test_every_sample_of_b_is_tested_with_the_model_of_a(flow):
         design = load_design(features, model.inputs)
         expected = Scorer(model).predict(design.X)[:, 0]
         assert crossed.loc[design.sample_ids, "prediction"].tolist() == expected.tolist()
-        said = store.metadata(path)["models"]["from_a"]
+        said = store.read_metadata(path)["models"]["from_a"]
         assert (said["dataset"], said["digest"]) == ("a", model.about["digest"])
     summary = store.read(tables.CORRELATION, flow.results / "correlation/correlation.parquet")
     video = summary[(summary["protocol"] == "from_a") & (summary["level"] == "video")]

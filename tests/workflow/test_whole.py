@@ -109,7 +109,7 @@ def test_untrained_weights_and_simulated_raters_are_never_silent(run):
         assert "random weights" in text
         assert "simulated raters" in text
     features = next((run.results / "features/lse/sharp").glob("*.parquet"))
-    assert store.metadata(features)["weights"]["kind"] == "random"
+    assert store.read_metadata(features)["weights"]["kind"] == "random"
 
 
 def test_a_second_run_does_nothing(run):

@@ -9,7 +9,7 @@ with job(snakemake.log[0]) as log:
     given = snakemake.params.source
     path = snakemake.input.table
     if given["source"] == "study":
-        rows = store.records(store.read(tables.SCORES, path))
+        rows = store.to_records(store.read(tables.SCORES, path))
     else:
         source = {**given.get("columns", {}), given["source"]: path}
         if "dimension_name" in given:

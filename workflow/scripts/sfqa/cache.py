@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from sfqa.errors import writing
+from sfqa.errors import explain_write_errors
 
 _MAGIC = b"SFQArow1"
 #: What precedes a payload: magic, key, length and sha256 of the payload.
@@ -98,7 +98,7 @@ class RowCache:
         header = RECORD_HEADER.pack(
             _MAGIC, bytes.fromhex(key), len(payload), hashlib.sha256(payload).digest()
         )
-        with writing(self.path):
+        with explain_write_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with open(self.path, "ab") as handle:
                 # A job that a cluster failed to end may append too: each waits for the other.

@@ -231,7 +231,7 @@ def _owners(place: Place, current_only: bool) -> dict[str, Path]:
             continue
         try:
             keys = pq.read_table(path, columns=["key"]).column("key").to_pylist()
-            if current_only and store.metadata(path).get("version") != _version(place.name):
+            if current_only and store.read_metadata(path).get("version") != _version(place.name):
                 continue
         except (OSError, pa.ArrowException, KeyError) as error:
             raise UserError(

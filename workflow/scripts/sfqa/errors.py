@@ -1,4 +1,4 @@
-"""Exceptions that become a sentence for the user or a failed row; errors of disk and memory."""
+"""Exceptions that are shown to the user or become a failed row; errors of disk and memory."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-#: Errors of a disk that takes nothing more, whatever is written: no fault of what was at work.
-_NO_ROOM = {
+#: Errors of a disk that takes no more data, whichever file is written: problem and remedy.
+_FULL_DISK = {
     errno.ENOSPC: ("the disk is full", "free some space"),
     errno.EDQUOT: ("the quota of the disk is used up", "free some space or ask for more"),
     errno.EROFS: ("the disk is read-only", "make it writable or work in another folder"),
 }
-#: Errors of one path.
-_REFUSED = {
+#: Errors of one path: problem and remedy.
+_BAD_PATH = {
     errno.EACCES: ("it is not allowed", "change the owner or the mode"),
     errno.EPERM: ("it is not allowed", "change the owner or the mode"),
     errno.EISDIR: ("a folder stands where a file belongs", "move it away"),
     errno.ENOTDIR: ("a file stands where a folder belongs", "move it away"),
 }
-#: A disk with less room than this is full: an encoder that fails there need not say why.
-_LEAST_BYTES = 1 << 16
-_KEPT = "and run again: what is finished is kept"
+#: A disk with less free space than this counts as full: an encoder that fails may not say why.
+_MIN_FREE_BYTES = 1 << 16
+_RUN_AGAIN = "and run again: what is finished is kept"
 
 
 class UserError(Exception):
-    """Raised for anything that the user can mend: what is wrong, where, and what to do instead.
+    """Raised for anything that the user can correct: what is wrong, where, and what to do instead.
 
     >>> raise UserError("config/a.csv, row 3: no image file 'x.png'; add it or delete the row")
     Traceback (most recent call last):
@@ -55,54 +55,55 @@ def hint(word: object, known: Iterable[str], lead: str = "there are", cutoff: fl
     return f"did you mean {near[0]!r}?" if near else f"{lead} {', '.join(words) or 'none'}"
 
 
-def no_room(error: BaseException) -> tuple[str, str] | None:
-    """Return what is wrong and what to do where a disk took nothing more, else None.
+def explain_full_disk(error: BaseException) -> tuple[str, str] | None:
+    """Return problem and remedy if an error was raised because a disk is full, else None.
 
-    Looks also at the errors behind the error, and at their words: what ffmpeg and torch meet comes
-    as a message.
+    Looks also at the errors that led to this one, and at their messages: an error of ffmpeg or
+    torch has no ``errno``.
 
-    >>> no_room(RuntimeError("ffmpeg failed (Error closing file: No space left on device)"))
+    >>> explain_full_disk(RuntimeError("ffmpeg failed (No space left on device)"))
     ('the disk is full (No space left on device)', 'free some space')
     """
-    seen: BaseException | None = error
-    while seen is not None:
-        for number, (wrong, remedy) in _NO_ROOM.items():
-            if getattr(seen, "errno", None) == number or os.strerror(number) in str(seen):
-                return f"{wrong} ({os.strerror(number)})", remedy
-        seen = seen.__cause__ or seen.__context__
+    cause: BaseException | None = error
+    while cause is not None:
+        for number, (problem, remedy) in _FULL_DISK.items():
+            if getattr(cause, "errno", None) == number or os.strerror(number) in str(cause):
+                return f"{problem} ({os.strerror(number)})", remedy
+        cause = cause.__cause__ or cause.__context__
     return None
 
 
-def of_the_machine(error: BaseException, path: Path | str | None = None) -> UserError | None:
-    """Return the sentence for an error of the disk or of the memory, None for any other.
+def explain_machine_error(error: BaseException, path: Path | str | None = None) -> UserError | None:
+    """Return a :class:`UserError` for an error of the disk or of memory, None for any other error.
 
-    ``path`` is what was being written; without it the error's own file is named.
+    ``path`` is the file that was being written. Without it, the error's own file is named.
 
-    >>> print(of_the_machine(OSError(errno.EROFS, "x"), "results"))
+    >>> print(explain_machine_error(OSError(errno.EROFS, "x"), "results"))
     results: the disk is read-only (Read-only file system); make it writable or work in another \
 folder and run again: what is finished is kept
     """
     if isinstance(error, MemoryError):
-        told = f" ({str(error)[:150]})" if str(error) else ""
+        reason = f" ({str(error)[:150]})" if str(error) else ""
         return UserError(
-            f"the job ran out of memory{told}; give it more, or run fewer jobs at a time, {_KEPT}"
+            f"the job ran out of memory{reason}; give it more, or run fewer jobs at a time, "
+            f"{_RUN_AGAIN}"
         )
-    found = no_room(error)
+    explanation = explain_full_disk(error)
     where = path or getattr(error, "filename", None)
-    if found is None and where and isinstance(error, OSError) and error.errno in _REFUSED:
-        wrong, remedy = _REFUSED[error.errno]
-        found = f"{wrong} ({os.strerror(error.errno)})", remedy
-    if found is None:
+    if explanation is None and where and isinstance(error, OSError) and error.errno in _BAD_PATH:
+        problem, remedy = _BAD_PATH[error.errno]
+        explanation = f"{problem} ({os.strerror(error.errno)})", remedy
+    if explanation is None:
         return None
     lead = f"{where}: " if where else ""
-    return UserError(f"{lead}{found[0]}; {found[1]} {_KEPT}")
+    return UserError(f"{lead}{explanation[0]}; {explanation[1]} {_RUN_AGAIN}")
 
 
 @contextmanager
-def writing(path: Path | str) -> Iterator[None]:
-    """Raise :class:`UserError` naming ``path`` where the disk refuses what the block writes.
+def explain_write_errors(path: Path | str) -> Iterator[None]:
+    """Raise :class:`UserError` naming ``path`` if the block cannot write it because of the disk.
 
-    >>> with writing("a/b"): raise OSError(errno.ENOTDIR, "x")
+    >>> with explain_write_errors("a/b"): raise OSError(errno.ENOTDIR, "x")
     Traceback (most recent call last):
     ...
     sfqa.errors.UserError: a/b: a file stands where a folder belongs (Not a directory); move it \
@@ -111,49 +112,52 @@ away and run again: what is finished is kept
     try:
         yield
     except OSError as error:
-        if told := of_the_machine(error, path):
-            raise told from error
+        if user_error := explain_machine_error(error, path):
+            raise user_error from error
         raise
 
 
-def stop_where_full(rows: Iterable[Mapping[str, Any]]) -> None:
-    """Raise :class:`UserError` where a row failed because of a full disk, which mends for all.
+def raise_if_disk_full(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Raise :class:`UserError` if a row failed because the disk was full.
 
-    A table with such rows would be believed by the next run. What is finished has its record.
+    Such rows must not reach a table, because the next run would take them as final. Finished videos
+    keep their records.
 
-    >>> stop_where_full([{"sample_id": "a", "detail": "no_face: none in 8 frames"}])
+    >>> raise_if_disk_full([{"sample_id": "a", "detail": "no_face: none in 8 frames"}])
     """
-    full = [row for row in rows if row["detail"].startswith("disk_full: ")]
-    if full:
-        first = f"{full[0]['sample_id']}: {full[0]['detail'].partition(': ')[2]}"
-        remedy = _NO_ROOM[errno.ENOSPC][1]
+    failed_rows = [row for row in rows if row["detail"].startswith("disk_full: ")]
+    if failed_rows:
+        row = failed_rows[0]
+        example = f"{row['sample_id']}: {row['detail'].partition(': ')[2]}"
+        remedy = _FULL_DISK[errno.ENOSPC][1]
         raise UserError(
-            f"{len(full)} videos found the disk full, for example {first}; {remedy} {_KEPT}"
+            f"{len(failed_rows)} videos found the disk full, for example {example}; {remedy} "
+            f"{_RUN_AGAIN}"
         )
 
 
-def is_full(folder: Path | str) -> bool:
-    """Whether the disk of a folder takes no more bytes, or no more files."""
+def is_disk_full(folder: Path | str) -> bool:
+    """Return whether the disk of a folder takes no more bytes or no more files."""
     disk = os.statvfs(folder)
-    no_names = disk.f_files and not disk.f_favail  # some systems count no inodes
-    return bool(disk.f_bavail * disk.f_frsize < _LEAST_BYTES or no_names)
+    no_inodes = disk.f_files and not disk.f_favail  # some systems do not count inodes
+    return bool(disk.f_bavail * disk.f_frsize < _MIN_FREE_BYTES or no_inodes)
 
 
-def refusal(folder: Path | str) -> UserError | None:
-    """Return the sentence for a folder that takes no files (full, read-only), else None.
+def explain_unwritable(folder: Path | str) -> UserError | None:
+    """Return a :class:`UserError` if files cannot be written to a folder, else None.
 
-    The folder need not be there: then it is that of its nearest parent.
+    If the folder does not exist, its nearest existing parent is checked.
 
-    >>> import tempfile; refusal(tempfile.gettempdir()) is None
+    >>> import tempfile; explain_unwritable(tempfile.gettempdir()) is None
     True
     """
-    given = Path(folder)
-    there = next(p for p in (given, *given.absolute().parents) if p.exists())
+    parents = Path(folder).absolute().parents
+    nearest = next(p for p in (Path(folder), *parents) if p.exists())
     number = 0
-    if os.statvfs(there).f_flag & os.ST_RDONLY:
+    if os.statvfs(nearest).f_flag & os.ST_RDONLY:
         number = errno.EROFS
-    elif not os.access(there, os.W_OK | os.X_OK):
+    elif not os.access(nearest, os.W_OK | os.X_OK):
         number = errno.EACCES
-    elif is_full(there):
+    elif is_disk_full(nearest):
         number = errno.ENOSPC
-    return of_the_machine(OSError(number, os.strerror(number)), folder) if number else None
+    return explain_machine_error(OSError(number, os.strerror(number)), folder) if number else None

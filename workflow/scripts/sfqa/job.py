@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from sfqa.errors import UserError, of_the_machine, writing
+from sfqa.errors import UserError, explain_machine_error, explain_write_errors
 
 #: Signals that mean "save and end": TERM from ``scancel``, Slurm's ``--signal=TERM@120`` and its
 #: time limit, systemd and Kubernetes; USR1 from SGE's ``-notify`` and by habit from Slurm.
@@ -133,7 +133,7 @@ def job(log_file: str | Path, level: int = logging.INFO) -> Iterator[logging.Log
     handlers: list[logging.Handler] = [to_terminal]
     logger.addHandler(to_terminal)
     try:
-        with writing(path):
+        with explain_write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             to_file = _LogFile(path, mode="w", encoding="utf-8")
         to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
@@ -150,7 +150,7 @@ def job(log_file: str | Path, level: int = logging.INFO) -> Iterator[logging.Log
         )
         raise
     except Exception as error:
-        told = of_the_machine(error)
+        told = explain_machine_error(error)
         logger.log(logging.INFO if told else logging.ERROR, "%s", traceback.format_exc())
         if told:
             logger.error("Error: %s", told)

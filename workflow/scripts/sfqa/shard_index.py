@@ -78,7 +78,7 @@ def _from_table(samples: str) -> dict[tuple[str, str], Shard]:
 
     key = ["method", "shard"]
     # read_table and sort_by would load Arrow's query engine: half as much memory again.
-    with store.reading(samples):
+    with store.explain_read_errors(samples):
         table = pq.ParquetFile(samples).read([*key, *MAKES_VIDEO], use_threads=False)
     table = table.take(pc.sort_indices(table, sort_keys=[(name, "ascending") for name in key]))
     rows, start, found = table.select(MAKES_VIDEO), 0, {}

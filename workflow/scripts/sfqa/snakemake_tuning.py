@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sfqa.errors import UserError, refusal
+from sfqa.errors import UserError, explain_unwritable
 from sfqa.plan import Plan
 
 #: Objects created before the garbage collector runs, for its three generations.
@@ -32,7 +32,7 @@ def make_plan(workflow: Any, config: Mapping[str, Any]) -> Plan:
     with errors_for_snakemake():
         # Only the scheduling process looks at the files; its jobs read what it recorded.
         plan = Plan(config, schema=folder / "schemas/config.schema.yaml", sweep=schedules)
-    if schedules and (error := refusal(plan.results)):
+    if schedules and (error := explain_unwritable(plan.results)):
         # A warning, not an error: a dry run can plan on results that it can only read.
         logger.warning(f"Nothing can be written: {error}")
     keep_pandas_unloaded()

@@ -1,4 +1,4 @@
-"""Read and write tables. The only module that does: checks schemas and writes atomically."""
+"""Read and write tables: schemas checked, files written atomically. No other module does it."""
 
 from __future__ import annotations
 
@@ -17,27 +17,33 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sfqa import tables
-from sfqa.errors import UserError, is_full, no_room, of_the_machine, writing
+from sfqa.errors import (
+    UserError,
+    explain_full_disk,
+    explain_machine_error,
+    explain_write_errors,
+    is_disk_full,
+)  # fmt: skip
 
 if TYPE_CHECKING:  # planning a workflow needs no pandas, which takes a third of a second to import
     import pandas as pd
 
 
 def to_arrow(table: tables.Table, rows: pd.DataFrame | Iterable[Mapping[str, Any]]) -> pa.Table:
-    """Return rows as an Arrow table of the given kind, checked.
+    """Return rows as an Arrow table with the schema of ``table``, checked.
 
-    Missing columns are filled with empty cells where the schema allows it. Raises
-    :class:`UserError` for unknown columns, empty cells where none may be, a row that is not ok
-    without a reason, and repeated keys.
+    Missing columns are filled with empty cells if the schema allows empty cells. Raises
+    :class:`UserError` for an unknown column, an empty cell in a column that allows none, a row that
+    is not ok and has no reason, and a repeated key.
 
     >>> to_arrow(tables.PAIRS, []).num_rows
     0
     """
     import pandas as pd
 
-    given = records(rows) if isinstance(rows, pd.DataFrame) else [dict(row) for row in rows]
+    records = to_records(rows) if isinstance(rows, pd.DataFrame) else [dict(row) for row in rows]
     schema = table.schema
-    for number, record in enumerate(given):
+    for number, record in enumerate(records):
         unknown = set(record) - set(table.names)
         if unknown:
             raise UserError(
@@ -46,7 +52,7 @@ def to_arrow(table: tables.Table, rows: pd.DataFrame | Iterable[Mapping[str, Any
             )
     columns = {}
     for column in table.columns:
-        values = [_clean(r.get(column.name)) for r in given]
+        values = [_nan_to_none(record.get(column.name)) for record in records]
         if not column.nullable and None in values:
             raise UserError(
                 f"table {table.name}, row {values.index(None)}: column {column.name!r} "
@@ -54,28 +60,28 @@ def to_arrow(table: tables.Table, rows: pd.DataFrame | Iterable[Mapping[str, Any
             )
         columns[column.name] = pa.array(values, type=column.type)
     result = pa.table(columns, schema=schema)
-    _check_status(table, given)
+    _check_status(table, records)
     if table.key:
-        keys = [tuple(r.get(k) for k in table.key) for r in given]
+        keys = [tuple(record.get(name) for name in table.key) for record in records]
         if len(set(keys)) != len(keys):
-            twice = Counter(keys).most_common(1)[0][0]
-            raise UserError(f"table {table.name}: the row {twice} is there twice; keep one")
+            repeated_key = Counter(keys).most_common(1)[0][0]
+            raise UserError(f"table {table.name}: the row {repeated_key} occurs twice; keep one")
     return result
 
 
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return a frame's rows as dictionaries, empty cells as None.
+def to_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a frame as dictionaries, with None for empty cells.
 
     >>> import pandas as pd
-    >>> records(pd.DataFrame({"a": ["x", None], "b": [1.5, float("nan")]}))[1]
+    >>> to_records(pd.DataFrame({"a": ["x", None], "b": [1.5, float("nan")]}))[1]
     {'a': None, 'b': None}
     """
     rows = frame.to_dict("records")
-    return [{str(k): _clean(v) for k, v in row.items()} for row in rows]
+    return [{str(k): _nan_to_none(v) for k, v in row.items()} for row in rows]
 
 
-def _clean(value: Any) -> Any:
-    """NaN and NaT become empty cells, so that a table never holds a silent NaN."""
+def _nan_to_none(value: Any) -> Any:
+    """Replace NaN and NaT by None, so that a table has empty cells instead of NaN."""
     if value is None or isinstance(value, (list, str, bytes, int)):
         return value
     if isinstance(value, float):
@@ -92,12 +98,13 @@ def _check_status(table: tables.Table, rows: list[dict[str, Any]]) -> None:
         status, detail = record["status"], record["detail"]
         if status not in tables.STATUSES:
             raise UserError(
-                f"table {table.name}, row {number}: status {status!r} is none of {tables.STATUSES}"
+                f"table {table.name}, row {number}: status {status!r} is not one of "
+                f"{tables.STATUSES}"
             )
         if (status == tables.OK) == bool(detail):
             raise UserError(
                 f"table {table.name}, row {number}: status {status!r} with detail {detail!r}; "
-                "a row that is not ok needs a reason, and one that is ok has none"
+                "a row that is not ok needs a detail, a row that is ok has none"
             )
 
 
@@ -107,10 +114,10 @@ def write(
     path: Path | str,
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write rows as Parquet (zstd) of the given kind: whole, last, by rename.
+    """Write rows as a Parquet file (zstd) with the schema of ``table``, atomically.
 
-    ``metadata`` values are stored as JSON in the file's schema. Rows are sorted by the table's
-    key, so that equal content gives equal bytes.
+    The values of ``metadata`` are stored as JSON in the file's schema. Rows are sorted by the
+    table's key, so that equal content gives equal bytes.
     """
     arrow = to_arrow(table, rows)
     if table.key and arrow.num_rows:
@@ -121,27 +128,30 @@ def write(
 def write_arrow(
     arrow: pa.Table, path: Path | str, metadata: Mapping[str, Any] | None = None
 ) -> None:
-    """Write an Arrow table as Parquet (zstd) by rename, ``metadata`` as JSON beside its own."""
+    """Write an Arrow table as a Parquet file (zstd), atomically.
+
+    The values of ``metadata`` are added as JSON to the metadata of the table's schema.
+    """
     extra = {f"sfqa.{k}": json.dumps(v, sort_keys=True) for k, v in (metadata or {}).items()}
     if extra:
         arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **extra})
     with replacing(path) as temporary:
-        # Without checksums a flipped bit in a page is read as another number.
+        # Without checksums, a flipped bit in a page would be read as another number.
         pq.write_table(arrow, temporary, compression="zstd", write_page_checksum=True)
 
 
-def metadata(path: Path | str) -> dict[str, Any]:
-    """Return what :func:`write` was given as metadata for this file."""
-    with reading(path):
+def read_metadata(path: Path | str) -> dict[str, Any]:
+    """Return the ``metadata`` that :func:`write` stored in a file."""
+    with explain_read_errors(path):
         stored = pq.read_schema(path).metadata or {}
         return {k.decode()[5:]: json.loads(v) for k, v in stored.items() if k.startswith(b"sfqa.")}
 
 
 @contextmanager
-def reading(path: Path | str) -> Iterator[None]:
-    """Raise :class:`UserError` naming ``path`` where the block cannot read it as a table.
+def explain_read_errors(path: Path | str) -> Iterator[None]:
+    """Raise :class:`UserError` naming ``path`` if the block cannot read it as a table.
 
-    >>> with reading("a.parquet"): raise pa.ArrowInvalid("no magic bytes")
+    >>> with explain_read_errors("a.parquet"): raise pa.ArrowInvalid("no magic bytes")
     Traceback (most recent call last):
     ...
     sfqa.errors.UserError: a.parquet: cannot be read as a table (no magic bytes); delete it, and \
@@ -154,35 +164,35 @@ it is made again
     except (FileNotFoundError, PermissionError, MemoryError):
         raise
     except (OSError, ValueError, pa.ArrowException) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0][:150]
+        first_line = (str(error).splitlines() or [type(error).__name__])[0][:150]
         raise UserError(
-            f"{path}: cannot be read as a table ({first}); delete it, and it is made again"
+            f"{path}: cannot be read as a table ({first_line}); delete it, and it is made again"
         ) from error
 
 
 def load(path: Path | str, columns: list[str] | None = None) -> pa.Table:
-    """Read a table of any kind, its checksums compared.
+    """Read a file with any schema and verify its checksums.
 
-    Raises :class:`UserError` naming the file where it is damaged.
+    Raises :class:`UserError` naming the file if it is damaged.
     """
-    with reading(path):
+    with explain_read_errors(path):
         return pq.read_table(path, columns=columns, page_checksum_verification=True)
 
 
-def parquet(path: Path | str) -> pq.ParquetFile:
-    """Open a table of any kind to be read with :func:`batches`; raises as :func:`load` does."""
-    with reading(path):
+def open_parquet(path: Path | str) -> pq.ParquetFile:
+    """Open a file to read it with :func:`read_batches`; raises as :func:`load` does."""
+    with explain_read_errors(path):
         return pq.ParquetFile(path, page_checksum_verification=True)
 
 
-def batches(
+def read_batches(
     file: pq.ParquetFile, path: Path | str, rows: int, columns: list[str]
 ) -> Iterator[pa.RecordBatch]:
-    """Yield so many rows at a time of an open table; raises as :func:`load` does."""
-    parts = file.iter_batches(rows, columns=columns)
+    """Yield at most ``rows`` rows at a time of an open file; raises as :func:`load` does."""
+    batches = file.iter_batches(rows, columns=columns)
     while True:
-        with reading(path):
-            batch = next(parts, None)
+        with explain_read_errors(path):
+            batch = next(batches, None)
         if batch is None:
             return
         yield batch
@@ -191,20 +201,20 @@ def batches(
 def read(
     table: tables.Table, paths: Path | str | Iterable[Path | str], columns: list[str] | None = None
 ) -> pd.DataFrame:
-    """Read one or many files of the given kind into a frame, empty cells as None or NaN.
+    """Read one or more files of a table into a frame, with None or NaN for empty cells.
 
-    Raises :class:`UserError` naming the file whose columns are not the table's.
+    Raises :class:`UserError` naming a file that does not have the table's columns.
     """
-    many = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    files = [paths] if isinstance(paths, (str, Path)) else list(paths)
     parts = []
-    for path in many:
-        wanted = columns or table.names
-        with reading(path):
+    for path in files:
+        expected = columns or table.names
+        with explain_read_errors(path):
             arrow = load(path, columns)
-            if arrow.schema.names != wanted:
+            if arrow.schema.names != expected:
                 raise UserError(
                     f"{path}: not a {table.name} table; its columns are "
-                    f"{', '.join(arrow.schema.names)} where {', '.join(wanted)} are needed. "
+                    f"{', '.join(arrow.schema.names)} where {', '.join(expected)} are needed. "
                     "Delete it, so that it is made again"
                 )
         parts.append(arrow.replace_schema_metadata(None))
@@ -216,7 +226,7 @@ def read(
 def read_shard(table: tables.Table, path: Path | str, method: str, shard: str) -> pd.DataFrame:
     """Read the table of one shard of one method.
 
-    Raises :class:`UserError` as :func:`read` does, and where a row belongs to another shard.
+    Raises :class:`UserError` as :func:`read` does, and if a row belongs to another shard.
     """
     frame = read(table, path)
     for row in frame[(frame["method"] != method) | (frame["shard"] != int(shard))].itertuples():
@@ -228,22 +238,26 @@ def read_shard(table: tables.Table, path: Path | str, method: str, shard: str) -
 
 
 class replacing:
-    """Give a temporary path beside ``path``, renamed onto it only when the block ends well.
+    """Write a file atomically: the block writes a temporary file, which then replaces ``path``.
+
+    If the block raises, ``path`` stays as it was and the temporary file is deleted.
 
     >>> import tempfile; target = Path(tempfile.mkdtemp()) / "t.txt"
-    >>> with replacing(target) as temporary: _ = temporary.write_text("whole")
+    >>> with replacing(target) as temporary: _ = temporary.write_text("complete")
     >>> target.read_text()
-    'whole'
+    'complete'
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
 
     def __enter__(self) -> Path:
-        with writing(self.path):
+        with explain_write_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(
-                dir=self.path.parent, prefix=f".{self.path.name}.", suffix=_suffix(self.path)
+                dir=self.path.parent,
+                prefix=f".{self.path.name}.",
+                suffix=_temporary_suffix(self.path),
             )
             os.close(handle)
             self.temporary = Path(name)
@@ -251,37 +265,42 @@ class replacing:
         return self.temporary
 
     def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
-        full = None
+        disk_error = None
         if isinstance(error, Exception) and not isinstance(error, UserError):
-            full = _full(self.path, error)  # before the half-written file makes room again
+            # Looked at before the deletion of the temporary file frees its space.
+            disk_error = _explain_by_disk(self.path, error)
         try:
             if error is None:
-                with writing(self.path):
+                with explain_write_errors(self.path):
                     with open(self.temporary, "rb") as handle:
                         os.fsync(handle.fileno())
                     self.temporary.replace(self.path)
         finally:
             self.temporary.unlink(missing_ok=True)
-        if full:
-            raise full from error
+        if disk_error:
+            raise disk_error from error
 
 
-def _suffix(path: Path) -> str:
-    """The end of a temporary name: that of the file, as writers of pictures and sound go by it.
+def _temporary_suffix(path: Path) -> str:
+    """Return the suffix of a temporary file's name.
 
-    Not so where files are found by their end (DuckDB and pathlib find hidden ones too): what a
-    kill leaves would be read as one more table.
+    It is that of the file, because writers of images and sound choose the format by it. Tables get
+    none: DuckDB and pathlib find hidden files by their suffix, so a temporary file that a killed
+    job left would be read as one more table.
 
-    >>> _suffix(Path("mos.png")), _suffix(Path("mos.parquet"))
+    >>> _temporary_suffix(Path("mos.png")), _temporary_suffix(Path("mos.parquet"))
     ('.png', '')
     """
     return "" if path.suffix in (".parquet", ".rows") else path.suffix
 
 
-def _full(path: Path, error: Exception) -> UserError | None:
-    """The sentence where a file was not written because of its disk, whatever the error says."""
-    if no_room(error) is None:
-        if not is_full(path.parent):
+def _explain_by_disk(path: Path, error: Exception) -> UserError | None:
+    """Return a :class:`UserError` if the disk is why a file was not written, else None.
+
+    A full disk is the reason whatever ``error`` says: an encoder may not mention it.
+    """
+    if explain_full_disk(error) is None:
+        if not is_disk_full(path.parent):
             return None
         error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    return of_the_machine(error, path)
+    return explain_machine_error(error, path)

@@ -162,10 +162,10 @@ def joined(files: Sequence[Path], conformed: pd.DataFrame, made: list[Extracted]
     """Return the tables of all extractors side by side, one row per video (:func:`write`)."""
     import pyarrow as pa
 
-    from sfqa.store import records
+    from sfqa.store import to_records
 
     text = pa.string()
-    videos = records(conformed)
+    videos = to_records(conformed)
     fields = [pa.field(name, text) for name in ("video", "path", "sha256", "status", "detail")]
     columns: list[Any] = [
         pa.array([video["sample_id"] for video in videos], text),

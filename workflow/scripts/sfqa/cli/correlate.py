@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     from sfqa.correlation.levels import method_rows
     from sfqa.correlation.significance import significance_rows
     from sfqa.correlation.summarise import Settings, correlation_rows, rounded
-    from sfqa.store import records
+    from sfqa.store import to_records
 
     for name in ("rows", "bootstrap"):
         if getattr(args, name) < 0:
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
         shown = [{**row, "srcc 95 %": _ends(row, "srcc")} for row in by_method]
         print(_sheet.grid(_dashed(shown), _BY_METHOD, args.rows))
     if tests:
-        _print_tests(records(pd.DataFrame(tests)), args.rows)
+        _print_tests(to_records(pd.DataFrame(tests)), args.rows)
     if args.out:
         print(f"sfqa: wrote {args.out}", file=sys.stderr)
     return BAD if any(row["status"] == tables.FAILED for row in rows) else FINE

@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     from sfqa.ratings.mos import SCALES, mean_opinion_scores
     from sfqa.ratings.rater_report import rater_report
     from sfqa.ratings.reliability import reliability_table
-    from sfqa.store import records
+    from sfqa.store import to_records
     from sfqa.tables import LABEL_DIFFERENCES, RATER_REPORT, RELIABILITY
 
     if args.method not in SCALES:
@@ -121,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
     print(_title(args.method, scores, scale))
     for _, _, frame, columns in made:
         if columns:
-            own = records(frame)
+            own = to_records(frame)
             print("\n" + _sheet.grid(own, columns, args.rows))
             for line in _reasons(own, columns[:2], args.rows):
                 print(line)

@@ -142,7 +142,7 @@ def _of_videos(
         tables[name] = [scratch / f"{name}.parquet"]
         store.write_arrow(made.table, tables[name][0], made.about)
     videos = {}
-    for file, record in zip(files, store.records(conformed), strict=True):
+    for file, record in zip(files, store.to_records(conformed), strict=True):
         videos[record["sample_id"]] = {
             "path": str(file), "sha256": record["source_sha256"], "status": record["status"],
             "detail": record["detail"],

@@ -63,7 +63,7 @@ def conform_shard(
     that ends a worker, or takes longer than ``time_limit_sec``, fails, and the next run tries it
     again.
     """
-    tasks = [_make_task(video, folder, form) for video in store.records(videos)]
+    tasks = [_make_task(video, folder, form) for video in store.to_records(videos)]
     rows = {t.sample_id: row for t in tasks if (row := _read_record(t.record, t.key)) is not None}
     for number, sample_id in enumerate(rows, 1):
         _log_row("kept", number, len(tasks), rows[sample_id])

@@ -63,7 +63,7 @@ def extract_shard(
         "weights": found.identity,
     }  # fmt: skip
     cache = RowCache(cache_folder, writer, rows.get_row_schema(kind.FEATURES))
-    records = store.records(conformed)
+    records = store.to_records(conformed)
     failed = [r for r in records if r["status"] == "failed"]
     groups: dict[str, list[dict[str, Any]]] = {}  # records of the same content share one row
     for record in records:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from sfqa import store, tables
-from sfqa.errors import UserError, stop_where_full
+from sfqa.errors import UserError, raise_if_disk_full
 from sfqa.generation import command, process, rendering
 from sfqa.generation.imported import import_ready
 from sfqa.generation.records import Sample, Settings
@@ -26,7 +26,7 @@ def write_shard(
     with such rows would tell the next run that they are final.
     """
     rows = generate_shard(samples, method, Path(table).parent, settings)
-    stop_where_full(rows)
+    raise_if_disk_full(rows)
     store.write(tables.VIDEOS, rows, table)
 
 
@@ -53,7 +53,7 @@ def generate_shard(
     ``patience`` holds the time limits of a generator's process. Raises :class:`UserError` for wrong
     settings, samples of another method, a generator that is not installed and a missing GPU.
     """
-    sample_rows = store.records(samples)
+    sample_rows = store.to_records(samples)
     _check_settings(settings)
     _check_methods(sample_rows, method)
     if method.kind == "import":

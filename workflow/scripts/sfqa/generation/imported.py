@@ -53,7 +53,7 @@ def import_shard(
     """
     expect: Mapping[str, float] = (method or {}).get("expect") or {}
     how = ImportCheck(Path(folder) / "records", expect, audio=False)
-    sample_rows = store.records(samples)
+    sample_rows = store.to_records(samples)
     rows = []
     for number, sample in enumerate(sample_rows, start=1):
         rows.append(_import_video(sample, Path(sample["source_path"]), how))
@@ -76,7 +76,7 @@ def import_ready(
     """
     how = ImportCheck(Path(records) if records else None, method.expect, audio=True)
     other_suffixes = ", ".join(SUFFIXES[1:])
-    sample_rows = store.records(samples)
+    sample_rows = store.to_records(samples)
     rows = []
     for number, sample in enumerate(sample_rows, start=1):
         name = pair_name(sample)

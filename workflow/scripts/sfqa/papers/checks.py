@@ -12,7 +12,7 @@ import pandas as pd
 
 from sfqa.correlation.grid import BEST, SECOND
 from sfqa.papers.published import FOLDER, Published, columns_of, index, load, marks, scopes
-from sfqa.store import records
+from sfqa.store import to_records
 
 VERSION = 1
 
@@ -258,7 +258,7 @@ def marked(table: Published) -> Iterator[str]:
     words = {BEST: "bold", SECOND: "underline", "": "none"}
     ours = marks(table)
     for own in scopes(table):
-        for row in records(own):
+        for row in to_records(own):
             key = (row["group"], row["row"], row["column"], row["statistic"])
             due = words[ours.get(key, "")]
             due = due if due in table.marks else "none"
@@ -281,10 +281,10 @@ def unseen(table: Published) -> Iterator[str]:
 def ahead(table: Published) -> Iterator[str]:
     """Find columns where the paper's own method ('Ours') is not the best of its block."""
     for own in scopes(table):
-        values = {row["row"]: float(row["value"]) for row in records(own)}
+        values = {row["row"]: float(row["value"]) for row in to_records(own)}
         if "Ours" not in values:
             continue
-        first = records(own)[0]
+        first = to_records(own)[0]
         best = (min if first["better"] == "lower" else max)(values, key=values.__getitem__)
         if values[best] != values["Ours"]:
             yield (
@@ -315,10 +315,10 @@ def _by_statistic(table: Published, row: str) -> dict[str, str]:
 def _ablation(whole: Published, parts: Published) -> Iterator[tuple[str, str]]:
     last = {
         (row["column"], row["statistic"]): row["value"]
-        for row in records(parts.figures)
+        for row in to_records(parts.figures)
         if row["row"] == "No. 8"
     }
-    for row in records(whole.figures):
+    for row in to_records(whole.figures):
         if row["row"] == "Ours" and row["dataset"] == "LGVQ":
             other = last[row["group"], row["statistic"]]
             if float(other) != float(row["value"]):

@@ -11,7 +11,7 @@ from sfqa.correlation.grid import Cell, Grid, Head
 from sfqa.correlation.summarise import MEAN, MODEL, POOLED, VIDEO
 from sfqa.errors import UserError, hint
 from sfqa.papers.published import Published, unique_rows
-from sfqa.store import records
+from sfqa.store import to_records
 
 _STATISTICS = ("SRCC", "PLCC", "KRCC", "RMSE")
 
@@ -47,9 +47,9 @@ def compare(
         for name in given:
             if name not in there:
                 raise UserError(f"{table.name}: no {kind} {name!r}; {hint(name, sorted(there))}")
-    own = {(r["metric"], r["dimension"], r["level"]): r for r in records(ours)}
+    own = {(r["metric"], r["dimension"], r["level"]): r for r in to_records(ours)}
     rows = []
-    for figure in records(table.figures):
+    for figure in to_records(table.figures):
         if figure["statistic"] not in _STATISTICS or not figure["value"]:
             continue
         metric = told.get(figure["row"], names.get(bare(figure["row"]), ""))
@@ -108,7 +108,7 @@ def compare_grid(frame: pd.DataFrame, caption: str) -> Grid:
     notes: list[str] = []
     body, before = [], ("", "")
     for key in unique_rows(frame, "group", "row", "column"):
-        own = {r["statistic"]: r for r in records(_where(frame, key))}
+        own = {r["statistic"]: r for r in to_records(_where(frame, key))}
         group, row, column = key
         some = next(iter(own.values()))
         reasons = sorted({r["detail"] for r in own.values() if r["detail"]})

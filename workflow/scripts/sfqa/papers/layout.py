@@ -16,7 +16,7 @@ from sfqa.correlation.grid import (
     to_markdown,
 )
 from sfqa.papers.published import Published, columns_of, marks, unique_rows
-from sfqa.store import records
+from sfqa.store import to_records
 
 _MARKS = {BEST: "bold", SECOND: "underline"}
 
@@ -29,7 +29,7 @@ def to_grid(table: Published, findings: Sequence[str] = ()) -> Grid:
     """
     cells = {
         (r["group"], r["row"], r["column"], r["statistic"]): r["value"]
-        for r in records(table.figures)
+        for r in to_records(table.figures)
     }
     plain = table.figures[table.figures["better"] == ""]
     words = [(top, name) for top, name in unique_rows(plain, "column", "statistic")]

@@ -12,7 +12,7 @@ import pandas as pd
 from sfqa.correlation.grid import BEST, SECOND
 from sfqa.errors import UserError, hint
 from sfqa.sheets import read_table
-from sfqa.store import records
+from sfqa.store import to_records
 from sfqa.tables import PUBLISHED
 
 VERSION = 1
@@ -58,7 +58,7 @@ def index(folder: Path = FOLDER) -> list[dict[str, str]]:
     """
     frame = read_table(folder / "index.csv", "published tables")
     _need(folder / "index.csv", frame, _INDEX)
-    return records(frame.fillna(""))
+    return to_records(frame.fillna(""))
 
 
 def load(name: str, folder: Path = FOLDER) -> Published:
@@ -102,7 +102,7 @@ def _need(path: Path, frame: pd.DataFrame, names: tuple[str, ...] | list[str]) -
 
 def _check_file(path: Path, figures: pd.DataFrame) -> None:
     allowed = {"better": ("higher", "lower", ""), "mark": ("bold", "underline", "none", "")}
-    for number, row in enumerate(records(figures), 2):
+    for number, row in enumerate(to_records(figures), 2):
         where = f"{path}, row {number}"
         for name in ("row", "statistic"):
             if not row[name]:
@@ -145,7 +145,7 @@ def marks(table: Published) -> dict[tuple[str, str, str, str], str]:
         value = own["value"].astype(float)
         ascending = (own["better"] == "lower").all()
         top = sorted(set(value), reverse=not ascending)[:2]
-        for row, number in zip(records(own), value, strict=True):
+        for row, number in zip(to_records(own), value, strict=True):
             if number in top:
                 key = (row["group"], row["row"], row["column"], row["statistic"])
                 found[key] = (BEST, SECOND)[top.index(number)]

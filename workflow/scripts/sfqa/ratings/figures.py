@@ -28,7 +28,7 @@ from sfqa.figure_style import (
 from sfqa.ratings.by_label import LABEL_KINDS, labelled
 from sfqa.ratings.reliability import sos_fit
 from sfqa.ratings.screening import Matrix, row_statistics
-from sfqa.store import records
+from sfqa.store import to_records
 
 VERSION = 1
 
@@ -155,7 +155,7 @@ def differences(
     dimension, its labels from high to low mean; a cell is the row's label minus the column's, "?"
     where nothing could be tested. Raises :class:`UserError` where the kind has no two labels.
     """
-    own = [row for row in records(frame) if row["label_kind"] == kind]
+    own = [row for row in to_records(frame) if row["label_kind"] == kind]
     if not own:
         raise UserError(f"differences: no two labels of {kind!r} to compare")
     panels_of: dict[str, list[Row]] = {}

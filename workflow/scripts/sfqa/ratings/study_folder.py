@@ -32,8 +32,8 @@ def media_rows(dataset: Path, folder: Path, samples: Iterable[str]) -> list[dict
     :class:`UserError` for a sample whose video is not there.
     """
     base = dataset.absolute().parents[1]
-    every = store.records(store.read(tables.SAMPLES, dataset / tables.SAMPLES.path))
-    videos = store.records(store.read(tables.CONFORMED, dataset / tables.CONFORMED.merged_path))
+    every = store.to_records(store.read(tables.SAMPLES, dataset / tables.SAMPLES.path))
+    videos = store.to_records(store.read(tables.CONFORMED, dataset / tables.CONFORMED.merged_path))
     known = {row["sample_id"]: row for row in every}
     seen = {row["sample_id"]: row["viewing_path"] or row["path"] for row in videos}
     clips = _clips(dataset)
@@ -80,4 +80,4 @@ def _clips(dataset: Path) -> dict[str, dict[str, Any]]:
     path = dataset / tables.CLIPS.path
     if not path.is_file():
         return {}
-    return {row["clip_id"]: row for row in store.records(store.read(tables.CLIPS, path))}
+    return {row["clip_id"]: row for row in store.to_records(store.read(tables.CLIPS, path))}

@@ -190,7 +190,7 @@ class _Part:
     def survey(self) -> None:
         """Read every row once: names, reasons, steps; nothing is kept of the numbers."""
         for path in self.paths:
-            file = store.parquet(path)
+            file = store.open_parquet(path)
             here = columns_of(path, file.schema_arrow, [self.column])
             lists = [n for n in here if pa.types.is_list(file.schema_arrow.field(n).type)]
             if lists and len(here) > 1:
@@ -206,7 +206,7 @@ class _Part:
                 )
             self.columns = here
             head = ["sample_id", "status", "detail"]
-            for batch in store.batches(file, path, _BATCH_ROWS, head + here):
+            for batch in store.read_batches(file, path, _BATCH_ROWS, head + here):
                 self._survey(path, batch)
 
     def _survey(self, path: Path, batch: pa.RecordBatch) -> None:
@@ -258,7 +258,7 @@ class _Part:
         """Read every usable row again and write it to its place."""
         for path in self.paths:
             columns = ["sample_id", *self.columns]
-            for batch in store.batches(store.parquet(path), path, _BATCH_ROWS, columns):
+            for batch in store.read_batches(store.open_parquet(path), path, _BATCH_ROWS, columns):
                 ids = batch.column("sample_id").to_pylist()
                 rows = [n for n, s in enumerate(ids) if s in row_of]
                 if rows:

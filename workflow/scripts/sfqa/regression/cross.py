@@ -313,7 +313,7 @@ def crossed(protocols: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 def _metadata(path: Path) -> dict[str, Any]:
     try:
-        return store.metadata(path)
+        return store.read_metadata(path)
     except FileNotFoundError as error:
         raise UserError(f"{path}: there is no such feature table; correct the path") from error
     except Exception as error:

@@ -100,7 +100,7 @@ def _extractor(extractor: str, paths: Sequence[Path | str], asked: Sequence[str 
     part, blocks, widths, rows = _Part(), [], None, 0
     columns: list[str] | None = None
     for path in sorted(map(Path, paths)):
-        file = store.parquet(path)
+        file = store.open_parquet(path)
         here = columns_of(path, file.schema_arrow, asked)
         if columns is not None and here != columns:
             raise UserError(
@@ -109,7 +109,7 @@ def _extractor(extractor: str, paths: Sequence[Path | str], asked: Sequence[str 
             )
         columns = here
         head = ["sample_id", "status", "detail"]
-        for batch in store.batches(file, path, _BATCH_ROWS, head + columns):
+        for batch in store.read_batches(file, path, _BATCH_ROWS, head + columns):
             block, names, shapes = _rows(part, extractor, path, batch, columns, rows)
             if not len(block):
                 continue

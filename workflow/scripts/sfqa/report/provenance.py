@@ -67,7 +67,7 @@ def describe_tables(folder: Path, files: Iterable[Path]) -> list[dict[str, Any]]
                 "bytes": path.stat().st_size,
                 "rows": pq.read_metadata(path).num_rows,
                 "table": ((schema.metadata or {}).get(b"table") or b"").decode(),
-                "about": store.metadata(path),
+                "about": store.read_metadata(path),
             }
         )
     return records

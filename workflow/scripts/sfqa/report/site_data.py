@@ -197,7 +197,7 @@ def _describe_metrics(
 ) -> list[dict[str, Any]]:
     """Return a record of each metric, from the metadata of its predictions and the table."""
     metadata: dict[str, dict[str, Any]] = {
-        path.parent.name: store.metadata(path).get("metric", {})
+        path.parent.name: store.read_metadata(path).get("metric", {})
         for path in source.list_paths(tables.PREDICTIONS.glob())
     }
     records = []
