@@ -347,9 +347,11 @@ def test_the_lines_of_progress(engine):
     engine.plan(_1=["exit1"])
     engine.go(attempts=1)
     one, two, three = engine.go.said
-    assert one.startswith("1/3 img0__song__fake: generated, ok, ")
-    assert ", 0 failed, about " in one
-    assert one.endswith(" left")
-    assert two.startswith("2/3 img1__song__fake: generated, failed, ")
-    assert " s, 1 failed, about " in two
-    assert three.endswith(" s, 1 failed")
+    assert one.startswith("fake 1 of 3: img0__song__fake ok, generated in ")
+    assert " left, " in one
+    assert one.endswith(", 0 failed)")
+    assert two.startswith("fake 2 of 3: img1__song__fake failed exit_code: ")
+    assert " s (" in two
+    assert " left, " in two
+    assert two.endswith(", 1 failed)")
+    assert three.endswith(", 0:00 left, 1 failed)")

@@ -69,7 +69,8 @@ def test_rows_of_ready_videos(folder, samples, method, tmp_path, caplog):
         f"{folder}/videos/e__c.mp4 (or .mov, .webm, .mkv)"
     )
     assert (missing["path"], missing["sha256"]) == (None, None)
-    assert caplog.messages[0] == "1/5 a.1__c__Veo: ok "
+    assert caplog.messages[0].startswith("Veo 1 of 5: a.1__c__Veo ok (")
+    assert caplog.messages[-1].endswith(" left, 4 failed)")
     assert not (folder / "records").exists()  # nothing is written into the user's folder
 
 

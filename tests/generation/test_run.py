@@ -64,7 +64,8 @@ def names(samples) -> list[str]:
 def test_rows_of_a_first_run(shard, samples, tmp_path, fake):
     first = shard()
     assert first.made == names(samples)
-    assert [said.split(" ")[0] for said in first.said] == ["1/3", "2/3", "3/3"]
+    numbers = [said.partition(": ")[0] for said in first.said]
+    assert numbers == ["fake 1 of 3", "fake 2 of 3", "fake 3 of 3"]
     for sample in samples.to_dict("records"):
         row = first.rows[sample["sample_id"]]
         video = tmp_path / "videos" / f"{sample['sample_id']}.mp4"
@@ -247,11 +248,15 @@ def test_the_key_of_a_procedural_video_has_not_changed(samples, fake):
 def test_what_a_run_says(shard, samples, fake):
     fake.broken[names(samples)[1]] = None
     one, two, three = shard().said
-    assert re.fullmatch(r"1/3 \S+: generated, ok, \d+\.\d s, 0 failed, about \S+ s left", one)
+    pace = r"\S+ videos/min, \d+:\d\d left"
+    assert re.fullmatch(rf"\S+ 1 of 3: \S+ ok, generated in \d+\.\d s \({pace}, 0 failed\)", one)
     assert re.fullmatch(
-        r"2/3 \S+: generated, failed, \d+\.\d s, 1 failed, about \S+ s left \(no_video: .*\)", two
+        rf"\S+ 2 of 3: \S+ failed no_video: .*, tried for \d+\.\d s \({pace}, 1 failed\)", two
     )
-    assert re.fullmatch(r"3/3 \S+: generated, ok, \d+\.\d s, 1 failed", three)
+    assert re.fullmatch(
+        r"\S+ 3 of 3: \S+ ok, generated in \d+\.\d s \(\S+ videos/min, 0:00 left, 1 failed\)",
+        three,
+    )
 
 
 def test_a_full_disk_is_its_own_word(shard, samples, fake):

@@ -189,7 +189,7 @@ def test_a_changed_image_costs_the_videos_of_its_pairs(flow):
     flow.forget_logs()
     flow.run("results/small/conform/videos.parquet")
     logs = [p.read_text() for p in flow.results.glob("logs/generation/*/*.log")]
-    generated = sum(text.count(": generated, ") for text in logs)
+    generated = sum(text.count(", generated in ") for text in logs)
     assert generated == 2 * (pairs["image_id"] == image).sum()
     assert nothing_to_do(flow.run("results/small/conform/videos.parquet"))
 

@@ -17,6 +17,7 @@ from sfqa import store, tables
 from sfqa.conform.video import Form, conform_row, list_files
 from sfqa.errors import UnusableError
 from sfqa.identity import digest, sha256_file
+from sfqa.progress import Progress
 from sfqa.workers import LostTaskError, TaskResult, WorkerPool, run_in_process
 
 #: The columns of a row that name a file, each with the one of its sha256.
@@ -65,13 +66,14 @@ def conform_shard(
     """
     tasks = [_make_task(video, folder, form) for video in store.to_records(videos)]
     rows = {t.sample_id: row for t in tasks if (row := _read_record(t.record, t.key)) is not None}
-    for number, sample_id in enumerate(rows, 1):
-        _log_row("kept", number, len(tasks), rows[sample_id])
     missing = [task for task in tasks if task.sample_id not in rows]
-    for result in _run_tasks(missing, folder, form, workers, time_limit_sec):
-        row = _record_result(result, folder)
-        rows[row["sample_id"]] = row
-        _log_row("conformed", len(rows), len(tasks), row)
+    with Progress("conformed", len(tasks), len(missing)) as progress:
+        for row in rows.values():
+            _report_row(progress, row, computed=False)
+        for result in _run_tasks(missing, folder, form, workers, time_limit_sec):
+            row = _record_result(result, folder)
+            rows[row["sample_id"]] = row
+            _report_row(progress, row, computed=True)
     complete = [rows[task.sample_id] | {"shard": task.row["shard"]} for task in tasks]
     return [{k: v for k, v in row.items() if k in tables.CONFORMED.names} for row in complete]
 
@@ -119,11 +121,10 @@ def _remove_files(folder: Path, sample_id: str) -> None:
             leftover.unlink(missing_ok=True)
 
 
-def _log_row(word: str, number: int, count: int, row: Mapping[str, Any]) -> None:
-    log.info(
-        "%s %d of %d: %s %s %s",
-        word, number, count, row["sample_id"], row["status"], row["detail"],
-    )  # fmt: skip
+def _report_row(progress: Progress, row: Row, computed: bool) -> None:
+    outcome = f"{row['status']} {row['detail']}".rstrip()
+    failed = row["status"] == tables.FAILED
+    progress.report(row["sample_id"], outcome, computed=computed, failed=failed)
 
 
 def _read_record(record: Path, key: str) -> Row | None:

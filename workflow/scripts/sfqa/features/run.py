@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ import pyarrow as pa
 from sfqa import store, tables
 from sfqa.cache import RowCache
 from sfqa.features import base, pipeline, rows, weights
-from sfqa.features.progress import Progress
 from sfqa.identity import digest
+from sfqa.progress import Progress
 
 log = logging.getLogger("sfqa")
 
@@ -71,12 +71,12 @@ def extract_shard(
             groups.setdefault(row_key(kind, identity, make_video(record)), []).append(record)
     cached = {key: row for key in groups if (row := cache.get(key)) is not None}
     missing = {key: group for key, group in groups.items() if key not in cached}
-    progress = Progress(name, len(records), len(missing))
-    with closing(progress):
+    with Progress(name, len(records), len(missing)) as progress:
         for record in failed:
-            progress.row(record["sample_id"], "failed", record["detail"], False)
+            outcome = f"failed {record['detail']}"
+            progress.report(record["sample_id"], outcome, computed=False, failed=True)
         for key, row in cached.items():
-            _show_row(progress, groups[key], row, computed=False)
+            _report_row(progress, groups[key], row, computed=False)
         task = pipeline.Task(kind, options, found, device, workers, time_limit_sec)
         computed = _compute_missing(task, missing, cache, progress) if missing else {}
     log.info(
@@ -118,18 +118,23 @@ def _compute_missing(
         if computed_row.lasting:
             cache.put(key, row)
         computed[key] = row
-        _show_row(progress, missing[key], row, computed=True)
+        _report_row(progress, missing[key], row, computed=True)
 
     pipeline.compute(task, [make_video(group[0]) for group in missing.values()], keep)
     return computed
 
 
-def _show_row(
+def _report_row(
     progress: Progress, group: Sequence[Record], row: pa.RecordBatch, computed: bool
 ) -> None:
     status, detail = rows.read_status(row)
     for number, record in enumerate(group):
-        progress.row(record["sample_id"], status, detail, computed and number == 0)
+        progress.report(
+            record["sample_id"],
+            f"{status} {detail}".rstrip(),
+            computed=computed and number == 0,
+            failed=status == tables.FAILED,
+        )
 
 
 def _get_sample(record: Record) -> dict[str, Any]:

@@ -60,8 +60,21 @@ def generate_shard(
         generators = settings.generators / method.label
         return import_ready(samples, method, generators, Path(folder) / "records")
     shard = Shard(sample_rows, method, Path(folder), settings, log)
-    to_generate = []
-    for sample in sample_rows:
+    with shard.progress:
+        to_generate = _find_missing(shard)
+        if to_generate:
+            shard.progress.to_compute = len(to_generate)
+            with _open_engine(shard, patience or process.Patience()) as engine:
+                for start in range(0, len(to_generate), engine.batch_size):
+                    batch = to_generate[start : start + engine.batch_size]
+                    _generate_batch(batch, engine, shard)
+    return shard.rows
+
+
+def _find_missing(shard: Shard) -> list[Sample]:
+    """Add the rows of the videos that exist; return the samples without a usable video."""
+    missing = []
+    for sample in shard.samples:
         record = shard.find_record(sample)
         if record and shard.is_unchanged(sample, record):
             shard.keep(sample, record)
@@ -69,14 +82,8 @@ def generate_shard(
             shard.take_over(sample)
         else:
             shard.videos.delete_record(sample["sample_id"])
-            to_generate.append(sample)
-    if to_generate:
-        shard.progress.to_generate = len(to_generate)
-        with _open_engine(shard, patience or process.Patience()) as engine:
-            for start in range(0, len(to_generate), engine.batch_size):
-                batch = to_generate[start : start + engine.batch_size]
-                _generate_batch(batch, engine, shard)
-    return shard.rows
+            missing.append(sample)
+    return missing
 
 
 def _generate_batch(samples: list[Sample], engine: Engine, shard: Shard) -> None:

@@ -7,7 +7,6 @@ These are the videos of mode ``import_videos``, and in a built dataset those of 
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +16,13 @@ from sfqa import identity, media, store, tables
 from sfqa.generation import check, expected
 from sfqa.generation.expected import Form
 from sfqa.generation.ready import SUFFIXES, find_ready, pair_name
+from sfqa.progress import Progress
 from sfqa.tables import flaw
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from sfqa.generation.registry import Method
-
-log = logging.getLogger("sfqa")
 
 
 @dataclass(frozen=True)
@@ -55,9 +53,10 @@ def import_shard(
     how = ImportCheck(Path(folder) / "records", expect, audio=False)
     sample_rows = store.to_records(samples)
     rows = []
-    for number, sample in enumerate(sample_rows, start=1):
-        rows.append(_import_video(sample, Path(sample["source_path"]), how))
-        _log_row(number, len(sample_rows), rows[-1])
+    with Progress("imported", len(sample_rows), len(sample_rows)) as progress:
+        for sample in sample_rows:
+            rows.append(_import_video(sample, Path(sample["source_path"]), how))
+            _report_row(progress, rows[-1])
     return rows
 
 
@@ -78,21 +77,23 @@ def import_ready(
     other_suffixes = ", ".join(SUFFIXES[1:])
     sample_rows = store.to_records(samples)
     rows = []
-    for number, sample in enumerate(sample_rows, start=1):
-        name = pair_name(sample)
-        target = Path(folder) / "videos" / f"{name}{SUFFIXES[0]}"
-        missing = flaw(
-            "no_video",
-            f"there is none of {method.label} for the pair {name}, make it elsewhere and "
-            f"put it at {target} (or {other_suffixes})",
-        )
-        rows.append(_import_video(sample, find_ready(folder, sample), how, missing))
-        _log_row(number, len(sample_rows), rows[-1])
+    with Progress(method.label, len(sample_rows), len(sample_rows)) as progress:
+        for sample in sample_rows:
+            name = pair_name(sample)
+            target = Path(folder) / "videos" / f"{name}{SUFFIXES[0]}"
+            missing = flaw(
+                "no_video",
+                f"there is none of {method.label} for the pair {name}, make it elsewhere and "
+                f"put it at {target} (or {other_suffixes})",
+            )
+            rows.append(_import_video(sample, find_ready(folder, sample), how, missing))
+            _report_row(progress, rows[-1])
     return rows
 
 
-def _log_row(number: int, total: int, row: Mapping[str, Any]) -> None:
-    log.info("%d/%d %s: %s %s", number, total, row["sample_id"], row["status"], row["detail"])
+def _report_row(progress: Progress, row: Mapping[str, Any]) -> None:
+    outcome = f"{row['status']} {row['detail']}".rstrip()
+    progress.report(row["sample_id"], outcome, failed=row["status"] == tables.FAILED)
 
 
 def _import_video(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from sfqa.generation.check import clip_seconds, problem
 from sfqa.generation.records import Sample, Settings, VideoFolder, VideoRecord, sample_key
 from sfqa.generation.registry import Method
 from sfqa.generation.staging import remove
+from sfqa.progress import Progress
 from sfqa.tables import flaw
 
 #: Receives each line of progress.
@@ -39,7 +39,7 @@ class Shard:
     ) -> None:
         self.samples, self.method, self.settings = samples, method, settings
         self.videos = VideoFolder(folder)
-        self.progress = _ProgressLog(len(samples), log or logging.getLogger("sfqa").info)
+        self.progress = Progress(method.label, len(samples), len(samples), log=log)
         self._rows: dict[str, Row] = {}
 
     @property
@@ -67,7 +67,7 @@ class Shard:
     def keep(self, sample: Sample, record: VideoRecord) -> None:
         """Add the row of a video that is complete."""
         self._remove_work(sample)
-        self.progress.report(self._add_row(sample, record), "skipped")
+        self._report(self._add_row(sample, record), "skipped", computed=False)
 
     def take_over(self, sample: Sample) -> None:
         """Add the row of a video that the user replaced: it is flawed, but not overwritten."""
@@ -79,7 +79,7 @@ class Shard:
         )
         self.videos.write_record(name, record)
         self._remove_work(sample)
-        self.progress.report(self._add_row(sample, record), "kept")
+        self._report(self._add_row(sample, record), "kept", computed=False)
 
     def accept(self, sample: Sample, video: Path, seconds: float, detail: str = "") -> None:
         """Move a generated and checked video into place and add its row.
@@ -89,13 +89,20 @@ class Shard:
         """
         key = sample_key(sample, self.method, self.settings)
         record = self.videos.add_video(sample["sample_id"], video, key, detail)
-        self.progress.report_generated(self._add_row(sample, record), seconds)
+        self._report(self._add_row(sample, record), f"generated in {seconds:.1f} s")
 
     def fail(self, sample: Sample, reason: str, seconds: float = 0.0) -> None:
         """Add the row of a sample that has no video; ``reason`` is 'word: sentence'."""
         row = self._base_row(sample) | {"status": tables.FAILED, "detail": reason}
         self._rows[sample["sample_id"]] = row
-        self.progress.report_generated(row, seconds)
+        self._report(row, f"tried for {seconds:.1f} s")
+
+    def _report(self, row: Row, action: str, computed: bool = True) -> None:
+        outcome = f"{row['status']} {row['detail']}".rstrip()
+        failed = row["status"] == tables.FAILED
+        self.progress.report(
+            row["sample_id"], f"{outcome}, {action}", computed=computed, failed=failed
+        )
 
     def _remove_work(self, sample: Sample) -> None:
         # A run that was killed between the record and its cleaning up leaves this folder.
@@ -161,42 +168,3 @@ def is_disk_full(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
     return os.strerror(errno.ENOSPC) in str(error)
-
-
-class _ProgressLog:
-    """A log line per decided sample: number, what was done, time, failures, time left."""
-
-    def __init__(self, total: int, log: Log) -> None:
-        self.total, self.log = total, log
-        self.to_generate = self.decided = self.generated = self.failed = 0
-        self.seconds = 0.0
-
-    def report(self, row: Row, action: str, extra: str = "") -> None:
-        """Log that a sample has its row."""
-        self.decided += 1
-        tail = f" ({row['detail']})" if row["detail"] else ""
-        number = f"{self.decided}/{self.total}"
-        self.log(f"{number} {row['sample_id']}: {action}, {row['status']}{extra}{tail}")
-
-    def report_generated(self, row: Row, seconds: float) -> None:
-        """Log that a sample was generated, or failed, after so many seconds."""
-        self.to_generate -= 1
-        self.generated += 1
-        self.seconds += seconds
-        self.failed += row["status"] == tables.FAILED
-        extra = f", {_format_duration(seconds)}, {self.failed} failed"
-        if self.to_generate > 0:
-            left = self.seconds / self.generated * self.to_generate
-            extra += f", about {_format_duration(left)} left"
-        self.report(row, "generated", extra)
-
-
-def _format_duration(seconds: float) -> str:
-    """Return a duration in the unit that suits it.
-
-    >>> _format_duration(4.04), _format_duration(754), _format_duration(9000)
-    ('4.0 s', '13 min', '2.5 h')
-    """
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -21,6 +21,7 @@ import pandas as pd
 from sfqa import identity, store
 from sfqa.errors import UserError
 from sfqa.plugins import read_version
+from sfqa.progress import Progress
 from sfqa.regression import _rows, heads
 from sfqa.regression import problems as many
 from sfqa.regression.blocks import Blocks, load_blocks
@@ -220,27 +221,31 @@ class Job:
         todo = [t for t in self.tasks if t.key and t.found is None]
         known = sum(t.found is not None for t in self.tasks)
         step = heads.together(self.head) or max(1, len(todo))
-        for start in range(0, len(todo), step):
-            part = todo[start : start + step]
-            scratch = self.work / f"{identity.digest([t.key for t in part])}.work"
-            scratch.mkdir(parents=True, exist_ok=True)
-            found, reasons = heads.predictions(
-                self.head, self.design.X, [t.problem for t in part], self.options, scratch,
-                self.device,
-            )  # fmt: skip
-            for task, values, reason in zip(part, found, reasons, strict=True):
-                task.reason = reason
-                if not reason:
-                    task.found = np.ascontiguousarray(values[[self.place[s] for s in task.able]])
-                    with store.replacing(self._file(task)) as temporary:
-                        np.savez(temporary, prediction=task.found, key=np.array(task.key))
-            shutil.rmtree(scratch)
-            log.info(
-                "%s: %s (%d of %d fitted, %d from the cache)",
-                self.metric["name"], part[-1].problem.label, start + len(part), len(todo), known,
-            )  # fmt: skip
+        total = known + len(todo)
+        with Progress(self.metric["name"], total, len(todo), "fits", log.info) as progress:
+            progress.skip(known)
+            for start in range(0, len(todo), step):
+                part = todo[start : start + step]
+                scratch = self.work / f"{identity.digest([t.key for t in part])}.work"
+                scratch.mkdir(parents=True, exist_ok=True)
+                found, reasons = heads.predictions(
+                    self.head, self.design.X, [t.problem for t in part], self.options, scratch,
+                    self.device,
+                )  # fmt: skip
+                for task, values, reason in zip(part, found, reasons, strict=True):
+                    task.reason = reason
+                    if not reason:
+                        self._keep(task, values)
+                    outcome = f"failed {reason}" if reason else "fitted"
+                    progress.report(task.problem.label, outcome, failed=bool(reason))
+                shutil.rmtree(scratch)
         if not todo:
             log.info("%s: all %d fits from the cache", self.metric["name"], known)
+
+    def _keep(self, task: Task, values: Floats) -> None:
+        task.found = np.ascontiguousarray(values[[self.place[s] for s in task.able]])
+        with store.replacing(self._file(task)) as temporary:
+            np.savez(temporary, prediction=task.found, key=np.array(task.key))
 
     def rows(self, task: Task) -> list[dict[str, Any]]:
         """The rows of one problem, dimension by dimension."""
