@@ -229,8 +229,8 @@ def test_nobody_there(server: Server, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("to", "sentence"),
     [
-        ("http://192.0.2.1/x", "which is no https address"),
-        ("ftp://a.org/x", "which is no https address"),
+        ("http://192.0.2.1/x", "which is not an https address"),
+        ("ftp://a.org/x", "which is not an https address"),
         ("file:///etc/passwd", "the server says 302"),
     ],
 )
@@ -259,8 +259,10 @@ def test_links_that_lead_out_are_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (folder / "repo" / "w").symlink_to(tmp_path / "home")
     with pytest.raises(UserError, match="leads out of"):
-        download.place(folder / "repo", "w/net.pth")
-    assert download.place(folder / "repo", "v/net.pth") == folder / "repo" / "v" / "net.pth"
+        download.resolve_target(folder / "repo", "w/net.pth")
+    assert (
+        download.resolve_target(folder / "repo", "v/net.pth") == folder / "repo" / "v" / "net.pth"
+    )
 
 
 # The hub
@@ -384,7 +386,7 @@ def test_an_interrupted_folder_is_completed(models: Hub, folder: Path) -> None:
     models.server.answers[f"/o/n/resolve/{Hub.COMMIT}/vae/net.bin"] = [status(404)]
     with pytest.raises(UserError, match="cannot be fetched"):
         fetch(folder, ["w"])
-    assert hub.pending(Download("w", "o/n"), folder / ".downloads") == ("w",)
+    assert hub.list_pending(Download("w", "o/n"), folder / ".downloads") == ("w",)
     before = models.got()
     models.server.seen.clear()
     Hub(models.server, FILES)
@@ -404,7 +406,7 @@ def test_a_gated_or_absent_model_is_a_sentence(models: Hub, folder: Path) -> Non
     del models.server.answers["/api/models/o/n/revision/main"]
     with pytest.raises(UserError, match="hub o/n, revision main, cannot be fetched"):
         fetch(folder, ["w"])
-    assert hub.pending(Download("w", "o/n"), folder / ".downloads") == ()
+    assert hub.list_pending(Download("w", "o/n"), folder / ".downloads") == ()
 
 
 CALL = """

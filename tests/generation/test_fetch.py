@@ -146,7 +146,7 @@ def test_from_nothing_to_a_manifest(source: Source, folder: Path, env_file: Path
         "python": sys.version.split()[0],
     }
     assert str(folder) not in first.decode()
-    assert fetch.installed_digest(folder) == hashlib.sha256(first).hexdigest()
+    assert fetch.digest_installation(folder) == hashlib.sha256(first).hexdigest()
     again, said = install(source, folder, env_file)
     assert again == first
     assert "1 weights files, 0 of them hashed now" in said[-1]
@@ -199,9 +199,9 @@ def test_changed_code_is_noticed_and_caches_are_not(
     (repo / "__pycache__" / "x.py").write_text("made by a run")
     (repo / "out.mp4").write_bytes(b"made by a run")
     assert install(source, folder, env_file)[0] == first
-    code = fetch.code_digest(repo, "by_hand", ["checkpoints/"])
+    code = fetch.digest_code(repo, "by_hand", ["checkpoints/"])
     (repo / "checkpoints" / "config.json").write_text("{}")  # weights, told apart from the code
-    assert fetch.code_digest(repo, "by_hand", ["checkpoints/"]) == code
+    assert fetch.digest_code(repo, "by_hand", ["checkpoints/"]) == code
     (repo / "demo.py").write_text("print(3)\n")
     assert install(source, folder, env_file)[0] != first
 
@@ -241,7 +241,7 @@ def test_submodules_come_along(
     source = replace(source, commit=wanted)
     install(source, folder, env_file)
     assert (folder / "repo" / "third" / "part.py").read_text() == "x = 1\n"
-    assert "third/part.py" in checkout.tracked_files(folder / "repo")
+    assert "third/part.py" in checkout.list_tracked_files(folder / "repo")
     (folder / "repo" / "third" / "part.py").write_text("x = 2\n")
     with pytest.raises(UserError, match=r"modified files \(third\)"):
         install(source, folder, env_file)
@@ -294,8 +294,8 @@ def test_all_that_is_missing_is_told_at_once(source: Source, folder: Path, env_f
     assert "file:///no/such/file cannot be read" in told
     assert "pointer.bin is a pointer of git-lfs" in told
     assert told.endswith("By hand: ask the authors")
-    assert fetch.missing(wrong, repo) == files[:3]
-    assert fetch.installed_digest(folder) == ""
+    assert fetch.list_missing(wrong, repo) == files[:3]
+    assert fetch.digest_installation(folder) == ""
 
 
 def test_no_maker_and_no_environment(

@@ -5,7 +5,7 @@ from pathlib import Path
 from sfqa import store, tables
 from sfqa.generation import registry
 from sfqa.generation.generate import write_shard
-from sfqa.generation.install.fetch import installed_digest
+from sfqa.generation.install.fetch import digest_installation
 from sfqa.generation.records import Settings
 from sfqa.job import job
 
@@ -24,6 +24,6 @@ with job(snakemake.log[0]):
         generators=generators,
         attempts=params.attempts,
         require_gpu=params.require_gpu,
-        installed=installed_digest(generators / method.label) if method.runs_command else "",
+        installed=digest_installation(generators / method.label) if method.runs_command else "",
     )
     write_shard(mine, method, snakemake.output.videos, settings)

@@ -150,7 +150,7 @@ def _from_sheet(source: Mapping[str, Any]) -> Iterable[_Found]:
             values = {FIELDS[c]: v.strip() for c, v in cells.items() if c != "video" and v.strip()}
             found.append((where, sheet.parent / video, values))
     except csv.Error as error:
-        raise UserError(f"{sheet}, row {reader.line_num}: no CSV ({error}); mend it") from error
+        raise UserError(f"{sheet}, row {reader.line_num}: no CSV ({error}); correct it") from error
     if not found:
         raise UserError(f"{sheet}: no videos in it; write one row for each")
     return found
@@ -171,7 +171,7 @@ def _from_folder(source: Mapping[str, Any]) -> Iterable[_Found]:
     names = _names(source)
     folder, wanted = Path(source["folder"]), source.get("glob", "**/*.mp4")
     if not names:
-        raise UserError(f"{folder}: no file matches the glob {wanted!r}; mend the glob")
+        raise UserError(f"{folder}: no file matches the glob {wanted!r}; correct the glob")
     pattern = _pattern(source)
     found: list[_Found] = []
     unmatched = []
@@ -185,13 +185,13 @@ def _from_folder(source: Mapping[str, Any]) -> Iterable[_Found]:
     if not found:
         raise UserError(
             f"{folder}: none of its {len(names)} files matches the pattern {pattern.pattern!r}, "
-            f"for example not {names[0]!r}; mend the pattern"
+            f"for example not {names[0]!r}; correct the pattern"
         )
     if unmatched and source.get("unmatched", "error") == "error":
         shown = ", ".join(unmatched[:_SHOWN]) + (", ..." if len(unmatched) > _SHOWN else "")
         raise UserError(
             f"{folder}: {len(unmatched)} of {len(names)} files do not match the pattern "
-            f"{pattern.pattern!r}: {shown}; mend the pattern or write unmatched: skip"
+            f"{pattern.pattern!r}: {shown}; correct the pattern or write unmatched: skip"
         )
     return found
 

@@ -93,7 +93,7 @@ class Method:
     def identity(self) -> dict[str, Any]:
         """Return what the method's pictures depend on, as a JSON-like value.
 
-        Name, year and backbone are not in it: to mend a typing error there makes no new video.
+        Name, year and backbone are not in it: to correct a typing error there makes no new video.
         """
         return {
             "label": self.label,
@@ -119,7 +119,7 @@ def load_methods(path: Path | str) -> dict[str, Method]:
             f"{path}: the methods file cannot be read ({error.strerror}); give the right path"
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML ({_one_line(error)}); mend it there") from error
+        raise UserError(f"{path}: not valid YAML ({_one_line(error)}); correct it") from error
     if not isinstance(content, dict) or not content:
         raise UserError(f"{path}: no methods in it; write one entry for each label")
     return {str(label): _method(str(label), entry, path) for label, entry in content.items()}

@@ -1,1 +1,1 @@
-"""Where a generator comes from, and how it gets there: repository, weights, environment."""
+"""Install generators: repository at a commit, weights with their digests, environment."""

@@ -1,4 +1,4 @@
-"""A generator's repository at its exact commit: cloned, or looked at where it is there."""
+"""The repository of a generator at its exact commit: cloned, or checked if it exists."""
 
 from __future__ import annotations
 
@@ -8,121 +8,124 @@ import subprocess
 from pathlib import Path
 
 from sfqa.errors import UserError
+from sfqa.generation.install.commands import Log, get_error_line, run_command
 from sfqa.generation.install.sources import Source
-from sfqa.generation.install.tools import Say, last_line, run_command
 
+#: How a repository got there, as the manifest states it.
 GIT, BY_HAND = "git", "by_hand"
 _LIMIT_SEC = 3600.0
 _QUERY_SEC = 300.0
-# What servers that only serve their branches' tips, or whole histories, answer.
-_REFUSALS = ("unadvertised", "not our ref", "remote ref", "shallow")
+# Answers of servers that serve only the tips of branches, or only whole histories.
+_SHALLOW_REFUSALS = ("unadvertised", "not our ref", "remote ref", "shallow")
 
 
 def check_out(
-    label: str, source: Source, folder: Path, say: Say, limit_sec: float = _LIMIT_SEC
+    label: str, source: Source, folder: Path, log: Log, limit_sec: float = _LIMIT_SEC
 ) -> str:
     """Make sure that ``folder/repo`` holds the commit; return ``git`` or ``by_hand``.
 
     A repository without ``.git`` is accepted as filled by hand. Raises :class:`UserError` for
-    another commit, for modified files of git's, and where cloning fails.
+    another commit, for modified files that git tracks, and if cloning fails.
     """
     repo = folder / "repo"
     if (repo / ".git").exists():
-        _check(label, source, repo)
+        _check_repository(label, source, repo)
         return GIT
     if repo.exists() or repo.is_symlink():
         if next(repo.rglob("*.py"), None) is None:
             raise UserError(
                 f"method {label}: {repo} holds no code. Move it aside, run again, and put "
-                f"back what was in it; or {by_hand(source, repo)}"
+                f"back what was in it; or {describe_manual_way(source, repo)}"
             )
-        say(f"{label}: repo filled by hand, taken as it is")
+        log(f"{label}: repo filled by hand, used as it is")
         return BY_HAND
-    _clone(label, source, folder, say, limit_sec)
+    _clone_repository(label, source, folder, log, limit_sec)
     return GIT
 
 
-def by_hand(source: Source, repo: Path) -> str:
-    """Return how to fill the repository's folder without this rule, as the end of a sentence."""
+def describe_manual_way(source: Source, repo: Path) -> str:
+    """Return how to fill the repository's folder by hand, as the end of a sentence."""
     return (
         f"fill it by hand: commit {source.commit} of {source.clone_url} "
         f"(on GitHub: Code, Download ZIP, at that commit), unpacked as {repo}"
     )
 
 
-def tracked_files(repo: Path) -> list[str]:
+def list_tracked_files(repo: Path) -> list[str]:
     """Return the paths that git tracks in a repository, submodules included, sorted."""
-    out = _ask(repo, ["ls-files", "-z", "--recurse-submodules"])
-    return sorted(name for name in out.split("\0") if name)
+    output = _query_git(repo, ["ls-files", "-z", "--recurse-submodules"])
+    return sorted(name for name in output.split("\0") if name)
 
 
-def _clone(label: str, source: Source, folder: Path, say: Say, limit_sec: float) -> None:
-    git = _git()
+def _clone_repository(label: str, source: Source, folder: Path, log: Log, limit_sec: float) -> None:
+    git = _git_command()
     if git is None:
         raise UserError(
             f"method {label}: there is no git on the PATH; install it, or "
-            f"{by_hand(source, folder / 'repo')}"
+            f"{describe_manual_way(source, folder / 'repo')}"
         )
     temporary = folder / ".repo.tmp"
     url = source.clone_url
     if url.startswith("."):
         url = str(Path(url).absolute())
     shutil.rmtree(temporary, ignore_errors=True)
-    say(f"{label}: cloning {source.clone_url} at {source.commit}")
+    log(f"{label}: cloning {source.clone_url} at {source.commit}")
 
-    def must(*arguments: str | Path) -> None:
-        code, lines = run_command([*git, *arguments], folder, say, limit_sec, _environment())
+    def run_git(*arguments: str | Path) -> None:
+        code, lines = run_command([*git, *arguments], folder, log, limit_sec, _git_environment())
         if code != 0:
-            raise _GitError(last_line(lines, code, limit_sec))
+            raise _GitError(get_error_line(lines, code, limit_sec))
 
-    def inside(*arguments: str) -> None:
-        must("-C", temporary, *arguments)
+    def run_in_clone(*arguments: str) -> None:
+        run_git("-C", temporary, *arguments)
 
     try:
-        must("init", "--quiet", "--", temporary)
-        inside("remote", "add", "origin", url)
+        run_git("init", "--quiet", "--", temporary)
+        run_in_clone("remote", "add", "origin", url)
         try:
-            # One commit alone: small, and unlike a partial clone it never needs the network again.
-            inside("fetch", "--progress", "--depth", "1", "--no-tags", "origin", source.commit)
-        except _GitError as failed:
-            if not any(word in str(failed) for word in _REFUSALS):
+            # Only one commit: small, and unlike a partial clone it never needs the network again.
+            run_in_clone(
+                "fetch", "--progress", "--depth", "1", "--no-tags", "origin", source.commit
+            )
+        except _GitError as error:
+            if not any(word in str(error) for word in _SHALLOW_REFUSALS):
                 raise
             shutil.rmtree(temporary)
             partial = ("--no-checkout", "--filter=blob:none")
-            must("clone", "--progress", *partial, "--", url, temporary)
-        inside("-c", "advice.detachedHead=false", "checkout", "--detach", source.commit)
+            run_git("clone", "--progress", *partial, "--", url, temporary)
+        run_in_clone("-c", "advice.detachedHead=false", "checkout", "--detach", source.commit)
         if (temporary / ".gitmodules").is_file():
             local = url.startswith("file:") or "://" not in url
             allow = ("-c", "protocol.file.allow=always") if local else ()
-            inside(*allow, "submodule", "update", "--init", "--recursive", "--progress")
-    except _GitError as failed:
+            run_in_clone(*allow, "submodule", "update", "--init", "--recursive", "--progress")
+    except _GitError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise UserError(
             f"method {label}: git could not fetch commit {source.commit} of {source.clone_url} "
-            f"({failed}). Mend that, or {by_hand(source, folder / 'repo')}"
+            f"({error}). Fix that, or {describe_manual_way(source, folder / 'repo')}"
         ) from None
     temporary.rename(folder / "repo")
 
 
-def _check(label: str, source: Source, repo: Path) -> None:
-    if _git() is None:
+def _check_repository(label: str, source: Source, repo: Path) -> None:
+    if _git_command() is None:
         raise UserError(
-            f"method {label}: there is no git on the PATH to look at {repo} with; install it, or "
+            f"method {label}: there is no git on the PATH to check {repo} with; install it, or "
             "delete the .git folder in it, so that it counts as filled by hand"
         )
     try:
-        head = _ask(repo, ["rev-parse", "--verify", "HEAD"]).strip()
+        head = _query_git(repo, ["rev-parse", "--verify", "HEAD"]).strip()
         status = ["status", "--porcelain=v1", "-z", "--untracked-files=no"]
-        changed = _ask(repo, [*status, "--ignore-submodules=untracked"])
+        changed = _query_git(repo, [*status, "--ignore-submodules=untracked"])
         absent = [
             line.split()[1]
-            for line in _ask(repo, ["submodule", "status", "--recursive"]).splitlines()
+            for line in _query_git(repo, ["submodule", "status", "--recursive"]).splitlines()
             if line.startswith("-")
         ]
-    except _GitError as failed:
+    except _GitError as error:
         raise UserError(
-            f"method {label}: git cannot read {repo} ({failed}). Delete the folder, so that it is "
-            f"cloned again, or {by_hand(source, repo)}"
+            f"method {label}: git cannot read {repo} ({error}). Delete the folder, so that it is "
+            f"cloned again, or {describe_manual_way(source, repo)}"
         ) from None
     names = [item[3:] for item in changed.split("\0") if item[2:3] == " "]
     faults = []
@@ -144,49 +147,57 @@ def _check(label: str, source: Source, repo: Path) -> None:
 
 
 class _GitError(Exception):
-    """Git said no; the text is its last line."""
+    """A git command failed; the text is its error message."""
 
 
-# In a git hook these would turn every command to the hook's own repository.
-_HOOKS_OWN = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX")
+# In a git hook these variables would redirect every command to the repository of the hook.
+_HOOK_VARIABLES = (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+)
 _SETTINGS = {
     "core.hooksPath": "/dev/null",
     "core.fsmonitor": "false",
-    "core.fileMode": "false",  # copies by hand lose the executable bit
+    "core.fileMode": "false",  # copies made by hand lose the executable bit
     "protocol.ext.allow": "never",
     "http.lowSpeedLimit": "1000",
     "http.lowSpeedTime": "60",
 }
 
 
-def _git() -> list[str] | None:
+def _git_command() -> list[str] | None:
+    """Return git with its settings as the beginning of a command, None if it is missing."""
     path = shutil.which("git")
     if path is None:
         return None
     return [path, *(word for key, value in _SETTINGS.items() for word in ("-c", f"{key}={value}"))]
 
 
-def _environment() -> dict[str, str]:
-    own = {key: value for key, value in os.environ.items() if key not in _HOOKS_OWN}
-    own.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
+def _git_environment() -> dict[str, str]:
+    env = {key: value for key, value in os.environ.items() if key not in _HOOK_VARIABLES}
+    env.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
     no_questions = {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "true", "SSH_ASKPASS": "true"}
-    return {**own, **no_questions, "LC_ALL": "C"}
+    return {**env, **no_questions, "LC_ALL": "C"}
 
 
-def _ask(repo: Path, arguments: list[str]) -> str:
-    git = _git()
+def _query_git(repo: Path, arguments: list[str]) -> str:
+    """Return the output of a short git command; raises _GitError."""
+    git = _git_command()
     if git is None:
         raise _GitError("there is no git on the PATH")
-    # The ceiling keeps git from taking the folder above for the repository when .git is broken.
-    env = {**_environment(), "GIT_CEILING_DIRECTORIES": str(repo.resolve().parent)}
+    # Without the ceiling, git would use a repository above this one if its .git is broken.
+    env = {**_git_environment(), "GIT_CEILING_DIRECTORIES": str(repo.resolve().parent)}
     command = [*git, "--no-optional-locks", "-C", str(repo.resolve()), *arguments]
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_QUERY_SEC, env=env
         )
     except subprocess.TimeoutExpired:
         raise _GitError(f"not done within {_QUERY_SEC:.0f} s") from None
-    if done.returncode != 0:
-        # all of it on one line: git's advice on foreign owners stands below its complaint
-        raise _GitError(" ".join(done.stderr.decode(errors="replace").split())[:400])
-    return done.stdout.decode(errors="surrogateescape")
+    if completed.returncode != 0:
+        # All of it on one line: git's advice about foreign owners follows its error message.
+        raise _GitError(" ".join(completed.stderr.decode(errors="replace").split())[:400])
+    return completed.stdout.decode(errors="surrogateescape")

@@ -1,117 +1,117 @@
-"""sha256 of large files, kept beside them, so that a second look hashes only what changed."""
+"""The sha256 of large files, stored beside them, so that only changed files are hashed again."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sfqa.errors import UserError
+from sfqa.generation.install.commands import LOG_EVERY_SEC, Log
 from sfqa.store import replacing
 
-Say = Callable[[str], None]
-_CHUNK = 1 << 22
-_QUIET_SEC = 10.0
-_LARGE = 100_000_000
-# Caches that downloaders and Python leave beside weights; they are no part of them.
-_NOT_CONTENT = (".git", ".cache", "__pycache__")
+_CHUNK_BYTES = 1 << 22
+_LARGE_BYTES = 100_000_000
+# Caches that downloaders and Python leave beside weights; they are not part of them.
+_CACHE_FOLDERS = (".git", ".cache", "__pycache__")
 
 
 class Digests:
-    """The sha256 of files below a folder, by path, size and both times of change.
+    """The sha256 of files below a folder, stored by path, size and both times of change.
 
-    A damaged sidecar is no error: its files are hashed again.
+    A damaged table of digests is no error: its files are hashed again. ``hashed`` counts the files
+    that this object read.
     """
 
-    def __init__(self, folder: Path, say: Say) -> None:
+    def __init__(self, folder: Path, log: Log) -> None:
         self.folder = folder
-        self.say = say
-        self.sidecar = folder / "weights.sha256.json"
-        self.hashed = 0  # files read in full by this object
-        self._known: dict[str, list[int | str]] = {}
+        self.log = log
+        self.table = folder / "weights.sha256.json"
+        self.hashed = 0
+        self._rows: dict[str, list[int | str]] = {}
         try:
-            stored = json.loads(self.sidecar.read_text(encoding="utf-8"))
+            stored = json.loads(self.table.read_text(encoding="utf-8"))
             for name, row in stored.items():
                 if isinstance(row, list) and len(row) == 4 and len(str(row[3])) == 64:
-                    self._known[name] = row
+                    self._rows[name] = row
         except (OSError, ValueError, AttributeError):
             pass
 
-    def of(self, path: Path) -> str:
-        """Return a file's sha256; raise :class:`UserError` for one that changes meanwhile."""
-        name, state = self._name(path), _state(path)
-        row = self._known.get(name)
+    def get_sha256(self, path: Path) -> str:
+        """Return a file's sha256; raises :class:`UserError` if the file changes meanwhile."""
+        name, state = self._relative_name(path), _read_state(path)
+        row = self._rows.get(name)
         if row is not None and row[:3] == state:
             return str(row[3])
-        found = sha256_told(path, self.say)
+        sha256 = hash_with_progress(path, self.log)
         self.hashed += 1
-        if _state(path) != state:
+        if _read_state(path) != state:
             raise UserError(f"{path} changes while it is read; run again when it is complete")
-        self._known[name] = [*state, found]
-        if int(state[0]) > _LARGE:
+        self._rows[name] = [*state, sha256]
+        if int(state[0]) > _LARGE_BYTES:
             self.save()
-        return found
+        return sha256
 
-    def learn(self, path: Path, sha256: str) -> None:
-        """Note a file whose digest was found before it was moved here."""
-        self._known[self._name(path)] = [*_state(path), sha256]
+    def add_sha256(self, path: Path, sha256: str) -> None:
+        """Store the digest of a file that was hashed before it was moved here."""
+        self._rows[self._relative_name(path)] = [*_read_state(path), sha256]
 
     def save(self, only: Iterable[Path] | None = None) -> None:
-        """Write the sidecar, whole; with ``only``, forget all other files."""
+        """Write the table of digests atomically; with ``only``, drop all other files from it."""
         if only is not None:
-            names = {self._name(path) for path in only}
-            self._known = {name: row for name, row in self._known.items() if name in names}
-        text = json.dumps(self._known, indent=1, sort_keys=True, ensure_ascii=False)
-        with replacing(self.sidecar) as temporary:
+            names = {self._relative_name(path) for path in only}
+            self._rows = {name: row for name, row in self._rows.items() if name in names}
+        text = json.dumps(self._rows, indent=1, sort_keys=True, ensure_ascii=False)
+        with replacing(self.table) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
 
-    def _name(self, path: Path) -> str:
+    def _relative_name(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
 
 
-def sha256_told(path: Path, say: Say) -> str:
-    """Return a file's sha256, telling progress and GB/s where it takes long."""
+def hash_with_progress(path: Path, log: Log) -> str:
+    """Return a file's sha256; logs the progress of large files in GB and GB/s."""
     size, start = path.stat().st_size, time.monotonic()
-    said, done, found = start, 0, hashlib.sha256()
+    logged_at, done_bytes, sha256 = start, 0, hashlib.sha256()
     with open(path, "rb") as handle:
-        while chunk := handle.read(_CHUNK):
-            found.update(chunk)
-            done += len(chunk)
+        while chunk := handle.read(_CHUNK_BYTES):
+            sha256.update(chunk)
+            done_bytes += len(chunk)
             now = time.monotonic()
-            if now - said > _QUIET_SEC:
-                said = now
-                speed = done / (now - start) / 1e9
-                of = f"{done / 1e9:.1f} of {size / 1e9:.1f} GB"
-                say(f"sha256 of {path.name}: {of}, {speed:.2f} GB/s")
-    return found.hexdigest()
+            if now - logged_at > LOG_EVERY_SEC:
+                logged_at = now
+                rate = done_bytes / (now - start) / 1e9
+                progress = f"{done_bytes / 1e9:.1f} of {size / 1e9:.1f} GB"
+                log(f"sha256 of {path.name}: {progress}, {rate:.2f} GB/s")
+    return sha256.hexdigest()
 
 
-def regular_files(path: Path) -> Iterator[Path]:
-    """Give the files at or below a path in the order of their names, links followed once.
+def iterate_files(path: Path) -> Iterator[Path]:
+    """Yield the files at or below a path, sorted by name; links are followed once.
 
     Caches of git, Python and the hub's downloader are left out.
     """
     if path.is_file():
         yield path
     elif path.is_dir():
-        yield from _below(path, ())
+        yield from _walk_folder(path, ())
 
 
-def _below(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
-    here = folder.stat()
-    identity = (here.st_dev, here.st_ino)
-    if identity in above:  # a link to a folder above it
+def _walk_folder(folder: Path, parents: tuple[tuple[int, int], ...]) -> Iterator[Path]:
+    stat = folder.stat()
+    identity = (stat.st_dev, stat.st_ino)
+    if identity in parents:  # a link to a folder above it
         return
     for path in sorted(folder.iterdir()):
         if path.is_file():
             yield path
-        elif path.is_dir() and path.name not in _NOT_CONTENT:
-            yield from _below(path, (*above, identity))
+        elif path.is_dir() and path.name not in _CACHE_FOLDERS:
+            yield from _walk_folder(path, (*parents, identity))
 
 
-def _state(path: Path) -> list[int | str]:
-    # the time of any change as well: copies that keep the time of change may hold other bytes
+def _read_state(path: Path) -> list[int | str]:
+    # The time of any change as well: a copy that keeps the modification time can differ.
     stat = path.stat()
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]

@@ -19,15 +19,14 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from sfqa.errors import UserError
-from sfqa.generation.install.digests import Digests, sha256_told
+from sfqa.generation.install.commands import LOG_EVERY_SEC, Log
+from sfqa.generation.install.digests import Digests, hash_with_progress
 from sfqa.generation.install.sources import is_web_address
-from sfqa.generation.install.tools import Say
 
-_CHUNK = 1 << 20
-_QUIET_SEC = 10.0
+_CHUNK_BYTES = 1 << 20
 _ATTEMPTS = 4
 _STALL_SEC = 60.0
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def fetch_url(
@@ -40,55 +39,57 @@ def fetch_url(
     stall_sec: float = _STALL_SEC,
     pause_sec: float = 1.0,
 ) -> None:
-    """Fetch an address into ``target``, by way of a part file in ``parts`` named by its sha256.
+    """Download an address to ``target``, through a partial file in ``parts``.
 
-    What an interrupted call left is continued (HTTP ranges). A stalled, cut or busy connection is
-    tried again after ``pause_sec``, twice as long each time. Raises :class:`UserError` for an
-    address that fails and for bytes of another sha256, which are deleted.
+    The partial file is named by the sha256 and resumed after an interruption (HTTP ranges). If the
+    server is busy, breaks off or sends nothing for ``stall_sec``, the next attempt begins after
+    ``pause_sec``, which doubles each time. Raises :class:`UserError` if the address fails, or if
+    its bytes have another sha256: they are then deleted.
     """
-    say = digests.say
+    log = digests.log
     part = parts / f"{sha256}.part"
     parts.mkdir(parents=True, exist_ok=True)
-    say(f"fetching {url}")
+    log(f"fetching {url}")
     for attempt in range(attempts):
         resumed = part.exists()
         try:
-            _stream(url, part, say, stall_sec)
-        except _PassingError as error:
+            _download_rest(url, part, log, stall_sec)
+        except _TemporaryError as error:
             if attempt + 1 == attempts:
                 raise UserError(f"{url} cannot be fetched ({error}, {attempts} attempts)") from None
-            say(f"{url}: {error}; trying again")
+            log(f"{url}: {error}; trying again")
             time.sleep(pause_sec * 2**attempt)
             continue
-        found = sha256_told(part, say)
-        if found == sha256:
+        actual = hash_with_progress(part, log)
+        if actual == sha256:
             move_into_place(part, target)
-            digests.learn(target, sha256)
+            digests.add_sha256(target, sha256)
             return
         part.unlink()
-        # What an earlier call left may be of another version: once more, from its start.
+        # The part of an earlier call may be of another version: try once more, from the first byte.
         if not resumed or attempt + 1 == attempts:
             raise UserError(
-                f"{url} has the sha256 {found}, not {sha256}; what was fetched is deleted. Correct "
-                "the url or the sha256 in the methods file, or put the right file there by hand"
+                f"{url} has the sha256 {actual}, not {sha256}; what was fetched is deleted. "
+                "Correct the url or the sha256 in the methods file, or put the right file there "
+                "by hand"
             )
 
 
 def move_into_place(part: Path, target: Path) -> None:
-    """Rename a complete file onto its place, its bytes on the disk first."""
+    """Rename a complete file to its target, after its bytes are on the disk."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with open(part, "rb") as handle:
         os.fsync(handle.fileno())
     part.replace(target)
 
 
-def place(repo: Path, inside: str) -> Path:
-    """Return where a download goes; raise :class:`UserError` where a link leads out of the repo.
+def resolve_target(repo: Path, relative_path: str) -> Path:
+    """Return the target of a download; raises :class:`UserError` if a link leads out of the repo.
 
-    The rule must not write through links that a repository brings along, or into folders that
-    other users share.
+    Nothing may be written through links that a repository contains, or into folders that users
+    share.
     """
-    target = repo / inside
+    target = repo / relative_path
     if not target.parent.resolve().is_relative_to(repo.parent.resolve()):
         raise UserError(
             f"{target} leads out of {repo.parent} ({target.parent.resolve()}); nothing is "
@@ -97,8 +98,8 @@ def place(repo: Path, inside: str) -> Path:
     return target
 
 
-def need_space(folder: Path, size: int, what: str) -> None:
-    """Raise :class:`UserError` where the disk cannot hold ``size`` bytes more."""
+def check_free_space(folder: Path, size: int, what: str) -> None:
+    """Raise :class:`UserError` if the disk of a folder cannot hold ``size`` more bytes."""
     free = shutil.disk_usage(folder).free
     if size > free:
         raise UserError(
@@ -106,12 +107,12 @@ def need_space(folder: Path, size: int, what: str) -> None:
         )
 
 
-class _PassingError(Exception):
-    """A fault that may pass: another attempt is worth it."""
+class _TemporaryError(Exception):
+    """An error after which another attempt can succeed."""
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follow redirects to addresses that could have been given themselves, and no others."""
+    """Follows redirects only to addresses that the methods file may contain."""
 
     def redirect_request(
         self,
@@ -123,13 +124,16 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         newurl: str,
     ) -> Any:
         if not is_web_address(newurl) or urlsplit(newurl).scheme == "file":
-            raise UserError(f"{req.full_url} leads to {newurl[:200]}, which is no https address")
+            raise UserError(
+                f"{req.full_url} leads to {newurl[:200]}, which is not an https address"
+            )
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _stream(url: str, part: Path, say: Say, stall_sec: float) -> None:
+def _download_rest(url: str, part: Path, log: Log, stall_sec: float) -> None:
+    """Append to the partial file what it lacks; raises _TemporaryError or UserError."""
     if not is_web_address(url):
-        raise UserError(f"{url} is no https or file address; correct the url")
+        raise UserError(f"{url} is not an https or file address; correct the url")
     local = urlsplit(url).scheme == "file"
     begin = part.stat().st_size if part.exists() and not local else 0
     request = urllib.request.Request(url, headers={"User-Agent": "sfqa"})
@@ -138,60 +142,63 @@ def _stream(url: str, part: Path, say: Say, stall_sec: float) -> None:
     try:
         response = urllib.request.build_opener(_Redirects).open(request, timeout=stall_sec)
     except urllib.error.HTTPError as error:
-        if error.code == 416:  # the part is complete already, or its sha256 will tell
+        if error.code == 416:  # the part is complete, or its sha256 will differ
             return
         if error.code in (408, 425, 429) or error.code >= 500:
-            raise _PassingError(f"the server says {error.code} {error.reason}") from None
+            raise _TemporaryError(f"the server says {error.code} {error.reason}") from None
         raise UserError(
             f"{url} cannot be fetched (the server says {error.code} {error.reason})"
         ) from None
     except urllib.error.URLError as error:
         if local:
             raise UserError(f"{url} cannot be read ({error.reason})") from None
-        raise _PassingError(str(error.reason)) from None
+        raise _TemporaryError(str(error.reason)) from None
     except (OSError, http.client.HTTPException) as error:
-        raise _PassingError(_words(error)) from None
+        raise _TemporaryError(_describe_error(error)) from None
     with response:
         span = str(response.headers.get("Content-Range", ""))
         if begin and not (response.status == 206 and span.startswith(f"bytes {begin}-")):
-            begin = 0  # a server without ranges sends all of it
+            begin = 0  # a server without ranges sends the whole file
         length = response.headers.get("Content-Length")
         total = begin + int(length) if length and length.isdigit() else None
         if total:
-            need_space(part.parent, total - begin, url)
-        done = _write(response, part, begin, total, say)
-    if total is not None and done < total:
-        raise _PassingError(f"cut off after {done} of {total} bytes")
+            check_free_space(part.parent, total - begin, url)
+        size = _write_body(response, part, begin, total, log)
+    if total is not None and size < total:
+        raise _TemporaryError(f"cut off after {size} of {total} bytes")
 
 
-def _write(response: Any, part: Path, begin: int, total: int | None, say: Say) -> int:
-    done, start = begin, time.monotonic()
-    said = start
+def _write_body(response: Any, part: Path, begin: int, total: int | None, log: Log) -> int:
+    """Write a response to the partial file from byte ``begin`` on; return the size of the file."""
+    size, start = begin, time.monotonic()
+    logged_at = start
     with open(part, "ab" if begin else "wb") as handle:
         while True:
             try:
-                chunk = response.read(_CHUNK)
+                chunk = response.read(_CHUNK_BYTES)
             except (OSError, http.client.HTTPException) as error:
-                raise _PassingError(f"{_words(error)} after {done} bytes") from None
+                raise _TemporaryError(f"{_describe_error(error)} after {size} bytes") from None
             if not chunk:
-                return done
+                return size
             try:
                 handle.write(chunk)
                 handle.flush()
             except OSError as error:
-                if error.errno in _FULL:
-                    raise UserError(f"the disk of {part.parent} is full; make room there") from None
+                if error.errno in _DISK_FULL:
+                    raise UserError(
+                        f"the disk of {part.parent} is full; free some space there"
+                    ) from None
                 raise
-            done += len(chunk)
+            size += len(chunk)
             now = time.monotonic()
-            if now - said > _QUIET_SEC:
-                said = now
+            if now - logged_at > LOG_EVERY_SEC:
+                logged_at = now
                 of = f" of {total / 1e9:.2f}" if total else ""
-                say(
-                    f"{response.url}: {done / 1e9:.2f}{of} GB, "
-                    f"{(done - begin) / (now - start) / 1e6:.1f} MB/s"
+                log(
+                    f"{response.url}: {size / 1e9:.2f}{of} GB, "
+                    f"{(size - begin) / (now - start) / 1e6:.1f} MB/s"
                 )
 
 
-def _words(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

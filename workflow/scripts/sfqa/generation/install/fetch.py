@@ -1,4 +1,4 @@
-"""Installing a generator: repository, weights, environment, and the manifest of what is there."""
+"""Install a generator: repository, weights, environment, and a manifest of all of them."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from typing import Any
 
 from sfqa.errors import UserError
 from sfqa.generation.install import checkout, hub
-from sfqa.generation.install.digests import Digests, regular_files
-from sfqa.generation.install.download import fetch_url, place
+from sfqa.generation.install.commands import Log
+from sfqa.generation.install.digests import Digests, iterate_files
+from sfqa.generation.install.download import fetch_url, resolve_target
 from sfqa.generation.install.environments import make_environment
 from sfqa.generation.install.sources import Source
-from sfqa.generation.install.tools import Say
 from sfqa.identity import digest, sha256_file
 from sfqa.store import replacing
 
 MANIFEST = "manifest.json"
-_CODE = (".py", ".yaml", ".yml", ".json")
-_POINTER = b"version https://git-lfs.github.com/spec/"
+_CODE_SUFFIXES = (".py", ".yaml", ".yml", ".json")
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def fetch_generator(
-    label: str, source: Source, folder: Path, env_file: Path, say: Say
+    label: str, source: Source, folder: Path, env_file: Path, log: Log
 ) -> dict[str, Any]:
     """Install a generator in ``folder`` and return its manifest, the same for the same content.
 
-    Each part (``repo/``, the weights in it, ``env/``) that is there is checked and used; only what
-    is missing is fetched. A call that was killed is continued by the next. Raises
-    :class:`UserError` with all that is missing and how to fill it by hand. Nothing fetched is run
-    or unpickled but the environment's own Python, for its version.
+    The parts are ``repo/``, the weights in it and ``env/``. A part that exists is checked and used;
+    only missing parts are fetched. A call that was killed is resumed by the next one. Raises
+    :class:`UserError` that lists what is missing and how to add it by hand. Of all that is fetched,
+    only the Python of the environment is run, for its version; nothing is unpickled.
     """
     folder = folder.absolute()
     try:
@@ -43,141 +43,141 @@ def fetch_generator(
             f"method {label}: {folder} cannot be written to ({error.strerror}); the manifest and "
             "the digests go there. Make a folder of your own and link repo and env into it"
         ) from None
-    with _alone(folder, say):
-        kind = checkout.check_out(label, source, folder, say)
-        digests = Digests(folder, say)
+    with _lock_folder(folder, log):
+        origin = checkout.check_out(label, source, folder, log)
+        digests = Digests(folder, log)
         try:
             files = _fill_weights(label, source, folder, digests)
             weights = [
                 {
                     "path": path.relative_to(folder).as_posix(),
                     "size": path.stat().st_size,
-                    "sha256": digests.of(path),
+                    "sha256": digests.get_sha256(path),
                 }
                 for path in files
             ]
         finally:
             digests.save()
         digests.save(files)
-        say(f"{label}: {len(files)} weights files, {digests.hashed} of them hashed now")
+        log(f"{label}: {len(files)} weights files, {digests.hashed} of them hashed now")
         return {
             "label": label,
             "repository": source.repository,
             "commit": source.commit,
-            "repo": kind,
-            "code_sha256": code_digest(folder / "repo", kind, source.weights.files),
+            "repo": origin,
+            "code_sha256": digest_code(folder / "repo", origin, source.weights.files),
             "weights": weights,
-            "python": make_environment(label, folder, env_file, say),
+            "python": make_environment(label, folder, env_file, log),
         }
 
 
 def write_manifest(manifest: dict[str, Any], path: Path) -> None:
-    """Write a manifest as JSON, whole, by rename; equal content gives equal bytes."""
+    """Write a manifest as JSON, atomically; equal content gives equal bytes."""
     with replacing(path) as temporary:
         text = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def installed_digest(folder: Path) -> str:
-    """Return the sha256 of an installation's manifest, "" where there is none.
+def digest_installation(folder: Path) -> str:
+    """Return the sha256 of an installation's manifest, "" if there is none.
 
-    >>> installed_digest(Path("no such folder"))
+    >>> digest_installation(Path("no such folder"))
     ''
     """
     path = folder / MANIFEST
     return sha256_file(path) if path.is_file() else ""
 
 
-def missing(source: Source, repo: Path) -> tuple[str, ...]:
-    """Return the entries of ``weights.files`` that are not there; an empty folder is not."""
-    return tuple(entry for entry in source.weights.files if not _is_there(repo / entry))
+def list_missing(source: Source, repo: Path) -> tuple[str, ...]:
+    """Return the entries of ``weights.files`` that do not exist or are empty."""
+    return tuple(entry for entry in source.weights.files if not _has_content(repo / entry))
 
 
-def code_digest(repo: Path, kind: str, weights: Iterable[str] = ()) -> str:
-    """Return one sha256 over the paths and bytes of a repository's Python, YAML and JSON files.
+def digest_code(repo: Path, origin: str, weights: Iterable[str] = ()) -> str:
+    """Return one sha256 of the paths and bytes of a repository's Python, YAML and JSON files.
 
-    Those that git tracks, or all where it was filled by hand, without the weights: a ZIP of the
-    commit unpacked by hand gives the digest of its clone.
+    In a clone these are the files that git tracks, in a folder filled by hand all files; weights
+    are left out. So the unpacked ZIP of a commit has the same digest as its clone.
     """
-    if kind == checkout.GIT:
-        names = checkout.tracked_files(repo)
+    if origin == checkout.GIT:
+        names = checkout.list_tracked_files(repo)
     else:
-        names = [path.relative_to(repo).as_posix() for path in regular_files(repo)]
-    apart = [PurePosixPath(entry) for entry in weights]
+        names = [path.relative_to(repo).as_posix() for path in iterate_files(repo)]
+    weights_paths = [PurePosixPath(entry) for entry in weights]
     rows = []
     for name in sorted(names):
         path = PurePosixPath(name)
-        if path.suffix in _CODE and not any(path.is_relative_to(entry) for entry in apart):
-            found = repo / name
-            rows.append([name, sha256_file(found) if found.is_file() else ""])
+        if path.suffix in _CODE_SUFFIXES and not any(map(path.is_relative_to, weights_paths)):
+            file = repo / name
+            rows.append([name, sha256_file(file) if file.is_file() else ""])
     return digest(rows)
 
 
 def _fill_weights(label: str, source: Source, folder: Path, digests: Digests) -> list[Path]:
-    """Fetch what is missing, and return all files at or below the entries, sorted by path."""
+    """Fetch the missing weights; return all files at or below the entries, sorted by path."""
     repo, parts = folder / "repo", folder / ".downloads"
     faults = []
     for download in source.weights.downloads:
         try:
             if download.url:
-                target = place(repo, download.to) if not (repo / download.to).exists() else None
-                if target is not None:
-                    fetch_url(download.url, download.sha256, target, parts, digests)
+                if (repo / download.to).exists():
+                    _check_sha256(repo / download.to, download.sha256, digests)
                 else:
-                    _compare(repo / download.to, download.sha256, digests)
+                    target = resolve_target(repo, download.to)
+                    fetch_url(download.url, download.sha256, target, parts, digests)
             else:
-                begun = hub.pending(download, parts)
-                needed = [e for e in missing(source, repo) if hub.may_hold(download, e)]
-                if needed or begun:
-                    hub.fetch_hub(download, needed, repo, parts, digests)
+                entries = [e for e in list_missing(source, repo) if hub.may_hold(download, e)]
+                if entries or hub.list_pending(download, parts):
+                    hub.fetch_hub(download, entries, repo, parts, digests)
         except UserError as error:
-            left = ""
-            if download.hub and hub.pending(download, parts) and not missing(source, repo):
-                left = f"; where you filled {repo / download.to} by hand, delete {parts}"
-            faults.append(f"{error}{left}")
-    absent = missing(source, repo)
+            advice = ""
+            pending = download.hub and hub.list_pending(download, parts)
+            if pending and not list_missing(source, repo):
+                advice = f"; if you filled {repo / download.to} by hand, delete {parts}"
+            faults.append(f"{error}{advice}")
+    missing = list_missing(source, repo)
     files = sorted(
-        {path for entry in source.weights.files for path in regular_files(repo / entry)},
+        {path for entry in source.weights.files for path in iterate_files(repo / entry)},
         key=lambda path: path.as_posix(),
     )
     faults += [
         f"{path} is a pointer of git-lfs, not the file; fetch it (git lfs pull) or download it"
         for path in files
-        if path.stat().st_size < 1024 and path.read_bytes().startswith(_POINTER)
+        if path.stat().st_size < 1024 and path.read_bytes().startswith(_LFS_POINTER)
     ]
-    if absent or faults:
-        told = [f"method {label}: its weights are not complete."]
-        told += [f"  {fault}" for fault in faults]
-        told += [f"  missing: {repo / entry}" for entry in absent]
-        raise UserError("\n".join([*told, f"  By hand: {source.weights.by_hand}"]))
+    if missing or faults:
+        lines = [f"method {label}: its weights are not complete."]
+        lines += [f"  {fault}" for fault in faults]
+        lines += [f"  missing: {repo / entry}" for entry in missing]
+        raise UserError("\n".join([*lines, f"  By hand: {source.weights.by_hand}"]))
     return files
 
 
-def _compare(path: Path, sha256: str, digests: Digests) -> None:
-    found = digests.of(path)
-    if found != sha256:
+def _check_sha256(path: Path, sha256: str, digests: Digests) -> None:
+    actual = digests.get_sha256(path)
+    if actual != sha256:
         raise UserError(
-            f"{path} has the sha256 {found}, not {sha256}; put the right file there, "
+            f"{path} has the sha256 {actual}, not {sha256}; put the right file there, "
             "or delete it, so that it is fetched"
         )
 
 
-def _is_there(path: Path) -> bool:
-    """A file with bytes in it, or a folder with a file below it."""
+def _has_content(path: Path) -> bool:
+    """Return whether a path is a file with bytes in it, or a folder with a file below it."""
     if path.is_dir():
-        return next(regular_files(path), None) is not None
+        return next(iterate_files(path), None) is not None
     return path.is_file() and path.stat().st_size > 0
 
 
 @contextmanager
-def _alone(folder: Path, say: Say) -> Iterator[None]:
-    """Hold the folder's lock, which ends with the process; waits for another that holds it."""
+def _lock_folder(folder: Path, log: Log) -> Iterator[None]:
+    """Hold the lock of a folder, which ends with the process; waits for another process first."""
     with open(folder / ".lock", "w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"{folder}: another process installs there; waiting for it")
+            log(f"{folder}: another process installs there; waiting for it")
             fcntl.flock(handle, fcntl.LOCK_EX)
         except OSError:
-            pass  # file systems without locks: the workflow's own lock has to do
+            pass  # a file system without locks: the workflow's own lock has to suffice
         yield

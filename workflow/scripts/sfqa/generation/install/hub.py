@@ -20,10 +20,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sfqa.errors import UserError
+from sfqa.generation.install.commands import Log, get_error_line, run_command
 from sfqa.generation.install.digests import Digests
-from sfqa.generation.install.download import move_into_place, need_space, place
+from sfqa.generation.install.download import check_free_space, move_into_place, resolve_target
 from sfqa.generation.install.sources import Download
-from sfqa.generation.install.tools import Say, last_line, run_command
 from sfqa.identity import digest
 from sfqa.store import replacing
 
@@ -37,25 +37,26 @@ def fetch_hub(
     """Fetch the files of a hub repository that lie at or below ``entries`` and are missing.
 
     They are downloaded into ``parts``, compared with the digests that the hub states (sha256 of
-    large files, git's blob name of small ones) and renamed into place. From the first rename to
-    the last a marker names the entries (:func:`pending`), since a folder is then half filled. What
-    arrived before an error is kept. Raises :class:`UserError` for every failure of the hub.
+    large files, git's blob name of small ones) and renamed into place. While a folder is half
+    filled, from the first rename to the last, a marker names the entries (:func:`list_pending`).
+    Files that arrived before an error are kept. Raises :class:`UserError` for every failure of the
+    hub.
     """
-    marker, staging = _marker(download, parts), _staging(download, parts)
+    marker, staging = _marker_path(download, parts), _staging_path(download, parts)
     staging.mkdir(parents=True, exist_ok=True)
-    unfinished = pending(download, parts)
+    unfinished = list_pending(download, parts)
     entries = tuple(sorted({*entries, *unfinished}))
     commit, files = _list_files(download)
-    digests.say(f"hub {download.hub}, revision {download.revision}: commit {commit}")
+    digests.log(f"hub {download.hub}, revision {download.revision}: commit {commit}")
     missing = _select_missing(download, files, entries, repo, digests)
     for stale in staging.rglob(
         "*.incomplete"
     ):  # of a killed call; the library begins such files anew
         stale.unlink()
     to_download = [file for file, _ in missing if not (staging / file.path).is_file()]
-    need_space(parts, sum(file.size for file in to_download), f"hub {download.hub}")
+    check_free_space(parts, sum(file.size for file in to_download), f"hub {download.hub}")
     names = [str(file.path) for file, _ in missing]
-    failure = _download_files(download, commit, staging, names, digests.say) if names else ""
+    failure = _download_files(download, commit, staging, names, digests.log) if names else ""
     for number, (file, target) in enumerate(missing, 1):
         staged = staging / file.path
         if not staged.is_file():
@@ -67,19 +68,19 @@ def fetch_hub(
                 temporary.write_text(json.dumps(entries) + "\n", encoding="utf-8")
         move_into_place(staged, target)
         if sha256:
-            digests.learn(target, sha256)
+            digests.add_sha256(target, sha256)
         size = f"{file.size / 1e6:.1f} MB"
-        digests.say(f"hub {download.hub}: {number} of {len(missing)}, {file.path} ({size})")
+        digests.log(f"hub {download.hub}: {number} of {len(missing)}, {file.path} ({size})")
     if failure:
         raise UserError(failure)
     shutil.rmtree(staging)
     marker.unlink(missing_ok=True)
 
 
-def pending(download: Download, parts: Path) -> tuple[str, ...]:
+def list_pending(download: Download, parts: Path) -> tuple[str, ...]:
     """Return the entries that an interrupted call of :func:`fetch_hub` left half filled."""
     try:
-        stored = json.loads(_marker(download, parts).read_text(encoding="utf-8"))
+        stored = json.loads(_marker_path(download, parts).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return ()
     return tuple(name for name in stored if isinstance(name, str))
@@ -93,12 +94,12 @@ def may_hold(download: Download, entry: str) -> bool:
     >>> may_hold(Download("w", "a/b", only=("unet/*",)), "w/vae/")
     False
     """
-    folder, wanted = PurePosixPath(download.to), PurePosixPath(entry)
-    if folder.is_relative_to(wanted):
+    folder, path = PurePosixPath(download.to), PurePosixPath(entry)
+    if folder.is_relative_to(path):
         return True
-    if not wanted.is_relative_to(folder):
+    if not path.is_relative_to(folder):
         return False
-    name = wanted.relative_to(folder).as_posix()
+    name = path.relative_to(folder).as_posix()
     prefixes = [_literal_prefix(pattern) for pattern in download.only]
     return not prefixes or any(
         name.startswith(prefix.rstrip("/")) or prefix.startswith(name) for prefix in prefixes
@@ -129,41 +130,44 @@ def _select_missing(
         inside = PurePosixPath(download.to) / name
         if not any(inside.is_relative_to(PurePosixPath(entry)) for entry in entries):
             continue
-        target = place(repo, str(inside))
+        target = resolve_target(repo, str(inside))
         if not target.exists():
             missing.append((file, target))
         elif file.lfs is not None and (
-            target.stat().st_size != file.size or digests.of(target) != file.lfs.sha256
+            target.stat().st_size != file.size or digests.get_sha256(target) != file.lfs.sha256
         ):
+            actual, stated = digests.get_sha256(target), file.lfs.sha256
             raise UserError(
-                f"{target} is not the file of hub {download.hub} (sha256 {digests.of(target)}, "
-                f"there {file.lfs.sha256}); delete it, so that it is fetched"
+                f"{target} is not the file of hub {download.hub} (sha256 {actual}, on the hub "
+                f"{stated}); delete it, so that it is fetched"
             )
     return missing
 
 
 def _download_files(
-    download: Download, commit: str, staging: Path, names: list[str], say: Say
+    download: Download, commit: str, staging: Path, names: list[str], log: Log
 ) -> str:
     """Download files into a folder; return '' or why that failed."""
     code, lines = run_command(
         [sys.executable, "-P", _PROCESS, str(os.getpid()), download.hub, commit, staging, *names],
         staging,
-        say,
+        log,
         _LIMIT_SEC,
         {**os.environ, "TQDM_MININTERVAL": "5"},
         f"hub {download.hub}",
     )
     if code == 0:
         return ""
-    error, _, message = last_line(lines, code, _LIMIT_SEC).removeprefix("ERROR ").partition(": ")
+    error, _, message = (
+        get_error_line(lines, code, _LIMIT_SEC).removeprefix("ERROR ").partition(": ")
+    )
     return _describe_failure(download, error, message)
 
 
 def _check_digest(download: Download, file: Any, staged: Path, digests: Digests) -> str:
     """Return the sha256 of a large file, '' for a small one; delete and raise if it is wrong."""
     if file.lfs is not None:
-        actual, stated = digests.of(staged), str(file.lfs.sha256)
+        actual, stated = digests.get_sha256(staged), str(file.lfs.sha256)
     else:
         content = staged.read_bytes()
         actual = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
@@ -182,15 +186,15 @@ def _literal_prefix(pattern: str) -> str:
     return pattern[: min((pattern.find(c) for c in "*?[" if c in pattern), default=len(pattern))]
 
 
-def _marker(download: Download, parts: Path) -> Path:
-    return parts / f"hub-{_key(download)}.json"
+def _marker_path(download: Download, parts: Path) -> Path:
+    return parts / f"hub-{_download_key(download)}.json"
 
 
-def _staging(download: Download, parts: Path) -> Path:
-    return parts / f"hub-{_key(download)}"
+def _staging_path(download: Download, parts: Path) -> Path:
+    return parts / f"hub-{_download_key(download)}"
 
 
-def _key(download: Download) -> str:
+def _download_key(download: Download) -> str:
     return digest([download.hub, download.revision, download.to])[:16]
 
 

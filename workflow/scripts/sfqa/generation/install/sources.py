@@ -1,4 +1,4 @@
-"""Where a generator comes from, as data: repository at a commit, weights, environment."""
+"""The source of a generator as data: repository at a commit, weights, environment."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True)
 class Download:
-    """A part of the weights that can be fetched: files of a hub repository, or one URL.
+    """A part of the weights that can be downloaded: files of a hub repository, or one URL.
 
-    ``to`` lies inside the generator's repository: the folder that receives the hub's files under
-    the hub's own names (those that match ``only``, all where it is empty), or the URL's file.
+    ``to`` is relative to the generator's repository. For a hub it is the folder of the files, which
+    keep their names; ``only`` are patterns that select them (empty: all). For a URL it is the file.
     """
 
     to: str
@@ -37,10 +37,10 @@ class Download:
 
 @dataclass(frozen=True)
 class Weights:
-    """What must lie in the generator's repository before it runs, and how it gets there.
+    """The weights that a generator needs in its repository, and where to get them.
 
-    ``folder`` is the official weights folder, ``files`` the files and folders needed, ``by_hand``
-    a sentence for what no download covers. All paths are relative to the repository.
+    ``folder`` is the official weights folder, ``files`` are the required files and folders,
+    ``by_hand`` is a sentence on what no download covers. Paths are relative to the repository.
     """
 
     folder: str
@@ -51,7 +51,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Source:
-    """One generator: OWNER/NAME on GitHub (or a git URL or path), commit, licence, environment."""
+    """A generator: OWNER/NAME on GitHub (or a git URL or path), commit, licence, environment."""
 
     repository: str
     commit: str
@@ -61,7 +61,7 @@ class Source:
 
     @property
     def clone_url(self) -> str:
-        """What git is given to clone from.
+        """The address or path from which git clones.
 
         >>> Source("OpenTalker/SadTalker", "0" * 40, "", "e.yaml", Weights("w")).clone_url
         'https://github.com/OpenTalker/SadTalker.git'
@@ -72,10 +72,10 @@ class Source:
 
 
 def read_source(entry: Mapping[str, Any], where: str) -> Source:
-    """Return the source that a method's entry describes; other keys of the entry are not looked at.
+    """Return the source that a method's entry describes; other keys of the entry are ignored.
 
-    ``where`` opens the sentences of the :class:`UserError` raised for wrong, missing or unknown
-    keys, for paths that leave the repository, and for downloads that nothing needs.
+    Raises :class:`UserError`, which begins with ``where``, for wrong, missing or unknown keys, for
+    paths that leave the repository, and for downloads that no required file needs.
 
     >>> weights = {"folder": "w", "files": ["w/net.pth"], "by_hand": "ask the authors"}
     >>> read_source({"repository": "a/b", "commit": "0" * 40, "licence": "MIT",
@@ -85,17 +85,17 @@ def read_source(entry: Mapping[str, Any], where: str) -> Source:
     for key in SOURCE_KEYS:
         if key not in entry:
             raise UserError(f"{where}: the key {key!r} is missing; add it")
-    repository = _text(entry["repository"], f"{where}: repository")
+    repository = _read_text(entry["repository"], f"{where}: repository")
     _check_repository(repository, f"{where}: repository")
-    commit = _text(entry["commit"], f"{where}: commit")
+    commit = _read_text(entry["commit"], f"{where}: commit")
     if not re.fullmatch(r"[0-9a-f]{40}", commit):
         raise UserError(f"{where}: commit is {commit!r}; give all 40 hex digits of the commit")
     return Source(
         repository,
         commit,
-        _text(entry["licence"], f"{where}: licence"),
-        _inside(entry["environment"], f"{where}: environment", "the project's folder"),
-        _weights(entry["weights"], f"{where}, weights"),
+        _read_text(entry["licence"], f"{where}: licence"),
+        _read_inner_path(entry["environment"], f"{where}: environment", "the project's folder"),
+        _read_weights(entry["weights"], f"{where}, weights"),
     )
 
 
@@ -123,7 +123,7 @@ def as_dict(source: Source) -> dict[str, Any]:
 
 
 def from_dict(data: Mapping[str, Any]) -> Source:
-    """Return the source that :func:`as_dict` was given, checked as the methods file is.
+    """Return the source of the data of :func:`as_dict`, checked like the methods file.
 
     >>> source = Source("a/b", "0" * 40, "MIT", "e.yaml", Weights("w", by_hand="none needed"))
     >>> from_dict(as_dict(source)) == source
@@ -133,7 +133,7 @@ def from_dict(data: Mapping[str, Any]) -> Source:
 
 
 def is_web_address(url: str) -> bool:
-    """Return whether data may be fetched from there: https, a local file, or http on loopback.
+    """Return whether downloads from a URL are allowed: https, a local file, http on loopback.
 
     >>> [is_web_address(u) for u in ("https://a.org/x", "http://a.org/x", "http://127.0.0.1:1/x")]
     [True, False, True]
@@ -152,11 +152,11 @@ def is_web_address(url: str) -> bool:
     )
 
 
-def _weights(value: object, where: str) -> Weights:
-    data = _mapping(value, where, _WEIGHTS_KEYS, ("folder", "files", "by_hand"))
-    files = _texts(data["files"], f"{where}: files")
+def _read_weights(value: object, where: str) -> Weights:
+    data = _check_keys(value, where, _WEIGHTS_KEYS, ("folder", "files", "by_hand"))
+    files = _read_texts(data["files"], f"{where}: files")
     for name in files:
-        _inside(name.rstrip("/"), f"{where}: files", "the repository")
+        _read_inner_path(name.rstrip("/"), f"{where}: files", "the repository")
         if set(name) & set("*?"):
             raise UserError(f"{where}: files holds the pattern {name!r}; list the folder itself")
         if PurePosixPath(name) == PurePosixPath("."):
@@ -165,51 +165,56 @@ def _weights(value: object, where: str) -> Weights:
     if not isinstance(downloads, list):
         raise UserError(f"{where}: downloads is {downloads!r}; give a list")
     return Weights(
-        _inside(data["folder"], f"{where}: folder", "the repository"),
+        _read_inner_path(data["folder"], f"{where}: folder", "the repository"),
         files,
-        tuple(_download(d, f"{where}, download {n}", files) for n, d in enumerate(downloads, 1)),
-        _text(data["by_hand"], f"{where}: by_hand"),
+        tuple(
+            _read_download(d, f"{where}, download {n}", files) for n, d in enumerate(downloads, 1)
+        ),
+        _read_text(data["by_hand"], f"{where}: by_hand"),
     )
 
 
-def _download(value: object, where: str, files: tuple[str, ...]) -> Download:
-    data = _mapping(value, where, _DOWNLOAD_KEYS, ("to",))
+def _read_download(value: object, where: str, files: tuple[str, ...]) -> Download:
+    data = _check_keys(value, where, _DOWNLOAD_KEYS, ("to",))
     if bool(data.get("hub")) == bool(data.get("url")):
         raise UserError(f"{where}: give one of hub (OWNER/NAME) and url")
-    to = _inside(data["to"], f"{where}: to", "the repository")
-    download = _hub(data, to, where) if data.get("hub") else _url(data, to, where)
-    place = PurePosixPath(to)
+    to = _read_inner_path(data["to"], f"{where}: to", "the repository")
+    download = _read_hub(data, to, where) if data.get("hub") else _read_url(data, to, where)
+    target = PurePosixPath(to)
     for name in files:
-        wanted = PurePosixPath(name)
-        if place.is_relative_to(wanted) or (download.hub and wanted.is_relative_to(place)):
+        file = PurePosixPath(name)
+        if target.is_relative_to(file) or (download.hub and file.is_relative_to(target)):
             return download
-    raise UserError(f"{where}: nothing of {', '.join(files) or 'files'} lies at {to}; correct 'to'")
+    names = ", ".join(files) or "files is empty"
+    raise UserError(f"{where}: no required file is at {to} ({names}); correct 'to'")
 
 
-def _hub(data: Mapping[str, Any], to: str, where: str) -> Download:
+def _read_hub(data: Mapping[str, Any], to: str, where: str) -> Download:
     if "sha256" in data:
-        raise UserError(f"{where}: sha256 is for a url; the hub says the digests of its own files")
-    hub = _text(data["hub"], f"{where}: hub")
+        raise UserError(f"{where}: sha256 is for a url; the hub states the digests of its files")
+    hub = _read_text(data["hub"], f"{where}: hub")
     if not _OWNER_NAME.fullmatch(hub):
         raise UserError(f"{where}: hub is {hub!r}; give OWNER/NAME")
-    revision = _text(data.get("revision", "main"), f"{where}: revision")
+    revision = _read_text(data.get("revision", "main"), f"{where}: revision")
     if not _REVISION.fullmatch(revision):
         raise UserError(f"{where}: revision is {revision!r}; give a commit, a tag or a branch")
-    return Download(to, hub, revision, _texts(data.get("only", []), f"{where}: only"))
+    return Download(to, hub, revision, _read_texts(data.get("only", []), f"{where}: only"))
 
 
-def _url(data: Mapping[str, Any], to: str, where: str) -> Download:
+def _read_url(data: Mapping[str, Any], to: str, where: str) -> Download:
     for key in ("revision", "only"):
         if key in data:
             raise UserError(f"{where}: {key} is for a hub repository; a url is one file")
-    url = _text(data["url"], f"{where}: url")
+    url = _read_text(data["url"], f"{where}: url")
     if not is_web_address(url):
         raise UserError(f"{where}: url is {url!r}; give an https or file address")
     sha256 = data.get("sha256", "")
     if not isinstance(sha256, str) or not re.fullmatch(r"[0-9a-f]{64}", sha256):
-        raise UserError(f"{where}: sha256 is {sha256!r}; give the 64 hex digits of the url's file")
+        raise UserError(
+            f"{where}: sha256 is {sha256!r}; give the 64 hex digits of the file at the url"
+        )
     if not PurePosixPath(to).parts:
-        raise UserError(f"{where}: to is {to!r}; give the file that the url becomes")
+        raise UserError(f"{where}: to is {to!r}; give the path of the file")
     return Download(to, url=url, sha256=sha256)
 
 
@@ -219,38 +224,39 @@ def _check_repository(value: str, where: str) -> None:
         raise UserError(f"{where} is {value!r}; give OWNER/NAME on GitHub, an https URL or a path")
 
 
-def _mapping(
-    value: object, where: str, known: Iterable[str], needed: Iterable[str]
+def _check_keys(
+    value: object, where: str, keys: Iterable[str], required: Iterable[str]
 ) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise UserError(f"{where}: is {value!r}; give the keys {', '.join(known)}")
+        raise UserError(f"{where}: is {value!r}; give the keys {', '.join(keys)}")
     for key in value:
-        if key not in known:
-            raise UserError(f"{where}: unknown key {key!r}; {hint(key, known)}")
-    for key in needed:
+        if key not in keys:
+            raise UserError(f"{where}: unknown key {key!r}; {hint(key, keys)}")
+    for key in required:
         if key not in value:
             raise UserError(f"{where}: the key {key!r} is missing; add it")
     return value
 
 
-def _text(value: object, where: str) -> str:
-    # control characters would break git's arguments and the log alike
+def _read_text(value: object, where: str) -> str:
+    # Control characters would break git's arguments and the log.
     if not isinstance(value, str) or not value.strip() or any(ord(c) < 32 for c in value.strip()):
         raise UserError(f"{where} is {value!r}; give one line of text")
     return value.strip()
 
 
-def _texts(value: object, where: str) -> tuple[str, ...]:
+def _read_texts(value: object, where: str) -> tuple[str, ...]:
     if not isinstance(value, (list, tuple)):
         raise UserError(f"{where} is {value!r}; give a list")
-    return tuple(_text(item, where) for item in value)
+    return tuple(_read_text(item, where) for item in value)
 
 
-def _inside(value: object, where: str, whose: str) -> str:
-    text = _text(value, where)
+def _read_inner_path(value: object, where: str, folder: str) -> str:
+    """Return a relative path that stays inside ``folder``, which is named in messages."""
+    text = _read_text(value, where)
     parts = PurePosixPath(text).parts
     if text.startswith("/") or ".." in parts or "\\" in text:
-        raise UserError(f"{where}: {text!r} leaves {whose}; give a relative path without '..'")
+        raise UserError(f"{where}: {text!r} leaves {folder}; give a relative path without '..'")
     if ".git" in parts:
         raise UserError(f"{where}: {text!r} lies in git's own folder; choose another")
     return text
