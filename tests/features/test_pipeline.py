@@ -121,8 +121,8 @@ def compute(kind, videos, workers, limit=60.0, weights=RANDOM, device=cpu, optio
         assert row.video.sample_id not in rows
         rows[row.video.sample_id] = row
 
-    task = pipeline.Task(kind, options or {}, weights, device, workers, limit)
-    pipeline.compute(task, videos, keep)
+    task = pipeline.ExtractionTask(kind, options or {}, weights, device, workers, limit)
+    pipeline.compute_rows(task, videos, keep)
     assert set(rows) == {v.sample_id for v in videos}
     return rows
 
@@ -142,7 +142,7 @@ def test_workers_give_what_one_process_gives(fake, workers, tmp_path):
             assert np.array_equal(there[name].values["mean"], row.values["mean"])
     assert said(here["bad"]) == "broken: not a video"
     assert said(here["bug"]) == "unexpected: ZeroDivisionError one over none"
-    assert (here["bad"].lasting, here["bug"].lasting, here["v0"].lasting) == (True, False, True)
+    assert (here["bad"].is_final, here["bug"].is_final, here["v0"].is_final) == (True, False, True)
     pids = [line.split()[1] for line in (tmp_path / "read").read_text().splitlines()]
     assert set(pids[:11]) == {str(os.getpid())}
     assert len(set(pids[11:]) - {str(os.getpid())}) == len(set(pids[11:])) <= workers
@@ -160,7 +160,7 @@ def test_a_video_that_ends_its_worker_is_a_row_and_the_others_go_on(fake, worker
         ),
         "crashes": "decoder_died: the process that read the video ended (SIGSEGV)",
     }
-    assert not rows["dies1"].lasting
+    assert not rows["dies1"].is_final
 
 
 def test_a_video_that_hangs_is_a_row_within_its_time(fake):
@@ -199,7 +199,7 @@ def test_no_more_is_read_ahead_than_allowed(fake, tmp_path):
 
     Slow.__module__ = "fake_halves"
     compute(Slow, [video(f"v{n}") for n in range(25)], 2)
-    ahead = pipeline.Task(Slow, {}, RANDOM, cpu, workers=2).ahead
+    ahead = pipeline.ExtractionTask(Slow, {}, RANDOM, cpu, workers=2).ahead
     assert ahead == 5
     assert 3 <= max(most) <= ahead + 1  # the one being scored
 
@@ -272,7 +272,7 @@ def test_costs_are_measured(fake):
 
 
 def test_the_time_of_scoring_is_shared_out():
-    shares = costs.Shares()
+    times = costs.ScoringTimes()
 
     def source():
         for number in range(4):
@@ -288,7 +288,7 @@ def test_the_time_of_scoring_is_shared_out():
             time.sleep(0.1)
             yield item
 
-    seconds = [each for _, each in shares.given(score(shares.taken(source())))]
+    seconds = [each for _, each in times.time_outputs(score(times.time_inputs(source())))]
     assert seconds == pytest.approx([0.1] * 4, abs=0.06)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from sfqa import media
 from sfqa.generation import process
-from sfqa.generation.process import Ended, Patience
+from sfqa.generation.process import Patience, ProcessEnd
 
 PACKAGE = Path(process.__file__).parents[2]
 QUICK = Patience(late_sec=0.6, grace_sec=0.4, settle_sec=0.1)
@@ -26,9 +26,9 @@ def go(tmp_path):
     def results() -> object:
         return result.stat().st_size if result.is_file() else None
 
-    def run(code: str, limit_sec: float = 20.0, env=os.environ, patience=QUICK) -> Ended:
+    def run(code: str, limit_sec: float = 20.0, env=os.environ, patience=QUICK) -> ProcessEnd:
         argv = [sys.executable, "-I", "-S", "-c", code]
-        return process.run(argv, cwd, env, tmp_path / "a.log", limit_sec, results, patience)
+        return process.run_command(argv, cwd, env, tmp_path / "a.log", limit_sec, results, patience)
 
     run.log, run.cwd, run.result = tmp_path / "a.log", cwd, result
     return run
@@ -66,27 +66,27 @@ def test_output_is_appended_and_nothing_is_asked(go):
         WRITE
         + "import sys, os\nprint(repr(sys.stdin.read()), os.environ['PWD'], flush=True)\nsys.exit('bad')"
     )
-    assert go(code) == Ended(1)
+    assert go(code) == ProcessEnd(1)
     assert go.log.read_text() == f"before\n'' {go.cwd}\nbad\n"
 
 
 def test_arguments_are_taken_as_they_are(go, tmp_path):
     argv = [sys.executable, "-c", "import sys; print(sys.argv[1:])", "$HOME; `id`", "a b", "'"]
-    process.run(argv, go.cwd, os.environ, go.log, 20, lambda: 1, QUICK)
+    process.run_command(argv, go.cwd, os.environ, go.log, 20, lambda: 1, QUICK)
     assert go.log.read_text() == f"{argv[3:]}\n"
 
 
 def test_a_command_that_is_not_there(go, tmp_path):
     with pytest.raises(FileNotFoundError):
-        process.run([str(tmp_path / "no")], go.cwd, os.environ, go.log, 5, lambda: 1, QUICK)
+        process.run_command([str(tmp_path / "no")], go.cwd, os.environ, go.log, 5, lambda: 1, QUICK)
 
 
 @pytest.mark.parametrize(
     ("code", "ended", "sentence"),
     [
-        ("import sys; sys.exit(3)", Ended(3), "it ended with exit code 3"),
-        ("import os; os.kill(os.getpid(), 9)", Ended(-9), "it was ended by SIGKILL"),
-        ("import os; os.abort()", Ended(-6), "it was ended by SIGABRT"),
+        ("import sys; sys.exit(3)", ProcessEnd(3), "it ended with exit code 3"),
+        ("import os; os.kill(os.getpid(), 9)", ProcessEnd(-9), "it was ended by SIGKILL"),
+        ("import os; os.abort()", ProcessEnd(-6), "it was ended by SIGABRT"),
     ],
 )
 def test_bad_ends(go, code, ended, sentence):
@@ -94,7 +94,7 @@ def test_bad_ends(go, code, ended, sentence):
     found = go(code)
     assert (found, found.sentence) == (ended, sentence)
     assert time.monotonic() - start < QUICK.late_sec  # nothing is waited for
-    assert Ended(-99).sentence == "it was ended by signal 99"
+    assert ProcessEnd(-99).sentence == "it was ended by signal 99"
 
 
 def test_a_hang_is_stopped_at_its_limit_politely_first(go):
@@ -106,7 +106,7 @@ print('up', flush=True)
 time.sleep(60)
 """
     assert seconds_of(lambda: go(code, limit_sec=0.5)) < 2
-    assert go(code, limit_sec=0.5) == Ended(0, timed_out=True)
+    assert go(code, limit_sec=0.5) == ProcessEnd(0, timed_out=True)
     assert (go.cwd / "asked").exists()
 
 
@@ -118,7 +118,7 @@ child = subprocess.Popen([sys.executable, '-I', '-S', '-c', 'import time; time.s
 open('pids', 'w').write(f'{os.getpid()} {child.pid}')
 time.sleep(60)
 """
-    assert go(code, limit_sec=0.7) == Ended(-9, timed_out=True)
+    assert go(code, limit_sec=0.7) == ProcessEnd(-9, timed_out=True)
     pids = [int(pid) for pid in (go.cwd / "pids").read_text().split()]
     assert len(pids) == 2
     assert not any(runs(pid) for pid in pids)
@@ -132,7 +132,7 @@ subprocess.Popen([sys.executable, '-I', '-S', '-c', {code!r}], **{options!r})
 
 def test_a_child_that_ends_late_is_waited_for_longer_than_late_sec(go):
     late = "import time; time.sleep(1.0); open('result.txt', 'w').write('x')"
-    assert go(CHILD.format(code=late, options={})) == Ended(0)
+    assert go(CHILD.format(code=late, options={})) == ProcessEnd(0)
     assert go.result.read_text() == "x"
 
 
@@ -144,7 +144,7 @@ with open('result.txt', 'w') as out:
     for n in range(4):
         out.write('x'); out.flush(); time.sleep(0.05)
 """
-    assert go(CHILD.format(code=grow, options={"start_new_session": True})) == Ended(0)
+    assert go(CHILD.format(code=grow, options={"start_new_session": True})) == ProcessEnd(0)
     assert go.result.read_text() == "xxxx"
 
 
@@ -159,7 +159,7 @@ def test_a_helper_that_never_ends_does_not_cost_the_limit(go):
     stay = "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(60)"
     code = WRITE + CHILD.format(code=stay, options={})
     start = time.monotonic()
-    assert go(code, limit_sec=30) == Ended(0)
+    assert go(code, limit_sec=30) == ProcessEnd(0)
     assert time.monotonic() - start < 5
     assert soon(lambda: not runs(int((go.cwd / "pid").read_text())))
 
@@ -167,7 +167,7 @@ def test_a_helper_that_never_ends_does_not_cost_the_limit(go):
 def test_a_child_without_a_result_is_stopped_at_the_limit(go):
     stay = "import time; time.sleep(60)"
     start = time.monotonic()
-    assert go(CHILD.format(code=stay, options={}), limit_sec=1.0) == Ended(0, timed_out=True)
+    assert go(CHILD.format(code=stay, options={}), limit_sec=1.0) == ProcessEnd(0, timed_out=True)
     assert time.monotonic() - start < 4
 
 
@@ -178,8 +178,8 @@ from sfqa.generation import process
 signal.signal(signal.SIGINT, signal.default_int_handler)  # nohup and & leave them ignored
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 cwd = Path(sys.argv[1])
-with process.terminable():
-    process.run([sys.executable, '-I', '-S', '-c', sys.argv[2]], cwd, os.environ, cwd / 'a.log',
+with process.end_on_sigterm():
+    process.run_command([sys.executable, '-I', '-S', '-c', sys.argv[2]], cwd, os.environ, cwd / 'a.log',
                 60, lambda: None, process.Patience(grace_sec=0.3))
 """
 FAMILY = """
@@ -224,7 +224,7 @@ def test_the_environment_is_the_generators_own(tmp_path, monkeypatch):
     monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
     monkeypatch.setattr(media, "ffmpeg_exe", lambda: "/somewhere/ffmpeg-7.1")
     python = tmp_path / "env" / "bin" / "python"
-    made = process.environment(
+    made = process.make_environment(
         python, tmp_path, tmp_path / "t", "GPU-1", {"SEED": "1", "HOME": "/x"}
     )
     assert not set(made) & {"VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "CONDA_PREFIX",
@@ -239,7 +239,7 @@ def test_the_environment_is_the_generators_own(tmp_path, monkeypatch):
     assert {name: made[name] for name in expected} == expected
     assert "CUDA_DEVICE_ORDER" not in made
     (tmp_path / "t2").mkdir()
-    untouched = process.environment(python, tmp_path / "t2", tmp_path, None, {"PATH": "/bin"})
+    untouched = process.make_environment(python, tmp_path / "t2", tmp_path, None, {"PATH": "/bin"})
     assert untouched["CUDA_VISIBLE_DEVICES"] == "0,1"
 
 
@@ -251,7 +251,7 @@ def test_an_ffmpeg_of_the_generators_environment_is_enough(tmp_path, monkeypatch
     tools.mkdir()
     own.write_text("#!/bin/sh\n")
     own.chmod(0o755)
-    made = process.environment(tmp_path / "python", tools, tmp_path, "1", {})
+    made = process.make_environment(tmp_path / "python", tools, tmp_path, "1", {})
     assert made["PATH"] == f"{tmp_path}:/nowhere"
     assert list(tools.iterdir()) == []
     assert made["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
@@ -259,11 +259,11 @@ def test_an_ffmpeg_of_the_generators_environment_is_enough(tmp_path, monkeypatch
 
 def test_the_end_of_a_log(tmp_path):
     log = tmp_path / "a.log"
-    assert process.tail(log, 0) == ""
+    assert process.read_last_lines(log, 0) == ""
     log.write_bytes(b"first\n\n  two   words \nthird\r 50 %\r100 %\n\xff\x00last\n")
-    assert process.tail(log, 0) == "50 % | 100 % | \ufffdlast"
-    assert process.tail(log, log.stat().st_size - 6) == "last"
+    assert process.read_last_lines(log, 0) == "50 % | 100 % | \ufffdlast"
+    assert process.read_last_lines(log, log.stat().st_size - 6) == "last"
     log.write_text("x" * 1000 + "end")
-    assert process.tail(log, 0) == "..." + "x" * 294 + "end"
+    assert process.read_last_lines(log, 0) == "..." + "x" * 294 + "end"
     log.write_text("old " * 100000 + "\nnew\n")
-    assert len(process.whole_tail(log, 0)) == 65536
+    assert len(process.read_log_end(log, 0)) == 65536

@@ -13,48 +13,48 @@ T = TypeVar("T")
 _MB = 1 << 20
 
 
-class Shares:
-    """Share out the time that scoring takes among the videos that are being scored.
+class ScoringTimes:
+    """Divides the time that scoring takes among the videos that are in the scorer.
 
-    Put between reading and scoring: :meth:`taken` wraps what the scorer pulls, :meth:`given` what
-    it yields, in the same order. Time spent waiting for the former counts for none.
+    :meth:`time_inputs` wraps the items that the scorer takes, :meth:`time_outputs` the rows that it
+    yields, in the same order. Time spent waiting for an item is not counted.
     """
 
     def __init__(self) -> None:
-        self._open: list[float] = []
+        self._seconds: list[float] = []  # of each item in the scorer, oldest first
         self._last = time.monotonic()
 
-    def taken(self, items: Iterable[T]) -> Iterator[T]:
-        """Yield the items; each is being scored from then on."""
+    def time_inputs(self, items: Iterable[T]) -> Iterator[T]:
+        """Yield the items; each is in the scorer from then on."""
         source = iter(items)
         while True:
-            self._share()
+            self._divide_time()
             try:
                 item = next(source)
             except StopIteration:
                 self._last = time.monotonic()
                 return
             self._last = time.monotonic()
-            self._open.append(0.0)
+            self._seconds.append(0.0)
             yield item
 
-    def given(self, rows: Iterable[T]) -> Iterator[tuple[T, float]]:
+    def time_outputs(self, rows: Iterable[T]) -> Iterator[tuple[T, float]]:
         """Yield the rows, each with its seconds of scoring."""
         self._last = time.monotonic()
         for row in rows:
-            self._share()
-            yield row, self._open.pop(0)
+            self._divide_time()
+            yield row, self._seconds.pop(0)
             self._last = time.monotonic()
 
-    def _share(self) -> None:
-        spent = time.monotonic() - self._last
-        self._open = [seconds + spent / len(self._open) for seconds in self._open]
+    def _divide_time(self) -> None:
+        elapsed = time.monotonic() - self._last
+        self._seconds = [seconds + elapsed / len(self._seconds) for seconds in self._seconds]
 
 
-class Device:
-    """Name and peak memory of what scores.
+class DeviceMeter:
+    """Name and peak memory of the device that scores.
 
-    >>> Device("cpu").peak_mb() is None
+    >>> DeviceMeter("cpu").read_peak_mb() is None
     True
     """
 
@@ -66,7 +66,7 @@ class Device:
 
             self.name = torch.cuda.get_device_name(device)
 
-    def peak_mb(self) -> float | None:
+    def read_peak_mb(self) -> float | None:
         """Return the GPU memory's peak since the last call in MiB, None without a GPU."""
         if not is_gpu(self.device):
             return None

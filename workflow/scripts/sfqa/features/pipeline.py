@@ -1,7 +1,7 @@
-"""Run an extractor over videos: reading ahead, scoring across videos, a row and its cost for each.
+"""Run an extractor over videos: read ahead, score, return a row and its cost for each video.
 
-An extractor in two halves (:class:`sfqa.features.base.Pipelined`) is read by worker processes and
-scored here. One in one piece runs whole in the workers where it has no weights, else whole here.
+For a :class:`sfqa.features.base.Pipelined` extractor, worker processes read the videos and this
+process scores them. Another one runs in the workers if it has no weights, else in this process.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from sfqa.features import weights
 from sfqa.features.base import Extractor, Pipelined, Reader, UnusableError, Video
-from sfqa.features.costs import Device, Shares
+from sfqa.features.costs import DeviceMeter, ScoringTimes
 from sfqa.features.weights import Weights
 from sfqa.processes import peak_memory_mb
 from sfqa.workers import LostTaskError, TaskResult, WorkerPool, run_in_process
@@ -31,15 +31,15 @@ TIME_LIMIT_SEC = 600.0
 
 
 @dataclass(frozen=True)
-class Task:
-    """What is to be computed: an extractor with its options and weights, and where.
+class ExtractionTask:
+    """What is to be computed: an extractor with its options and weights, and on which device.
 
-    ``device`` is taken only when it is needed, and held to the end. ``workers`` processes read
-    ahead, 0 for none: the rows are the same, but then nothing guards against a video that hangs
-    or crashes the decoder. ``ahead`` videos at most are read and not scored.
+    ``device`` is entered only if it is needed, and held to the end. ``workers`` processes read
+    ahead. With 0 the rows are the same, but a video that hangs or crashes the decoder stops the
+    job.
     """
 
-    kind: type[Extractor]
+    extractor_class: type[Extractor]
     options: Mapping[str, Any]
     weights: Weights
     device: Callable[[], AbstractContextManager[str]]
@@ -51,128 +51,144 @@ class Task:
         """How many videos may be read, or being read, and not yet scored."""
         return 2 * self.workers + 1
 
+    @property
+    def is_pipelined(self) -> bool:
+        """Whether the extractor reads a video and scores it in two parts."""
+        return hasattr(self.extractor_class, "score")
+
+    @property
+    def runs_in_workers(self) -> bool:
+        """Whether the whole extractor runs in the workers: it has one part and no weights."""
+        return not self.is_pipelined and self.weights.kind == weights.NONE
+
 
 @dataclass(frozen=True)
-class Row:
-    """A computed row: what the extractor said of a video, or why it could not, and what it cost."""
+class ComputedRow:
+    """What the extractor returned for a video, or why it could not score it, and the cost."""
 
     video: Video
     values: dict[str, Any] | UnusableError
     cost: dict[str, Any]
 
     @property
-    def lasting(self) -> bool:
-        """Whether the row is the video's own, not of a process that died or ran out of time."""
+    def is_final(self) -> bool:
+        """Whether the next run need not try the video again: no process died or ran out of time."""
         return not isinstance(self.values, LostTaskError)
 
 
-def compute(task: Task, videos: Sequence[Video], keep: Callable[[Row], None]) -> None:
-    """Compute the row of every video and give it to ``keep`` as soon as it is there, in any order.
+def compute_rows(
+    task: ExtractionTask, videos: Sequence[Video], keep: Callable[[ComputedRow], None]
+) -> None:
+    """Compute a row for every video and call ``keep`` with it at once, in any order.
 
     Raises :class:`UserError` for options or weights that do not fit.
     """
     with ExitStack() as stack:
         pool: WorkerPool[Video, Any] | None = None
-        if task.workers and (_in_halves(task.kind) or _weightless(task)):
+        if task.workers and (task.is_pipelined or task.runs_in_workers):
             count = min(task.workers, len(videos))
-            # Before the model is built, which takes seconds: the workers start meanwhile.
-            pool = stack.enter_context(WorkerPool(count, task.kind.__module__, task.time_limit_sec))
-        device = "cpu" if _weightless(task) else stack.enter_context(task.device())
-        model = _halves(task, device)
+            # Building the network takes seconds: the workers start meanwhile.
+            module = task.extractor_class.__module__
+            pool = stack.enter_context(WorkerPool(count, module, task.time_limit_sec))
+        device = "cpu" if task.runs_in_workers else stack.enter_context(task.device())
+        extractor = _build_pipelined(task, device)
         if pool:
-            reading = pool.run(model.reader.prepare, videos, task.ahead)
+            videos_read = pool.run(extractor.reader.prepare, videos, task.ahead)
         else:
-            reading = run_in_process(model.reader.prepare, videos)
-        _score(model, reading, Device(device), keep)
+            videos_read = run_in_process(extractor.reader.prepare, videos)
+        _score_videos(extractor, videos_read, DeviceMeter(device), keep)
 
 
-def _score(
-    model: Pipelined, reading: Iterable[_VideoRead], device: Device, keep: Callable[[Row], None]
+def _score_videos(
+    extractor: Pipelined,
+    videos_read: Iterable[_VideoRead],
+    device: DeviceMeter,
+    keep: Callable[[ComputedRow], None],
 ) -> None:
-    waiting: deque[_VideoRead] = deque()
-    shares = Shares()
+    in_scorer: deque[_VideoRead] = deque()
+    times = ScoringTimes()
 
-    def cost(read: _VideoRead, seconds: float) -> dict[str, Any]:
-        elsewhere = read.pid != os.getpid()
-        peak = read.peak_mb + (peak_memory_mb() if elsewhere else 0.0)
-        on_device = device.peak_mb()
+    def make_cost(read: _VideoRead, seconds: float) -> dict[str, Any]:
+        read_by_worker = read.pid != os.getpid()
+        peak = read.peak_mb + (peak_memory_mb() if read_by_worker else 0.0)
+        device_peak = device.read_peak_mb()
         return {
             "prepare_sec": round(read.seconds, 3),
             "device_sec": round(seconds, 3),
             "peak_memory_mb": round(peak, 1),
-            "peak_device_mb": None if on_device is None else round(on_device, 1),
+            "peak_device_mb": None if device_peak is None else round(device_peak, 1),
             "device": device.name,
         }
 
-    def readable() -> Iterator[Any]:
-        for read in reading:
+    def iterate_usable() -> Iterator[Any]:
+        for read in videos_read:
             if isinstance(read.value, UnusableError):
                 if isinstance(read.value, LostTaskError) and read.value.trace:
                     log.warning("%s: not read\n%s", read.task.sample_id, read.value.trace)
-                keep(Row(read.task, read.value, cost(read, 0.0)))
+                keep(ComputedRow(read.task, read.value, make_cost(read, 0.0)))
                 continue
-            waiting.append(replace(read, value=None))  # the scorer alone holds the pictures
+            in_scorer.append(replace(read, value=None))  # only the scorer holds the pictures
             yield read.value
 
-    for values, seconds in shares.given(model.score(shares.taken(readable()))):
-        read = waiting.popleft()
-        keep(Row(read.task, values, cost(read, seconds)))
-    if waiting:
-        raise RuntimeError(f"{type(model).__name__}.score left out {len(waiting)} videos")
+    for values, seconds in times.time_outputs(extractor.score(times.time_inputs(iterate_usable()))):
+        read = in_scorer.popleft()
+        keep(ComputedRow(read.task, values, make_cost(read, seconds)))
+    if in_scorer:
+        raise RuntimeError(f"{type(extractor).__name__}.score left out {len(in_scorer)} videos")
 
 
-def _in_halves(kind: type[Extractor]) -> bool:
-    return hasattr(kind, "score")
-
-
-def _weightless(task: Task) -> bool:
-    """Whether an extractor needs no device: it is in one piece and has no weights."""
-    return not _in_halves(task.kind) and task.weights.kind == weights.NONE
-
-
-def _halves(task: Task, device: str) -> Pipelined:
-    """The extractor in two halves, whatever it is made of."""
-    if _weightless(task):
-        return cast(Pipelined, _Whole(_WholeReader(task.kind, dict(task.options), task.weights)))
-    model = task.kind(task.options, task.weights, device)
-    return cast(Pipelined, model if _in_halves(task.kind) else _Here(model))
+def _build_pipelined(task: ExtractionTask, device: str) -> Pipelined:
+    """Build the extractor; one with a single part is wrapped so that it has two."""
+    if task.runs_in_workers:
+        reader = _WholeVideoReader(task.extractor_class, dict(task.options), task.weights)
+        return cast(Pipelined, WholeVideoAdapter(reader))
+    extractor = task.extractor_class(task.options, task.weights, device)
+    return cast(Pipelined, extractor if task.is_pipelined else InProcessAdapter(extractor))
 
 
 @dataclass
-class _WholeReader:
-    """Runs an extractor without weights: where the video is read it is scored."""
+class _WholeVideoReader:
+    """Runs an extractor without weights where the video is read; it is built for the first one."""
 
-    kind: type[Extractor]
+    extractor_class: type[Extractor]
     options: dict[str, Any]
     weights: Weights
-    made: list[Extractor] = field(default_factory=list)
+    extractor: Extractor | None = None
 
     def prepare(self, video: Video) -> Any:
-        if not self.made:
-            self.made.append(self.kind(self.options, self.weights, "cpu"))
-        return self.made[0].extract(video)
+        if self.extractor is None:
+            self.extractor = self.extractor_class(self.options, self.weights, "cpu")
+        return self.extractor.extract(video)
 
 
 @dataclass
-class _Whole:
+class WholeVideoAdapter:
+    """Gives an extractor that runs in the workers the form of a pipelined one."""
+
     reader: Reader
 
     def score(self, prepared: Iterable[Any]) -> Iterator[dict[str, Any] | UnusableError]:
+        """Yield the rows that the workers computed."""
         yield from prepared
 
 
-class _Here:
-    """Runs an extractor in one piece that has a model: all of it in this process."""
+class InProcessAdapter:
+    """Gives an extractor with a network and a single part the form of a pipelined one.
 
-    def __init__(self, model: Extractor) -> None:
-        self.model, self.reader = model, self
+    All of it runs in this process.
+    """
+
+    def __init__(self, extractor: Extractor) -> None:
+        self.extractor, self.reader = extractor, self
 
     def prepare(self, video: Video) -> Any:
+        """Return the video itself: the extractor reads it."""
         return video
 
     def score(self, prepared: Iterable[Any]) -> Iterator[dict[str, Any] | UnusableError]:
+        """Yield the row of each video, or why it has none."""
         for video in prepared:
             try:
-                yield self.model.extract(video)
+                yield self.extractor.extract(video)
             except UnusableError as error:
                 yield error

@@ -23,7 +23,9 @@ log = logging.getLogger("sfqa")
 Record = Mapping[str, Any]
 
 
-def row_key(kind: type[base.Extractor], identity: Mapping[str, Any], video: base.Video) -> str:
+def make_row_key(
+    extractor_class: type[base.Extractor], identity: Mapping[str, Any], video: base.Video
+) -> str:
     """Return the cache key of a row: the content that the numbers depend on, and nothing else."""
     content = {
         "video": video.sha256,
@@ -31,7 +33,7 @@ def row_key(kind: type[base.Extractor], identity: Mapping[str, Any], video: base
         "prompt": video.prompt,
         "fps": video.fps,
     }
-    used = {name: content[name] for name in (*kind.INPUTS, "fps")}
+    used = {name: content[name] for name in (*extractor_class.INPUTS, "fps")}
     return digest({"content": used, **identity})
 
 
@@ -48,27 +50,29 @@ def extract_shard(
     """Return the feature table of a shard (rows of the conformed table), its metadata, its costs.
 
     ``spec`` is ``features.<name>`` of the configuration. Only rows that the cache does not hold
-    are computed, and a device is taken and the model built only when there are any. A video that
-    failed earlier, or cannot be scored, is a row with the reason. ``workers`` processes read ahead
-    (0: none, and no time limit); a video that ends one, or takes longer than ``time_limit_sec``,
-    fails, and is tried again by the next run. Costs are rows of ``tables.COSTS``.
+    are computed; without any, no device is taken and no network built. A video that failed
+    earlier, or cannot be scored, is a row with the reason. ``workers`` processes read ahead (0:
+    none, and no time limit); a video that ends one, or takes longer than ``time_limit_sec``,
+    fails, and the next run tries it again. Costs are rows of ``tables.COSTS``.
     """
     started = time.monotonic()
-    kind = base.load_extractor(name)
+    extractor_class = base.load_extractor(name)
+    features = extractor_class.FEATURES
     options = base.merge_options(name, spec.get("options") or {})
-    found = weights.resolve(spec, name)
-    base.check_weights(name, found.kind)
+    extractor_weights = weights.resolve(spec, name)
+    base.check_weights(name, extractor_weights.kind)
     identity = {
         "extractor": name, "version": base.extractor_version(name), "options": options,
-        "weights": found.identity,
+        "weights": extractor_weights.identity,
     }  # fmt: skip
-    cache = RowCache(cache_folder, writer, rows.get_row_schema(kind.FEATURES))
+    cache = RowCache(cache_folder, writer, rows.get_row_schema(features))
     records = store.to_records(conformed)
     failed = [r for r in records if r["status"] == "failed"]
     groups: dict[str, list[dict[str, Any]]] = {}  # records of the same content share one row
     for record in records:
         if record["status"] != "failed":
-            groups.setdefault(row_key(kind, identity, make_video(record)), []).append(record)
+            key = make_row_key(extractor_class, identity, make_video(record))
+            groups.setdefault(key, []).append(record)
     cached = {key: row for key in groups if (row := cache.get(key)) is not None}
     missing = {key: group for key, group in groups.items() if key not in cached}
     with Progress(name, len(records), len(missing)) as progress:
@@ -77,13 +81,15 @@ def extract_shard(
             progress.report(record["sample_id"], outcome, computed=False, failed=True)
         for key, row in cached.items():
             _report_row(progress, groups[key], row, computed=False)
-        task = pipeline.Task(kind, options, found, device, workers, time_limit_sec)
+        task = pipeline.ExtractionTask(
+            extractor_class, options, extractor_weights, device, workers, time_limit_sec
+        )
         computed = _compute_missing(task, missing, cache, progress) if missing else {}
     log.info(
         "%s: %d rows, %d computed, %d from the cache or failed before, %.1f s",
         name, len(records), len(computed), len(records) - len(computed), time.monotonic() - started,
     )  # fmt: skip
-    by_sample = {r["sample_id"]: rows.make_failed_row(kind.FEATURES, r["detail"]) for r in failed}
+    by_sample = {r["sample_id"]: rows.make_failed_row(features, r["detail"]) for r in failed}
     costs: dict[str, dict[str, Any]] = {}
     for key, group in groups.items():
         row = computed[key] if key in computed else cached[key]
@@ -95,14 +101,14 @@ def extract_shard(
     ids = [record["sample_id"] for record in records]
     metadata = {
         **{k: v for k, v in identity.items() if k != "weights"},
-        "weights": {"kind": found.kind, "identity": found.identity},
+        "weights": {"kind": extractor_weights.kind, "identity": extractor_weights.identity},
     }
-    table = rows.join_rows(kind.FEATURES, [by_sample[i] for i in ids], records)
+    table = rows.join_rows(features, [by_sample[i] for i in ids], records)
     return table, metadata, [costs[i] for i in ids if i in costs]
 
 
 def _compute_missing(
-    task: pipeline.Task,
+    task: pipeline.ExtractionTask,
     missing: Mapping[str, Sequence[Record]],
     cache: RowCache,
     progress: Progress,
@@ -111,16 +117,16 @@ def _compute_missing(
     keys = {group[0]["sample_id"]: key for key, group in missing.items()}
     computed: dict[str, pa.RecordBatch] = {}
 
-    def keep(computed_row: pipeline.Row) -> None:
+    def keep(computed_row: pipeline.ComputedRow) -> None:
         key = keys[computed_row.video.sample_id]
         cells = _get_sample(missing[key][0]) | {"key": key} | _get_cells(computed_row.values)
-        row = rows.make_row(task.kind.FEATURES, cells, computed_row.cost)
-        if computed_row.lasting:
+        row = rows.make_row(task.extractor_class.FEATURES, cells, computed_row.cost)
+        if computed_row.is_final:
             cache.put(key, row)
         computed[key] = row
         _report_row(progress, missing[key], row, computed=True)
 
-    pipeline.compute(task, [make_video(group[0]) for group in missing.values()], keep)
+    pipeline.compute_rows(task, [make_video(group[0]) for group in missing.values()], keep)
     return computed
 
 

@@ -54,7 +54,7 @@ def open_engine(shard: Shard, patience: process.Patience) -> Iterator[CommandEng
     Raises :class:`UserError` if the generator is not installed or a GPU is needed and missing.
     """
     installation = find_installation(shard.method, shard.settings.generators)
-    with _lease_device(shard) as device_name, process.terminable():
+    with _lease_device(shard) as device_name, process.end_on_sigterm():
         yield CommandEngine(shard, installation, device_name, patience)
 
 
@@ -232,7 +232,7 @@ class CommandEngine:
             if is_disk_full(error):
                 raise
             raise NotPreparedError(_describe_error(error)) from error
-        env = process.environment(
+        env = process.make_environment(
             run.python, workspace.tools, workspace.temporary, self.device_name, variables
         )
         first, others = run.items[0].sample_id, len(run.items) - 1
@@ -251,7 +251,9 @@ class CommandEngine:
             return None if None in newest else tuple(newest)
 
         limit_sec = 60.0 * self.shard.method.minutes * len(run.items)
-        ended = process.run(argv, run.cwd, env, log_path, limit_sec, list_results, self.patience)
+        ended = process.run_command(
+            argv, run.cwd, env, log_path, limit_sec, list_results, self.patience
+        )
         return RunOutcome(run, ended, log_path, log_start, started_ns, limit_sec)
 
 

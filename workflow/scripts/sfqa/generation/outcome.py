@@ -25,7 +25,7 @@ class RunOutcome:
     """
 
     run: Run
-    ended: process.Ended
+    ended: process.ProcessEnd
     log: Path
     log_start: int
     started_ns: int
@@ -61,9 +61,9 @@ class RunOutcome:
     def _add_log(self, reason: str) -> str:
         """Return a reason with the end of the log; its word is the cause if the log names one."""
         word, _, sentence = reason.partition(": ")
-        text = process.whole_tail(self.log, self.log_start)
+        text = process.read_log_end(self.log, self.log_start)
         word = next((cause for message, cause in _CAUSES.items() if message in text), word)
-        last_lines = process.tail(self.log, self.log_start)
+        last_lines = process.read_last_lines(self.log, self.log_start)
         ending = f"the log ends with: {last_lines}" if last_lines else "the log is empty"
         detail = f"{sentence}, {ending} (logs/{self.log.name})"
         return flaw(word, staging.remove_aliases(detail))

@@ -18,15 +18,17 @@ from pathlib import Path
 from sfqa import media, processes
 from sfqa.device import device_order
 
-#: What is taken from the caller's environment would point the generator at our own Python.
-_OURS = re.compile(r"VIRTUAL_ENV|PYTHONPATH|PYTHONHOME|PYTHONSTARTUP|_?CONDA|_CE_|MAMBA_|PIXI_")
+#: Variables of the caller that would make the generator use our own Python.
+_PYTHON_VARIABLES = re.compile(
+    r"VIRTUAL_ENV|PYTHONPATH|PYTHONHOME|PYTHONSTARTUP|_?CONDA|_CE_|MAMBA_|PIXI_"
+)
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 _TAIL_BYTES = 65536
 _TAIL_LINES = 3
 _TAIL_CHARS = 300
 _POLL_SEC = 0.05
 
-#: The newest result of each item, its size and its time; None where one is missing.
+#: Lists the newest result of each item with its size and time; None if one is missing.
 Results = Callable[[], object]
 
 
@@ -44,10 +46,10 @@ class Patience:
 
 
 @dataclass(frozen=True)
-class Ended:
+class ProcessEnd:
     """How a process ended: its exit code (below 0: by that signal), and whether it took too long.
 
-    >>> Ended(-9).sentence
+    >>> ProcessEnd(-9).sentence
     'it was ended by SIGKILL'
     """
 
@@ -56,7 +58,7 @@ class Ended:
 
     @property
     def sentence(self) -> str:
-        """The end in words."""
+        """The end as a sentence."""
         if self.code >= 0:
             return f"it ended with exit code {self.code}"
         try:
@@ -65,7 +67,7 @@ class Ended:
             return f"it was ended by signal {-self.code}"
 
 
-def run(
+def run_command(
     argv: Sequence[str],
     cwd: Path,
     env: Mapping[str, str],
@@ -73,13 +75,13 @@ def run(
     limit_sec: float,
     results: Results,
     patience: Patience,
-) -> Ended:
-    """Run a command to its end, its output appended to ``log``; nothing of it is left running.
+) -> ProcessEnd:
+    """Run a command to its end, append its output to ``log`` and leave no process running.
 
-    The command has a process group of its own, which dies with the caller, however that dies.
-    After exit code 0, children still in the group are waited for, until the group is empty or the
-    results stand still for ``late_sec``, and then up to ``late_sec`` for results that are missing
-    or still grow. Raises ``OSError`` where the command cannot start.
+    The command gets its own process group, which is killed when the caller dies. After exit code 0
+    it waits for children in the group until the group is empty or the results have not changed for
+    ``late_sec``, then up to ``late_sec`` for results that are missing or still grow. Raises
+    ``OSError`` if the command cannot start.
     """
     deadline = time.monotonic() + limit_sec
     with processes.guard_process_group() as guard_group:
@@ -101,26 +103,26 @@ def run(
             except subprocess.TimeoutExpired:
                 processes.end_process_group(process, patience.grace_sec)
                 killed = process.poll()  # None: a driver holds it, not even SIGKILL ends it
-                return Ended(-signal.SIGKILL if killed is None else killed, timed_out=True)
+                return ProcessEnd(-signal.SIGKILL if killed is None else killed, timed_out=True)
             if code != 0:
-                return Ended(code)
-            if not _group_ended(process.pid, deadline, results, patience.late_sec):
-                return Ended(code, timed_out=True)
-            _settle(results, patience)
-            return Ended(code)
+                return ProcessEnd(code)
+            if not _wait_for_group(process.pid, deadline, results, patience.late_sec):
+                return ProcessEnd(code, timed_out=True)
+            _wait_for_results(results, patience)
+            return ProcessEnd(code)
         finally:
             processes.end_process_group(process, patience.grace_sec)
 
 
-def environment(
+def make_environment(
     python: Path, tools: Path, temporary: Path, device: str | None, extra: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the environment of a generator: ours without Python and conda, its own put first.
+    """Return the environment of a generator: ours without Python and conda, its own first on PATH.
 
-    ``tools`` is an empty folder that gets a link named ffmpeg where the PATH has none. ``extra``
-    wins over all.
+    ``tools`` is an empty folder that gets a link named ffmpeg if the PATH has none. ``extra``
+    overrides all other variables.
     """
-    env = {k: v for k, v in os.environ.items() if not _OURS.match(k)}
+    env = {k: v for k, v in os.environ.items() if not _PYTHON_VARIABLES.match(k)}
     paths = [str(python.parent), *filter(None, env.get("PATH", os.defpath).split(os.pathsep))]
     if shutil.which("ffmpeg", path=os.pathsep.join(paths)) is None:
         (tools / "ffmpeg").symlink_to(Path(media.ffmpeg_exe()).absolute())
@@ -137,21 +139,22 @@ def environment(
     return {**env, **extra}
 
 
-def tail(log: Path, start: int) -> str:
-    """Return the last lines that a log got after byte ``start``, as one line of text.
+def read_last_lines(log: Path, start: int) -> str:
+    """Return the last lines that were written to a log after byte ``start``, joined into one.
 
     >>> import tempfile; log = Path(tempfile.mkdtemp()) / "a.log"
-    >>> _ = log.write_text("old\\n10 %\\r20 %\\n\\x1b[31mstopped\\x1b[0m\\n\\n"); tail(log, 4)
+    >>> _ = log.write_text("old\\n10 %\\r20 %\\n\\x1b[31mstopped\\x1b[0m\\n\\n")
+    >>> read_last_lines(log, 4)
     '10 % | 20 % | stopped'
     """
-    text = whole_tail(log, start)
+    text = read_log_end(log, start)
     lines = [" ".join(line.split()) for line in re.split(r"[\r\n]+", text)]
     short = " | ".join([line for line in lines if line][-_TAIL_LINES:])
     return short if len(short) <= _TAIL_CHARS else "..." + short[3 - _TAIL_CHARS :]
 
 
-def whole_tail(log: Path, start: int) -> str:
-    """Return the last 64 KiB that a log got after byte ``start``, without colours."""
+def read_log_end(log: Path, start: int) -> str:
+    """Return the last 64 KiB that were written to a log after byte ``start``, without colours."""
     try:
         with open(log, "rb") as handle:
             handle.seek(max(start, handle.seek(0, os.SEEK_END) - _TAIL_BYTES))
@@ -163,10 +166,13 @@ def whole_tail(log: Path, start: int) -> str:
 
 
 @contextlib.contextmanager
-def terminable() -> Iterator[None]:
-    """Let SIGTERM end the block as an interrupt does, so that what it started is ended too."""
-    mine = threading.current_thread() is threading.main_thread()
-    if not mine or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+def end_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block as an interrupt does, so that its processes are ended too.
+
+    Does nothing outside the main thread, or if there is a handler already.
+    """
+    is_main_thread = threading.current_thread() is threading.main_thread()
+    if not is_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -176,29 +182,29 @@ def terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _group_ended(group: int, deadline: float, results: Results, late_sec: float) -> bool:
-    """Wait for what the first process left running; False where the time limit came first."""
-    before, since = results(), time.monotonic()
+def _wait_for_group(group: int, deadline: float, results: Results, late_sec: float) -> bool:
+    """Wait for the processes that the first one left running; False if the time limit passed."""
+    last_results, changed_at = results(), time.monotonic()
     while processes.is_group_running(group):
-        found, now = results(), time.monotonic()
-        if found != before:
-            before, since = found, now
-        if found is not None and now - since >= late_sec:
-            return True  # a helper that never ends (a server, a pool) must not cost the whole limit
+        new_results, now = results(), time.monotonic()
+        if new_results != last_results:
+            last_results, changed_at = new_results, now
+        if new_results is not None and now - changed_at >= late_sec:
+            return True  # a child that never ends (a server, a pool) must not cost the whole limit
         if now > deadline:
             return False
         time.sleep(_POLL_SEC)
     return True
 
 
-def _settle(results: Results, patience: Patience) -> None:
-    """Wait until all results are there and stand still, ``late_sec`` at most."""
+def _wait_for_results(results: Results, patience: Patience) -> None:
+    """Wait until all results exist and no longer change, ``late_sec`` at most."""
     start = time.monotonic()
-    before, since = results(), start
+    last_results, changed_at = results(), start
     while time.monotonic() - start < patience.late_sec:
         time.sleep(_POLL_SEC)
-        found, now = results(), time.monotonic()
-        if found != before:
-            before, since = found, now
-        if found is not None and now - since >= patience.settle_sec:
+        new_results, now = results(), time.monotonic()
+        if new_results != last_results:
+            last_results, changed_at = new_results, now
+        if new_results is not None and now - changed_at >= patience.settle_sec:
             return
