@@ -10,8 +10,8 @@ import pytest
 
 from sfqa import cli, store, tables
 from sfqa.errors import UserError
-from sfqa.papers.comparison import compare, compare_grid, one_protocol
-from sfqa.papers.published import load
+from sfqa.papers.comparison import build_comparison_grid, compare_with_ours, select_protocol
+from sfqa.papers.published import load_published
 
 
 def cli_call(*words: Any) -> int:
@@ -56,9 +56,9 @@ def cell(frame: pd.DataFrame, row: str, dimension: str, statistic: str = "SRCC")
 
 
 def test_same_named_metrics_stand_side_by_side() -> None:
-    rows, protocol = one_protocol(ours())
+    rows, protocol = select_protocol(ours())
     assert protocol == "disjoint"
-    frame = compare(load("sfqa_table2"), rows)
+    frame = compare_with_ours(load_published("sfqa_table2"), rows)
     found = cell(frame, "FAST-VQA", "visual_quality")
     assert (found["published"], found["ours"], found["metric"]) == (0.7165, 0.70, "fast_vqa")
     assert found["difference"] == pytest.approx(-0.0165)
@@ -69,22 +69,24 @@ def test_same_named_metrics_stand_side_by_side() -> None:
 
 
 def test_names_and_dimensions_can_be_told() -> None:
-    rows, _ = one_protocol(ours(), "random")
+    rows, _ = select_protocol(ours(), "random")
     renamed = rows.replace({"dimension": {"visual_quality": "looks"}})
-    frame = compare(load("sfqa_table2"), renamed, {"VALOR": "mine"}, {"visual_quality": "looks"})
+    frame = compare_with_ours(
+        load_published("sfqa_table2"), renamed, {"VALOR": "mine"}, {"visual_quality": "looks"}
+    )
     assert cell(frame, "VALOR", "visual_quality")["ours"] == pytest.approx(0.51)
-    lost = compare(load("sfqa_table2"), renamed)
+    lost = compare_with_ours(load_published("sfqa_table2"), renamed)
     assert (
         cell(lost, "FAST-VQA", "visual_quality")["detail"]
         == "fast_vqa: no row of visual_quality at video level"
     )
     with pytest.raises(UserError, match="no metric 'VALORR'; did you mean 'VALOR'"):
-        compare(load("sfqa_table2"), rows, {"VALORR": "mine"})
+        compare_with_ours(load_published("sfqa_table2"), rows, {"VALORR": "mine"})
 
 
 def test_the_view_says_what_is_missing_and_what_is_random() -> None:
-    rows, _ = one_protocol(ours())
-    grid = compare_grid(compare(load("sfqa_table2"), rows), "C.")
+    rows, _ = select_protocol(ours())
+    grid = build_comparison_grid(compare_with_ours(load_published("sfqa_table2"), rows), "C.")
     assert len(grid.rows) == 14 * 3
     line = next(row for row in grid.rows if row[1].text == "FAST-VQA")
     assert line[1].badge == "random weights"

@@ -14,11 +14,18 @@ import pytest
 from sfqa import cli, store, tables
 from sfqa.correlation.grid import BEST, SECOND
 from sfqa.errors import UserError
-from sfqa.papers.checks import Finding, check, check_all, fits, main_score, overall
+from sfqa.papers.checks import (
+    Finding,
+    check_table,
+    check_tables,
+    find_wrong_main_score,
+    find_wrong_overall,
+    is_rounded_mean,
+)
 from sfqa.papers.layout import to_grid
-from sfqa.papers.published import FOLDER, Published, index, load, marks
+from sfqa.papers.published import FOLDER, Published, load_published, rank_figures, read_index
 
-NAMES = [row["table"] for row in index()]
+NAMES = [row["table"] for row in read_index()]
 SEEDS = {
     "sfqa": "sfqa.txt", "lgvq": "lgvq_ugvq.md", "aigc": "aigc_vqa.md", "ntire2025": "ntire2025_xgc.txt",
 }  # fmt: skip
@@ -79,7 +86,7 @@ def changed(table: Published, row: int, text: str) -> Published:
 def test_every_table_of_the_papers_is_there() -> None:
     assert set(NAMES) == set(COUNTS)
     for name in NAMES:
-        assert len(figures_of(load(name))) == COUNTS[name], name
+        assert len(figures_of(load_published(name))) == COUNTS[name], name
 
 
 @pytest.mark.parametrize(
@@ -105,7 +112,7 @@ def test_every_table_of_the_papers_is_there() -> None:
 def test_figures_typed_from_the_papers_by_hand(
     name: str, row: str, column: str, statistic: str, printed: str
 ) -> None:
-    assert value(load(name), row, column, statistic) == printed
+    assert value(load_published(name), row, column, statistic) == printed
 
 
 def named(row: str, line: str) -> bool:
@@ -122,7 +129,9 @@ def named(row: str, line: str) -> bool:
 def test_every_figure_stands_in_its_line_of_the_paper(name: str, shared_data: Path) -> None:
     """Line by line, in order, none left out and none added; digits as printed."""
     lines = iter(paper_text(name, shared_data).split("\n"))
-    wanted = figures_of(load(name)).groupby(["group", "row"], sort=False)["value"].apply(list)
+    wanted = (
+        figures_of(load_published(name)).groupby(["group", "row"], sort=False)["value"].apply(list)
+    )
     for (_, row), printed in wanted.items():
         line = re.sub(r"</?[bu]>", "", next(line for line in lines if FIGURE.search(line)))
         assert named(row, line), (row, line)
@@ -135,7 +144,7 @@ def test_the_marks_of_aigc_vqa_are_the_paper_s(shared_data: Path) -> None:
         for name in [name for name in NAMES if name.startswith("aigc")]:
             part = paper_text(name, shared_data).strip().split("\n\n")[0]
             seen = re.findall(rf"<{tag}>(\d+\.\d+)</{tag}>", part)
-            own = load(name).figures
+            own = load_published(name).figures
             assert list(own.loc[own["mark"] == word, "value"]) == seen, (name, word)
 
 
@@ -143,7 +152,7 @@ def test_the_marks_of_aigc_vqa_are_the_paper_s(shared_data: Path) -> None:
 
 
 def test_sfqa_best_and_second_are_where_a_reader_finds_them() -> None:
-    found = marks(load("sfqa_table2"))
+    found = rank_figures(load_published("sfqa_table2"))
     best = {(row, column) for (_, row, column, _), rank in found.items() if rank == BEST}
     second = {(row, column) for (_, row, column, _), rank in found.items() if rank == SECOND}
     visual, sound, overall = (
@@ -157,24 +166,24 @@ def test_sfqa_best_and_second_are_where_a_reader_finds_them() -> None:
 
 
 def test_lgvq_ranks_within_each_aspect_and_less_error_is_better() -> None:
-    found = marks(load("lgvq_table3"))
+    found = rank_figures(load_published("lgvq_table3"))
     assert found["Spatial", "LIQE", "LGVQ", "SRCC"] == SECOND
     assert found["Spatial", "UNIQUE", "LGVQ", "PLCC"] == SECOND
     assert found["Temporal", "DOVER", "MQT", "KRCC"] == SECOND
     errors = {
         row: rank
-        for (_, row, _, name), rank in marks(load("aigc_vqa_table1")).items()
+        for (_, row, _, name), rank in rank_figures(load_published("aigc_vqa_table1")).items()
         if name == "RMSE"
     }
     assert errors == {"T2VQA": BEST, "AIGC-VQA": SECOND}
 
 
 def test_equal_figures_share_a_mark() -> None:
-    table = load("sfqa_table2")
+    table = load_published("sfqa_table2")
     row = table.figures.index[
         (table.figures["row"] == "DOVER") & (table.figures["statistic"] == "SRCC")
     ][0]
-    found = marks(changed(table, row, "0.8064"))
+    found = rank_figures(changed(table, row, "0.8064"))
     column = "Visual Perceptual Quality"
     assert found["VQA", "DOVER", column, "SRCC"] == BEST
     assert found["Multi-modal Alignment", "VALOR", column, "SRCC"] == BEST
@@ -182,7 +191,7 @@ def test_equal_figures_share_a_mark() -> None:
 
 
 def test_the_layout_is_the_paper_s() -> None:
-    grid = to_grid(load("sfqa_table2"))
+    grid = to_grid(load_published("sfqa_table2"))
     assert [row[0].text for row in grid.rows if not row[0].repeats] == [
         "Audio-Visual LMMs", "Syncnet", "VQA", "Multi-modal Alignment", "AVQA",
     ]  # fmt: skip
@@ -190,9 +199,9 @@ def test_the_layout_is_the_paper_s() -> None:
         ("Visual Perceptual Quality", name) for name in ("SRCC", "PLCC", "KRCC")
     ]
     assert grid.rows[0][-1].text == "0.2484"
-    spatial = to_grid(load("lgvq_table3")).rows[0]
+    spatial = to_grid(load_published("lgvq_table3")).rows[0]
     assert [cell.text for cell in spatial[-3:]] == ["–", "–", "–"]
-    ranks = to_grid(load("ntire2025_table3"))
+    ranks = to_grid(load_published("ntire2025_table3"))
     assert [head.name for head in ranks.heads] == ["", "Team", "Rank", "Main Score", "SRCC", "PLCC"]
     assert [row[2].text for row in ranks.rows] == ["1", "2", "3", "4", "5", "6", "7", "8", "–"]
 
@@ -202,7 +211,7 @@ def test_the_layout_is_the_paper_s() -> None:
 
 @pytest.fixture(scope="module")
 def everything() -> list[Finding]:
-    return check_all()
+    return check_tables()
 
 
 def test_what_the_papers_print_that_does_not_fit(everything: list[Finding]) -> None:
@@ -245,11 +254,11 @@ def test_marks_that_the_paper_sets_otherwise_are_told(everything: list[Finding])
 
 @pytest.mark.parametrize("name", ["sfqa_table2", "aigc_vqa_table2", "ntire2025_table1"])
 def test_a_wrong_digit_in_a_mean_is_found(name: str) -> None:
-    table = load(name)
+    table = load_published(name)
     wanted = {"sfqa_table2": table.figures["dimension"] == "overall"}.get(
         name, table.figures["statistic"] == "Main Score"
     )
-    find = overall if name == "sfqa_table2" else main_score
+    find = find_wrong_overall if name == "sfqa_table2" else find_wrong_main_score
     before = set(find(table))
     for row in table.figures.index[wanted]:
         text = table.figures.loc[row, "value"]
@@ -259,18 +268,18 @@ def test_a_wrong_digit_in_a_mean_is_found(name: str) -> None:
 
 
 def test_a_mean_fits_when_rounded_or_cut_and_not_beyond() -> None:
-    assert fits("0.7539", ["0.7465", "0.7614"])  # 0.75395 cut
-    assert fits("0.7540", ["0.7465", "0.7614"])  # 0.75395 rounded
-    assert not fits("0.7542", ["0.7465", "0.7614"])
-    assert not fits("0.7537", ["0.7465", "0.7614"])
+    assert is_rounded_mean("0.7539", ["0.7465", "0.7614"])  # 0.75395 cut
+    assert is_rounded_mean("0.7540", ["0.7465", "0.7614"])  # 0.75395 rounded
+    assert not is_rounded_mean("0.7542", ["0.7465", "0.7614"])
+    assert not is_rounded_mean("0.7537", ["0.7465", "0.7614"])
 
 
 def test_wrong_ranks_and_impossible_figures_are_found() -> None:
-    table = load("ntire2025_table3")
+    table = load_published("ntire2025_table3")
     row = table.figures.index[table.figures["statistic"] == "Rank"][2]
-    assert any("AutoHome AIGC: rank 4" in f.sentence for f in check(changed(table, row, "4")))
-    table = load("sfqa_table2")
-    assert any(f.check == "bounds" for f in check(changed(table, 0, "1.4322")))
+    assert any("AutoHome AIGC: rank 4" in f.sentence for f in check_table(changed(table, row, "4")))
+    table = load_published("sfqa_table2")
+    assert any(f.check == "bounds" for f in check_table(changed(table, 0, "1.4322")))
 
 
 # --- files with mistakes, and the command line ----------------------------------------------
@@ -299,17 +308,17 @@ def test_a_mistake_in_a_file_is_named_by_its_row(
     assert old in text
     path.write_text(text.replace(old, new, 1), "utf-8")
     with pytest.raises(UserError, match=re.escape(said)):
-        load("sfqa_table2", folder)
+        load_published("sfqa_table2", folder)
 
 
 def test_an_unknown_table_gets_the_nearest_name() -> None:
     with pytest.raises(UserError, match="did you mean 'sfqa_table2'"):
-        load("sfqa_tabel2")
+        load_published("sfqa_tabel2")
 
 
 def test_the_files_are_tables_of_one_schema() -> None:
     for name in NAMES:
-        store.to_arrow(tables.PUBLISHED, load(name).figures)
+        store.to_arrow(tables.PUBLISHED, load_published(name).figures)
 
 
 def call(*words: Any) -> int:

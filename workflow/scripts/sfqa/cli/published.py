@@ -79,21 +79,21 @@ def _tell(args: argparse.Namespace, text: str) -> None:
 
 def _text(args: argparse.Namespace) -> str:
     from sfqa.papers import layout, published
-    from sfqa.papers.checks import check_all
+    from sfqa.papers.checks import check_tables
 
     if args.action == "list":
-        rows = published.index()
+        rows = published.read_index()
         return _sheet.grid(list(rows), ["table", "paper", "number", "title", "source"])
     if args.action == "check":
         return _checked(args)
     if args.action == "compare":
         return _formatted(args, [_compared(args, name) for name in args.tables])
-    loaded = [published.load(name) for name in args.tables]
+    loaded = [published.load_published(name) for name in args.tables]
     if args.format == "csv":
-        return "".join(layout.render(table)["csv"] for table in loaded[:1]) + "".join(
-            layout.render(table)["csv"].split("\n", 1)[1] for table in loaded[1:]
+        return "".join(layout.render_table(table)["csv"] for table in loaded[:1]) + "".join(
+            layout.render_table(table)["csv"].split("\n", 1)[1] for table in loaded[1:]
         )
-    found = check_all()
+    found = check_tables()
     grids: list[tuple[str, Grid, pd.DataFrame | None]] = []
     for table in loaded:
         own = [f.sentence for f in found if f.table == table.name and f.check != "marks_lost"]
@@ -120,19 +120,19 @@ def _formatted(args: argparse.Namespace, grids: list[tuple[str, Grid, pd.DataFra
 
 def _checked(args: argparse.Namespace) -> str:
     from sfqa.papers import published
-    from sfqa.papers.checks import check_all, findings_frame
+    from sfqa.papers.checks import check_tables, findings_frame
 
-    known = [row["table"] for row in published.index()]
+    known = [row["table"] for row in published.read_index()]
     for name in args.tables:
         if name not in known:
             raise UserError(f"published: there is no table {name!r}; {hint(name, known)}")
     wanted = args.tables or known
-    found = [finding for finding in check_all() if finding.table in wanted]
+    found = [finding for finding in check_tables() if finding.table in wanted]
     if args.format == "csv":
         return findings_frame(found).to_csv(index=False, lineterminator="\n")
     lines = []
     for name in wanted:
-        table = published.load(name)
+        table = published.load_published(name)
         own = [f"- {f.check}: {f.sentence}" for f in found if f.table == name]
         own += [f"- note: {note}" for note in table.notes]
         lines += [f"{name} ({table.label})", *(own or ["- agrees with itself"]), ""]
@@ -150,16 +150,16 @@ def _compared(args: argparse.Namespace, name: str) -> tuple[str, Grid, pd.DataFr
         path = path / tables.CORRELATION.path
     if not path.is_file():
         raise UserError(f"--ours {args.ours}: there is no {path}; run the workflow up to there")
-    rows, protocol = comparison.one_protocol(store.read(tables.CORRELATION, path), args.protocol)
-    table = published.load(name)
-    frame = comparison.compare(table, rows, _pairs(args.metric), _pairs(args.dimension))
+    rows, protocol = comparison.select_protocol(store.read(tables.CORRELATION, path), args.protocol)
+    table = published.load_published(name)
+    frame = comparison.compare_with_ours(table, rows, _pairs(args.metric), _pairs(args.dimension))
     caption = (
         f"{table.label} against {args.ours}, protocol {protocol} (video level: mean over the "
         "trials). Ours have their sign flipped where a lower score means better quality. "
         "Difference: ours minus published. Other data, weights or splits give other "
         "figures: a difference is a question, not an error."
     )
-    return f"{table.label} and ours", comparison.compare_grid(frame, caption), frame
+    return f"{table.label} and ours", comparison.build_comparison_grid(frame, caption), frame
 
 
 def _pairs(words: list[str]) -> dict[str, str]:

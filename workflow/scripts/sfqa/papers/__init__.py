@@ -1,1 +1,1 @@
-"""The result tables of published papers: their figures, their layout, and ours beside them."""
+"""Result tables of published papers: values, layout, and comparison with our results."""

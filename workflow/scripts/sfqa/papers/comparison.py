@@ -1,4 +1,4 @@
-"""The figures of a published table with ours beside them."""
+"""Compare the values of a published table with our results."""
 
 from __future__ import annotations
 
@@ -16,45 +16,47 @@ from sfqa.store import to_records
 _STATISTICS = ("SRCC", "PLCC", "KRCC", "RMSE")
 
 
-def bare(name: str) -> str:
-    """Return a name as it is compared: lower case, letters and digits only.
+def normalize_name(name: str) -> str:
+    """Normalize a name for comparison: lower case, letters and digits only.
 
-    >>> bare("FAST-VQA") == bare("fast_vqa")
+    >>> normalize_name("FAST-VQA") == normalize_name("fast_vqa")
     True
     """
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def compare(
+def compare_with_ours(
     table: Published,
     ours: pd.DataFrame,
     metrics: Mapping[str, str] | None = None,
     dimensions: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """Return the published figures with ours beside them, one row per figure.
+    """Return the published values next to ours, one row per value.
 
-    ``ours``: rows of ``tables.CORRELATION`` of one protocol and pooling per level. Metrics pair by
-    name (:func:`bare`), or as ``metrics`` (paper's row -> our name) tells; ``dimensions`` likewise.
-    Columns: group, row, metric (ours or empty), dimension, level, statistic, published, ours,
-    difference (ours minus published), weights, synthetic_mos, detail (why ours is empty).
+    ``ours``: rows of ``tables.CORRELATION`` of one protocol and one pooling per level. Metrics are
+    matched by normalized name, or by ``metrics`` (row of the paper -> our name); ``dimensions``
+    likewise. Columns: group, row, metric (ours or empty), dimension, level, statistic, published,
+    ours, difference (ours minus published), weights, synthetic_mos, detail (why ours is empty).
     """
-    names = {bare(name): name for name in ours["metric"].unique()}
-    told, renamed = dict(metrics or {}), dict(dimensions or {})
-    for kind, given, there in (
-        ("metric", told, set(table.figures["row"])),
-        ("dimension", renamed, set(table.figures["dimension"])),
+    names = {normalize_name(name): name for name in ours["metric"].unique()}
+    metric_names, dimension_names = dict(metrics or {}), dict(dimensions or {})
+    for entity, mapping, valid_names in (
+        ("metric", metric_names, set(table.figures["row"])),
+        ("dimension", dimension_names, set(table.figures["dimension"])),
     ):
-        for name in given:
-            if name not in there:
-                raise UserError(f"{table.name}: no {kind} {name!r}; {hint(name, sorted(there))}")
-    own = {(r["metric"], r["dimension"], r["level"]): r for r in to_records(ours)}
+        for name in mapping:
+            if name not in valid_names:
+                raise UserError(
+                    f"{table.name}: no {entity} {name!r}; {hint(name, sorted(valid_names))}"
+                )
+    our_records = {(r["metric"], r["dimension"], r["level"]): r for r in to_records(ours)}
     rows = []
     for figure in to_records(table.figures):
         if figure["statistic"] not in _STATISTICS or not figure["value"]:
             continue
-        metric = told.get(figure["row"], names.get(bare(figure["row"]), ""))
-        dimension = renamed.get(figure["dimension"], figure["dimension"])
-        record = own.get((metric, dimension, figure["level"]))
+        metric = metric_names.get(figure["row"], names.get(normalize_name(figure["row"]), ""))
+        dimension = dimension_names.get(figure["dimension"], figure["dimension"])
+        record = our_records.get((metric, dimension, figure["level"]))
         value = None if record is None else record[figure["statistic"].lower()]
         value = None if value is None or pd.isna(value) else float(value)
         if value is not None:
@@ -86,65 +88,65 @@ def compare(
     return frame.astype({"ours": float, "difference": float}) if rows else frame
 
 
-def one_protocol(rows: pd.DataFrame, protocol: str | None = None) -> tuple[pd.DataFrame, str]:
-    """Return ours under one protocol, as the tables show them, and the protocol's name.
+def select_protocol(rows: pd.DataFrame, protocol: str | None = None) -> tuple[pd.DataFrame, str]:
+    """Return our rows of one protocol, as the tables show them, and the protocol's name.
 
-    Video level as the mean over the trials, model level pooled. Without a name: the first of
-    ``disjoint``, ``grouped``, ``random`` that is there, else the first by name.
+    Video level is the mean over the trials, model level is pooled. Default protocol: the first of
+    ``disjoint``, ``grouped``, ``random`` that exists, else the first by name.
     """
-    there = sorted(rows["protocol"].unique())
-    first = [name for name in ("disjoint", "grouped", "random") if name in there]
-    chosen = protocol or (first + there)[0]
-    if chosen not in there:
-        raise UserError(f"--protocol {chosen}: ours has none; {hint(chosen, there)}")
+    protocols = sorted(rows["protocol"].unique())
+    preferred = [name for name in ("disjoint", "grouped", "random") if name in protocols]
+    chosen = protocol or (preferred + protocols)[0]
+    if chosen not in protocols:
+        raise UserError(f"--protocol {chosen}: ours has none; {hint(chosen, protocols)}")
     pooling = rows["level"].map({VIDEO: MEAN, MODEL: POOLED})
-    kept = rows[(rows["protocol"] == chosen) & (rows["pooling"] == pooling)]
-    return kept.reset_index(drop=True), chosen
+    selected = rows[(rows["protocol"] == chosen) & (rows["pooling"] == pooling)]
+    return selected.reset_index(drop=True), chosen
 
 
-def compare_grid(frame: pd.DataFrame, caption: str) -> Grid:
-    """Return :func:`compare`'s rows as a table: a line per model and column of figures."""
+def build_comparison_grid(frame: pd.DataFrame, caption: str) -> Grid:
+    """Build a table of :func:`compare_with_ours`: a line per model and column of values."""
     statistics = [name for name in _STATISTICS if name in set(frame["statistic"])]
     notes: list[str] = []
-    body, before = [], ("", "")
+    body, previous = [], ("", "")
     for key in unique_rows(frame, "group", "row", "column"):
-        own = {r["statistic"]: r for r in to_records(_where(frame, key))}
+        records = {r["statistic"]: r for r in to_records(_select_rows(frame, key))}
         group, row, column = key
-        some = next(iter(own.values()))
-        reasons = sorted({r["detail"] for r in own.values() if r["detail"]})
+        any_record = next(iter(records.values()))
+        reasons = sorted({r["detail"] for r in records.values() if r["detail"]})
         notes += [reason for reason in reasons if reason not in notes]
         numbers = tuple(notes.index(reason) + 1 for reason in reasons)
-        badge = "random weights" if some["weights"] == "random" else ""
+        badge = "random weights" if any_record["weights"] == "random" else ""
         line = [
-            Cell(group, repeats=group == before[0]),
-            Cell(row, repeats=(group, row) == before, badge=badge),
+            Cell(group, repeats=group == previous[0]),
+            Cell(row, repeats=(group, row) == previous, badge=badge),
             Cell(column, notes=numbers),
         ]
         for statistic in statistics:
-            record = own.get(statistic, {})
+            record = records.get(statistic, {})
             line += [
-                _shown(record.get(name), sign)
+                _format_cell(record.get(name), sign)
                 for name, sign in (("published", ""), ("ours", ""), ("difference", "+"))
             ]
         body.append(line)
-        before = (group, row)
-    heads = [Head("Model type"), Head("Model"), Head("Column")]
+        previous = (group, row)
+    headings = [Head("Model type"), Head("Model"), Head("Column")]
     for statistic in statistics:
-        heads += [Head(name, statistic) for name in ("published", "ours", "difference")]
+        headings += [Head(name, statistic) for name in ("published", "ours", "difference")]
     warnings = []
     if frame["synthetic_mos"].any():
         warnings.append("Ours were computed against MOS from simulated raters.")
     if (frame["weights"] == "random").any():
         warnings.append("Random weights: ours so marked say nothing about the metric of that name.")
-    return Grid(caption, heads, body, 3, notes, warnings)
+    return Grid(caption, headings, body, 3, notes, warnings)
 
 
-def _where(frame: pd.DataFrame, key: tuple[str, ...]) -> pd.DataFrame:
+def _select_rows(frame: pd.DataFrame, key: tuple[str, ...]) -> pd.DataFrame:
     same = (frame["group"] == key[0]) & (frame["row"] == key[1]) & (frame["column"] == key[2])
     return frame[same]
 
 
-def _shown(value: float | None, sign: str) -> Cell:
+def _format_cell(value: float | None, sign: str) -> Cell:
     if value is None or pd.isna(value):
         return Cell("n/a")
     return Cell(f"{value:{sign}.4f}", float(value))

@@ -1,4 +1,4 @@
-"""A published table as Markdown, LaTeX, HTML and CSV, in the layout of its paper."""
+"""Write a published table as Markdown, LaTeX, HTML and CSV in the layout of its paper."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from sfqa.correlation.grid import (
     to_latex,
     to_markdown,
 )
-from sfqa.papers.published import Published, columns_of, marks, unique_rows
+from sfqa.papers.published import Published, columns_of, rank_figures, unique_rows
 from sfqa.store import to_records
 
 _MARKS = {BEST: "bold", SECOND: "underline"}
 
 
 def to_grid(table: Published, findings: Sequence[str] = ()) -> Grid:
-    """Return the table in the paper's layout, best bold and second underlined by our rule.
+    """Return the table in the paper's layout, with computed bold (best) and underline (second).
 
-    Columns of words (names, and statistics without an order) stand first; a figure that the paper
-    leaves out is an en dash. ``findings`` (sentences of checks.py) stand below with the notes.
+    Text columns (names, and statistics without an order) come first; a missing value is an en dash.
+    ``findings`` (sentences of checks.py) are listed below the table with the notes.
     """
     cells = {
         (r["group"], r["row"], r["column"], r["statistic"]): r["value"]
@@ -34,21 +34,21 @@ def to_grid(table: Published, findings: Sequence[str] = ()) -> Grid:
     plain = table.figures[table.figures["better"] == ""]
     words = [(top, name) for top, name in unique_rows(plain, "column", "statistic")]
     numbers = columns_of(table)
-    ranks = {key: r for key, r in marks(table).items() if _MARKS[r] in table.marks}
+    ranks = {key: r for key, r in rank_figures(table).items() if _MARKS[r] in table.marks}
     body, before = [], None
     for group, row in unique_rows(table.figures, "group", "row"):
         line = [Cell(group, repeats=group == before), Cell(row)][-len(table.heads) :]
         line += [Cell(cells.get((group, row, *word)) or UNDEFINED) for word in words]
         for column in numbers:
             text = cells.get((group, row, *column))
-            rank = ranks.get((group, row, *column), "")
-            line.append(Cell(text, float(text), rank) if text else Cell(UNDEFINED))
+            mark = ranks.get((group, row, *column), "")
+            line.append(Cell(text, float(text), mark) if text else Cell(UNDEFINED))
         body.append(line)
         before = group
     heads = [Head(name) for name in table.heads]
     heads += [Head(statistic, top) for top, statistic in words + numbers]
     return Grid(
-        f"{table.label}: {table.title}. {_legend(table)}",
+        f"{table.label}: {table.title}. {_format_caption(table)}",
         heads,
         body,
         len(table.heads) + len(words),
@@ -56,7 +56,7 @@ def to_grid(table: Published, findings: Sequence[str] = ()) -> Grid:
     )
 
 
-def _legend(table: Published) -> str:
+def _format_caption(table: Published) -> str:
     text = f"Figures as printed; source: {table.source}."
     if (table.figures["better"] == "lower").any():
         low = unique_rows(table.figures[table.figures["better"] == "lower"], "statistic")
@@ -74,8 +74,8 @@ def _legend(table: Published) -> str:
     return text
 
 
-def render(table: Published) -> dict[str, str]:
-    """Return the table in the paper's layout as ``csv`` (one row per figure), md, tex, html."""
+def render_table(table: Published) -> dict[str, str]:
+    """Return the table as ``csv`` (one row per value), ``md``, ``tex`` and ``html``."""
     grid = to_grid(table)
     return {
         "csv": table.figures.to_csv(index=False, lineterminator="\n"),

@@ -1,4 +1,4 @@
-"""The result tables of the field's papers as data: read, checked, and ranked as printed."""
+"""Read the result tables of the field's papers, check their format, and rank their values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sfqa.tables import PUBLISHED
 
 VERSION = 1
 
-#: Where the tables are: figures only, one file each, with index.csv and notes.csv.
+#: Folder of the tables: one file of values each, with index.csv and notes.csv.
 FOLDER = Path(__file__).parents[4] / "resources" / "published"
 
 _INDEX = ("table", "paper", "number", "title", "heads", "ranked", "marks", "seen", "source")
@@ -25,11 +25,12 @@ _INDEX = ("table", "paper", "number", "title", "heads", "ranked", "marks", "seen
 
 @dataclass(frozen=True)
 class Published:
-    """One table of a paper, with what the index says of it.
+    """A table of a paper, with its entry in the index.
 
-    ``heads``: the headings of the columns of words. ``ranked``: within the ``table``, within each
-    ``group``, or ``none``. ``marks``: the marks that the paper uses; ``seen``: whether the source
-    that the figures were taken from still shows them. ``figures``: columns of :data:`PUBLISHED`.
+    ``heads``: headings of the text columns. ``ranked``: values are ranked within the ``table``,
+    within each ``group``, or not at all (``none``). ``marks``: the marks that the paper uses.
+    ``seen``: whether the source of the values still shows them. ``figures``: columns of
+    :data:`PUBLISHED`.
     """
 
     name: str
@@ -46,39 +47,39 @@ class Published:
 
     @property
     def label(self) -> str:
-        """Name the table as a reader would: 'SFQA, Table 2'."""
+        """Label of the table in texts, e.g. 'SFQA, Table 2'."""
         return f"{self.paper}, Table {self.number}"
 
 
-def index(folder: Path = FOLDER) -> list[dict[str, str]]:
-    """Return what is known of every table, in the order of ``index.csv``.
+def read_index(folder: Path = FOLDER) -> list[dict[str, str]]:
+    """Return the index entries of all tables, in the order of ``index.csv``.
 
-    >>> "sfqa_table2" in [row["table"] for row in index()]
+    >>> "sfqa_table2" in [row["table"] for row in read_index()]
     True
     """
     frame = read_table(folder / "index.csv", "published tables")
-    _need(folder / "index.csv", frame, _INDEX)
+    _require_columns(folder / "index.csv", frame, _INDEX)
     return to_records(frame.fillna(""))
 
 
-def load(name: str, folder: Path = FOLDER) -> Published:
-    """Return one table; :class:`UserError` for an unknown name or a file that is not in form.
+def load_published(name: str, folder: Path = FOLDER) -> Published:
+    """Load one table; raises :class:`UserError` for an unknown name or an invalid file.
 
-    >>> table = load("sfqa_table2"); table.label, len(table.figures)
+    >>> table = load_published("sfqa_table2"); table.label, len(table.figures)
     ('SFQA, Table 2', 126)
     """
-    known = {row["table"]: row for row in index(folder)}
-    if name not in known:
-        raise UserError(f"published: there is no table {name!r}; {hint(name, known)}")
-    row = known[name]
+    index_rows = {row["table"]: row for row in read_index(folder)}
+    if name not in index_rows:
+        raise UserError(f"published: there is no table {name!r}; {hint(name, index_rows)}")
+    row = index_rows[name]
     path = folder / f"{name}.csv"
     figures = read_table(path, "published figures")
-    _need(path, figures, PUBLISHED.names)
+    _require_columns(path, figures, PUBLISHED.names)
     figures = figures[PUBLISHED.names].fillna("")
     _check_file(path, figures)
     notes = read_table(folder / "notes.csv", "notes on published tables")
-    _need(folder / "notes.csv", notes, ("table", "word", "note"))
-    own = notes[notes["table"] == name]
+    _require_columns(folder / "notes.csv", notes, ("table", "word", "note"))
+    table_notes = notes[notes["table"] == name]
     return Published(
         name,
         row["paper"],
@@ -89,12 +90,12 @@ def load(name: str, folder: Path = FOLDER) -> Published:
         tuple(filter(None, row["marks"].split(","))),
         row["seen"] == "yes",
         row["source"],
-        tuple(own["note"]),
+        tuple(table_notes["note"]),
         figures.reset_index(drop=True),
     )
 
 
-def _need(path: Path, frame: pd.DataFrame, names: tuple[str, ...] | list[str]) -> None:
+def _require_columns(path: Path, frame: pd.DataFrame, names: tuple[str, ...] | list[str]) -> None:
     for name in names:
         if name not in frame:
             raise UserError(f"{path}: no column {name!r}; it has {', '.join(frame.columns)}")
@@ -112,50 +113,51 @@ def _check_file(path: Path, figures: pd.DataFrame) -> None:
                 raise UserError(f"{where}: {name} is {row[name]!r}; {hint(row[name], words)}")
         if row["better"] and row["value"] and not re.fullmatch(r"-?\d+(\.\d+)?", row["value"]):
             raise UserError(f"{where}: {row['value']!r} is no number; write it as printed")
-    twice = figures[figures.duplicated(["group", "row", "column", "statistic"])]
-    if len(twice):
-        first = twice.iloc[0]
+    duplicates = figures[figures.duplicated(["group", "row", "column", "statistic"])]
+    if len(duplicates):
+        first = duplicates.iloc[0]
         raise UserError(
-            f"{path}, row {int(twice.index[0]) + 2}: {first['row']!r}, {first['statistic']!r} is "
-            "there twice; keep one"
+            f"{path}, row {int(duplicates.index[0]) + 2}: {first['row']!r}, {first['statistic']!r} "
+            "is there twice; keep one"
         )
 
 
 def columns_of(table: Published) -> list[tuple[str, str]]:
-    """Return the columns of figures as (heading above, statistic), in the paper's order."""
+    """Return the numeric columns as (heading above, statistic), in the order of the paper."""
     ranked = table.figures[table.figures["better"] != ""]
     return [(top, name) for top, name in unique_rows(ranked, "column", "statistic")]
 
 
 def unique_rows(frame: pd.DataFrame, *names: str) -> list[tuple[str, ...]]:
-    """Return the different values of some columns together, in the order of the rows."""
+    """Return the distinct combinations of some columns, in the order of the rows."""
     return list(dict.fromkeys(frame[list(names)].itertuples(index=False, name=None)))
 
 
-def marks(table: Published) -> dict[tuple[str, str, str, str], str]:
-    """Return best and second by our rule: (group, row, column, statistic) -> ``best``, ``second``.
+def rank_figures(table: Published) -> dict[tuple[str, str, str, str], str]:
+    """Return the computed marks: (group, row, column, statistic) -> ``best`` or ``second``.
 
-    Within the table or within each group, as the paper compares; ties as printed share the mark,
-    and the value after a shared best is second. Nothing where the paper does not rank.
+    Values are ranked within the table or within each group, as the paper compares them. Printed
+    ties share a mark, and the next value after a shared best is second. Empty if the paper does not
+    rank.
     """
-    found: dict[tuple[str, str, str, str], str] = {}
+    ranks: dict[tuple[str, str, str, str], str] = {}
     if table.ranked == "none":
-        return found
-    for own in scopes(table):
-        value = own["value"].astype(float)
-        ascending = (own["better"] == "lower").all()
-        top = sorted(set(value), reverse=not ascending)[:2]
-        for row, number in zip(to_records(own), value, strict=True):
-            if number in top:
+        return ranks
+    for compared in group_compared(table):
+        value = compared["value"].astype(float)
+        ascending = (compared["better"] == "lower").all()
+        best_two = sorted(set(value), reverse=not ascending)[:2]
+        for row, number in zip(to_records(compared), value, strict=True):
+            if number in best_two:
                 key = (row["group"], row["row"], row["column"], row["statistic"])
-                found[key] = (BEST, SECOND)[top.index(number)]
-    return found
+                ranks[key] = (BEST, SECOND)[best_two.index(number)]
+    return ranks
 
 
-def scopes(table: Published) -> Iterator[pd.DataFrame]:
-    """Yield the figures that are compared with one another, where there are some."""
+def group_compared(table: Published) -> Iterator[pd.DataFrame]:
+    """Yield the groups of values that are compared with one another."""
     figures = table.figures
     ranked = figures[(figures["better"] != "") & (figures["value"] != "")]
     by = ["group"] if table.ranked == "group" else []
-    for _, own in ranked.groupby([*by, "column", "statistic"], sort=False):
-        yield own
+    for _, compared in ranked.groupby([*by, "column", "statistic"], sort=False):
+        yield compared
