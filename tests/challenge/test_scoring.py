@@ -13,10 +13,10 @@ import pytest
 from scipy import stats
 
 from sfqa import cli, store
-from sfqa.challenge.example_submission import example_zip
-from sfqa.challenge.leaderboard import ranked
+from sfqa.challenge.example_submission import make_example_zip
+from sfqa.challenge.leaderboard import rank_teams
 from sfqa.challenge.phases import Phase, read_phase, split_phases
-from sfqa.challenge.scoring import formula, score
+from sfqa.challenge.scoring import describe_formula, score_submission
 from sfqa.challenge.submission import Submission, read_zip
 from sfqa.errors import UserError
 from sfqa.identity import generator
@@ -31,7 +31,9 @@ SCORES = {name: value + float(DRAW.normal(0, 0.7)) for name, value in MOS.items(
 
 def test_the_main_score_is_the_mean_of_srcc_and_plcc_after_a_cubic(tmp_path: Path) -> None:
     """Against scipy and numpy alone."""
-    row = score(read_zip(pack_scores(tmp_path / "t.zip", SCORES), NAMES), Phase("test", MOS), "t")
+    row = score_submission(
+        read_zip(pack_scores(tmp_path / "t.zip", SCORES), NAMES), Phase("test", MOS), "t"
+    )
     x, y = np.array([SCORES[n] for n in NAMES]), np.array([MOS[n] for n in NAMES])
     brought = np.polyval(np.polyfit(x, y, 3), x)
     srcc, plcc = stats.spearmanr(x, y)[0], stats.pearsonr(brought, y)[0]
@@ -54,31 +56,31 @@ def test_the_interval_is_that_of_a_plain_bootstrap() -> None:
         rows = draw.integers(0, len(x), len(x))
         srcc = stats.spearmanr(x[rows], y[rows])[0]
         found.append((abs(srcc) + abs(stats.pearsonr(brought[rows], y[rows])[0])) / 2)
-    row = score(Submission(SCORES, {}), Phase("test", MOS), "t")
+    row = score_submission(Submission(SCORES, {}), Phase("test", MOS), "t")
     assert row["main_score_low"] == pytest.approx(np.quantile(found, 0.025), abs=0.02)
     assert row["main_score_high"] == pytest.approx(np.quantile(found, 0.975), abs=0.01)
     assert row["main_score_low"] < row["main_score"] < row["main_score_high"]
 
 
 def test_without_a_mapping_plcc_is_that_of_the_scores() -> None:
-    row = score(Submission(SCORES, {}), Phase("test", MOS), "t", "none")
+    row = score_submission(Submission(SCORES, {}), Phase("test", MOS), "t", "none")
     x, y = [SCORES[n] for n in NAMES], [MOS[n] for n in NAMES]
     assert row["plcc"] == pytest.approx(stats.pearsonr(x, y)[0], abs=1e-12)
-    assert "as given" in formula("none")
-    assert "cubic" in formula()
+    assert "as given" in describe_formula("none")
+    assert "cubic" in describe_formula()
 
 
 def test_the_sign_is_ignored_and_the_order_of_lines_does_not_matter() -> None:
     phase = Phase("test", MOS)
-    row = score(Submission(SCORES, {}), phase, "t")
+    row = score_submission(Submission(SCORES, {}), phase, "t")
     turned = {name: -SCORES[name] for name in reversed(NAMES)}
-    other = score(Submission(turned, {}), phase, "t")
+    other = score_submission(Submission(turned, {}), phase, "t")
     assert other["srcc"] == pytest.approx(-row["srcc"], abs=1e-12)
     assert other["main_score"] == pytest.approx(row["main_score"], abs=1e-9)
 
 
 def test_equal_scores_are_not_scored() -> None:
-    row = score(Submission(dict.fromkeys(NAMES, 3.0), {}), Phase("test", MOS), "t")
+    row = score_submission(Submission(dict.fromkeys(NAMES, 3.0), {}), Phase("test", MOS), "t")
     assert (row["main_score"], row["status"]) == (None, "failed")
     assert row["detail"].startswith("constant_scores")
 
@@ -87,13 +89,13 @@ def test_ranks_are_shared_by_equals_and_baselines_have_none() -> None:
     phase = Phase("test", MOS)
     better = {name: 0.3 * SCORES[name] + 0.7 * MOS[name] for name in NAMES}
     rows = [
-        score(Submission(SCORES, {}), phase, "b"),
-        score(Submission(SCORES, {}), phase, "a"),
-        score(Submission({}, {}, ["bad"]), phase, "broken"),
-        score(Submission(better, {}), phase, "base", baseline=True),
-        score(Submission({n: SCORES[n] - 0.9 * MOS[n] for n in NAMES}, {}), phase, "c"),
+        score_submission(Submission(SCORES, {}), phase, "b"),
+        score_submission(Submission(SCORES, {}), phase, "a"),
+        score_submission(Submission({}, {}, ["bad"]), phase, "broken"),
+        score_submission(Submission(better, {}), phase, "base", baseline=True),
+        score_submission(Submission({n: SCORES[n] - 0.9 * MOS[n] for n in NAMES}, {}), phase, "c"),
     ]
-    done = ranked(rows)
+    done = rank_teams(rows)
     assert [(r["team"], r["rank"]) for r in done] == [
         ("base", None), ("a", 1), ("b", 1), ("c", 3), ("broken", None),
     ]  # fmt: skip
@@ -137,7 +139,7 @@ def test_mistakes_of_a_phase_file_are_told(text: str, said: str, tmp_path: Path)
 def test_the_phase_of_a_real_challenge_is_read(shared_data: Path) -> None:
     phase = read_phase(shared_data / "thqa_ntire" / "thqa_ntire_val.csv")
     assert len(phase.mos) == 1714
-    exact = score(Submission(dict(phase.mos), {}), phase, "oracle")
+    exact = score_submission(Submission(dict(phase.mos), {}), phase, "oracle")
     assert exact["main_score"] == pytest.approx(1.0, abs=1e-9)
 
 
@@ -195,7 +197,7 @@ def test_score_prints_the_formula_with_its_figures(
     main, srcc, plcc = row["main_score"], row["srcc"], row["plcc"]
     assert f"main score {main:.4f} = ({srcc:.4f} + {plcc:.4f}) / 2" in text
     assert text.startswith("team, phase test (40 videos, ")
-    assert row["formula"] == formula()
+    assert row["formula"] == describe_formula()
 
 
 def test_an_invalid_submission_is_explained_and_ends_with_1(
@@ -218,7 +220,7 @@ def test_the_leaderboard_ranks_the_valid_and_names_the_rest(
     pack_scores(sent / "first.zip", {n: SCORES[n] + 2 * MOS[n] for n in NAMES})
     pack(sent / "broken.zip", {"output.txt": "x", "readme.txt": README})
     base = tmp_path / "simple.zip"
-    base.write_bytes(example_zip(NAMES))
+    base.write_bytes(make_example_zip(NAMES))
     out = tmp_path / f"l.{suffix}"
     args = ("leaderboard", sent, "--baseline", base, "--phase", phase)
     assert call(*args, "--format", suffix, "--out", out) == 1

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfqa.challenge import submission as reading
-from sfqa.challenge.example_submission import example_zip
+from sfqa.challenge.example_submission import make_example_zip
 from sfqa.challenge.submission import Submission, read_zip
 from submissions import NAMES, README, pack, pack_scores, write_lines
 
@@ -90,7 +90,7 @@ def test_what_does_no_harm_is_noted_and_scored(text: str, noted: str) -> None:
 
 def test_a_name_with_a_comma_stands_in_quotes() -> None:
     names = ['a,"b".mp4', "c.mp4"]
-    data = zipfile.ZipFile(io.BytesIO(example_zip(names))).read("output.txt")
+    data = zipfile.ZipFile(io.BytesIO(make_example_zip(names))).read("output.txt")
     assert read_text(data, names).errors == []
     assert set(read_text(data, names).scores) == set(names)
 
@@ -98,7 +98,7 @@ def test_a_name_with_a_comma_stands_in_quotes() -> None:
 def test_a_thousand_mistakes_of_one_kind_do_not_hide_the_next() -> None:
     text = "".join(f"x{n}.mp4,1\n" for n in range(1000)) + "a.mp4,nan\n"
     errors = told(text)
-    assert len([e for e in errors if "there is no video" in e]) == reading.TOLD
+    assert len([e for e in errors if "there is no video" in e]) == reading.MAX_LISTED
     assert "... and 990 more of this kind (unknown name)" in errors
     assert any("line 1001: 'nan'" in e for e in errors)
     assert any("2 of 3 videos have no score" in e for e in errors)
@@ -121,7 +121,7 @@ def test_what_is_written_plainly_is_read_back(scores: dict[str, float]) -> None:
 @given(st.binary(max_size=200))
 def test_no_bytes_break_the_reader(data: bytes) -> None:
     found = read_text(data, FEW)
-    assert found.valid == (set(found.scores) == set(FEW) and not found.errors)
+    assert found.is_valid == (set(found.scores) == set(FEW) and not found.errors)
 
 
 # --- mistakes of the zip --------------------------------------------------------------------
@@ -216,7 +216,7 @@ def test_a_password_is_told(tmp_path: Path) -> None:
 
 @given(st.data())
 def test_no_damage_breaks_the_reader(data: st.DataObject) -> None:
-    content = bytearray(example_zip(FEW))
+    content = bytearray(make_example_zip(FEW))
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     kept = data.draw(st.one_of(st.none(), st.integers(0, len(content))))
@@ -224,4 +224,4 @@ def test_no_damage_breaks_the_reader(data: st.DataObject) -> None:
         path = Path(folder) / "t.zip"
         path.write_bytes(bytes(content[:kept]))
         found = read_zip(path, FEW)
-    assert found.valid == (set(found.scores) == set(FEW)) or found.errors
+    assert found.is_valid == (set(found.scores) == set(FEW)) or found.errors

@@ -1,1 +1,1 @@
-"""A challenge on a dataset: phases with hidden MOS, submissions, scores and a leaderboard."""
+"""Run a challenge on a dataset: phases with hidden MOS, submissions, scores, leaderboard."""

@@ -1,4 +1,4 @@
-"""A valid submission of random scores, which participants copy the form of."""
+"""Create an example submission with random scores, as a template for participants."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from sfqa import identity
 
 
-def example_zip(names: Sequence[str], seed: int = 0) -> bytes:
-    """Return a valid submission of random scores, the same bytes each time.
+def make_example_zip(names: Sequence[str], seed: int = 0) -> bytes:
+    """Return a valid submission with random scores as the bytes of a zip file, always the same.
 
-    >>> zipfile.ZipFile(io.BytesIO(example_zip(["a.mp4"]))).namelist()
+    >>> zipfile.ZipFile(io.BytesIO(make_example_zip(["a.mp4"]))).namelist()
     ['output.txt', 'readme.txt']
     """
     draw = identity.generator("example submission", seed)
-    output = "".join(f"{_quoted(name)},{draw.uniform(1, 5):.4f}\n" for name in names)
+    output = "".join(f"{_quote_csv(name)},{draw.uniform(1, 5):.4f}\n" for name in names)
     readme = (
         "runtime per video [s] : 1.00\nCPU[1] / GPU[0] : 1\n"
         "Extra Data [1] / No Extra Data [0] : 0\nLLM [1] / No LLM [0] : 0\n"
@@ -29,7 +29,7 @@ def example_zip(names: Sequence[str], seed: int = 0) -> bytes:
     return packed.getvalue()
 
 
-def _quoted(name: str) -> str:
+def _quote_csv(name: str) -> str:
     if not set(name) & set('",'):
         return name
     return '"' + name.replace('"', '""') + '"'

@@ -1,4 +1,4 @@
-"""Scores a submission to a phase of a challenge, alike on any machine."""
+"""Score a submission to a phase of a challenge; the result is the same on any machine."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from sfqa.tables import FAILED, FLAWED, OK, flaw
 
 VERSION = 1
 
-#: What stands before PLCC and RMSE: NTIRE 2025 (section 3.3) takes a third-order polynomial.
+#: Mapping before PLCC and RMSE: NTIRE 2025 (section 3.3) uses a third-order polynomial.
 MAPPING = "cubic"
-#: Bootstrap samples behind the interval of a main score, and how many are held at once.
+#: Number of bootstrap resamples for the interval of a main score, and of those kept in memory.
 RESAMPLES, _BLOCK = 1000, 100
 
 
-def formula(mapping: str = MAPPING) -> str:
-    """Return the main score's formula as it stands beside every number.
+def describe_formula(mapping: str = MAPPING) -> str:
+    """Return the formula of the main score, as it is printed next to every number.
 
-    >>> formula("none")
+    >>> describe_formula("none")
     'main score = (|SRCC| + |PLCC|) / 2, PLCC of the scores as given'
     """
     name = MAPPINGS[mapping]
-    how = "of the scores as given" if mapping == "none" else f"after the mapping {name}"
-    return f"main score = (|SRCC| + |PLCC|) / 2, PLCC {how}"
+    description = "of the scores as given" if mapping == "none" else f"after the mapping {name}"
+    return f"main score = (|SRCC| + |PLCC|) / 2, PLCC {description}"
 
 
-def score(
+def score_submission(
     submission: Submission,
     phase: Phase,
     team: str,
@@ -42,10 +42,10 @@ def score(
     sha256: str = "",
     baseline: bool = False,
 ) -> dict[str, Any]:
-    """Return a row of the leaderboard, not yet ranked: the one scorer of every phase.
+    """Score a submission; return its row of the leaderboard, not yet ranked.
 
-    A submission that is not valid is failed, with its first mistakes as the reason; so is one
-    whose scores are all equal, since nothing is correlated with them.
+    An invalid submission has status ``failed`` with its first errors as the reason; so has one
+    whose scores are all equal, because correlations are then undefined.
     """
     if mapping not in MAPPINGS:
         raise UserError(f"mapping {mapping!r}: there is none; {hint(mapping, MAPPINGS)}")
@@ -66,37 +66,37 @@ def score(
         "baseline": baseline,
         "status": FAILED,
     }
-    if not submission.valid:
+    if not submission.is_valid:
         return row | {"detail": flaw("not_valid", " | ".join(submission.errors[:3]))}
     x = np.array([submission.scores[name] for name in phase.mos])
     y = np.array(list(phase.mos.values()))
-    found, brought = fitted(x, y, mapping)
-    row |= {"mapping": found.mapping, "krcc": found.krcc, "rmse": found.rmse}
-    row |= {"srcc": found.srcc, "plcc": found.plcc, "detail": found.detail}
-    if found.srcc is None or found.plcc is None or brought is None:
+    fit, mapping_function = fitted(x, y, mapping)
+    row |= {"mapping": fit.mapping, "krcc": fit.krcc, "rmse": fit.rmse}
+    row |= {"srcc": fit.srcc, "plcc": fit.plcc, "detail": fit.detail}
+    if fit.srcc is None or fit.plcc is None or mapping_function is None:
         return row
-    low, high = main_interval(x, brought(x), y)
-    row |= {"main_score": (abs(found.srcc) + abs(found.plcc)) / 2}
+    low, high = compute_main_interval(x, mapping_function(x), y)
+    row |= {"main_score": (abs(fit.srcc) + abs(fit.plcc)) / 2}
     row |= {"main_score_low": low, "main_score_high": high}
-    return row | {"status": FLAWED if found.detail else OK}
+    return row | {"status": FLAWED if fit.detail else OK}
 
 
-def main_interval(scores: Array, brought: Array, mos: Array) -> tuple[float, float]:
-    """Return the 95 % percentile interval of the main score: videos drawn anew, the mapping held.
+def compute_main_interval(scores: Array, mapped: Array, mos: Array) -> tuple[float, float]:
+    """Return the 95 % percentile interval of the main score from bootstrap resamples of the videos.
 
-    ``scores``, ``brought`` (after the mapping) and ``mos``: (n,). The same videos are drawn for
-    every submission to a phase, so that intervals differ by the scores alone.
+    ``scores``, ``mapped`` (scores after the mapping, which is not refitted) and ``mos``: (n,).
+    Every submission to a phase uses the same resamples, so intervals differ only by the scores.
     """
     draw = identity.generator("challenge interval", len(mos))
-    found = []
+    main_scores = []
     for _ in range(RESAMPLES // _BLOCK):
-        times = [
+        counts = [
             np.bincount(draw.integers(0, len(mos), len(mos)), minlength=len(mos))
             for _ in range(_BLOCK)
         ]
-        weights = np.array(times, np.float64).T
-        rank = resampled.srcc(scores[:, None], mos, weights)[0]
-        linear = resampled.plcc(brought[:, None], mos, weights)[0]
-        found.append((np.abs(rank) + np.abs(linear)) / 2)
-    low, high = np.nanquantile(np.concatenate(found), (0.025, 0.975))
+        weights = np.array(counts, np.float64).T
+        srcc = resampled.srcc(scores[:, None], mos, weights)[0]
+        plcc = resampled.plcc(mapped[:, None], mos, weights)[0]
+        main_scores.append((np.abs(srcc) + np.abs(plcc)) / 2)
+    low, high = np.nanquantile(np.concatenate(main_scores), (0.025, 0.975))
     return float(low), float(high)

@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _score(args: argparse.Namespace, phase: Phase) -> int:
-    from sfqa.challenge.scoring import RESAMPLES, formula
+    from sfqa.challenge.scoring import RESAMPLES, describe_formula
     from sfqa.store import replacing
 
     _sheet.check_out(args.out, "--out", [".json"])
@@ -112,9 +112,9 @@ def _score(args: argparse.Namespace, phase: Phase) -> int:
             print(f"note: {row['detail']}")
         if row["srcc"] < 0:
             print("note: SRCC is negative and its sign ignored: high scores go with low MOS")
-    print(formula(args.mapping))
+    print(describe_formula(args.mapping))
     if args.out:
-        told = {**row, "formula": formula(args.mapping), "errors": submission.errors}
+        told = {**row, "formula": describe_formula(args.mapping), "errors": submission.errors}
         with replacing(args.out) as part:
             part.write_text(json.dumps(told, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return FINE if row["main_score"] is not None else BAD
@@ -130,7 +130,7 @@ def _row(
         raise UserError(f"{path}: there is no such file; give a zip with output.txt, readme.txt")
     read = submission.read_zip(path, phase.mos)
     team = args.team or path.stem
-    found = scoring.score(read, phase, team, args.mapping, sha256_file(path), baseline)
+    found = scoring.score_submission(read, phase, team, args.mapping, sha256_file(path), baseline)
     return read, found
 
 
@@ -150,7 +150,7 @@ def _leaderboard(args: argparse.Namespace, phase: Phase) -> int:
     if twice:
         raise UserError(f"two submissions are called {twice[0]!r}; rename one, it is the team")
     rows = [_row(args, path, phase, path.resolve() in marked)[1] for path in zips]
-    rows = leaderboard.ranked(rows)
+    rows = leaderboard.rank_teams(rows)
     text = _laid_out(args, to_arrow(LEADERBOARD, rows).to_pandas(), rows, phase)
     if args.out is None:
         print(text.rstrip("\n"))
@@ -163,13 +163,13 @@ def _leaderboard(args: argparse.Namespace, phase: Phase) -> int:
 def _laid_out(
     args: argparse.Namespace, frame: pd.DataFrame, rows: Sequence[dict[str, Any]], phase: Phase
 ) -> str:
-    from sfqa.challenge.leaderboard import leaderboard_grid
+    from sfqa.challenge.leaderboard import build_leaderboard
     from sfqa.correlation.grid import to_html, to_latex, to_markdown
 
     if args.format == "csv":
         frame["rank"] = frame["rank"].astype("Int64")
         return str(frame.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
-    grid = leaderboard_grid(rows, phase, args.mapping)
+    grid = build_leaderboard(rows, phase, args.mapping)
     if args.format == "html":
         return to_html(grid, f"Leaderboard, phase {phase.name}")
     return to_latex(grid) if args.format == "tex" else to_markdown(grid)
@@ -192,7 +192,7 @@ def _zips(paths: Sequence[Path]) -> list[Path]:
 
 def _make(args: argparse.Namespace) -> int:
     from sfqa.challenge import phases
-    from sfqa.challenge.scoring import formula
+    from sfqa.challenge.scoring import describe_formula
     from sfqa.sheets import read_table
     from sfqa.store import replacing
 
@@ -209,9 +209,9 @@ def _make(args: argparse.Namespace) -> int:
     frame = read_table(path, "names and MOS")
     frame = _of_dimension(path, frame, args.dimension)
     # Rows without a MOS (a failed video) cannot be scored and take no part.
-    column = phases.column_of(path, frame, args.mos, phases.SCORES, "the MOS")
+    column = phases.find_column(path, frame, args.mos, phases.SCORES, "the MOS")
     kept = frame[frame[column].notna()]
-    mos = phases.mos_of(path, kept, args.name, column)
+    mos = phases.read_mos(path, kept, args.name, column)
     parts = _parts(args, path, kept, list(mos))
     chosen = {
         wanted: {n: mos[n] for n, part in zip(mos, parts, strict=True) if part == wanted}
@@ -226,7 +226,7 @@ def _make(args: argparse.Namespace) -> int:
     if len(kept) < len(frame):
         print(f"left out: {len(frame) - len(kept)} rows without a MOS")
     with replacing(args.out / "public" / "README.md") as part:
-        part.write_text(_README.format(formula=formula(args.mapping)), encoding="utf-8")
+        part.write_text(_README.format(formula=describe_formula(args.mapping)), encoding="utf-8")
     print(f"give away {args.out / 'public'}, keep {args.out / 'hidden'}")
     return FINE
 
@@ -268,7 +268,7 @@ def _parts(
 def _write_part(args: argparse.Namespace, wanted: str, mos: dict[str, float]) -> None:
     import pandas as pd
 
-    from sfqa.challenge.example_submission import example_zip
+    from sfqa.challenge.example_submission import make_example_zip
     from sfqa.store import replacing
 
     whole = pd.DataFrame({"name": list(mos), "mos": list(mos.values())})
@@ -276,7 +276,7 @@ def _write_part(args: argparse.Namespace, wanted: str, mos: dict[str, float]) ->
     if wanted != "train":
         files = {f"hidden/{wanted}.csv": whole, f"public/{wanted}_names.csv": whole[["name"]]}
         with replacing(args.out / "public" / f"example_{wanted}.zip") as part:
-            part.write_bytes(example_zip(list(mos), args.seed))
+            part.write_bytes(make_example_zip(list(mos), args.seed))
     for name, frame in files.items():
         with replacing(args.out / name) as part:
             frame.to_csv(part, index=False, lineterminator="\n")
