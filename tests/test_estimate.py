@@ -32,7 +32,7 @@ USAGE = namedtuple("USAGE", "total used free")
 
 
 def plan(config: dict, folder: Path = ROOT) -> Plan:
-    return Plan(config, SCHEMA, sweep=False)
+    return Plan(config, SCHEMA, check_files=False)
 
 
 @pytest.fixture

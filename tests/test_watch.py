@@ -29,7 +29,7 @@ def dataset(tmp_path):
             path.write_bytes(name.encode() * 1000)
             rows.append(video_row(f"{name}{shard}", path))
         store.write(tables.VIDEOS, rows, tmp_path / f"generation/sharp/{shard}.parquet")
-    Watch(tmp_path).sweep()
+    Watch(tmp_path).check_files()
     return tmp_path
 
 
@@ -41,27 +41,27 @@ def hashed(monkeypatch) -> list:
 
 def test_an_unchanged_file_is_never_hashed(dataset, monkeypatch):
     seen = hashed(monkeypatch)
-    assert Watch(dataset).sweep() == []
+    assert Watch(dataset).check_files() == []
     assert seen == []
-    assert Watch(dataset).edited(TABLE) == ""
+    assert Watch(dataset).edit_digest(TABLE) == ""
 
 
-def test_a_first_sweep_believes_a_table_that_is_younger_than_its_files(tmp_path, monkeypatch):
+def test_a_first_check_believes_a_table_that_is_younger_than_its_files(tmp_path, monkeypatch):
     path = tmp_path / "v.mp4"
     path.write_bytes(b"x")
     store.write(tables.VIDEOS, [video_row("a", path)], tmp_path / TABLE)
     seen = hashed(monkeypatch)
-    assert Watch(tmp_path).sweep() == []
+    assert Watch(tmp_path).check_files() == []
     assert seen == []
 
 
 def test_a_touched_file_changes_no_parameter_and_is_hashed_once(dataset, monkeypatch):
     os.utime(dataset / "videos/a0.mp4")
     seen = hashed(monkeypatch)
-    assert Watch(dataset).sweep() == []
-    assert Watch(dataset).sweep() == []
+    assert Watch(dataset).check_files() == []
+    assert Watch(dataset).check_files() == []
     assert len(seen) == 1
-    assert Watch(dataset).edited(TABLE) == ""
+    assert Watch(dataset).edit_digest(TABLE) == ""
 
 
 def test_one_changed_byte_changes_the_parameter_of_one_table(dataset):
@@ -72,50 +72,50 @@ def test_one_changed_byte_changes_the_parameter_of_one_table(dataset):
     path.write_bytes(bytes(data))
     os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))  # even with the old time restored
     watch = Watch(dataset)
-    assert watch.sweep() == [str(path)]
-    assert watch.edited(TABLE) != ""
-    assert watch.edited("generation/sharp/1.parquet") == ""
+    assert watch.check_files() == [str(path)]
+    assert watch.edit_digest(TABLE) != ""
+    assert watch.edit_digest("generation/sharp/1.parquet") == ""
     # The job runs and writes the table anew; nothing more is to be done after it.
-    first = watch.edited(TABLE)
+    first = watch.edit_digest(TABLE)
     rows = store.read(tables.VIDEOS, dataset / TABLE).to_dict("records")
     rows[1]["sha256"] = sha256_file(path)
     store.write(tables.VIDEOS, rows, dataset / TABLE)
     watch = Watch(dataset)
-    assert watch.sweep() == []
-    assert watch.edited(TABLE) == first
+    assert watch.check_files() == []
+    assert watch.edit_digest(TABLE) == first
 
 
 def test_a_job_sees_what_the_scheduler_noted_without_looking(dataset, monkeypatch):
     (dataset / "videos/a0.mp4").write_bytes(b"new")
     watch = Watch(dataset)
-    watch.sweep()
-    monkeypatch.setattr("sfqa.watch._stamp", None)
-    assert Watch(dataset).edited(TABLE) == watch.edited(TABLE) != ""
+    watch.check_files()
+    monkeypatch.setattr("sfqa.watch._read_stamp", None)
+    assert Watch(dataset).edit_digest(TABLE) == watch.edit_digest(TABLE) != ""
 
 
 def test_every_change_gives_another_parameter_even_back_and_forth(dataset):
     path = dataset / "videos/a0.mp4"
-    states = {Watch(dataset).edited(TABLE)}
+    states = {Watch(dataset).edit_digest(TABLE)}
     for content in (b"one", b"two", b"one", None, b"two", None):
         if content is None:
             path.unlink()
         else:
             path.write_bytes(content)
         watch = Watch(dataset)
-        watch.sweep()
-        states.add(watch.edited(TABLE))
+        watch.check_files()
+        states.add(watch.edit_digest(TABLE))
     assert len(states) == 7
 
 
 def test_a_missing_file_is_noticed_once(dataset):
     path = dataset / "videos/a0.mp4"
     path.unlink()
-    assert Watch(dataset).sweep() == [str(path)]
-    assert Watch(dataset).sweep() == []
+    assert Watch(dataset).check_files() == [str(path)]
+    assert Watch(dataset).check_files() == []
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"tables": 3}', "\0\0"])
 def test_a_broken_index_is_made_again(dataset, content):
     (dataset / ".watch.json").write_text(content)
-    assert Watch(dataset).sweep() == []
-    assert Watch(dataset).edited(TABLE) == ""
+    assert Watch(dataset).check_files() == []
+    assert Watch(dataset).edit_digest(TABLE) == ""

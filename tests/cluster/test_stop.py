@@ -23,9 +23,9 @@ from pathlib import Path
 import pyarrow as pa
 from sfqa import store
 from sfqa.cache import RowCache
-from sfqa.job import job
+from sfqa.job import run_job
 folder = Path(sys.argv[1])
-with job(folder / "job.log") as log:
+with run_job(folder / "job.log") as log:
     schema = pa.schema([("x", pa.int64())])
     cache, computed = RowCache(folder / "cache", "0", schema), 0
     with store.replacing(folder / "table.txt") as temporary:
@@ -83,9 +83,9 @@ def test_a_stopped_job_keeps_its_rows_and_the_next_attempt_computes_the_others(t
 
 def test_a_stop_waits_for_the_end_of_an_uninterrupted_block():
     done = []
-    with pytest.raises(job.Stopped) as stopped, job.stoppable():
-        with job.uninterrupted():
-            with job.uninterrupted():
+    with pytest.raises(job.Stopped) as stopped, job.raise_on_stop():
+        with job.defer_stop():
+            with job.defer_stop():
                 os.kill(os.getpid(), signal.SIGTERM)
                 done.append("inner")
             done.append("outer")
@@ -96,7 +96,7 @@ def test_a_stop_waits_for_the_end_of_an_uninterrupted_block():
 
 def test_a_second_signal_does_not_cut_the_saving_but_a_late_one_ends_what_hangs(monkeypatch):
     done = []
-    with pytest.raises(job.Stopped), job.stoppable():
+    with pytest.raises(job.Stopped), job.raise_on_stop():
         try:
             os.kill(os.getpid(), signal.SIGTERM)
         except job.Stopped:
@@ -105,7 +105,7 @@ def test_a_second_signal_does_not_cut_the_saving_but_a_late_one_ends_what_hangs(
             raise
     assert done == ["saved"]
     monkeypatch.setattr(job, "_SAVING_SEC", 0.0)
-    with pytest.raises(job.Stopped) as stopped, job.stoppable():
+    with pytest.raises(job.Stopped) as stopped, job.raise_on_stop():
         try:
             os.kill(os.getpid(), signal.SIGTERM)
         except job.Stopped:
@@ -114,15 +114,15 @@ def test_a_second_signal_does_not_cut_the_saving_but_a_late_one_ends_what_hangs(
 
 
 def test_an_error_of_the_block_is_not_hidden_by_a_stop_that_waits():
-    with pytest.raises(ZeroDivisionError), job.stoppable(), job.uninterrupted():
+    with pytest.raises(ZeroDivisionError), job.raise_on_stop(), job.defer_stop():
         os.kill(os.getpid(), signal.SIGTERM)
         _ = 1 / 0
-    with job.stoppable():  # and the old request is not carried into the next job
+    with job.raise_on_stop():  # and the old request is not carried into the next job
         time.sleep(0.01)
 
 
 def test_code_that_goes_on_past_errors_lets_a_stop_through():
-    with pytest.raises(job.Stopped), job.stoppable():
+    with pytest.raises(job.Stopped), job.raise_on_stop():
         for _ in range(2):
             try:
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -134,7 +134,7 @@ def test_other_handlers_and_other_threads_are_left_alone():
     heard = []
     before = signal.signal(signal.SIGTERM, lambda *_: heard.append(1))
     try:
-        with job.stoppable():
+        with job.raise_on_stop():
             os.kill(os.getpid(), signal.SIGTERM)
         assert heard == [1]
     finally:
@@ -143,7 +143,7 @@ def test_other_handlers_and_other_threads_are_left_alone():
 
     def inside():
         try:
-            with job.stoppable():
+            with job.raise_on_stop():
                 pass
         except ValueError as error:  # signal.signal works in the main thread alone
             failed.append(error)

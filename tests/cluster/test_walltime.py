@@ -116,9 +116,9 @@ def test_slurm_tells_a_job_before_its_limit(slurm, tmp_path):
     root = ClusterFlow(tmp_path / "any", CONFIG).folder
     code = (
         "import sys, time; sys.path.insert(0, 'workflow/scripts')\n"
-        "from sfqa.job import job\n"
+        "from sfqa.job import run_job\n"
         "from sfqa import store\n"
-        "with job('job.log'):\n"
+        "with run_job('job.log'):\n"
         "    try:\n"
         "        time.sleep(600)\n"
         "    finally:\n"

@@ -172,7 +172,7 @@ def test_the_watch_names_a_damaged_table_before_any_job(tmp_path):
     path.parent.mkdir(parents=True)
     path.write_bytes(b"no table")
     with pytest.raises(UserError, match=r"0\.parquet: cannot be read as a table .* delete it"):
-        Watch(tmp_path).sweep()
+        Watch(tmp_path).check_files()
 
 
 def test_the_table_of_another_shard_is_named(tmp_path):

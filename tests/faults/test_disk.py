@@ -18,7 +18,7 @@ from sfqa.conform.run import conform_shard
 from sfqa.conform.video import Form
 from sfqa.errors import UserError
 from sfqa.identity import sha256_file
-from sfqa.job import job
+from sfqa.job import run_job
 
 FORM = Form(short_side=96, fps=25, sample_rate=16000, crf=18, preset="veryfast")
 FULL = r"the disk is full \(No space left on device\); free some space and run again"
@@ -95,7 +95,7 @@ def test_a_row_that_the_disk_does_not_take_is_a_sentence_and_put_again_later(dis
 
 def test_a_log_that_cannot_be_written_stops_no_job_and_leaves_no_traceback(disk, capfd):
     folder, _ = disk
-    with job(folder / "job.log") as log:
+    with run_job(folder / "job.log") as log:
         fill(folder, 0)
         log.info("%s", "x" * 200_000)
         log.warning("said all the same")
@@ -115,7 +115,7 @@ def test_a_log_that_cannot_be_written_stops_no_job_and_leaves_no_traceback(disk,
     ],
 )
 def test_what_the_machine_refuses_is_a_sentence_on_the_terminal(tmp_path, capfd, error, words):
-    with pytest.raises(SystemExit) as ended, job(tmp_path / "job.log"):
+    with pytest.raises(SystemExit) as ended, run_job(tmp_path / "job.log"):
         raise error
     assert ended.value.code == 1
     (line,) = capfd.readouterr().err.splitlines()
@@ -128,7 +128,7 @@ def test_what_the_machine_refuses_is_a_sentence_on_the_terminal(tmp_path, capfd,
 
 
 def test_other_errors_keep_their_traceback(tmp_path, capfd):
-    with pytest.raises(ZeroDivisionError), job(tmp_path / "job.log"):
+    with pytest.raises(ZeroDivisionError), run_job(tmp_path / "job.log"):
         _ = 1 / 0
     assert "Traceback" in capfd.readouterr().err
 

@@ -113,22 +113,22 @@ def test_a_table_of_the_future_is_not_believed_about_a_file_that_changed_since(t
     store.write(tables.VIDEOS, [row], table)
     os.utime(table, ns=(time.time_ns() + DAY_NS,) * 2)
     path.write_bytes(b"edited after the clock was set back")
-    assert Watch(tmp_path).sweep() == [str(path)]
-    assert Watch(tmp_path).sweep() == []
-    assert Watch(tmp_path).edited("generation/m/0.parquet") != ""
+    assert Watch(tmp_path).check_files() == [str(path)]
+    assert Watch(tmp_path).check_files() == []
+    assert Watch(tmp_path).edit_digest("generation/m/0.parquet") != ""
 
 
 def test_tables_of_the_future_are_told_once_a_run_with_what_to_do(tmp_path, caplog):
     store.write(tables.PAIRS, [], tmp_path / "pairs.parquet")
-    Watch(tmp_path).sweep()
+    Watch(tmp_path).check_files()
     assert not caplog.records
     os.utime(tmp_path / "pairs.parquet", ns=(time.time_ns() + DAY_NS,) * 2)
-    Watch(tmp_path).sweep()
+    Watch(tmp_path).check_files()
     (said,) = caplog.messages
     assert said.startswith(f"{tmp_path}: holds tables of the future")
     subprocess.run(shlex.split(said.split("nothing re-runs: ")[1]), check=True)
     caplog.clear()
-    Watch(tmp_path).sweep()
+    Watch(tmp_path).check_files()
     assert not caplog.records
 
 

@@ -146,7 +146,7 @@ def test_a_small_run_takes_what_was_estimated_within_a_factor_of_two(tmp_path, m
     flow = Flow(tmp_path, SMALL | more)
     flow.run()
     monkeypatch.chdir(flow.folder)
-    plan = Plan(flow.config, ROOT / "workflow/schemas/config.schema.yaml", sweep=False)
+    plan = Plan(flow.config, ROOT / "workflow/schemas/config.schema.yaml", check_files=False)
     for stage in estimate.estimate(estimate.dataset_of(plan)):
         took = estimate.allocated(flow.results / stage.name)
         if took > 500_000:

@@ -104,7 +104,7 @@ def edited(table):
     """A digest that changes when files of this table were changed by hand, else ''."""
 
     def digest_of_edits(wildcards):
-        return PLAN.watch.edited(TABLES[table].path.format(**wildcards))
+        return PLAN.watch.edit_digest(TABLES[table].path.format(**wildcards))
 
     return digest_of_edits
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from sfqa.job import job
+from sfqa.job import run_job
 from sfqa.report.catalog import build_catalog
 
-with job(snakemake.log[0]):
+with run_job(snakemake.log[0]):
     out = Path(snakemake.output.catalog)
     build_catalog(out.parent, out)

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from sfqa.job import job
+from sfqa.job import run_job
 from sfqa.report.site import build_site, write_crate
 from sfqa.report.site_data import InitialView
 
-with job(snakemake.log[0]) as log:
+with run_job(snakemake.log[0]) as log:
     params = snakemake.params
     site, crate = Path(snakemake.output.site), Path(snakemake.output.crate)
     view = InitialView(params.protocol, tuple(params.dimensions), tuple(params.metrics))

@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 
 from sfqa import store, tables
-from sfqa.job import job
+from sfqa.job import run_job
 from sfqa.report.rejects import collect_rejects, render_page
 
-with job(snakemake.log[0]) as log:
+with run_job(snakemake.log[0]) as log:
     inputs = dict(snakemake.input.items())
     features = inputs.pop("features", [])
     frames = {

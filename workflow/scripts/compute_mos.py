@@ -1,10 +1,10 @@
 """Screen the raters and compute mean opinion scores."""
 
 from sfqa import store, tables
-from sfqa.job import job
+from sfqa.job import run_job
 from sfqa.ratings.mos import mean_opinion_scores
 
-with job(snakemake.log[0]) as log:
+with run_job(snakemake.log[0]) as log:
     scores = store.read(tables.SCORES, snakemake.input.scores)
     mos, raters = mean_opinion_scores(scores, snakemake.params.scale)
     for rater in raters:

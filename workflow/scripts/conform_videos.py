@@ -5,9 +5,9 @@ from pathlib import Path
 from sfqa import store, tables
 from sfqa.conform.run import conform_shard
 from sfqa.conform.video import Form
-from sfqa.job import job
+from sfqa.job import run_job
 
-with job(snakemake.log[0]):
+with run_job(snakemake.log[0]):
     wildcards = snakemake.wildcards
     videos = store.read_shard(
         tables.VIDEOS, snakemake.input.videos, wildcards.method, wildcards.shard

@@ -5,9 +5,9 @@ from sfqa.correlation.bootstrap import protocol_groups
 from sfqa.correlation.levels import method_rows
 from sfqa.correlation.significance import significance_rows
 from sfqa.correlation.summarise import Settings, correlation_rows, rounded
-from sfqa.job import job
+from sfqa.job import run_job
 
-with job(snakemake.log[0]) as log:
+with run_job(snakemake.log[0]) as log:
     given = (
         store.read(tables.PREDICTIONS, snakemake.input.predictions),
         store.read(tables.MOS, snakemake.input.mos),

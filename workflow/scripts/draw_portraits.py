@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 
 from sfqa import sheets, store
-from sfqa.job import job
+from sfqa.job import run_job
 from sfqa.materials.portraits import draw_portraits
 
-with job(snakemake.log[0]):
+with run_job(snakemake.log[0]):
     out = Path(snakemake.output.sheet)
     rows = draw_portraits(
         out.parent, snakemake.params.number, snakemake.params.seed, snakemake.params.size

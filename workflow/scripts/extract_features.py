@@ -11,9 +11,9 @@ from sfqa import store, tables
 from sfqa.device import lease_torch_device
 from sfqa.features.pipeline import TIME_LIMIT_SEC
 from sfqa.features.run import extract_shard
-from sfqa.job import job
+from sfqa.job import run_job
 
-with job(snakemake.log[0]):
+with run_job(snakemake.log[0]):
     wildcards, spec = snakemake.wildcards, snakemake.params.spec
     table, metadata, costs = extract_shard(
         store.read_shard(

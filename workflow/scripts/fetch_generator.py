@@ -4,9 +4,9 @@ from pathlib import Path
 
 from sfqa.generation.install.fetch import fetch_generator, write_manifest
 from sfqa.generation.install.sources import from_dict
-from sfqa.job import job
+from sfqa.job import run_job
 
-with job(snakemake.log[0]) as log:
+with run_job(snakemake.log[0]) as log:
     manifest = Path(snakemake.output.manifest)
     source = from_dict(snakemake.params.source)
     content = fetch_generator(

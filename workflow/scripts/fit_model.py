@@ -5,13 +5,13 @@ from pathlib import Path
 
 from sfqa import store, tables
 from sfqa.device import lease_torch_device
-from sfqa.job import job
+from sfqa.job import run_job
 from sfqa.regression import model_files
 from sfqa.regression.cross import told
 from sfqa.regression.fitting import Source, check_kind, fit_model
 from sfqa.regression.train import load_features
 
-with job(snakemake.log[0]) as log:
+with run_job(snakemake.log[0]) as log:
     metric, out = snakemake.params.metric, Path(snakemake.output.model)
     check_kind(metric)
     files = {

@@ -7,9 +7,9 @@ from sfqa.generation import registry
 from sfqa.generation.generate import write_shard
 from sfqa.generation.install.fetch import digest_installation
 from sfqa.generation.records import Settings
-from sfqa.job import job
+from sfqa.job import run_job
 
-with job(snakemake.log[0]):
+with run_job(snakemake.log[0]):
     params = snakemake.params
     samples = store.read(tables.SAMPLES, snakemake.input.samples)
     mine = samples[

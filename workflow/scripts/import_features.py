@@ -2,9 +2,9 @@
 
 from sfqa import store, tables
 from sfqa.features.importing import import_table
-from sfqa.job import job
+from sfqa.job import run_job
 
-with job(snakemake.log[0]) as log:
+with run_job(snakemake.log[0]) as log:
     found = import_table(snakemake.params.source, snakemake.params.shards)
     log.info("%d samples, features %s", len(found.samples), found.features.schema.names)
     weights = {"extractor": "imported", "weights": {"kind": "none", "identity": "imported"}}

@@ -2,10 +2,10 @@
 
 from sfqa import store, tables
 from sfqa.errors import UserError
-from sfqa.job import job
+from sfqa.job import run_job
 from sfqa.ratings.importing import import_scores
 
-with job(snakemake.log[0]) as log:
+with run_job(snakemake.log[0]) as log:
     given = snakemake.params.source
     path = snakemake.input.table
     if given["source"] == "study":

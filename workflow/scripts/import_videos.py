@@ -4,9 +4,9 @@ from pathlib import Path
 
 from sfqa import store, tables
 from sfqa.generation.imported import import_shard
-from sfqa.job import job
+from sfqa.job import run_job
 
-with job(snakemake.log[0]):
+with run_job(snakemake.log[0]):
     samples = store.read(tables.SAMPLES, snakemake.input.samples)
     mine = samples[
         (samples["method"] == snakemake.wildcards.method)

@@ -1,11 +1,11 @@
 """Average the MOS by method, image category, style, language and tags, and compare the labels."""
 
 from sfqa import store, tables
-from sfqa.job import job
+from sfqa.job import run_job
 from sfqa.ratings.by_label import mos_by_label, tagged
 from sfqa.ratings.significance import label_differences
 
-with job(snakemake.log[0]):
+with run_job(snakemake.log[0]):
     mos = store.read(tables.MOS, snakemake.input.mos)
     samples = store.read(tables.SAMPLES, snakemake.input.samples)
     samples, tags = tagged(samples, snakemake.params.tags)

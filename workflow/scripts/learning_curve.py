@@ -4,12 +4,12 @@ from pathlib import Path
 
 from sfqa import store, tables
 from sfqa.device import lease_torch_device
-from sfqa.job import job
+from sfqa.job import run_job
 from sfqa.regression.learning import check_regressor, learning_curve
 from sfqa.regression.train import load_features
 from sfqa.tables import LEARNING
 
-with job(snakemake.log[0]) as log:
+with run_job(snakemake.log[0]) as log:
     metric, params = snakemake.params.metric, snakemake.params
     check_regressor(metric)
     out = Path(snakemake.output.learning)

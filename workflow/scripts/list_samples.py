@@ -3,10 +3,10 @@
 from sfqa import store, tables
 from sfqa.features.importing import import_table
 from sfqa.generation.importing import list_videos
-from sfqa.job import job
+from sfqa.job import run_job
 from sfqa.pairs.samples import build_samples
 
-with job(snakemake.log[0]) as log:
+with run_job(snakemake.log[0]) as log:
     params = snakemake.params
     if params.mode == "build":
         pairs, images, clips = (

@@ -3,11 +3,11 @@
 import pandas as pd
 
 from sfqa import store, tables
-from sfqa.job import job
+from sfqa.job import run_job
 from sfqa.pairs.coverage import describe_pairs
 from sfqa.pairs.sampler import make_pairs
 
-with job(snakemake.log[0]) as log:
+with run_job(snakemake.log[0]) as log:
     images = store.read(tables.IMAGES, snakemake.input.images)
     clips = store.read(tables.CLIPS, snakemake.input.clips)
     path, keep = snakemake.input.get("keep"), None

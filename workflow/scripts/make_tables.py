@@ -4,9 +4,9 @@ from pathlib import Path
 
 from sfqa import store, tables
 from sfqa.correlation.layout import as_arrow, render, render_leakage, select
-from sfqa.job import job
+from sfqa.job import run_job
 
-with job(snakemake.log[0]):
+with run_job(snakemake.log[0]):
     rows = store.read(tables.CORRELATION, snakemake.input.correlation)
     params = snakemake.params
 

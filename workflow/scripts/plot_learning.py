@@ -5,10 +5,10 @@ from pathlib import Path
 from sfqa import store
 from sfqa.correlation.learning_figure import learning_curves
 from sfqa.errors import UserError
-from sfqa.job import job
+from sfqa.job import run_job
 from sfqa.tables import LEARNING
 
-with job(snakemake.log[0]):
+with run_job(snakemake.log[0]):
     params = snakemake.params
     if not params.metrics:
         raise UserError(

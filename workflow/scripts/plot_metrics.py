@@ -7,9 +7,9 @@ import pandas as pd
 from sfqa import store, tables
 from sfqa.correlation import more_figures
 from sfqa.correlation.points import pooled_points
-from sfqa.job import job
+from sfqa.job import run_job
 
-with job(snakemake.log[0]) as log:
+with run_job(snakemake.log[0]) as log:
     params, given, out = snakemake.params, snakemake.input, snakemake.output
 
     def files(name: str) -> list[Path]:

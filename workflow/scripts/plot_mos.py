@@ -4,11 +4,11 @@ from pathlib import Path
 
 from sfqa import store, tables
 from sfqa.correlation.figures import mos_by_label
-from sfqa.job import job
+from sfqa.job import run_job
 from sfqa.ratings import figures
 from sfqa.ratings.by_label import LABEL_KINDS, tagged
 
-with job(snakemake.log[0]):
+with run_job(snakemake.log[0]):
     given, made = snakemake.input, snakemake.output
     mos = store.read(tables.MOS, given.mos)
     synthetic = bool(mos["synthetic"].any())

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from sfqa import store, tables
 from sfqa.correlation.figures import scatter
-from sfqa.job import job
+from sfqa.job import run_job
 
-with job(snakemake.log[0]):
+with run_job(snakemake.log[0]):
     mos = store.read(tables.MOS, snakemake.input.mos)
     order = list(snakemake.params.dimensions)
     scatter(

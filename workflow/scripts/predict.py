@@ -4,14 +4,14 @@ from pathlib import Path
 
 from sfqa import store, tables
 from sfqa.device import lease_torch_device
-from sfqa.job import job
+from sfqa.job import run_job
 from sfqa.regression import cross
 from sfqa.regression.controls import control_metric
 from sfqa.regression.model_files import read
 from sfqa.regression.train import load_features, train_metric
 from sfqa.regression.zero_shot import score_metric
 
-with job(snakemake.log[0]) as log:
+with run_job(snakemake.log[0]) as log:
     metric, params = snakemake.params.metric, snakemake.params
     out = Path(snakemake.output.predictions)
     mos = store.read(tables.MOS, snakemake.input.mos)

@@ -5,12 +5,12 @@ from pathlib import Path
 import pandas as pd
 
 from sfqa import sheets, store, tables
-from sfqa.job import job
+from sfqa.job import run_job
 from sfqa.materials.clips import prepare_clips
 from sfqa.materials.vocabulary import check_vocabulary
 from sfqa.report.rejects import check_share
 
-with job(snakemake.log[0]):
+with run_job(snakemake.log[0]):
     sheet = sheets.read_sheet(snakemake.input.sheet, sheets.CLIP_COLUMNS, sheets.CLIP_CHOICES)
     check_vocabulary(sheet, snakemake.params.vocabulary, snakemake.input.sheet)
     out = Path(snakemake.output.clips)

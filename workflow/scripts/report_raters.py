@@ -1,13 +1,13 @@
 """Report every rater's habits, how far the scores can be trusted, and two figures of both."""
 
 from sfqa import store, tables
-from sfqa.job import job
+from sfqa.job import run_job
 from sfqa.ratings import figures
 from sfqa.ratings.rater_report import rater_report
 from sfqa.ratings.reliability import reliability_table, sos_matrices
 from sfqa.sheets import read_table
 
-with job(snakemake.log[0]):
+with run_job(snakemake.log[0]):
     given, made, ends = snakemake.input, snakemake.output, tuple(snakemake.params.ends)
     scores = store.read(tables.SCORES, given.scores)
     details, answers = given.get("details"), given.get("answers")

@@ -3,10 +3,10 @@
 from sfqa import store, tables
 from sfqa.generation import registry
 from sfqa.generation.known_quality import get_known_quality
-from sfqa.job import job
+from sfqa.job import run_job
 from sfqa.ratings.simulate import simulate
 
-with job(snakemake.log[0]):
+with run_job(snakemake.log[0]):
     params = snakemake.params
     videos = store.read(tables.CONFORMED, snakemake.input.videos)
     truths = {m["label"]: get_known_quality(registry.from_dict(m)) for m in params.methods}

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from sfqa.job import job
+from sfqa.job import run_job
 from sfqa.report.manifest import SAME, build_manifest, write_manifest
 
-with job(snakemake.log[0]) as log:
+with run_job(snakemake.log[0]) as log:
     params, out = snakemake.params, Path(snakemake.output.manifest)
     folder = out.parents[1]
     files = [Path(path) for path in snakemake.input if Path(path).is_file()]

@@ -1,4 +1,4 @@
-"""What every script does around its work: a log file, sentences for errors, a stop that saves."""
+"""What every script runs in: a log file, errors as sentences, and a stop that saves the work."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from types import FrameType
 
 from sfqa.errors import UserError, explain_machine_error, explain_write_errors
 
-#: Signals that mean "save and end": TERM from ``scancel``, Slurm's ``--signal=TERM@120`` and its
-#: time limit, systemd and Kubernetes; USR1 from SGE's ``-notify`` and by habit from Slurm.
+#: Signals that mean "save and exit": TERM from ``scancel``, from Slurm's ``--signal=TERM@120`` and
+#: time limit, from systemd and Kubernetes; USR1 from SGE's ``-notify`` and often from Slurm.
 STOPS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 class Stopped(SystemExit):
-    """Raised inside a job when the system asks it to end; the exit code is 128 plus the signal.
+    """Raised in a job when the system asks it to exit; the exit status is 128 plus the signal.
 
-    It is no ``Exception``, so that code that keeps going past a bad sample lets it through. Code
-    that holds unsaved work catches it, saves and raises it again.
+    It is not an ``Exception``, so code that continues after a bad sample does not catch it. Code
+    that holds unsaved work catches it, saves the work and raises it again.
 
     >>> Stopped(signal.SIGTERM).code
     143
@@ -36,70 +36,74 @@ class Stopped(SystemExit):
         self.name = signal.Signals(number).name
 
 
-#: Seconds in which a second signal does not cut the saving that the first one began.
+#: For so many seconds after a stop, further signals are ignored, so that saving can finish.
 _SAVING_SEC = 30.0
 
 
 @dataclass
-class _Asked:
-    """What was asked of this process so far; signals reach the main thread alone."""
+class _StopRequest:
+    """The stop signal received by this process, if any. Signals reach the main thread only.
+
+    ``raised_at``: when :class:`Stopped` was raised for it. ``blocks``: how many blocks of
+    :func:`defer_stop` are running.
+    """
 
     number: int | None = None
-    since: float | None = None
-    held: int = 0
+    raised_at: float | None = None
+    blocks: int = 0
 
-    def receive(self, number: int, frame: FrameType | None) -> None:
-        saving = self.since is not None and time.monotonic() < self.since + _SAVING_SEC
-        if not saving:
+    def receive_signal(self, number: int, frame: FrameType | None) -> None:
+        is_saving = self.raised_at is not None and time.monotonic() < self.raised_at + _SAVING_SEC
+        if not is_saving:
             self.number = number
-            self.end()
+            self.raise_if_allowed()
 
-    def end(self) -> None:
-        if self.number is not None and not self.held:
-            number, self.number, self.since = self.number, None, time.monotonic()
+    def raise_if_allowed(self) -> None:
+        if self.number is not None and not self.blocks:
+            number, self.number, self.raised_at = self.number, None, time.monotonic()
             raise Stopped(number)
 
 
-_asked = _Asked()
+_stop_request = _StopRequest()
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Let a stop wait until the block ends, so that it leaves no half-changed state.
+def defer_stop() -> Iterator[None]:
+    """Defer a stop until the block ends, so that the block leaves no half-changed state.
 
-    For blocks of seconds: a scheduler kills what has not ended some 30 s after its last signal.
+    For blocks of a few seconds: a scheduler kills a process some 30 s after its last signal.
 
-    >>> with uninterrupted(): step = 1 + 1
+    >>> with defer_stop(): step = 1 + 1
     """
-    _asked.held += 1
+    _stop_request.blocks += 1
     try:
         yield
     finally:
-        _asked.held -= 1
-    _asked.end()
+        _stop_request.blocks -= 1
+    _stop_request.raise_if_allowed()
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
-    """Raise :class:`Stopped` in the block where one of :data:`STOPS` arrives.
+def raise_on_stop() -> Iterator[None]:
+    """Raise :class:`Stopped` in the block when one of :data:`STOPS` is received.
 
-    Handlers that were set before, and threads other than the main one, are left as they are.
+    Signals that already have a handler keep it. Outside the main thread nothing is changed.
     """
-    global _asked
-    free = threading.current_thread() is threading.main_thread()
-    mine = [s for s in STOPS if free and signal.getsignal(s) is signal.SIG_DFL]
-    _asked = _Asked() if mine else _asked
-    for number in mine:
-        signal.signal(number, _asked.receive)
+    global _stop_request
+    is_main = threading.current_thread() is threading.main_thread()
+    signals = [s for s in STOPS if is_main and signal.getsignal(s) is signal.SIG_DFL]
+    _stop_request = _StopRequest() if signals else _stop_request
+    for number in signals:
+        signal.signal(number, _stop_request.receive_signal)
     try:
         yield
     finally:
-        for number in mine:
+        for number in signals:
             signal.signal(number, signal.SIG_DFL)
 
 
 class _LogFile(logging.FileHandler):
-    """A log file that a full disk cuts short: what is said stands on the terminal too."""
+    """A log file that ignores a full disk, because the terminal shows the messages too."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
         if not isinstance(sys.exc_info()[1], OSError):
@@ -111,15 +115,15 @@ class _LogFile(logging.FileHandler):
 
 
 @contextmanager
-def job(log_file: str | Path, level: int = logging.INFO) -> Iterator[logging.Logger]:
-    """Log to a file and to the terminal while the block runs; end orderly when asked to.
+def run_job(log_file: str | Path, level: int = logging.INFO) -> Iterator[logging.Logger]:
+    """Run the block as a job: log to a file and the terminal, and report errors as sentences.
 
-    A :class:`UserError`, a disk that is full or read-only and a lack of memory end the process with
-    status 1 and a sentence; any other error is logged with its traceback and raised. A signal of
-    :data:`STOPS` raises :class:`Stopped`.
+    A :class:`UserError`, a full or read-only disk and a lack of memory exit with status 1 and a
+    sentence. Any other error is logged with its traceback and raised. A signal of :data:`STOPS`
+    raises :class:`Stopped`.
 
     >>> import tempfile; path = Path(tempfile.mkdtemp()) / "job.log"
-    >>> with job(path) as log: log.info("2 of 4 videos")
+    >>> with run_job(path) as log: log.info("2 of 4 videos")
     >>> path.read_text().split(" ", 2)[2]
     '2 of 4 videos\\n'
     """
@@ -139,21 +143,21 @@ def job(log_file: str | Path, level: int = logging.INFO) -> Iterator[logging.Log
         to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         handlers.append(to_file)
         logger.addHandler(to_file)
-        with stoppable():
+        with raise_on_stop():
             yield logger
     except UserError as error:
         logger.error("Error: %s", error)
         raise SystemExit(1) from None
     except Stopped as stop:
         logger.warning(
-            "Stopped by %s: what is finished is kept, and the next attempt goes on there", stop.name
+            "Stopped by %s: what is finished is kept, and the next attempt resumes there", stop.name
         )
         raise
     except Exception as error:
-        told = explain_machine_error(error)
-        logger.log(logging.INFO if told else logging.ERROR, "%s", traceback.format_exc())
-        if told:
-            logger.error("Error: %s", told)
+        user_error = explain_machine_error(error)
+        logger.log(logging.INFO if user_error else logging.ERROR, "%s", traceback.format_exc())
+        if user_error:
+            logger.error("Error: %s", user_error)
             raise SystemExit(1) from None
         raise
     finally:

@@ -44,7 +44,7 @@ class Plan:
     samples table; no video. Raises :class:`sfqa.errors.UserError` for any mistake.
     """
 
-    def __init__(self, config: Mapping[str, Any], schema: Path, sweep: bool) -> None:
+    def __init__(self, config: Mapping[str, Any], schema: Path, check_files: bool) -> None:
         self.config = complete(config, schema)
         self.dataset: str = self.config["dataset"]
         self.mode: str = self.config["mode"]
@@ -67,8 +67,8 @@ class Plan:
             self.methods = {label: registry.method(self.known, label) for label in labels}
         self.scores = self._scores()
         self.watch = Watch(self.results)
-        if sweep:
-            self.watch.sweep()
+        if check_files:
+            self.watch.check_files()
 
     def _scores(self) -> str:
         if self.mode == "import_features":

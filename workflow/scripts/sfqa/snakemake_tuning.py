@@ -31,7 +31,7 @@ def make_plan(workflow: Any, config: Mapping[str, Any]) -> Plan:
     schedules = schedules_jobs(workflow)
     with errors_for_snakemake():
         # Only the scheduling process looks at the files; its jobs read what it recorded.
-        plan = Plan(config, schema=folder / "schemas/config.schema.yaml", sweep=schedules)
+        plan = Plan(config, schema=folder / "schemas/config.schema.yaml", check_files=schedules)
     if schedules and (error := explain_unwritable(plan.results)):
         # A warning, not an error: a dry run can plan on results that it can only read.
         logger.warning(f"Nothing can be written: {error}")

@@ -1,10 +1,10 @@
-"""Notice files that changed behind the workflow's back, without making them inputs of jobs.
+"""Detect files that were changed by hand, without making them inputs of jobs.
 
-The tables of a dataset say the sha256 of every file they speak of. Once per run (never in the
-jobs), each file's size and times are compared with what was last seen; a file that differs is
-hashed, and one whose bytes differ is written down as edited. ``edited`` gives rules a parameter
-that changes with the files of one shard and with nothing else: touching a file changes no
-parameter, changing one byte of it changes that of one shard.
+The tables of a dataset list the sha256 of every file that they name. Once per run, and never in a
+job, the size and the times of each file are compared with those stored in ``.watch.json``. A file
+that differs is hashed, and if its bytes differ, it is recorded as edited. ``Watch.edit_digest``
+gives a rule a parameter that depends on the edited files of one shard: touching a file changes no
+parameter, and changing one byte of it changes the parameter of its shard only.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from sfqa.identity import digest, sha256_file
 
 log = logging.getLogger("sfqa")
 
-#: What the clocks of two machines that share a disk may differ by.
-_CLOCKS_NS = 10 * 10**9
+#: How far the clocks of two machines that share a disk may differ, in nanoseconds.
+_CLOCK_TOLERANCE_NS = 10 * 10**9
 
-#: glob of the tables; the columns that hold (path, sha256)
+#: Pattern of a table's files, and its pairs of columns (path, sha256).
 _WATCHED = (
     (tables.IMAGES.path, (("original", "original_sha256"), ("path", "sha256"))),
     (
@@ -42,10 +42,10 @@ _WATCHED = (
 
 
 class Watch:
-    """What was last seen of the files of one dataset, kept in ``results/<dataset>/.watch.json``.
+    """The last known state of the files of one dataset, stored in its ``.watch.json``.
 
     >>> import tempfile; watch = Watch(Path(tempfile.mkdtemp()))
-    >>> watch.sweep(), watch.edited("generation/sharp/0.parquet")
+    >>> watch.check_files(), watch.edit_digest("generation/sharp/0.parquet")
     ([], '')
     """
 
@@ -55,55 +55,56 @@ class Watch:
         try:
             stored = json.loads(self.index.read_text())
             self._tables: dict[str, list[Any]] = stored["tables"]
-            self._edited: dict[str, dict[str, str]] = stored["edited"]
+            self._edits: dict[str, dict[str, str]] = stored["edited"]
         except (OSError, ValueError, KeyError, TypeError):
-            self._tables, self._edited = {}, {}
+            self._tables, self._edits = {}, {}
 
-    def edited(self, table: str) -> str:
-        """Return '' or a digest of all that was noticed about the files of a table.
+    def edit_digest(self, table: str) -> str:
+        """Return a digest of the recorded edits of a table's files, '' if there are none.
 
         ``table`` is the path of the table below the dataset's folder.
         """
-        noticed = self._edited.get(table)
-        return digest(noticed) if noticed else ""
+        edits = self._edits.get(table)
+        return digest(edits) if edits else ""
 
-    def sweep(self) -> list[str]:
-        """Look at every file once; return and remember the paths whose content has changed."""
-        changed, news = [], False
-        current: dict[str, list[Any]] = {}
-        for table, columns in self._find():
+    def check_files(self) -> list[str]:
+        """Check every file once, record those whose content has changed, and return their paths."""
+        changed_paths, must_save = [], False
+        tables_now: dict[str, list[Any]] = {}
+        for table, columns in self._list_tables():
             name = table.relative_to(self.results).as_posix()
-            stamp = _stamp(table)
-            known = self._tables.get(name)
+            stamp = _read_stamp(table)
+            entry = self._tables.get(name)
             if stamp is None:
                 continue
-            if known is None or known[0] != stamp:
-                known, news = [stamp, _files(table, columns, known)], True
-            current[name] = known
-            for path, entry in known[1].items():
-                before = tuple(entry)
-                differs = self._differs(path, entry, stamp)
-                news |= before != tuple(entry)
-                if differs:
-                    changed.append(path)
-                    notices = self._edited.setdefault(name, {})
-                    count = int(notices.get(path, "0:").split(":")[0]) + 1
-                    notices[path] = f"{count}:{entry[0]}"
-        news |= current.keys() != self._tables.keys()
-        self._tables = current
-        if news:
+            if entry is None or entry[0] != stamp:
+                entry, must_save = [stamp, _list_files(table, columns, entry)], True
+            tables_now[name] = entry
+            for path, file_entry in entry[1].items():
+                old_file_entry = tuple(file_entry)
+                has_changed = self._update_entry(path, file_entry, stamp)
+                must_save |= old_file_entry != tuple(file_entry)
+                if has_changed:
+                    changed_paths.append(path)
+                    edits = self._edits.setdefault(name, {})
+                    count = int(edits.get(path, "0:").split(":")[0]) + 1
+                    edits[path] = f"{count}:{file_entry[0]}"
+        must_save |= tables_now.keys() != self._tables.keys()
+        self._tables = tables_now
+        if must_save:
             self._save()
-        for path in changed:
+        for path in changed_paths:
             log.warning("%s has changed since the workflow last saw it", path)
-        if told := self._of_the_future(list(current.values())):
-            log.warning("%s", told)
-        return changed
+        if warning := self._warn_of_future_tables(list(tables_now.values())):
+            log.warning("%s", warning)
+        return changed_paths
 
-    def _of_the_future(self, known: list[list[Any]]) -> str:
-        """A sentence where tables are younger than the clock, '' where none is."""
-        others = [s for p in self.results.glob("*.parquet") if (s := _stamp(p))]
-        latest = max((stamp[1] for stamp in [*(entry[0] for entry in known), *others]), default=0)
-        if latest <= time.time_ns() + _CLOCKS_NS:
+    def _warn_of_future_tables(self, entries: list[list[Any]]) -> str:
+        """Return a warning if any table has a time in the future, else ''."""
+        stamps = [s for p in self.results.glob("*.parquet") if (s := _read_stamp(p))]
+        stamps += [entry[0] for entry in entries]
+        latest = max((stamp[1] for stamp in stamps), default=0)
+        if latest <= time.time_ns() + _CLOCK_TOLERANCE_NS:
             return ""
         return (
             f"{self.results}: holds tables of the future (up to {time.ctime(latest / 1e9)}): the "
@@ -111,56 +112,59 @@ class Watch:
             f"which nothing re-runs: find {self.results} -newermt now -exec touch {{}} +"
         )
 
-    def _find(self) -> Iterator[tuple[Path, tuple[tuple[str, str], ...]]]:
+    def _list_tables(self) -> Iterator[tuple[Path, tuple[tuple[str, str], ...]]]:
         for pattern, columns in _WATCHED:
             for table in sorted(self.results.glob(pattern)):
                 if not table.name.startswith("."):
                     yield table, columns
 
     @staticmethod
-    def _differs(path: str, entry: list[Any], table_stamp: list[int]) -> bool:
-        """Compare one file with its entry [sha256, stamp or None]; bring the entry up to date."""
-        stamp = _stamp(Path(path))
+    def _update_entry(path: str, entry: list[Any], table_stamp: list[int]) -> bool:
+        """Update a file's entry [sha256, stamp or None] and return whether its content changed."""
+        stamp = _read_stamp(Path(path))
         if stamp is None:
-            gone = entry[0] != "missing"
+            was_present = entry[0] != "missing"
             entry[:] = ["missing", None]
-            return gone
-        # A table that is younger than its file's last change has seen the file as it is now. One
-        # of the future was written by a clock that has been set back since, and tells nothing.
+            return was_present
+        # A table that is newer than the last change of a file holds the sha256 of its present
+        # content. A table with a time in the future was written before the clock was set back, so
+        # its time proves nothing.
         written = table_stamp[1] if table_stamp[1] <= time.time_ns() else 0
-        fresh = entry[1] is None and entry[0] != "missing" and stamp[2] <= written
-        if entry[1] == stamp or fresh:
+        table_is_newer = entry[1] is None and entry[0] != "missing" and stamp[2] <= written
+        if entry[1] == stamp or table_is_newer:
             entry[1] = stamp
             return False
         sha256 = sha256_file(path)
-        differs = sha256 != entry[0]
+        has_changed = sha256 != entry[0]
         entry[:] = [sha256, stamp]
-        return differs
+        return has_changed
 
     def _save(self) -> None:
         from sfqa import store
 
-        # Who only reads somebody else's results gets answers too; where nothing can be written no
-        # job can run.
+        # Results that can only be read can still be planned: no job can run there.
         with suppress(UserError), store.replacing(self.index) as temporary:
-            temporary.write_text(json.dumps({"tables": self._tables, "edited": self._edited}))
+            temporary.write_text(json.dumps({"tables": self._tables, "edited": self._edits}))
 
 
-def _stamp(path: Path) -> list[int] | None:
-    """Size, time of content change and of any change; None for a file that is not there."""
+def _read_stamp(path: Path) -> list[int] | None:
+    """Return size, time of the last content change and of any change; None if there is no file."""
     try:
-        facts = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns]
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
-def _files(
-    table: Path, columns: tuple[tuple[str, str], ...], known: list[Any] | None
+def _list_files(
+    table: Path, columns: tuple[tuple[str, str], ...], old_entry: list[Any] | None
 ) -> dict[str, list[Any]]:
-    """Entries [sha256, stamp] of a table's files; stamps are kept where the sha256 is the same."""
-    seen: dict[str, list[Any]] = known[1] if known else {}
-    from sfqa import store  # Arrow: what a plan of unchanged files does without
+    """Return the entries [sha256, stamp] of a table's files by path.
+
+    The stamp of ``old_entry`` is kept if the sha256 is the same, else it is None.
+    """
+    old_files: dict[str, list[Any]] = old_entry[1] if old_entry else {}
+    from sfqa import store  # loads Arrow, which a plan of unchanged files does not need
 
     frame = store.load(table, sorted({c for pair in columns for c in pair}))
     files: dict[str, list[Any]] = {}
@@ -172,6 +176,6 @@ def _files(
         )
         for path, sha256 in pairs:
             if path and sha256:
-                old = seen.get(path)
+                old = old_files.get(path)
                 files[path] = old if old and old[0] == sha256 else [sha256, None]
     return files

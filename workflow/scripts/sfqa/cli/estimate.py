@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{args.config}: not YAML ({str(error).splitlines()[0]})") from None
     if not isinstance(config, dict):
         raise UserError(f"{args.config}: holds no keys; see config/README.md")
-    of = estimate.dataset_of(Plan(config, _SCHEMA, sweep=False))
+    of = estimate.dataset_of(Plan(config, _SCHEMA, check_files=False))
     wished = {"videos": args.videos, "seconds": args.seconds, "shards": args.shards}
     for name, value in wished.items():
         if value is not None and value <= 0:

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from sfqa import store
 from sfqa.identity import digest
-from sfqa.job import Stopped, uninterrupted
+from sfqa.job import Stopped, defer_stop
 from sfqa.regression import problems as many
 from sfqa.regression.losses import Loss
 from sfqa.regression.problems import Features, Floats, Problem
@@ -200,7 +200,7 @@ def _finish(
     cost = 0.0
     try:
         while run.running():
-            with uninterrupted():
+            with defer_stop():
                 report = run.step()
             now = time.monotonic()
             if now - saved >= max(CHECKPOINT_SEC, SAVING_SHARE * cost):
