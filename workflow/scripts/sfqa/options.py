@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import yaml
-
 from sfqa.errors import UserError, hint
 
 
@@ -245,6 +243,8 @@ def convert_texts(options: Mapping[str, Any], declared: Options) -> dict[str, An
     converted = dict(options)
     for name, value in options.items():
         if isinstance(value, str) and isinstance(declared.get(name), (Option, Flag)):
+            import yaml  # only here: `sfqa --help` answers without it
+
             plain = yaml.safe_load(value) if value.strip() else value
             converted[name] = plain if isinstance(plain, int | float) else value
     return converted
