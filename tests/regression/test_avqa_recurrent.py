@@ -4,6 +4,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import nn
 
+from networks import count_parameters
 from sfqa.errors import UserError
 from sfqa.regression import heads
 from sfqa.regression.blocks import Form
@@ -16,10 +17,6 @@ from sfqa.regression.problems import problem
 
 def options(**changed):
     return heads.merged_options("avqa_recurrent", changed)
-
-
-def count_of(net):
-    return sum(p.numel() for p in net.parameters())
 
 
 def test_gru_is_torchs():
@@ -55,8 +52,8 @@ def test_the_published_sizes_have_as_many_numbers_as_their_layers_need():
     with torch.device("meta"):
         rnt, snd = StepScores(4096, 4096, 1), StepScores(4096, 1024, 1)
         general = GeneralAvqa(2048, (4, 128, 64), 1)
-    assert count_of(rnt) == 2 * stream(4096) + join == 36_720_707
-    assert count_of(snd) == stream(4096) + stream(1024) + join == 30_429_251
+    assert count_parameters(rnt) == 2 * stream(4096) + join == 36_720_707
+    assert count_parameters(snd) == stream(4096) + stream(1024) + join == 30_429_251
 
     def lstm(d, h):
         return 2 * (linear(d, 4 * h) + linear(h, 4 * h))
@@ -65,8 +62,8 @@ def test_the_published_sizes_have_as_many_numbers_as_their_layers_need():
     memory += linear(256, 256) + lstm(256, 64) + lstm(128, 64) + linear(3840, 1024)
     # 128 channels of 8 x 16 are the published 16384.
     assert general.maps.out[0].in_features == 16384
-    assert count_of(general.video) == count_of(general.audio) == memory
-    assert count_of(general) == 58_251_233
+    assert count_parameters(general.video) == count_parameters(general.audio) == memory
+    assert count_parameters(general) == 58_251_233
 
 
 def test_defaults_are_the_published_ones():
@@ -74,7 +71,7 @@ def test_defaults_are_the_published_ones():
         dnn = avqa_recurrent.build_of(options())({"video": (96, 4096), "audio": (96, 1024)}, 1)
         shapes = {"video": (30, 2048)} | {f"audio{n}": (30, 8192) for n in range(4)}
         general = avqa_recurrent.build_of(options(model="general"))(shapes, 1)
-    assert (count_of(dnn), count_of(general)) == (30_429_251, 58_251_233)
+    assert (count_parameters(dnn), count_parameters(general)) == (30_429_251, 58_251_233)
     assert avqa_recurrent.forms(options(), ["v", "a"]) == [Form(96)] * 2
     assert avqa_recurrent.forms(options(model="general"), list("vabcd")) == [Form(30)] * 5
     for model, rate in (("dnn", (5e-5, 100, 20)), ("general", (1e-4, 50, 16))):

@@ -12,7 +12,7 @@ from sfqa.regression.problems import problem
 SMALL = {"boosting": {"trees": 20}}
 
 
-def world(rows=120, seed=0):
+def make_line_and_step(rows=120, seed=0):
     """A straight line and a step: one member has the one, the other the other."""
     numbers = np.random.default_rng(seed)
     x = numbers.normal(size=(rows, 5)).astype(np.float32)
@@ -32,7 +32,7 @@ def member(name, x, problems, tmp_path):
 
 @pytest.mark.parametrize("learn", [False, True])
 def test_boosting_is_scikit_learns(learn, tmp_path):
-    x, y = world()
+    x, y = make_line_and_step()
     both = np.stack([y, np.where(np.arange(120) % 7 == 0, np.nan, -y)], axis=1)
     one = problem(np.arange(70), np.arange(70, 90), both, seed=2**40 + 5)
     options = heads.merged_options(
@@ -54,7 +54,7 @@ def test_boosting_is_scikit_learns(learn, tmp_path):
 @pytest.mark.parametrize("weights", ["equal", "stacked"])
 @pytest.mark.parametrize("grouped", [False, True])
 def test_a_blend_is_its_members_weighted(weights, grouped, tmp_path):
-    x, y = world()
+    x, y = make_line_and_step()
     codes = np.arange(120) // 6 if grouped else None
     made = [problem(np.arange(n, 90), [], y, n, groups=codes) for n in range(2)]
     models = fit(x, made, tmp_path, weights=weights)
@@ -91,7 +91,7 @@ def test_members_that_err_differently_err_less_together(tmp_path):
     }
     found = []
     for seed in range(3):
-        x, y = world(500, seed)
+        x, y = make_line_and_step(500, seed)
         one = [problem(np.arange(100), [], y, seed)]
         made = [
             heads.load(name).fit_many(x, one, heads.merged_options(name, own), tmp_path, "cpu")
@@ -107,7 +107,7 @@ def test_a_member_that_learns_the_groups_gets_less_where_groups_are_left_out(tmp
     settings = {"kernel": {"gammas": [0.0], "linear": [1.0]}, "boosting": deep}
     found = []
     for seed in range(3):
-        numbers, (x, _) = np.random.default_rng(seed), world(200, seed)
+        numbers, (x, _) = np.random.default_rng(seed), make_line_and_step(200, seed)
         codes = np.arange(200) // 10
         x[:, 1:] = numbers.normal(size=(20, 4))[codes]
         y = x[:, 0] + 2 * numbers.normal(size=20)[codes] + 0.2 * numbers.normal(size=200)
@@ -120,7 +120,7 @@ def test_a_member_that_learns_the_groups_gets_less_where_groups_are_left_out(tmp
 
 
 def test_model_files_and_dimensions_with_gaps(tmp_path):
-    x, y = world()
+    x, y = make_line_and_step()
     both = np.stack([y, np.where(np.arange(120) % 5 == 0, np.nan, y**2)], axis=1)
     made = [problem(np.arange(90), [], both, 1), problem([0, 1], [], both, 2)]
     models = fit(x, made, tmp_path, weights="stacked")
@@ -155,7 +155,7 @@ def test_model_files_and_dimensions_with_gaps(tmp_path):
     ],
 )
 def test_mistakes_are_sentences(options, message, tmp_path):
-    x, y = world()
+    x, y = make_line_and_step()
     given = {"settings": {}} | options
     with pytest.raises(UserError, match=message):
         fit(x, [problem(np.arange(90), [], y)], tmp_path, **given)
@@ -171,7 +171,7 @@ GOLDEN = {
 
 @pytest.mark.parametrize("name", ["boosting", "blend"])
 def test_numbers_change_only_with_the_version(name, tmp_path):
-    x, y = world()
+    x, y = make_line_and_step()
     options = heads.merged_options(name, {})
     models = heads.load(name).fit_many(x, [problem(np.arange(90), [], y)], options, tmp_path, "cpu")
     got = models.predict(x)[0, [0, 60, 119], 0]

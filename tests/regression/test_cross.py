@@ -79,8 +79,8 @@ def dataset(
     return pd.DataFrame(samples), pd.DataFrame(mos), {"deep": [path]}
 
 
-def model_of(world, folder: Path, metric=RIDGE, conform=FORM):
-    samples, mos, files = world
+def model_of(rated_dataset, folder: Path, metric=RIDGE, conform=FORM):
+    samples, mos, files = rated_dataset
     design = load_features(metric, files, folder)
     about, arrays = fit_model(metric, design, samples, mos, Source("a", conform, files), 0, folder)
     write(folder / "model.sfqa", about, arrays)
@@ -92,25 +92,25 @@ def model(tmp_path):
     return model_of(dataset(tmp_path, 1), tmp_path)
 
 
-def rows_of(model, world, folder, metric=RIDGE, protocol=CROSS):
-    samples, mos, files = world
+def rows_of(model, rated_dataset, folder, metric=RIDGE, protocol=CROSS):
+    samples, mos, files = rated_dataset
     design = cross.load_like(model, files, folder)
     return cross.cross_rows(metric, protocol, model, design, samples, mos)
 
 
 def test_every_row_of_the_other_dataset_is_tested_once(model, tmp_path):
-    world = dataset(tmp_path, 2)
-    rows = rows_of(model, world, tmp_path)
+    rated_dataset = dataset(tmp_path, 2)
+    rows = rows_of(model, rated_dataset, tmp_path)
     store.to_arrow(tables.PREDICTIONS, rows)
     frame = pd.DataFrame(rows).set_index("sample_id")
-    assert sorted(frame.index) == sorted(world[0]["sample_id"])
+    assert sorted(frame.index) == sorted(rated_dataset[0]["sample_id"])
     assert set(frame["part"]) == {"test"}
     assert set(frame["trial"]) == {0}
     assert set(frame["protocol"]) == {"from_a"}
     assert set(frame["status"]) == {"ok"}
-    truth = world[1].set_index("sample_id")["mos"]
+    truth = rated_dataset[1].set_index("sample_id")["mos"]
     assert np.abs(frame["prediction"] - truth).max() < 0.1  # ridge has found 10 a
-    expected = Scorer(model).predict(load_design(world[2], ["deep"]).X)[:, 0]
+    expected = Scorer(model).predict(load_design(rated_dataset[2], ["deep"]).X)[:, 0]
     assert (frame.loc[sorted(frame.index), "prediction"].to_numpy() == expected).all()
 
 
@@ -133,23 +133,23 @@ def test_columns_are_matched_by_name_and_not_by_place(model, tmp_path):
 def test_features_made_otherwise_are_refused_in_the_words_of_both_sides(
     model, tmp_path, changes, here, there
 ):
-    world = dataset(tmp_path, 2, about={**ABOUT, **changes})
+    rated_dataset = dataset(tmp_path, 2, about={**ABOUT, **changes})
     with pytest.raises(UserError) as error:
-        rows_of(model, world, tmp_path)
+        rows_of(model, rated_dataset, tmp_path)
     assert here in str(error.value)
     assert there in str(error.value)
     assert "model.sfqa" in str(error.value)
 
 
 def test_missing_columns_and_extractors_are_refused_in_the_words_of_both_sides(model, tmp_path):
-    world = dataset(tmp_path, 2, ("a", "c", "d"))
+    rated_dataset = dataset(tmp_path, 2, ("a", "c", "d"))
     with pytest.raises(
         UserError,
         match=r"deep has the columns a, c, d; the model .*\(a\) reads a, b, c, of which b is missing",
     ):
-        rows_of(model, world, tmp_path)
+        rows_of(model, rated_dataset, tmp_path)
     with pytest.raises(UserError, match="reads features of deep; there are those of other"):
-        cross.load_like(model, {"other": world[2]["deep"]}, tmp_path)
+        cross.load_like(model, {"other": rated_dataset[2]["deep"]}, tmp_path)
 
 
 def test_another_shape_is_refused_and_open_steps_are_those_of_the_training(tmp_path):
@@ -160,8 +160,8 @@ def test_another_shape_is_refused_and_open_steps_are_those_of_the_training(tmp_p
     assert {
         r["status"] for r in rows_of(model, dataset(tmp_path, 2, steps=5), tmp_path, pooled)
     } == {"ok"}
-    world = dataset(tmp_path, 3, steps=5)
-    path = world[2]["deep"][0]
+    rated_dataset = dataset(tmp_path, 3, steps=5)
+    path = rated_dataset[2]["deep"][0]
     table = pq.read_table(path)
     wide = {b"inner_shape": b"1", b"axes": b"frame,channel"}
     place = table.schema.get_field_index("t")
@@ -172,7 +172,7 @@ def test_another_shape_is_refused_and_open_steps_are_those_of_the_training(tmp_p
         UserError,
         match=r"deep.t has the shape \[1\] in each row, the model .* was trained on \[2\]",
     ):
-        rows_of(model, world, tmp_path, pooled)
+        rows_of(model, rated_dataset, tmp_path, pooled)
     assert cross._sized(cross.Form(None, "cyclic"), [4, 7]).steps == 4
     assert cross._sized(cross.Form(2), [4, 7]).steps == 2
     assert cross._sized(cross.Form(0), [7]).steps == 0
@@ -190,11 +190,11 @@ def test_videos_in_another_form_are_refused(model):
 
 
 def test_a_metric_of_the_same_name_must_be_the_same(model, tmp_path):
-    world = dataset(tmp_path, 2)
+    rated_dataset = dataset(tmp_path, 2)
     with pytest.raises(UserError, match="metric r is select srcc here and select mse in"):
-        rows_of(model, world, tmp_path, RIDGE | {"options": {"select": "srcc"}})
+        rows_of(model, rated_dataset, tmp_path, RIDGE | {"options": {"select": "srcc"}})
     with pytest.raises(UserError, match="head kernel"):
-        rows_of(model, world, tmp_path, RIDGE | {"head": "kernel"})
+        rows_of(model, rated_dataset, tmp_path, RIDGE | {"head": "kernel"})
 
 
 def test_dimensions_are_matched_by_name_or_as_told(model, tmp_path):
@@ -246,10 +246,10 @@ def test_samples_that_share_materials_with_the_training_test_nothing_unless_told
     samples["prompt"] = [f"a prompt {n % 4}" for n in range(24)]
     model = model_of((samples, mos, files), tmp_path)
     samples, mos, files = dataset(tmp_path, 2)
-    world = samples, mos, files
+    rated_dataset = samples, mos, files
     samples["image_sha256"] = ["sha5", "sha9", None] * 8
     samples["prompt"] = ["another"] * 8 + ["a prompt 3"] * 4 + [None] * 11 + ["one more"]
-    rows = pd.DataFrame(rows_of(model, world, tmp_path)).set_index("sample_id")
+    rows = pd.DataFrame(rows_of(model, rated_dataset, tmp_path)).set_index("sample_id")
     ids = samples["sample_id"]
     said = rows.loc[ids, "detail"].tolist()
     of = "shared_material: the model learnt from a sample of the same "
@@ -258,11 +258,11 @@ def test_samples_that_share_materials_with_the_training_test_nothing_unless_told
         expected = f"{of}image" if n % 3 == 0 else f"{of}prompt" if 8 <= n < 12 else ""
         assert said[n] == expected, n
     assert rows["prediction"].isna().sum() == sum(bool(s) for s in said) == 11
-    told = rows_of(model, world, tmp_path, protocol=CROSS | {"allow_shared": True})
+    told = rows_of(model, rated_dataset, tmp_path, protocol=CROSS | {"allow_shared": True})
     assert {r["status"] for r in told} == {"ok"}
     samples["image_sha256"] = "sha0"
     with pytest.raises(UserError, match="every sample shares an image, clip or prompt"):
-        rows_of(model, world, tmp_path)
+        rows_of(model, rated_dataset, tmp_path)
 
 
 def test_a_sample_without_features_is_a_row_with_the_reason(model, tmp_path):

@@ -43,7 +43,7 @@ class Sequences(nn.Module):
         return self.last(torch.cat([seen, blocks["sound"]], dim=1))
 
 
-def world(dims=2, gaps=0.1, seed=0):
+def make_linear_data(dims=2, gaps=0.1, seed=0):
     numbers = np.random.default_rng(seed)
     x = (numbers.normal(size=(ROWS, WIDTH)) * 3 + 1).astype(np.float32)
     y = x @ numbers.normal(size=(WIDTH, dims)) + 2 * numbers.normal(size=(ROWS, dims))
@@ -72,7 +72,7 @@ def fitted(tmp_path, x, problems, schedule=PLAIN, build=net, **more):
      {"batch_rows": 16, "patience": 3}, {"memory_gb": 1e-4}],
 )  # fmt: skip
 def test_problems_of_a_batch_are_trained_as_alone(change, tmp_path):
-    x, y = world()
+    x, y = make_linear_data()
     problems, schedule = problems_of(y), replace(PLAIN, **change)
     together = fitted(tmp_path / "a", x, problems, schedule)
     alone = [fitted(tmp_path / str(n), x, [p], schedule) for n, p in enumerate(problems)]
@@ -81,7 +81,7 @@ def test_problems_of_a_batch_are_trained_as_alone(change, tmp_path):
 
 
 def test_float32_ranks_as_alone(tmp_path):
-    x, y = world()
+    x, y = make_linear_data()
     schedule = replace(PLAIN, precision="float32", select="none")
     together = fitted(tmp_path / "a", x, problems_of(y), schedule)
     for n, one in enumerate(problems_of(y)):
@@ -91,7 +91,7 @@ def test_float32_ranks_as_alone(tmp_path):
 
 
 def test_mixed_precision_is_near_to_float32(tmp_path):
-    x, y = world()
+    x, y = make_linear_data()
     mixed, full = (
         fitted(tmp_path / p, x, problems_of(y), replace(PLAIN, precision=p, select="none"))
         for p in ("bf16", "float32")
@@ -100,7 +100,7 @@ def test_mixed_precision_is_near_to_float32(tmp_path):
 
 
 def test_the_seed_decides(tmp_path):
-    x, y = world()
+    x, y = make_linear_data()
     one = problems_of(y, 1)[0]
     again = [
         fitted(tmp_path / n, x, [replace(one, seed=s)]) for n, s in (("a", 7), ("b", 7), ("c", 8))
@@ -110,7 +110,7 @@ def test_the_seed_decides(tmp_path):
 
 
 def test_blocks_of_sequences(tmp_path):
-    _, y = world()
+    _, y = make_linear_data()
     numbers = np.random.default_rng(1)
     x = {
         "frames": numbers.normal(size=(ROWS, 5, 4)).astype(np.float32) * 7,
@@ -131,7 +131,7 @@ def test_blocks_of_sequences(tmp_path):
 
 
 def test_rows_that_are_not_of_a_problem_teach_nothing(tmp_path):
-    x, y = world()
+    x, y = make_linear_data()
     problems = problems_of(y, 2)
     plain = fitted(tmp_path / "a", x, problems[:1])
     outside = np.setdiff1d(np.arange(ROWS), problems[0].rows)
@@ -142,7 +142,7 @@ def test_rows_that_are_not_of_a_problem_teach_nothing(tmp_path):
 
 
 def test_a_missing_mos_is_masked(tmp_path):
-    x, y = world(gaps=0.0)
+    x, y = make_linear_data(gaps=0.0)
     one = problems_of(y, 1)[0]
     gaps = one.y.copy()
     gaps[one.train[:20], 1] = np.nan
@@ -167,7 +167,7 @@ class Apart(nn.Module):
 
 
 def test_every_problem_ends_by_itself(tmp_path):
-    x, y = world(gaps=0.0)
+    x, y = make_linear_data(gaps=0.0)
     problems, schedule = problems_of(y), replace(PLAIN, epochs=200, patience=4, select="srcc")
     reports = []
     together = fitted(tmp_path / "a", x, problems, schedule, after_epoch=reports.append)
@@ -195,7 +195,7 @@ class KilledError(Exception):
 def test_a_killed_training_goes_on_to_the_same_numbers(change, tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "CHECKPOINT_SEC", 0.0)
     monkeypatch.setattr(engine, "SAVING_SHARE", 0)
-    x, y = world()
+    x, y = make_linear_data()
     problems, schedule = problems_of(y), replace(PLAIN, **change)
     undisturbed = fitted(tmp_path / "a", x, problems, schedule)
     for at in (4, 9):
@@ -232,7 +232,7 @@ def test_a_process_killed_with_9_goes_on_to_the_same_numbers(tmp_path):
             import sys, time
             sys.path[:0] = [{str(SCRIPTS)!r}, {str(Path(__file__).parent)!r}]
             import numpy as np, torch
-            from test_engine import PLAIN, fitted, problems_of, world
+            from test_engine import PLAIN, fitted, problems_of, make_linear_data
             from sfqa.regression import engine
             from pathlib import Path
             engine.CHECKPOINT_SEC = engine.SAVING_SHARE = 0
@@ -241,7 +241,7 @@ def test_a_process_killed_with_9_goes_on_to_the_same_numbers(tmp_path):
             def after(report):
                 print(report.epoch, flush=True)
                 time.sleep(slow)
-            x, y = world()
+            x, y = make_linear_data()
             found = fitted(Path(sys.argv[1]), x, problems_of(y), PLAIN, after_epoch=after)
             np.save(Path(sys.argv[1]) / "found.npy", found)
             """
@@ -252,7 +252,7 @@ def test_a_process_killed_with_9_goes_on_to_the_same_numbers(tmp_path):
         command = [sys.executable, str(script), str(tmp_path / folder), str(slow)]
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
-    x, y = world()
+    x, y = make_linear_data()
     plain = fitted(tmp_path / "a", x, problems_of(y))
     process = start("b", 0.2)
     for line in process.stdout:
@@ -267,7 +267,7 @@ def test_a_process_killed_with_9_goes_on_to_the_same_numbers(tmp_path):
 
 
 def test_no_foreign_or_damaged_checkpoint_is_taken(tmp_path, monkeypatch):
-    x, y = world()
+    x, y = make_linear_data()
     problems = problems_of(y, 2)
     plain = fitted(tmp_path / "a", x, problems)
     path = tmp_path / "b" / "checkpoint-0.pt"
@@ -294,13 +294,13 @@ def test_the_callers_random_numbers_are_left_alone(tmp_path):
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    x, y = world()
+    x, y = make_linear_data()
     fitted(tmp_path, x, problems_of(y), replace(PLAIN, epochs=2))
     assert torch.equal(torch.rand(3), expected)
 
 
 def test_bad_input(tmp_path):
-    x, y = world()
+    x, y = make_linear_data()
     good, one = problems_of(y, 2)
     few = replace(one, train=one.train[:3])
     unrated = replace(one, y=np.full_like(one.y, np.nan))
@@ -328,7 +328,7 @@ def test_a_training_without_finite_numbers_says_so(tmp_path):
         def forward(self, x):
             return self.each(x) * torch.nan
 
-    x, y = world()
+    x, y = make_linear_data()
     for select in ("srcc", "loss", "none"):
         schedule = replace(PLAIN, select=select, epochs=3)
         found = train(lambda s, d: Broken(d), x, problems_of(y, 1), LOSS, schedule, tmp_path, "cpu")
@@ -337,7 +337,7 @@ def test_a_training_without_finite_numbers_says_so(tmp_path):
 
 
 def test_layers_that_cannot_be_batched_are_refused(tmp_path):
-    x, y = world()
+    x, y = make_linear_data()
     build = lambda s, d: nn.Sequential(nn.BatchNorm1d(WIDTH), nn.Linear(WIDTH, d))  # noqa: E731
     with pytest.raises(ValueError, match="batch norm"):
         fitted(tmp_path, x, problems_of(y, 1), build=build)
@@ -393,7 +393,7 @@ def test_an_epoch_goes_through_every_row_once_in_a_new_order():
 
 
 def test_minibatches_move_a_problem_as_often_as_it_has_batches(tmp_path):
-    x, y = world(gaps=0.0)
+    x, y = make_linear_data(gaps=0.0)
     short, long = (
         problem(np.arange(20), np.arange(60, 70), y, 1),
         problem(np.arange(50), np.arange(60, 70), y, 1),
@@ -407,7 +407,7 @@ def test_minibatches_move_a_problem_as_often_as_it_has_batches(tmp_path):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("change", [{}, {"batch_rows": 16, "patience": 3}])
 def test_a_gpu_gives_what_a_cpu_gives(change, tmp_path):
-    x, y = world()
+    x, y = make_linear_data()
     schedule = replace(PLAIN, **change)
     cpu, gpu = (
         train(net, x, problems_of(y), LOSS, schedule, tmp_path / d, d).predict(x)

@@ -4,6 +4,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import nn
 
+from networks import count_parameters
 from sfqa.errors import UserError
 from sfqa.regression import heads
 from sfqa.regression.blocks import Form
@@ -16,10 +17,6 @@ from sfqa.regression.networks.fusion import (
     eca_kernel,
 )
 from sfqa.regression.problems import problem
-
-
-def count_of(net):
-    return sum(p.numel() for p in net.parameters())
 
 
 def test_channel_attention_is_eca():
@@ -47,11 +44,11 @@ def test_pooled_features_are_exact_for_channel_attention():
 def test_audio_visual_has_as_many_numbers_as_its_layers_need():
     with torch.device("meta"):
         net = AudioVisual({"spatial": 768, "temporal": 2304}, (4, 128, 64), 1)
-    assert count_of(net.attention) == 5
-    assert count_of(net.memory) == 2 * (2048 * 512 + 512 + 128 * 512 + 512)
+    assert count_parameters(net.attention) == 5
+    assert count_parameters(net.memory) == 2 * (2048 * 512 + 512 + 128 * 512 + 512)
     joined = 768 + 2304 + 256
-    assert count_of(net.join) == (joined * 512 + 512) + (512 * 128 + 128) + (128 + 1)
-    assert count_of(net) == 37_982_438
+    assert count_parameters(net.join) == (joined * 512 + 512) + (512 * 128 + 128) + (128 + 1)
+    assert count_parameters(net) == 37_982_438
 
 
 def test_late_fusion_is_the_plain_sum():
@@ -64,7 +61,7 @@ def test_late_fusion_is_the_plain_sum():
     torch.testing.assert_close(net(x), sum(scores.values()))
     with torch.device("meta"):
         full = LateFusion(dict.fromkeys(("technical", "aesthetic", "alignment"), 768), 1)
-    assert count_of(full) == 3 * (768 * 64 + 64 + 64 + 1) == 147_843
+    assert count_parameters(full) == 3 * (768 * 64 + 64 + 64 + 1) == 147_843
 
 
 def test_a_branch_on_a_map_is_the_convolutions_of_the_vqa_head():

@@ -15,7 +15,7 @@ from sfqa.regression.problems import problem
 D = 5
 
 
-def world(rows=60, seed=0):
+def make_curve(rows=60, seed=0):
     numbers = np.random.default_rng(seed)
     x = (numbers.normal(size=(rows, D)) * numbers.uniform(0.1, 9, D) + 4).astype(np.float32)
     z = (x - x.mean(axis=0)) / x.std(axis=0)
@@ -45,7 +45,7 @@ def plain(x, y, other, gamma, linear, penalty):
     ("gamma", "linear", "penalty"), [(0.3, 0.0, 0.1), (1.0, 2.0, 3.0), (0.0, 1.0, 0.01)]
 )
 def test_the_prediction_solves_the_equations_of_kernel_ridge(gamma, linear, penalty, tmp_path):
-    x, y = world()
+    x, y = make_curve()
     one = problem(np.arange(40), [], y)
     got = fit(x, [one], tmp_path, gammas=[gamma], linear=[linear], lambdas=[penalty]).predict(x)
     scaled = StandardScaler().fit(x[:40].astype(np.float64)).transform(x.astype(np.float64))
@@ -54,7 +54,7 @@ def test_the_prediction_solves_the_equations_of_kernel_ridge(gamma, linear, pena
 
 
 def test_without_an_intercept_to_find_it_is_scikit_learns(tmp_path):
-    x, y = world()
+    x, y = make_curve()
     # Mirrored rows with opposite MOS: the intercept is 0 by symmetry.
     centred = x[:30] - x[:30].mean(axis=0)
     x, y = np.concatenate([centred, -centred]).astype(np.float32), np.r_[y[:30], -y[:30]]
@@ -80,7 +80,7 @@ def test_options_are_chosen_by_the_exact_error(grouped, select, tmp_path):
     axes = {"gammas": [0.1, 1.0, 4.0], "linear": [0.0, 1.0], "lambdas": [0.01, 0.3, 5.0]}
     chosen = set()
     for seed in range(4):
-        x, y = world(seed=seed)
+        x, y = make_curve(seed=seed)
         rows = np.random.default_rng(seed).permutation(60)
         train, validation = np.sort(rows[: 30 + seed]), np.sort(rows[40:50])
         codes = np.arange(60) // 7
@@ -106,7 +106,7 @@ def test_options_are_chosen_by_the_exact_error(grouped, select, tmp_path):
 def test_the_errors_left_out_are_those_of_fitting_anew(tmp_path):
     import torch
 
-    x, y = world(rows=40)
+    x, y = make_curve(rows=40)
     lattice = ([0.2, 1.0], [0.0, 0.5], [0.05, 2.0])
     problems = [
         problem(np.arange(33), [], y, groups=np.arange(40) % 6),
@@ -127,7 +127,7 @@ def test_the_errors_left_out_are_those_of_fitting_anew(tmp_path):
 
 
 def test_many_problems_at_once_are_one_by_one(tmp_path):
-    x, y = world(rows=90)
+    x, y = make_curve(rows=90)
     y = np.stack([y, np.where(np.arange(90) % 9 == 0, np.nan, -y)], axis=1)
     numbers = np.random.default_rng(1)
     problems = [
@@ -147,14 +147,14 @@ def test_many_problems_at_once_are_one_by_one(tmp_path):
 
 
 def test_more_rows_than_memory_holds_are_a_sentence(tmp_path, monkeypatch):
-    x, y = world(rows=40)
+    x, y = make_curve(rows=40)
     monkeypatch.setattr(kernel, "MOST_ROWS", 29)
     with pytest.raises(UserError, match="30 train rows, whose kernels take .* ridge or mlp"):
         fit(x, [problem(np.arange(30), [], y)], tmp_path)
 
 
 def test_descent_ends_where_no_neighbour_is_better(tmp_path):
-    x, y = world(rows=80)
+    x, y = make_curve(rows=80)
     one = problem(np.arange(60), [], y)
     free = fit(x, [one], tmp_path).state(0)
     axes = kernel._lattice(heads.merged_options("kernel", {}))
@@ -216,7 +216,7 @@ def test_konvid_beats_the_published_svr(shared_data, tmp_path):
 
 
 def test_many_rows_are_screened_on_some_and_judged_on_all(tmp_path, monkeypatch):
-    x, y = world(rows=90)
+    x, y = make_curve(rows=90)
     one = problem(np.arange(80), [], y, groups=np.arange(90) // 5)
     axes = {"gammas": [0.1, 0.5, 2.0], "linear": [0.0, 1.0], "lambdas": [0.03, 0.3, 3.0]}
     everything = fit(x, [one], tmp_path, search="grid", **axes).state(0)

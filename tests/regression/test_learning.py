@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
+from rated_samples import make_crossed_samples, make_mos
 from sfqa import store
 from sfqa.correlation.summarise import correlation_rows
 from sfqa.errors import UserError
@@ -21,7 +22,7 @@ from sfqa.regression.train import train_metric
 from sfqa.splits.protocols import Split, make_splits
 from sfqa.tables import LEARNING
 
-World = tuple[Design, pd.DataFrame, pd.DataFrame]
+RatedFeatures = tuple[Design, pd.DataFrame, pd.DataFrame]
 GROUPED = {"name": "by_image", "kind": "group_kfold", "groups": ["image"], "k": 4}
 CROSSED = {"name": "disjoint", "kind": "group_kfold", "groups": ["image", "clip"], "k": 2}
 FIXED = {"name": "own", "kind": "fixed", "groups": ["image"]}
@@ -37,42 +38,28 @@ def label(metric: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def world() -> World:
+def rated_features() -> RatedFeatures:
     """16 images x 3 clips x 3 methods; the MOS depends on 20 noisy features."""
-    cells = list(itertools.product(range(16), range(3), range(3)))
-    ids = [f"i{i:02d}__c{c}__m{m}" for i, c, m in cells]
-    samples = pd.DataFrame(
-        {
-            "sample_id": ids,
-            "image_id": [f"i{i:02d}" for i, _, _ in cells],
-            "clip_id": [f"c{c}" for _, c, _ in cells],
-            "method": [f"m{m}" for _, _, m in cells],
-            "split": ["val" if i >= 12 else "train" for i, _, _ in cells],
-        }
-    )
+    samples = make_crossed_samples(16, 3, 3, digits=2)
+    samples["split"] = np.where(samples["image_id"] >= "i12", "val", "train")
+    ids = samples["sample_id"].tolist()
     numbers = np.random.default_rng(3)
     x = numbers.normal(size=(len(ids), 20)).astype(np.float32)
     y = 50 + x @ numbers.normal(size=20) * 3 + numbers.normal(scale=6, size=len(ids))
     design = Design(ids, x, [f"x{n}" for n in range(20)], {})
-    mos = pd.DataFrame(
-        [
-            {"sample_id": s, "dimension": d, "mos": v * f, "synthetic": d == "sync",
-             "status": "ok", "detail": ""}
-            for s, v in zip(ids, y, strict=True)
-            for d, f in (("sync", -1.0), ("visual", 1.0))
-        ]
-    )  # fmt: skip
-    return design, samples, mos
+    return design, samples, make_mos(dict(zip(ids, y.tolist(), strict=True)))
 
 
 def curve(
     metric: Mapping[str, Any],
-    world: World,
+    rated_features: RatedFeatures,
     work: Path,
     protocol: Mapping[str, Any] = GROUPED,
     mapping: str = "none",
 ) -> pd.DataFrame:
-    rows = learning_curve(metric, label(metric), *world, protocol, 5, work, mapping=mapping)
+    rows = learning_curve(
+        metric, label(metric), *rated_features, protocol, 5, work, mapping=mapping
+    )
     store.to_arrow(LEARNING, rows)
     return pd.DataFrame(rows)
 
@@ -91,8 +78,10 @@ class Fits:
         monkeypatch.setattr(heads, "predictions", noted)
 
 
-def test_there_is_a_row_per_share_and_dimension(world: World, tmp_path: Path) -> None:
-    found = curve(RIDGE, world, tmp_path)
+def test_there_is_a_row_per_share_and_dimension(
+    rated_features: RatedFeatures, tmp_path: Path
+) -> None:
+    found = curve(RIDGE, rated_features, tmp_path)
     assert found[["dimension", "share"]].to_numpy().tolist() == [
         [d, s] for s in SHARES for d in ("sync", "visual")
     ]
@@ -107,15 +96,17 @@ def test_there_is_a_row_per_share_and_dimension(world: World, tmp_path: Path) ->
 
 
 def test_the_whole_share_is_the_row_of_the_main_table(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rated_features: RatedFeatures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    predictions = train_metric(RIDGE, *world, [GROUPED], 5, tmp_path)
+    predictions = train_metric(RIDGE, *rated_features, [GROUPED], 5, tmp_path)
     main = pd.DataFrame(
-        correlation_rows(pd.DataFrame(predictions), world[2], world[1], [label(RIDGE)])
+        correlation_rows(
+            pd.DataFrame(predictions), rated_features[2], rated_features[1], [label(RIDGE)]
+        )
     )
     main = main[(main["level"] == "video") & (main["pooling"] == "mean")].set_index("dimension")
     fits = Fits(monkeypatch)
-    found = curve(RIDGE, world, tmp_path, mapping="logistic4")
+    found = curve(RIDGE, rated_features, tmp_path, mapping="logistic4")
     whole = found[found["share"] == 1].set_index("dimension")
     assert set(whole["mapping"]) == {"logistic-4"}
     for name in ("srcc", "srcc_sd", "plcc", "plcc_sd", "n", "trials"):
@@ -125,11 +116,11 @@ def test_the_whole_share_is_the_row_of_the_main_table(
 
 
 def test_subsets_are_nested_whole_images_and_leave_the_rest(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rated_features: RatedFeatures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fits = Fits(monkeypatch)
-    curve(RIDGE, world, tmp_path)
-    design, samples, _ = world
+    curve(RIDGE, rated_features, tmp_path)
+    design, samples, _ = rated_features
     image = samples.set_index("sample_id")["image_id"]
     chains: dict[int, list[set[str]]] = {}
     for split in make_splits(samples, GROUPED, 5):
@@ -155,11 +146,11 @@ def test_subsets_are_nested_whole_images_and_leave_the_rest(
 
 
 def test_a_point_is_the_head_on_the_subset(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rated_features: RatedFeatures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fits = Fits(monkeypatch)
-    found = curve(RIDGE, world, tmp_path)
-    design, samples, mos = world
+    found = curve(RIDGE, rated_features, tmp_path)
+    design, samples, mos = rated_features
     truth = mos[mos["dimension"] == "visual"].set_index("sample_id")["mos"]
     splits = make_splits(samples, GROUPED, 5)
     for share, rows in ((0.25, 27), (0.75, 72)):
@@ -180,40 +171,40 @@ def test_a_point_is_the_head_on_the_subset(
         assert row["srcc_sd"] == pytest.approx(np.std(each, ddof=1), abs=1e-7)
 
 
-def test_more_groups_teach_more(world: World, tmp_path: Path) -> None:
-    own = curve(RIDGE, world, tmp_path)
+def test_more_groups_teach_more(rated_features: RatedFeatures, tmp_path: Path) -> None:
+    own = curve(RIDGE, rated_features, tmp_path)
     own = own[own["dimension"] == "visual"]
     assert own["srcc"].iloc[-1] > own["srcc"].iloc[0] + 0.15
 
 
 def test_a_second_call_fits_nothing_and_gives_the_same(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rated_features: RatedFeatures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = curve(FOREST, world, tmp_path)
+    one = curve(FOREST, rated_features, tmp_path)
     fits = Fits(monkeypatch)
-    two = curve(FOREST, world, tmp_path)
+    two = curve(FOREST, rated_features, tmp_path)
     assert fits.problems == []
     pd.testing.assert_frame_equal(one, two)
-    design, samples, mos = world
+    design, samples, mos = rated_features
     mixed = (design, samples.sample(frac=1, random_state=1), mos.sample(frac=1, random_state=2))
     pd.testing.assert_frame_equal(one, curve(FOREST, mixed, tmp_path / "other"))
 
 
 def test_a_head_that_learns_from_validation_rows_draws_from_them_too(
-    world: World, tmp_path: Path
+    rated_features: RatedFeatures, tmp_path: Path
 ) -> None:
-    own = curve(FOREST, world, tmp_path)
+    own = curve(FOREST, rated_features, tmp_path)
     own = own[own["dimension"] == "visual"]
     assert own["groups"].tolist() == [taken(share, 12) for share in SHARES] == [2, 3, 6, 9, 12]
     assert own["rows"].tolist() == [18, 27, 54, 81, 108]
 
 
 def test_crossed_groups_are_drawn_by_the_larger_one(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rated_features: RatedFeatures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fits = Fits(monkeypatch)
-    found = curve(RIDGE, world, tmp_path, CROSSED)
-    design, samples, _ = world
+    found = curve(RIDGE, rated_features, tmp_path, CROSSED)
+    design, samples, _ = rated_features
     rows = samples.set_index("sample_id").loc[design.sample_ids]
     clips: dict[str, set[int]] = {}
     for problem in fits.problems:
@@ -223,22 +214,22 @@ def test_crossed_groups_are_drawn_by_the_larger_one(
     assert found["groups"].max() == 7  # 8 images of a half, one of them for validation
 
 
-def test_random_protocols_draw_single_rows(world: World, tmp_path: Path) -> None:
-    found = curve(RIDGE, world, tmp_path, RANDOM)
+def test_random_protocols_draw_single_rows(rated_features: RatedFeatures, tmp_path: Path) -> None:
+    found = curve(RIDGE, rated_features, tmp_path, RANDOM)
     assert (found["groups"] == found["rows"]).all()
     assert found["trials"].tolist() == [10] * 8 + [5] * 2
     assert found["rows"].is_monotonic_increasing
 
 
-def test_a_fixed_split_gets_several_subsets(world: World, tmp_path: Path) -> None:
-    own = curve(RIDGE, world, tmp_path, FIXED)
+def test_a_fixed_split_gets_several_subsets(rated_features: RatedFeatures, tmp_path: Path) -> None:
+    own = curve(RIDGE, rated_features, tmp_path, FIXED)
     own = own[own["dimension"] == "visual"]
     assert own["trials"].tolist() == [FITS] * 4 + [1]
     assert own["srcc_sd"].notna().tolist() == [True] * 4 + [False]
 
 
-def test_equal_subsets_count_once(world: World, tmp_path: Path) -> None:
-    design, samples, mos = world
+def test_equal_subsets_count_once(rated_features: RatedFeatures, tmp_path: Path) -> None:
+    design, samples, mos = rated_features
     few = samples["image_id"].isin(["i00", "i01", "i02", "i13"])
     own = curve(RIDGE, (design, samples[few], mos), tmp_path, FIXED)
     own = own[own["dimension"] == "visual"]
@@ -247,8 +238,10 @@ def test_equal_subsets_count_once(world: World, tmp_path: Path) -> None:
     assert own["trials"].tolist() == [2, 2, 2, 1, 1]
 
 
-def test_a_share_that_teaches_nothing_says_so(world: World, tmp_path: Path) -> None:
-    design, samples, mos = world
+def test_a_share_that_teaches_nothing_says_so(
+    rated_features: RatedFeatures, tmp_path: Path
+) -> None:
+    design, samples, mos = rated_features
     kept = samples["sample_id"].str.endswith("c0__m0")
     found = curve(RIDGE, (design, samples[kept], mos), tmp_path)
     first = found.iloc[0]
@@ -258,8 +251,10 @@ def test_a_share_that_teaches_nothing_says_so(world: World, tmp_path: Path) -> N
     assert found.iloc[-1]["status"] != "failed"
 
 
-def test_counts_are_of_rows_with_features_and_mos(world: World, tmp_path: Path) -> None:
-    design, samples, mos = world
+def test_counts_are_of_rows_with_features_and_mos(
+    rated_features: RatedFeatures, tmp_path: Path
+) -> None:
+    design, samples, mos = rated_features
     gone = mos["sample_id"].str.endswith("m0") & (mos["dimension"] == "visual")
     found = curve(RIDGE, (design, samples, mos[~gone]), tmp_path).set_index(["share", "dimension"])
     assert found.loc[(0.5, "visual"), "rows"] == 30
@@ -274,11 +269,16 @@ def test_taken_is_at_least_one_and_at_most_all() -> None:
         assert counts[-1] == groups
 
 
-def test_mistakes(world: World, tmp_path: Path) -> None:
+def test_mistakes(rated_features: RatedFeatures, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="a learning curve is of a regressor"):
-        curve({**RIDGE, "kind": "zero_shot"}, world, tmp_path)
+        curve({**RIDGE, "kind": "zero_shot"}, rated_features, tmp_path)
     with pytest.raises(UserError, match="trains nothing here"):
-        curve(RIDGE, world, tmp_path, {"name": "x", "kind": "cross_dataset", "model": "results/a"})
+        curve(
+            RIDGE,
+            rated_features,
+            tmp_path,
+            {"name": "x", "kind": "cross_dataset", "model": "results/a"},
+        )
 
 
 def test_groups_of_a_split_are_only_thinned_where_they_are_learnt_from() -> None:

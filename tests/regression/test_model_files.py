@@ -97,8 +97,8 @@ def metric_of(head: str, **more):
             "dimensions": None, "options": OPTIONS.get(head, {})} | more  # fmt: skip
 
 
-def fitted(metric, world, folder: Path, seed: int = 7, conform=FORM):
-    samples, mos, files = world
+def fitted(metric, rated_dataset, folder: Path, seed: int = 7, conform=FORM):
+    samples, mos, files = rated_dataset
     design = load_features(metric, files, folder)
     about, arrays = fit_model(
         metric, design, samples, mos, Source("a", conform, files), seed, folder
@@ -128,10 +128,10 @@ def everywhere(tmp_path_factory):
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fitting, "_fitted", lambda head, *a: spied.setdefault(head, inside(head, *a)))
-        world = make(folder)
+        rated_dataset = make(folder)
         for head in heads.names():
             (folder / head).mkdir()
-            fitted(metric_of(head), world, folder / head)
+            fitted(metric_of(head), rated_dataset, folder / head)
     torch.set_num_threads(before)
     subprocess.run(
         [sys.executable, "-c", READER, str(folder / "deep.parquet"),
@@ -155,19 +155,19 @@ def test_a_model_read_in_another_process_predicts_as_the_one_that_was_fitted(eve
 
 
 @pytest.fixture
-def world(tmp_path):
+def rated_dataset(tmp_path):
     return make(tmp_path)
 
 
-def test_all_rows_are_learnt_from_and_validation_rows_are_whole_images(world, tmp_path):
-    design, model = fitted(metric_of("ridge"), world, tmp_path)
+def test_all_rows_are_learnt_from_and_validation_rows_are_whole_images(rated_dataset, tmp_path):
+    design, model = fitted(metric_of("ridge"), rated_dataset, tmp_path)
     assert model.about["rows"]["count"] == 48
     for fit in model.about["fits"]:
         # .15 of 12 images is 1.8: two of them, 4 samples each.
         assert (fit["train"], fit["validation"]) == (40, 8)
         assert fit["validation_srcc"][fit["dimensions"][0]] > 0.8
     place = {s: n for n, s in enumerate(design.sample_ids)}
-    split, groups = fitting._parts(metric_of("ridge"), world[0], place, set(place), True, 7)
+    split, groups = fitting._parts(metric_of("ridge"), rated_dataset[0], place, set(place), True, 7)
     held = {s.split("__")[0] for s, part in split.part.items() if part == "validation"}
     rest = {s.split("__")[0] for s, part in split.part.items() if part == "train"}
     assert len(held) == 2
@@ -175,8 +175,8 @@ def test_all_rows_are_learnt_from_and_validation_rows_are_whole_images(world, tm
     assert len(np.unique(groups)) == 12
 
 
-def test_few_rated_samples_leave_some_to_select_on(world, tmp_path):
-    samples, mos, files = world
+def test_few_rated_samples_leave_some_to_select_on(rated_dataset, tmp_path):
+    samples, mos, files = rated_dataset
     few = mos[mos["sample_id"].isin(samples["sample_id"][20:32])]  # three images of twelve
     _, model = fitted(metric_of("ridge"), (samples, few, files), tmp_path)
     assert model.about["rows"]["count"] == 12
@@ -191,12 +191,12 @@ def test_few_rated_samples_leave_some_to_select_on(world, tmp_path):
             tmp_path,
             **{s: {"status": "failed", "detail": "gone: x"} for s in samples["sample_id"]},
         )
-        fitted(metric_of("ridge"), world, tmp_path)
+        fitted(metric_of("ridge"), rated_dataset, tmp_path)
 
 
-def test_a_forest_is_scikit_learns_on_every_row(world, tmp_path):
-    design, model = fitted(metric_of("random_forest"), world, tmp_path)
-    y = world[1][world[1]["dimension"] == "visual"].set_index("sample_id")["mos"]
+def test_a_forest_is_scikit_learns_on_every_row(rated_dataset, tmp_path):
+    design, model = fitted(metric_of("random_forest"), rated_dataset, tmp_path)
+    y = rated_dataset[1][rated_dataset[1]["dimension"] == "visual"].set_index("sample_id")["mos"]
     assert [fit["validation"] for fit in model.about["fits"]] == [0, 0]
     seed = identity.seed_of(7, "model file", "visual") % 2**32
     forest = RandomForestRegressor(5, random_state=seed).fit(design.X, y[design.sample_ids])
@@ -205,8 +205,8 @@ def test_a_forest_is_scikit_learns_on_every_row(world, tmp_path):
     assert (found == forest.predict(new)).all()
 
 
-def test_the_file_says_what_made_it(world, tmp_path):
-    samples, mos, files = world
+def test_the_file_says_what_made_it(rated_dataset, tmp_path):
+    samples, mos, files = rated_dataset
     mos.loc[mos["dimension"] == "sync", "synthetic"] = True
     mos.loc[(mos["dimension"] == "sync") & (mos["sample_id"] == samples["sample_id"][0]), "mos"] = (
         None
@@ -238,8 +238,8 @@ def test_the_file_says_what_made_it(world, tmp_path):
     assert "SYNTHETIC" in told
 
 
-def test_equal_content_gives_equal_bytes_of_plain_numbers(world, tmp_path):
-    _, model = fitted(metric_of("ridge"), world, tmp_path)
+def test_equal_content_gives_equal_bytes_of_plain_numbers(rated_dataset, tmp_path):
+    _, model = fitted(metric_of("ridge"), rated_dataset, tmp_path)
     about = {k: v for k, v in model.about.items() if k not in ("arrays", "digest", "format")}
     write(tmp_path / "again.sfqa", about, dict(reversed(model.arrays.items())))
     assert (tmp_path / "again.sfqa").read_bytes() == (tmp_path / "model.sfqa").read_bytes()
@@ -323,8 +323,8 @@ def nothing(about):
         (lambda p: rewritten(p, sealed(lambda a: a["arrays"]["probe"].__setitem__(2, "0"))), "array probe was changed"),
     ],
 )  # fmt: skip
-def test_a_file_that_cannot_be_trusted_is_a_sentence(world, tmp_path, spoil, sentence):
-    fitted(metric_of("ridge"), world, tmp_path)
+def test_a_file_that_cannot_be_trusted_is_a_sentence(rated_dataset, tmp_path, spoil, sentence):
+    fitted(metric_of("ridge"), rated_dataset, tmp_path)
     spoil(tmp_path / "model.sfqa")
     with pytest.raises(UserError, match=sentence) as error:
         read(tmp_path / "model.sfqa")
@@ -333,17 +333,17 @@ def test_a_file_that_cannot_be_trusted_is_a_sentence(world, tmp_path, spoil, sen
 
 @pytest.mark.parametrize(("head", "name"), [("ridge", "0/weights"), ("random_forest", "0/y")])
 def test_a_model_that_predicts_otherwise_than_when_it_was_made_is_refused(
-    world, tmp_path, head, name
+    rated_dataset, tmp_path, head, name
 ):
-    design, model = fitted(metric_of(head), world, tmp_path)
+    design, model = fitted(metric_of(head), rated_dataset, tmp_path)
     about = {k: v for k, v in model.about.items() if k not in ("arrays", "digest", "format")}
     write(tmp_path / "other.sfqa", about, {**model.arrays, name: model.arrays[name] * 1.5})
     with pytest.raises(UserError, match=r"here it predicts .* when it was made \(with numpy"):
         Scorer(read(tmp_path / "other.sfqa")).predict(design.X)
 
 
-def test_what_cannot_be_fitted_is_a_sentence(world, tmp_path):
-    samples, mos, files = world
+def test_what_cannot_be_fitted_is_a_sentence(rated_dataset, tmp_path):
+    samples, mos, files = rated_dataset
     for metric in (metric_of("ridge", kind="zero_shot"), metric_of("ridge", kind="control")):
         with pytest.raises(UserError, match="learns nothing, so there is no model of it"):
             fit_model(metric, None, samples, mos, Source("a", None, files), 0, tmp_path)
@@ -353,7 +353,7 @@ def test_what_cannot_be_fitted_is_a_sentence(world, tmp_path):
         fitted(metric_of("kernel"), (samples, few, files), tmp_path)
 
 
-def test_tables_of_one_extractor_that_were_made_differently_are_a_sentence(world, tmp_path):
+def test_tables_of_one_extractor_that_were_made_differently_are_a_sentence(rated_dataset, tmp_path):
     make(tmp_path / "b", seed=1, about={**ABOUT, "options": {"frames": 8}})
     both = [tmp_path / "deep.parquet", tmp_path / "b" / "deep.parquet"]
     with pytest.raises(
@@ -367,6 +367,6 @@ def test_tables_of_one_extractor_that_were_made_differently_are_a_sentence(world
         cross.identity_of("deep", [tmp_path / "x.parquet"])
 
 
-def test_a_fit_leaves_no_checkpoints_behind(world, tmp_path):
-    fitted(metric_of("mlp"), world, tmp_path)
+def test_a_fit_leaves_no_checkpoints_behind(rated_dataset, tmp_path):
+    fitted(metric_of("mlp"), rated_dataset, tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["deep.parquet", "model.sfqa"]

@@ -1,4 +1,3 @@
-import itertools
 import logging
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.ensemble import RandomForestRegressor
 
+from rated_samples import make_crossed_samples, make_mos
 from sfqa import identity, store, tables
 from sfqa.correlation.summarise import correlation_rows
 from sfqa.errors import UserError
@@ -30,51 +30,45 @@ FOREST = {"name": "f", "head": "random_forest", "options": {"trees": 5}}
 
 
 @pytest.fixture
-def world():
-    cells = list(itertools.product(range(8), range(3), range(3)))
-    ids = [f"i{i}__c{c}__m{m}" for i, c, m in cells]
-    samples = pd.DataFrame(
-        {"sample_id": ids, "image_id": [f"i{i}" for i, _, _ in cells],
-         "clip_id": [f"c{c}" for _, c, _ in cells], "method": [f"m{m}" for _, _, m in cells]}
-    )  # fmt: skip
+def rated_features():
+    """8 images x 3 clips x 3 methods; the MOS depends on the first of 4 features."""
+    samples = make_crossed_samples(8, 3, 3)
+    ids = samples["sample_id"].tolist()
     numbers = np.random.default_rng(0)
     order = np.argsort(ids)
     x = numbers.normal(size=(len(ids), 4)).astype(np.float32)[order]
     design = Design(sorted(ids), x, list("abcd"), {})
     y = dict(zip(design.sample_ids, 50 + 10 * x[:, 0] + numbers.normal(size=len(ids)), strict=True))
-    mos = pd.DataFrame(
-        [
-            {"sample_id": s, "dimension": d, "mos": y[s] * f, "status": "ok", "detail": ""}
-            for s in ids
-            for d, f in (("sync", -1.0), ("visual", 1.0))
-        ]
-    )
-    return design, samples, mos
+    return design, samples, make_mos({sample: y[sample] for sample in ids})
 
 
-def train(metric, world, work, protocols=PROTOCOLS, seed=0):
-    return train_metric(metric, *world, protocols, seed, work)
+def train(metric, rated_features, work, protocols=PROTOCOLS, seed=0):
+    return train_metric(metric, *rated_features, protocols, seed, work)
 
 
-def test_rows_are_predictions_of_all_trials_parts_and_dimensions(world, tmp_path):
-    rows = train(RIDGE, world, tmp_path)
+def test_rows_are_predictions_of_all_trials_parts_and_dimensions(rated_features, tmp_path):
+    rows = train(RIDGE, rated_features, tmp_path)
     store.to_arrow(tables.PREDICTIONS, rows)
     frame = pd.DataFrame(rows)
     assert set(frame["status"]) == {"ok"}
     assert set(frame["part"]) == {"test", "validation"}
     tested = frame[frame["part"] == "test"].groupby(["protocol", "dimension"])["sample_id"]
     assert {n: sorted(g) for n, g in tested} == {
-        (p, d): world[0].sample_ids for p in ("grouped", "random") for d in ("sync", "visual")
+        (p, d): rated_features[0].sample_ids
+        for p in ("grouped", "random")
+        for d in ("sync", "visual")
     }
     visual = frame[(frame["dimension"] == "visual") & (frame["part"] == "test")]
-    truth = world[2][world[2]["dimension"] == "visual"].set_index("sample_id")["mos"]
+    truth = rated_features[2][rated_features[2]["dimension"] == "visual"].set_index("sample_id")[
+        "mos"
+    ]
     assert spearmanr(visual["prediction"], truth[visual["sample_id"]]).statistic > 0.95
 
 
-def test_a_trial_is_the_head_on_the_rows_of_its_split(world, tmp_path):
-    design, samples, mos = world
+def test_a_trial_is_the_head_on_the_rows_of_its_split(rated_features, tmp_path):
+    design, samples, mos = rated_features
     (split, *_) = make_splits(samples, PROTOCOLS[0], 7)
-    rows = pd.DataFrame(train(FOREST, world, tmp_path, seed=7))
+    rows = pd.DataFrame(train(FOREST, rated_features, tmp_path, seed=7))
     rows = rows[(rows["protocol"] == "grouped") & (rows["trial"] == 0)]
     rows = rows[rows["dimension"] == "visual"].set_index("sample_id")
     y = mos[mos["dimension"] == "visual"].set_index("sample_id")["mos"]
@@ -88,8 +82,8 @@ def test_a_trial_is_the_head_on_the_rows_of_its_split(world, tmp_path):
     assert {s: split.part[s] for s in ids} == rows["part"].to_dict()
 
 
-def test_test_mos_teach_nothing(world, tmp_path):
-    design, samples, mos = world
+def test_test_mos_teach_nothing(rated_features, tmp_path):
+    design, samples, mos = rated_features
     protocol = [PROTOCOLS[0]]
     split = make_splits(samples, protocol[0], 0)[0]
     changed = mos.copy()
@@ -103,8 +97,8 @@ def test_test_mos_teach_nothing(world, tmp_path):
     assert one == two
 
 
-def test_a_bad_sample_is_a_row_to_the_end(world, tmp_path):
-    design, samples, mos = world
+def test_a_bad_sample_is_a_row_to_the_end(rated_features, tmp_path):
+    design, samples, mos = rated_features
     gone, missing, flawed, unrated = design.sample_ids[:4]
     kept = [n for n, s in enumerate(design.sample_ids) if s not in (gone, missing)]
     design = Design(
@@ -126,8 +120,8 @@ def test_a_bad_sample_is_a_row_to_the_end(world, tmp_path):
     assert frame[frame["status"] != "failed"]["prediction"].notna().all()
 
 
-def test_too_few_rows_fail_with_a_reason(world, tmp_path):
-    design, samples, mos = world
+def test_too_few_rows_fail_with_a_reason(rated_features, tmp_path):
+    design, samples, mos = rated_features
     few = Design(design.sample_ids[:3], design.X[:3], design.names, {})
     rows = train_metric(RIDGE, few, samples, mos, PROTOCOLS, 0, tmp_path)
     assert {r["status"] for r in rows} == {"failed"}
@@ -153,22 +147,22 @@ def counting(monkeypatch, head=ridge, kill_at=None):
     return calls
 
 
-def test_a_killed_run_goes_on_with_the_problems_it_was_at(world, tmp_path, monkeypatch):
-    whole = train(RIDGE, world, tmp_path / "a")
+def test_a_killed_run_goes_on_with_the_problems_it_was_at(rated_features, tmp_path, monkeypatch):
+    whole = train(RIDGE, rated_features, tmp_path / "a")
     monkeypatch.setattr(heads, "together", lambda _: 3)
     with monkeypatch.context() as patch:
         counting(patch, kill_at=8)
         with pytest.raises(KilledError):
-            train(RIDGE, world, tmp_path / "b")
+            train(RIDGE, rated_features, tmp_path / "b")
     calls = counting(monkeypatch)
-    assert train(RIDGE, world, tmp_path / "b") == whole
+    assert train(RIDGE, rated_features, tmp_path / "b") == whole
     assert len(calls) == (4 + 3) * 2 - 6
-    assert train(RIDGE, world, tmp_path / "b") == whole
+    assert train(RIDGE, rated_features, tmp_path / "b") == whole
     assert len(calls) == 8
     assert not list(tmp_path.glob("b/*.work"))
 
 
-def test_all_problems_reach_the_head_in_one_call(world, tmp_path, monkeypatch):
+def test_all_problems_reach_the_head_in_one_call(rated_features, tmp_path, monkeypatch):
     sizes = []
     original = ridge.fit_many
     monkeypatch.setattr(
@@ -176,12 +170,12 @@ def test_all_problems_reach_the_head_in_one_call(world, tmp_path, monkeypatch):
         "fit_many",
         lambda x, problems, *rest: sizes.append(len(problems)) or original(x, problems, *rest),
     )
-    train(RIDGE, world, tmp_path)
+    train(RIDGE, rated_features, tmp_path)
     assert sizes == [(4 + 3) * 2]
 
 
-def test_groups_of_the_protocol_reach_the_head(world, tmp_path, monkeypatch):
-    design, samples, _ = world
+def test_groups_of_the_protocol_reach_the_head(rated_features, tmp_path, monkeypatch):
+    design, samples, _ = rated_features
     seen = {}
     original = ridge.fit_many
 
@@ -191,7 +185,7 @@ def test_groups_of_the_protocol_reach_the_head(world, tmp_path, monkeypatch):
 
     monkeypatch.setattr(ridge, "fit_many", fit_many)
     protocols = [*PROTOCOLS, {"name": "unseen", "kind": "leave_one_method_out"}]
-    train(RIDGE | {"dimensions": ["visual"]}, world, tmp_path, protocols)
+    train(RIDGE | {"dimensions": ["visual"]}, rated_features, tmp_path, protocols)
     rows = samples.set_index("sample_id").loc[design.sample_ids]
     for label, column in (("grouped", "image_id"), ("unseen", "method")):
         found = pd.Series(seen[f"{label}, trial 0, visual"])
@@ -200,8 +194,10 @@ def test_groups_of_the_protocol_reach_the_head(world, tmp_path, monkeypatch):
     assert seen["random, trial 0, visual"] is None
 
 
-def test_a_head_of_all_dimensions_gets_them_together_with_gaps(world, tmp_path, monkeypatch):
-    design, samples, mos = world
+def test_a_head_of_all_dimensions_gets_them_together_with_gaps(
+    rated_features, tmp_path, monkeypatch
+):
+    design, samples, mos = rated_features
     unrated = design.sample_ids[3]
     mos = mos.copy()
     mos.loc[(mos["sample_id"] == unrated) & (mos["dimension"] == "visual"), "mos"] = None
@@ -234,8 +230,8 @@ def test_a_head_of_all_dimensions_gets_them_together_with_gaps(world, tmp_path, 
     ("head", "options"),
     [("ridge", {}), ("kernel", {}), ("mlp", {"epochs": 15}), ("random_forest", {"trees": 4})],
 )
-def test_random_labels_teach_nothing(head, options, world, tmp_path):
-    design, samples, mos = world
+def test_random_labels_teach_nothing(head, options, rated_features, tmp_path):
+    design, samples, mos = rated_features
     mos = mos[mos["dimension"] == "visual"].copy()
     found = []
     for seed in range(3):
@@ -250,8 +246,8 @@ def test_random_labels_teach_nothing(head, options, world, tmp_path):
     assert abs(np.mean(found)) < 0.15
 
 
-def test_a_damaged_result_is_a_miss(world, tmp_path, monkeypatch):
-    whole = train(RIDGE, world, tmp_path)
+def test_a_damaged_result_is_a_miss(rated_features, tmp_path, monkeypatch):
+    whole = train(RIDGE, rated_features, tmp_path)
     files = sorted(tmp_path.glob("*.npz"))
     files[0].write_bytes(files[0].read_bytes()[:-40])
     files[1].write_bytes(b"")
@@ -260,13 +256,13 @@ def test_a_damaged_result_is_a_miss(world, tmp_path, monkeypatch):
     data[len(data) // 4] ^= 1
     files[4].write_bytes(bytes(data))
     calls = counting(monkeypatch)
-    assert train(RIDGE, world, tmp_path) == whole
+    assert train(RIDGE, rated_features, tmp_path) == whole
     assert len(calls) == 4
 
 
-def test_only_what_a_change_touches_is_fitted_again(world, tmp_path, monkeypatch):
-    design, samples, mos = world
-    train(RIDGE, world, tmp_path)
+def test_only_what_a_change_touches_is_fitted_again(rated_features, tmp_path, monkeypatch):
+    design, samples, mos = rated_features
+    train(RIDGE, rated_features, tmp_path)
     calls = counting(monkeypatch)
     changed = mos.copy()
     changed.loc[(mos["dimension"] == "sync") & (mos["sample_id"] == "i0__c0__m0"), "mos"] += 1
@@ -275,54 +271,54 @@ def test_only_what_a_change_touches_is_fitted_again(world, tmp_path, monkeypatch
     # Of 7 trials in one dimension, those that only test this sample stay.
     assert len(calls) == 5
     renamed = RIDGE | {"name": "other", "dimensions": ["visual"]}
-    assert {r["metric"] for r in train(renamed, world, tmp_path)} == {"other"}
+    assert {r["metric"] for r in train(renamed, rated_features, tmp_path)} == {"other"}
     assert len(calls) == 5
-    train(RIDGE | {"options": {"select": "srcc"}}, world, tmp_path)
+    train(RIDGE | {"options": {"select": "srcc"}}, rated_features, tmp_path)
     assert len(calls) == 5 + 14
 
 
-def test_a_head_that_learns_from_validation_rows_has_no_rows_for_them(world, tmp_path):
+def test_a_head_that_learns_from_validation_rows_has_no_rows_for_them(rated_features, tmp_path):
     metric = FOREST | {"options": {"trees": 3, "fit_on_validation": True}}
-    rows = train(metric, world, tmp_path)
+    rows = train(metric, rated_features, tmp_path)
     assert {r["part"] for r in rows} == {"test"}
-    plain = train(FOREST | {"options": {"trees": 3}}, world, tmp_path)
+    plain = train(FOREST | {"options": {"trees": 3}}, rated_features, tmp_path)
     assert {r["part"] for r in plain} == {"test", "validation"}
 
 
-def test_validation_zero(world, tmp_path):
+def test_validation_zero(rated_features, tmp_path):
     none = [p | {"validation": 0} for p in PROTOCOLS]
     with pytest.raises(UserError, match="selects on validation rows"):
-        train(RIDGE, world, tmp_path, none)
-    assert {r["status"] for r in train(FOREST, world, tmp_path, none)} == {"ok"}
+        train(RIDGE, rated_features, tmp_path, none)
+    assert {r["status"] for r in train(FOREST, rated_features, tmp_path, none)} == {"ok"}
 
 
-def test_unknown_dimension(world, tmp_path):
+def test_unknown_dimension(rated_features, tmp_path):
     with pytest.raises(UserError, match="'audio' was rated; there are sync, visual"):
-        train(RIDGE | {"dimensions": ["audio"]}, world, tmp_path)
+        train(RIDGE | {"dimensions": ["audio"]}, rated_features, tmp_path)
 
 
-def test_progress_is_logged(world, tmp_path, caplog):
+def test_progress_is_logged(rated_features, tmp_path, caplog):
     with caplog.at_level(logging.INFO, "sfqa"):
-        train(FOREST, world, tmp_path)
+        train(FOREST, rated_features, tmp_path)
     last = "f 14 of 14: random, trial 2, visual fitted ("
     assert caplog.messages[-1].startswith(last)
     assert caplog.messages[-1].endswith(" fits/min, 0:00 left, 0 failed)")
     assert len(caplog.messages) == 14
     caplog.clear()
     with caplog.at_level(logging.INFO, "sfqa"):
-        train(FOREST, world, tmp_path)
+        train(FOREST, rated_features, tmp_path)
     assert caplog.messages == ["f: all 14 fits from the cache"]
 
 
-def test_prediction_that_is_not_finite_fails_with_a_reason(world, tmp_path, monkeypatch):
+def test_prediction_that_is_not_finite_fails_with_a_reason(rated_features, tmp_path, monkeypatch):
     monkeypatch.setattr(random_forest, "fit_predict", lambda *a: np.full((len(a[4]), 1), np.inf))
-    rows = train(FOREST, world, tmp_path)
+    rows = train(FOREST, rated_features, tmp_path)
     assert {(r["status"], r["prediction"]) for r in rows} == {("failed", None)}
     assert rows[0]["detail"] == "not_finite: head random_forest predicted inf"
 
 
-def test_zero_shot_scores_every_test_row_as_it_is(world):
-    design, samples, mos = world
+def test_zero_shot_scores_every_test_row_as_it_is(rated_features):
+    design, samples, mos = rated_features
     one = Design(
         design.sample_ids[1:], design.X[1:, :1], ["lse.lse_d"], {design.sample_ids[0]: "no_face: x"}
     )
@@ -344,8 +340,8 @@ def test_zero_shot_scores_every_test_row_as_it_is(world):
             assert {s for p, t, s in tested if (p, t) == (split.protocol, split.trial)} == test
 
 
-def test_a_metric_whose_low_is_good_is_turned_once_on_its_way_to_the_table(world):
-    design, samples, mos = world
+def test_a_metric_whose_low_is_good_is_turned_once_on_its_way_to_the_table(rated_features):
+    design, samples, mos = rated_features
     mos = mos[mos["dimension"] == "visual"]
     x = np.array([[-mos.set_index("sample_id")["mos"][s]] for s in design.sample_ids], np.float32)
     falling = Design(design.sample_ids, x, ["lse.lse_d"], {})
@@ -361,13 +357,13 @@ def test_a_metric_whose_low_is_good_is_turned_once_on_its_way_to_the_table(world
         assert all(np.sign(value) == -direction for value in values)
 
 
-def test_zero_shot_takes_one_scalar_only(world):
+def test_zero_shot_takes_one_scalar_only(rated_features):
     with pytest.raises(UserError, match="4 numbers a sample"):
-        score_metric({"name": "x", "inputs": ["e"]}, *world, PROTOCOLS, 0)
+        score_metric({"name": "x", "inputs": ["e"]}, *rated_features, PROTOCOLS, 0)
 
 
-def test_controls_bracket_the_table(world):
-    _, samples, mos = world
+def test_controls_bracket_the_table(rated_features):
+    _, samples, mos = rated_features
     mos = mos.copy()
     mos.loc[0, ["mos", "status", "detail"]] = [None, "failed", "too_few: 1 rating"]
     found = {}
@@ -409,8 +405,8 @@ def imported_thqa(folder: Path):
 @pytest.mark.shared
 @pytest.mark.skipif(not THQA.is_file(), reason="the real data are not beside the checkout")
 def test_thqa_shows_the_gap_between_protocols(tmp_path):
-    world = imported_thqa(tmp_path)
-    truth = world[2].set_index("sample_id")["mos"]
+    rated_features = imported_thqa(tmp_path)
+    truth = rated_features[2].set_index("sample_id")["mos"]
     protocols = [
         {"name": "portrait", "kind": "group_kfold"},
         {"name": "random", "kind": "random_kfold"},
@@ -419,7 +415,11 @@ def test_thqa_shows_the_gap_between_protocols(tmp_path):
 
     def mean_srcc(head, options):
         rows = train_metric(
-            {"name": head, "head": head, "options": options}, *world, protocols, 0, tmp_path / head
+            {"name": head, "head": head, "options": options},
+            *rated_features,
+            protocols,
+            0,
+            tmp_path / head,
         )
         frame = pd.DataFrame(rows).query("part == 'test'")
         assert (frame.groupby("protocol")["sample_id"].nunique() == 800).all()

@@ -4,6 +4,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import nn
 
+from networks import count_parameters
 from sfqa.errors import UserError
 from sfqa.regression import heads
 from sfqa.regression.blocks import Form
@@ -59,10 +60,6 @@ def problems(rows, y, trials, train, validation):
     return made, tests
 
 
-def count_of(net):
-    return sum(p.numel() for p in net.parameters())
-
-
 def test_the_papers_model_has_as_many_numbers_as_its_layers_need():
     with torch.device("meta"):
         net = Ugvq(PAPER, 3)
@@ -71,10 +68,10 @@ def test_the_papers_model_has_as_many_numbers_as_its_layers_need():
     encoder = 8 * (attention + (d * f + f) + (f * d + d) + norms)
     scma = 2 * (attention + (d * g + g) + (g * d + d) + norms)
     regressor = (9 * d * h + h) + (h * 3 + 3)
-    assert {name: count_of(part) for name, part in net.named_children()} == {
+    assert {name: count_parameters(part) for name, part in net.named_children()} == {
         "project": 2304 * d + d, "encoder": encoder, "fusion": 3 * scma, "regressor": regressor,
     }  # fmt: skip
-    assert count_of(net) == 198_635_523
+    assert count_parameters(net) == 198_635_523
     assert [layer.attention.heads for layer in net.encoder] == [2] * 8
     assert [part.there.attention.heads for part in net.fusion.values()] == [4] * 3
     assert list(net.fusion) == ["spatial_text", "spatial_temporal", "temporal_text"]
@@ -99,7 +96,7 @@ def test_the_defaults_are_the_papers():
     defaults = heads.merged_options("ugvq", None)
     with torch.device("meta"):
         shapes = {"spatial": (8, 1024), "temporal": (8, 2304), "text": (1024,)}
-        assert count_of(ugvq.build_of(defaults)(shapes, 3)) == 198_635_523
+        assert count_parameters(ugvq.build_of(defaults)(shapes, 3)) == 198_635_523
     assert ugvq.forms(defaults, ["a", "b", "c"]) == [Form(8), Form(8), Form(0)]
     made = _network.schedule(defaults)
     assert (made.learning_rate, made.epochs, made.batch_rows) == (1e-5, 50, 32)

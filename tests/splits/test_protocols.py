@@ -1,37 +1,17 @@
-import itertools
-
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rated_samples import group_trials, make_crossed_samples, select_parts
 from sfqa.errors import UserError
 from sfqa.identity import digest
 from sfqa.splits.protocols import VERSION, make_splits, validation_share
 
 
-def crossed(images: int, clips: int, methods: int = 2) -> pd.DataFrame:
-    cells = itertools.product(range(images), range(clips), range(methods))
-    return pd.DataFrame(
-        [
-            {"sample_id": f"i{i}__c{c}__m{m}", "image_id": f"i{i}", "clip_id": f"c{c}",
-             "method": f"m{m}", "prompt": None, "split": None}
-            for i, c, m in cells
-        ]
-    )  # fmt: skip
-
-
 def grouped(**changes: object) -> dict[str, object]:
     return {"name": "g", "kind": "group_kfold", "k": 3} | changes
-
-
-def drawn(**changes: object) -> dict[str, object]:
-    return {"name": "t", "kind": "group_trials"} | changes
-
-
-def of(samples: pd.DataFrame, split, *parts: str) -> pd.DataFrame:
-    return samples[samples["sample_id"].map(split.part).isin(parts)]
 
 
 @st.composite
@@ -71,9 +51,12 @@ def test_nothing_is_shared_and_every_row_is_tested_once(samples, groups, seed):
         return
     names = {"image": "image_id", "clip": "clip_id", "prompt": "prompt"}
     for split in splits:
-        train, test = of(samples, split, "train", "validation"), of(samples, split, "test")
-        assert len(of(samples, split, "train"))
-        assert len(of(samples, split, "validation"))
+        train, test = (
+            select_parts(samples, split, "train", "validation"),
+            select_parts(samples, split, "test"),
+        )
+        assert len(select_parts(samples, split, "train"))
+        assert len(select_parts(samples, split, "validation"))
         for group in groups:
             side = samples.groupby("method")["prompt"].nunique()
             varied = (samples["method"].map(side) > 1) | (group != "prompt")
@@ -90,21 +73,21 @@ def test_nothing_is_shared_and_every_row_is_tested_once(samples, groups, seed):
      {"name": "t", "kind": "group_trials", "trials": 2},
      {"name": "t", "kind": "random_trials", "trials": 2}]))  # fmt: skip
 def test_order_of_rows_changes_nothing(random, protocol):
-    samples = crossed(6, 5, 3)
+    samples = make_crossed_samples(6, 5, 3)
     order = list(range(len(samples)))
     random.shuffle(order)
     assert make_splits(samples, protocol, 1) == make_splits(samples.iloc[order], protocol, 1)
 
 
 def test_seed_matters_and_is_the_only_chance():
-    samples = crossed(8, 6)
+    samples = make_crossed_samples(8, 6)
     one, again, other = (make_splits(samples, grouped(), s) for s in (1, 1, 2))
     assert one == again
     assert one != other
 
 
 def test_crossed_groups_have_one_trial_per_cell():
-    samples = crossed(6, 6, 1)
+    samples = make_crossed_samples(6, 6, 1)
     splits = make_splits(samples, grouped(validation=0), 0)
     assert [s.trial for s in splits] == list(range(9))
     for split in splits:
@@ -113,37 +96,40 @@ def test_crossed_groups_have_one_trial_per_cell():
 
 
 def test_nested_groups_are_one():
-    samples = crossed(6, 4, 2)
+    samples = make_crossed_samples(6, 4, 2)
     samples["clip_id"] = samples["image_id"] + samples["clip_id"]  # every image has its own clips
     splits = make_splits(samples, grouped(validation=0), 0)
     assert [s.trial for s in splits] == [0, 1, 2]
     for split in splits:
         assert len(split.part) == len(samples)
-        assert of(samples, split, "test")["image_id"].nunique() == 2
+        assert select_parts(samples, split, "test")["image_id"].nunique() == 2
 
 
 def test_prompt_of_a_whole_method_is_a_setting_and_one_of_a_pair_is_content():
-    samples = crossed(6, 3, 3)
+    samples = make_crossed_samples(6, 3, 3)
     samples["prompt"] = samples["method"].map({"m0": None, "m1": "sing!", "m2": "a singing face"})
     assert len(make_splits(samples, grouped(groups=None), 0)) == 9
     samples["clip_id"] = None
     samples["prompt"] = samples["image_id"].map(lambda i: f"p{int(i[1:]) // 2}")
     splits = make_splits(samples, grouped(groups=None), 0)
     assert len(splits) == 3
-    assert all(of(samples, s, "test")["prompt"].nunique() == 1 for s in splits)
+    assert all(select_parts(samples, s, "test")["prompt"].nunique() == 1 for s in splits)
 
 
 @pytest.mark.parametrize("share", [0.15, 0.4])
 def test_validation_is_carved_out_by_groups_to_the_nearest(share):
-    samples = crossed(20, 2, 4)
+    samples = make_crossed_samples(20, 2, 4)
     for split in make_splits(samples, grouped(groups=["image"], k=5, validation=share), 3):
-        train, validation = of(samples, split, "train"), of(samples, split, "validation")
+        train, validation = (
+            select_parts(samples, split, "train"),
+            select_parts(samples, split, "validation"),
+        )
         assert not set(train["image_id"]) & set(validation["image_id"])
         assert validation["image_id"].nunique() == round(share * 16)
 
 
 def test_random_kfold_is_even_and_repeats_anew():
-    samples = crossed(5, 5, 2)
+    samples = make_crossed_samples(5, 5, 2)
     splits = make_splits(samples, {"name": "r", "kind": "random_kfold", "k": 5, "repeats": 2}, 0)
     assert [s.trial for s in splits] == list(range(10))
     for split in splits:
@@ -153,27 +139,33 @@ def test_random_kfold_is_even_and_repeats_anew():
 
 
 def test_leave_one_method_out_tests_each_and_validates_on_others():
-    samples = crossed(4, 3, 8)
+    samples = make_crossed_samples(4, 3, 8)
     splits = make_splits(samples, {"name": "l", "kind": "leave_one_method_out"}, 0)
-    held = [of(samples, s, "test")["method"].unique().tolist() for s in splits]
+    held = [select_parts(samples, s, "test")["method"].unique().tolist() for s in splits]
     assert held == [[f"m{n}"] for n in range(8)]
     for split in splits:
-        validation, train = of(samples, split, "validation"), of(samples, split, "train")
+        validation, train = (
+            select_parts(samples, split, "validation"),
+            select_parts(samples, split, "train"),
+        )
         assert validation["method"].nunique() == 1
         assert train["method"].nunique() == 6
         assert not set(validation["method"]) & set(train["method"])
 
 
 def test_fixed_uses_the_datasets_split_and_refuses_a_leak():
-    samples = crossed(6, 4, 2)
+    samples = make_crossed_samples(6, 4, 2)
     low = samples["image_id"].isin(["i0", "i1"]) & samples["clip_id"].isin(["c0"])
     high = ~samples["image_id"].isin(["i0", "i1"]) & ~samples["clip_id"].isin(["c0"])
     samples.loc[low, "split"] = "val"
     samples.loc[high, "split"] = "train"
     (split,) = make_splits(samples, {"name": "paper", "kind": "fixed"}, 0)
-    assert set(of(samples, split, "test")["sample_id"]) == set(samples[low]["sample_id"])
+    assert set(select_parts(samples, split, "test")["sample_id"]) == set(samples[low]["sample_id"])
     assert len(split.part) == low.sum() + high.sum()
-    train, validation = of(samples, split, "train"), of(samples, split, "validation")
+    train, validation = (
+        select_parts(samples, split, "train"),
+        select_parts(samples, split, "validation"),
+    )
     assert not set(train["image_id"]) & set(validation["image_id"])
     samples.loc[1, "split"] = "train"
     leak = {"name": "paper", "kind": "fixed"}
@@ -196,28 +188,28 @@ def test_fixed_uses_the_datasets_split_and_refuses_a_leak():
         ({"name": "r", "kind": "random_kfold", "k": 100}, "too few for 100 folds"),
         ({"name": "l", "kind": "leave_one_method_out"}, "2 methods are too few"),
         ({"name": "f", "kind": "fixed"}, "0 samples have the split 'train'"),
-        (drawn(parts=[7, 1]), r"parts: \[7, 1\]; write three numbers"),
-        (drawn(parts=[7, -1, 2]), "write three numbers, 0 or more"),
-        (drawn(parts=[7, float("nan"), 2]), "write three numbers, 0 or more"),
-        (drawn(parts="712"), "write three numbers, 0 or more"),
-        (drawn(parts=[1, 1, 0]), "only the second, validation, may be 0"),
-        (drawn(trials=0), "trials: 0; write a whole number, 1 or more"),
+        (group_trials(parts=[7, 1]), r"parts: \[7, 1\]; write three numbers"),
+        (group_trials(parts=[7, -1, 2]), "write three numbers, 0 or more"),
+        (group_trials(parts=[7, float("nan"), 2]), "write three numbers, 0 or more"),
+        (group_trials(parts="712"), "write three numbers, 0 or more"),
+        (group_trials(parts=[1, 1, 0]), "only the second, validation, may be 0"),
+        (group_trials(trials=0), "trials: 0; write a whole number, 1 or more"),
         (
-            drawn(validation=0.1),
+            group_trials(validation=0.1),
             "unknown key 'validation'; kind group_trials has groups, trials, p",
         ),
-        (drawn(groups=["method"]), "2 different values of method are too few for 3 parts"),
-        (drawn(groups=["prompt"]), "no sample has a prompt"),
-        (drawn(kind="group_trial"), "did you mean 'group_trials'"),
+        (group_trials(groups=["method"]), "2 different values of method are too few for 3 parts"),
+        (group_trials(groups=["prompt"]), "no sample has a prompt"),
+        (group_trials(kind="group_trial"), "did you mean 'group_trials'"),
     ],
 )
 def test_impossible_protocols_are_sentences(protocol, message):
     with pytest.raises(UserError, match=message):
-        make_splits(crossed(6, 6), protocol, 0)
+        make_splits(make_crossed_samples(6, 6), protocol, 0)
 
 
 def test_samples_without_an_image_cannot_be_kept_apart():
-    samples = crossed(6, 4)
+    samples = make_crossed_samples(6, 4)
     samples.loc[3, "image_id"] = None
     with pytest.raises(UserError, match="'i0__c1__m1' .*has no image"):
         make_splits(samples, grouped(groups=["image"]), 0)
@@ -227,7 +219,7 @@ def test_samples_without_an_image_cannot_be_kept_apart():
 
 
 def test_sample_twice():
-    samples = crossed(4, 4)
+    samples = make_crossed_samples(4, 4)
     with pytest.raises(UserError, match="there twice"):
         make_splits(pd.concat([samples, samples[:1]]), grouped(), 0)
 
@@ -237,13 +229,21 @@ def test_splits_change_only_with_the_version():
         grouped(), grouped(groups=["image"], repeats=2), {"name": "r", "kind": "random_kfold"},
         {"name": "l", "kind": "leave_one_method_out"},
     ]  # fmt: skip
-    parts = [[s.trial, s.part] for p in protocols for s in make_splits(crossed(7, 5, 3), p, 4)]
+    parts = [
+        [s.trial, s.part]
+        for p in protocols
+        for s in make_splits(make_crossed_samples(7, 5, 3), p, 4)
+    ]
     assert (VERSION, digest(parts)[:16]) == (1, "9762bdf33c3e9ef7")
     protocols = [
-        drawn(trials=2), drawn(groups=["image"], parts=[8, 0, 2]),
+        group_trials(trials=2), group_trials(groups=["image"], parts=[8, 0, 2]),
         {"name": "r", "kind": "random_trials", "trials": 3},
     ]  # fmt: skip
-    parts = [[s.trial, s.part] for p in protocols for s in make_splits(crossed(7, 5, 3), p, 4)]
+    parts = [
+        [s.trial, s.part]
+        for p in protocols
+        for s in make_splits(make_crossed_samples(7, 5, 3), p, 4)
+    ]
     assert (VERSION, digest(parts)[:16]) == (1, "51b07cbb892ff124")
 
 
@@ -262,7 +262,9 @@ def test_trials_share_nothing_and_leave_out_only_what_is_between_the_parts(
     samples, groups, parts, seed
 ):
     try:
-        splits = make_splits(samples, drawn(groups=groups, parts=list(parts), trials=3), seed)
+        splits = make_splits(
+            samples, group_trials(groups=groups, parts=list(parts), trials=3), seed
+        )
     except UserError:
         assert "prompt" in groups or len(groups) > 1  # a design may be too small, never silently
         return
@@ -291,7 +293,7 @@ def test_trials_share_nothing_and_leave_out_only_what_is_between_the_parts(
 def test_share_of_validation():
     assert validation_share(grouped()) == 0.15
     assert validation_share(grouped(validation=0)) == 0
-    assert validation_share(drawn(parts=[6, 2, 2])) == 0.2
-    assert validation_share(drawn(parts=[8, 0, 2])) == 0
+    assert validation_share(group_trials(parts=[6, 2, 2])) == 0.2
+    assert validation_share(group_trials(parts=[8, 0, 2])) == 0
     with pytest.raises(UserError, match="did you mean"):
         validation_share({"name": "x", "kind": "random_trial"})

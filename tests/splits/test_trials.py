@@ -1,11 +1,10 @@
-import itertools
-
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rated_samples import group_trials, make_crossed_samples, select_parts
 from sfqa import store, tables
 from sfqa.correlation.summarise import correlation_rows
 from sfqa.errors import UserError
@@ -18,25 +17,6 @@ from sfqa.splits.drawing import portions
 from sfqa.splits.protocols import make_splits
 
 THREE = ("train", "validation", "test")
-
-
-def crossed(images: int, clips: int, methods: int = 2) -> pd.DataFrame:
-    cells = itertools.product(range(images), range(clips), range(methods))
-    return pd.DataFrame(
-        [
-            {"sample_id": f"i{i}__c{c}__m{m}", "image_id": f"i{i}", "clip_id": f"c{c}",
-             "method": f"m{m}"}
-            for i, c, m in cells
-        ]
-    )  # fmt: skip
-
-
-def drawn(**changes: object) -> dict[str, object]:
-    return {"name": "t", "kind": "group_trials"} | changes
-
-
-def of(samples: pd.DataFrame, split, *parts: str) -> pd.DataFrame:
-    return samples[samples["sample_id"].map(split.part).isin(parts)]
 
 
 @settings(max_examples=100, deadline=None)
@@ -78,19 +58,21 @@ def test_lgvq_by_prompt_as_ugvq_splits_it():
             for m in range(6)
         ]
     )
-    splits = make_splits(samples, drawn(groups=["prompt"], trials=10, parts=[7, 1, 2]), 1)
+    splits = make_splits(samples, group_trials(groups=["prompt"], trials=10, parts=[7, 1, 2]), 1)
     assert len(splits) == 10
     for split in splits:
-        prompts = [set(of(samples, split, part)["prompt"]) for part in THREE]
+        prompts = [set(select_parts(samples, split, part)["prompt"]) for part in THREE]
         assert [len(p) for p in prompts] == [328, 47, 93]
         assert len(set.union(*prompts)) == 468
         rows = pd.Series(split.part).value_counts()
         assert rows.to_dict() == {"train": 1968, "validation": 282, "test": 558}
-    assert make_splits(samples, drawn(), 1)[3].part == splits[3].part  # the defaults, all groups
+    assert (
+        make_splits(samples, group_trials(), 1)[3].part == splits[3].part
+    )  # the defaults, all groups
 
 
 def test_trials_are_new_draws_and_do_not_depend_on_their_number():
-    samples = crossed(20, 4)
+    samples = make_crossed_samples(20, 4)
     for kind in ("group_trials", "random_trials"):
         protocol = {"name": "t", "kind": kind, "trials": 12}
         splits = make_splits(samples, protocol, 0)
@@ -100,7 +82,7 @@ def test_trials_are_new_draws_and_do_not_depend_on_their_number():
 
 
 def test_a_hundred_random_trials_of_eighty_to_twenty():
-    samples = crossed(10, 10, 2)
+    samples = make_crossed_samples(10, 10, 2)
     protocol = {"name": "r", "kind": "random_trials", "trials": 100, "parts": [8, 0, 2]}
     splits = make_splits(samples, protocol, 0)
     assert len(splits) == 100
@@ -114,7 +96,7 @@ def test_a_hundred_random_trials_of_eighty_to_twenty():
 
 
 def test_crossed_trials_keep_the_rows_whose_values_agree():
-    for split in make_splits(crossed(20, 10, 1), drawn(), 0):
+    for split in make_splits(make_crossed_samples(20, 10, 1), group_trials(), 0):
         rows = pd.Series(split.part).value_counts()
         # Images 14 : 2 : 4, clips 7 : 1 : 2, and the products of these.
         assert rows.to_dict() == {"train": 98, "validation": 2, "test": 8}
@@ -122,11 +104,11 @@ def test_crossed_trials_keep_the_rows_whose_values_agree():
 
 def test_crossed_groups_that_cannot_be_parted_are_a_sentence():
     # One image with all clips, one clip with all images: two hubs for three parts.
-    samples = crossed(8, 8, 1)
+    samples = make_crossed_samples(8, 8, 1)
     samples = samples[(samples["image_id"] == "i0") | (samples["clip_id"] == "c0")]
     with pytest.raises(UserError, match=r"trial 0 is left without \w+ rows, in 50 draws"):
-        make_splits(samples, drawn(), 0)
-    assert make_splits(samples, drawn(groups=["image"]), 0)
+        make_splits(samples, group_trials(), 0)
+    assert make_splits(samples, group_trials(groups=["image"]), 0)
 
 
 TRIALS = [
@@ -136,7 +118,7 @@ TRIALS = [
 
 
 def test_the_chain_from_features_to_the_table_runs_with_trials(tmp_path):
-    samples = crossed(12, 3, 2)
+    samples = make_crossed_samples(12, 3, 2)
     numbers = np.random.default_rng(0)
     ids = sorted(samples["sample_id"])
     x = numbers.normal(size=(len(ids), 4)).astype(np.float32)
