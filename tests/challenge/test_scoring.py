@@ -181,7 +181,7 @@ def test_a_whole_challenge(tmp_path: Path, capsys: Any) -> None:
         assert call("score", example, "--phase", out / "hidden" / f"{wanted}.csv") == 0
     assert "main score = (|SRCC| + |PLCC|) / 2" in capsys.readouterr().out
     assert call(*args, "--out", out) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
 
 
 def test_score_prints_the_formula_with_its_figures(

@@ -42,7 +42,7 @@ def test_verify_names_file_and_byte(dataset, capsys):
         f"{path}, byte {second}: damaged: no sound row in these bytes ({third - second} bytes)"
     )
     assert f"{path}, byte {starts(bytes(broken))[-1]}: torn: " in last
-    assert said.startswith("9 sound rows in 3 files, 2 damaged places")
+    assert said.startswith("9 sound rows in 3 files, 2 damaged regions")
 
 
 def test_prune_says_what_it_saved(dataset, capsys):

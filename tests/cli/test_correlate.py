@@ -197,7 +197,7 @@ def test_a_wrong_word_is_a_sentence(
     ("text", "sentence"),
     [
         ("video,good\nv00.mp4,1\nv01.mp4,x\n", "row 3, column good: 'x' is not a number"),
-        ("video,good\nv00.mp4,1\nv00.mp4,2\n", "row 3, column video: 'v00.mp4' is in row 2 too"),
+        ("video,good\nv00.mp4,1\nv00.mp4,2\n", "row 3, column video: 'v00.mp4' is also in row 2"),
         ("video,good\nv00.mp4,1\n,2\n", "row 3, column video: empty; name the sample"),
         ("video,good\nw.mp4,1\n", "none of its 1 samples ('w.mp4', ...) is in "),
         ("video,good\n", "the table has no rows"),
@@ -218,7 +218,7 @@ def test_a_column_of_words_alone_is_no_score(files: Any, capsys: Any) -> None:
     pred, mos = files
     pred.write_text("video,good\nv00.mp4,fine\n")
     assert call(pred, "--mos", mos) == 2
-    assert "no column of numbers beside video; name one with --score" in capsys.readouterr().err
+    assert "no column of numbers except video; name one with --score" in capsys.readouterr().err
 
 
 @pytest.mark.shared

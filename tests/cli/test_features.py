@@ -16,7 +16,7 @@ import pytest
 
 from csv_files import read_csv
 from sfqa import cli, identity, store, tables
-from sfqa.cli import _extract, _show
+from sfqa.cli import _extract, _feature_tables
 from sfqa.cli import features as command
 from sfqa.conform.run import conform_shard
 from sfqa.conform.video import Form
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("without_workers")
 
 ROOT = Path(__file__).parents[2]
 FORM = Form(short_side=64, fps=25, sample_rate=16000, crf=12, preset="veryfast")
-AS_IS = _extract.form(None, None, encode=False)
+AS_IS = _extract.make_form(None, None, encode=False)
 SIGNAL = ["--extractor", "signal", "--short-side", "64", "--quiet"]
 LSE = ["--extractor", "lse", "--weights", "random", "--set", "detect_every=10", "--set", "max_shift=5",
        "--short-side", "128", "--quiet"]  # fmt: skip
@@ -162,7 +162,7 @@ def test_a_broken_file_is_a_failed_row_and_status_1(videos, tmp_path, capsys):
 def test_as_they_are(tmp_path):
     """Without conforming, the file's own bytes, size and rate are measured."""
     video = make_video(tmp_path / "fast.mp4", frames=40, fps=50)
-    rows = _extract.conformed([video], ["fast"], "a song", tmp_path / "w", AS_IS)
+    rows = _extract.conform_files([video], ["fast"], "a song", tmp_path / "w", AS_IS)
     (row,) = rows.to_dict("records")
     assert row["sha256"] == row["source_sha256"] == identity.sha256_file(video)
     assert row["path"] == str(video)
@@ -187,7 +187,7 @@ def test_a_video_without_sound_or_frames_as_it_is(tmp_path):
     (tmp_path / "empty.mp4").write_bytes(b"")
     files = [tmp_path / "mute.mp4", tmp_path / "empty.mp4"]
     mute, empty = store.to_records(
-        _extract.conformed(files, ["mute", "empty"], None, tmp_path / "w", AS_IS)
+        _extract.conform_files(files, ["mute", "empty"], None, tmp_path / "w", AS_IS)
     )
     assert "silent: " in mute["detail"]
     assert mute["audio_path"] is None
@@ -198,12 +198,12 @@ def test_a_video_without_sound_or_frames_as_it_is(tmp_path):
     ("words", "sentence"),
     [
         (["gone.mp4", *SIGNAL], "gone.mp4: there is no such file"),
-        (["one.mp4"], "--extractor: say what to measure: audio, clip, "),
-        (["one.mp4", "--extractor", "lsee"], "no extractor is called so; did you mean 'lse'?"),
-        (["one.mp4", "--extractor", "lse"], "lse needs weights and none come with the project"),
+        (["one.mp4"], "--extractor: name at least one: audio, clip, "),
+        (["one.mp4", "--extractor", "lsee"], "no such extractor; did you mean 'lse'?"),
+        (["one.mp4", "--extractor", "lse"], "lse needs weights, which the project does not include"),
         (["one.mp4", "--extractor", "lse", "--weights", "none"], "lse needs weights"),
         (["one.mp4", "--extractor", "lse", "--weights", "w.pt"], "--weights w.pt: there is no such file"),
-        (["one.mp4", "--extractor", "lse", "--weights", "signal=random"], "signal is not chosen"),
+        (["one.mp4", "--extractor", "lse", "--weights", "signal=random"], "signal is not selected"),
         (["one.mp4", *SIGNAL, "--weights", "signal=random"], "signal has no weights"),
         (["one.mp4", *SIGNAL, "--weights-seed", "1"], "there are no random weights"),
         (["one.mp4", *SIGNAL, "--set", "evry=2"], "--set evry: no option of signal; did you mean 'every'?"),
@@ -218,7 +218,7 @@ def test_a_video_without_sound_or_frames_as_it_is(tmp_path):
         (["one.mp4", *SIGNAL, "--fps", "x"], "argument --fps: invalid float value"),
         (["one.mp4", *SIGNAL, "--threads", "0"], "--threads 0: give 1 or more"),
         (["one.mp4", *SIGNAL, "--cache", "one.mp4"], "--cache one.mp4: this is a file"),
-        (["one.mp4", "--extractor", "signal", "--no-conform", "--fps", "25"], "drop --short-side, --fps"),
+        (["one.mp4", "--extractor", "signal", "--no-conform", "--fps", "25"], "drop --short-side and --fps"),
         (["one.mp4", "--extractor", "lse", "--extractor", "clip", "--weights", "one.mp4"], "one file cannot fit"),
     ],
 )  # fmt: skip
@@ -243,7 +243,7 @@ def test_weights_that_do_not_fit_are_a_sentence(face_video, tmp_path, capsys):
 def test_specs_name_the_weights_and_options_of_each(tmp_path):
     path = tmp_path / "w.pt"
     path.write_bytes(b"abc")
-    made = _extract.specs(
+    made = _extract.make_specs(
         ["lse", "signal", "clip"], ["random", f"lse={path}"], 7,
         ["detect_every=2", "lse.max_shift=9", "model=ViT-B-16"],
     )  # fmt: skip
@@ -260,17 +260,17 @@ def test_specs_name_the_weights_and_options_of_each(tmp_path):
     for name, spec in made.items():
         assert base.merge_options(name, spec["options"])
     with pytest.raises(UserError, match="given twice"):
-        _extract.specs(["lse", "clip"], ["random", "random"], None, [])
+        _extract.make_specs(["lse", "clip"], ["random", "random"], None, [])
 
 
 def test_every_extractor_has_weights_or_takes_none():
-    for name in _extract.extractors():
+    for name in _extract.list_extractors():
         from sfqa.features.weights import Weights
 
         if base.has_weights(name):
             continue
         base.build_extractor(name, {}, Weights("none", "none"), "cpu")
-    assert {n for n in _extract.extractors() if base.has_weights(n)} >= {"clip", "lse", "slowfast"}  # fmt: skip
+    assert {n for n in _extract.list_extractors() if base.has_weights(n)} >= {"clip", "lse", "slowfast"}  # fmt: skip
 
 
 def test_the_form_is_the_workflows_default():
@@ -278,8 +278,10 @@ def test_the_form_is_the_workflows_default():
 
     config = {"dataset": "x", "mode": "import_videos", "import": {"folder": ".", "pattern": "x"}}
     full = configuration.complete(config, ROOT / "workflow/schemas/config.schema.yaml")
-    assert _extract.form(None, None) == Form(**full["conform"])
-    assert _extract.form(256, 30.0) == Form(**{**full["conform"], "short_side": 256, "fps": 30})
+    assert _extract.make_form(None, None) == Form(**full["conform"])
+    assert _extract.make_form(256, 30.0) == Form(
+        **{**full["conform"], "short_side": 256, "fps": 30}
+    )
 
 
 def test_two_calls_do_not_share_a_cache_at_once(videos, tmp_path, capsys):
@@ -313,7 +315,7 @@ def shown():
 
 
 def test_a_wide_screen_has_one_row_per_video(shown):
-    assert _show.screen(*shown, None).splitlines() == [
+    assert _feature_tables.format_features(*shown, None).splitlines() == [
         "x (VERSION 2), weights: none, options: every 1",
         "",
         "video      status  level (dB)          map",
@@ -328,7 +330,7 @@ def test_a_wide_screen_has_one_row_per_video(shown):
 
 
 def test_a_narrow_screen_has_one_column_per_video(shown):
-    lines = _show.screen(*shown, 40).splitlines()
+    lines = _feature_tables.format_features(*shown, 40).splitlines()
     assert lines[2:12] == [
         "video                歌  long name",
         "status           flawed     failed",
@@ -341,7 +343,7 @@ def test_a_narrow_screen_has_one_column_per_video(shown):
         "map         1x5 numbers",
         "",
     ]
-    assert _show.screen(*shown, 30).splitlines()[2:8] == [
+    assert _feature_tables.format_features(*shown, 30).splitlines()[2:8] == [
         "video                歌",
         "status           flawed",
         "level (dB)     0.333333",
@@ -352,9 +354,9 @@ def test_a_narrow_screen_has_one_column_per_video(shown):
 
 
 def test_sentences_of_the_configuration_become_those_of_the_command_line():
-    told = command.as_arguments("config, features.lse.weights: give a file")
+    told = command.name_arguments("config, features.lse.weights: give a file")
     assert told == "--weights of lse: give a file"
-    assert command.as_arguments("config, features.lse: x") == "--weights of lse: x"
+    assert command.name_arguments("config, features.lse: x") == "--weights of lse: x"
 
 
 def test_progress_goes_to_stderr(videos, capsys):

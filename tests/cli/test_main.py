@@ -28,18 +28,18 @@ def launch(*words: str, script: Path = LAUNCHER, cwd: Path = ROOT):
 def test_help_names_every_subcommand_with_an_example(capsys):
     assert cli.main(["--help"]) == 0
     said = capsys.readouterr().out
-    for name in cli.names():
+    for name in cli.list_commands():
         assert f"\n  {name}" in said
         assert f"  sfqa {name} " in said
 
 
-@pytest.mark.parametrize("name", cli.names())
+@pytest.mark.parametrize("name", cli.list_commands())
 def test_help_of_a_subcommand_shows_its_examples(name, capsys):
     assert cli.main([name, "--help"]) == 0
     said = capsys.readouterr().out
     assert cli.main(["help", name]) == 0
     assert capsys.readouterr().out == said
-    for line in cli.load(name).EXAMPLES.strip().splitlines():
+    for line in cli.load_command(name).EXAMPLES.strip().splitlines():
         assert line.startswith(f"sfqa {name} ")
         assert line in said
 
@@ -77,7 +77,7 @@ def test_a_subcommand_is_a_file_of_the_folder(tmp_path, monkeypatch, capsys):
         "def run(args): print(args.what); return 1\n"
     )
     monkeypatch.setattr(cli, "__path__", [*cli.__path__, str(tmp_path)])
-    monkeypatch.setattr(cli, "names", lambda: ["judge"])
+    monkeypatch.setattr(cli, "list_commands", lambda: ["judge"])
     assert cli.main(["judge", "them"]) == 1
     assert capsys.readouterr().out == "them\n"
     sys.modules.pop("sfqa.cli.judge")
@@ -86,7 +86,7 @@ def test_a_subcommand_is_a_file_of_the_folder(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("error", "status", "sentence"),
     [
-        (ZeroDivisionError("x"), 70, "a mistake in the program (ZeroDivisionError: x)"),
+        (ZeroDivisionError("x"), 70, "a bug in the program (ZeroDivisionError: x)"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (ModuleNotFoundError("No module named 'torch'", name="torch"), 2, "'torch' is needed"),
         (PermissionError(13, "Permission denied", "/x"), 2, "Permission denied: '/x'"),

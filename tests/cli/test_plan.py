@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from sfqa import cli, store, tables
-from sfqa.cli import _sheet
 from sfqa.ratings.plan import make_plan
 from sfqa.ratings.plan_text import plan_report, verify_plan
 from sfqa.ratings.screen.study import read_plan
 from sfqa.ratings.study_design import StudyDesign
+from sfqa.sheets import read_table
 from sfqa.tables import PLAN
 
 
@@ -57,7 +57,7 @@ def test_the_proof_is_printed_and_the_plan_written(
 
 
 def test_cells_are_text(table: Path) -> None:
-    frame = _sheet.read_sheet(table, "samples")
+    frame = read_table(table, "samples")
     assert set(frame["style"].dropna()) == {"None", "pop"}  # a style may be called so
     assert frame["style"].isna().sum() == 4
     assert frame["seconds"].iloc[0] == "6.0"

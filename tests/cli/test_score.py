@@ -10,7 +10,7 @@ import pytest
 
 from csv_files import read_csv
 from sfqa import cli, store
-from sfqa.cli import _extract, _videos, score
+from sfqa.cli import _extract, _video_files, score
 from sfqa.conform.video import Form
 from sfqa.features import base, run
 from sfqa.regression.fitting import Source, fit_model
@@ -59,8 +59,10 @@ def studio(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         inside = run.extract_shard
         patch.setattr(run, "extract_shard", lambda *a, workers: inside(*a, workers=0))
-        rows = _extract.conformed(files, _videos.names_of(files), None, folder / "work", form)
-        spec = _extract.specs(["signal"], [], None, [])["signal"]
+        rows = _extract.conform_files(
+            files, _video_files.name_files(files), None, folder / "work", form
+        )
+        spec = _extract.make_specs(["signal"], [], None, [])["signal"]
         made = _extract.extract(rows, "signal", spec, folder / "work", 1)
     store.write_arrow(made.table, folder / "signal.parquet", made.about)
     tables = {"signal": [folder / "signal.parquet"]}
@@ -156,7 +158,7 @@ def test_random_weights_and_simulated_mos_are_said_loudly(tmp_path, capsys):
     )
     said = capsys.readouterr().out
     assert "UNTRAINED: the weights of lse are random" in said
-    assert "SYNTHETIC: the MOS that it learnt came from simulated raters" in said
+    assert "SYNTHETIC: the model was trained on MOS from simulated raters" in said
     (head,) = (line for line in said.splitlines() if line.startswith("video "))
     assert head.split()[-2:] == ["weights", "MOS"]
     assert said.count("untrained  synthetic") == 9
@@ -189,7 +191,7 @@ def test_other_weights_than_the_models_are_refused_before_any_work(
 
 def test_random_weights_come_out_of_the_models_seed(tmp_path):
     model, _ = crafted(tmp_path, "lse", "random", synthetic=False)
-    spec = score._specs(read(model), [])["lse"]
+    spec = score._make_specs(read(model), [])["lse"]
     assert (spec["weights"], spec["weights_seed"]) == ("random", 7)
     assert spec["options"] == base.merge_options("lse", {})
 
@@ -201,7 +203,7 @@ def test_random_weights_come_out_of_the_models_seed(tmp_path):
         (["v0.mp4", "--features", "signal.parquet"], "give either videos or --features"),
         (
             ["--features", "signal.parquet", "--prompt", "x"],
-            "ready tables need no --weights, --prompt or --cache",
+            "tables need no --weights, --prompt or --cache",
         ),
         (["--features", "nowhere.parquet"], "nowhere.parquet: there is no such feature table"),
         (["--features", "v0.mp4"], "v0.mp4: no Parquet file"),
@@ -234,7 +236,10 @@ def test_a_model_of_imported_features_scores_no_video(studio, tmp_path, capsys):
     names = table.column("sample_id").to_pylist()
     model = fit(tmp_path, files, ["imported.sharpness"], *rated(names))
     assert cli.main(["score", str(studio[0] / "v0.mp4"), "--model", str(model)]) == 2
-    assert "reads ready features (imported of a), which no video gives" in capsys.readouterr().err
+    assert (
+        "reads imported features (imported of a), which cannot be computed from videos"
+        in capsys.readouterr().err
+    )
     assert (
         cli.main(
             ["score", "--features", str(tmp_path / "t.parquet"), "--model", str(model), "--quiet"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfqa.cli._videos import find_videos, names_of
+from sfqa.cli._video_files import find_videos, name_files
 from sfqa.errors import UserError
 
 
@@ -60,7 +60,7 @@ def test_a_word_that_leads_nowhere_is_a_sentence(folder, word, sentence):
 
 def test_equal_stems_get_distinguished_names():
     def named(*paths):
-        return names_of([Path(p) for p in paths])
+        return name_files([Path(p) for p in paths])
 
     assert named("/v/a/x.mp4", "/v/b/x.mp4") == ["a__x", "b__x"]
     assert named("/v/a/x.mp4", "/v/a/x.webm") == ["x.mp4", "x.webm"]
@@ -71,7 +71,7 @@ def test_equal_stems_get_distinguished_names():
 
 def test_a_long_name_leaves_room_in_the_file_system():
     first, second = (Path("/v") / (letter * 10 + "声" * 80 + ".mp4") for letter in "ab")
-    made = names_of([first, second])
+    made = name_files([first, second])
     assert len(set(made)) == 2
     assert all(len(name.encode()) <= 120 for name in made)
 
@@ -82,6 +82,6 @@ part = st.text("ab_!é", min_size=1, max_size=3)
 @given(st.lists(st.tuples(st.lists(part, max_size=3), part, st.sampled_from([".mp4", ".webm"])),
                 max_size=8, unique_by=lambda t: ("/".join([*t[0], t[1]]) + t[2])))  # fmt: skip
 def test_names_are_distinct_and_safe(parts):
-    made = names_of([Path("/", *folders, stem + suffix) for folders, stem, suffix in parts])
+    made = name_files([Path("/", *folders, stem + suffix) for folders, stem, suffix in parts])
     assert len({name.casefold() for name in made}) == len(parts)
     assert all("/" not in name and name for name in made)

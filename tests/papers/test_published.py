@@ -356,7 +356,7 @@ def test_show_writes_every_format(suffix: str, tmp_path: Path, capsys: Any) -> N
         (["show", "sfqa_table2", "--page"], "--format tex"),
         (["compare", "sfqa_table2"], "--ours is needed"),
         (["compare", "sfqa_table2", "--ours", "nowhere"], "run the workflow"),
-        (["list", "--ours", "x"], "--ours goes with 'compare'"),
+        (["list", "--ours", "x"], "--ours is an argument of 'compare'"),
         (["show", "sfqa_table2", "--out", "x.tex"], ".md"),
     ],
 )  # fmt: skip

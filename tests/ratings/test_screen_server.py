@@ -97,7 +97,7 @@ def test_a_port_that_is_taken_and_one_that_is_none(folder, capsys):
     assert cli.main(["rate", "serve", str(folder), "--port", "99999"]) == 2
     assert "give one of 0 to 65535" in capsys.readouterr().err
     assert cli.main(["rate", "links", str(folder), "--url", "study.example.org"]) == 2
-    assert "give one as https://" in capsys.readouterr().err
+    assert "give one like https://" in capsys.readouterr().err
     assert cli.main(["rate", "serve", str(folder / "none")]) == 2
     assert "no such folder" in capsys.readouterr().err
 

@@ -265,7 +265,7 @@ def test_links_are_made_once_and_renewed_one_by_one(tmp_path, capsys):
     assert token.encode() not in (tmp_path / "study.db").read_bytes()
     capsys.readouterr()
     assert cli.main([*words, "--renew", "r001", "--out", str(out)]) == 2
-    assert "there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
     assert cli.main(words) == 0
     assert capsys.readouterr().out == ""
     assert cli.main([*words, "--renew", "r001"]) == 0

@@ -240,6 +240,8 @@ def convert_texts(options: Mapping[str, Any], declared: Options) -> dict[str, An
     >>> convert_texts({"frames": "4"}, {"frames": Option(8, 1, None, "key frames", whole=True)})
     {'frames': 4}
     """
+    import yaml  # here, because the command line's help must not wait for it
+
     converted = dict(options)
     for name, value in options.items():
         if isinstance(value, str) and isinstance(declared.get(name), (Option, Flag)):

@@ -1,8 +1,8 @@
 """The command line ``sfqa``: every module of this folder without a leading '_' is a subcommand.
 
-A subcommand module holds ``SUMMARY`` (one line), ``EXAMPLES`` (lines to type), ``add_arguments``
-and ``run``, which returns the exit status. Modules import what is heavy inside their functions, so
-that help comes at once.
+A subcommand module defines ``SUMMARY`` (one line), ``EXAMPLES`` (command lines), ``add_arguments``
+and ``run``, which returns the exit status. Heavy imports go inside functions, so that ``--help`` is
+fast.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from typing import NoReturn, Protocol, cast
 
 from sfqa.errors import UserError, hint
 
-#: Exit statuses: all went well; a video failed or damage was found; the call cannot be carried out.
-FINE, BAD, USAGE = 0, 1, 2
-#: A mistake in the program, not in the call.
-INTERNAL = 70
+#: Exit statuses: success; a video failed or damage was found; the command line is wrong.
+SUCCESS, FAILURE, USAGE_ERROR = 0, 1, 2
+#: Exit status of a bug in the program.
+INTERNAL_ERROR = 70
 _INTERRUPTED = 130
 
 
 class Command(Protocol):
-    """What a subcommand module holds."""
+    """The interface of a subcommand module."""
 
     SUMMARY: str
     EXAMPLES: str
@@ -35,88 +35,89 @@ class Command(Protocol):
         """Declare the subcommand's arguments."""
 
     def run(self, args: argparse.Namespace) -> int:
-        """Carry it out and return the exit status; raises :class:`UserError` for wrong calls."""
+        """Run the subcommand; raises :class:`UserError` for wrong arguments."""
 
 
-def names() -> list[str]:
-    """Return the subcommands: the modules of this folder.
+def list_commands() -> list[str]:
+    """Return the names of the subcommands: the modules of this folder.
 
-    >>> "cache" in names()
+    >>> "cache" in list_commands()
     True
     """
     return sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
 
 
-def load(name: str) -> Command:
+def load_command(name: str) -> Command:
     """Return a subcommand's module."""
     return cast(Command, import_module(f"sfqa.cli.{name}"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line (``sys.argv`` without its head by default) and return its exit status.
+    """Run a command line (by default ``sys.argv[1:]``) and return its exit status.
 
-    0: all went well; 1: a video failed or damage was found; 2: the call cannot be carried out,
-    with a sentence on stderr; 70: a mistake in the program (its traceback with SFQA_TRACEBACK=1).
+    0: success. 1: a video failed or damage was found. 2: the command line is wrong; the reason is
+    printed to stderr. 70: a bug in the program; SFQA_TRACEBACK=1 shows the traceback.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        status = _dispatch(words)
+        status = _dispatch(arguments)
         sys.stdout.flush()
         return status
     except UserError as error:
-        return _say(f"sfqa: {error}", USAGE)
+        return _print_error(f"sfqa: {error}", USAGE_ERROR)
     except KeyboardInterrupt:
-        return _say("sfqa: interrupted", _INTERRUPTED)
+        return _print_error("sfqa: interrupted", _INTERRUPTED)
     except BrokenPipeError:
-        # The reader (head, less) went away; the interpreter must not flush into it again.
+        # The reader (head, less) has exited; the interpreter must not flush into the closed pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FINE
+        return SUCCESS
     except ImportError as error:
-        if _traced():
+        if _wants_traceback():
             raise
-        needed = f"the package {error.name!r} is" if error.name else "a package is"
-        return _say(
-            f"sfqa: {needed} needed and cannot be imported ({error}); run ./run.sh setup, or use a "
-            "Python that has the packages of requirements.txt",
-            USAGE,
+        package = f"the package {error.name!r} is" if error.name else "a package is"
+        return _print_error(
+            f"sfqa: {package} needed and cannot be imported ({error}); run ./run.sh setup, or use "
+            "a Python that has the packages of requirements.txt",
+            USAGE_ERROR,
         )
     except OSError as error:
-        if _traced():
+        if _wants_traceback():
             raise
-        return _say(f"sfqa: {error}", USAGE)
+        return _print_error(f"sfqa: {error}", USAGE_ERROR)
     except Exception as error:
-        if _traced():
+        if _wants_traceback():
             raise
-        return _say(
-            f"sfqa: a mistake in the program ({type(error).__name__}: {error}); run it again with "
+        return _print_error(
+            f"sfqa: a bug in the program ({type(error).__name__}: {error}); run it again with "
             "SFQA_TRACEBACK=1 and report what it prints",
-            INTERNAL,
+            INTERNAL_ERROR,
         )
 
 
-def _dispatch(words: list[str]) -> int:
-    if not words or words[0] in ("-h", "--help", "help"):
-        if len(words) == 2 and words[0] == "help":
-            return _dispatch([words[1], "--help"])
-        print(_help())
-        return FINE if words else USAGE
-    name = words[0]
-    if name not in names():
-        kind = "option" if name.startswith("-") else "subcommand"
-        raise UserError(f"no {kind} {name!r}; {hint(name, names())}; see sfqa --help")
-    command = load(name)
+def _dispatch(arguments: list[str]) -> int:
+    """Run the subcommand that the first argument names."""
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        if len(arguments) == 2 and arguments[0] == "help":
+            return _dispatch([arguments[1], "--help"])
+        print(_format_help())
+        return SUCCESS if arguments else USAGE_ERROR
+    name = arguments[0]
+    if name not in list_commands():
+        noun = "option" if name.startswith("-") else "subcommand"
+        raise UserError(f"no {noun} {name!r}; {hint(name, list_commands())}; see sfqa --help")
+    command = load_command(name)
     parser = _Parser(
         prog=f"sfqa {name}",
         description=command.SUMMARY,
-        epilog=f"examples:\n{_indented(command.EXAMPLES)}",
+        epilog=f"examples:\n{_indent(command.EXAMPLES)}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     command.add_arguments(parser)
-    if {"-h", "--help"} & set(words[1:]):
+    if {"-h", "--help"} & set(arguments[1:]):
         print(parser.format_help(), end="")
-        return FINE
-    args, unknown = parser.parse_known_intermixed_args(words[1:])
+        return SUCCESS
+    args, unknown = parser.parse_known_intermixed_args(arguments[1:])
     if unknown:
         options = sorted(set(re.findall(r"--[a-z][a-z-]*", parser.format_help())))
         parser.error(f"no argument {unknown[0]!r}; {hint(unknown[0], options, 'the options are')}")
@@ -124,45 +125,45 @@ def _dispatch(words: list[str]) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Tells a mistake as all others are told."""
+    """Raises a usage error instead of printing it, so that all errors look alike."""
 
     def error(self, message: str) -> NoReturn:
         name = self.prog.split()[-1]
         raise UserError(f"{name}: {message}; see sfqa {name} --help")
 
 
-def _help() -> str:
-    commands = {name: load(name) for name in names()}
+def _format_help() -> str:
+    commands = {name: load_command(name) for name in list_commands()}
     width = max(map(len, commands))
     lines = [f"  {name:<{width}}  {command.SUMMARY}" for name, command in commands.items()]
-    firsts = [_indented(c.EXAMPLES.strip().splitlines()[0]) for c in commands.values()]
+    examples = [_indent(c.EXAMPLES.strip().splitlines()[0]) for c in commands.values()]
     return "\n".join(
         [
             "usage: sfqa COMMAND ...",
             "",
-            "Quality measures of talking and singing faces, for a few files by hand.",
-            "The whole workflow is started as README.md says.",
+            "Quality measures of talking and singing faces for single files.",
+            "README.md explains how to run the whole workflow.",
             "",
             "commands:",
             *lines,
             "",
             "examples:",
-            *firsts,
+            *examples,
             "",
-            "sfqa COMMAND --help says more. Exit status: 0 all well, 1 a video failed or damage",
-            "was found, 2 the call is wrong.",
+            "See sfqa COMMAND --help for details. Exit status: 0 success, 1 a video failed or",
+            "damage was found, 2 the command line is wrong.",
         ]
     )
 
 
-def _indented(text: str) -> str:
+def _indent(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.strip().splitlines())
 
 
-def _say(sentence: str, status: int) -> int:
-    print(sentence, file=sys.stderr)
+def _print_error(message: str, status: int) -> int:
+    print(message, file=sys.stderr)
     return status
 
 
-def _traced() -> bool:
+def _wants_traceback() -> bool:
     return bool(os.environ.get("SFQA_TRACEBACK"))

@@ -1,9 +1,9 @@
-"""What the workflow does with an imported video, for a few files: check, conform, extract."""
+"""Check, conform and extract single files as the workflow does with imported videos."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sfqa.conform.video import Form
 
-#: Method and writer of the rows: no generation method has such a name.
+#: Method name of the rows. No generation method has a name like this.
 LABEL = "_sfqa"
 
 _PACKAGE = Path(__file__).parents[1]
@@ -25,22 +25,22 @@ _SCHEMA = _PACKAGE.parents[1] / "schemas" / "config.schema.yaml"
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what every subcommand that extracts features takes: where, how many, how loud."""
+    """Declare the arguments of every subcommand that extracts features."""
     add = parser.add_argument
     add(
         "--cache", type=Path, metavar="FOLDER",
-        help="keep conformed videos and feature rows there, so that a second call computes nothing",
+        help="keep conformed videos and feature rows there, so that a second call reuses them",
     )  # fmt: skip
     add(
         "--threads", type=int, default=1, metavar="N",
-        help="CPU threads of the networks (1, as in the workflow; more may change last digits)",
+        help="CPU threads of the networks (1, as in the workflow; more may change the last digits)",
     )  # fmt: skip
-    add("--quiet", action="store_true", help="no progress on stderr")
+    add("--quiet", action="store_true", help="do not show progress on stderr")
 
 
 @dataclass(frozen=True)
 class Extracted:
-    """The feature table of one extractor and what made it (VERSION, options, weights)."""
+    """The feature table of one extractor; ``about`` has its VERSION, options and weights."""
 
     name: str
     table: pa.Table
@@ -48,42 +48,43 @@ class Extracted:
 
     @property
     def untrained(self) -> bool:
-        """Whether random weights made the numbers."""
+        """Whether the weights are random."""
         return bool(self.about["weights"]["kind"] == "random")
 
     @property
     def weights(self) -> str:
-        """The weights as every table says them: random ones say that they are untrained."""
-        kind, identity = self.about["weights"]["kind"], self.about["weights"]["identity"]
-        if kind == "random":
+        """A description of the weights, as it is printed in every table."""
+        identity = self.about["weights"]["identity"]
+        if self.untrained:
             return f"random (untrained, seed {identity.partition(':')[2]})"
-        return "none" if kind == "none" else f"sha256 {identity}"
+        return "none" if self.about["weights"]["kind"] == "none" else f"sha256 {identity}"
 
 
-def extractors() -> list[str]:
-    """Return the names of all extractors, without importing what is heavy.
+def list_extractors() -> list[str]:
+    """Return the names of all extractors without importing them.
 
-    >>> "lse" in extractors()
+    >>> "lse" in list_extractors()
     True
     """
     return EXTRACTORS.names()
 
 
-def specs(
-    chosen: Sequence[str], weights: Sequence[str], seed: int | None, settings: Sequence[str]
+def make_specs(
+    names: Sequence[str], weights: Sequence[str], seed: int | None, settings: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
-    """Return ``features.<name>`` of a configuration for each chosen extractor.
+    """Return ``features.<name>`` of a configuration for each extractor in ``names``.
 
-    ``weights`` are PATH, random or none, for all extractors that have weights, or ``lse=PATH`` for
-    one; ``settings`` are ``key=value`` for all extractors with that option, or ``lse.key=value``.
-    Raises :class:`UserError` for what no chosen extractor has, and for missing weights.
+    ``weights``: arguments PATH, random or none for all extractors that have weights, or
+    ``lse=PATH`` for one. ``settings``: arguments ``key=value`` for all extractors with that option,
+    or ``lse.key=value`` for one. Raises :class:`UserError` for an unknown option and for missing
+    weights.
     """
     import yaml
 
-    from sfqa.features import weights as files
+    from sfqa.features import weights as weights_files
     from sfqa.identity import sha256_file
 
-    options: dict[str, dict[str, Any]] = {name: {} for name in chosen}
+    options: dict[str, dict[str, Any]] = {name: {} for name in names}
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
@@ -92,12 +93,12 @@ def specs(
             value = yaml.safe_load(text) if text else ""
         except yaml.YAMLError as error:
             raise UserError(f"--set {setting}: the value cannot be read; quote it") from error
-        for name, option in _owners(key, chosen, EXTRACTORS.options):
+        for name, option in _find_options(key, names, EXTRACTORS.options):
             options[name][option] = value
-    given = _weights_by_extractor(chosen, weights)
-    made: dict[str, dict[str, Any]] = {}
-    for name in chosen:
-        spec: dict[str, Any] = {"weights": given[name], "options": options[name]}
+    weights_by_name = _assign_weights(names, weights)
+    specs: dict[str, dict[str, Any]] = {}
+    for name in names:
+        spec: dict[str, Any] = {"weights": weights_by_name[name], "options": options[name]}
         if spec["weights"] == "random":
             spec["weights_seed"] = seed or 0
         elif spec["weights"] != "none":
@@ -105,77 +106,83 @@ def specs(
             if not path.is_file():
                 raise UserError(
                     f"--weights {spec['weights']}: there is no such file; give the weights of "
-                    f"{name}, or say random to run it untrained"
+                    f"{name}, or 'random' to run it untrained"
                 )
             spec |= {"weights": str(path), "sha256": sha256_file(path)}
-        files.resolve(spec, name)
-        made[name] = spec
-    if seed is not None and all(spec["weights"] != "random" for spec in made.values()):
+        weights_files.resolve(spec, name)
+        specs[name] = spec
+    if seed is not None and all(spec["weights"] != "random" for spec in specs.values()):
         raise UserError("--weights-seed: there are no random weights; add --weights random")
-    return made
+    return specs
 
 
-def _owners(key: str, chosen: Sequence[str], options_of: Any) -> list[tuple[str, str]]:
-    """The (extractor, option) that a key of --set means."""
-    first, dot, rest = key.partition(".")
-    if dot and first in chosen:
-        found, known = [(first, rest)], options_of(first)
-        if rest not in known:
-            raise UserError(f"--set {key}: no option {rest!r}; {hint(rest, known, 'it has')}")
-        return found
-    found = [(name, key) for name in chosen if key in options_of(name)]
-    if not found:
-        known = sorted({option for name in chosen for option in options_of(name)})
+def _find_options(
+    key: str, names: Sequence[str], read_options: Callable[[str], Mapping[str, Any]]
+) -> list[tuple[str, str]]:
+    """Return the (extractor, option) pairs that a key of --set refers to."""
+    first, dot, option = key.partition(".")
+    if dot and first in names:
+        options = read_options(first)
+        if option not in options:
+            raise UserError(f"--set {key}: no option {option!r}; {hint(option, options, 'it has')}")
+        return [(first, option)]
+    matches = [(name, key) for name in names if key in read_options(name)]
+    if not matches:
+        all_options = sorted({option for name in names for option in read_options(name)})
         raise UserError(
-            f"--set {key}: no option of {', '.join(chosen)}; {hint(key, known, 'there are')}"
+            f"--set {key}: no option of {', '.join(names)}; {hint(key, all_options, 'there are')}"
         )
-    return found
+    return matches
 
 
-def _weights_by_extractor(chosen: Sequence[str], words: Sequence[str]) -> dict[str, str]:
+def _assign_weights(names: Sequence[str], arguments: Sequence[str]) -> dict[str, str]:
+    """Return the weights of each extractor from the --weights arguments."""
     from sfqa.features.base import has_weights
 
-    everywhere: list[str] = []
-    one: dict[str, str] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if equals and name in extractors():
-            if name not in chosen:
-                raise UserError(f"--weights {word}: {name} is not chosen; add --extractor {name}")
-            one[name] = value
+    common_arguments: list[str] = []
+    by_name: dict[str, str] = {}
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if equals and name in list_extractors():
+            if name not in names:
+                raise UserError(
+                    f"--weights {argument}: {name} is not selected; add --extractor {name}"
+                )
+            by_name[name] = value
         else:
-            everywhere.append(word)
-    if len(everywhere) > 1:
+            common_arguments.append(argument)
+    if len(common_arguments) > 1:
         raise UserError(
-            f"--weights {everywhere[1]}: given twice; for several extractors write "
-            f"--weights {chosen[0]}={everywhere[0]}"
+            f"--weights {common_arguments[1]}: given twice; for several extractors write "
+            f"--weights {names[0]}={common_arguments[0]}"
         )
-    needing = [name for name in chosen if has_weights(name)]
-    common = everywhere[0] if everywhere else None
-    if common not in (None, "random", "none") and len([n for n in needing if n not in one]) > 1:
+    weighted = [name for name in names if has_weights(name)]
+    common = common_arguments[0] if common_arguments else None
+    unassigned = [name for name in weighted if name not in by_name]
+    if common not in (None, "random", "none") and len(unassigned) > 1:
         raise UserError(
-            f"--weights {common}: one file cannot fit {' and '.join(needing)}; write "
-            f"--weights {needing[0]}=FILE for each"
+            f"--weights {common}: one file cannot fit {' and '.join(weighted)}; write "
+            f"--weights {weighted[0]}=FILE for each"
         )
-    found = {}
-    for name in chosen:
-        wanted = one.get(name, common if name in needing else "none")
-        if name in needing and wanted in (None, "", "none"):
+    weights = {}
+    for name in names:
+        choice = by_name.get(name, common if name in weighted else "none")
+        if name in weighted and choice in (None, "", "none"):
             raise UserError(
-                f"{name} needs weights and none come with the project: give --weights FILE, or "
-                "--weights random to run it untrained (its numbers then say nothing of a video)"
+                f"{name} needs weights, which the project does not include: give --weights FILE, "
+                "or --weights random to run it untrained (its numbers then mean nothing)"
             )
-        if name not in needing and wanted != "none":
-            raise UserError(f"--weights {name}={wanted}: {name} has no weights; leave this out")
-        found[name] = str(wanted)
-    return found
+        if name not in weighted and choice != "none":
+            raise UserError(f"--weights {name}={choice}: {name} has no weights; leave this out")
+        weights[name] = str(choice)
+    return weights
 
 
-def form(short_side: int | None, fps: float | None, encode: bool = True) -> Form:
-    """Return the common form: the workflow's defaults but for what is given.
+def make_form(short_side: int | None, fps: float | None, encode: bool = True) -> Form:
+    """Return the form that videos are conformed to: the workflow's defaults unless given.
 
-    Without ``encode`` the videos keep their bytes; only their sound is brought to a wave. Raises
-    :class:`UserError` for a value that the configuration would not take either.
+    Without ``encode`` the videos are not re-encoded; only their sound is converted to a wave.
+    Raises :class:`UserError` for values that the configuration does not allow either.
     """
     import yaml
     from jsonschema import Draft202012Validator
@@ -183,26 +190,26 @@ def form(short_side: int | None, fps: float | None, encode: bool = True) -> Form
     from sfqa.conform.video import Form
 
     schema = yaml.safe_load(_SCHEMA.read_text("utf-8"))["properties"]["conform"]
-    parts = schema["properties"]
-    values = {key: part["default"] for key, part in parts.items() if "default" in part}
+    properties = schema["properties"]
+    values = {key: part["default"] for key, part in properties.items() if "default" in part}
     for key, value in (("short_side", short_side), ("fps", fps)):
         if value is not None:
             values[key] = value
     for error in Draft202012Validator(schema).iter_errors(values):
         key = str(error.absolute_path[0])
-        about = parts[key]["description"]
-        raise UserError(f"--{key.replace('_', '-')}: {error.message}. {about}")
-    made = Form(**values)
-    return made if encode else replace(made, mode="none")
+        description = properties[key]["description"]
+        raise UserError(f"--{key.replace('_', '-')}: {error.message}. {description}")
+    form = Form(**values)
+    return form if encode else replace(form, mode="none")
 
 
-def conformed(
-    files: Sequence[Path], names: Sequence[str], prompt: str | None, work: Path, wanted: Form
+def conform_files(
+    files: Sequence[Path], sample_ids: Sequence[str], prompt: str | None, work: Path, form: Form
 ) -> pd.DataFrame:
-    """Return the conformed table of files, as the workflow makes it in mode ``import_videos``.
+    """Return the conformed table of files, computed as the workflow does for ``import_videos``.
 
-    Videos and records go below ``work`` and are used again by a second call; a file that is no
-    video is a failed row.
+    Videos and records are kept in ``work`` and reused by a second call. A file that is not a video
+    becomes a failed row.
     """
     import pandas as pd
 
@@ -212,31 +219,31 @@ def conformed(
 
     empty = dict.fromkeys(tables.SAMPLES.names)
     samples = [
-        {**empty, "sample_id": name, "method": LABEL, "shard": 0, "prompt": prompt,
+        {**empty, "sample_id": sample_id, "method": LABEL, "shard": 0, "prompt": prompt,
          "source_path": str(file)}
-        for file, name in zip(files, names, strict=True)
+        for file, sample_id in zip(files, sample_ids, strict=True)
     ]  # fmt: skip
     videos = pd.DataFrame(
         import_shard(pd.DataFrame(samples), work / "generation" / LABEL), dtype=object
     )
-    rows = conform_shard(videos, work / "conform" / f"{LABEL}-{wanted.identity[:12]}", wanted)
+    rows = conform_shard(videos, work / "conform" / f"{LABEL}-{form.identity[:12]}", form)
     return store.to_arrow(tables.CONFORMED, rows).to_pandas()
 
 
 def extract(
     rows: pd.DataFrame, name: str, spec: Mapping[str, Any], work: Path, threads: int
 ) -> Extracted:
-    """Return one extractor's table of conformed rows, through the row cache below ``work``.
+    """Return one extractor's table of conformed rows, using the row cache in ``work``.
 
-    As in the workflow, processes read ahead: a video that crashes or hangs a decoder is a failed
-    row.
+    As in the workflow, worker processes decode the videos: a video that crashes or hangs a decoder
+    becomes a failed row.
     """
     from sfqa.device import lease_torch_device
     from sfqa.features.run import extract_shard
 
     cache = work / "features" / name / "cache"
-    table, about, _ = extract_shard(
+    table, metadata, _ = extract_shard(
         rows, name, spec, cache, f"{LABEL}/0", lambda: lease_torch_device(threads),
         workers=max(1, threads - 1),
     )  # fmt: skip
-    return Extracted(name, table, about)
+    return Extracted(name, table, metadata)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def draw(
+def draw_figures(
     folder: Path,
     scores: pd.DataFrame,
     mos: pd.DataFrame,
@@ -20,7 +20,7 @@ def draw(
     extra: Sequence[str],
     differences: pd.DataFrame | None,
 ) -> None:
-    """Draw what the tables allow, as .png and .svg: a figure without its data is left out."""
+    """Draw every figure that the tables have data for, as .png and .svg."""
     from sfqa.correlation import figures as bars
     from sfqa.ratings import figures
     from sfqa.ratings.by_label import mos_by_label
@@ -29,19 +29,20 @@ def draw(
     folder.mkdir(exist_ok=True)
     synthetic = bool(scores["synthetic"].any())
 
-    def files(name: str) -> list[Path]:
+    def list_files(name: str) -> list[Path]:
         return [folder / f"{name}.png", folder / f"{name}.svg"]
 
     if mos["mos"].notna().any():
-        figures.histograms(mos, files("mos"), synthetic)
-    figures.raters(report, files("raters"), synthetic)
+        figures.histograms(mos, list_files("mos"), synthetic)
+    figures.raters(report, list_files("raters"), synthetic)
     if matrices := sos_matrices(scores, scale):
-        figures.sos(matrices, scale, files("sos"), synthetic)
+        figures.sos(matrices, scale, list_files("sos"), synthetic)
     if samples is None or differences is None:
         return
     by_label = mos_by_label(mos, samples, extra)
     if not by_label.empty:
-        bars.mos_by_label(by_label, files("mos_by_label"), synthetic)
-        figures.distributions(mos, samples, files("distributions"), extra, synthetic)
-    for kind in dict.fromkeys(differences["label_kind"]):
-        figures.differences(differences, str(kind), files(f"differences_{kind}"), synthetic)
+        bars.mos_by_label(by_label, list_files("mos_by_label"), synthetic)
+        figures.distributions(mos, samples, list_files("distributions"), extra, synthetic)
+    for label_kind in dict.fromkeys(differences["label_kind"]):
+        files = list_files(f"differences_{label_kind}")
+        figures.differences(differences, str(label_kind), files, synthetic)

@@ -1,13 +1,14 @@
-"""``sfqa cache``: list, verify and prune the feature rows that are kept by content."""
+"""``sfqa cache``: list, verify and prune the cached feature rows of a dataset."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sfqa.cli import BAD, FINE
+from sfqa.cli import FAILURE, SUCCESS
+from sfqa.cli._tables import align_columns
 from sfqa.errors import UserError, hint
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ sfqa cache verify results/demo --extractor lse
 sfqa cache prune results/demo --dry-run
 """
 
-_DAMAGES_SHOWN = 50
+_MAX_DAMAGES = 50
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,29 +29,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "action", metavar="list|verify|prune",
-        help="list: what lies there; verify: look at every byte, exit status 1 where one is wrong; "
-        "prune: rewrite the files without what is damaged, repeated or unused",
+        help="list: show the contents; verify: check every byte, exit status 1 for damage; "
+        "prune: rewrite the files without damaged, repeated and unused rows",
     )  # fmt: skip
     add("folder", type=Path, metavar="FOLDER", help="results/<dataset>, or one cache in it")
-    add("--extractor", action="append", default=[], metavar="NAME", help="only this one's cache")
+    add(
+        "--extractor",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only the cache of this extractor",
+    )
     add(
         "--older-than-version", action="store_true",
-        help="count rows that only tables of an older VERSION of the extractor use as not used",
+        help="treat rows as unused if only tables of an older VERSION of the extractor use them",
     )  # fmt: skip
     add(
         "--keep", default="unfinished", metavar="unfinished|used|sound",
-        help="what prune keeps: used: rows that a feature table has; unfinished (as it is without "
-        "this): those, and the rows of jobs that have no table yet; sound: all but damage and "
-        "repetition",
+        help="what prune keeps: used: rows that a feature table has; unfinished (the default): "
+        "also the rows of jobs that have no table yet; sound: everything except damaged and "
+        "repeated rows",
     )  # fmt: skip
-    add("--dry-run", action="store_true", help="prune: only say what it would save")
+    add("--dry-run", action="store_true", help="prune: only print what would be saved")
 
 
 def run(args: argparse.Namespace) -> int:
-    """List, verify or prune; 1 where verify finds damage."""
+    """List, verify or prune. Returns 1 if verify finds damage."""
     from sfqa import cache_tools
 
-    actions = {"list": _list, "verify": _verify, "prune": _prune}
+    actions = {"list": _list_contents, "verify": _verify, "prune": _prune}
     if args.action not in actions:
         raise UserError(f"cache: no action {args.action!r}; {hint(args.action, actions)}")
     if args.keep not in cache_tools.KEEP:
@@ -60,93 +67,78 @@ def run(args: argparse.Namespace) -> int:
     return actions[args.action](cache_tools.find(args.folder, args.extractor), args)
 
 
-def _list(places: Sequence[Place], args: argparse.Namespace) -> int:
+def _list_contents(caches: Sequence[Place], args: argparse.Namespace) -> int:
     from sfqa import cache_tools as tools
 
-    kinds = (tools.USED, tools.UNFINISHED, tools.UNUSED, tools.REPEATED)
+    states = (tools.USED, tools.UNFINISHED, tools.UNUSED, tools.REPEATED)
     rows: list[Sequence[object]] = []
-    for place in places:
-        found = tools.content(place, args.older_than_version)
-        counts = found.counts
+    for cache in caches:
+        content = tools.content(cache, args.older_than_version)
+        counts = content.counts
         rows.append(
-            (place.name, len(found.files), len(found.rows), *(counts[kind] for kind in kinds),
-             found.size, found.damaged_bytes)
+            (cache.name, len(content.files), len(content.rows), *(counts[s] for s in states),
+             content.size, content.damaged_bytes)
         )  # fmt: skip
-    head = ("extractor", "files", "rows", *kinds, "bytes", "damaged bytes")
-    _print_table(head, rows, total=len(rows) > 1)
-    return FINE
+    _print_table(("extractor", "files", "rows", *states, "bytes", "damaged bytes"), rows)
+    return SUCCESS
 
 
-def _verify(places: Sequence[Place], args: argparse.Namespace) -> int:
+def _verify(caches: Sequence[Place], args: argparse.Namespace) -> int:
     from sfqa import cache_tools as tools
 
     files = rows = 0
     damages = []
-    for place in places:
-        for path in sorted(place.folder.rglob("*.rows")):
-            sound, found = tools.scan(path)
-            files, rows = files + 1, rows + len(sound)
-            damages += found
-    for damage in damages[:_DAMAGES_SHOWN]:
+    for cache in caches:
+        for path in sorted(cache.folder.rglob("*.rows")):
+            sound_rows, damages_in_file = tools.scan(path)
+            files, rows = files + 1, rows + len(sound_rows)
+            damages += damages_in_file
+    for damage in damages[:_MAX_DAMAGES]:
         print(
             f"{damage.path}, byte {damage.start}: {damage.reason} "
             f"({damage.end - damage.start} bytes)"
         )
-    if len(damages) > _DAMAGES_SHOWN:
-        print(f"... and {len(damages) - _DAMAGES_SHOWN} more")
-    said = f"{rows} sound rows in {files} files"
+    if len(damages) > _MAX_DAMAGES:
+        print(f"... and {len(damages) - _MAX_DAMAGES} more")
+    counts = f"{rows} sound rows in {files} files"
     if not damages:
-        print(f"{said}, nothing damaged")
-        return FINE
+        print(f"{counts}, nothing damaged")
+        return SUCCESS
     print(
-        f"{said}, {len(damages)} damaged places; their rows are computed again when they are "
+        f"{counts}, {len(damages)} damaged regions; their rows are computed again when they are "
         f"needed. 'sfqa cache prune {args.folder} --keep sound' removes them"
     )
-    return BAD
+    return FAILURE
 
 
-def _prune(places: Sequence[Place], args: argparse.Namespace) -> int:
+def _prune(caches: Sequence[Place], args: argparse.Namespace) -> int:
     from sfqa import cache_tools as tools
+    from sfqa.estimate import in_units
 
-    with tools.alone(places):
-        found = [tools.content(place, args.older_than_version) for place in places]
-        done = [tools.prune(one, args.keep, args.dry_run) for one in found]
+    with tools.alone(caches):
+        contents = [tools.content(cache, args.older_than_version) for cache in caches]
+        results = [tools.prune(content, args.keep, args.dry_run) for content in contents]
     rows = [
-        (one.place.name, *(n for pair in (one.files, one.rows, one.size) for n in pair))
-        for one in done
+        (result.place.name, *(n for pair in (result.files, result.rows, result.size) for n in pair))
+        for result in results
     ]
-    head = ("extractor", "files", "after", "rows", "after", "bytes", "after")
-    _print_table(head, rows, total=len(rows) > 1)
-    saved = sum(one.size[0] - one.size[1] for one in done)
-    dropped = sum(one.rows[0] - one.rows[1] for one in done)
-    word = "would save" if args.dry_run else "saved"
-    print(f"{word} {_bytes(saved)} ({dropped} rows dropped)")
-    left = sum(one.counts[tools.UNFINISHED] for one in found)
-    if left and args.keep != "used":
-        print(f"kept {left} rows of jobs that have no feature table yet; --keep used drops them")
-    return FINE
+    _print_table(("extractor", "files", "after", "rows", "after", "bytes", "after"), rows)
+    saved = sum(result.size[0] - result.size[1] for result in results)
+    dropped = sum(result.rows[0] - result.rows[1] for result in results)
+    verb = "would save" if args.dry_run else "saved"
+    print(f"{verb} {in_units(saved)} ({dropped} rows dropped)")
+    unfinished = sum(content.counts[tools.UNFINISHED] for content in contents)
+    if unfinished and args.keep != "used":
+        print(
+            f"kept {unfinished} rows of jobs that have no feature table yet; --keep used drops them"
+        )
+    return SUCCESS
 
 
-def _print_table(head: Sequence[str], rows: Iterable[Sequence[object]], total: bool) -> None:
-    lines = [list(head), *([str(cell) for cell in row] for row in rows)]
-    if total:
-        sums = [sum(int(line[n]) for line in lines[1:]) for n in range(1, len(head))]
+def _print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print the rows, and their sums if there are several."""
+    lines = [list(headings), *([str(cell) for cell in row] for row in rows)]
+    if len(rows) > 1:
+        sums = [sum(int(line[n]) for line in lines[1:]) for n in range(1, len(headings))]
         lines.append(["all", *map(str, sums)])
-    widths = [max(len(line[n]) for line in lines) for n in range(len(head))]
-    for line in lines:
-        first = line[0].ljust(widths[0])
-        print("  ".join([first, *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]))
-
-
-def _bytes(count: int) -> str:
-    """A size for people.
-
-    >>> _bytes(1234567)
-    '1.2 MB'
-    """
-    size, unit = float(count), "bytes"
-    for unit in ("bytes", "kB", "MB", "GB", "TB"):
-        if abs(size) < 1000 or unit == "TB":
-            break
-        size /= 1000
-    return f"{count} bytes" if unit == "bytes" else f"{size:.1f} {unit}"
+    print("\n".join(align_columns(lines)))

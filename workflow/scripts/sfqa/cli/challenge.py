@@ -1,4 +1,4 @@
-"""``sfqa challenge``: phases with hidden MOS, submissions scored, a leaderboard; all offline."""
+"""``sfqa challenge``: create phases with hidden MOS, score submissions, rank them; offline."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sfqa.cli import BAD, FINE, _sheet
+from sfqa.cli import FAILURE, SUCCESS
+from sfqa.cli._tables import check_out
 from sfqa.errors import UserError, hint
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from sfqa.challenge.phases import Phase
     from sfqa.challenge.submission import Submission
 
-SUMMARY = "run a challenge as NTIRE does: make its phases, score submissions, lay out the ranks"
+SUMMARY = "run a challenge like NTIRE: make its phases, score submissions, print a leaderboard"
 EXAMPLES = """
 sfqa challenge make mos.csv --name video --group image_id --out challenge/
 sfqa challenge score team.zip --phase challenge/hidden/development.csv
@@ -35,69 +36,83 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("action", metavar="ACTION", help=", ".join(_ACTIONS))
     add(
         "paths", nargs="+", type=Path, metavar="PATH",
-        help="make: a table of names and MOS; score: a zip; leaderboard: zips, or folders of them",
+        help="make: a table of names and MOS; score: a zip file; leaderboard: zip files or folders",
     )  # fmt: skip
-    add("--out", type=Path, metavar="PATH", help="make: a new folder; else a file")
-    add("--name", metavar="COLUMN", help="of the videos' names (name, Video, video, sample_id)")
-    add("--mos", metavar="COLUMN", help="of the MOS (mos, Score, score, MOS)")
+    add("--out", type=Path, metavar="PATH", help="make: a new folder; otherwise a file")
+    add(
+        "--name",
+        metavar="COLUMN",
+        help="column of the videos' names (name, Video, video, sample_id)",
+    )
+    add("--mos", metavar="COLUMN", help="column of the MOS (mos, Score, score, MOS)")
     group = parser.add_argument_group("score, leaderboard")
-    group.add_argument("--phase", type=Path, metavar="TABLE", help="the hidden names and MOS")
+    group.add_argument(
+        "--phase", type=Path, metavar="TABLE", help="table of the hidden names and MOS"
+    )
     group.add_argument(
         "--mapping", default="cubic", metavar="NAME",
-        help="before PLCC and RMSE: cubic, none, rescale, logistic4, logistic5 (cubic, as NTIRE)",
+        help="mapping before PLCC and RMSE: cubic, none, rescale, logistic4, logistic5 (cubic)",
     )  # fmt: skip
-    group.add_argument("--team", metavar="NAME", help="score: the team (the file's name)")
+    group.add_argument(
+        "--team", metavar="NAME", help="score: name of the team (by default that of the file)"
+    )
     group.add_argument(
         "--baseline", action="append", default=[], type=Path, metavar="ZIP",
-        help="leaderboard: shown without a rank",
+        help="leaderboard: a submission that is listed without a rank",
     )  # fmt: skip
     group.add_argument("--format", default="md", metavar="NAME", help=f"{', '.join(_FORMATS)} (md)")
     group = parser.add_argument_group("make")
-    group.add_argument("--dimension", metavar="NAME", help="of a table with several")
     group.add_argument(
-        "--group", metavar="COLUMN", help="videos that share its value stay in one part"
+        "--dimension", metavar="NAME", help="the dimension, if the table has several"
     )
-    group.add_argument("--part", metavar="COLUMN", help="your own split: train, development, test")
     group.add_argument(
-        "--ungrouped", action="store_true", help="split videos one by one, whatever they share"
+        "--group", metavar="COLUMN", help="videos with equal values stay in the same part"
     )
-    group.add_argument("--development", type=float, default=0.15, metavar="SHARE", help="(0.15)")
-    group.add_argument("--test", type=float, default=0.15, metavar="SHARE", help="(0.15)")
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="of the split (0)")
+    group.add_argument("--part", metavar="COLUMN", help="use this split: train, development, test")
+    group.add_argument(
+        "--ungrouped", action="store_true", help="split single videos, without groups"
+    )
+    group.add_argument(
+        "--development", type=float, default=0.15, metavar="SHARE", help="share (0.15)"
+    )
+    group.add_argument("--test", type=float, default=0.15, metavar="SHARE", help="share (0.15)")
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the split (0)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carry out the action; 1 where a submission is not valid."""
+    """Make, score or rank. Returns 1 if a submission is not valid."""
     if args.action not in _ACTIONS:
         raise UserError(f"challenge: no action {args.action!r}; {hint(args.action, _ACTIONS)}")
     if args.action != "leaderboard" and len(args.paths) > 1:
         raise UserError(f"challenge {args.action}: one file, not {len(args.paths)}")
     if args.action == "make":
-        return _make(args)
+        return _make_challenge(args)
     if args.phase is None:
-        raise UserError(f"challenge {args.action}: --phase is needed: the hidden names and MOS")
+        raise UserError(
+            f"challenge {args.action}: --phase is needed, the table of hidden names and MOS"
+        )
     if args.format not in _FORMATS:
-        raise UserError(f"--format {args.format}: there is none; {hint(args.format, _FORMATS)}")
+        raise UserError(f"--format {args.format}: no such format; {hint(args.format, _FORMATS)}")
     from sfqa.challenge.phases import read_phase
 
     phase = read_phase(args.phase, args.name, args.mos)
-    return (_score if args.action == "score" else _leaderboard)(args, phase)
+    return (_print_score if args.action == "score" else _print_leaderboard)(args, phase)
 
 
-def _score(args: argparse.Namespace, phase: Phase) -> int:
+def _print_score(args: argparse.Namespace, phase: Phase) -> int:
     from sfqa.challenge.scoring import RESAMPLES, describe_formula
     from sfqa.store import replacing
 
-    _sheet.check_out(args.out, "--out", [".json"])
+    check_out(args.out, "--out", [".json"])
     path = args.paths[0]
-    submission, row = _row(args, path, phase, False)
+    submission, row = _score_submission(args, path, phase, False)
     print(f"{row['team']}, phase {phase.name} ({len(phase.mos)} videos, {phase.sha256[:12]})")
     for note in submission.notes:
         print(f"note: {note}")
     for error in submission.errors:
         print(f"error: {error}")
     if submission.errors:
-        print("not valid: not scored; mend what is named above")
+        print("not valid, not scored; correct the errors above")
     elif row["main_score"] is None:
         print(f"not scored: {row['detail']}")
     else:
@@ -105,62 +120,64 @@ def _score(args: argparse.Namespace, phase: Phase) -> int:
         print(f"main score {row['main_score']:.4f} = ({srcc:.4f} + {plcc:.4f}) / 2")
         low, high = row["main_score_low"], row["main_score_high"]
         print(f"95 % interval [{low:.4f}, {high:.4f}], {RESAMPLES} bootstrap samples of the videos")
-        shown = {name: row[name] for name in ("srcc", "plcc", "krcc", "rmse")}
-        figures = ", ".join(f"{k.upper()} {v:.4f}" for k, v in shown.items() if v is not None)
+        statistics = {name: row[name] for name in ("srcc", "plcc", "krcc", "rmse")}
+        figures = ", ".join(f"{k.upper()} {v:.4f}" for k, v in statistics.items() if v is not None)
         print(f"{figures}, n {row['n']}")
         if row["detail"]:
             print(f"note: {row['detail']}")
         if row["srcc"] < 0:
-            print("note: SRCC is negative and its sign ignored: high scores go with low MOS")
+            print("note: SRCC is negative (high scores mean low MOS); the sign is ignored")
     print(describe_formula(args.mapping))
     if args.out:
-        told = {**row, "formula": describe_formula(args.mapping), "errors": submission.errors}
+        result = {**row, "formula": describe_formula(args.mapping), "errors": submission.errors}
         with replacing(args.out) as part:
-            part.write_text(json.dumps(told, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    return FINE if row["main_score"] is not None else BAD
+            part.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    return SUCCESS if row["main_score"] is not None else FAILURE
 
 
-def _row(
+def _score_submission(
     args: argparse.Namespace, path: Path, phase: Phase, baseline: bool
 ) -> tuple[Submission, dict[str, Any]]:
     from sfqa.challenge import scoring, submission
     from sfqa.identity import sha256_file
 
     if not path.is_file():
-        raise UserError(f"{path}: there is no such file; give a zip with output.txt, readme.txt")
-    read = submission.read_zip(path, phase.mos)
+        raise UserError(f"{path}: there is no such file; give a zip with output.txt and readme.txt")
+    content = submission.read_zip(path, phase.mos)
     team = args.team or path.stem
-    found = scoring.score_submission(read, phase, team, args.mapping, sha256_file(path), baseline)
-    return read, found
+    row = scoring.score_submission(content, phase, team, args.mapping, sha256_file(path), baseline)
+    return content, row
 
 
-def _leaderboard(args: argparse.Namespace, phase: Phase) -> int:
+def _print_leaderboard(args: argparse.Namespace, phase: Phase) -> int:
     from sfqa.challenge import leaderboard
     from sfqa.store import replacing, to_arrow
     from sfqa.tables import LEADERBOARD
 
     if args.team:
-        raise UserError("--team goes with 'score': on a leaderboard a file's name is its team")
-    _sheet.check_out(args.out, "--out", [f".{args.format}"])
-    zips = _zips(args.paths)
-    marked = {path.resolve() for path in args.baseline}
+        raise UserError(
+            "--team is an argument of 'score': on a leaderboard the file's name is the team"
+        )
+    check_out(args.out, "--out", [f".{args.format}"])
+    zips = _list_zips(args.paths)
+    baselines = {path.resolve() for path in args.baseline}
     zips += [path for path in args.baseline if path.resolve() not in {z.resolve() for z in zips}]
     teams = [path.stem for path in zips]
-    twice = sorted({team for team in teams if teams.count(team) > 1})
-    if twice:
-        raise UserError(f"two submissions are called {twice[0]!r}; rename one, it is the team")
-    rows = [_row(args, path, phase, path.resolve() in marked)[1] for path in zips]
+    repeated = sorted({team for team in teams if teams.count(team) > 1})
+    if repeated:
+        raise UserError(f"two submissions are called {repeated[0]!r}; rename one, it is the team")
+    rows = [_score_submission(args, path, phase, path.resolve() in baselines)[1] for path in zips]
     rows = leaderboard.rank_teams(rows)
-    text = _laid_out(args, to_arrow(LEADERBOARD, rows).to_pandas(), rows, phase)
+    text = _format_leaderboard(args, to_arrow(LEADERBOARD, rows).to_pandas(), rows, phase)
     if args.out is None:
         print(text.rstrip("\n"))
     else:
         with replacing(args.out) as part:
             part.write_text(text, encoding="utf-8")
-    return FINE if all(row["main_score"] is not None for row in rows) else BAD
+    return SUCCESS if all(row["main_score"] is not None for row in rows) else FAILURE
 
 
-def _laid_out(
+def _format_leaderboard(
     args: argparse.Namespace, frame: pd.DataFrame, rows: Sequence[dict[str, Any]], phase: Phase
 ) -> str:
     from sfqa.challenge.leaderboard import build_leaderboard
@@ -175,76 +192,78 @@ def _laid_out(
     return to_latex(grid) if args.format == "tex" else to_markdown(grid)
 
 
-def _zips(paths: Sequence[Path]) -> list[Path]:
-    found: list[Path] = []
+def _list_zips(paths: Sequence[Path]) -> list[Path]:
+    zips: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(path.glob("*.zip"))
+            zips += sorted(path.glob("*.zip"))
         else:
-            found.append(path)
-    if not found:
-        raise UserError(f"{', '.join(map(str, paths))}: no zip; put the submissions there")
-    return found
+            zips.append(path)
+    if not zips:
+        raise UserError(f"{', '.join(map(str, paths))}: no zip file; put the submissions there")
+    return zips
 
 
 # --- make -----------------------------------------------------------------------------------
 
 
-def _make(args: argparse.Namespace) -> int:
+def _make_challenge(args: argparse.Namespace) -> int:
     from sfqa.challenge import phases
     from sfqa.challenge.scoring import describe_formula
     from sfqa.sheets import read_table
     from sfqa.store import replacing
 
     if args.out is None:
-        raise UserError("challenge make: --out is needed: a new folder")
+        raise UserError("challenge make: --out is needed, a new folder")
     if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
-        raise UserError(f"--out {args.out}: is there already; give a new folder")
+        raise UserError(f"--out {args.out}: exists already; give a new folder")
     if sum(bool(value) for value in (args.group, args.part, args.ungrouped)) != 1:
         raise UserError(
-            "challenge make: give one of --group COLUMN (what videos share, so that no two parts "
-            "do), --part COLUMN (your own split) and --ungrouped (nothing is shared)"
+            "challenge make: give one of --group COLUMN (videos with equal values stay in one "
+            "part), --part COLUMN (your own split) and --ungrouped (videos share nothing)"
         )
     path = args.paths[0]
     frame = read_table(path, "names and MOS")
-    frame = _of_dimension(path, frame, args.dimension)
-    # Rows without a MOS (a failed video) cannot be scored and take no part.
+    frame = _select_dimension(path, frame, args.dimension)
+    # Rows without a MOS (a failed video) cannot be scored and are left out.
     column = phases.find_column(path, frame, args.mos, phases.SCORES, "the MOS")
-    kept = frame[frame[column].notna()]
-    mos = phases.read_mos(path, kept, args.name, column)
-    parts = _parts(args, path, kept, list(mos))
-    chosen = {
-        wanted: {n: mos[n] for n, part in zip(mos, parts, strict=True) if part == wanted}
-        for wanted in phases.PHASES
+    rated = frame[frame[column].notna()]
+    mos = phases.read_mos(path, rated, args.name, column)
+    parts = _assign_parts(args, path, rated, list(mos))
+    mos_by_part = {
+        part: {name: mos[name] for name, p in zip(mos, parts, strict=True) if p == part}
+        for part in phases.PHASES
     }
-    for wanted in phases.PHASES[1:]:
-        if not chosen[wanted]:
-            raise UserError(f"challenge make: no video is in {wanted}; change the split")
-    for wanted, own in chosen.items():
-        _write_part(args, wanted, own)
-        print(f"{wanted}: {len(own)} videos")
-    if len(kept) < len(frame):
-        print(f"left out: {len(frame) - len(kept)} rows without a MOS")
-    with replacing(args.out / "public" / "README.md") as part:
-        part.write_text(_README.format(formula=describe_formula(args.mapping)), encoding="utf-8")
-    print(f"give away {args.out / 'public'}, keep {args.out / 'hidden'}")
-    return FINE
+    for part in phases.PHASES[1:]:
+        if not mos_by_part[part]:
+            raise UserError(f"challenge make: no video is in {part}; change the split")
+    for part, part_mos in mos_by_part.items():
+        _write_part(args, part, part_mos)
+        print(f"{part}: {len(part_mos)} videos")
+    if len(rated) < len(frame):
+        print(f"left out: {len(frame) - len(rated)} rows without a MOS")
+    with replacing(args.out / "public" / "README.md") as file:
+        file.write_text(_README.format(formula=describe_formula(args.mapping)), encoding="utf-8")
+    print(f"publish {args.out / 'public'}, keep {args.out / 'hidden'} secret")
+    return SUCCESS
 
 
-def _of_dimension(path: Path, frame: pd.DataFrame, wanted: str | None) -> pd.DataFrame:
+def _select_dimension(path: Path, frame: pd.DataFrame, dimension: str | None) -> pd.DataFrame:
     if "dimension" not in frame:
-        if wanted:
-            raise UserError(f"--dimension {wanted}: {path} has no column 'dimension'; drop it")
+        if dimension:
+            raise UserError(f"--dimension {dimension}: {path} has no column 'dimension'; drop it")
         return frame
-    there = sorted(set(frame["dimension"]))
-    if wanted is None and len(there) > 1:
-        raise UserError(f"{path}: which dimension? Add --dimension, one of {', '.join(there)}")
-    if wanted is not None and wanted not in there:
-        raise UserError(f"--dimension {wanted}: {path} has none; {hint(wanted, there)}")
-    return frame[frame["dimension"] == (wanted or there[0])]
+    dimensions = sorted(set(frame["dimension"]))
+    if dimension is None and len(dimensions) > 1:
+        raise UserError(f"{path}: which dimension? Add --dimension, one of {', '.join(dimensions)}")
+    if dimension is not None and dimension not in dimensions:
+        raise UserError(
+            f"--dimension {dimension}: {path} does not have it; {hint(dimension, dimensions)}"
+        )
+    return frame[frame["dimension"] == (dimension or dimensions[0])]
 
 
-def _parts(
+def _assign_parts(
     args: argparse.Namespace, path: Path, frame: pd.DataFrame, names: Sequence[str]
 ) -> list[str]:
     from sfqa.challenge import phases
@@ -255,40 +274,43 @@ def _parts(
     if args.part:
         for number, value in frame[args.part].items():
             if value not in phases.PHASES:
-                known, row = ", ".join(phases.PHASES), int(str(number)) + 2
-                raise UserError(f"{path}, row {row}: part {value!r}; write one of {known}")
+                row = int(str(number)) + 2
+                raise UserError(
+                    f"{path}, row {row}: part {value!r}; write one of {', '.join(phases.PHASES)}"
+                )
         return list(frame[args.part])
     shares = (1 - args.development - args.test, args.development, args.test)
     if min(shares[1:]) <= 0 or shares[0] < -1e-9:
-        raise UserError("--development and --test are shares above 0 that together are at most 1")
+        raise UserError("--development and --test must be above 0 and their sum at most 1")
     groups = None if args.group is None else list(frame[args.group])
     return phases.split_phases(names, groups, (max(shares[0], 0.0), *shares[1:]), args.seed)
 
 
-def _write_part(args: argparse.Namespace, wanted: str, mos: dict[str, float]) -> None:
+def _write_part(args: argparse.Namespace, part: str, mos: dict[str, float]) -> None:
     import pandas as pd
 
     from sfqa.challenge.example_submission import make_example_zip
     from sfqa.store import replacing
 
-    whole = pd.DataFrame({"name": list(mos), "mos": list(mos.values())})
-    files = {f"public/{wanted}.csv": whole}
-    if wanted != "train":
-        files = {f"hidden/{wanted}.csv": whole, f"public/{wanted}_names.csv": whole[["name"]]}
-        with replacing(args.out / "public" / f"example_{wanted}.zip") as part:
-            part.write_bytes(make_example_zip(list(mos), args.seed))
+    table = pd.DataFrame({"name": list(mos), "mos": list(mos.values())})
+    files = {f"public/{part}.csv": table}
+    if part != "train":
+        files = {f"hidden/{part}.csv": table, f"public/{part}_names.csv": table[["name"]]}
+        with replacing(args.out / "public" / f"example_{part}.zip") as file:
+            file.write_bytes(make_example_zip(list(mos), args.seed))
     for name, frame in files.items():
-        with replacing(args.out / name) as part:
-            frame.to_csv(part, index=False, lineterminator="\n")
+        with replacing(args.out / name) as file:
+            frame.to_csv(file, index=False, lineterminator="\n")
 
 
 _README = """# How to take part
 
-`train.csv` has videos with their MOS, to learn from; `development_names.csv` and `test_names.csv`
-have the videos to score. Send one zip per phase with two files and no folder:
+`train.csv` has videos with their MOS for training; `development_names.csv` and `test_names.csv`
+list the videos to score. Submit one zip per phase with two files and no folder:
 
-- `output.txt`: a line per video of the phase, `name,score`, no heading, the names as in the list;
-- `readme.txt`: what you used, in lines such as
+- `output.txt`: one line per video of the phase, `name,score`, without a heading, with the names of
+  the list;
+- `readme.txt`: a description of your method, in lines such as
 
       runtime per video [s] : 1.00
       CPU[1] / GPU[0] : 0
@@ -296,10 +318,10 @@ have the videos to score. Send one zip per phase with two files and no folder:
       LLM [1] / No LLM [0] : 0
       Other description : ...
 
-`example_development.zip` and `example_test.zip` are such submissions, of random scores.
+`example_development.zip` and `example_test.zip` are valid submissions with random scores.
 
-{formula}. Signs are ignored. A submission that is not in form is not ranked; the scorer names each
-line and what to write instead. To try it, put aside a part of `train.csv` (columns name, mos):
+{formula}. Signs are ignored. An invalid submission is not ranked; the scorer names each wrong line
+and what to write instead. To test yours, hold out a part of `train.csv` (columns name, mos):
 
     sfqa challenge score my.zip --phase mine.csv
 """

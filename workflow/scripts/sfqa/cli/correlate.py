@@ -1,17 +1,15 @@
-"""``sfqa correlate``: how well anyone's scores agree with MOS, and which are better than which."""
+"""``sfqa correlate``: agreement of scores with MOS, and which scores differ significantly."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sfqa.cli import BAD, FINE, _predictions, _sheet
+from sfqa.cli import FAILURE, SUCCESS, _score_tables
+from sfqa.cli._tables import check_out, format_table, write_table
 from sfqa.errors import UserError
-
-if TYPE_CHECKING:
-    pass
 
 SUMMARY = "SRCC, PLCC, KRCC and RMSE of scores against MOS, with intervals and tests"
 EXAMPLES = """
@@ -21,36 +19,51 @@ sfqa correlate features_and_mos.csv --id Image --mos-column Score --score qalign
 sfqa correlate p.parquet --mos mos.parquet --group portrait --method model --mapping logistic5
 """
 
-_HEAD = ("metric", "n", "srcc", "srcc 95 %", "plcc", "plcc 95 %", "krcc", "rmse", "main")
-_BY_METHOD = ("metric", "method", "n", "srcc", "srcc 95 %", "plcc", "krcc", "rmse")
-_PAIRS = ("metric_a", "metric_b", "n", "difference", "95 %", "p_bootstrap", "p_steiger", "p_holm")
-#: Metrics at most whose matrix fits the screen.
-_MATRIX = 12
-_MAIN = "(|SRCC| + |PLCC|) / 2"
+_COLUMNS = ("metric", "n", "srcc", "srcc 95 %", "plcc", "plcc 95 %", "krcc", "rmse", "main")
+_BY_METHOD_COLUMNS = ("metric", "method", "n", "srcc", "srcc 95 %", "plcc", "krcc", "rmse")
+_PAIR_COLUMNS = (
+    "metric_a",
+    "metric_b",
+    "n",
+    "difference",
+    "95 %",
+    "p_bootstrap",
+    "p_steiger",
+    "p_holm",
+)
+#: Largest number of metrics whose matrix fits the screen.
+_MAX_MATRIX = 12
+_MAIN_SCORE = "(|SRCC| + |PLCC|) / 2"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    _predictions.add_arguments(parser)
+    _score_tables.add_arguments(parser)
     add = parser.add_argument
     add(
         "--mapping", default="logistic4", metavar="NAME",
-        help="before PLCC and RMSE: none, rescale (to mean and sd of the MOS), logistic4, "
-        "logistic5, cubic (logistic4)",
+        help="mapping before PLCC and RMSE: none, rescale (to mean and sd of the MOS), "
+        "logistic4, logistic5, cubic (logistic4)",
     )  # fmt: skip
-    add("--bootstrap", type=int, default=1000, metavar="N", help="resamples (1000); 0: no interval")
+    add(
+        "--bootstrap",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="number of resamples (1000; 0: no interval)",
+    )
     add("--interval", default="percentile", metavar="KIND", help="percentile or bca (percentile)")
-    add("--seed", type=int, default=0, metavar="N", help="of the resamples (0)")
-    add("--rows", type=int, default=30, metavar="N", help="rows of a table on the screen (30; 0: all)")  # fmt: skip  # noqa: E501
+    add("--seed", type=int, default=0, metavar="N", help="seed of the resamples (0)")
+    add("--rows", type=int, default=30, metavar="N", help="rows to print (30; 0: all)")
     add(
         "--out", type=Path, metavar="FILE",
-        help="write the table as .csv or .parquet, and beside it FILE_significance, "
-        "FILE_by_method",
+        help="write the table as .csv or .parquet, and FILE_significance and FILE_by_method in "
+        "the same folder",
     )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compute, print and write; 1 where a metric's statistics are undefined."""
+    """Compute, print and write. Returns 1 if a metric's statistics are undefined."""
     import pandas as pd
 
     from sfqa import tables
@@ -62,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     for name in ("rows", "bootstrap"):
         if getattr(args, name) < 0:
             raise UserError(f"--{name} {getattr(args, name)}: give 0 or more")
-    _sheet.check_out(args.out, "--out")
+    check_out(args.out, "--out")
     settings = Settings(
         args.mapping,
         args.bootstrap,
@@ -70,49 +83,49 @@ def run(args: argparse.Namespace) -> int:
         args.seed,
         {"all": list(args.group)} if args.group else {},
     )
-    given = _predictions.read(args)
-    data = (given.predictions, given.mos, given.samples, given.metrics, settings)
+    inputs = _score_tables.read_tables(args)
+    data = (inputs.predictions, inputs.mos, inputs.samples, inputs.metrics, settings)
     rows = [row for row in rounded(correlation_rows(*data)) if row["pooling"] == "pooled"]
     if args.method is None:
         rows = [row for row in rows if row["level"] == "video"]
     tests = rounded(significance_rows(*data))
     by_method = rounded(method_rows(*data)) if args.method is not None else []
     if args.out:
-        for ending, kind, made in (
+        for suffix, table, table_rows in (
             ("", tables.CORRELATION, rows),
             ("_significance", tables.SIGNIFICANCE, tests),
             ("_by_method", tables.CORRELATION_BY_METHOD, by_method),
         ):
-            if made or not ending:
-                frame = pd.DataFrame(made, columns=kind.names)
-                _sheet.write_table(
-                    args.out.with_name(f"{args.out.stem}{ending}{args.out.suffix}"), frame, kind
-                )
-    for note in given.notes:
+            if table_rows or not suffix:
+                frame = pd.DataFrame(table_rows, columns=table.names)
+                path = args.out.with_name(f"{args.out.stem}{suffix}{args.out.suffix}")
+                write_table(path, frame, table)
+    for note in inputs.notes:
         print(f"sfqa: {note}", file=sys.stderr)
-    print(_title(rows))
+    print(_format_title(rows))
     for level in ("video", "model"):
         for dimension in dict.fromkeys(row["dimension"] for row in rows):
             _print_level(rows, level, dimension, args)
     if by_method:
         print("\nby method")
-        shown = [{**row, "srcc 95 %": _ends(row, "srcc")} for row in by_method]
-        print(_sheet.grid(_dashed(shown), _BY_METHOD, args.rows))
+        by_method = [{**row, "srcc 95 %": _format_interval(row, "srcc")} for row in by_method]
+        print(format_table(_round_rows(by_method), _BY_METHOD_COLUMNS, args.rows))
     if tests:
         _print_tests(to_records(pd.DataFrame(tests)), args.rows)
     if args.out:
         print(f"sfqa: wrote {args.out}", file=sys.stderr)
-    return BAD if any(row["status"] == tables.FAILED for row in rows) else FINE
+    return FAILURE if any(row["status"] == tables.FAILED for row in rows) else SUCCESS
 
 
-def _title(rows: list[dict[str, Any]]) -> str:
+def _format_title(rows: list[dict[str, Any]]) -> str:
     from sfqa.correlation.summarise import VERSION
 
     mappings = sorted({row["mapping"] for row in rows if row["dimension"] != "overall"})
-    hows = sorted({row["interval"] for row in rows if row["level"] == "video"})
+    intervals = sorted({row["interval"] for row in rows if row["level"] == "video"})
     lines = [
-        f"correlate (VERSION {VERSION}): PLCC and RMSE after {', '.join(mappings)}; main = {_MAIN}",
-        f"95 % intervals: {'; '.join(hows)}",
+        f"correlate (VERSION {VERSION}): PLCC and RMSE after {', '.join(mappings)}; "
+        f"main = {_MAIN_SCORE}",
+        f"95 % intervals: {'; '.join(intervals)}",
     ]
     if any(row["synthetic_mos"] for row in rows):
         lines.append("SYNTHETIC: MOS of simulated raters, not of people")
@@ -122,51 +135,55 @@ def _title(rows: list[dict[str, Any]]) -> str:
 def _print_level(
     rows: list[dict[str, Any]], level: str, dimension: str, args: argparse.Namespace
 ) -> None:
-    own = [row for row in rows if row["level"] == level and row["dimension"] == dimension]
-    if not own:
+    """Print the metrics of one level and dimension, by SRCC, and the reasons for their status."""
+    rows = [row for row in rows if row["level"] == level and row["dimension"] == dimension]
+    if not rows:
         return
-    own.sort(key=lambda row: (row["srcc"] is None, -(row["srcc"] or 0.0), row["metric"]))
-    shown = [
+    rows.sort(key=lambda row: (row["srcc"] is None, -(row["srcc"] or 0.0), row["metric"]))
+    table = [
         {
             **row,
-            "srcc 95 %": _ends(row, "srcc"),
-            "plcc 95 %": _ends(row, "plcc"),
+            "srcc 95 %": _format_interval(row, "srcc"),
+            "plcc 95 %": _format_interval(row, "plcc"),
             "main": row["main_score"],
         }
-        for row in own
+        for row in rows
     ]
-    what = "samples" if level == "video" else f"means of the column {args.method}"
-    print(f"\n{dimension}, {what}")
-    print(_sheet.grid(_dashed(shown), _HEAD, args.rows))
-    for row in own[: args.rows or None]:
+    unit = "samples" if level == "video" else f"means of the column {args.method}"
+    print(f"\n{dimension}, {unit}")
+    print(format_table(_round_rows(table), _COLUMNS, args.rows))
+    for row in rows[: args.rows or None]:
         if row["detail"]:
             print(f"{row['metric']}: {row['status']}, {row['detail']}")
 
 
-def _print_tests(tests: list[dict[str, Any]], most: int) -> None:
-    """The pairs by SRCC: the significant ones first, then the rest by p."""
+def _print_tests(tests: list[dict[str, Any]], limit: int) -> None:
+    """Print the pairs of metrics whose SRCC was compared, by p-value."""
     for dimension in dict.fromkeys(row["dimension"] for row in tests):
-        own = [r for r in tests if r["statistic"] == "srcc" and r["dimension"] == dimension]
-        tested = [r for r in own if r["p_holm"] is not None]
-        won = sum(bool(r["significant"]) for r in tested)
+        pairs = [r for r in tests if r["statistic"] == "srcc" and r["dimension"] == dimension]
+        tested = [r for r in pairs if r["p_holm"] is not None]
+        significant = sum(bool(r["significant"]) for r in tested)
         print(
-            f"\n{dimension}: SRCC differs significantly in {won} of {len(tested)} pairs "
+            f"\n{dimension}: SRCC differs significantly in {significant} of {len(tested)} pairs "
             "(paired bootstrap, p < .05 after Holm)"
         )
         names = {name for row in tested for name in (row["metric_a"], row["metric_b"])}
-        if 2 < len(names) <= _MATRIX:
-            print(_matrix(tests, dimension) + "\n")
+        if 2 < len(names) <= _MAX_MATRIX:
+            print(_format_matrix(tests, dimension) + "\n")
         tested.sort(key=lambda r: (r["p_holm"], r["metric_a"], r["metric_b"]))
         for row in tested:
-            row["95 %"] = _bracket(row["ci95_low"], row["ci95_high"])
+            row["95 %"] = _format_range(row["ci95_low"], row["ci95_high"])
         if tested:
-            print(_sheet.grid(_dashed(tested), _PAIRS, most))
-        for row in [r for r in own if r["p_holm"] is None][: most or None]:
+            print(format_table(_round_rows(tested), _PAIR_COLUMNS, limit))
+        for row in [r for r in pairs if r["p_holm"] is None][: limit or None]:
             print(f"{row['metric_a']} and {row['metric_b']}: {row['detail']}")
 
 
-def _matrix(tests: list[dict[str, Any]], dimension: str) -> str:
-    """The row's metric against the column's: + better, - worse, = not shown to differ."""
+def _format_matrix(tests: list[dict[str, Any]], dimension: str) -> str:
+    """Return a matrix of the row's metric against the column's.
+
+    + better, - worse, = no significant difference.
+    """
     import pandas as pd
 
     from sfqa.correlation.significance import significance_matrix
@@ -177,23 +194,23 @@ def _matrix(tests: list[dict[str, Any]], dimension: str) -> str:
         {"": str(name), **{str(other): signs.get(cell, ".") for other, cell in row.items()}}
         for name, row in frame.to_dict("index").items()
     ]
-    return _sheet.grid(rows, list(rows[0]))
+    return format_table(rows, list(rows[0]))
 
 
-def _ends(row: dict[str, Any], name: str) -> str:
-    return _bracket(row[f"{name}_low"], row[f"{name}_high"])
+def _format_interval(row: dict[str, Any], name: str) -> str:
+    return _format_range(row[f"{name}_low"], row[f"{name}_high"])
 
 
-def _bracket(low: float | None, high: float | None) -> str:
+def _format_range(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"[{low:.3f}, {high:.3f}]"
 
 
-def _dashed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows as shown: four decimals, small p-values to two digits."""
-    return [{k: _short(k, v) for k, v in row.items()} for row in rows]
+def _round_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Round numbers to four decimals, p-values to two significant digits."""
+    return [{k: _round_value(k, v) for k, v in row.items()} for row in rows]
 
 
-def _short(key: str, value: Any) -> Any:
+def _round_value(key: str, value: Any) -> Any:
     if not isinstance(value, float):
         return value
     return float(f"{value:.2g}") if key.startswith("p_") else round(value, 4)

@@ -1,4 +1,4 @@
-"""``sfqa estimate``: what a dataset will take on disk and of processors, before it runs."""
+"""``sfqa estimate``: the disk space and processor time that a dataset will need."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from sfqa.cli import FINE
+from sfqa.cli import SUCCESS
 from sfqa.errors import UserError
 
 SUMMARY = "files, bytes, jobs and processor hours of a dataset, before it runs"
@@ -22,15 +22,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--config", type=Path, default=Path("config/config.yaml"), metavar="FILE",
-        help="a configuration of the workflow (config/config.yaml); its paths start where you are",
+        help="a configuration of the workflow (config/config.yaml); its paths are relative to the "
+        "current folder",
     )  # fmt: skip
-    add("--videos", type=int, metavar="N", help="as if there were so many videos")
-    add("--seconds", type=float, metavar="S", help="as if they were so long on average")
-    add("--shards", type=int, metavar="N", help="as if each method had so many shards")
+    add("--videos", type=int, metavar="N", help="assume this number of videos")
+    add("--seconds", type=float, metavar="S", help="assume this average length")
+    add("--shards", type=int, metavar="N", help="assume this number of shards per method")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table."""
+    """Print the estimate of each stage."""
     import yaml
 
     from sfqa import estimate
@@ -43,18 +44,22 @@ def run(args: argparse.Namespace) -> int:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{args.config}: not YAML ({str(error).splitlines()[0]})") from None
     if not isinstance(config, dict):
-        raise UserError(f"{args.config}: holds no keys; see config/README.md")
-    of = estimate.dataset_of(Plan(config, _SCHEMA, check_files=False))
-    wished = {"videos": args.videos, "seconds": args.seconds, "shards": args.shards}
-    for name, value in wished.items():
+        raise UserError(f"{args.config}: no configuration keys; see config/README.md")
+    dataset = estimate.dataset_of(Plan(config, _SCHEMA, check_files=False))
+    overrides = {"videos": args.videos, "seconds": args.seconds, "shards": args.shards}
+    for name, value in overrides.items():
         if value is not None and value <= 0:
             raise UserError(f"--{name} {value:g}: give a number above 0")
-    of = replace(of, **{name: value for name, value in wished.items() if value is not None})
-    stages = estimate.estimate(of)
-    print(f"{of.videos} videos of {of.methods} methods, {of.seconds:.1f} s on average")
+    dataset = replace(
+        dataset, **{name: value for name, value in overrides.items() if value is not None}
+    )
+    stages = estimate.estimate(dataset)
+    print(
+        f"{dataset.videos} videos of {dataset.methods} methods, {dataset.seconds:.1f} s on average"
+    )
     print(f"\n{'stage':<12} {'files':>10} {'on disk':>10} {'jobs':>7} {'CPU hours':>10}")
     for stage in [*stages, estimate.total(stages)]:
         size, hours = estimate.in_units(stage.bytes), f"{stage.cpu_hours:.1f}"
         print(f"{stage.name:<12} {stage.files:>10} {size:>10} {stage.jobs:>7} {hours:>10}")
-    print("\nA stage may take half or twice as much; times of generators of others are not known.")
-    return FINE
+    print("\nA stage may need half or twice as much; times of other generators are not known.")
+    return SUCCESS

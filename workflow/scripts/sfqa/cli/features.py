@@ -1,4 +1,4 @@
-"""``sfqa features``: the extractors' numbers for a few videos, without a workflow."""
+"""``sfqa features``: run feature extractors on single videos, without the workflow."""
 
 from __future__ import annotations
 
@@ -13,112 +13,115 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, redirect_stderr
 from pathlib import Path
 
-from sfqa.cli import BAD, FINE, _extract, _show, _videos
+from sfqa.cli import FAILURE, SUCCESS, _extract, _feature_tables, _video_files
+from sfqa.cli._tables import check_out
 from sfqa.errors import UserError, hint
 
-SUMMARY = "measure videos: a table on the screen, CSV or Parquet with --out"
+SUMMARY = "measure videos: print a table, write CSV or Parquet with --out"
 EXAMPLES = """
 sfqa features talk.mp4 --extractor lse --weights resources/weights/syncnet_v2.model
 sfqa features videos/ 'more/*.webm' --extractor signal --extractor audio --out table.csv
 sfqa features talk.mp4 --extractor clip --weights random --set model=ViT-B-16 --set frames=4
 """
 
-_SUFFIXES = (".csv", ".parquet")
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
-    known = ", ".join(_extract.extractors())
-    add("videos", nargs="+", metavar="VIDEO", help="files, folders (all below them), quoted globs")
+    names = ", ".join(_extract.list_extractors())
+    add(
+        "videos",
+        nargs="+",
+        metavar="VIDEO",
+        help="files, folders (searched recursively), quoted globs",
+    )
     add(
         "--extractor", action="append", default=[], metavar="NAME",
-        help=f"what to measure; may be given several times: {known}",
+        help=f"the extractor to run; may be repeated: {names}",
     )  # fmt: skip
     add(
         "--weights", action="append", default=[], metavar="PATH|random|none",
-        help="the weights file; random: the untrained network (every table says so); for one of "
-        "several extractors NAME=PATH",
+        help="the weights file; random: an untrained network (marked in every table); NAME=PATH "
+        "for one of several extractors",
     )  # fmt: skip
     add("--weights-seed", type=int, metavar="N", help="seed of random weights (0)")
     add(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
-        help="an option of the extractors that have it, or NAME.KEY=VALUE of one",
+        help="set an option of all extractors that have it, or NAME.KEY=VALUE of one extractor",
     )  # fmt: skip
-    add("--prompt", metavar="TEXT", help="the text prompt of the videos, for clip")
-    add("--out", type=Path, metavar="FILE", help="also write a table: .csv (scalars) or .parquet")
-    add("--short-side", type=int, metavar="PIXELS", help="size that videos are brought to (512)")
-    add("--fps", type=float, metavar="RATE", help="frame rate that they are brought to (25)")
-    add("--no-conform", action="store_true", help="measure the files as they are")
+    add("--prompt", metavar="TEXT", help="text prompt of the videos, for clip")
+    add(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="also write a table: .csv (scalars only) or .parquet",
+    )
+    add("--short-side", type=int, metavar="PIXELS", help="short side of the conformed videos (512)")
+    add("--fps", type=float, metavar="RATE", help="frame rate of the conformed videos (25)")
+    add("--no-conform", action="store_true", help="measure the original files")
     _extract.add_run_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure the videos; 1 where any of them failed."""
-    chosen = _chosen(args.extractor)
-    check_out(args.out)
+    """Measure the videos. Returns 1 if any of them failed."""
+    names = _choose_extractors(args.extractor)
+    check_out(args.out, "--out")
     if args.threads < 1:
         raise UserError(f"--threads {args.threads}: give 1 or more")
     if args.no_conform and (args.short_side is not None or args.fps is not None):
-        raise UserError("--no-conform leaves size and rate as they are; drop --short-side, --fps")
-    files = _videos.find_videos(args.videos)
-    names = _videos.names_of(files)
-    specs = _extract.specs(chosen, args.weights, args.weights_seed, args.settings)
-    form = _extract.form(args.short_side, args.fps, encode=not args.no_conform)
+        raise UserError("--no-conform keeps size and rate; drop --short-side and --fps")
+    files = _video_files.find_videos(args.videos)
+    specs = _extract.make_specs(names, args.weights, args.weights_seed, args.settings)
+    form = _extract.make_form(args.short_side, args.fps, encode=not args.no_conform)
     with ExitStack() as stack:
-        stack.enter_context(_progress(args.quiet))
-        work = stack.enter_context(_work(args.cache))
-        rows = _extract.conformed(files, names, args.prompt, work, form)
-        made = []
-        for name in chosen:
+        stack.enter_context(show_progress(args.quiet))
+        work = stack.enter_context(open_cache(args.cache))
+        sample_ids = _video_files.name_files(files)
+        rows = _extract.conform_files(files, sample_ids, args.prompt, work, form)
+        extracted = []
+        for name in names:
             try:
-                made.append(_extract.extract(rows, name, specs[name], work, args.threads))
+                extracted.append(_extract.extract(rows, name, specs[name], work, args.threads))
             except UserError as error:
-                raise UserError(as_arguments(str(error))) from error
+                raise UserError(name_arguments(str(error))) from error
         if args.out:
-            _show.write(args.out, files, rows, made)
+            _feature_tables.write_features(args.out, files, rows, extracted)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    print("\n\n".join(_show.screen(rows, one, width) for one in made))
+    texts = [_feature_tables.format_features(rows, item, width) for item in extracted]
+    print("\n\n".join(texts))
     if args.out:
         print(f"sfqa: wrote {args.out}", file=sys.stderr)
-    statuses = [*rows["status"], *(s for one in made for s in one.table["status"].to_pylist())]
-    return BAD if "failed" in statuses else FINE
+    statuses = {*rows["status"]}
+    for item in extracted:
+        statuses |= {*item.table["status"].to_pylist()}
+    return FAILURE if "failed" in statuses else SUCCESS
 
 
-def as_arguments(sentence: str) -> str:
-    """Return a sentence about the configuration in the words of the command line.
+def name_arguments(message: str) -> str:
+    """Replace configuration keys in an error message by the arguments of the command line.
 
-    >>> as_arguments("config, features.lse.options.min_track: -1; give a whole number")
+    >>> name_arguments("config, features.lse.options.min_track: -1; give a whole number")
     '--set lse.min_track: -1; give a whole number'
     """
-    sentence = re.sub(r"config, features\.(\w+)\.options\.", r"--set \1.", sentence)
-    return re.sub(r"config, features\.(\w+)(\.weights)?(?=[:,])", r"--weights of \1", sentence)
+    message = re.sub(r"config, features\.(\w+)\.options\.", r"--set \1.", message)
+    return re.sub(r"config, features\.(\w+)(\.weights)?(?=[:,])", r"--weights of \1", message)
 
 
-def _chosen(words: Sequence[str]) -> list[str]:
-    known = _extract.extractors()
-    chosen = list(dict.fromkeys(name for word in words for name in word.split(",")))
-    if not chosen:
-        raise UserError(f"--extractor: say what to measure: {', '.join(known)}")
-    for name in chosen:
-        if name not in known:
-            raise UserError(f"--extractor {name}: no extractor is called so; {hint(name, known)}")
-    return chosen
-
-
-def check_out(out: Path | None) -> None:
-    """Before the work, not after it."""
-    if out is None:
-        return
-    if out.suffix.lower() not in _SUFFIXES:
-        raise UserError(f"--out {out}: give a name that ends with {' or '.join(_SUFFIXES)}")
-    if out.is_dir() or not out.absolute().parent.is_dir():
-        raise UserError(f"--out {out}: there is no folder {out.absolute().parent}; make it first")
+def _choose_extractors(arguments: Sequence[str]) -> list[str]:
+    """Return the extractors of all --extractor arguments, each a name or a comma-separated list."""
+    available = _extract.list_extractors()
+    names = list(dict.fromkeys(name for argument in arguments for name in argument.split(",")))
+    if not names:
+        raise UserError(f"--extractor: name at least one: {', '.join(available)}")
+    for name in names:
+        if name not in available:
+            raise UserError(f"--extractor {name}: no such extractor; {hint(name, available)}")
+    return names
 
 
 @contextmanager
-def _work(cache: Path | None) -> Iterator[Path]:
-    """The cache folder, held alone, or a temporary one."""
+def open_cache(cache: Path | None) -> Iterator[Path]:
+    """Lock and yield the cache folder; a temporary folder if ``cache`` is None."""
     if cache is None:
         with tempfile.TemporaryDirectory(prefix="sfqa-") as folder:
             yield Path(folder)
@@ -133,22 +136,22 @@ def _work(cache: Path | None) -> Iterator[Path]:
 
 
 @contextmanager
-def _progress(quiet: bool) -> Iterator[None]:
-    """Show what the package logs on stderr while the block runs, or only its warnings."""
+def show_progress(quiet: bool) -> Iterator[None]:
+    """Print the package's log on stderr while the block runs; with ``quiet`` only warnings."""
     logger = logging.getLogger("sfqa")
-    before = logger.level, logger.propagate
+    level, propagate = logger.level, logger.propagate
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     handler.setLevel(logging.WARNING if quiet else logging.INFO)
-    if sys.stderr.isatty():  # there the progress of extractors is one line that changes
+    if sys.stderr.isatty():  # extractors show a progress bar there
         handler.addFilter(lambda record: record.module != "progress")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
-    logger.propagate = False  # libraries put handlers of their own on the root logger
+    logger.propagate = False  # libraries add their own handlers to the root logger
     try:
         with redirect_stderr(io.StringIO()) if quiet else nullcontext():
             yield
     finally:
         logger.removeHandler(handler)
-        logger.setLevel(before[0])
-        logger.propagate = before[1]
+        logger.setLevel(level)
+        logger.propagate = propagate

@@ -1,11 +1,11 @@
-"""``sfqa manifest``: whether two runs are the same run, by their manifests."""
+"""``sfqa manifest``: compare two runs by their manifests."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from sfqa.cli import BAD, FINE
+from sfqa.cli import FAILURE, SUCCESS
 
 SUMMARY = "compare the manifests of two runs"
 EXAMPLES = """
@@ -16,13 +16,13 @@ sfqa manifest results/demo/report/manifest.json theirs.json
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    what = "a manifest, or results/<dataset>"
-    parser.add_argument("first", type=Path, metavar="RUN", help=what)
-    parser.add_argument("second", type=Path, metavar="RUN", help=f"{what}, to compare with")
+    run_help = "a manifest, or results/<dataset>"
+    parser.add_argument("first", type=Path, metavar="RUN", help=run_help)
+    parser.add_argument("second", type=Path, metavar="RUN", help=f"{run_help}, to compare with")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a sentence for each difference that is not time or hardware; 1 where there is one."""
+    """Print a sentence for each difference other than time and hardware; 1 if there is any."""
     from sfqa.report import manifest
 
     first, second = (
@@ -31,4 +31,4 @@ def run(args: argparse.Namespace) -> int:
     )
     differences = manifest.compare_manifests(first, second)
     print("\n".join(differences) or "the same run")
-    return BAD if differences else FINE
+    return FAILURE if differences else SUCCESS

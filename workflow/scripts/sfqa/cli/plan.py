@@ -1,4 +1,4 @@
-"""``sfqa plan``: who rates which videos, in which order, with the proof of its balance."""
+"""``sfqa plan``: which rater rates which videos in which order, and a report on the balance."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sfqa.cli import BAD, FINE, _sheet
+from sfqa.cli import FAILURE, SUCCESS
+from sfqa.cli._tables import check_out
 from sfqa.errors import UserError
+from sfqa.sheets import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SUMMARY = "plan a rating study: balanced sessions for every rater, with the proof of balance"
+SUMMARY = "plan a rating study: balanced sessions for every rater, with a report on the balance"
 EXAMPLES = """
 sfqa plan samples.csv --raters 18 --per-sample 6 --out study/
 sfqa plan results/demo --raters 18 --per-sample 6 --out results/demo/ratings/study
@@ -22,7 +24,7 @@ sfqa plan samples.csv --raters 18 --per-sample 6 --training t1,t2,t3 --gold g1,g
 sfqa plan more_samples.csv --raters 18 --per-sample 6 --append --out study/
 """  # noqa: E501
 
-_PLAN, _PROOF = "plan.parquet", "plan.txt"
+_PLAN, _REPORT = "plan.parquet", "plan.txt"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,49 +32,73 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "samples", type=Path, metavar="SAMPLES",
-        help=".csv, .tsv or .parquet with sample_id, method, seconds and, where there are some, "
-        "pair_id, image_category, style, language; or the folder of a dataset (results/demo)",
+        help=".csv, .tsv or .parquet with sample_id, method, seconds and optionally pair_id, "
+        "image_category, style, language; or the folder of a dataset (results/demo)",
     )  # fmt: skip
-    add("--raters", required=True, metavar="N|NAMES", help="their number, or names: ann,ben,...")
-    add("--per-sample", type=int, required=True, metavar="K", help="raters of every video")
-    add("--seed", type=int, default=0, metavar="N", help="another seed, another plan (0)")
-    add("--minutes", type=float, default=30.0, metavar="M", help="longest session (30)")
-    add("--block-minutes", type=float, default=10.0, metavar="M", help="longest without break (10)")
+    add(
+        "--raters", required=True, metavar="N|NAMES", help="number of raters, or names: ann,ben,..."
+    )
+    add("--per-sample", type=int, required=True, metavar="K", help="raters per video")
+    add("--seed", type=int, default=0, metavar="N", help="seed of the plan (0)")
+    add("--minutes", type=float, default=30.0, metavar="M", help="maximum length of a session (30)")
+    add(
+        "--block-minutes",
+        type=float,
+        default=10.0,
+        metavar="M",
+        help="maximum time without a break (10)",
+    )
     add(
         "--scoring-sec", type=float, default=6.0, metavar="S",
-        help="time to score a video, after its own length (6)",
+        help="time to score a video after it has played (6)",
     )  # fmt: skip
-    for name, what in (
-        ("training", "shown first, never in the test"),
-        ("gold", "of obvious quality, one in every session"),
-        ("traps", "that ask for a certain answer, one in every session"),
+    for name, description in (
+        ("training", "samples for training, shown first and not rated in the test"),
+        ("gold", "samples of obvious quality, one in every session"),
+        ("traps", "samples that ask for a certain answer, one in every session"),
     ):
-        add(f"--{name}", action="append", default=[], metavar="IDS", help=f"samples {what}")
-    add("--warm-up", type=int, default=0, metavar="N", help="training clips before later sessions")
+        add(f"--{name}", action="append", default=[], metavar="IDS", help=description)
+    add(
+        "--warm-up",
+        type=int,
+        default=0,
+        metavar="N",
+        help="number of training clips before each later session",
+    )
     add(
         "--repeats", type=float, default=0.0, metavar="SHARE",
-        help="share of a rater's videos that is shown twice, to see who repeats himself (0; 0.05)",
+        help="share of a rater's videos that is shown twice, to measure consistency (0; try 0.05)",
     )  # fmt: skip
-    add("--groups", type=int, metavar="G", help="groups of raters that share no video (LGVQ: 6)")
+    add(
+        "--groups",
+        type=int,
+        metavar="G",
+        help="number of groups of raters that share no video (LGVQ: 6)",
+    )
     add(
         "--append", action="store_true",
-        help=f"keep the rows of OUT/{_PLAN} and add sessions for the samples that it lacks",
+        help=f"keep the rows of OUT/{_PLAN} and add sessions for new samples",
     )  # fmt: skip
-    add("--sd", type=float, metavar="SD", help="expected sd of a video's ratings, for the interval")
-    add("--scale", default="1,5", metavar="LOW,HIGH", help="of the ratings (1,5)")
+    add(
+        "--sd",
+        type=float,
+        metavar="SD",
+        help="expected standard deviation of a video's ratings, for the interval",
+    )
+    add("--scale", default="1,5", metavar="LOW,HIGH", help="scale of the ratings (1,5)")
     add(
         "--study", default="sfqa", metavar="NAME|FILE",
-        help="dimensions and criteria that raters read: sfqa, lgvq, or a study.yaml of your own",
+        help="dimensions and criteria shown to raters: sfqa, lgvq, or your own study.yaml",
     )  # fmt: skip
     add(
         "--out", type=Path, metavar="FOLDER",
-        help=f"write {_PLAN} and {_PROOF} there; of a dataset also media.parquet and study.yaml, "
+        help=f"write {_PLAN} and {_REPORT} there; for a dataset also media.parquet and study.yaml, "
         "which sfqa rate serve needs",
     )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make the plan, print its proof, write both; 1 where a guarantee is broken."""
+    """Make the plan, print its report, write both. Returns 1 if a guarantee is broken."""
     from sfqa import store
     from sfqa.ratings.plan import make_plan
     from sfqa.ratings.plan_text import plan_report
@@ -80,49 +106,49 @@ def run(args: argparse.Namespace) -> int:
     from sfqa.ratings.study_folder import fill_study
     from sfqa.tables import PLAN
 
-    if args.out and args.samples.is_dir():  # ratings/ of a dataset may not be there yet
+    if args.out and args.samples.is_dir():  # ratings/ of a dataset may not exist yet
         args.out.parent.mkdir(parents=True, exist_ok=True)
-    _sheet.check_out(args.out, "--out", ())
-    low, high = ends(args.scale, "--scale")
+    check_out(args.out, "--out", ())
+    low, high = parse_scale(args.scale, "--scale")
     if args.sd is not None and args.sd <= 0:
         raise UserError(f"--sd {args.sd:g}: give a number above 0")
-    samples = _samples(args.samples)
-    existing = _existing(args)
+    samples = _read_samples(args.samples)
+    existing = _read_existing_plan(args)
     design = StudyDesign(
         per_sample=args.per_sample,
         minutes=args.minutes,
         scoring_sec=args.scoring_sec,
         block_minutes=args.block_minutes,
-        training=_listed(args.training),
-        gold=_listed(args.gold),
-        traps=_listed(args.traps),
+        training=_split_names(args.training),
+        gold=_split_names(args.gold),
+        traps=_split_names(args.traps),
         repeats_share=args.repeats,
         warm_up=args.warm_up,
         groups=args.groups,
     )
-    plan = make_plan(samples, _raters(args.raters), design, args.seed, existing)
-    proof = plan_report(plan, samples, design, existing, sd=args.sd, scale=(low, high))
+    plan = make_plan(samples, _parse_raters(args.raters), design, args.seed, existing)
+    report = plan_report(plan, samples, design, existing, sd=args.sd, scale=(low, high))
     if existing is not None:
         new = plan.iloc[len(existing) :]
         count = new.loc[new["role"] == "test", "sample_id"].nunique()
-        proof += f"\nadded: {count} videos in {len(new)} presentations, {len(existing)} kept"
-    print(proof)
+        report += f"\nadded: {count} videos in {len(new)} presentations, {len(existing)} kept"
+    print(report)
     if args.out:
         args.out.mkdir(exist_ok=True)
-        written = [args.out / _PROOF, args.out / _PLAN]
+        written = [args.out / _REPORT, args.out / _PLAN]
         if args.samples.is_dir():
             written += fill_study(args.samples, args.out, plan["sample_id"], args.study)
-        with store.replacing(args.out / _PROOF) as part:
-            part.write_text(proof + "\n", encoding="utf-8")
+        with store.replacing(args.out / _REPORT) as part:
+            part.write_text(report + "\n", encoding="utf-8")
         store.write(PLAN, plan, args.out / _PLAN)
         print(f"sfqa: wrote {', '.join(map(str, written))}", file=sys.stderr)
-    return BAD if "\nBROKEN" in proof else FINE
+    return FAILURE if "\nBROKEN" in report else SUCCESS
 
 
-def ends(text: str, option: str) -> tuple[float, float]:
-    """Return the two ends of a scale that was given as "1,5".
+def parse_scale(text: str, option: str) -> tuple[float, float]:
+    """Return the two ends of a scale such as "1,5".
 
-    >>> ends("0,100", "--scale")
+    >>> parse_scale("0,100", "--scale")
     (0.0, 100.0)
     """
     try:
@@ -134,17 +160,18 @@ def ends(text: str, option: str) -> tuple[float, float]:
     return low, high
 
 
-def _listed(words: list[str]) -> list[str]:
-    return [name.strip() for word in words for name in word.split(",") if name.strip()]
+def _split_names(arguments: list[str]) -> list[str]:
+    names = [name.strip() for argument in arguments for name in argument.split(",")]
+    return [name for name in names if name]
 
 
-def _raters(text: str) -> int | list[str]:
+def _parse_raters(text: str) -> int | list[str]:
     if text.isdecimal():
         return int(text)
-    return _listed([text])
+    return _split_names([text])
 
 
-def _samples(path: Path) -> pd.DataFrame:
+def _read_samples(path: Path) -> pd.DataFrame:
     if path.is_dir():
         from sfqa import store, tables
         from sfqa.ratings.plan import study_samples
@@ -158,18 +185,18 @@ def _samples(path: Path) -> pd.DataFrame:
         return study_samples(
             store.read(tables.SAMPLES, files[0]), store.read(tables.CONFORMED, files[1])
         )
-    frame = _sheet.read_sheet(path, "samples")
+    frame = read_table(path, "samples")
     if "seconds" not in frame and "duration_sec" in frame:
         frame = frame.rename(columns={"duration_sec": "seconds"})
     return frame
 
 
-def _existing(args: argparse.Namespace) -> pd.DataFrame | None:
-    """The plan in the folder, where it is to grow; else there must be none."""
+def _read_existing_plan(args: argparse.Namespace) -> pd.DataFrame | None:
+    """Return the plan in the output folder for --append; without --append there must be none."""
     import pandas as pd
 
     if args.append and not args.out:
-        raise UserError("--append needs --out, the folder of the study that is to grow")
+        raise UserError("--append needs --out, the folder of the study to extend")
     file = args.out / _PLAN if args.out else None
     if file is None or not file.is_file():
         if args.append:
@@ -177,7 +204,7 @@ def _existing(args: argparse.Namespace) -> pd.DataFrame | None:
         return None
     if not args.append:
         raise UserError(
-            f"{file} is there already, and raters may have begun; --append adds the new videos to "
-            "it, another --out makes another study"
+            f"{file} exists, and raters may have started; --append adds the new videos to it, "
+            "another --out starts a new study"
         )
     return pd.read_parquet(file)

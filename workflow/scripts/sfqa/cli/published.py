@@ -1,4 +1,4 @@
-"""``sfqa published``: the papers' result tables, whether they agree with themselves, and ours."""
+"""``sfqa published``: show, check and compare the result tables of the papers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sfqa.cli import FINE, _sheet
+from sfqa.cli import SUCCESS
+from sfqa.cli._tables import check_out, format_table
 from sfqa.errors import UserError, hint
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from sfqa.correlation.grid import Grid
 
-SUMMARY = "the papers' result tables: show them, check them, hold ours against them"
+SUMMARY = "the papers' result tables: show them, check them, compare ours with them"
 EXAMPLES = """
 sfqa published list
 sfqa published show sfqa_table2 --format tex --page --out table2.tex
@@ -31,43 +32,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
     add("action", metavar="ACTION", help=f"{', '.join(_ACTIONS)}")
-    add("tables", nargs="*", metavar="TABLE", help="names, as 'list' gives them; check: all")
+    add(
+        "tables", nargs="*", metavar="TABLE", help="names as printed by 'list' (check: default all)"
+    )
     add("--format", default="md", metavar="NAME", help=f"{', '.join(_FORMATS)} (md)")
-    add("--page", action="store_true", help="tex: a whole document, to compile as it is")
-    add("--out", type=Path, metavar="FILE", help="write there, not on the screen")
+    add("--page", action="store_true", help="tex: a complete document that can be compiled")
+    add("--out", type=Path, metavar="FILE", help="write to this file instead of printing")
     add(
         "--ours", type=Path, metavar="PATH",
         help="compare: results/DATASET, or its correlation.parquet",
     )  # fmt: skip
-    add("--protocol", metavar="NAME", help="compare: of ours (disjoint where there is one)")
+    add(
+        "--protocol",
+        metavar="NAME",
+        help="compare: protocol of our results (disjoint if available)",
+    )
     add(
         "--metric", action="append", default=[], metavar="PAPER=OURS",
-        help="compare: pair a row of the paper with a metric of another name",
+        help="compare: match a row of the paper with a metric that has another name",
     )  # fmt: skip
     add(
         "--dimension", action="append", default=[], metavar="TABLE=OURS",
-        help="compare: pair a dimension of the table's file with one of another name",
+        help="compare: match a dimension of the paper with one that has another name",
     )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carry out the action; 0 also where a paper errs."""
+    """List, show, check or compare. Returns 0 even if a paper has errors."""
     if args.action not in _ACTIONS:
         raise UserError(f"published: no action {args.action!r}; {hint(args.action, _ACTIONS)}")
     if args.format not in _FORMATS:
-        raise UserError(f"--format {args.format}: there is none; {hint(args.format, _FORMATS)}")
+        raise UserError(f"--format {args.format}: no such format; {hint(args.format, _FORMATS)}")
     if args.page and args.format != "tex":
-        raise UserError("--page goes with --format tex; add it or drop --page")
+        raise UserError("--page needs --format tex; add it or drop --page")
     if args.ours and args.action != "compare":
-        raise UserError(f"--ours goes with 'compare', not with {args.action!r}")
-    _sheet.check_out(args.out, "--out", [f".{args.format}"] if args.out else ())
+        raise UserError(f"--ours is an argument of 'compare', not of {args.action!r}")
+    check_out(args.out, "--out", [f".{args.format}"] if args.out else ())
     if args.action in ("show", "compare") and not args.tables:
-        raise UserError(f"published {args.action}: name a table; 'sfqa published list' has them")
-    _tell(args, _text(args))
-    return FINE
+        raise UserError(f"published {args.action}: name a table; 'sfqa published list' lists them")
+    _write_text(args, _make_text(args))
+    return SUCCESS
 
 
-def _tell(args: argparse.Namespace, text: str) -> None:
+def _write_text(args: argparse.Namespace, text: str) -> None:
     from sfqa.store import replacing
 
     if args.out is None:
@@ -77,31 +84,33 @@ def _tell(args: argparse.Namespace, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
-def _text(args: argparse.Namespace) -> str:
+def _make_text(args: argparse.Namespace) -> str:
     from sfqa.papers import layout, published
     from sfqa.papers.checks import check_tables
 
     if args.action == "list":
         rows = published.read_index()
-        return _sheet.grid(list(rows), ["table", "paper", "number", "title", "source"])
+        return format_table(list(rows), ["table", "paper", "number", "title", "source"])
     if args.action == "check":
-        return _checked(args)
+        return _format_checks(args)
     if args.action == "compare":
-        return _formatted(args, [_compared(args, name) for name in args.tables])
-    loaded = [published.load_published(name) for name in args.tables]
+        return _format_grids(args, [_compare_table(args, name) for name in args.tables])
+    papers_tables = [published.load_published(name) for name in args.tables]
     if args.format == "csv":
-        return "".join(layout.render_table(table)["csv"] for table in loaded[:1]) + "".join(
-            layout.render_table(table)["csv"].split("\n", 1)[1] for table in loaded[1:]
+        return "".join(layout.render_table(table)["csv"] for table in papers_tables[:1]) + "".join(
+            layout.render_table(table)["csv"].split("\n", 1)[1] for table in papers_tables[1:]
         )
-    found = check_tables()
+    findings = check_tables()
     grids: list[tuple[str, Grid, pd.DataFrame | None]] = []
-    for table in loaded:
-        own = [f.sentence for f in found if f.table == table.name and f.check != "marks_lost"]
-        grids.append((table.label, layout.to_grid(table, own), None))
-    return _formatted(args, grids)
+    for table in papers_tables:
+        notes = [f.sentence for f in findings if f.table == table.name and f.check != "marks_lost"]
+        grids.append((table.label, layout.to_grid(table, notes), None))
+    return _format_grids(args, grids)
 
 
-def _formatted(args: argparse.Namespace, grids: list[tuple[str, Grid, pd.DataFrame | None]]) -> str:
+def _format_grids(
+    args: argparse.Namespace, grids: list[tuple[str, Grid, pd.DataFrame | None]]
+) -> str:
     from sfqa.correlation.grid import latex_page, to_html, to_latex, to_markdown
 
     if args.format == "csv":
@@ -118,28 +127,28 @@ def _formatted(args: argparse.Namespace, grids: list[tuple[str, Grid, pd.DataFra
     return to_html(grids[0][1], grids[0][0])
 
 
-def _checked(args: argparse.Namespace) -> str:
+def _format_checks(args: argparse.Namespace) -> str:
     from sfqa.papers import published
     from sfqa.papers.checks import check_tables, findings_frame
 
-    known = [row["table"] for row in published.read_index()]
+    available = [row["table"] for row in published.read_index()]
     for name in args.tables:
-        if name not in known:
-            raise UserError(f"published: there is no table {name!r}; {hint(name, known)}")
-    wanted = args.tables or known
-    found = [finding for finding in check_tables() if finding.table in wanted]
+        if name not in available:
+            raise UserError(f"published: there is no table {name!r}; {hint(name, available)}")
+    names = args.tables or available
+    findings = [finding for finding in check_tables() if finding.table in names]
     if args.format == "csv":
-        return findings_frame(found).to_csv(index=False, lineterminator="\n")
+        return findings_frame(findings).to_csv(index=False, lineterminator="\n")
     lines = []
-    for name in wanted:
+    for name in names:
         table = published.load_published(name)
-        own = [f"- {f.check}: {f.sentence}" for f in found if f.table == name]
-        own += [f"- note: {note}" for note in table.notes]
-        lines += [f"{name} ({table.label})", *(own or ["- agrees with itself"]), ""]
+        notes = [f"- {f.check}: {f.sentence}" for f in findings if f.table == name]
+        notes += [f"- note: {note}" for note in table.notes]
+        lines += [f"{name} ({table.label})", *(notes or ["- consistent"]), ""]
     return "\n".join(lines)
 
 
-def _compared(args: argparse.Namespace, name: str) -> tuple[str, Grid, pd.DataFrame]:
+def _compare_table(args: argparse.Namespace, name: str) -> tuple[str, Grid, pd.DataFrame]:
     from sfqa import store, tables
     from sfqa.papers import comparison, published
 
@@ -149,24 +158,26 @@ def _compared(args: argparse.Namespace, name: str) -> tuple[str, Grid, pd.DataFr
     if path.is_dir():
         path = path / tables.CORRELATION.path
     if not path.is_file():
-        raise UserError(f"--ours {args.ours}: there is no {path}; run the workflow up to there")
+        raise UserError(f"--ours {args.ours}: there is no {path}; run the workflow up to this file")
     rows, protocol = comparison.select_protocol(store.read(tables.CORRELATION, path), args.protocol)
     table = published.load_published(name)
-    frame = comparison.compare_with_ours(table, rows, _pairs(args.metric), _pairs(args.dimension))
+    frame = comparison.compare_with_ours(
+        table, rows, _parse_pairs(args.metric), _parse_pairs(args.dimension)
+    )
     caption = (
         f"{table.label} against {args.ours}, protocol {protocol} (video level: mean over the "
-        "trials). Ours have their sign flipped where a lower score means better quality. "
+        "trials). The sign of our figures is flipped if a lower score means better quality. "
         "Difference: ours minus published. Other data, weights or splits give other "
-        "figures: a difference is a question, not an error."
+        "figures, so a difference is not necessarily an error."
     )
     return f"{table.label} and ours", comparison.build_comparison_grid(frame, caption), frame
 
 
-def _pairs(words: list[str]) -> dict[str, str]:
-    found = {}
-    for word in words:
-        paper, sign, ours = word.rpartition("=")
-        if not (sign and paper and ours):
-            raise UserError(f"{word!r}: write PAPER=OURS")
-        found[paper] = ours
-    return found
+def _parse_pairs(arguments: list[str]) -> dict[str, str]:
+    pairs = {}
+    for argument in arguments:
+        paper, equals, ours = argument.rpartition("=")
+        if not (equals and paper and ours):
+            raise UserError(f"{argument!r}: write PAPER=OURS")
+        pairs[paper] = ours
+    return pairs

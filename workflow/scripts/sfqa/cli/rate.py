@@ -1,4 +1,4 @@
-"""``sfqa rate``: serve a rating study to people, make their secret links, export what they gave."""
+"""``sfqa rate``: serve a rating study in the browser, create secret links, export the scores."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from sfqa.cli import FINE
+from sfqa.cli import SUCCESS
 from sfqa.errors import UserError, hint
 
-SUMMARY = "serve a rating study in the browser, make its secret links, export its scores"
+SUMMARY = "serve a rating study in the browser, create its secret links, export its scores"
 EXAMPLES = """
 sfqa rate serve results/demo/ratings/study
 sfqa rate links results/demo/ratings/study --url https://study.example.org
@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "action", metavar="serve|links|export",
-        help="serve: run the web server until Ctrl-C; links: make the links of raters and of the "
-        "organiser that have none yet; export: write the scores as Parquet",
+        help="serve: run the web server until Ctrl-C; links: create missing links of raters and of "
+        "the organiser; export: write the scores as Parquet",
     )  # fmt: skip
     add(
         "folder", type=Path, metavar="STUDY",
@@ -42,25 +42,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add(
         "--host", default="127.0.0.1", metavar="ADDRESS",
-        help="serve: address to listen on; 127.0.0.1, as it is without this, is this machine only; "
-        "others need a reverse proxy with HTTPS before it, see docs/rating_screen.md",
+        help="serve: address to listen on; the default 127.0.0.1 is this machine only, any other "
+        "needs a reverse proxy with HTTPS in front, see docs/rating_screen.md",
     )  # fmt: skip
     add("--port", type=int, default=8765, metavar="N", help="serve: port to listen on (8765)")
-    add("--url", metavar="URL", help="links: what the links start with, as raters reach the server")
+    add("--url", metavar="URL", help="links: the server's URL as raters see it")
     add(
         "--renew", action="append", default=[], metavar="RATER",
-        help="links: make this rater's link anew (or 'organiser'); the old one stops working",
+        help="links: replace this rater's link (or that of 'organiser'); the old one stops working",
     )  # fmt: skip
-    add("--out", type=Path, metavar="PATH", help="links: CSV file, new; export: folder")
+    add("--out", type=Path, metavar="PATH", help="links: a new CSV file; export: a folder")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carry out the action."""
+    """Serve, create links or export."""
     if args.action not in _ACTIONS:
         raise UserError(f"rate: no action {args.action!r}; {hint(args.action, _ACTIONS)}")
     if not args.folder.is_dir():
         raise UserError(f"{args.folder}: no such folder; give the folder of a study")
-    return {"serve": _serve, "links": _links, "export": _export}[args.action](args)
+    return {"serve": _serve, "links": _create_links, "export": _export}[args.action](args)
 
 
 def _serve(args: argparse.Namespace) -> int:
@@ -71,42 +71,42 @@ def _serve(args: argparse.Namespace) -> int:
 
     if not 0 <= args.port <= 65535:
         raise UserError(f"--port {args.port}: give one of 0 to 65535")
-    with store.only_server(args.folder), _listen(args.host, args.port) as listening:
+    with store.only_server(args.folder), _open_socket(args.host, args.port) as listener:
         app = create_app(args.folder)
         _log_to(args.folder / "study.log")
         live = app.server.live
-        shown = f"[{args.host}]" if ":" in args.host else args.host
-        _tell(
+        host = f"[{args.host}]" if ":" in args.host else args.host
+        _print_message(
             f"{args.folder}: {sum(bool(r.order) for r in live.raters.values())} raters, "
             f"{len(live.presentations)} presentations, {len(live.scores)} answered; serving at "
-            f"http://{shown}:{listening.getsockname()[1]} until Ctrl-C"
+            f"http://{host}:{listener.getsockname()[1]} until Ctrl-C"
         )
-        lacking = links.without_link(app.server.reader)
-        if lacking or not links.has_organiser(app.server.reader):
-            _tell(
-                f"{len(lacking)} raters have no link yet; make links with: "
+        unlinked = links.without_link(app.server.reader)
+        if unlinked or not links.has_organiser(app.server.reader):
+            _print_message(
+                f"{len(unlinked)} raters have no link yet; create them with: "
                 f"sfqa rate links {args.folder}"
             )
         if not _is_loopback(args.host):
-            _tell(
-                f"listening on {args.host} without encryption: whoever can read the network can "
-                "read the links; put a reverse proxy with HTTPS before it "
+            _print_message(
+                f"listening on {args.host} without encryption: anyone who can read the network "
+                "can read the links; put a reverse proxy with HTTPS in front "
                 "(docs/rating_screen.md)"
             )
-        # The access log of the server would write down every secret link.
+        # No access log: it would contain every secret link.
         config = uvicorn.Config(
             app, access_log=False, log_level="warning", server_header=False,
             timeout_keep_alive=75, h11_max_incomplete_event_size=16384,
             timeout_graceful_shutdown=5, lifespan="on", ws="none",
-            # Named, so that the same limits hold whatever else is installed beside it.
+            # Set explicitly, so that the same limits apply if uvloop or httptools are installed.
             http="h11", loop="asyncio",
         )  # fmt: skip
         with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listening])
-    return FINE
+            uvicorn.Server(config).run(sockets=[listener])
+    return SUCCESS
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _open_socket(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=1024)
@@ -127,11 +127,11 @@ def _log_to(path: Path) -> None:
         log.addHandler(handler)
 
 
-def _tell(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
+def _print_message(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
 
 
-def _links(args: argparse.Namespace) -> int:
+def _create_links(args: argparse.Namespace) -> int:
     from sfqa import tables
     from sfqa.ratings.screen import store
     from sfqa.ratings.screen.server import DATABASE
@@ -143,56 +143,57 @@ def _links(args: argparse.Namespace) -> int:
     )
     read_media(args.folder, {row.sample_id for row in plan})
     if args.out and args.out.exists():
-        raise UserError(f"{args.out}: there already; give a new file, or move this one")
+        raise UserError(f"{args.out}: exists already; give a new file, or move this one")
     url = (args.url or f"http://127.0.0.1:{args.port}").rstrip("/")
     if not url.startswith(("https://", "http://")):
-        raise UserError(f"--url {args.url}: no address; give one as https://study.example.org")
+        raise UserError(f"--url {args.url}: not a URL; give one like https://study.example.org")
     connection = store.connect(args.folder / DATABASE)
     try:
         added, removed = store.sync_plan(connection, plan)
         if added or removed:
             print(f"plan: {added} presentations added, {removed} removed", file=sys.stderr)
-        made = _make_links(connection, args.renew, url)
+        new_links = _insert_links(connection, args.renew, url)
     finally:
         connection.close()
-    if not made:
-        print("every rater has a link; --renew RATER makes one anew", file=sys.stderr)
-        return FINE
+    if not new_links:
+        print("every rater has a link; --renew RATER replaces one", file=sys.stderr)
+        return SUCCESS
     if args.out:
-        # Links are secrets: readable by their owner only.
+        # Links are secrets: the file is readable by its owner only.
         handle = os.open(args.out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(handle, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([("who", "link"), *made])
+            csv.writer(file).writerows([("who", "link"), *new_links])
         print(
-            f"{len(made)} links in {args.out}; they are shown once, keep the file", file=sys.stderr
+            f"{len(new_links)} links in {args.out}; they are shown only once, keep the file",
+            file=sys.stderr,
         )
     else:
-        for who, link in made:
+        for who, link in new_links:
             print(f"{who}\t{link}")
     print(f"{len(study.dimensions)} dimensions: {', '.join(study.dimensions)}", file=sys.stderr)
-    return FINE
+    return SUCCESS
 
 
-def _make_links(
+def _insert_links(
     connection: sqlite3.Connection, renew: list[str], url: str
 ) -> list[tuple[str, str]]:
-    """Links for those that are named, or else for all that have none."""
+    """Store and return links for the raters in ``renew``, or if it is empty for all without one."""
     from sfqa.ratings.screen import links
 
     organiser = "organiser" in renew or (not renew and not links.has_organiser(connection))
     names = [name for name in renew if name != "organiser"]
-    made = []
+    new_links = []
     connection.execute("BEGIN IMMEDIATE")
     try:
         if organiser:
-            made.append(("organiser", f"{url}/o/{links.give_organiser_link(connection)}"))
+            new_links.append(("organiser", f"{url}/o/{links.give_organiser_link(connection)}"))
         for rater in names if renew else links.without_link(connection):
-            made.append((rater, f"{url}/r/{links.give_rater_link(connection, rater)}"))
+            new_links.append((rater, f"{url}/r/{links.give_rater_link(connection, rater)}"))
     except BaseException:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
-    return made
+    return new_links
 
 
 def _export(args: argparse.Namespace) -> int:
@@ -202,16 +203,16 @@ def _export(args: argparse.Namespace) -> int:
 
     path = args.folder / DATABASE
     if not path.is_file():
-        raise UserError(f"{path}: no such file; nothing was rated in this study yet")
+        raise UserError(f"{path}: no such file; this study has no ratings yet")
     folder = args.out or args.folder
     connection = store.connect(path)
     try:
-        counted, rows = export.export(connection, folder)
+        valid, total = export.export(connection, folder)
     finally:
         connection.close()
     scores, details = (folder / t.file_name for t in (tables.SCORES, tables.SCORE_DETAILS))
-    print(f"{counted} scores in {scores}, all {rows} with what goes with them in {details}")
-    return FINE
+    print(f"{valid} scores in {scores}, all {total} with their details in {details}")
+    return SUCCESS
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,9 +1,8 @@
-"""``sfqa score``: what a trained model says of a few videos, or of ready feature tables."""
+"""``sfqa score``: score single videos or existing feature tables with a trained model."""
 
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -11,270 +10,280 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sfqa.cli import BAD, FINE, _extract, _show, _videos, features
+from sfqa.cli import FAILURE, SUCCESS, _extract, _video_files
+from sfqa.cli._tables import align_columns, check_out, write_csv
+from sfqa.cli.features import name_arguments, open_cache, show_progress
 from sfqa.errors import UserError
 
 if TYPE_CHECKING:
     from sfqa.regression.model_files import ModelFile
 
-SUMMARY = "score videos with a trained model file: a table on the screen, CSV or Parquet with --out"
+SUMMARY = "score videos with a trained model: print a table, write CSV or Parquet with --out"
 EXAMPLES = """
 sfqa score talk.mp4 --model results/demo/regression/CLIP-ridge/model.sfqa
 sfqa score videos/ --model model.sfqa --weights clip=resources/weights/ViT-B-32.pt --out scores.csv
 sfqa score --features results/other/features/clip/sharp/0.parquet --model model.sfqa
 """
 
-Row = dict[str, Any]
+ScoreRow = dict[str, Any]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
-    add("videos", nargs="*", metavar="VIDEO", help="files, folders (all below them), quoted globs")
+    add(
+        "videos",
+        nargs="*",
+        metavar="VIDEO",
+        help="files, folders (searched recursively), quoted globs",
+    )
     add(
         "--model", type=Path, required=True, metavar="FILE",
-        help="the model: results/DATASET/regression/METRIC/model.sfqa, a target of the workflow",
+        help="model file: results/DATASET/regression/METRIC/model.sfqa, a target of the workflow",
     )  # fmt: skip
     add(
         "--features", nargs="+", action="extend", default=[], metavar="TABLE",
-        help="ready feature tables instead of videos: files, or folders with all below them",
+        help="feature tables instead of videos: files, or folders (searched recursively)",
     )  # fmt: skip
     add(
         "--weights", action="append", default=[], metavar="PATH",
-        help="the weights file that the model's extractor was run with (its sha256 is compared); "
-        "for one of several extractors NAME=PATH",
+        help="the weights file of the model's extractor (its sha256 is checked); NAME=PATH for one "
+        "of several extractors",
     )  # fmt: skip
-    add("--prompt", metavar="TEXT", help="the text prompt of the videos, for clip")
+    add("--prompt", metavar="TEXT", help="text prompt of the videos, for clip")
     add("--out", type=Path, metavar="FILE", help="also write the table: .csv or .parquet")
     _extract.add_run_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Score the videos; 1 where any of them has no score."""
+    """Score the videos. Returns 1 if any video could not be scored."""
     if bool(args.videos) == bool(args.features):
         raise UserError("score: give either videos or --features TABLE...; see sfqa score --help")
     if args.features and (args.weights or args.prompt or args.cache):
-        raise UserError("--features: ready tables need no --weights, --prompt or --cache")
-    features.check_out(args.out)
+        raise UserError("--features: tables need no --weights, --prompt or --cache; drop these")
+    check_out(args.out, "--out")
     if args.threads < 1:
         raise UserError(f"--threads {args.threads}: give 1 or more")
     from sfqa.regression.model_files import read
 
     model = read(args.model)
     with ExitStack() as stack:
-        stack.enter_context(features._progress(args.quiet))
+        stack.enter_context(show_progress(args.quiet))
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sfqa-score-")))
         if args.features:
-            rows = _scored(model, _tables(model, args.features), scratch, args.threads, {})
+            tables = _find_tables(model, args.features)
+            rows = _score_tables(model, tables, scratch, args.threads, {})
         else:
-            specs = _specs(model, args.weights)
-            files = _videos.find_videos(args.videos)
-            work = stack.enter_context(features._work(args.cache))
-            rows = _of_videos(model, files, specs, args, work, scratch)
+            specs = _make_specs(model, args.weights)
+            files = _video_files.find_videos(args.videos)
+            work = stack.enter_context(open_cache(args.cache))
+            rows = _score_videos(model, files, specs, args, work, scratch)
         if not rows:
             raise UserError(f"--features {' '.join(args.features)}: the tables have no rows")
         if args.out:
-            _write(args.out, rows)
-    print(_screen(model, rows))
+            _write_scores(args.out, rows)
+    print(_format_scores(model, rows))
     if args.out:
         print(f"sfqa: wrote {args.out}", file=sys.stderr)
-    return BAD if any(row["status"] == "failed" for row in rows) else FINE
+    return FAILURE if any(row["status"] == "failed" for row in rows) else SUCCESS
 
 
-def _specs(model: ModelFile, words: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """``features.<name>`` of a configuration for every extractor, as it was for the model."""
-    from sfqa.features import base, weights
+def _make_specs(model: ModelFile, arguments: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return ``features.<name>`` of the model's configuration for each of its extractors."""
+    from sfqa.features import base
+    from sfqa.features.weights import resolve
     from sfqa.regression.cross import check_identity
 
-    wanted: Mapping[str, Any] = model.about["extractors"]
-    if not model.about["conform"] or not set(wanted) <= set(_extract.extractors()):
+    extractors: Mapping[str, Any] = model.about["extractors"]
+    if not model.about["conform"] or not set(extractors) <= set(_extract.list_extractors()):
         raise UserError(
-            f"{model.path}: this model reads ready features ({', '.join(wanted)} of "
-            f"{model.about['dataset']}), which no video gives; score tables of them: --features"
+            f"{model.path}: this model reads imported features ({', '.join(extractors)} of "
+            f"{model.about['dataset']}), which cannot be computed from videos; score their tables "
+            "with --features"
         )
-    own = {word.partition("=")[0] for word in words if "=" in word}
-    common = [word for word in words if word.partition("=")[0] not in wanted]
-    official = [n for n, one in wanted.items() if one["weights"]["kind"] == "official"]
+    assigned = {argument.partition("=")[0] for argument in arguments if "=" in argument}
+    common = [argument for argument in arguments if argument.partition("=")[0] not in extractors]
+    weights_kinds = {name: record["weights"]["kind"] for name, record in extractors.items()}
+    official = [name for name in extractors if weights_kinds[name] == "official"]
     for name in official:
-        if name not in own and not common:
+        if name not in assigned and not common:
             raise UserError(
                 f"--weights: the model {model.path} was trained on features of {name} with the "
-                f"weights sha256 {wanted[name]['weights']['identity']}; give them: --weights "
+                f"weights sha256 {extractors[name]['weights']['identity']}; give them: --weights "
                 f"{name}=FILE"
             )
-    # Random weights come out of the model's seed; a file given for them is told from it below.
-    drawn = [n for n, one in wanted.items() if one["weights"]["kind"] == "random"]
-    more = [f"{n}=random" for n in drawn if n not in own and (official or not common)]
-    made = _extract.specs(sorted(wanted), [*words, *more], None, [])
-    for name, spec in made.items():
-        spec["options"] = dict(wanted[name]["options"])
-        if spec["weights"] == "random" and name in drawn:
-            spec["weights_seed"] = int(wanted[name]["weights"]["identity"].partition(":")[2])
-        found = weights.resolve(spec, name)
-        here = {
+    # Random weights are drawn again from the model's seed. `check_identity` below refuses a file
+    # that is given for an extractor with random weights.
+    random = [name for name in extractors if weights_kinds[name] == "random"]
+    more = [f"{n}=random" for n in random if n not in assigned and (official or not common)]
+    specs = _extract.make_specs(sorted(extractors), [*arguments, *more], None, [])
+    for name, spec in specs.items():
+        spec["options"] = dict(extractors[name]["options"])
+        if spec["weights"] == "random" and name in random:
+            spec["weights_seed"] = int(extractors[name]["weights"]["identity"].partition(":")[2])
+        weights = resolve(spec, name)
+        identity = {
             "version": base.extractor_version(name), "options": spec["options"],
-            "weights": {"kind": found.kind, "identity": found.identity},
+            "weights": {"kind": weights.kind, "identity": weights.identity},
         }  # fmt: skip
-        check_identity(model, name, here)
-    return made
+        check_identity(model, name, identity)
+    return specs
 
 
-def _of_videos(
+def _score_videos(
     model: ModelFile,
     files: Sequence[Path],
     specs: Mapping[str, Mapping[str, Any]],
     args: argparse.Namespace,
     work: Path,
     scratch: Path,
-) -> list[Row]:
-    """One row per file, in the order given."""
+) -> list[ScoreRow]:
+    """Return one row per file, in the given order."""
     from sfqa import store
     from sfqa.conform.video import Form
 
     form = Form(**{**model.about["conform"], "viewing_short_side": None})
-    conformed = _extract.conformed(files, _videos.names_of(files), args.prompt, work, form)
+    sample_ids = _video_files.name_files(files)
+    conformed = _extract.conform_files(files, sample_ids, args.prompt, work, form)
     tables: dict[str, list[Path]] = {}
     for name, spec in specs.items():
         try:
-            made = _extract.extract(conformed, name, spec, work, args.threads)
+            extracted = _extract.extract(conformed, name, spec, work, args.threads)
         except UserError as error:
-            raise UserError(features.as_arguments(str(error))) from error
+            raise UserError(name_arguments(str(error))) from error
         tables[name] = [scratch / f"{name}.parquet"]
-        store.write_arrow(made.table, tables[name][0], made.about)
+        store.write_arrow(extracted.table, tables[name][0], extracted.about)
     videos = {}
     for file, record in zip(files, store.to_records(conformed), strict=True):
         videos[record["sample_id"]] = {
             "path": str(file), "sha256": record["source_sha256"], "status": record["status"],
             "detail": record["detail"],
         }  # fmt: skip
-    return _scored(model, tables, scratch, args.threads, videos)
+    return _score_tables(model, tables, scratch, args.threads, videos)
 
 
-def _tables(model: ModelFile, words: Sequence[str]) -> dict[str, list[Path]]:
-    """The feature tables of the model's extractors that files and folders mean."""
+def _find_tables(model: ModelFile, arguments: Sequence[str]) -> dict[str, list[Path]]:
+    """Return the feature tables of the model's extractors among files and folders."""
     from sfqa.regression.cross import extractor_of
 
-    found: dict[str, list[Path]] = {}
-    for word in words:
-        path = Path(word).expanduser()
+    tables: dict[str, list[Path]] = {}
+    for argument in arguments:
+        path = Path(argument).expanduser()
         below = sorted(p for p in path.rglob("*.parquet") if not p.name.startswith("."))
-        inside = below if path.is_dir() else [path]
-        tables = [(extractor_of(p), p) for p in inside]
-        named = [(name, p) for name, p in tables if name in model.about["extractors"]]
-        if not named:
-            said = ", ".join(sorted({name for name, _ in tables if name})) or "none"
+        candidates = [(extractor_of(p), p) for p in (below if path.is_dir() else [path])]
+        matches = [(name, p) for name, p in candidates if name in model.about["extractors"]]
+        if not matches:
+            others = ", ".join(sorted({name for name, _ in candidates if name})) or "none"
             raise UserError(
-                f"{word}: no feature table of {', '.join(model.about['extractors'])}, which the "
-                f"model reads; there are features of {said}"
+                f"{argument}: no feature table of {', '.join(model.about['extractors'])}, which "
+                f"the model reads; there are features of {others}"
             )
-        for name, table in named:
-            if table not in found.setdefault(name, []):
-                found[name].append(table)
-    return found
+        for name, table in matches:
+            if table not in tables.setdefault(name, []):
+                tables[name].append(table)
+    return tables
 
 
-def _scored(
+def _score_tables(
     model: ModelFile,
     tables: Mapping[str, Sequence[Path]],
     scratch: Path,
     threads: int,
-    videos: Mapping[str, Row],
-) -> list[Row]:
-    """One row per video, or per sample of the tables where there are no videos."""
+    videos: Mapping[str, ScoreRow],
+) -> list[ScoreRow]:
+    """Return one row per video; one per sample of the tables if ``videos`` is empty."""
     from sfqa.device import lease_torch_device
     from sfqa.regression import cross
     from sfqa.regression.model_files import Scorer
 
     design = cross.load_like(model, tables, scratch)
-    values, learnt = None, cross.seen(model, design)
+    predictions, in_training = None, cross.seen(model, design)
     if design.sample_ids:
         with lease_torch_device(threads) as device:
-            values = Scorer(model, device).predict(design.X)
-    place = {s: n for n, s in enumerate(design.sample_ids)}
-    about = {
+            predictions = Scorer(model, device).predict(design.X)
+    row_index = {sample_id: n for n, sample_id in enumerate(design.sample_ids)}
+    model_columns = {
         "metric": model.about["metric"]["name"],
-        "weights": _weights(model),
+        "weights": _describe_weights(model),
         "synthetic_mos": model.synthetic,
         "model": model.about["digest"],
     }
     rows = []
-    for name in videos or sorted({*place, *design.dropped}):
-        at = place.get(name)
-        given = videos.get(name, {"path": None, "sha256": None, "status": "ok", "detail": ""})
-        notes = [given["detail"], design.dropped.get(name, ""), design.flawed.get(name, "")]
+    for name in videos or sorted({*row_index, *design.dropped}):
+        index = row_index.get(name)
+        video = videos.get(name, {"path": None, "sha256": None, "status": "ok", "detail": ""})
+        details = [video["detail"], design.dropped.get(name, ""), design.flawed.get(name, "")]
         scores: list[float | None] = [None] * len(model.dimensions)
-        if at is not None and values is not None:
-            scores = [float(v) for v in values[at]]
-            notes += [cross.LEARNT] if learnt[at] else []
-        detail = "; ".join(dict.fromkeys(part for n in notes for part in n.split("; ") if part))
-        status = "failed" if at is None else "flawed" if detail else "ok"
+        if index is not None and predictions is not None:
+            scores = [float(value) for value in predictions[index]]
+            details += [cross.LEARNT] if in_training[index] else []
+        reasons = [part for detail in details for part in detail.split("; ") if part]
+        detail = "; ".join(dict.fromkeys(reasons))
+        status = "failed" if index is None else "flawed" if detail else "ok"
         rows.append(
-            {"video": name, "path": given["path"], "sha256": given["sha256"], "status": status,
-             "detail": detail, **dict(zip(_columns(model), scores, strict=True)), **about}
+            {"video": name, "path": video["path"], "sha256": video["sha256"], "status": status,
+             "detail": detail, **dict(zip(_list_columns(model), scores, strict=True)),
+             **model_columns}
         )  # fmt: skip
     return rows
 
 
-def _weights(model: ModelFile) -> str:
+def _describe_weights(model: ModelFile) -> str:
     if model.untrained:
         return "random (untrained)"
-    kinds = {one["weights"]["kind"] for one in model.about["extractors"].values()}
+    kinds = {record["weights"]["kind"] for record in model.about["extractors"].values()}
     return "official" if "official" in kinds else "none"
 
 
-def _columns(model: ModelFile) -> list[str]:
-    """The columns of the scores: 'ridge.quality'."""
+def _list_columns(model: ModelFile) -> list[str]:
+    """Return the names of the score columns, such as ``ridge.quality``."""
     return [f"{model.about['metric']['name']}.{name}" for name in model.dimensions]
 
 
-def _screen(model: ModelFile, rows: Sequence[Row]) -> str:
-    """The table as text, what it comes from above it, the reasons below."""
-    about = model.about
-    head = about["head"]
+def _format_scores(model: ModelFile, rows: Sequence[ScoreRow]) -> str:
+    """Return a description of the model, the table of scores, and the reasons below it."""
+    head, count = model.about["head"], model.about["rows"]["count"]
     lines = [
-        f"{about['metric']['name']}: head {head['name']} (VERSION {head['version']}), trained on "
-        f"{about['rows']['count']} samples of {about['dataset']}"
+        f"{model.about['metric']['name']}: head {head['name']} (VERSION {head['version']}), "
+        f"trained on {count} samples of {model.about['dataset']}"
     ]
-    for fit in about["fits"]:
+    for fit in model.about["fits"]:
         for name in fit["dimensions"]:
-            mos, srcc = about["mos"][name], fit["validation_srcc"][name]
-            rows_of = f"{fit['validation']} validation rows"
-            said = "" if srcc is None else f", SRCC {srcc:.3f} on {rows_of}"
-            span = f"MOS {mos['lowest']:.4g} to {mos['highest']:.4g}"
-            lines.append(f"  {name}: {span} in training, mean {mos['mean']:.4g}{said}")
+            mos, srcc = model.about["mos"][name], fit["validation_srcc"][name]
+            line = f"  {name}: MOS {mos['lowest']:.4g} to {mos['highest']:.4g} in training"
+            line += f", mean {mos['mean']:.4g}"
+            if srcc is not None:
+                line += f", SRCC {srcc:.3f} on {fit['validation']} validation rows"
+            lines.append(line)
     if model.untrained:
         lines.append(
-            f"UNTRAINED: the weights of {', '.join(model.untrained)} are random, so that the "
-            "scores say nothing of a video"
+            f"UNTRAINED: the weights of {', '.join(model.untrained)} are random, so the scores say "
+            "nothing about a video"
         )
     if model.synthetic:
-        lines.append("SYNTHETIC: the MOS that it learnt came from simulated raters, not people")
+        lines.append("SYNTHETIC: the model was trained on MOS from simulated raters, not people")
     table = [["video", "status", *model.dimensions]]
     for row in rows:
-        scores = [row[name] for name in _columns(model)]
-        cells = ["-" if v is None else f"{v:.4f}" for v in scores]
+        scores = [row[name] for name in _list_columns(model)]
+        cells = ["-" if score is None else f"{score:.4f}" for score in scores]
         table.append([row["video"], row["status"], *cells])
-    for bad, title, word in (
+    for applies, heading, word in (
         (model.untrained, "weights", "untrained"),
         (model.synthetic, "MOS", "synthetic"),
     ):
-        if bad:
-            table = [[*line, word if n else title] for n, line in enumerate(table)]
+        if applies:
+            table = [[*line, word if n else heading] for n, line in enumerate(table)]
     reasons = [f"{r['video']}: {r['status']}, {r['detail']}" for r in rows if r["detail"]]
-    parts = [*lines, "", *_show._aligned(table), *([""] if reasons else []), *reasons]
-    return "\n".join(parts)
+    return "\n".join([*lines, "", *align_columns(table), *([""] if reasons else []), *reasons])
 
 
-def _write(path: Path, rows: Sequence[Row]) -> None:
-    """Write the rows, whole and by rename: Parquet, or CSV with empty cells."""
+def _write_scores(path: Path, rows: Sequence[ScoreRow]) -> None:
+    """Write the rows as Parquet or CSV, atomically."""
     import pyarrow as pa
 
     from sfqa import store
 
     if path.suffix.lower() == ".parquet":
         store.write_arrow(pa.Table.from_pylist(list(rows)), path)
-        return
-    with store.replacing(path) as part, open(part, "w", newline="", encoding="utf-8") as handle:
-        lines = csv.DictWriter(handle, list(rows[0]), lineterminator="\n")
-        lines.writeheader()
-        lines.writerows({k: "" if v is None else v for k, v in row.items()} for row in rows)
+    else:
+        write_csv(path, rows[0], (row.values() for row in rows))

@@ -1,4 +1,4 @@
-"""``sfqa site``: a dataset's results as a site that opens from a file, or a small one to mail."""
+"""``sfqa site``: a dataset's results as an offline site, or some of its samples in one file."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from sfqa.cli import FINE
+from sfqa.cli import SUCCESS
 from sfqa.errors import UserError, hint
 
-SUMMARY = "the results of a dataset as a site that opens from a file, offline"
+SUMMARY = "the results of a dataset as a site that works offline"
 EXAMPLES = """
 sfqa site results/demo --sample 12 --out demo.html
 sfqa site results/demo --sample 40 --out demo.zip
@@ -24,17 +24,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("results", type=Path, metavar="RESULTS", help="folder of a dataset: results/demo")
     add(
         "--out", type=Path, required=True, metavar="OUT",
-        help="a folder; with --sample also NAME.zip, or NAME.html for one page that holds all",
+        help="a folder; with --sample also NAME.zip, or NAME.html for a single page",
     )  # fmt: skip
     add(
         "--sample", type=int, metavar="N",
-        help="only N samples, whole pairs where it can be, their videos copied in",
+        help="only N samples, in whole pairs if possible, with copies of their videos",
     )  # fmt: skip
-    add("--protocol", metavar="NAME", help="the protocol that it opens with")
+    add("--protocol", metavar="NAME", help="the protocol that is shown first")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the site and say where."""
+    """Write the site and print its path."""
     from dataclasses import replace
 
     from sfqa.report.site import build_site, read_initial_view
@@ -45,10 +45,10 @@ def run(args: argparse.Namespace) -> int:
     if args.protocol:
         _check_protocol(args.results, args.protocol)
         view = replace(view, protocol=args.protocol)
-    shown = build_site(args.results, args.out, view, sample=args.sample)
-    start = args.out if args.out.suffix.lower() in (".html", ".zip") else args.out / "index.html"
-    print(f"sfqa: {len(shown)} samples in {start}", file=sys.stderr)
-    return FINE
+    sample_ids = build_site(args.results, args.out, view, sample=args.sample)
+    page = args.out if args.out.suffix.lower() in (".html", ".zip") else args.out / "index.html"
+    print(f"sfqa: {len(sample_ids)} samples in {page}", file=sys.stderr)
+    return SUCCESS
 
 
 def _check_protocol(results: Path, name: str) -> None:
@@ -57,8 +57,8 @@ def _check_protocol(results: Path, name: str) -> None:
     from sfqa import tables
 
     table = results / tables.CORRELATION.path
-    there: list[str] = []
+    protocols: list[str] = []
     if table.is_file():
-        there = sorted(set(pq.read_table(table, columns=["protocol"])["protocol"].to_pylist()))
-    if name not in there:
-        raise UserError(f"--protocol {name}: no such protocol in {table}; {hint(name, there)}")
+        protocols = sorted(set(pq.read_table(table, columns=["protocol"])["protocol"].to_pylist()))
+    if name not in protocols:
+        raise UserError(f"--protocol {name}: no such protocol in {table}; {hint(name, protocols)}")
