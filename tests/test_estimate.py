@@ -173,7 +173,7 @@ def test_the_command_line_prints_the_table_and_what_would_be(demo, capsys):
         (["--config", "none.yaml"], "no such file"),
         (["--videos", "0"], "above 0"),
         (["--config", "README.md"], "not YAML"),
-        (["--config", "{folder}/list.yaml"], "holds no keys"),
+        (["--config", "{folder}/list.yaml"], "no configuration keys"),
         (["--config", "{folder}/bad.yaml"], "did you mean 'shards'?"),
     ],
 )
