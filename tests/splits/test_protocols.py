@@ -220,7 +220,7 @@ def test_samples_without_an_image_cannot_be_kept_apart():
 
 def test_sample_twice():
     samples = make_crossed_samples(4, 4)
-    with pytest.raises(UserError, match="there twice"):
+    with pytest.raises(UserError, match="occurs twice"):
         make_splits(pd.concat([samples, samples[:1]]), grouped(), 0)
 
 

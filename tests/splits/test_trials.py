@@ -13,7 +13,7 @@ from sfqa.regression.controls import control_metric
 from sfqa.regression.design import Design
 from sfqa.regression.train import train_metric
 from sfqa.regression.zero_shot import score_metric
-from sfqa.splits.drawing import portions
+from sfqa.splits.drawing import draw_parts
 from sfqa.splits.protocols import make_splits
 
 THREE = ("train", "validation", "test")
@@ -27,7 +27,7 @@ THREE = ("train", "validation", "test")
 )
 def test_parts_are_within_one_group_of_the_wish(sizes, shares, seed):
     unit = np.repeat(np.arange(len(sizes)), sizes)
-    found = portions(unit, shares, (seed,))
+    found = draw_parts(unit, shares, (seed,))
     assert all(len(set(found[unit == n])) == 1 for n in range(len(sizes)))
     rows = np.bincount(found, minlength=3)
     assert (rows > 0).all()
@@ -39,12 +39,12 @@ def test_parts_are_within_one_group_of_the_wish(sizes, shares, seed):
 def test_small_groups_fill_up_what_large_ones_leave():
     unit = np.repeat(np.arange(51), [5, 4, 3] + [1] * 48)
     for seed in range(20):
-        assert np.bincount(portions(unit, (7, 1, 2), (seed,))).tolist() == [42, 6, 12]
+        assert np.bincount(draw_parts(unit, (7, 1, 2), (seed,))).tolist() == [42, 6, 12]
 
 
 def test_a_large_group_is_tested_as_often_as_its_share_says():
     unit = np.repeat(np.arange(20), np.arange(1, 21))
-    found = np.array([portions(unit, (7, 1, 2), (seed,)) for seed in range(400)])
+    found = np.array([draw_parts(unit, (7, 1, 2), (seed,)) for seed in range(400)])
     # Standard error .02; always dealt out first to the emptiest part, it would never be tested.
     for n in (9, 14, 19):
         assert (found[:, unit == n][:, 0] == 2).mean() == pytest.approx(0.2, abs=0.08)

@@ -13,8 +13,8 @@ import pandas as pd
 from sfqa import identity
 from sfqa.errors import UserError, hint
 from sfqa.sheets import read_table
-from sfqa.splits.drawing import portions
-from sfqa.splits.grouping import numbered
+from sfqa.splits.drawing import draw_parts
+from sfqa.splits.grouping import encode_values
 
 PHASES = ("train", "development", "test")
 #: Default columns of the video's name and of its MOS; THQA-NTIRE: Video, Score.
@@ -100,11 +100,11 @@ def split_phases(
     if group_labels.isna().any():
         empty = names[int(np.flatnonzero(group_labels.isna())[0])]
         raise UserError(f"{empty}: no group; fill the cell, so that it is known what it shares")
-    codes, group_names = numbered(group_labels)
+    codes, group_names = encode_values(group_labels)
     part_count = sum(share > 0 for share in shares)
     if len(group_names) < part_count:
         raise UserError(
             f"{len(group_names)} groups cannot be dealt out to {part_count} parts; take others"
         )
-    parts = portions(codes, shares, ("challenge", seed))
+    parts = draw_parts(codes, shares, ("challenge", seed))
     return [PHASES[part] for part in parts.tolist()]

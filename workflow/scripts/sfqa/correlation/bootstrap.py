@@ -20,7 +20,7 @@ from sfqa.correlation import resampled
 from sfqa.correlation.resampled import Array, Codes
 from sfqa.errors import UserError, hint
 from sfqa.identity import generator
-from sfqa.splits.grouping import GROUPS, chosen, units
+from sfqa.splits.grouping import GROUPS, choose_groups, encode_groups
 
 #: The protocols whose trials keep groups apart.
 GROUPED = ("fixed", "group_kfold", "group_trials")
@@ -156,11 +156,11 @@ def resampling(
 
 def _group_codes(rows: pd.DataFrame, groups: Sequence[str] | None) -> dict[str, Codes]:
     if groups is None or set(groups) <= set(GROUPS):
-        return units(rows, chosen(rows, {"groups": groups}, ""), "")
+        return encode_groups(rows, choose_groups(rows, {"groups": groups}, ""), "")
     # Columns of the user's: they stand in for image and clip, and nested ones become one as there.
     stand = dict(zip(("image", "clip"), groups, strict=False))
     own = rows.assign(**{GROUPS[key]: rows[name] for key, name in stand.items()})
-    found = units(own, list(stand), "")
+    found = encode_groups(own, list(stand), "")
     return {"+".join(stand[part] for part in key.split("+")): c for key, c in found.items()}
 
 

@@ -24,7 +24,7 @@ from sfqa.regression import _rows, heads
 from sfqa.regression.blocks import Blocks, Form, load_blocks
 from sfqa.regression.design import Design, Files, columns_of, load_design
 from sfqa.regression.model_files import ModelFile, Scorer, fingerprints
-from sfqa.splits import grouping
+from sfqa.splits.grouping import get_group_values
 from sfqa.splits.protocols import CROSS, TEST, make_splits
 
 #: What of ``conform`` changes the pixels and the sound that features are made of.
@@ -261,7 +261,7 @@ def materials(samples: pd.DataFrame) -> dict[str, dict[str, int]]:
     rows = samples.reset_index(drop=True)
     found: dict[str, dict[str, int]] = {}
     for kind, column in (("image", "image_sha256"), ("clip", "clip_sha256"), ("prompt", "prompt")):
-        cells = grouping.values(rows, kind) if kind == "prompt" else rows.get(column)
+        cells = get_group_values(rows, kind) if kind == "prompt" else rows.get(column)
         pairs = [] if cells is None else zip(rows["sample_id"], cells, strict=True)
         found[kind] = {s: int(digest(str(v))[:16], 16) for s, v in pairs if not pd.isna(v)}
     return found

@@ -27,8 +27,8 @@ from sfqa.regression.metrics import versions
 from sfqa.regression.model_files import VERSION, Array, fingerprints
 from sfqa.regression.problems import Floats, Ints
 from sfqa.regression.train import pose
-from sfqa.splits.drawing import carve
-from sfqa.splits.grouping import chosen, largest, units, values
+from sfqa.splits.drawing import draw_validation
+from sfqa.splits.grouping import choose_groups, encode_groups, find_largest, get_group_values
 from sfqa.splits.protocols import TRAIN, VALIDATION, Split
 
 #: The share of rows that a head which selects is given for it, as in the protocols.
@@ -156,16 +156,17 @@ def _parts(
     rows = samples.sort_values("sample_id", ignore_index=True)
     # Without its image (clip) a row cannot be kept apart by it, and others still can by the rest.
     whole = [
-        g for g in chosen(rows, {}, where) if g == "prompt" or values(rows, g).notna().all()
+        g for g in choose_groups(rows, {}, where)
+        if g == "prompt" or get_group_values(rows, g).notna().all()
     ]  # fmt: skip
-    found = units(rows, whole, where)
-    unit = largest(found) if found else np.arange(len(rows))
+    found = encode_groups(rows, whole, where)
+    unit = find_largest(found) if found else np.arange(len(rows))
     ids = rows["sample_id"].tolist()
     usable = np.array([s in place and s in rated for s in ids], bool)
     share = SHARE if selects else 0.0
     # Too few groups for that are told in the words of the rows that they are, below.
     share = share if len(np.unique(unit[usable])) > 1 else 0.0
-    held = carve(usable, unit, share, (seed, "model file", "validation"), where)
+    held = draw_validation(usable, unit, share, (seed, "model file", "validation"), where)
     part = {s: VALIDATION if h else TRAIN for s, h, u in zip(ids, held, usable, strict=True) if u}
     code = dict(zip(ids, unit.tolist(), strict=True))
     groups = np.array([code.get(s, -1) for s in place], np.int64) if found else None

@@ -27,7 +27,7 @@ from sfqa.regression import problems as many
 from sfqa.regression.blocks import Blocks, load_blocks
 from sfqa.regression.design import Design, Files, load_design
 from sfqa.regression.problems import MIN_TRAIN, MIN_VALIDATION, Floats, Ints
-from sfqa.splits.grouping import chosen, largest, numbered, units
+from sfqa.splits.grouping import choose_groups, encode_groups, encode_values, find_largest
 from sfqa.splits.protocols import (
     CROSS,
     TEST,
@@ -194,7 +194,7 @@ class Job:
         # Equal codes mean one group; what the codes are does not matter.
         codes = None
         if problem.groups is not None and len(problem.rows):
-            codes = numbered(pd.Series(problem.groups[problem.rows]))[0].tolist()
+            codes = encode_values(pd.Series(problem.groups[problem.rows]))[0].tolist()
         known = np.where(np.isfinite(problem.y), problem.y, None)  # type: ignore[call-overload]
         return identity.digest(
             {
@@ -284,13 +284,13 @@ def groups_of(
     if kind.startswith("random"):
         return None
     if kind == "leave_one_method_out":
-        codes = numbered(rows["method"])[0]
+        codes = encode_values(rows["method"])[0]
     else:
         where = f"config, regression.protocols {protocol.get('name')!r}"
-        found = units(rows, chosen(rows, protocol, where), where)
+        found = encode_groups(rows, choose_groups(rows, protocol, where), where)
         if not found:
             return None
-        codes = largest(found)
+        codes = find_largest(found)
     code = dict(zip(rows.index, codes, strict=True))
     # A feature row that is no sample is of no split, and in a group of its own.
     return np.array([code.get(s, -1) for s in order], np.int64)

@@ -1,7 +1,7 @@
-"""Chance in the splits: whole groups of rows dealt out to folds and to parts.
+"""Random assignment of whole groups of rows to folds and to parts.
 
-A group is a code 0, 1, ... per row (codes without a row do no harm). What is drawn depends on the
-codes and the seed alone. VERSION of protocols.py stands for this file too.
+Rows carry a group code 0, 1, ... (codes without a row are ignored). The result depends only on the
+codes and the seed. A change of the numbers here raises VERSION in protocols.py.
 """
 
 from __future__ import annotations
@@ -18,97 +18,106 @@ Codes = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 Seed = Sequence[str | int]
 
-#: Decimals of a room in rows that decide which part is emptier: equal rooms are to tie.
+#: Free rows of two parts are compared after rounding to this many decimals, so that equal ones tie.
 _DIGITS = 6
 
 
-def folds(unit: Codes, k: int, seed: Seed) -> Codes:
-    """Return the fold of every row: groups at random, large ones first, each to the emptiest fold.
+def draw_folds(codes: Codes, k: int, seed: Seed) -> Codes:
+    """Return the fold, 0 to ``k - 1``, of every row.
 
-    >>> np.bincount(folds(np.repeat(np.arange(6), 4), 3, (1,))).tolist()
+    Groups are assigned in random order, large ones first, each to the fold with the fewest rows.
+
+    >>> np.bincount(draw_folds(np.repeat(np.arange(6), 4), 3, (1,))).tolist()
     [8, 8, 8]
     """
-    sizes = np.bincount(unit)
+    sizes = np.bincount(codes)
     order = identity.generator(*seed).permutation(len(sizes))
     order = order[np.argsort(-sizes[order], kind="stable")]
-    load, fold = np.zeros(k, np.int64), np.zeros(len(sizes), np.int64)
+    fold_rows, fold = np.zeros(k, np.int64), np.zeros(len(sizes), np.int64)
     if len(sizes) and (sizes == sizes[0]).all():
         fold[order] = np.arange(len(sizes)) % k
-        return fold[unit]
-    for value in order:
-        fold[value] = int(np.argmin(load))
-        load[fold[value]] += sizes[value]
-    return fold[unit]
+        return fold[codes]
+    for group in order:
+        fold[group] = int(np.argmin(fold_rows))
+        fold_rows[fold[group]] += sizes[group]
+    return fold[codes]
 
 
-def portions(unit: Codes, shares: Sequence[float], seed: Seed) -> Codes:
-    """Return the part, 0 to ``len(shares) - 1``, of every row: whole groups, near to the shares.
+def draw_parts(codes: Codes, shares: Sequence[float], seed: Seed) -> Codes:
+    """Return the part, 0 to ``len(shares) - 1``, of every row, with part sizes near the shares.
 
-    Large groups come first, so that small ones fill what is left. A group goes to a part with room
-    for it, at random in proportion to the rooms (by a fixed rule, as always to the emptiest, the
-    largest would be train in every trial); where none has room, to the part with most. No part is
-    then further from its share of the rows than the largest group has rows, unless the smallest
-    groups are needed for parts that are empty. A part of share 0 stays empty. There must be as many
-    groups as parts with a share, or more.
+    Groups stay whole. Large groups are assigned first, so that small ones fill the remaining space.
+    A group goes to a random part among those with enough free rows, with a probability in
+    proportion to the free rows. (A fixed rule such as "the emptiest part" would put the largest
+    group into train in every trial.) If no part has enough free rows, the group goes to the part
+    with the most.
 
-    >>> drawn = portions(np.repeat(np.arange(468), 6), (7, 1, 2), (1,))
-    >>> (np.bincount(drawn) // 6).tolist()
+    The size of a part differs from its share of the rows by at most the size of the largest group,
+    unless the smallest groups are needed to fill empty parts. A part of share 0 stays empty. There
+    must be at least as many groups as parts with a share above 0.
+
+    >>> parts = draw_parts(np.repeat(np.arange(468), 6), (7, 1, 2), (1,))
+    >>> (np.bincount(parts) // 6).tolist()
     [328, 47, 93]
     """
-    sizes = np.bincount(unit)
-    numbers = identity.generator(*seed)
-    order = numbers.permutation(np.flatnonzero(sizes))
+    sizes = np.bincount(codes)
+    generator = identity.generator(*seed)
+    order = generator.permutation(np.flatnonzero(sizes))
     order = order[np.argsort(-sizes[order], kind="stable")]
-    chances = numbers.random(len(order)).tolist()
-    wanted = [p for p, share in enumerate(shares) if share > 0]
-    scale = len(unit) / sum(shares)
-    room = {p: shares[p] * scale for p in wanted}
-    empty = set(wanted)
-    part = np.zeros(len(sizes), np.int64)
-    for number, value in enumerate(order.tolist()):
-        size = int(sizes[value])
+    chances = generator.random(len(order)).tolist()
+    used_parts = [p for p, share in enumerate(shares) if share > 0]
+    scale = len(codes) / sum(shares)
+    free_rows = {p: shares[p] * scale for p in used_parts}
+    empty = set(used_parts)
+    part_of = np.zeros(len(sizes), np.int64)
+    for number, group in enumerate(order.tolist()):
+        size = int(sizes[group])
         if len(order) - number <= len(empty):
-            chosen = _emptiest(room, [p for p in wanted if p in empty])
+            part = _find_emptiest(free_rows, [p for p in used_parts if p in empty])
         else:
-            fitting = [p for p in wanted if round(room[p] - size, _DIGITS) >= 0]
-            chosen = _drawn(room, fitting, chances[number]) if fitting else _emptiest(room, wanted)
-        part[value] = chosen
-        room[chosen] -= size
-        empty.discard(chosen)
-    return part[unit]
+            fitting = [p for p in used_parts if round(free_rows[p] - size, _DIGITS) >= 0]
+            if fitting:
+                part = _draw_part(free_rows, fitting, chances[number])
+            else:
+                part = _find_emptiest(free_rows, used_parts)
+        part_of[group] = part
+        free_rows[part] -= size
+        empty.discard(part)
+    return part_of[codes]
 
 
-def _emptiest(room: dict[int, float], parts: Sequence[int]) -> int:
-    return max(parts, key=lambda p: round(room[p], _DIGITS))  # the first of equal ones
+def _find_emptiest(free_rows: dict[int, float], parts: Sequence[int]) -> int:
+    """Return the part with the most free rows, the first of equal ones."""
+    return max(parts, key=lambda p: round(free_rows[p], _DIGITS))
 
 
-def _drawn(room: dict[int, float], parts: Sequence[int], chance: float) -> int:
-    left = chance * sum(room[p] for p in parts)
-    for p in parts[:-1]:
-        left -= room[p]
-        if left < 0:
-            return p
+def _draw_part(free_rows: dict[int, float], parts: Sequence[int], chance: float) -> int:
+    """Return a part with a probability in proportion to its free rows; ``chance`` is in [0, 1)."""
+    rest = chance * sum(free_rows[p] for p in parts)
+    for part in parts[:-1]:
+        rest -= free_rows[part]
+        if rest < 0:
+            return part
     return parts[-1]
 
 
-def carve(train: Mask, unit: Codes, share: float, seed: Seed, where: str) -> Mask:
-    """Return the train rows to validate on: whole groups, as near to the share as they come.
+def draw_validation(train: Mask, codes: Codes, share: float, seed: Seed, where: str) -> Mask:
+    """Return which train rows become validation rows: whole groups, as near as possible to a share.
 
-    Raises :class:`UserError`, its sentence begun with ``where``, for fewer than two groups in
-    train.
+    Raises :class:`UserError` if train has fewer than two groups; ``where`` begins its message.
 
-    >>> carve(np.ones(20, bool), np.repeat(np.arange(10), 2), 0.3, (1,), "").sum().item()
+    >>> draw_validation(np.ones(20, bool), np.repeat(np.arange(10), 2), 0.3, (1,), "").sum().item()
     6
     """
     if share == 0:
         return np.zeros_like(train)
-    values, sizes = np.unique(unit[train], return_counts=True)
-    if len(values) < 2:
+    groups, sizes = np.unique(codes[train], return_counts=True)
+    if len(groups) < 2:
         raise UserError(
-            f"{where}: too few groups in train to carve out a validation part; "
-            "choose other groups or say validation: 0"
+            f"{where}: train has fewer than 2 groups, too few to draw validation rows from; "
+            "choose other groups, or write validation: 0"
         )
-    order = identity.generator(*seed).permutation(len(values))
+    order = identity.generator(*seed).permutation(len(groups))
     rows = np.cumsum(sizes[order])[:-1]
-    taken = 1 + int(np.argmin(np.abs(rows - share * train.sum())))
-    return train & np.isin(unit, values[order[:taken]])
+    n_groups = 1 + int(np.argmin(np.abs(rows - share * train.sum())))
+    return train & np.isin(codes, groups[order[:n_groups]])

@@ -1,6 +1,6 @@
-"""What samples share: the groups (image, clip, prompt, method) that a split keeps together.
+"""Groups of samples with the same image, clip, prompt or method, which a split keeps in one part.
 
-VERSION of protocols.py stands for this file too.
+A change of the numbers here raises VERSION in protocols.py.
 """
 
 from __future__ import annotations
@@ -16,32 +16,34 @@ from scipy.sparse.csgraph import connected_components
 from sfqa.errors import UserError, hint
 from sfqa.splits.drawing import Codes, Mask
 
-#: The groups, and the column of tables.SAMPLES that each stands for.
+#: Column of tables.SAMPLES by name of the grouping.
 GROUPS = {"image": "image_id", "clip": "clip_id", "prompt": "prompt", "method": "method"}
 
 
-def chosen(rows: pd.DataFrame, protocol: Mapping[str, Any], where: str) -> list[str]:
-    """Return the groups asked for, or all of image, clip and prompt that tell samples apart.
+def choose_groups(rows: pd.DataFrame, protocol: Mapping[str, Any], where: str) -> list[str]:
+    """Return the ``groups`` of a protocol, by default those that have two or more values.
 
-    Raises :class:`UserError`, its sentence begun with ``where``, for groups that are not there.
+    The default never includes the method. Raises :class:`UserError` for groups that do not
+    exist; ``where`` begins its message.
     """
-    asked = protocol.get("groups")
-    if asked is None:
-        return [g for g in ("image", "clip", "prompt") if values(rows, g).nunique() > 1]
-    for group in asked:
+    names = protocol.get("groups")
+    if names is None:
+        return [g for g in ("image", "clip", "prompt") if get_group_values(rows, g).nunique() > 1]
+    for group in names:
         if group not in GROUPS:
             raise UserError(f"{where}, groups: no group {group!r}; {hint(group, GROUPS)}")
-        if not values(rows, group).notna().any():
+        if not get_group_values(rows, group).notna().any():
             raise UserError(f"{where}, groups: no sample has a {group}; leave it out")
-    if not asked or len(set(asked)) != len(asked):
-        raise UserError(f"{where}, groups: {list(asked)!r}; name every group once")
-    return list(asked)
+    if not names or len(set(names)) != len(names):
+        raise UserError(f"{where}, groups: {list(names)!r}; name every group once")
+    return list(names)
 
 
-def values(rows: pd.DataFrame, group: str) -> pd.Series[Any]:
-    """Return the values of a group, None where a row has none.
+def get_group_values(rows: pd.DataFrame, group: str) -> pd.Series[Any]:
+    """Return the value of a group for every row, None if missing.
 
-    A prompt that is one for a whole method is a setting, not content: None too.
+    A prompt that all samples of a method share is a setting of the method, not content: it becomes
+    None too.
     """
     name = GROUPS[group]
     column = rows[name] if name in rows else pd.Series([None] * len(rows), dtype=object)
@@ -51,10 +53,10 @@ def values(rows: pd.DataFrame, group: str) -> pd.Series[Any]:
     return column
 
 
-def numbered(column: pd.Series[Any]) -> tuple[Codes, list[str]]:
-    """Return codes by the values' sorted order, -1 for an empty cell, and the sorted values.
+def encode_values(column: pd.Series[Any]) -> tuple[Codes, list[str]]:
+    """Return a code per cell (the rank of its value, -1 if empty), and the sorted values.
 
-    >>> codes, names = numbered(pd.Series(["b", "a", None]))
+    >>> codes, names = encode_values(pd.Series(["b", "a", None]))
     >>> codes.tolist(), names
     ([1, 0, -1], ['a', 'b'])
     """
@@ -62,57 +64,62 @@ def numbered(column: pd.Series[Any]) -> tuple[Codes, list[str]]:
     return pd.Categorical(column, categories=names).codes.astype(np.int64), names
 
 
-def units(rows: pd.DataFrame, groups: Sequence[str], where: str) -> dict[str, Codes]:
-    """Return codes per group, nested groups merged into one; every row has a code in each.
+def encode_groups(rows: pd.DataFrame, groups: Sequence[str], where: str) -> dict[str, Codes]:
+    """Return the code of every row in each group; nested groups are merged into one ('image+clip').
 
-    Raises :class:`UserError`, its sentence begun with ``where``, for a row without its image, clip
-    or method.
+    Raises :class:`UserError` for a row without its image, clip or method; ``where`` begins its
+    message.
     """
-    found: dict[str, Codes] = {}
-    for group in sorted(groups, key=lambda g: g == "prompt"):  # the one that may be empty, last
-        code, _ = numbered(values(rows, group))
-        empty = np.flatnonzero(code < 0)
+    codes_of: dict[str, Codes] = {}
+    # The prompt comes last: only its cells may be empty.
+    for group in sorted(groups, key=lambda g: g == "prompt"):
+        codes, _ = encode_values(get_group_values(rows, group))
+        empty = np.flatnonzero(codes < 0)
         if len(empty) and group != "prompt":
             raise UserError(
                 f"{where}: the sample {rows['sample_id'].iloc[empty[0]]!r} ({len(empty)} in all) "
-                f"has no {group}, so that it cannot be kept apart; fill it, or leave the group out"
+                f"has no {group} to be grouped by; fill the column, or leave {group} out of groups"
             )
-        for name, other in found.items():
-            merged = _nested(other, code)
+        for name, other in codes_of.items():
+            merged = _merge_nested(other, codes)
             if merged is not None:
-                found = {n: c for n, c in found.items() if n != name}
-                found[f"{name}+{group}"] = merged
+                codes_of = {n: c for n, c in codes_of.items() if n != name}
+                codes_of[f"{name}+{group}"] = merged
                 break
         else:
-            # Without a prompt a row shares it with none: a value of its own.
-            code[empty] = code.max() + 1 + np.arange(len(empty))
-            found[group] = code
-    return found
+            # Rows without a prompt share it with no other row: each gets a code of its own.
+            codes[empty] = codes.max() + 1 + np.arange(len(empty))
+            codes_of[group] = codes
+    return codes_of
 
 
-def _nested(one: Codes, other: Codes) -> Codes | None:
-    """The joint codes where every value of one side meets one value of the other, else None."""
-    known = other >= 0
-    pairs = np.unique(np.stack([one[known], other[known]]), axis=1)
-    singly = [len(np.unique(side)) == pairs.shape[1] for side in pairs]
-    if not any(singly):
+def _merge_nested(first: Codes, second: Codes) -> Codes | None:
+    """Return joint codes if one grouping is nested in the other, else None.
+
+    Nested: every value of one occurs with exactly one value of the other. Cells of ``second`` may
+    be empty (-1).
+    """
+    filled = second >= 0
+    pairs = np.unique(np.stack([first[filled], second[filled]]), axis=1)
+    is_nested = [len(np.unique(side)) == pairs.shape[1] for side in pairs]
+    if not any(is_nested):
         return None
-    n = int(one.max()) + 1
-    size = n + int(other.max()) + 1
+    n = int(first.max()) + 1
+    size = n + int(second.max()) + 1
     graph = coo_array((np.ones(pairs.shape[1]), (pairs[0], pairs[1] + n)), shape=(size, size))
     _, component = connected_components(graph, directed=False)
-    _, codes = np.unique(component[one], return_inverse=True)
+    _, codes = np.unique(component[first], return_inverse=True)
     return codes.astype(np.int64)
 
 
-def largest(codes: Mapping[str, Codes]) -> Codes:
-    """Return the codes of the group with most values, the first of equal ones."""
-    return max(codes.values(), key=lambda code: int(code.max()))
+def find_largest(codes: Mapping[str, Codes]) -> Codes:
+    """Return the codes of the group with the most values, the first of equal ones."""
+    return max(codes.values(), key=lambda group_codes: int(group_codes.max()))
 
 
-def assert_apart(rows: pd.DataFrame, groups: Sequence[str], one: Mask, other: Mask) -> None:
-    """Raise ``AssertionError`` where rows of the two masks share a value: a fault of this code."""
+def assert_disjoint(rows: pd.DataFrame, groups: Sequence[str], first: Mask, second: Mask) -> None:
+    """Raise ``AssertionError`` if rows of the two masks share a value: a bug in this package."""
     for group in groups:
-        column = values(rows, group)
-        if set(column[one].dropna()) & set(column[other].dropna()):
+        column = get_group_values(rows, group)
+        if set(column[first].dropna()) & set(column[second].dropna()):
             raise AssertionError(f"a {group} is in two parts")
