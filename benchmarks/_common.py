@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scrip
 if TYPE_CHECKING:
     import pandas as pd
 
+DEMO = Path(__file__).resolve().parents[1] / "resources" / "demo"
 FPS = 25.0
 SEED = 4
 PROMPT = "a young woman sings a pop song into the camera"
@@ -80,28 +81,31 @@ def conformed(args: argparse.Namespace, work: Path, seconds: float = 6.0) -> pd.
 
 
 def drawn(args: argparse.Namespace, kept: Path, seconds: float) -> list[Path]:
-    """Return videos of the procedural generator: a drawn portrait that sings, 25 fps."""
+    """Return videos of the procedural generator: a portrait of the demo sings its clips, 25 fps."""
     import numpy as np
+    from PIL import Image
 
     from sfqa import media
     from sfqa.generation.adapters import RenderJob, procedural
-    from sfqa.materials import portraits, singer
 
     size, count = (160, args.count or 2) if args.small else (512, args.count or 6)
     seconds = min(seconds, 2.0) if args.small else seconds
     place = kept / f"drawn-{size}-{seconds:g}s"
     place.mkdir(parents=True, exist_ok=True)
+    songs = sorted(DEMO.glob("*.flac"))
     found = [place / f"drawn{seconds:g}s_{n}.mp4" for n in range(count)]
     for number, path in enumerate(found):
         if path.exists():
             continue
         face = place / "portrait01.png"
         if not face.exists():
-            portraits.draw_portraits(place, 1, SEED, size)
-        song = singer.sing("pop", "en", SEED, number, 16000)
-        tiled = [*song.samples, *song.samples][: round(seconds * 16000)]
+            with Image.open(DEMO / "portrait01.webp") as picture:
+                picture.convert("RGB").resize((size, size)).save(face)
+        # Clips used again start a second later, so that no two videos are alike.
+        song = media.read_audio(songs[number % len(songs)], 16000)
+        song = np.roll(song, -16000 * (number // len(songs)))
         clip = path.with_suffix(".wav")
-        media.write_wave(clip, np.array(tiled, "float32"), 16000)
+        media.write_wave(clip, np.resize(song, round(seconds * 16000)), 16000)
         job = RenderJob(path.stem, {}, face, clip, path, place, SEED + number, size, FPS)
         procedural.generate(job)
     return found

@@ -9,6 +9,12 @@ from sfqa.errors import UserError
 from sfqa.reference import ROOT, SCHEMA
 
 
+@pytest.fixture(autouse=True)
+def _in_the_checkout(monkeypatch):
+    """Paths of a configuration start at the working directory."""
+    monkeypatch.chdir(ROOT)
+
+
 def demo(**change):
     config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
     return config | change
@@ -25,20 +31,24 @@ def test_the_embedded_default_is_complete():
 
 
 def test_numbers_written_as_text_on_the_command_line_are_numbers():
-    given = {"synthetic": {"images": "4"}, "clip_sec": ["5", "6.5"]}
+    given = {"image_px": "512", "clip_sec": ["5", "6.5"]}
     config = complete(demo(materials=given, max_failed="0.5"), SCHEMA)
-    assert config["materials"]["synthetic"]["images"] == 4
+    assert config["materials"]["image_px"] == 512
     assert config["materials"]["clip_sec"] == [5, 6.5]
     assert config["max_failed"] == 0.5
     assert complete(demo(dataset="123"), SCHEMA)["dataset"] == "123"
 
 
 def test_defaults_are_filled_at_every_depth_and_the_given_stays():
-    config = complete(demo(materials={}), SCHEMA)
-    assert config["materials"]["synthetic"] == {"images": 8, "clips": 6}
-    given = demo(materials={"synthetic": {"images": 3}})
-    assert complete(given, SCHEMA)["materials"]["synthetic"] == {"images": 3, "clips": 6}
-    assert given["materials"] == {"synthetic": {"images": 3}}, "the given configuration changed"
+    given = demo(materials={"image_px": 512}, features={"clip": {"weights": "random"}})
+    config = complete(given, SCHEMA)
+    assert config["materials"] == {
+        "images": "resources/demo/images.csv", "clips": "resources/demo/clips.csv",
+        "image_px": 512, "sample_rate": 48000, "clip_sec": [5.0, 7.0], "vocabulary": {},
+    }  # fmt: skip
+    assert config["features"]["clip"]["options"] == {}
+    assert given["materials"] == {"image_px": 512}, "the given configuration changed"
+    assert given["features"] == {"clip": {"weights": "random"}}, "the given configuration changed"
 
 
 @pytest.mark.parametrize(
@@ -52,7 +62,13 @@ def test_defaults_are_filled_at_every_depth_and_the_given_stays():
         ({"shards": "four"}, "config, shards: 'four' is not of type integer"),
         ({"features": {"lse": {}}}, "config, features.lse: the key 'weights' is missing"),
         ({"features": {"lse": {"weights": "no.pt"}}}, "features.lse.weights: there is no file 'no.pt'"),
-        ({"materials": {"images": "no.csv"}}, "materials.images: there is no file 'no.csv'.*synthetic"),
+        ({"materials": {"images": "no.csv"}}, "materials.images: there is no file 'no.csv'"),
+        ({"materials": {"images": "synthetic"}},
+         "materials.images: 'synthetic' is no longer possible; write 'images: resources/demo/images.csv'"),
+        ({"materials": {"clips": "synthetic"}},
+         "materials.clips: 'synthetic' is no longer possible; write 'clips: resources/demo/clips.csv'"),
+        ({"materials": {"synthetic": {"images": 4}}},
+         "'synthetic' is no longer known; .*'images: resources/demo/images.csv' and 'clips: resources/demo/clips.csv'"),
         ({"materials": {"clip_sec": [7, 5]}}, "materials.clip_sec: 7 is not below 5"),
         ({"generation": {}}, "generation.methods: missing"),
         ({"ratings": {"source": "table", "path": "x.csv"}}, "ratings.path: there is no file 'x.csv'"),

@@ -19,10 +19,10 @@ from sfqa.plan import Plan
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
-#: What `./run.sh demo` wrote on 21 November 2026: files and bytes as allocated (du), by stage;
+#: What `./run.sh demo` wrote on 21 November 2026 (materials: 29 November): files and bytes as allocated (du), by stage;
 #: report without the report.html that Snakemake makes on request.
 DEMO = {
-    "materials": (45, 32_219_136), "generation": (100, 12_034_048), "conform": (149, 24_674_304),
+    "materials": (29, 16_572_416), "generation": (100, 12_034_048), "conform": (149, 24_674_304),
     "features": (48, 3_813_376), "ratings": (11, 524_288), "regression": (64, 372_736),
     "correlation": (47, 4_911_104), "report": (30, 583_567),
 }  # fmt: skip

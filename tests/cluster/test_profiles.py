@@ -51,7 +51,7 @@ def test_the_plugin_is_pinned_where_the_profile_says():
 CONFIG = {
     "dataset": "small",
     "mode": "build",
-    "materials": {"synthetic": {"images": 2, "clips": 2}},
+    "materials": {"images": "images.csv", "clips": "clips.csv"},
     "pairs": {"count": 2},
     "generation": {"methods": ["sharp"]},
     "features": {"signal": {"weights": "none"}},

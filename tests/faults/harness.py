@@ -31,7 +31,8 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).parents[2]
-for folder in (ROOT / "workflow/scripts", ROOT / "tests/workflow", ROOT / "tests/faults"):
+for name in ("workflow/scripts", "tests/support", "tests/workflow", "tests/faults"):
+    folder = ROOT / name
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
 

@@ -164,20 +164,20 @@ def test_a_run_that_fails_by_itself_is_told(fire):
         fire.play()
 
 
-@pytest.mark.parametrize("failed", ["sing_clips", "predict"])
+@pytest.mark.parametrize("failed", ["prepare_clips", "predict"])
 def test_a_job_that_fails_beside_the_killed_one_is_told(fire, monkeypatch, failed):
-    """Two runs: in the first sing_clips is killed and a rule fails, the second ends well."""
+    """Two runs: in the first prepare_clips is killed and a rule fails, the second ends well."""
     runs = [f"raise SystemExit('Error in rule {failed}:')", ""]
 
     def kill(process, _):
         process.wait()
-        one = harness.Kill(1, 1, 1, "job", "sing_clips", ("sing_clips",), 1.0)
+        one = harness.Kill(1, 1, 1, "job", "prepare_clips", ("prepare_clips",), 1.0)
         fire.round.kills += [one] if len(runs) == 1 else []
         return "job" if len(runs) == 1 else None
 
     monkeypatch.setattr(fire, "_kill", kill)
     monkeypatch.setattr(fire.flow, "command", lambda: [sys.executable, "-c", runs.pop(0)])
-    if failed == "sing_clips":
+    if failed == "prepare_clips":
         assert fire.play().starts == 2
     else:
         with pytest.raises(harness.LostError, match="a run fails by itself"):

@@ -4,19 +4,17 @@ import cv2
 import numpy as np
 import pytest
 
+from demo_material import load_portrait
 from sfqa import faces, media
 from sfqa.faces import Box
 from sfqa.features.face_track import Search
-from sfqa.materials import portraits
-from sfqa.materials.portraits_traits import draw_traits
 
 FACE, OTHER = Box(10, 10, 40, 40), Box(100, 10, 30, 30)
 
 
 @pytest.fixture(scope="module")
 def portrait():
-    traits = draw_traits("photo_man_young", 1, "portrait03", 2)
-    return portraits.render(traits, 1, "portrait03", 256, 256)
+    return load_portrait(3, 256)
 
 
 def shifted(image, pixels):

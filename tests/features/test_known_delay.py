@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from demo_material import save_portrait
 from sfqa import identity, media
 from sfqa.conform.video import Form, conform_row
 from sfqa.features import base
 from sfqa.features.weights import Weights
 from sfqa.generation import adapters
-from sfqa.materials.portraits import draw_portraits
 
 ROOT = Path(__file__).parents[2]
 SYNCNET = Path(os.environ.get("SFQA_SYNCNET", ROOT / "resources/weights/syncnet_v2.model"))
@@ -36,7 +36,7 @@ _REST = 10
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("delay")
-    draw_portraits(made, 1, 7, 256)
+    save_portrait(made / "portrait01.png", 1, 256)
     rng, levels = identity.generator("known_delay"), [0.0] * _REST
     while len(levels) < FRAMES - _REST:
         levels += [float(rng.choice([0.0, 0.1, 0.3, 0.5]))] * int(rng.integers(3, 8))

@@ -22,9 +22,9 @@ from sfqa.faces import Box
 from sfqa.features import base, face_track, sync_distance, syncnet
 from sfqa.features.extractors import lse
 from sfqa.features.weights import Weights
-from sfqa.materials.portraits import draw_portraits
 
 GOLDEN = Path(__file__).parent / "golden" / "lse.json"
+PORTRAIT = Path(__file__).parents[2] / "resources/demo/portrait01.webp"
 REAL = Path(__file__).parents[3] / "shared" / "data" / "real"
 RANDOM = Weights("random", "random:0", seed=0)
 VIDEO = base.Video("s", Path("v.mp4"), "0" * 64, 25.0, 44, Path("v.wav"), "1" * 64, 16000)
@@ -394,9 +394,8 @@ def conformed(folder, frames, fps=25.0, seconds=None):
 
 
 def test_a_drawn_portrait_is_found_and_scored(make, tmp_path):
-    draw_portraits(tmp_path, 1, seed=1, size=256)
-    with Image.open(next(tmp_path.glob("*.png"))) as picture:
-        image = np.asarray(picture.convert("RGB"))
+    with Image.open(PORTRAIT) as picture:
+        image = np.asarray(picture.convert("RGB").resize((256, 256)))
     assert faces.detect_faces(image), "the portrait's face is not found"
     frames = [np.roll(image, round(3 * np.sin(i / 4)), axis=1) for i in range(40)]
     values = make(detect_every=8).extract(conformed(tmp_path, frames))

@@ -5,11 +5,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from demo_material import save_portrait
 from sfqa import identity, media
 from sfqa.features import base
 from sfqa.features.weights import Weights
 from sfqa.generation import adapters
-from sfqa.materials.portraits import draw_portraits
 
 RATE, FPS = 16000, 25.0
 EXTRACTOR = base.build_extractor("signal", {}, Weights("none", "none"), "cpu")
@@ -18,8 +18,7 @@ EXTRACTOR = base.build_extractor("signal", {}, Weights("none", "none"), "cpu")
 @pytest.fixture(scope="module")
 def portraits(tmp_path_factory):
     folder = tmp_path_factory.mktemp("portraits")
-    draw_portraits(folder, 3, 7, 256)
-    return [folder / f"portrait0{n}.png" for n in (1, 2, 3)]
+    return [save_portrait(folder / f"portrait0{n}.png", n, 256) for n in (1, 2, 3)]
 
 
 @pytest.fixture

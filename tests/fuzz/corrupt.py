@@ -18,16 +18,17 @@ from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from sfqa import identity, media
-from sfqa.materials.portraits import draw_portraits
 
 Make = Callable[[Path], None]
 
 _TONE = "sine=frequency=440:sample_rate=16000:duration={},tremolo=f=4:d=0.9"
 _PICTURE = "testsrc2=size=96x64:rate=25:duration=1"
 _H264 = "-c:v libx264 -preset veryfast -crf 30 -g 12 -pix_fmt yuv420p -threads 1"
-#: A drawn face that sways, so that what decodes has something for every extractor.
+_PORTRAIT = Path(__file__).parents[2] / "resources/demo/portrait01.webp"
+#: The portrait sways, so that what decodes has something for every extractor.
 _FACE, _SWAYS = "-loop 1 -framerate 25 -t 1 -i", "-vf rotate=0.06*sin(9*t)"
 #: Sound files whose bytes the corruptions are made of: one second, 25 frames of 96x96.
 _BASES = {
@@ -57,8 +58,11 @@ def base(name: str, folder: Path) -> bytes:
     """Return the bytes of a sound file of a kind of :data:`_BASES`, made once per folder."""
     path = folder / f"{name}.base"
     if not path.exists():
-        draw_portraits(folder, 1, seed=1, size=96)
-        inputs = _FACE, [str(folder / "portrait01.png")], f"-f lavfi -i {_TONE.format(1)}"
+        folder.mkdir(parents=True, exist_ok=True)
+        face = folder / "portrait01.png"
+        with Image.open(_PORTRAIT) as picture:
+            picture.resize((96, 96)).save(face)
+        inputs = _FACE, [str(face)], f"-f lavfi -i {_TONE.format(1)}"
         ffmpeg(*inputs, _SWAYS, _BASES[name], target=path)
     return path.read_bytes()
 

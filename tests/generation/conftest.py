@@ -1,4 +1,4 @@
-"""A drawn portrait, a sound of known loudness, samples that use them, and a fake generator."""
+"""A portrait, a sound of known loudness, samples that use them, and a fake generator."""
 
 import json
 import shutil
@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from demo_material import save_portrait
 from sfqa import identity, media, store, tables
 from sfqa.generation import adapters
 from sfqa.generation.generate import generate_shard
 from sfqa.generation.records import Settings
 from sfqa.generation.registry import Method, load_methods
-from sfqa.materials.portraits import draw_portraits
 from videos import make_video
 
 ROOT = Path(__file__).parents[2]
@@ -41,8 +41,7 @@ def methods(known_methods: dict[str, Method]) -> dict[str, Method]:
 @pytest.fixture(scope="session")
 def portrait(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("portrait")
-    draw_portraits(folder, 1, 7, 320)
-    return folder / "portrait01.png"
+    return save_portrait(folder / "portrait01.png", 1, 320)
 
 
 @pytest.fixture(scope="session")
@@ -147,13 +146,13 @@ def engine(tmp_path, ready_videos, monkeypatch):
     def calls() -> list[int]:
         return [int(name[3:].split("_")[0]) for name in (home / "calls.txt").read_text().split()]
 
-    def go(method=None, chosen=None, timeouts=fake_generator.QUICK, **changes):
+    def go(method=None, chosen=None, patience=fake_generator.QUICK, **changes):
         settings = {"seed": 7, "size": 64, "fps": 25.0, "generators": generators,
                     "require_gpu": False, "installed": "1", **changes}  # fmt: skip
         said: list[str] = []
         rows = generate_shard(
             made.samples if chosen is None else chosen, method or fake_generator.fake_method(), folder,
-            Settings(**settings), said.append, timeouts,
+            Settings(**settings), said.append, patience,
         )  # fmt: skip
         store.to_arrow(tables.VIDEOS, rows)
         go.said = said

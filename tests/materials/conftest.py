@@ -1,12 +1,11 @@
-"""A drawn portrait."""
+"""A portrait."""
 
 import sys
 from pathlib import Path
 
 import pytest
 
-from sfqa.materials import portraits
-from sfqa.materials.portraits_traits import draw_traits
+from demo_material import load_portrait
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -16,5 +15,4 @@ def face():
     """A portrait (240, 240, 3) with one face."""
     from pictures import SIDE
 
-    traits = draw_traits("photo_man_young", 1, "portrait03", 2)
-    return portraits.render(traits, 1, "portrait03", SIDE, SIDE)
+    return load_portrait(3, SIDE)

@@ -14,9 +14,9 @@ import pytest
 from scipy.io import wavfile
 from scipy.signal import butter, sawtooth, sosfilt
 
+from demo_material import load_clip, play_band
 from sfqa import media, store, tables
 from sfqa.errors import UserError
-from sfqa.materials import singer, singer_backing, singer_score, singer_voice
 from sfqa.materials.clips import edges, prepare_clips
 from sfqa.materials.voicing import Voicing, voicing
 
@@ -92,10 +92,10 @@ def test_fades_are_raised_cosines(tmp_path: Path) -> None:
 
 
 def test_same_input_same_bytes(tmp_path: Path) -> None:
-    song = singer.sing("folk", "en", 9, 0, RATE)
+    song = load_clip("folk_zh_03", RATE)
     for name in "12":
         (tmp_path / name).mkdir()
-    one, two = (_prepared(tmp_path / name, song.samples) for name in "12")
+    one, two = (_prepared(tmp_path / name, song) for name in "12")
     places = ("path", "stereo_path", "original")
     assert {k: v for k, v in one.items() if k not in places} == {
         k: v for k, v in two.items() if k not in places
@@ -239,9 +239,9 @@ def test_a_clipped_source_is_still_cut_at_its_pauses(tmp_path: Path) -> None:
 
 
 def test_silence_before_the_song_changes_nothing(tmp_path: Path) -> None:
-    song = singer.sing("pop", "en", 3, 0, RATE)
-    plain = _prepared(tmp_path, song.samples)
-    row = _prepared(tmp_path, np.pad(song.samples, (6 * RATE, 0)))
+    song = load_clip("pop_zh_01", RATE)
+    plain = _prepared(tmp_path, song)
+    row = _prepared(tmp_path, np.pad(song, (6 * RATE, 0)))
     assert row["cut_start_sec"] - 6.0 == pytest.approx(plain["cut_start_sec"], abs=0.05)
 
 
@@ -262,11 +262,9 @@ def test_the_reason_gives_level_and_distance_of_the_voice(tmp_path: Path) -> Non
 
 
 def test_over_music_the_reason_says_so(tmp_path: Path) -> None:
-    rng = np.random.default_rng(4)
-    score = singer_score.compose(singer_score.STYLES[0], "en", rng)
-    voice = singer_voice.sing(score, 16000, rng)
-    backing = singer_backing.accompany(score, 16000, rng) * np.sqrt(np.mean(voice**2))
-    row = _prepared(tmp_path, (0.2 * (voice + backing)).astype(np.float32), 16000)
+    voice = load_clip("pop_zh_01", 16000)
+    band = play_band(len(voice) / 16000, 16000) * np.sqrt(np.mean(voice**2))
+    row = _prepared(tmp_path, (0.2 * (voice + band)).astype(np.float32), 16000)
     assert "measured with the music taken down" in row["cut_reason"]
 
 

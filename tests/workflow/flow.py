@@ -14,14 +14,17 @@ from typing import Any
 
 import yaml
 
+from demo_material import write_sheets
+
 ROOT = Path(__file__).parents[2]
 
-#: Eight small drawn videos of two methods, rated by nobody; a test adds features and regression.
+#: Eight small videos of two methods, rated by nobody; a test adds features and regression. The
+#: sheets, with the demo's first four portraits and clips, are written by :class:`Flow`.
 SMALL = {
     "dataset": "small",
     "mode": "build",
     "shards": 1,
-    "materials": {"synthetic": {"images": 4, "clips": 4}, "image_px": 256},
+    "materials": {"images": "images.csv", "clips": "clips.csv", "image_px": 256},
     "pairs": {"count": 4},
     "generation": {"methods": ["sharp", "late"], "size": 128},
     "conform": {"short_side": 128},
@@ -35,15 +38,18 @@ PROTOCOLS = [
 
 
 class Flow:
-    """A folder with the project in it (as links) and results of its own."""
+    """A folder with the project in it (as links), two small sheets and results of its own."""
 
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("Snakefile", "workflow", "config", "profiles"):
+        for name in ("Snakefile", "workflow", "config", "profiles", "resources/demo"):
             link = folder / name
             if not link.exists():
+                link.parent.mkdir(exist_ok=True)
                 link.symlink_to(ROOT / name)
+        if not (folder / "images.csv").exists():
+            write_sheets(folder, 4, 4)
         self.configure(config)
 
     def configure(self, config: dict[str, Any]) -> None:

@@ -46,7 +46,7 @@ def follow(folder: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_the_page_adds_a_thirteenth_method_and_runs_nothing_else(tmp_path):
-    for name in ("workflow", "config", "profiles"):
+    for name in ("workflow", "config", "profiles", "resources/demo"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "Snakefile", tmp_path)
     first, _, second, third = follow(tmp_path)

@@ -26,11 +26,11 @@ def test_the_embedded_default_is_planned_whole(tmp_path):
 def test_the_default_needs_no_configfile_and_takes_keys_from_the_command_line(tmp_path):
     flow = Flow(tmp_path, load("config"))
     command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "rules", "--cores", "1"]
-    command += ["--config", "pairs={count: 4}", "materials={synthetic: {images: 4, clips: 4}}"]
+    command += ["--config", "pairs={count: 4}", "materials={image_px: 512}"]
     command += ["features={clip: {weights: random, options: {frames: 4}}}"]
     done = subprocess.run(command, cwd=flow.folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert job_counts(done.stdout + done.stderr)["draw_portraits"] == 1
+    assert job_counts(done.stdout + done.stderr)["prepare_images"] == 1
 
 
 def test_the_papers_size_is_planned_from_placeholder_files(tmp_path):
@@ -52,7 +52,7 @@ def test_the_papers_size_is_planned_from_placeholder_files(tmp_path):
     flow.configure(config)
     planned = flow.planned()
     assert planned["import_ratings"] == 1
-    assert "draw_portraits" not in planned
+    assert planned["prepare_images"] == 1
 
 
 def test_an_imported_table_is_planned_with_a_metric_per_column(tmp_path):

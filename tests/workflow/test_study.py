@@ -9,6 +9,7 @@ import sys
 import pytest
 from starlette.testclient import TestClient
 
+from demo_material import write_sheets
 from flow import ROOT, Flow, nothing_to_do, started
 from sfqa import store, tables
 from sfqa.ratings.screen.app import create_app
@@ -17,7 +18,7 @@ CONFIG = {
     "dataset": "rated",
     "mode": "build",
     "shards": 1,
-    "materials": {"synthetic": {"images": 2, "clips": 2}, "image_px": 96},
+    "materials": {"images": "images.csv", "clips": "clips.csv", "image_px": 96},
     "pairs": {"count": 2, "train_val_ratio": 1},
     "generation": {"methods": ["sharp", "blurry"], "size": 96, "require_gpu": False},
     "conform": {"short_side": 96},
@@ -71,6 +72,7 @@ def rate(folder, token: str, judge) -> int:
 @pytest.mark.slow
 def test_a_dataset_is_rated_and_its_mos_come_back(tmp_path):
     flow = Flow(tmp_path / "rated", CONFIG)
+    write_sheets(flow.folder, 2, 2)
     flow.run("dataset")
     said = sfqa(flow, "plan", "results/rated", "--raters", 4, "--per-sample", 4, "--out", STUDY)
     assert "4 raters" in said

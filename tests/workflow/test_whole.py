@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageOps
 
-from flow import PROTOCOLS, SMALL, Flow, nothing_to_do
+from flow import PROTOCOLS, ROOT, SMALL, Flow, nothing_to_do
 from sfqa import store, tables
 
 pytestmark = pytest.mark.slow
@@ -141,7 +141,7 @@ def test_one_changed_byte_costs_one_video_and_the_tables(flow):
     assert planned["generate_videos"] == planned["conform_videos"] == 1
     assert planned["extract_features"] == 2
     assert planned["predict"] == 5
-    for rule in ("draw_portraits", "prepare_images", "make_pairs", "list_samples"):
+    for rule in ("prepare_images", "prepare_clips", "make_pairs", "list_samples"):
         assert rule not in planned
     changed = {name for name, data in flow.tables().items() if before[name] != data}
     assert f"generation/late/{shard}.parquet" in changed
@@ -183,7 +183,10 @@ def test_a_changed_image_costs_the_videos_of_its_pairs(flow):
     assert nothing_to_do(flow.run())
     pairs = store.read(tables.PAIRS, flow.results / "pairs.parquet")
     image = pairs["image_id"].iloc[0]
-    path = flow.results / f"materials/synthetic/{image}.png"
+    material = flow.folder / "resources/demo"
+    material.unlink()  # a link into the checkout
+    shutil.copytree(ROOT / "resources/demo", material)
+    path = material / f"{image}.webp"
     with Image.open(path) as picture:
         ImageOps.mirror(picture).save(path)
     flow.forget_logs()

@@ -1,41 +1,11 @@
 # Images and clips to masters.
-# REQUIRED INPUTS: an image sheet and a clip sheet, or nothing (synthetic materials).
+# REQUIRED INPUTS: an image sheet and a clip sheet.
 # OUTPUTS: materials/images.parquet, materials/clips.parquet; the masters lie beside them.
 if MODE == "build":
 
-    rule draw_portraits:
-        output:
-            sheet="results/{dataset}/materials/synthetic/images.csv",
-        log:
-            "results/{dataset}/logs/materials/draw_portraits.log",
-        conda:
-            "../envs/media.yaml"
-        params:
-            number=PLAN.config["materials"]["synthetic"]["images"],
-            size=PLAN.config["materials"]["image_px"],
-            seed=PLAN.config["seed"],
-            version=PLAN.version("materials/portraits"),
-        script:
-            "../scripts/draw_portraits.py"
-
-    rule sing_clips:
-        output:
-            sheet="results/{dataset}/materials/synthetic/clips.csv",
-        log:
-            "results/{dataset}/logs/materials/sing_clips.log",
-        conda:
-            "../envs/media.yaml"
-        params:
-            number=PLAN.config["materials"]["synthetic"]["clips"],
-            sample_rate=PLAN.config["materials"]["sample_rate"],
-            seed=PLAN.config["seed"],
-            version=PLAN.version("materials/singer"),
-        script:
-            "../scripts/sing_clips.py"
-
     rule prepare_images:
         input:
-            sheet=PLAN.sheet("images"),
+            sheet=PLAN.config["materials"]["images"],
         output:
             images=table_path("images"),
         log:
@@ -55,7 +25,7 @@ if MODE == "build":
 
     rule prepare_clips:
         input:
-            sheet=PLAN.sheet("clips"),
+            sheet=PLAN.config["materials"]["clips"],
         output:
             clips=table_path("clips"),
         log:

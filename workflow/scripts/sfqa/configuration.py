@@ -16,6 +16,8 @@ from sfqa.tables import SCORES
 
 #: Keys of earlier versions, with their present names.
 _RENAMED_KEYS = {"door": "mode"}
+#: Sheets of the demo's material, by their keys in the section ``materials``.
+_DEMO_SHEETS = {"images": "resources/demo/images.csv", "clips": "resources/demo/clips.csv"}
 _NEEDED = {
     "build": ("materials", "pairs", "generation"),
     "import_videos": ("import",),
@@ -28,12 +30,7 @@ def complete(config: Mapping[str, Any], schema_file: Path | str) -> dict[str, An
 
     Raises :class:`UserError` that says which key is wrong and what to write instead.
     """
-    for old_key, new_key in _RENAMED_KEYS.items():
-        if old_key in config:
-            raise UserError(
-                f"config: the key {old_key!r} is now called {new_key!r}; write "
-                f"'{new_key}: {config[old_key]}'"
-            )
+    _refuse_old_keys(config)
     schema = yaml.safe_load(Path(schema_file).read_text())
     full: dict[str, Any] = _typed(copy.deepcopy(dict(config)), schema)
     errors = sorted(
@@ -55,6 +52,31 @@ def complete(config: Mapping[str, Any], schema_file: Path | str) -> dict[str, An
     return full
 
 
+def _refuse_old_keys(config: Mapping[str, Any]) -> None:
+    """Raise :class:`UserError` for a key or value of an earlier version, with what replaces it."""
+    for old_key, new_key in _RENAMED_KEYS.items():
+        if old_key in config:
+            raise UserError(
+                f"config: the key {old_key!r} is now called {new_key!r}; write "
+                f"'{new_key}: {config[old_key]}'"
+            )
+    materials = config.get("materials")
+    if not isinstance(materials, Mapping):
+        return
+    for kind, sheet in _DEMO_SHEETS.items():
+        if materials.get(kind) == "synthetic":
+            raise UserError(
+                f"config, materials.{kind}: 'synthetic' is no longer possible; write "
+                f"'{kind}: {sheet}' for the demo's material, or name a sheet of your own"
+            )
+    if "synthetic" in materials:
+        raise UserError(
+            "config, materials: the key 'synthetic' is no longer known; delete it and write "
+            f"'images: {_DEMO_SHEETS['images']}' and 'clips: {_DEMO_SHEETS['clips']}' for the "
+            "demo's material; for fewer of them copy the sheets' first rows"
+        )
+
+
 def _typed(value: Any, schema: Mapping[str, Any]) -> Any:
     """Turn text into the number or truth value that the schema asks for, where it is one.
 
@@ -73,16 +95,13 @@ def _typed(value: Any, schema: Mapping[str, Any]) -> Any:
     return value
 
 
-def _fill(value: dict[str, Any], schema: Mapping[str, Any], nested: bool = False) -> None:
-    """Fill in defaults; a whole section is added only inside one that is there."""
+def _fill(value: dict[str, Any], schema: Mapping[str, Any]) -> None:
+    """Fill in the defaults of a section and of the sections inside it."""
     for key, part in schema.get("properties", {}).items():
         if "default" in part and key not in value:
             value[key] = copy.deepcopy(part["default"])
-        if part.get("type") == "object" and "properties" in part:
-            if nested:
-                value.setdefault(key, {})
-            if key in value:
-                _fill(value[key], part, nested=True)
+        if part.get("type") == "object" and "properties" in part and key in value:
+            _fill(value[key], part)
         extra = part.get("additionalProperties")
         if isinstance(extra, dict) and "properties" in extra and key in value:
             for entry in value[key].values():
@@ -95,7 +114,7 @@ def _check(config: Mapping[str, Any]) -> None:
     if mode == "build":
         materials = config["materials"]
         for kind in ("images", "clips"):
-            _must_exist(materials[kind], f"materials.{kind}", unless="synthetic")
+            _must_exist(materials[kind], f"materials.{kind}")
         low, high = materials["clip_sec"]
         if low >= high:
             raise UserError(
@@ -163,8 +182,8 @@ def _must_exist(path: str | None, key: str, unless: str = "") -> None:
     if not path or not Path(path).exists():
         alternative = f", or write {unless!r}" if unless else ""
         raise UserError(
-            f"config, {key}: there is no file {path!r} (paths start at the folder of the "
-            f"Snakefile); put it there or correct the path{alternative}"
+            f"config, {key}: there is no file {path!r} (paths start at the folder where "
+            f"snakemake is run); put it there or correct the path{alternative}"
         )
 
 

@@ -74,13 +74,14 @@ paper's size. Choose one with `snakemake --cores 8 --configfile config/thqa.yaml
 command line: `--config shards=4 'pairs={count: 24}'`. `methods.yaml` is the registry of generation methods.
 
 A key that is not in this list is an error, and the message says which one was meant. Paths start at the
-folder of the Snakefile; paths in a sheet start at the sheet's folder.
+folder where Snakemake is run, usually that of the Snakefile; paths in a sheet start at the sheet's folder.
 
 ## Sheets
 
 An image sheet is a CSV file with the columns `image_id, path, source, category` and optionally `licence, prompt`;
 `source` is real, ai or synthetic. A clip sheet has `clip_id, path, style, language, origin` and optionally
 `title`; `origin` is recorded, ai or synthetic. Ids hold letters, digits and `_ . + -`, no double underscore.
+`resources/demo/images.csv` and `resources/demo/clips.csv` are the demo's sheets and an example to copy.
 
 ## Every key
 """

@@ -1,1 +1,1 @@
-"""Materials: demo portraits and clips, and the masters made from the user's images and clips."""
+"""Materials: the masters made from the user's images and clips."""

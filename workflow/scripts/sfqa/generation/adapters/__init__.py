@@ -1,12 +1,12 @@
 """Adapters: each module here runs one method, or one family of them.
 
-A module has ``VERSION`` (increased whenever the same job gives other pictures) and ``OPTIONS`` (the
-``options:`` of methods.yaml, declared as in :mod:`sfqa.options`). Heavy imports are inside
-functions, so that reading methods.yaml stays fast.
+A module has ``VERSION`` (raised whenever the same job gives other pictures) and ``OPTIONS`` (what
+``options:`` in methods.yaml may hold, declared as :mod:`sfqa.options` says). Heavy imports stand
+inside functions, so that reading methods.yaml stays fast.
 
 For methods of kind ``procedural`` it has ``generate(job)``, which writes ``job.output``, an mp4
-file with picture and sound, or raises an exception. It may write only there and to ``job.work``, an
-empty folder of its own. Random numbers come from ``identity.generator(job.seed, job.sample_id)``.
+file with picture and sound, and raises where it cannot. It may use ``job.work``, an empty folder of
+its own, and nothing else. Random numbers come from ``identity.generator(job.seed, job.sample_id)``.
 
 For methods of kind ``command`` it has ``GENERATOR``, a :class:`sfqa.generation.generator.Generator`
 that describes the program; :mod:`sfqa.generation.command` runs it.
@@ -47,39 +47,39 @@ class RenderJob:
 
 
 class Adapter(Protocol):
-    """What every adapter module has."""
+    """What every adapter module offers."""
 
     VERSION: int
 
     @property
     def OPTIONS(self) -> Options:  # noqa: N802
-        """The declared options of the method."""
+        """What ``options:`` in methods.yaml may hold."""
 
 
-class ProceduralAdapter(Adapter, Protocol):
-    """The module of a procedural method."""
+class Painter(Adapter, Protocol):
+    """What the module of a procedural method offers beside it."""
 
     def generate(self, job: RenderJob) -> None:
-        """Write ``job.output``; raises an exception if that fails."""
+        """Write ``job.output``; raise any exception where that fails."""
 
 
-class CommandAdapter(Adapter, Protocol):
-    """The module of a method of kind ``command``."""
+class Driver(Adapter, Protocol):
+    """What the module of a method of kind ``command`` offers beside it."""
 
     GENERATOR: Generator
 
 
-def list_adapters() -> list[str]:
+def names() -> list[str]:
     """Return the names of the adapter modules.
 
-    >>> "procedural" in list_adapters()
+    >>> "procedural" in names()
     True
     """
     return ADAPTERS.names()
 
 
 def load(name: str) -> Adapter:
-    """Return the adapter module with a name; raises :class:`UserError` if there is none.
+    """Return the adapter module of that name; raise :class:`UserError` where there is none.
 
     >>> load("procedural").VERSION >= 1
     True
