@@ -15,7 +15,7 @@ from sfqa.regression.controls import control_metric
 from sfqa.regression.design import load_design
 from sfqa.regression.fitting import Source, fit_model
 from sfqa.regression.model_files import Scorer, read, write
-from sfqa.regression.train import load_features, train_metric
+from sfqa.regression.train import RatedFeatures, load_features, train_metric
 from sfqa.regression.zero_shot import score_metric
 from sfqa.splits.protocols import make_splits, validation_share
 
@@ -291,7 +291,9 @@ def test_what_needs_no_training_is_scored_on_all_rows(tmp_path):
         assert [r["sample_id"] for r in rows] == sorted(samples["sample_id"])
         assert {(r["part"], r["trial"], r["status"]) for r in rows} == {("test", 0, "ok")}
     design = load_design(files, ["deep"])
-    assert train_metric(RIDGE, design, samples, mos, [CROSS], 0, tmp_path / "w") == []
+    assert (
+        train_metric(RIDGE, RatedFeatures(design, samples, mos), [CROSS], 0, tmp_path / "w") == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -318,7 +320,9 @@ def test_a_dataset_without_a_usable_row_is_rows_with_reasons(model, tmp_path):
     store.write_arrow(base.to_table(kinds, gone), files["deep"][0], ABOUT)
     crossed = rows_of(model, (samples, mos, files), tmp_path)
     own = {"name": "own", "kind": "random_kfold", "k": 2}
-    trained = train_metric(RIDGE, load_design(files, ["deep"]), samples, mos, [own], 0, tmp_path)
+    trained = train_metric(
+        RIDGE, RatedFeatures(load_design(files, ["deep"]), samples, mos), [own], 0, tmp_path
+    )
     for rows in (crossed, trained):
         assert {r["sample_id"] for r in rows} == set(samples["sample_id"])
         assert {(r["status"], r["detail"]) for r in rows} == {("failed", "broken: x")}

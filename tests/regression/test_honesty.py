@@ -16,7 +16,7 @@ from sfqa.regression import heads
 from sfqa.regression.blocks import Blocks
 from sfqa.regression.controls import control_metric
 from sfqa.regression.design import Design, load_design
-from sfqa.regression.train import train_metric
+from sfqa.regression.train import RatedFeatures, train_metric
 from sfqa.splits.protocols import make_splits
 from trials import compute_trial_statistics
 
@@ -89,7 +89,11 @@ class World:
     def predictions(self, head, y, protocols, seed, work, extra=None):
         metric = {"name": head, "head": head, "options": OPTIONS[head]}
         rows = train_metric(
-            metric, self.design(head, extra), self.samples, self.mos(y), protocols, seed, work
+            metric,
+            RatedFeatures(self.design(head, extra), self.samples, self.mos(y)),
+            protocols,
+            seed,
+            work,
         )
         return pd.DataFrame(rows)
 
@@ -240,7 +244,9 @@ def test_every_sample_stays_a_row_whatever_is_wrong_with_it(head, tmp_path):
     assert len(samples) == len(mos) == 91
     metric = {"name": head, "head": head, "options": OPTIONS[head]}
     protocols = PROTOCOLS[1:4]
-    rows = train_metric(metric, design, samples, mos, protocols, 0, tmp_path / "work")
+    rows = train_metric(
+        metric, RatedFeatures(design, samples, mos), protocols, 0, tmp_path / "work"
+    )
     store.to_arrow(tables.PREDICTIONS, rows)
     frame = pd.DataFrame(rows)
     tested = frame[frame["part"] == "test"]
@@ -267,11 +273,13 @@ def test_rows_with_a_mos_of_none_are_tested_but_teach_nothing(tmp_path):
     assert (mos["status"] == "failed").sum() == 3
     assert mos.loc[mos["status"] == "failed", "detail"].str.startswith("no_mos: ").all()
     metric = {"name": "r", "head": "ridge", "options": {}}
-    rows = pd.DataFrame(train_metric(metric, design, samples, mos, [RANDOM], 0, tmp_path))
+    rows = pd.DataFrame(
+        train_metric(metric, RatedFeatures(design, samples, mos), [RANDOM], 0, tmp_path)
+    )
     unrated = set(mos.loc[mos["status"] == "failed", "sample_id"])
     assert unrated <= set(rows.loc[rows["part"] == "test", "sample_id"])
     filled = mos.assign(mos=mos["mos"].fillna(1e6))
-    again = train_metric(metric, design, samples, filled, [RANDOM], 0, tmp_path)
+    again = train_metric(metric, RatedFeatures(design, samples, filled), [RANDOM], 0, tmp_path)
     assert pd.DataFrame(again)["prediction"].equals(rows["prediction"])
     assert rows["prediction"].notna().sum() > 80
 
@@ -288,7 +296,11 @@ def test_a_part_that_is_left_empty_has_a_reason(head, tmp_path):
     protocol = PROTOCOLS[3]
     rows = pd.DataFrame(
         train_metric(
-            metric, without, world.samples, world.mos(world.y), [protocol], 0, tmp_path / "a"
+            metric,
+            RatedFeatures(without, world.samples, world.mos(world.y)),
+            [protocol],
+            0,
+            tmp_path / "a",
         )
     )
     tested = rows[rows["part"] == "test"]
@@ -301,7 +313,9 @@ def test_a_part_that_is_left_empty_has_a_reason(head, tmp_path):
     # All that a trial could learn from has no MOS.
     unrated = world.mos(np.where(world.image < 8, np.nan, world.y))
     rows = pd.DataFrame(
-        train_metric(metric, design, world.samples, unrated, PROTOCOLS[:1], 0, tmp_path / "b")
+        train_metric(
+            metric, RatedFeatures(design, world.samples, unrated), PROTOCOLS[:1], 0, tmp_path / "b"
+        )
     )
     assert sorted(rows.loc[rows["part"] == "test", "sample_id"]) == [
         s for s, i in zip(world.ids, world.image, strict=True) if i >= 8
@@ -326,4 +340,6 @@ def test_a_split_that_cannot_be_made_is_a_sentence(protocol, change, message, tm
     metric = {"name": "r", "head": "ridge", "options": {}}
     mos = world.mos(world.y)
     with pytest.raises(UserError, match=message):
-        train_metric(metric, world.design("ridge"), samples, mos, [protocol], 0, tmp_path)
+        train_metric(
+            metric, RatedFeatures(world.design("ridge"), samples, mos), [protocol], 0, tmp_path
+        )

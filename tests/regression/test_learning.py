@@ -18,11 +18,11 @@ from sfqa.regression import heads, learning
 from sfqa.regression.design import Design
 from sfqa.regression.heads import ridge
 from sfqa.regression.learning import FITS, SHARES, learning_curve, taken
-from sfqa.regression.train import train_metric
+from sfqa.regression.train import RatedFeatures, train_metric
 from sfqa.splits.protocols import Split, make_splits
 from sfqa.tables import LEARNING
 
-RatedFeatures = tuple[Design, pd.DataFrame, pd.DataFrame]
+Rated = tuple[Design, pd.DataFrame, pd.DataFrame]
 GROUPED = {"name": "by_image", "kind": "group_kfold", "groups": ["image"], "k": 4}
 CROSSED = {"name": "disjoint", "kind": "group_kfold", "groups": ["image", "clip"], "k": 2}
 FIXED = {"name": "own", "kind": "fixed", "groups": ["image"]}
@@ -38,7 +38,7 @@ def label(metric: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def rated_features() -> RatedFeatures:
+def rated_features() -> Rated:
     """16 images x 3 clips x 3 methods; the MOS depends on 20 noisy features."""
     samples = make_crossed_samples(16, 3, 3, digits=2)
     samples["split"] = np.where(samples["image_id"] >= "i12", "val", "train")
@@ -52,13 +52,13 @@ def rated_features() -> RatedFeatures:
 
 def curve(
     metric: Mapping[str, Any],
-    rated_features: RatedFeatures,
+    rated_features: Rated,
     work: Path,
     protocol: Mapping[str, Any] = GROUPED,
     mapping: str = "none",
 ) -> pd.DataFrame:
     rows = learning_curve(
-        metric, label(metric), *rated_features, protocol, 5, work, mapping=mapping
+        metric, label(metric), RatedFeatures(*rated_features), protocol, 5, work, mapping=mapping
     )
     store.to_arrow(LEARNING, rows)
     return pd.DataFrame(rows)
@@ -78,9 +78,7 @@ class Fits:
         monkeypatch.setattr(heads, "predictions", noted)
 
 
-def test_there_is_a_row_per_share_and_dimension(
-    rated_features: RatedFeatures, tmp_path: Path
-) -> None:
+def test_there_is_a_row_per_share_and_dimension(rated_features: Rated, tmp_path: Path) -> None:
     found = curve(RIDGE, rated_features, tmp_path)
     assert found[["dimension", "share"]].to_numpy().tolist() == [
         [d, s] for s in SHARES for d in ("sync", "visual")
@@ -96,9 +94,9 @@ def test_there_is_a_row_per_share_and_dimension(
 
 
 def test_the_whole_share_is_the_row_of_the_main_table(
-    rated_features: RatedFeatures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rated_features: Rated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    predictions = train_metric(RIDGE, *rated_features, [GROUPED], 5, tmp_path)
+    predictions = train_metric(RIDGE, RatedFeatures(*rated_features), [GROUPED], 5, tmp_path)
     main = pd.DataFrame(
         correlation_rows(
             pd.DataFrame(predictions), rated_features[2], rated_features[1], [label(RIDGE)]
@@ -116,7 +114,7 @@ def test_the_whole_share_is_the_row_of_the_main_table(
 
 
 def test_subsets_are_nested_whole_images_and_leave_the_rest(
-    rated_features: RatedFeatures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rated_features: Rated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fits = Fits(monkeypatch)
     curve(RIDGE, rated_features, tmp_path)
@@ -146,7 +144,7 @@ def test_subsets_are_nested_whole_images_and_leave_the_rest(
 
 
 def test_a_point_is_the_head_on_the_subset(
-    rated_features: RatedFeatures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rated_features: Rated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fits = Fits(monkeypatch)
     found = curve(RIDGE, rated_features, tmp_path)
@@ -171,14 +169,14 @@ def test_a_point_is_the_head_on_the_subset(
         assert row["srcc_sd"] == pytest.approx(np.std(each, ddof=1), abs=1e-7)
 
 
-def test_more_groups_teach_more(rated_features: RatedFeatures, tmp_path: Path) -> None:
+def test_more_groups_teach_more(rated_features: Rated, tmp_path: Path) -> None:
     own = curve(RIDGE, rated_features, tmp_path)
     own = own[own["dimension"] == "visual"]
     assert own["srcc"].iloc[-1] > own["srcc"].iloc[0] + 0.15
 
 
 def test_a_second_call_fits_nothing_and_gives_the_same(
-    rated_features: RatedFeatures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rated_features: Rated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = curve(FOREST, rated_features, tmp_path)
     fits = Fits(monkeypatch)
@@ -191,7 +189,7 @@ def test_a_second_call_fits_nothing_and_gives_the_same(
 
 
 def test_a_head_that_learns_from_validation_rows_draws_from_them_too(
-    rated_features: RatedFeatures, tmp_path: Path
+    rated_features: Rated, tmp_path: Path
 ) -> None:
     own = curve(FOREST, rated_features, tmp_path)
     own = own[own["dimension"] == "visual"]
@@ -200,7 +198,7 @@ def test_a_head_that_learns_from_validation_rows_draws_from_them_too(
 
 
 def test_crossed_groups_are_drawn_by_the_larger_one(
-    rated_features: RatedFeatures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rated_features: Rated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fits = Fits(monkeypatch)
     found = curve(RIDGE, rated_features, tmp_path, CROSSED)
@@ -214,21 +212,21 @@ def test_crossed_groups_are_drawn_by_the_larger_one(
     assert found["groups"].max() == 7  # 8 images of a half, one of them for validation
 
 
-def test_random_protocols_draw_single_rows(rated_features: RatedFeatures, tmp_path: Path) -> None:
+def test_random_protocols_draw_single_rows(rated_features: Rated, tmp_path: Path) -> None:
     found = curve(RIDGE, rated_features, tmp_path, RANDOM)
     assert (found["groups"] == found["rows"]).all()
     assert found["trials"].tolist() == [10] * 8 + [5] * 2
     assert found["rows"].is_monotonic_increasing
 
 
-def test_a_fixed_split_gets_several_subsets(rated_features: RatedFeatures, tmp_path: Path) -> None:
+def test_a_fixed_split_gets_several_subsets(rated_features: Rated, tmp_path: Path) -> None:
     own = curve(RIDGE, rated_features, tmp_path, FIXED)
     own = own[own["dimension"] == "visual"]
     assert own["trials"].tolist() == [FITS] * 4 + [1]
     assert own["srcc_sd"].notna().tolist() == [True] * 4 + [False]
 
 
-def test_equal_subsets_count_once(rated_features: RatedFeatures, tmp_path: Path) -> None:
+def test_equal_subsets_count_once(rated_features: Rated, tmp_path: Path) -> None:
     design, samples, mos = rated_features
     few = samples["image_id"].isin(["i00", "i01", "i02", "i13"])
     own = curve(RIDGE, (design, samples[few], mos), tmp_path, FIXED)
@@ -238,9 +236,7 @@ def test_equal_subsets_count_once(rated_features: RatedFeatures, tmp_path: Path)
     assert own["trials"].tolist() == [2, 2, 2, 1, 1]
 
 
-def test_a_share_that_teaches_nothing_says_so(
-    rated_features: RatedFeatures, tmp_path: Path
-) -> None:
+def test_a_share_that_teaches_nothing_says_so(rated_features: Rated, tmp_path: Path) -> None:
     design, samples, mos = rated_features
     kept = samples["sample_id"].str.endswith("c0__m0")
     found = curve(RIDGE, (design, samples[kept], mos), tmp_path)
@@ -251,9 +247,7 @@ def test_a_share_that_teaches_nothing_says_so(
     assert found.iloc[-1]["status"] != "failed"
 
 
-def test_counts_are_of_rows_with_features_and_mos(
-    rated_features: RatedFeatures, tmp_path: Path
-) -> None:
+def test_counts_are_of_rows_with_features_and_mos(rated_features: Rated, tmp_path: Path) -> None:
     design, samples, mos = rated_features
     gone = mos["sample_id"].str.endswith("m0") & (mos["dimension"] == "visual")
     found = curve(RIDGE, (design, samples, mos[~gone]), tmp_path).set_index(["share", "dimension"])
@@ -269,7 +263,7 @@ def test_taken_is_at_least_one_and_at_most_all() -> None:
         assert counts[-1] == groups
 
 
-def test_mistakes(rated_features: RatedFeatures, tmp_path: Path) -> None:
+def test_mistakes(rated_features: Rated, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="a learning curve is of a regressor"):
         curve({**RIDGE, "kind": "zero_shot"}, rated_features, tmp_path)
     with pytest.raises(UserError, match="trains nothing here"):

@@ -21,7 +21,7 @@ from sfqa.regression.design import load_design
 from sfqa.regression.heads import kernel
 from sfqa.regression.metrics import metric_list
 from sfqa.regression.problems import problem
-from sfqa.regression.train import train_metric
+from sfqa.regression.train import RatedFeatures, train_metric
 
 CONFIG = Path(__file__).parents[2] / "config"
 
@@ -53,7 +53,11 @@ class Thqa:
         """SRCC by protocol and (level, pooling)."""
         metric = self.metrics[name]
         rows = train_metric(
-            metric, self.design, self.samples, self.mos, protocols, seed, self.folder / name
+            metric,
+            RatedFeatures(self.design, self.samples, self.mos),
+            protocols,
+            seed,
+            self.folder / name,
         )
         found = correlation_rows(pd.DataFrame(rows), self.mos, self.samples, [metric])
         return {(r["protocol"], r["level"], r["pooling"]): r["srcc"] for r in found}

@@ -16,7 +16,7 @@ from sfqa.regression import heads
 from sfqa.regression.controls import control_metric
 from sfqa.regression.design import Design, load_design
 from sfqa.regression.heads import random_forest, ridge
-from sfqa.regression.train import train_metric
+from sfqa.regression.train import RatedFeatures, train_metric
 from sfqa.regression.zero_shot import score_metric
 from sfqa.splits.protocols import make_splits
 
@@ -43,7 +43,7 @@ def rated_features():
 
 
 def train(metric, rated_features, work, protocols=PROTOCOLS, seed=0):
-    return train_metric(metric, *rated_features, protocols, seed, work)
+    return train_metric(metric, RatedFeatures(*rated_features), protocols, seed, work)
 
 
 def test_rows_are_predictions_of_all_trials_parts_and_dimensions(rated_features, tmp_path):
@@ -90,7 +90,7 @@ def test_test_mos_teach_nothing(rated_features, tmp_path):
     test = changed["sample_id"].map(split.part) == "test"
     changed.loc[test, "mos"] = 0.0
     one, two = (
-        [r["prediction"] for r in train_metric(RIDGE, design, samples, m, protocol, 0, tmp_path / n)
+        [r["prediction"] for r in train_metric(RIDGE, RatedFeatures(design, samples, m), protocol, 0, tmp_path / n)
          if r["trial"] == 0]
         for n, m in (("a", mos), ("b", changed))
     )  # fmt: skip
@@ -108,7 +108,7 @@ def test_a_bad_sample_is_a_row_to_the_end(rated_features, tmp_path):
     mos = mos.copy()
     hit = (mos["sample_id"] == unrated) & (mos["dimension"] == "visual")
     mos.loc[hit, ["mos", "status", "detail"]] = [None, "failed", "too_few: 1 rating"]
-    rows = train_metric(RIDGE, design, samples, mos, PROTOCOLS, 0, tmp_path)
+    rows = train_metric(RIDGE, RatedFeatures(design, samples, mos), PROTOCOLS, 0, tmp_path)
     store.to_arrow(tables.PREDICTIONS, rows)
     frame = pd.DataFrame(rows)
     assert len(frame[frame["part"] == "test"]) == 2 * 2 * len(samples)
@@ -123,7 +123,7 @@ def test_a_bad_sample_is_a_row_to_the_end(rated_features, tmp_path):
 def test_too_few_rows_fail_with_a_reason(rated_features, tmp_path):
     design, samples, mos = rated_features
     few = Design(design.sample_ids[:3], design.X[:3], design.names, {})
-    rows = train_metric(RIDGE, few, samples, mos, PROTOCOLS, 0, tmp_path)
+    rows = train_metric(RIDGE, RatedFeatures(few, samples, mos), PROTOCOLS, 0, tmp_path)
     assert {r["status"] for r in rows} == {"failed"}
     assert any(r["detail"].startswith("too_few_rows: ") for r in rows)
 
@@ -210,7 +210,7 @@ def test_a_head_of_all_dimensions_gets_them_together_with_gaps(
 
     monkeypatch.setattr(ridge, "fit_many", fit_many)
     monkeypatch.setattr(heads, "multi_output", lambda _: True)
-    rows = train_metric(RIDGE, design, samples, mos, PROTOCOLS, 0, tmp_path)
+    rows = train_metric(RIDGE, RatedFeatures(design, samples, mos), PROTOCOLS, 0, tmp_path)
     assert len(seen) == 4 + 3
     assert {p.dims for p in seen} == {2}
     store.to_arrow(tables.PREDICTIONS, rows)
@@ -238,7 +238,9 @@ def test_random_labels_teach_nothing(head, options, rated_features, tmp_path):
         mos["mos"] = np.random.default_rng(seed).normal(size=len(mos))
         protocols = [*PROTOCOLS, {"name": "unseen", "kind": "leave_one_method_out"}]
         metric = {"name": "m", "head": head, "options": options}
-        frame = pd.DataFrame(train_metric(metric, design, samples, mos, protocols, seed, tmp_path))
+        frame = pd.DataFrame(
+            train_metric(metric, RatedFeatures(design, samples, mos), protocols, seed, tmp_path)
+        )
         frame = frame[frame["part"] == "test"].merge(mos[["sample_id", "mos"]], on="sample_id")
         for _, part in frame.groupby(["protocol", "trial"]):
             if part["prediction"].nunique() > 1:
@@ -266,7 +268,7 @@ def test_only_what_a_change_touches_is_fitted_again(rated_features, tmp_path, mo
     calls = counting(monkeypatch)
     changed = mos.copy()
     changed.loc[(mos["dimension"] == "sync") & (mos["sample_id"] == "i0__c0__m0"), "mos"] += 1
-    rows = train_metric(RIDGE, design, samples, changed, PROTOCOLS, 0, tmp_path)
+    rows = train_metric(RIDGE, RatedFeatures(design, samples, changed), PROTOCOLS, 0, tmp_path)
     assert len(rows)
     # Of 7 trials in one dimension, those that only test this sample stay.
     assert len(calls) == 5
@@ -416,7 +418,7 @@ def test_thqa_shows_the_gap_between_protocols(tmp_path):
     def mean_srcc(head, options):
         rows = train_metric(
             {"name": head, "head": head, "options": options},
-            *rated_features,
+            RatedFeatures(*rated_features),
             protocols,
             0,
             tmp_path / head,

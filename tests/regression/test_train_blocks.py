@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sfqa.regression.blocks import Blocks
-from sfqa.regression.train import train_metric
+from sfqa.regression.train import RatedFeatures, train_metric
 
 TINY = {
     "width": 8, "layers": 1, "feedforward": 8, "fusion_feedforward": 8, "hidden": 8, "epochs": 2,
@@ -37,7 +37,7 @@ def test_ugvq_is_trained_on_all_dimensions_and_found_again(tmp_path, caplog):
     metric = {"name": "UGVQ", "head": "ugvq", "options": TINY}
     caplog.set_level(logging.INFO, "sfqa")
     made = [
-        train_metric(metric, design, samples, mos, PROTOCOLS, 1, tmp_path / "work")
+        train_metric(metric, RatedFeatures(design, samples, mos), PROTOCOLS, 1, tmp_path / "work")
         for _ in range(2)
     ]
     assert made[0] == made[1]

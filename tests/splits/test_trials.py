@@ -11,7 +11,7 @@ from sfqa.errors import UserError
 from sfqa.identity import digest
 from sfqa.regression.controls import control_metric
 from sfqa.regression.design import Design
-from sfqa.regression.train import train_metric
+from sfqa.regression.train import RatedFeatures, train_metric
 from sfqa.regression.zero_shot import score_metric
 from sfqa.splits.drawing import draw_parts
 from sfqa.splits.protocols import make_splits
@@ -138,14 +138,18 @@ def test_the_chain_from_features_to_the_table_runs_with_trials(tmp_path):
     ]  # fmt: skip
 
     def rows_of(protocols):
-        forest = train_metric(metrics[1], design, samples, mos, protocols, 0, tmp_path)
+        forest = train_metric(
+            metrics[1], RatedFeatures(design, samples, mos), protocols, 0, tmp_path
+        )
         return (
             forest
             + score_metric(metrics[2], one, samples, mos, protocols, 0)
             + control_metric(metrics[3], samples, mos, protocols, 0)
         )
 
-    rows = rows_of(TRIALS) + train_metric(metrics[0], design, samples, mos, TRIALS, 0, tmp_path)
+    rows = rows_of(TRIALS) + train_metric(
+        metrics[0], RatedFeatures(design, samples, mos), TRIALS, 0, tmp_path
+    )
     store.to_arrow(tables.PREDICTIONS, rows)  # its key is unique
     assert {r["status"] for r in rows} == {"ok"}
     frame = pd.DataFrame(rows)
@@ -166,4 +170,4 @@ def test_the_chain_from_features_to_the_table_runs_with_trials(tmp_path):
     assert set(left["status"]) == {"ok"}
     assert set(left["part"]) == {"test"}
     with pytest.raises(UserError, match="'by_image': validation is 0, but metric 'ridge'"):
-        train_metric(metrics[0], design, samples, mos, none, 0, tmp_path)
+        train_metric(metrics[0], RatedFeatures(design, samples, mos), none, 0, tmp_path)

@@ -6,7 +6,7 @@ from sfqa import store, tables
 from sfqa.device import lease_torch_device
 from sfqa.job import run_job
 from sfqa.regression.learning import check_regressor, learning_curve
-from sfqa.regression.train import load_features
+from sfqa.regression.train import RatedFeatures, load_features
 from sfqa.tables import LEARNING
 
 with run_job(snakemake.log[0]) as log:
@@ -23,9 +23,11 @@ with run_job(snakemake.log[0]) as log:
         rows = learning_curve(
             metric,
             params.label,
-            load_features(metric, files, work),
-            store.read(tables.SAMPLES, snakemake.input.samples),
-            store.read(tables.MOS, snakemake.input.mos),
+            RatedFeatures(
+                load_features(metric, files, work),
+                store.read(tables.SAMPLES, snakemake.input.samples),
+                store.read(tables.MOS, snakemake.input.mos),
+            ),
             params.protocol,
             params.seed,
             work,

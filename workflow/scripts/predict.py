@@ -8,7 +8,7 @@ from sfqa.job import run_job
 from sfqa.regression import cross
 from sfqa.regression.controls import control_metric
 from sfqa.regression.model_files import read
-from sfqa.regression.train import load_features, train_metric
+from sfqa.regression.train import RatedFeatures, load_features, train_metric
 from sfqa.regression.zero_shot import score_metric
 
 with run_job(snakemake.log[0]) as log:
@@ -29,7 +29,7 @@ with run_job(snakemake.log[0]) as log:
         if metric["kind"] == "regressor":
             with lease_torch_device(snakemake.threads) as device:
                 rows = train_metric(
-                    metric, design, samples, mos, params.protocols, params.seed,
+                    metric, RatedFeatures(design, samples, mos), params.protocols, params.seed,
                     work, device,
                 )  # fmt: skip
                 protocols = cross.crossed(params.protocols)

@@ -10,7 +10,6 @@ finished fits are taken.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,7 @@ from sfqa import identity
 from sfqa.correlation.fits import DEFAULT
 from sfqa.correlation.summarise import MEAN, VIDEO, Settings, correlation_rows, rounded
 from sfqa.errors import UserError
-from sfqa.regression import _rows, heads, train
-from sfqa.regression.blocks import Blocks
-from sfqa.regression.design import Design
+from sfqa.regression import _rows, train
 from sfqa.regression.problems import Floats, Ints
 from sfqa.splits.protocols import CROSS, TEST, TRAIN, VALIDATION, Split, make_splits
 
@@ -35,7 +32,6 @@ SHARES = (0.125, 0.25, 0.5, 0.75, 1.0)
 #: A protocol of fewer trials (a fixed split has one) gets several subsets in each, to so many fits.
 FITS = 10
 
-LOG = logging.getLogger("sfqa")
 _COPIED = ("metric", "dimension", "protocol", "trials", "n", "srcc", "srcc_sd", "plcc", "plcc_sd",
            "mapping", "weights", "synthetic_mos", "status", "detail")  # fmt: skip
 
@@ -43,20 +39,16 @@ _COPIED = ("metric", "dimension", "protocol", "trials", "n", "srcc", "srcc_sd", 
 def learning_curve(
     metric: Mapping[str, Any],
     label: Mapping[str, Any],
-    design: Design | Blocks,
-    samples: pd.DataFrame,
-    mos: pd.DataFrame,
+    rated: train.RatedFeatures,
     protocol: Mapping[str, Any],
     seed: int,
     work: Path,
     device: str = "cpu",
-    shares: Sequence[float] = SHARES,
     mapping: str = DEFAULT,
-    log: logging.Logger = LOG,
 ) -> list[dict[str, Any]]:
     """Return rows of the table ``learning``: a regressor, one protocol, by share and dimension.
 
-    ``metric``, ``design``, ``samples``, ``mos`` and ``work`` as of
+    ``metric``, ``rated`` and ``work`` as of
     :func:`sfqa.regression.train.train_metric`; ``label``: name, group, kind, direction and weights,
     as the correlation table takes it, whose statistics these are (level video, mean over trials).
     Raises :class:`UserError` for a metric that learns nothing, or a protocol that trains nothing.
@@ -67,21 +59,20 @@ def learning_curve(
             f"config, regression.protocols {protocol['name']!r}: kind {CROSS} trains nothing here, "
             "so that it has no learning curve; name another as correlation.protocol"
         )
-    head = str(metric["head"])
-    options = heads.merged_options(head, metric.get("options"))
-    job = train.Job(metric, head, options, design, mos, seed, Path(work), device)
-    learnt = [TRAIN, VALIDATION] if options.get("fit_on_validation") else [TRAIN]
+    samples = rated.samples
+    job = train.Job(metric, rated, seed, Path(work), device)
+    learnt = [TRAIN, VALIDATION] if job.options.get("fit_on_validation") else [TRAIN]
     splits = make_splits(samples, protocol, seed)
     codes = _codes(samples, protocol)
     # The same groups as there, in the same order of rows, so that the finished fits are found.
-    groups = train.groups_of(samples, protocol, design.sample_ids)
-    tasks: dict[float, list[train.Task]] = {share: [] for share in shares}
+    groups = train.groups_of(samples, protocol, rated.design.sample_ids)
+    tasks: dict[float, list[train.Task]] = {share: [] for share in SHARES}
     for split in splits:
         ids = _rows.of_part(split, learnt)
         made: dict[frozenset[int], list[train.Task]] = {}
         counted: set[tuple[float, frozenset[int]]] = set()
         for order in _orders({codes[s] for s in ids}, len(splits), seed, protocol, split.trial):
-            for share in shares:
+            for share in SHARES:
                 kept = frozenset(order[: taken(share, len(order))])
                 if (share, kept) in counted:
                     continue  # few groups: the same subset once more
@@ -92,11 +83,11 @@ def learning_curve(
                         job.add(_only(split, learnt, kept, codes), dimensions, groups)
                     made[kept] = job.tasks[start:]
                 tasks[share] += made[kept]
-    job.fit(log)
+    job.fit()
     return [
         row
-        for share in shares
-        for row in _summary(job, tasks[share], share, learnt, label, samples, mos, mapping)
+        for share in SHARES
+        for row in _summary(job, tasks[share], share, learnt, label, mapping)
     ]
 
 
@@ -155,8 +146,6 @@ def _summary(
     share: float,
     learnt: Sequence[str],
     label: Mapping[str, Any],
-    samples: pd.DataFrame,
-    mos: pd.DataFrame,
     mapping: str,
 ) -> list[dict[str, Any]]:
     """The rows of one share: the statistics of its fits, as the correlation table has them."""
@@ -173,8 +162,9 @@ def _summary(
         ]
     frame = pd.DataFrame(predictions)
     means = pd.DataFrame(sizes).groupby("dimension")[["groups", "rows"]].mean()
+    tested = frame[frame["part"] == TEST]
     found = correlation_rows(
-        frame[frame["part"] == TEST], mos, samples, [label], Settings(mapping=mapping)
+        tested, job.rated.mos, job.rated.samples, [label], Settings(mapping=mapping)
     )
     return [
         {

@@ -38,7 +38,15 @@ from sfqa.splits.protocols import (
     validation_share,
 )
 
-__all__ = ["MIN_TRAIN", "MIN_VALIDATION", "VERSION", "load_features", "pose", "train_metric"]
+__all__ = [
+    "MIN_TRAIN",
+    "MIN_VALIDATION",
+    "VERSION",
+    "RatedFeatures",
+    "load_features",
+    "pose",
+    "train_metric",
+]
 
 LOG = logging.getLogger("sfqa")
 
@@ -47,44 +55,47 @@ VERSION = 2
 _ENGINE = read_version(Path(__file__).with_name("engine.py"))
 
 
+@dataclass(frozen=True)
+class RatedFeatures:
+    """The features of a metric, and the tables of samples and of MOS that they belong to."""
+
+    design: Design | Blocks
+    samples: pd.DataFrame
+    mos: pd.DataFrame
+
+
 def train_metric(
     metric: Mapping[str, Any],
-    design: Design | Blocks,
-    samples: pd.DataFrame,
-    mos: pd.DataFrame,
+    rated: RatedFeatures,
     protocols: Sequence[Mapping[str, Any]],
     seed: int,
     work: Path,
     device: str = "cpu",
-    log: logging.Logger = LOG,
 ) -> list[dict[str, Any]]:
     """Return rows of tables.PREDICTIONS for the test and validation parts of every trial.
 
-    ``metric`` holds ``name``, ``head``, ``options`` and maybe ``dimensions``; ``samples`` and
-    ``mos`` are frames of those tables. Finished problems are kept in ``work`` under a digest of all
-    that their numbers depend on; the others go to the head together, which keeps checkpoints, so
-    that a killed run goes on where it was. A head that learns from validation rows
-    (``fit_on_validation``) gets no rows for them. A protocol of kind cross_dataset trains nothing
-    and is left to :mod:`sfqa.regression.cross`. Raises :class:`UserError` for a configuration that
-    cannot be run.
+    ``metric`` holds ``name``, ``head``, ``options`` and maybe ``dimensions``. Finished problems are
+    kept in ``work`` under a digest of all that their numbers depend on; the others go to the head
+    together, which keeps checkpoints, so that a killed run goes on where it was. A head that learns
+    from validation rows (``fit_on_validation``) gets no rows for them. A protocol of kind
+    cross_dataset trains nothing and is left to :mod:`sfqa.regression.cross`. Raises
+    :class:`UserError` for a configuration that cannot be run.
     """
-    head = str(metric["head"])
-    options = heads.merged_options(head, metric.get("options"))
-    job = Job(metric, head, options, design, mos, seed, Path(work), device)
+    job = Job(metric, rated, seed, Path(work), device)
     for protocol in protocols:
         if protocol.get("kind") == CROSS:
             continue
-        if heads.selects(head, options) and validation_share(protocol) == 0:
+        if heads.selects(job.head, job.options) and validation_share(protocol) == 0:
             raise UserError(
                 f"config, regression.protocols {protocol.get('name')!r}: validation is 0, but "
-                f"metric {metric['name']!r} selects on validation rows (head {head}); raise it"
+                f"metric {metric['name']!r} selects on validation rows (head {job.head}); raise it"
             )
-        splits = make_splits(samples, protocol, seed)
-        groups = groups_of(samples, protocol, design.sample_ids)
+        splits = make_splits(rated.samples, protocol, seed)
+        groups = groups_of(rated.samples, protocol, rated.design.sample_ids)
         for split in splits:
             for dimensions in job.sets:
                 job.add(split, dimensions, groups)
-    job.fit(log)
+    job.fit()
     return [row for task in job.tasks for row in job.rows(task)]
 
 
@@ -153,21 +164,20 @@ class Job:
     def __init__(
         self,
         metric: Mapping[str, Any],
-        head: str,
-        options: Mapping[str, Any],
-        design: Design | Blocks,
-        mos: pd.DataFrame,
+        rated: RatedFeatures,
         seed: int,
         work: Path,
         device: str,
     ) -> None:
-        self.metric, self.head, self.options = metric, head, options
-        self.design, self.seed, self.work, self.device = design, seed, work, device
-        self.place = {s: n for n, s in enumerate(design.sample_ids)}
-        self.hashes = many.row_hashes(design.X) if design.sample_ids else []
-        names = _rows.dimensions(metric, mos)
-        self.sets = [names] if heads.multi_output(head) else [[name] for name in names]
-        self.truth = {name: _rows.truth(mos, name) for name in names}
+        self.metric, self.head = metric, str(metric["head"])
+        self.options = heads.merged_options(self.head, metric.get("options"))
+        self.rated, self.design = rated, rated.design
+        self.seed, self.work, self.device = seed, work, device
+        self.place = {s: n for n, s in enumerate(self.design.sample_ids)}
+        self.hashes = many.row_hashes(self.design.X) if self.design.sample_ids else []
+        names = _rows.dimensions(metric, rated.mos)
+        self.sets = [names] if heads.multi_output(self.head) else [[name] for name in names]
+        self.truth = {name: _rows.truth(rated.mos, name) for name in names}
         self.tasks: list[Task] = []
 
     def add(self, split: Split, dimensions: list[str], groups: Ints | None) -> None:
@@ -216,13 +226,13 @@ class Job:
     def _file(self, task: Task) -> Path:
         return self.work / f"{task.key}.npz"
 
-    def fit(self, log: logging.Logger) -> None:
+    def fit(self) -> None:
         """Fit what is not known yet, in as few calls of the head as it takes."""
         todo = [t for t in self.tasks if t.key and t.found is None]
         known = sum(t.found is not None for t in self.tasks)
         step = heads.together(self.head) or max(1, len(todo))
         total = known + len(todo)
-        with Progress(self.metric["name"], total, len(todo), "fits", log.info) as progress:
+        with Progress(self.metric["name"], total, len(todo), "fits", LOG.info) as progress:
             progress.skip(known)
             for start in range(0, len(todo), step):
                 part = todo[start : start + step]
@@ -240,7 +250,7 @@ class Job:
                     progress.report(task.problem.label, outcome, failed=bool(reason))
                 shutil.rmtree(scratch)
         if not todo:
-            log.info("%s: all %d fits from the cache", self.metric["name"], known)
+            LOG.info("%s: all %d fits from the cache", self.metric["name"], known)
 
     def _keep(self, task: Task, values: Floats) -> None:
         task.found = np.ascontiguousarray(values[[self.place[s] for s in task.able]])
