@@ -241,7 +241,7 @@ def job(stage: str, folder: Path, args: argparse.Namespace) -> tuple[str, Any]:
 
 def metric_of(name: str) -> dict[str, Any]:
     """Return a metric as the plan gives it to a job."""
-    from sfqa.regression.metrics import versions
+    from sfqa.regression.metrics import read_versions
 
     given = METRICS[name]
     inputs = list(given.get("inputs", ()))
@@ -249,7 +249,7 @@ def metric_of(name: str) -> dict[str, Any]:
             "head": given.get("head"), "inputs": inputs, "options": given.get("options", {}),
             "direction": given.get("direction", 1),
             "extractors": sorted({i.partition(".")[0] for i in inputs})}  # fmt: skip
-    return {**made, "versions": versions(made)}
+    return {**made, "versions": read_versions(made)}
 
 
 def listed() -> list[dict[str, Any]]:

@@ -280,7 +280,7 @@ def test_a_name_that_becomes_a_path_or_a_pattern_holds_no_code(name, tmp_path):
     """Extractors, metrics, protocols, methods and modules: each is refused with a sentence."""
     entry = {"kind": "zero_shot", "inputs": ["signal.sharpness"]}
     with pytest.raises(UserError, match="becomes a folder"):
-        metrics.metric_list({name: entry}, {"signal": ["sharpness"]})
+        metrics.list_metrics({name: entry}, {"signal": ["sharpness"]})
     with pytest.raises(UserError):
         base.merge_options(name, {})
     with pytest.raises(UserError):

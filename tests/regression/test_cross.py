@@ -11,7 +11,7 @@ from sfqa import store, tables
 from sfqa.errors import UserError
 from sfqa.features import base
 from sfqa.regression import cross
-from sfqa.regression.controls import control_metric
+from sfqa.regression.controls import score_control
 from sfqa.regression.design import load_design
 from sfqa.regression.fitting import Source, fit_model
 from sfqa.regression.model_files import Scorer, read, write
@@ -286,7 +286,7 @@ def test_what_needs_no_training_is_scored_on_all_rows(tmp_path):
     design = load_design(files, zero["inputs"])
     for rows in (
         score_metric(zero, design, samples, mos, [CROSS], 0),
-        control_metric({"name": "oracle", "head": "oracle"}, samples, mos, [CROSS], 0),
+        score_control({"name": "oracle", "head": "oracle"}, samples, mos, [CROSS], 0),
     ):
         assert [r["sample_id"] for r in rows] == sorted(samples["sample_id"])
         assert {(r["part"], r["trial"], r["status"]) for r in rows} == {("test", 0, "ok")}

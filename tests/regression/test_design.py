@@ -129,9 +129,9 @@ def test_mistakes_are_sentences(tmp_path):
         ({"lse": [path]}, ["lsee"], "did you mean 'lse'"),
         ({"lse": [path]}, ["lse.scor"], "did you mean 'score'"),
         ({"lse": [path]}, ["lse.word"], "no numeric column 'word'"),
-        ({"lse": [path]}, [], "without inputs"),
+        ({"lse": [path]}, [], "has no inputs"),
         ({"lse": [path, twin]}, ["lse"], "'a' is in two rows"),
-        ({"lse": [path, other]}, ["lse"], "not those of the other tables"),
+        ({"lse": [path, other]}, ["lse"], "differ from those of the other tables"),
         ({"lse": [other, odd]}, ["lse"], "shapes"),
     ):
         with pytest.raises(UserError, match=message):

@@ -14,7 +14,7 @@ from sfqa.errors import UserError
 from sfqa.features.importing import import_table
 from sfqa.regression import heads
 from sfqa.regression.blocks import Blocks
-from sfqa.regression.controls import control_metric
+from sfqa.regression.controls import score_control
 from sfqa.regression.design import Design, load_design
 from sfqa.regression.train import RatedFeatures, train_metric
 from sfqa.splits.protocols import make_splits
@@ -135,7 +135,7 @@ def test_controls_are_one_undefined_and_nothing():
     rows = [
         row
         for control in ("oracle", "constant", "random")
-        for row in control_metric(
+        for row in score_control(
             {"name": control, "head": control}, world.samples, world.mos(world.y), PROTOCOLS[:4], 0
         )
     ]

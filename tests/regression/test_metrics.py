@@ -1,13 +1,13 @@
 import pytest
 
 from sfqa.errors import UserError
-from sfqa.regression.metrics import metric_list, versions
+from sfqa.regression.metrics import list_metrics, read_versions
 
 COLUMNS = {"slowfast": None, "lse": ["lse_c", "lse_d"], "imported": ["clipiqa+", "a b", "confi"]}
 
 
 def test_every_key_is_filled_in():
-    got = metric_list(
+    got = list_metrics(
         {
             "SimpleVQA": {"kind": "regressor", "inputs": ["slowfast", "lse.lse_c"], "head": "mlp",
                           "options": {"epochs": 5}, "group": "VQA"},
@@ -29,7 +29,7 @@ def test_every_key_is_filled_in():
 
 def test_each_stands_for_every_column():
     entry = {"each": "imported", "kind": "imported", "group": "IQA", "directions": {"confi": -1}}
-    got = metric_list({"all": entry}, COLUMNS)
+    got = list_metrics({"all": entry}, COLUMNS)
     assert [(m["name"], m["inputs"], m["direction"], m["kind"], m["group"]) for m in got] == [
         ("clipiqa+", ["imported.clipiqa+"], 1, "imported", "IQA"),
         ("a_b", ["imported.a b"], 1, "imported", "IQA"),
@@ -58,7 +58,7 @@ MLP = {"kind": "regressor", "inputs": ["lse"], "head": "mlp"}
         (
             "m",
             {"kind": "zero_shot", "inputs": ["lse.lse_c"], "options": {"a": 1}},
-            "learns nothing",
+            "is not trained",
         ),
         ("m", {"kind": "control"}, "no control 'm'"),
         ("oracle", {"kind": "control", "inputs": ["lse"]}, "a control has none"),
@@ -68,10 +68,10 @@ MLP = {"kind": "regressor", "inputs": ["lse"], "head": "mlp"}
         ("m", {"each": "imported", "head": "mlp"}, "does not go with each"),
         ("m", RIDGE | {"directions": {}}, "goes with each"),
         ("m", RIDGE | {"loss": "mae"}, r"m: loss: head ridge has no loss to choose; .* mlp"),
-        ("m", MLP | {"loss": "mae", "options": {"loss": "mse"}}, "beside options and in them"),
+        ("m", MLP | {"loss": "mae", "options": {"loss": "mse"}}, "given twice, once in options"),
         ("m", MLP | {"loss": 3}, "option loss: 3 is not like 'mse'"),
-        ("m", {"kind": "zero_shot", "inputs": ["lse.lse_c"], "loss": "mae"}, "learns nothing"),
-        ("oracle", {"kind": "control", "loss": "mae"}, "learns nothing"),
+        ("m", {"kind": "zero_shot", "inputs": ["lse.lse_c"], "loss": "mae"}, "is not trained"),
+        ("oracle", {"kind": "control", "loss": "mae"}, "is not trained"),
         ("m", RIDGE | {"published": 0.7}, "source: 'SFQA, Table 2'"),
         ("m", RIDGE | {"published": {"srcc": 0.7}}, "published.source: missing"),
         ("m", RIDGE | {"published": {"source": " ", "srcc": 0.7}}, "source: ' '; write some words"),
@@ -87,35 +87,37 @@ MLP = {"kind": "regressor", "inputs": ["lse"], "head": "mlp"}
 )
 def test_mistakes_are_sentences(name, entry, message):
     with pytest.raises(UserError, match=message):
-        metric_list({name: entry}, COLUMNS)
+        list_metrics({name: entry}, COLUMNS)
 
 
 def test_a_loss_beside_the_head_is_the_heads_option():
-    short = metric_list({"m": MLP | {"loss": "mae + 0.5 plcc"}}, COLUMNS)
-    written_out = metric_list({"m": MLP | {"options": {"loss": "mae + 0.5 plcc"}}}, COLUMNS)
+    short = list_metrics({"m": MLP | {"loss": "mae + 0.5 plcc"}}, COLUMNS)
+    written_out = list_metrics({"m": MLP | {"options": {"loss": "mae + 0.5 plcc"}}}, COLUMNS)
     assert short == written_out
     assert short[0]["options"]["loss"] == "mae + 0.5 plcc"
-    assert metric_list({"m": MLP}, COLUMNS)[0]["options"]["loss"] == "mse"
+    assert list_metrics({"m": MLP}, COLUMNS)[0]["options"]["loss"] == "mse"
 
 
 def test_published_figures_stand_apart_from_what_makes_ours():
     figure = {"source": "SFQA, Table 2", "dimension": "visual", "srcc": 0.7, "plcc": -1}
-    one = metric_list({"m": MLP | {"published": figure}}, COLUMNS)[0]
-    many = metric_list({"m": MLP | {"published": [figure, {"source": "b", "rmse": 9}]}}, COLUMNS)[0]
-    none = metric_list({"m": MLP}, COLUMNS)[0]
+    one = list_metrics({"m": MLP | {"published": figure}}, COLUMNS)[0]
+    many = list_metrics({"m": MLP | {"published": [figure, {"source": "b", "rmse": 9}]}}, COLUMNS)[
+        0
+    ]
+    none = list_metrics({"m": MLP}, COLUMNS)[0]
     assert one["published"] == [figure]
     assert many["published"][1] == {"source": "b", "rmse": 9}
     assert none["published"] == []
     assert {k: v for k, v in one.items() if k != "published"} == {
         k: v for k, v in none.items() if k != "published"
     }
-    assert versions(one) == versions(none)
+    assert read_versions(one) == read_versions(none)
 
 
 def test_names_are_there_once():
     entries = {"all": {"each": "lse"}, "LSE_C": {"kind": "zero_shot", "inputs": ["lse.lse_c"]}}
-    with pytest.raises(UserError, match="'LSE_C' is there twice"):
-        metric_list(entries, COLUMNS)
+    with pytest.raises(UserError, match="'LSE_C' occurs twice"):
+        list_metrics(entries, COLUMNS)
 
 
 @pytest.mark.parametrize(
@@ -128,12 +130,12 @@ def test_names_are_there_once():
     ],
 )
 def test_versions_of_all_that_numbers_depend_on(kind, files):
-    found = versions({"kind": kind, "head": "ridge"})
+    found = read_versions({"kind": kind, "head": "ridge"})
     assert set(found) == files
     assert all(isinstance(v, int) and v >= 1 for v in found.values())
 
 
 def test_versions_of_a_blend_name_its_members():
     options = {"members": ["kernel", "boosting"]}
-    found = versions({"kind": "regressor", "head": "blend", "options": options})
+    found = read_versions({"kind": "regressor", "head": "blend", "options": options})
     assert {"head blend", "head kernel", "head boosting"} <= set(found)

@@ -19,7 +19,7 @@ from sfqa.features.importing import import_table
 from sfqa.regression import heads
 from sfqa.regression.design import load_design
 from sfqa.regression.heads import kernel
-from sfqa.regression.metrics import metric_list
+from sfqa.regression.metrics import list_metrics
 from sfqa.regression.problems import problem
 from sfqa.regression.train import RatedFeatures, train_metric
 
@@ -45,7 +45,7 @@ class Thqa:
         self.mos = store.read(tables.MOS, folder / "mos.parquet")
         self.protocols = config["regression"]["protocols"]
         columns = {"imported": feature_columns(source)}
-        listed = metric_list(config["regression"]["metrics"], columns)
+        listed = list_metrics(config["regression"]["metrics"], columns)
         self.metrics = {m["name"]: m | {"weights": "none"} for m in listed}
         self.folder = folder
 
@@ -72,7 +72,7 @@ def thqa(shared_data, tmp_path_factory):
 def test_the_sheets_name_what_is_there():
     for name in ("thqa", "konvid"):
         metrics = sheet(name)["regression"]["metrics"]
-        got = metric_list(metrics, {"imported": ["brisque", "pi", "distance"]})
+        got = list_metrics(metrics, {"imported": ["brisque", "pi", "distance"]})
         assert any(m["published"] for m in got)
 
 

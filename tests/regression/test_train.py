@@ -13,7 +13,7 @@ from sfqa.correlation.summarise import correlation_rows
 from sfqa.errors import UserError
 from sfqa.features.importing import import_table
 from sfqa.regression import heads
-from sfqa.regression.controls import control_metric
+from sfqa.regression.controls import score_control
 from sfqa.regression.design import Design, load_design
 from sfqa.regression.heads import random_forest, ridge
 from sfqa.regression.train import RatedFeatures, train_metric
@@ -360,7 +360,7 @@ def test_a_metric_whose_low_is_good_is_turned_once_on_its_way_to_the_table(rated
 
 
 def test_zero_shot_takes_one_scalar_only(rated_features):
-    with pytest.raises(UserError, match="4 numbers a sample"):
+    with pytest.raises(UserError, match="4 numbers per sample"):
         score_metric({"name": "x", "inputs": ["e"]}, *rated_features, PROTOCOLS, 0)
 
 
@@ -370,7 +370,7 @@ def test_controls_bracket_the_table(rated_features):
     mos.loc[0, ["mos", "status", "detail"]] = [None, "failed", "too_few: 1 rating"]
     found = {}
     for name in ("random", "constant", "oracle"):
-        rows = control_metric({"name": name, "head": name}, samples, mos, PROTOCOLS, 3)
+        rows = score_control({"name": name, "head": name}, samples, mos, PROTOCOLS, 3)
         store.to_arrow(tables.PREDICTIONS, rows)
         assert len(rows) == 2 * 2 * len(samples)
         found[name] = pd.DataFrame(rows).set_index(["protocol", "dimension", "sample_id"])
@@ -386,7 +386,7 @@ def test_controls_bracket_the_table(rated_features):
     assert chance.groupby("sample_id").nunique().max() == 1
     assert chance.nunique() == len(samples)
     with pytest.raises(UserError, match="did you mean 'oracle'"):
-        control_metric({"name": "x", "head": "oracel"}, samples, mos, PROTOCOLS, 3)
+        score_control({"name": "x", "head": "oracel"}, samples, mos, PROTOCOLS, 3)
 
 
 def imported_thqa(folder: Path):

@@ -19,7 +19,7 @@ EVIL = "</script><script>window.evil=1</script><!--<img src=x onerror=window.evi
 GOOD = {"status": "ok", "detail": ""}
 
 
-def metric_list(count: int) -> list[dict[str, Any]]:
+def list_metrics(count: int) -> list[dict[str, Any]]:
     """Controls first, then one of each kind."""
     made = [
         {"name": "random", "group": "Controls", "kind": "control", "direction": 1, "weights": "none"},
@@ -72,7 +72,7 @@ def make(
     quality = {d: 50 + 12 * draw.standard_normal(len(names)) for d in DIMENSIONS}
     _ratings(folder, names, quality, raters, draw)
     _features(folder, samples, quality[DIMENSIONS[0]], features, draw)
-    _predictions(folder, samples, metric_list(metrics), quality, PROTOCOLS[:protocols], draw)
+    _predictions(folder, samples, list_metrics(metrics), quality, PROTOCOLS[:protocols], draw)
     return folder
 
 

@@ -9,7 +9,7 @@ from sfqa import store, tables
 from sfqa.correlation.summarise import correlation_rows
 from sfqa.errors import UserError
 from sfqa.identity import digest
-from sfqa.regression.controls import control_metric
+from sfqa.regression.controls import score_control
 from sfqa.regression.design import Design
 from sfqa.regression.train import RatedFeatures, train_metric
 from sfqa.regression.zero_shot import score_metric
@@ -144,7 +144,7 @@ def test_the_chain_from_features_to_the_table_runs_with_trials(tmp_path):
         return (
             forest
             + score_metric(metrics[2], one, samples, mos, protocols, 0)
-            + control_metric(metrics[3], samples, mos, protocols, 0)
+            + score_control(metrics[3], samples, mos, protocols, 0)
         )
 
     rows = rows_of(TRIALS) + train_metric(

@@ -6,7 +6,7 @@ from sfqa import store, tables
 from sfqa.device import lease_torch_device
 from sfqa.job import run_job
 from sfqa.regression import cross
-from sfqa.regression.controls import control_metric
+from sfqa.regression.controls import score_control
 from sfqa.regression.model_files import read
 from sfqa.regression.train import RatedFeatures, load_features, train_metric
 from sfqa.regression.zero_shot import score_metric
@@ -18,7 +18,7 @@ with run_job(snakemake.log[0]) as log:
     samples = store.read(tables.SAMPLES, snakemake.input.samples)
     about = {"metric": dict(metric)}
     if metric["kind"] == "control":
-        rows = control_metric(metric, samples, mos, params.protocols, params.seed)
+        rows = score_control(metric, samples, mos, params.protocols, params.seed)
     else:
         files = {
             name: [p for p in snakemake.input.features if f"/features/{name}/" in p]

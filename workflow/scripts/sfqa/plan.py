@@ -16,7 +16,7 @@ from sfqa.generation import registry
 from sfqa.generation.install import sources
 from sfqa.options import convert_texts
 from sfqa.plugins import read_version
-from sfqa.regression.metrics import metric_list, versions
+from sfqa.regression.metrics import list_metrics, read_versions
 from sfqa.shard_index import Shard, read_shards
 from sfqa.watch import Watch
 
@@ -110,7 +110,7 @@ class Plan:
 
             columns = {"imported": feature_columns(self.import_source())}
         wanted = {**_CONTROLS, **self.config["regression"]["metrics"]}
-        found = metric_list(wanted, columns)
+        found = list_metrics(wanted, columns)
         for metric in found:
             metric["extractors"] = sorted({i.split(".", 1)[0] for i in metric["inputs"]})
         return found
@@ -136,7 +136,7 @@ class Plan:
         """The metric of a job, with the versions of all that makes its numbers."""
         metric = self.metric(wildcards.metric)
         used = {k: v for k, v in metric.items() if k != "published"}
-        return {**used, "versions": versions(metric)}
+        return {**used, "versions": read_versions(metric)}
 
     def cross_models(self, wildcards: Any) -> list[str]:
         """The model files of other datasets that a job's regressor is tested with, by protocol."""

@@ -1,4 +1,4 @@
-"""Rows of tables.PREDICTIONS: one place that makes them, for all kinds of metrics."""
+"""Rows of tables.PREDICTIONS, built in the same way for metrics of all kinds."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from sfqa import tables
 from sfqa.errors import UserError
 from sfqa.splits.protocols import Split
 
-#: sample -> MOS of one dimension
-Truth = dict[str, float]
+#: MOS of one dimension by sample.
+MosBySample = dict[str, float]
 
 
-def dimensions(metric: Mapping[str, Any], mos: pd.DataFrame) -> list[str]:
-    """Return the dimensions a metric is for: those it names, else all of the MOS table.
+def select_dimensions(metric: Mapping[str, Any], mos: pd.DataFrame) -> list[str]:
+    """Return the ``dimensions`` of a metric, by default all dimensions of the MOS table.
 
-    Raises :class:`UserError` for one that the MOS table does not have.
+    Raises :class:`UserError` for a dimension that the MOS table does not have.
     """
-    there = sorted(set(mos["dimension"]))
-    asked = list(metric.get("dimensions") or there)
-    for name in asked:
-        if name not in there:
+    rated = sorted(set(mos["dimension"]))
+    dimensions = list(metric.get("dimensions") or rated)
+    for name in dimensions:
+        if name not in rated:
             raise UserError(
                 f"config, metrics.{metric['name']}.dimensions: no dimension {name!r} was rated; "
-                f"there are {', '.join(there)}"
+                f"there are {', '.join(rated)}"
             )
-    return asked
+    return dimensions
 
 
-def truth(mos: pd.DataFrame, dimension: str) -> Truth:
-    """Return sample -> MOS of one dimension, rows that failed or are empty left out."""
+def select_mos(mos: pd.DataFrame, dimension: str) -> MosBySample:
+    """Return the MOS of one dimension by sample, without failed and empty rows."""
     good = mos[(mos["dimension"] == dimension) & (mos["status"] != tables.FAILED)]
     good = good[good["mos"].notna()]
     return dict(zip(good["sample_id"], good["mos"].astype(float), strict=True))
 
 
-def row(
+def make_row(
     metric: Mapping[str, Any],
     dimension: str,
     split: Split,
@@ -46,7 +46,7 @@ def row(
     prediction: float | None,
     detail: str = "",
 ) -> dict[str, Any]:
-    """Return one row: ok, flawed (a prediction with a detail) or failed (none, with a detail)."""
+    """Return one row: ok, flawed (a prediction and a detail) or failed (a detail only)."""
     status = tables.FAILED if prediction is None else tables.FLAWED if detail else tables.OK
     return {
         "metric": metric["name"],
@@ -61,7 +61,7 @@ def row(
     }
 
 
-def of_part(split: Split, parts: Iterable[str]) -> list[str]:
-    """Return the samples of some parts of a split, sorted."""
-    wanted = set(parts)
-    return sorted(s for s, p in split.part.items() if p in wanted)
+def list_samples(split: Split, parts: Iterable[str]) -> list[str]:
+    """Return the samples in the given parts of a split, sorted."""
+    selected_parts = set(parts)
+    return sorted(s for s, p in split.part.items() if p in selected_parts)

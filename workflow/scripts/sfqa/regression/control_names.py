@@ -1,4 +1,4 @@
-"""Which controls there are; planning a workflow needs no more of them."""
+"""Names of the controls; a separate module, because planning needs nothing else of them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from sfqa.errors import UserError, hint
 NAMES = ("random", "constant", "oracle")
 
 
-def known(control: str, metric: str) -> str:
-    """Return the name of a control; raises :class:`UserError` where there is none such.
+def check_control(control: str, metric: str) -> str:
+    """Return the name of a control; raises :class:`UserError` for an unknown one.
 
-    >>> known("oracle", "upper bound")
+    >>> check_control("oracle", "upper bound")
     'oracle'
     """
     if control not in NAMES:

@@ -1,7 +1,7 @@
-"""Controls that bracket every table: what knows nothing, and what knows the answer.
+"""Control metrics: lower and upper bounds for the results of the other metrics.
 
-``random`` is uniform in 0..1, seeded by the sample's name; ``constant`` is 0 (the mean of the train
-MOS would rank the trials of a pooled table backwards); ``oracle`` is the MOS itself.
+``random`` is uniform in 0..1, seeded by the sample's name. ``constant`` is 0. (The mean of the
+train MOS would rank the trials of a pooled table backwards.) ``oracle`` is the MOS itself.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import pandas as pd
 
 from sfqa import identity, tables
 from sfqa.regression import _rows
-from sfqa.regression.control_names import known
+from sfqa.regression.control_names import check_control
 from sfqa.splits.protocols import TEST, make_splits
 
 VERSION = 1
 
 
-def control_metric(
+def score_control(
     metric: Mapping[str, Any],
     samples: pd.DataFrame,
     mos: pd.DataFrame,
@@ -28,29 +28,31 @@ def control_metric(
 ) -> list[dict[str, Any]]:
     """Return rows of tables.PREDICTIONS for the test part of every trial of a control.
 
-    ``metric['head']`` is which control: random, constant or oracle. The oracle fails where there
-    is no MOS, with the reason. Raises :class:`UserError` for another head.
+    ``metric['head']`` names the control: random, constant or oracle. The oracle's row of a sample
+    without MOS is failed, with the reason. Raises :class:`UserError` for another head.
     """
-    control = known(str(metric["head"]), str(metric["name"]))
+    control = check_control(str(metric["head"]), str(metric["name"]))
     rows = []
     for protocol in protocols:
         for split in make_splits(samples, protocol, seed):
-            for dimension in _rows.dimensions(metric, mos):
-                truth, reasons = _rows.truth(mos, dimension), _reasons(mos, dimension)
-                for sample in _rows.of_part(split, [TEST]):
+            for dimension in _rows.select_dimensions(metric, mos):
+                mos_of = _rows.select_mos(mos, dimension)
+                reasons = _read_failure_reasons(mos, dimension)
+                for sample in _rows.list_samples(split, [TEST]):
                     note, value = "", None
                     if control == "random":
                         value = float(identity.generator(seed, "random control", sample).random())
                     elif control == "constant":
                         value = 0.0
-                    elif sample in truth:
-                        value = truth[sample]
+                    elif sample in mos_of:
+                        value = mos_of[sample]
                     else:
                         note = reasons.get(sample, "no_mos: the sample was not rated")
-                    rows.append(_rows.row(metric, dimension, split, sample, value, note))
+                    rows.append(_rows.make_row(metric, dimension, split, sample, value, note))
     return rows
 
 
-def _reasons(mos: pd.DataFrame, dimension: str) -> dict[str, str]:
-    bad = mos[(mos["dimension"] == dimension) & (mos["status"] == tables.FAILED)]
-    return dict(zip(bad["sample_id"], bad["detail"], strict=True))
+def _read_failure_reasons(mos: pd.DataFrame, dimension: str) -> dict[str, str]:
+    """Return the detail of each failed MOS of a dimension by sample."""
+    failed = mos[(mos["dimension"] == dimension) & (mos["status"] == tables.FAILED)]
+    return dict(zip(failed["sample_id"], failed["detail"], strict=True))

@@ -195,7 +195,7 @@ def cross_rows(
     where = f"config, regression.protocols {protocol.get('name')!r}"
     check_metric(model, metric, where)
     (split,) = make_splits(samples, protocol, 0)
-    here, there = _rows.dimensions(metric, mos), model.dimensions
+    here, there = _rows.select_dimensions(metric, mos), model.dimensions
     renamed = dict(protocol.get("dimensions") or {})
     for ours, theirs in renamed.items():
         if theirs not in there:
@@ -226,7 +226,7 @@ def cross_rows(
     missing = "no_features: the sample has no feature row"
     rows = []
     for dimension in here:
-        for sample in _rows.of_part(split, [TEST]):
+        for sample in _rows.list_samples(split, [TEST]):
             value, note = None, ""
             if of[dimension] not in there:
                 note = f"no_model: {model.path} has no dimension {of[dimension]}"
@@ -241,7 +241,7 @@ def cross_rows(
                 note = design.flawed.get(sample, "")
                 if value != value or abs(value) == float("inf"):
                     note, value = f"not_finite: the model predicted {value}", None
-            rows.append(_rows.row(metric, dimension, split, sample, value, note))
+            rows.append(_rows.make_row(metric, dimension, split, sample, value, note))
     return rows
 
 

@@ -1,8 +1,8 @@
-"""One row of numbers per sample, gathered from the feature tables of several extractors.
+"""Design matrix: one row of numbers per sample, read from the feature tables of extractors.
 
-A tensor is averaged over its first axis (clips, frames), unless that axis is ``channel``, and what
-is left is flattened; scalars are appended as they are. Heads that need whole maps or sequences
-(a GELU head does not commute with pooling) need another design than this one.
+A tensor is averaged over its first axis (clips, frames), unless that axis is ``channel``, and then
+flattened; scalars are appended unchanged. Heads that need maps or sequences (a GELU does not
+commute with pooling) use :mod:`sfqa.regression.blocks` instead.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sfqa.errors import UserError, hint
 Files = Mapping[str, Sequence[Path | str]]
 Matrix = npt.NDArray[np.float32]
 
-#: Version of how features become numbers.
+#: Version of how features become the matrix.
 VERSION = 1
 
 _BATCH_ROWS = 64
@@ -30,10 +30,11 @@ _BATCH_ROWS = 64
 
 @dataclass(frozen=True)
 class Design:
-    """Features of the samples that can be used, and why the others cannot.
+    """Features of the usable samples, and the reasons why others are not usable.
 
     ``X`` is float32 of shape (samples, names), rows in the order of ``sample_ids`` (sorted).
-    ``dropped`` and ``flawed`` give 'word: sentence' by sample; flawed rows are used.
+    ``dropped`` (samples without a row in ``X``) and ``flawed`` (samples with a row) give the reason
+    as 'word: sentence' by sample.
     """
 
     sample_ids: list[str]
@@ -48,39 +49,43 @@ def load_design(files: Files, inputs: Sequence[str]) -> Design:
 
     ``files`` maps an extractor to its feature tables (its shards, in any order). An input is an
     extractor ('slowfast': all its numeric columns in order) or one column of it ('lse.lse_c').
-    Raises :class:`UserError` for inputs that are not there, shards that disagree, and samples
-    that are there twice.
+    Raises :class:`UserError` for missing inputs, for shards with different columns or shapes, and
+    for samples that occur twice.
     """
-    wanted: dict[str, list[str | None]] = {}
+    columns_by_extractor: dict[str, list[str | None]] = {}
     for text in inputs:
         extractor, _, column = text.partition(".")
         if extractor not in files or not files[extractor]:
             raise UserError(
                 f"input {text!r}: no features are called {extractor!r}; {hint(extractor, files)}"
             )
-        wanted.setdefault(extractor, []).append(column or None)
-    if not wanted:
-        raise UserError("a metric without inputs; name an extractor or a column of one")
-    parts = {e: _extractor(e, files[e], columns) for e, columns in wanted.items()}
-    everyone = sorted(set().union(*(p.ids for p in parts.values())))
+        columns_by_extractor.setdefault(extractor, []).append(column or None)
+    if not columns_by_extractor:
+        raise UserError("the metric has no inputs; name an extractor, or a column of one")
+    parts = {e: _read_extractor(e, files[e], c) for e, c in columns_by_extractor.items()}
+    all_samples = sorted(set().union(*(p.ids for p in parts.values())))
     dropped, flawed = {}, {}
-    for sample in everyone:
-        reasons = [r for e, p in parts.items() if (r := _why_not(e, p, sample))]
+    for sample in all_samples:
+        reasons = [r for e, p in parts.items() if (r := _find_reason(e, p, sample))]
         notes = [p.flawed[sample] for p in parts.values() if sample in p.flawed]
         if reasons:
             dropped[sample] = "; ".join(dict.fromkeys(reasons))
         elif notes:
             flawed[sample] = "; ".join(dict.fromkeys(notes))
-    kept = [s for s in everyone if s not in dropped]
-    blocks = [p.matrix[[p.usable[s] for s in kept]] for p in parts.values()]
+    usable = [s for s in all_samples if s not in dropped]
+    blocks = [p.matrix[[p.usable[s] for s in usable]] for p in parts.values()]
     names = [n for p in parts.values() for n in p.names]
-    matrix = np.hstack(blocks) if kept else np.zeros((0, len(names)), np.float32)
-    return Design(kept, matrix, names, dropped, flawed)
+    matrix = np.hstack(blocks) if usable else np.zeros((0, len(names)), np.float32)
+    return Design(usable, matrix, names, dropped, flawed)
 
 
 @dataclass
-class _Part:
-    """One extractor: ``usable`` maps a sample to its row of ``matrix``."""
+class _ExtractorFeatures:
+    """The features of one extractor.
+
+    ``ids``: all samples read. ``usable``: row of ``matrix`` by sample. ``reasons`` why a sample is
+    not usable, and the detail of ``flawed`` ones, by sample.
+    """
 
     ids: set[str] = field(default_factory=set)
     usable: dict[str, int] = field(default_factory=dict)
@@ -90,33 +95,37 @@ class _Part:
     matrix: Matrix = field(default_factory=lambda: np.zeros((0, 0), np.float32))
 
 
-def _why_not(extractor: str, part: _Part, sample: str) -> str:
+def _find_reason(extractor: str, part: _ExtractorFeatures, sample: str) -> str:
+    """Return why the features of a sample cannot be used, '' if they can."""
     if sample in part.usable:
         return ""
     return part.reasons.get(sample, f"no_features: {extractor} has no row of this sample")
 
 
-def _extractor(extractor: str, paths: Sequence[Path | str], asked: Sequence[str | None]) -> _Part:
-    part, blocks, widths, rows = _Part(), [], None, 0
+def _read_extractor(
+    extractor: str, paths: Sequence[Path | str], inputs: Sequence[str | None]
+) -> _ExtractorFeatures:
+    """Read the columns ``inputs`` (None: all numeric ones) of an extractor's feature tables."""
+    part, blocks, widths, rows = _ExtractorFeatures(), [], None, 0
     columns: list[str] | None = None
     for path in sorted(map(Path, paths)):
         file = store.open_parquet(path)
-        here = columns_of(path, file.schema_arrow, asked)
-        if columns is not None and here != columns:
+        file_columns = columns_of(path, file.schema_arrow, inputs)
+        if columns is not None and file_columns != columns:
             raise UserError(
-                f"{path}: its columns {', '.join(here)} are not those of the other tables of "
-                f"{extractor} ({', '.join(columns)}); delete it, so that it is made again"
+                f"{path}: the columns {', '.join(file_columns)} differ from those of the other "
+                f"tables of {extractor} ({', '.join(columns)}); delete it, so that it is made again"
             )
-        columns = here
-        head = ["sample_id", "status", "detail"]
-        for batch in store.read_batches(file, path, _BATCH_ROWS, head + columns):
-            block, names, shapes = _rows(part, extractor, path, batch, columns, rows)
+        columns = file_columns
+        leading = ["sample_id", "status", "detail"]
+        for batch in store.read_batches(file, path, _BATCH_ROWS, leading + columns):
+            block, names, shapes = _read_batch(part, extractor, path, batch, columns, rows)
             if not len(block):
                 continue
             if widths is not None and shapes != widths:
                 raise UserError(
-                    f"{path}: its features have the shapes {shapes}, those of the other tables of "
-                    f"{extractor} {widths}; delete the older ones, so that they are made again"
+                    f"{path}: the features have the shapes {shapes}, those of the other tables of "
+                    f"{extractor} {widths}; delete the older tables, so that they are made again"
                 )
             widths, part.names = shapes, names
             blocks.append(block)
@@ -126,31 +135,42 @@ def _extractor(extractor: str, paths: Sequence[Path | str], asked: Sequence[str 
     return part
 
 
-def columns_of(path: Path, schema: pa.Schema, asked: Sequence[str | None]) -> list[str]:
-    """The columns asked for, once each; None asks for every numeric one."""
-    head = {c.name for c in tables.FEATURES.columns}
-    numeric = [f.name for f in schema if f.name not in head and _is_numeric(f.type)]
+def columns_of(path: Path, schema: pa.Schema, inputs: Sequence[str | None]) -> list[str]:
+    """Return the feature columns that inputs name, once each; None stands for every numeric one.
+
+    Raises :class:`UserError` for a table that lacks one of them, or has no numeric column.
+    """
+    leading = {c.name for c in tables.FEATURES.columns}
+    numeric = [f.name for f in schema if f.name not in leading and _is_numeric(f.type)]
     if not {"sample_id", "status", "detail"} <= set(schema.names):
         raise UserError(f"{path}: not a feature table; delete it, so that it is made again")
-    for name in asked:
+    for name in inputs:
         if name is not None and name not in numeric:
             raise UserError(f"{path}: no numeric column {name!r}; {hint(name, numeric, 'it has')}")
     if not numeric:
         raise UserError(f"{path}: no numeric column; leave this extractor out of the inputs")
-    chosen = [n for name in asked for n in (numeric if name is None else [name])]
-    return list(dict.fromkeys(chosen))
+    columns = [n for name in inputs for n in (numeric if name is None else [name])]
+    return list(dict.fromkeys(columns))
 
 
-def _is_numeric(kind: pa.DataType) -> bool:
-    if pa.types.is_list(kind):
-        kind = kind.value_type
-    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
+def _is_numeric(column_type: pa.DataType) -> bool:
+    if pa.types.is_list(column_type):
+        column_type = column_type.value_type
+    return bool(pa.types.is_floating(column_type) or pa.types.is_integer(column_type))
 
 
-def _rows(
-    part: _Part, extractor: str, path: Path, batch: pa.RecordBatch, columns: list[str], start: int
+def _read_batch(
+    part: _ExtractorFeatures,
+    extractor: str,
+    path: Path,
+    batch: pa.RecordBatch,
+    columns: list[str],
+    start: int,
 ) -> tuple[Matrix, list[str], list[int]]:
-    """Note every row of a batch in the part; return the usable ones' numbers, names, widths."""
+    """Return the matrix of a batch's usable rows, its column names and the widths of ``columns``.
+
+    Records every row in ``part``; the first usable row gets the number ``start``.
+    """
     ids, status, detail = (batch.column(n).to_pylist() for n in ("sample_id", "status", "detail"))
     for sample in ids:
         if sample in part.ids:
@@ -163,27 +183,29 @@ def _rows(
     missing = np.zeros((len(columns), len(ids)), bool)
     blocks = []
     for number, name in enumerate(columns):
-        array, about = batch.column(name), batch.schema.field(name).metadata or {}
-        values = _pooled(array, about) if pa.types.is_list(array.type) else _scalars(array)
+        array, metadata = batch.column(name), batch.schema.field(name).metadata or {}
+        is_list = pa.types.is_list(array.type)
+        values = _pool_tensors(array, metadata) if is_list else _read_scalars(array)
         missing[number] = ~np.isfinite(values).all(axis=1)
         blocks.append(values)
     for row in np.flatnonzero(failed | missing.any(axis=0)):
         empty = [f"{extractor}.{columns[c]}" for c in np.flatnonzero(missing[:, row])]
-        own = f"empty_feature: {', '.join(empty)}"
-        part.reasons[ids[row]] = detail[row] if failed[row] else joined(detail[row], own)
+        reason = f"empty_feature: {', '.join(empty)}"
+        part.reasons[ids[row]] = detail[row] if failed[row] else joined(detail[row], reason)
     usable = np.flatnonzero(~(failed | missing.any(axis=0)))
-    for place, row in enumerate(usable, start):
-        part.usable[ids[row]] = place
+    for matrix_row, row in enumerate(usable, start):
+        part.usable[ids[row]] = matrix_row
         if status[row] == tables.FLAWED:
             part.flawed[ids[row]] = detail[row]
     widths = [b.shape[1] for b in blocks]
-    names = list(_names(extractor, batch.schema, columns, widths))
+    names = list(_name_columns(extractor, batch.schema, columns, widths))
     return np.hstack(blocks)[usable], names, widths
 
 
-def _names(
+def _name_columns(
     extractor: str, schema: pa.Schema, columns: Sequence[str], widths: Sequence[int]
 ) -> Iterator[str]:
+    """Yield a name per number: 'extractor.column', with '[n]' behind it if the cell is a list."""
     for name, width in zip(columns, widths, strict=True):
         if pa.types.is_list(schema.field(name).type):
             yield from (f"{extractor}.{name}[{n}]" for n in range(width))
@@ -192,29 +214,31 @@ def _names(
 
 
 def joined(*parts: str) -> str:
+    """Return reasons as one text, empty ones left out."""
     return "; ".join(p for p in parts if p)
 
 
-def _scalars(array: pa.Array) -> Matrix:
+def _read_scalars(array: pa.Array) -> Matrix:
+    """Return a scalar column as (rows, 1)."""
     values = array.cast(pa.float64()).to_numpy(zero_copy_only=False)
     return np.asarray(values, np.float32)[:, None]
 
 
-def _pooled(array: pa.ListArray, about: Mapping[bytes, bytes]) -> Matrix:
-    """Mean over the first axis of every cell, (rows, width); NaN where a cell is empty."""
-    inner = [int(n) for n in about.get(b"inner_shape", b"").decode().split(",") if n]
+def _pool_tensors(array: pa.ListArray, metadata: Mapping[bytes, bytes]) -> Matrix:
+    """Return the mean over the first axis of every cell, (rows, width); NaN if a cell is empty."""
+    inner = [int(n) for n in metadata.get(b"inner_shape", b"").decode().split(",") if n]
     width = int(np.prod(inner, dtype=np.int64))
     offsets = np.asarray(array.offsets.to_numpy(zero_copy_only=False), np.int64)
     sizes = np.where(array.is_valid().to_numpy(zero_copy_only=False), np.diff(offsets), 0)
-    whole = about.get(b"axes", b"").split(b",")[0] == b"channel"
+    is_vector = metadata.get(b"axes", b"").split(b",")[0] == b"channel"
     filled = np.flatnonzero(sizes)
     flat = np.asarray(array.flatten().to_numpy(zero_copy_only=False), np.float32)
     if not len(filled):
         return np.full((len(array), width), np.nan, np.float32)
-    if whole:
+    if is_vector:
         width = int(sizes[filled[0]])
         if (sizes[filled] != width).any():
-            raise UserError("a vector feature has rows of different lengths; make it again")
+            raise UserError("a vector feature has rows of different lengths; extract it again")
         pooled = flat.reshape(-1, width)
     else:
         counts = sizes[filled] // width
@@ -226,14 +250,15 @@ def _pooled(array: pa.ListArray, about: Mapping[bytes, bytes]) -> Matrix:
     return out
 
 
-def scalar_input(inputs: Sequence[str], design: Design, metric: str) -> npt.NDArray[Any]:
-    """Return the one column that a zero-shot metric reads, (samples,) float64.
+def read_scalar_input(inputs: Sequence[str], design: Design, metric: str) -> npt.NDArray[Any]:
+    """Return the column that a zero-shot metric reads, float64 (samples,).
 
-    Raises :class:`UserError` where the inputs are more than one scalar.
+    Raises :class:`UserError` if the inputs are not exactly one scalar.
     """
     if len(design.names) != 1 and design.sample_ids:
         raise UserError(
-            f"config, metrics.{metric}.inputs: {', '.join(inputs)} are {len(design.names)} "
-            "numbers a sample, a zero_shot metric is one; name one scalar column, as 'lse.lse_c'"
+            f"config, metrics.{metric}.inputs: {', '.join(inputs)} have {len(design.names)} "
+            "numbers per sample, but a zero_shot metric reads one; name one scalar column, such as "
+            "'lse.lse_c'"
         )
     return design.X.reshape(len(design.sample_ids)).astype(np.float64)

@@ -23,7 +23,7 @@ from sfqa.regression import problems as many
 from sfqa.regression.blocks import Blocks
 from sfqa.regression.design import Design, Files
 from sfqa.regression.heads._common import srcc
-from sfqa.regression.metrics import versions
+from sfqa.regression.metrics import read_versions
 from sfqa.regression.model_files import VERSION, Array, fingerprints
 from sfqa.regression.problems import Floats, Ints
 from sfqa.regression.train import pose
@@ -69,15 +69,15 @@ def fit_model(
     head = str(metric["head"])
     options = heads.merged_options(head, metric.get("options"))
     place = {s: n for n, s in enumerate(design.sample_ids)}
-    names = _rows.dimensions(metric, mos)
-    rated = set().union(*(_rows.truth(mos, name) for name in names))
+    names = _rows.select_dimensions(metric, mos)
+    rated = set().union(*(_rows.select_mos(mos, name) for name in names))
     split, groups = _parts(metric, samples, place, rated, heads.selects(head, options), seed)
     sets = [names] if heads.multi_output(head) else [[name] for name in names]
     problems = []
     for dimensions in sets:
         single = [] if heads.multi_output(head) else dimensions
         own = identity.seed_of(seed, "model file", *single)
-        truths = [_rows.truth(mos, name) for name in dimensions]
+        truths = [_rows.select_mos(mos, name) for name in dimensions]
         problems.append(pose(place, split, truths, own, " and ".join(dimensions), groups))
         reason = many.why_not(problems[-1], heads.selects(head, options))
         if reason:
@@ -124,7 +124,7 @@ def fit_model(
             "samples": identity.digest(ids),
             "mos": _mos_digest(problems, used),
         },
-        "code": versions(metric),
+        "code": read_versions(metric),
         "packages": {name: package_version(name) for name in _PACKAGES},
     }  # fmt: skip
     return about, arrays

@@ -68,7 +68,7 @@ def learning_curve(
     groups = train.groups_of(samples, protocol, rated.design.sample_ids)
     tasks: dict[float, list[train.Task]] = {share: [] for share in SHARES}
     for split in splits:
-        ids = _rows.of_part(split, learnt)
+        ids = _rows.list_samples(split, learnt)
         made: dict[frozenset[int], list[train.Task]] = {}
         counted: set[tuple[float, frozenset[int]]] = set()
         for order in _orders({codes[s] for s in ids}, len(splits), seed, protocol, split.trial):

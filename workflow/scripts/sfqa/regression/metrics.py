@@ -1,4 +1,4 @@
-"""The list of metrics that a configuration asks for, checked and filled in."""
+"""The metrics of a configuration, checked and with all defaults."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _KEYS = (
     "kind", "group", "inputs", "head", "options", "loss", "direction", "dimensions", "published",
     "each", "directions",
 )  # fmt: skip
-#: What ``published`` says of a paper's figure: where it stands, for what, and the figures.
+#: Keys of ``published``: where a paper's values are and what they are for, and the values.
 _WORDS, _FIGURES = ("source", "protocol", "dimension"), ("srcc", "plcc", "krcc", "rmse")
-_OF_KIND = {
+_REQUIRED_KEYS = {
     "regressor": ("inputs", "head"),
     "zero_shot": ("inputs",),
     "imported": ("inputs",),
@@ -28,48 +28,53 @@ _OF_KIND = {
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 
-def metric_list(
+def list_metrics(
     metrics: Mapping[str, Mapping[str, Any]], columns: Mapping[str, Sequence[str] | None]
 ) -> list[dict[str, Any]]:
-    """Return one dictionary per metric, in order, every key filled in.
+    """Return one dictionary per metric, in order, with all keys.
 
-    ``metrics`` maps a name to ``kind`` (regressor, zero_shot, control, imported), ``group``,
-    ``inputs``, ``head``, ``options``, ``loss`` (short for the head's option of that name),
-    ``direction`` (1 or -1), ``dimensions`` and ``published`` (a paper's figures, one mapping or a
-    list of them: ``source``, maybe ``protocol`` and ``dimension``, and some of srcc, plcc, krcc,
-    rmse; shown beside ours, and no part of what makes ours). ``columns`` maps every extractor to
-    its numeric columns, or to None where they are not known yet. A control's head is its name by
-    default. ``each: <extractor>`` (with ``directions``: {column: -1}) stands for one zero-shot
-    metric per column of it, named as the column. ``imported`` is a zero-shot metric that is listed
-    as such. Raises :class:`UserError`, with the nearest known word.
+    ``metrics`` maps a name to the keys ``kind`` (regressor, zero_shot, control, imported),
+    ``group``, ``inputs``, ``head``, ``options``, ``loss`` (short for the head's option of that
+    name), ``direction`` (1 or -1), ``dimensions`` and ``published``. The latter has the values of a
+    paper, as a mapping or a list of mappings: ``source``, optionally ``protocol`` and
+    ``dimension``, and some of srcc, plcc, krcc, rmse. They are shown next to the computed values
+    and do not change these.
 
-    >>> found = metric_list({"all": {"each": "imported"}}, {"imported": ["niqe", "pi"]})
-    >>> [(m["name"], m["inputs"], m["direction"]) for m in found]
+    ``columns`` maps every extractor to its numeric columns, or to None if they are not known yet.
+    The default head of a control is its name. ``each: <extractor>`` (optionally with
+    ``directions``: {column: -1}) stands for one zero-shot metric per column, named after it. The
+    kind ``imported`` is a zero-shot metric listed under that name. Raises :class:`UserError`, with
+    the most similar valid word.
+
+    >>> metrics = list_metrics({"all": {"each": "imported"}}, {"imported": ["niqe", "pi"]})
+    >>> [(m["name"], m["inputs"], m["direction"]) for m in metrics]
     [('niqe', ['imported.niqe'], 1), ('pi', ['imported.pi'], 1)]
     """
-    found: list[dict[str, Any]] = []
+    completed: list[dict[str, Any]] = []
     for name, entry in metrics.items():
         for key in entry:
             if key not in _KEYS:
                 raise UserError(f"config, metrics.{name}: no key {key!r}; {hint(key, _KEYS)}")
         if "each" in entry:
-            found += _each(name, entry, columns)
+            completed += _expand_each(name, entry, columns)
         elif "directions" in entry:
-            raise UserError(f"config, metrics.{name}.directions: goes with each; write direction")
+            raise UserError(
+                f"config, metrics.{name}.directions: goes with each; without it write direction"
+            )
         else:
-            found.append(_metric(name, entry, columns))
-    seen: set[str] = set()
-    for metric in found:
-        if metric["name"].casefold() in seen:
-            raise UserError(f"config, metrics: {metric['name']!r} is there twice; rename one")
-        seen.add(metric["name"].casefold())
-    return found
+            completed.append(_complete_metric(name, entry, columns))
+    names: set[str] = set()
+    for metric in completed:
+        if metric["name"].casefold() in names:
+            raise UserError(f"config, metrics: {metric['name']!r} occurs twice; rename one")
+        names.add(metric["name"].casefold())
+    return completed
 
 
-def versions(metric: Mapping[str, Any]) -> dict[str, int]:
+def read_versions(metric: Mapping[str, Any]) -> dict[str, int]:
     """Return the VERSION of every file that the numbers of a metric depend on.
 
-    >>> sorted(versions({"kind": "control", "head": "oracle"}))
+    >>> sorted(read_versions({"kind": "control", "head": "oracle"}))
     ['controls', 'protocols']
     """
     files = ["protocols"]
@@ -80,19 +85,20 @@ def versions(metric: Mapping[str, Any]) -> dict[str, int]:
         files += [heads.design(str(metric["head"])) if regressor else "pooled"]
         files = [{"pooled": "design"}.get(name, name) for name in files]
         files += ["train", "engine"] if regressor else ["zero_shot"]
-    # Read without an import, since the files themselves load torch and scipy.
+    # Read without importing the files, which would load torch and scipy.
     packages = {"protocols": Path(splits.__path__[0])}
     here = Path(__file__).parent
-    found = {n: read_version(packages.get(n, here) / f"{n}.py") for n in files}
+    versions = {n: read_version(packages.get(n, here) / f"{n}.py") for n in files}
     if metric["kind"] == "regressor":
-        own = heads.versions(str(metric["head"]), metric.get("options") or {})
-        found |= {f"head {name}": version for name, version in own.items()}
-    return found
+        head_versions = heads.versions(str(metric["head"]), metric.get("options") or {})
+        versions |= {f"head {name}": version for name, version in head_versions.items()}
+    return versions
 
 
-def _each(
+def _expand_each(
     name: str, entry: Mapping[str, Any], columns: Mapping[str, Sequence[str] | None]
 ) -> list[dict[str, Any]]:
+    """Return one zero-shot metric per column of the extractor that ``each`` names."""
     where, extractor = f"config, metrics.{name}", str(entry["each"])
     for key in ("inputs", "head", "direction", "published"):
         if key in entry:
@@ -106,102 +112,107 @@ def _each(
         if column not in names:
             raise UserError(f"{where}.directions: no column {column!r}; {hint(column, names)}")
     rest = {k: v for k, v in entry.items() if k not in ("each", "directions")}
-    made = []
+    metrics = []
     for column in names:
-        one = {
+        column_entry = {
             "kind": "zero_shot", **rest, "inputs": [f"{extractor}.{column}"],
             "direction": directions.get(column, 1),
         }  # fmt: skip
-        made.append(_metric(re.sub(r"[^A-Za-z0-9_.+-]", "_", column), one, columns))
-    return made
+        column_name = re.sub(r"[^A-Za-z0-9_.+-]", "_", column)
+        metrics.append(_complete_metric(column_name, column_entry, columns))
+    return metrics
 
 
-def _metric(
+def _complete_metric(
     name: str, entry: Mapping[str, Any], columns: Mapping[str, Sequence[str] | None]
 ) -> dict[str, Any]:
-    where, kind = f"config, metrics.{name}", entry.get("kind")
+    """Return one metric with all keys, checked."""
+    where, metric_kind = f"config, metrics.{name}", entry.get("kind")
     if not _NAME.fullmatch(name):
         raise UserError(
             f"{where}: a metric's name becomes a folder; begin it with a letter or digit and use "
             "letters, digits and _ . + - only"
         )
-    if kind not in KINDS:
-        raise UserError(f"{where}.kind: no kind {kind!r}; {hint(str(kind), KINDS)}")
-    for key in _OF_KIND[kind]:
+    if metric_kind not in KINDS:
+        raise UserError(f"{where}.kind: no kind {metric_kind!r}; {hint(str(metric_kind), KINDS)}")
+    for key in _REQUIRED_KEYS[metric_kind]:
         if not entry.get(key):
-            raise UserError(f"{where}.{key}: missing; a {kind} metric needs it")
+            raise UserError(f"{where}.{key}: missing; a {metric_kind} metric needs it")
     inputs = entry.get("inputs") or []
     if isinstance(inputs, str) or not all(isinstance(i, str) for i in inputs):
-        raise UserError(f"{where}.inputs: {inputs!r}; write a list, as [slowfast, lse.lse_c]")
+        raise UserError(f"{where}.inputs: {inputs!r}; write a list, such as [slowfast, lse.lse_c]")
     for text in inputs:
         _check_input(where, text, columns)
     direction = entry.get("direction", 1)
     if direction not in (1, -1) or isinstance(direction, bool):
         raise UserError(f"{where}.direction: {direction!r}; write 1 (higher is better) or -1")
     head, options = entry.get("head"), dict(entry.get("options") or {})
-    if kind == "regressor":
+    if metric_kind == "regressor":
         try:
-            options = heads.merged_options(str(head), _with_loss(str(head), entry, options))
+            options = heads.merged_options(str(head), _add_loss(str(head), entry, options))
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
     else:
         for key in ("options", "loss"):
             if entry.get(key):
-                raise UserError(f"{where}.{key}: a {kind} metric learns nothing; leave it out")
-        if kind == "control":
+                raise UserError(
+                    f"{where}.{key}: a {metric_kind} metric is not trained; leave it out"
+                )
+        if metric_kind == "control":
             if inputs:
                 raise UserError(f"{where}.inputs: a control has none; leave them out")
-            head = control_names.known(str(head or name), name)
+            head = control_names.check_control(str(head or name), name)
         elif head or len(inputs) != 1:
             raise UserError(
-                f"{where}: a {kind} metric has one scalar column as its inputs, and no head"
+                f"{where}: a {metric_kind} metric has one scalar column as its inputs, and no head"
             )
     return {
         "name": name,
-        "kind": kind,
-        "group": entry.get("group") or kind,
+        "kind": metric_kind,
+        "group": entry.get("group") or metric_kind,
         "inputs": list(inputs),
         "head": head,
         "options": options,
         "direction": direction,
         "dimensions": list(entry["dimensions"]) if entry.get("dimensions") else None,
-        "published": _published(f"{where}.published", entry.get("published")),
+        "published": _check_published(f"{where}.published", entry.get("published")),
     }
 
 
-def _with_loss(head: str, entry: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with the entry's own loss among them."""
+def _add_loss(head: str, entry: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options, with the ``loss`` of the entry added."""
     if "loss" not in entry:
         return dict(options)
     if "loss" in options:
-        raise UserError("loss stands beside options and in them; keep one")
+        raise UserError("loss is given twice, once in options; keep one")
     if "loss" not in heads.merged_options(head, {}):
-        able = [name for name in heads.names() if "loss" in heads.merged_options(name, {})]
+        with_loss = [name for name in heads.names() if "loss" in heads.merged_options(name, {})]
         raise UserError(
-            f"loss: head {head} has no loss to choose; leave it out, or take {', '.join(able)}"
+            f"loss: head {head} has no loss to choose; leave it out, or use {', '.join(with_loss)}"
         )
     return {**options, "loss": entry["loss"]}
 
 
-def _published(where: str, given: Any) -> list[dict[str, Any]]:
-    """A paper's figures as a list, checked; the empty list where none are given."""
-    listed = [] if given is None else given if isinstance(given, list) else [given]
-    for one in listed:
-        if not isinstance(one, Mapping):
-            raise UserError(f"{where}: {one!r}; write {{source: 'SFQA, Table 2', srcc: 0.7}}")
-        for key, value in one.items():
+def _check_published(where: str, published: Any) -> list[dict[str, Any]]:
+    """Return the values of papers as a list, checked; empty if there are none."""
+    listed = published if isinstance(published, list) else [published]
+    listed = [] if published is None else listed
+    for record in listed:
+        if not isinstance(record, Mapping):
+            raise UserError(f"{where}: {record!r}; write {{source: 'SFQA, Table 2', srcc: 0.7}}")
+        for key, value in record.items():
             if key not in _WORDS + _FIGURES:
                 raise UserError(f"{where}: no key {key!r}; {hint(key, _WORDS + _FIGURES)}")
             if key in _WORDS and not (isinstance(value, str) and value.strip()):
                 raise UserError(f"{where}.{key}: {value!r}; write some words")
             if key in _FIGURES and not _is_figure(key, value):
-                kind = "a number of 0 or more" if key == "rmse" else "a number from -1 to 1"
-                raise UserError(f"{where}.{key}: {value!r}; write {kind}")
-        if "source" not in one:
+                range_text = "a number of 0 or more" if key == "rmse" else "a number from -1 to 1"
+                raise UserError(f"{where}.{key}: {value!r}; write {range_text}")
+        if "source" not in record:
             raise UserError(f"{where}.source: missing; name the paper and its table")
-        if not any(key in one for key in _FIGURES):
+        if not any(key in record for key in _FIGURES):
             raise UserError(f"{where}: no figure; add some of {', '.join(_FIGURES)}")
-    return [dict(one) for one in listed]
+    return [dict(record) for record in listed]
 
 
 def _is_figure(key: str, value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""How a network is trained: the numbers that :func:`sfqa.regression.engine.train` follows."""
+"""Training settings of a network, read by :func:`sfqa.regression.engine.train`."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ from dataclasses import dataclass
 
 import torch
 
-#: The type of the parameters, by the word of ``precision``.
+#: Type of the parameters by ``precision``.
 DTYPES = {"float32": torch.float32, "bf16": torch.float32, "float64": torch.float64}
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a network is trained.
+    """Training settings of a network.
 
-    ``batch_rows`` 0 is the full batch. ``select`` is what keeps an epoch: the mean ``srcc`` over
-    dimensions or the ``loss`` on validation rows, or ``none`` for the last epoch; ``patience`` ends
-    a problem after so many epochs without a new best. The rate is multiplied by ``decay`` every
-    ``decay_every`` epochs. Weight decay is Adam's, or AdamW's where ``decoupled``. ``clip`` bounds
-    the norm of a problem's gradient (0: no bound). ``precision`` is float32, bf16 (mixed: forward
-    in bfloat16) or float64. ``batching`` is vmap, or loop for layers that torch cannot batch.
-    ``memory_gb`` bounds what trains together (0: by the device); it changes no result.
+    ``batch_rows``: rows per batch, 0 for the full batch. ``select``: how the best epoch is chosen,
+    by the ``srcc`` (mean over dimensions) or the ``loss`` on validation rows, or ``none`` for the
+    last epoch. ``patience``: training of a problem stops after this many epochs without a new best.
+    The learning rate is multiplied by ``decay`` every ``decay_every`` epochs. Weight decay is that
+    of Adam, or with ``decoupled`` that of AdamW. ``clip``: upper bound of the norm of a problem's
+    gradient (0: none). ``precision``: float32, bf16 (mixed: forward pass in bfloat16) or float64.
+    ``batching``: vmap, or loop for layers that torch cannot batch. ``memory_gb``: upper bound of
+    the memory for problems trained at the same time (0: chosen by device); it changes no result.
     """
 
     epochs: int = 500
@@ -40,10 +41,10 @@ class Schedule:
     memory_gb: float = 0.0
 
     def __post_init__(self) -> None:
-        for key, words in (
+        for key, choices in (
             ("select", ("srcc", "loss", "none")),
             ("precision", tuple(DTYPES)),
             ("batching", ("vmap", "loop")),
         ):
-            if getattr(self, key) not in words:
-                raise ValueError(f"{key} {getattr(self, key)!r}; write {' or '.join(words)}")
+            if getattr(self, key) not in choices:
+                raise ValueError(f"{key} {getattr(self, key)!r}; write {' or '.join(choices)}")

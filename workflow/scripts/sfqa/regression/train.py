@@ -117,7 +117,7 @@ def load_features(metric: Mapping[str, Any], files: Files, work: Path) -> Design
 def pose(
     place: Mapping[str, int],
     split: Split,
-    truths: Sequence[_rows.Truth],
+    truths: Sequence[_rows.MosBySample],
     seed: int,
     label: str,
     groups: Ints | None,
@@ -130,7 +130,7 @@ def pose(
     train, validation = (
         [
             place[s]
-            for s in _rows.of_part(split, [part])
+            for s in _rows.list_samples(split, [part])
             if s in place and any(s in truth for truth in truths)
         ]
         for part in (TRAIN, VALIDATION)
@@ -175,15 +175,15 @@ class Job:
         self.seed, self.work, self.device = seed, work, device
         self.place = {s: n for n, s in enumerate(self.design.sample_ids)}
         self.hashes = many.row_hashes(self.design.X) if self.design.sample_ids else []
-        names = _rows.dimensions(metric, rated.mos)
+        names = _rows.select_dimensions(metric, rated.mos)
         self.sets = [names] if heads.multi_output(self.head) else [[name] for name in names]
-        self.truth = {name: _rows.truth(rated.mos, name) for name in names}
+        self.truth = {name: _rows.select_mos(rated.mos, name) for name in names}
         self.tasks: list[Task] = []
 
     def add(self, split: Split, dimensions: list[str], groups: Ints | None) -> None:
         """Note one problem; its predictions are taken from the cache where they are known."""
         learnt = bool(self.options.get("fit_on_validation"))
-        wanted = _rows.of_part(split, [TEST] if learnt else [VALIDATION, TEST])
+        wanted = _rows.list_samples(split, [TEST] if learnt else [VALIDATION, TEST])
         able = [s for s in wanted if s in self.place]
         named: list[str | int] = [split.protocol, split.trial]
         single = [] if heads.multi_output(self.head) else dimensions
@@ -272,15 +272,15 @@ class Job:
         missing = "no_features: the sample has no feature row"
         if sample not in self.place:
             detail = self.design.dropped.get(sample, missing)
-            return _rows.row(self.metric, dimension, task.split, sample, None, detail)
+            return _rows.make_row(self.metric, dimension, task.split, sample, None, detail)
         if task.reason:
-            return _rows.row(self.metric, dimension, task.split, sample, None, task.reason)
+            return _rows.make_row(self.metric, dimension, task.split, sample, None, task.reason)
         value = float(values[sample][column])
         if not np.isfinite(value):
             detail = f"not_finite: head {self.head} predicted {value}"
-            return _rows.row(self.metric, dimension, task.split, sample, None, detail)
+            return _rows.make_row(self.metric, dimension, task.split, sample, None, detail)
         note = self.design.flawed.get(sample, "")
-        return _rows.row(self.metric, dimension, task.split, sample, value, note)
+        return _rows.make_row(self.metric, dimension, task.split, sample, value, note)
 
 
 def groups_of(

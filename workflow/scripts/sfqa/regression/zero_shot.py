@@ -1,4 +1,4 @@
-"""Score a metric that needs no training: one scalar column, read as it is."""
+"""Scores of a metric without training: the unchanged values of one scalar feature column."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from sfqa.regression import _rows
-from sfqa.regression.design import Design, scalar_input
+from sfqa.regression.design import Design, read_scalar_input
 from sfqa.splits.protocols import TEST, make_splits
 
 VERSION = 1
@@ -24,20 +24,21 @@ def score_metric(
 ) -> list[dict[str, Any]]:
     """Return rows of tables.PREDICTIONS for the test part of every trial.
 
-    ``metric`` holds ``name``, ``inputs`` (the one scalar column that ``design`` was loaded for) and
-    maybe ``dimensions``. The prediction is the column's value as it is; its ``direction`` is put
-    right where it meets the MOS. Raises :class:`UserError` where the inputs are not one scalar.
+    ``metric`` has ``name``, ``inputs`` (the scalar column that ``design`` was loaded for) and
+    optionally ``dimensions``. The prediction is the unchanged value of the column; the correlation
+    with the MOS takes ``direction`` into account. Raises :class:`UserError` if the inputs are not
+    exactly one scalar.
     """
-    values = scalar_input(list(metric["inputs"]), design, str(metric["name"]))
+    values = read_scalar_input(list(metric["inputs"]), design, str(metric["name"]))
     score = dict(zip(design.sample_ids, values, strict=True))
     missing = "no_features: the sample has no feature row"
     rows = []
     for protocol in protocols:
         for split in make_splits(samples, protocol, seed):
-            for dimension in _rows.dimensions(metric, mos):
-                for sample in _rows.of_part(split, [TEST]):
+            for dimension in _rows.select_dimensions(metric, mos):
+                for sample in _rows.list_samples(split, [TEST]):
                     value = float(score[sample]) if sample in score else None
                     notes = design.dropped if value is None else design.flawed
                     note = notes.get(sample, missing if value is None else "")
-                    rows.append(_rows.row(metric, dimension, split, sample, value, note))
+                    rows.append(_rows.make_row(metric, dimension, split, sample, value, note))
     return rows
