@@ -33,37 +33,37 @@ def dataset(tmp_path):
 
 
 def prune(dataset: Path, keep: str = "unfinished", dry_run: bool = False):
-    with tools.alone(tools.find(dataset)):
-        return tools.prune(content(dataset), keep, dry_run)
+    with tools.lock_caches(tools.find_caches(dataset)):
+        return tools.prune_cache(content(dataset), keep, dry_run)
 
 
 # Finding
 
 
 def test_a_dataset_its_features_an_extractor_and_a_cache_lead_to_it(dataset):
-    whole = tools.find(dataset)
-    assert [(p.name, p.home) for p in whole] == [("lse", dataset)]
+    whole = tools.find_caches(dataset)
+    assert [(p.name, p.dataset) for p in whole] == [("lse", dataset)]
     for below in ("features", "features/lse", "features/lse/cache"):
-        assert tools.find(dataset / below) == whole
+        assert tools.find_caches(dataset / below) == whole
 
 
 def test_a_bare_cache_has_no_tables(tmp_path):
     RowCache(tmp_path / "mine", "a", SCHEMA).put(key(1), row(1))
-    (place,) = tools.find(tmp_path / "mine")
-    assert (place.name, place.tables, place.home) == ("mine", None, place.folder)
-    assert tools.content(place).counts == {"unfinished": 1}
+    (place,) = tools.find_caches(tmp_path / "mine")
+    assert (place.name, place.tables, place.dataset) == ("mine", None, place.folder)
+    assert tools.read_content(place).counts == {"unfinished": 1}
 
 
 def test_what_is_no_cache_is_a_sentence(dataset, tmp_path):
     with pytest.raises(UserError, match="there is no such folder"):
-        tools.find(tmp_path / "gone")
+        tools.find_caches(tmp_path / "gone")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no row cache in it"):
-        tools.find(tmp_path / "empty")
+        tools.find_caches(tmp_path / "empty")
     put(dataset, "sharp/0", 7, extractor="clip")
     with pytest.raises(UserError, match="no cache of 'slow'; there are clip, lse"):
-        tools.find(dataset, ["slow"])
-    assert [p.name for p in tools.find(dataset, ["clip"])] == ["clip"]
+        tools.find_caches(dataset, ["slow"])
+    assert [p.name for p in tools.find_caches(dataset, ["clip"])] == ["clip"]
 
 
 # Listing
@@ -121,7 +121,7 @@ def sound(tmp_path_factory):
 
 
 def test_a_sound_file_has_no_damage(sound):
-    records, damages = tools.scan(sound)
+    records, damages = tools.scan_file(sound)
     assert [r.key for r in records] == [key(n) for n in range(4)]
     assert damages == []
     data = sound.read_bytes()
@@ -137,13 +137,13 @@ def test_a_flipped_bit_anywhere_is_found_and_costs_its_row_alone(sound, tmp_path
     number = data.draw(st.integers(0, 3))
     region = data.draw(st.sampled_from(["head", "payload"]))
     low, high = begins[number], begins[number + 1]
-    middle = low + tools._HEAD
+    middle = low + tools._HEADER_BYTES
     span = (low, middle - 1) if region == "head" else (middle, high - 1)
     place = data.draw(st.integers(*span))
     broken[place] ^= 1 << data.draw(st.integers(0, 7))
     path = tmp_path / "b.rows"
     path.write_bytes(bytes(broken))
-    records, damages = tools.scan(path)
+    records, damages = tools.scan_file(path)
     assert [r.key for r in records] == [key(n) for n in range(4) if n != number]
     assert [(d.start, d.end) for d in damages] == [(low, high)]
 
@@ -156,7 +156,7 @@ def test_a_file_cut_anywhere_is_torn_at_its_end(sound, tmp_path, data):
     cut = data.draw(st.integers(0, len(whole)))
     path = tmp_path / "c.rows"
     path.write_bytes(whole[:cut])
-    records, damages = tools.scan(path)
+    records, damages = tools.scan_file(path)
     left = sum(end <= cut for end in begins[1:])
     assert len(records) == left
     torn = [(d.start, d.end) for d in damages]
@@ -166,9 +166,9 @@ def test_a_file_cut_anywhere_is_torn_at_its_end(sound, tmp_path, data):
 
 def test_foreign_bytes_are_damage(tmp_path):
     (tmp_path / "a.rows").write_bytes(b"")
-    assert tools.scan(tmp_path / "a.rows") == ([], [])
+    assert tools.scan_file(tmp_path / "a.rows") == ([], [])
     (tmp_path / "b.rows").write_bytes(b"no rows at all")
-    assert [(d.start, d.end) for d in tools.scan(tmp_path / "b.rows")[1]] == [(0, 14)]
+    assert [(d.start, d.end) for d in tools.scan_file(tmp_path / "b.rows")[1]] == [(0, 14)]
 
 
 # Pruning
@@ -259,7 +259,7 @@ def test_prune_never_loses_a_kept_row_wherever_it_is_killed(
     used = set().union(*tables.values()) & there
     waiting = {n for shard, n in layout if shard not in tables}
     kept = {"used": used, "unfinished": used | waiting, "sound": there}[keep]
-    real, calls = tools._rewrite, []
+    real, calls = tools._rewrite_file, []
 
     def killed(path, records):
         if len(calls) >= stop:
@@ -268,7 +268,7 @@ def test_prune_never_loses_a_kept_row_wherever_it_is_killed(
         real(path, records)
 
     with monkeypatch.context() as patch:
-        patch.setattr(tools, "_rewrite", killed)
+        patch.setattr(tools, "_rewrite_file", killed)
         try:
             prune(home, keep)
         except KeyboardInterrupt:
@@ -284,19 +284,19 @@ def test_prune_never_loses_a_kept_row_wherever_it_is_killed(
 
 
 def test_a_lock_ends_with_its_process(dataset):
-    code = "import sys, time; from pathlib import Path; from sfqa.cache_tools import held\n"
-    code += "with held(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    code = "import sys, time; from pathlib import Path; from sfqa.cache_tools import lock_folder\n"
+    code += "with lock_folder(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(dataset)], stdout=subprocess.PIPE, text=True,
         env={"PYTHONPATH": ":".join(sys.path)},
     )  # fmt: skip
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
-    with pytest.raises(UserError, match="another sfqa"), tools.held(dataset):
+    with pytest.raises(UserError, match="another sfqa"), tools.lock_folder(dataset):
         pass
     process.kill()
     process.wait()
-    with tools.held(dataset):
+    with tools.lock_folder(dataset):
         pass
 
 

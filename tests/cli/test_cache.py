@@ -82,7 +82,7 @@ def test_prune_refuses_while_a_workflow_works_on_the_dataset(dataset, tmp_path, 
 
 
 def test_prune_refuses_while_another_command_works_in_the_dataset(dataset, capsys):
-    with tools.held(dataset):
+    with tools.lock_folder(dataset):
         assert cli.main(["cache", "prune", str(dataset)]) == 2
     assert "another sfqa works in this folder" in capsys.readouterr().err
 

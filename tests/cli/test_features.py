@@ -285,9 +285,9 @@ def test_the_form_is_the_workflows_default():
 
 
 def test_two_calls_do_not_share_a_cache_at_once(videos, tmp_path, capsys):
-    from sfqa.cache_tools import held
+    from sfqa.cache_tools import lock_folder
 
-    with held(tmp_path):
+    with lock_folder(tmp_path):
         words = [str(videos / "one.mp4"), *SIGNAL, "--cache", str(tmp_path)]
         assert cli.main(["features", *words]) == 2
     assert "another sfqa works in this folder" in capsys.readouterr().err

@@ -96,10 +96,10 @@ def test_a_damaged_cache_gives_its_sound_rows_and_takes_the_others_again(tmp_pat
     again = RowCache(home, "late/0", SCHEMA)
     assert [again.get(key(n)) for n in range(2 * ROWS)] == [row(n) for n in range(2 * ROWS)]
     # And the commands that look after a cache take it as it is.
-    (place,) = cache_tools.find(tmp_path)
-    with cache_tools.alone([place]):
-        listed = cache_tools.content(place)
-        cache_tools.prune(listed, "sound")
+    (place,) = cache_tools.find_caches(tmp_path)
+    with cache_tools.lock_caches([place]):
+        listed = cache_tools.read_content(place)
+        cache_tools.prune_cache(listed, "sound")
     after = RowCache(home, "late/0", SCHEMA)
     assert [after.get(key(n)) for n in range(2 * ROWS)] == [row(n) for n in range(2 * ROWS)]
 

@@ -52,10 +52,10 @@ def make_cached_dataset(folder: Path) -> Path:
     return folder
 
 
-def content(dataset: Path, **how: bool) -> cache_tools.Content:
+def content(dataset: Path, **how: bool) -> cache_tools.CacheContent:
     """The content of the dataset's only cache."""
-    (place,) = cache_tools.find(dataset)
-    return cache_tools.content(place, **how)
+    (place,) = cache_tools.find_caches(dataset)
+    return cache_tools.read_content(place, **how)
 
 
 def starts(data: bytes) -> list[int]:

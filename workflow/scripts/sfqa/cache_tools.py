@@ -1,10 +1,13 @@
-"""What lies in the row caches of a dataset: list it, verify it, prune it.
+"""List, verify and prune the row caches of a dataset.
 
-The caches are those of :mod:`sfqa.cache`: ``features/{extractor}/cache/**/*.rows``. A row is
-*used* where a feature table beside the cache has its key; *unfinished* where none has and the
-table of its own file (``{method}/{shard}.rows`` belongs to ``{method}/{shard}.parquet``) is not
-there, as after a job that was cut off; else *unused*. A second record of a key is *repeated*,
-whichever of them is needed least.
+The caches are those of :mod:`sfqa.cache`: ``features/{extractor}/cache/**/*.rows``. Rows are
+classified by the feature tables next to the cache:
+
+- *used*: a feature table has the row's key.
+- *unfinished*: no table has the key, and the table of the row's own file is missing, as after a
+  job that was killed. ``{method}/{shard}.rows`` belongs to ``{method}/{shard}.parquet``.
+- *unused*: no table has the key, and the table of the row's own file exists.
+- *repeated*: another record of the same key is preferred.
 """
 
 from __future__ import annotations
@@ -21,12 +24,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sfqa import cache, store
+from sfqa import cache as row_cache
+from sfqa import store
 from sfqa.errors import UserError
 
 USED, UNFINISHED, UNUSED, REPEATED = "used", "unfinished", "unused", "repeated"
 
-#: What ``prune`` keeps, by the word that says so.
+#: The kinds of rows that ``prune_cache`` keeps, by the value of its argument ``keep``.
 KEEP = {
     "sound": (USED, UNFINISHED, UNUSED),
     "unfinished": (USED, UNFINISHED),
@@ -36,7 +40,7 @@ KEEP = {
 
 @dataclass(frozen=True)
 class Record:
-    """One sound row: its key, and where it lies in its file (bytes)."""
+    """One sound row: its file, its key, and its first and last byte (exclusive)."""
 
     path: Path
     key: str
@@ -46,7 +50,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Damage:
-    """Bytes of a file that are no sound row, and why."""
+    """Bytes of a file that are not a sound row, and the reason."""
 
     path: Path
     start: int
@@ -55,20 +59,27 @@ class Damage:
 
 
 @dataclass(frozen=True)
-class Place:
-    """The cache of one extractor: its folder, that of its feature tables, that of the dataset."""
+class CacheFolders:
+    """The folders of one extractor's cache.
+
+    ``folder``: the cache; ``tables``: the feature tables, if there are any; ``dataset``: the folder
+    of the dataset.
+    """
 
     name: str
     folder: Path
     tables: Path | None
-    home: Path
+    dataset: Path
 
 
 @dataclass
-class Content:
-    """All files of one cache, each row with what it is (:data:`USED`, ...)."""
+class CacheContent:
+    """All files of one cache, and each row with its kind (:data:`USED`, ...).
 
-    place: Place
+    ``owners``: for every key of a feature table, the cache file of that table's own job.
+    """
+
+    cache: CacheFolders
     files: list[Path] = field(default_factory=list)
     rows: list[tuple[Record, str]] = field(default_factory=list)
     damages: list[Damage] = field(default_factory=list)
@@ -77,101 +88,105 @@ class Content:
 
     @property
     def counts(self) -> Counter[str]:
-        """How many rows are used, unfinished, unused, repeated."""
-        return Counter(kind for _, kind in self.rows)
+        """The number of rows of each kind."""
+        return Counter(row_kind for _, row_kind in self.rows)
 
     @property
     def damaged_bytes(self) -> int:
-        """Bytes that belong to no sound row."""
+        """The number of bytes that do not belong to a sound row."""
         return sum(d.end - d.start for d in self.damages)
 
 
 @dataclass(frozen=True)
-class Pruned:
-    """What pruning one cache did, or would do."""
+class PruneResult:
+    """Numbers of files, rows and bytes of a cache before and after pruning."""
 
-    place: Place
+    cache: CacheFolders
     files: tuple[int, int]
     rows: tuple[int, int]
     size: tuple[int, int]
 
 
-def find(folder: Path | str, extractors: Sequence[str] = ()) -> list[Place]:
-    """Return the caches below a dataset's folder, its ``features``, one extractor's or a cache.
+def find_caches(folder: Path | str, extractors: Sequence[str] = ()) -> list[CacheFolders]:
+    """Return the caches in a dataset's folder, in its ``features``, in one extractor's or a cache.
 
-    Raises :class:`UserError` where there is none, or none of a wanted extractor.
+    ``extractors`` restricts them to some extractors. Raises :class:`UserError` if there is no
+    cache, or none of an extractor in ``extractors``.
     """
     root = Path(folder)
     if not root.is_dir():
         raise UserError(f"{folder}: there is no such folder; give results/<dataset> or a cache")
     root = root.resolve()
-    places = []
+    caches = []
     for pattern in ("features/*/cache", "*/cache", "cache"):
-        for cached in sorted(p for p in root.glob(pattern) if p.is_dir()):
-            if _dataset(cached) != cached or next(cached.rglob("*.rows"), None) is not None:
-                places.append(_place(cached))
-    if not places and next(root.rglob("*.rows"), None) is not None:
-        places = [_place(root)]
-    if not places:
+        for path in sorted(p for p in root.glob(pattern) if p.is_dir()):
+            if _dataset_folder(path) != path or next(path.rglob("*.rows"), None) is not None:
+                caches.append(_describe_folder(path))
+    if not caches and next(root.rglob("*.rows"), None) is not None:
+        caches = [_describe_folder(root)]
+    if not caches:
         raise UserError(
             f"{folder}: no row cache in it; give the folder of one dataset (results/<dataset>) "
             "or of one cache"
         )
-    wanted = [place for place in places if not extractors or place.name in extractors]
-    missing = sorted(set(extractors) - {place.name for place in places})
+    missing = sorted(set(extractors) - {cache.name for cache in caches})
     if missing:
         raise UserError(
-            f"{folder}: no cache of {missing[0]!r}; there are {', '.join(p.name for p in places)}"
+            f"{folder}: no cache of {missing[0]!r}; there are {', '.join(c.name for c in caches)}"
         )
-    return wanted
+    return [cache for cache in caches if not extractors or cache.name in extractors]
 
 
-def _files(folder: Path) -> list[Path]:
-    """The files of a cache; a folder of such a name holds no rows."""
+def list_files(folder: Path) -> list[Path]:
+    """Return the files of a cache, sorted. Folders named like one are skipped."""
     return sorted(path for path in folder.rglob("*.rows") if path.is_file())
 
 
-def _place(folder: Path) -> Place:
-    beside = folder.name == "cache"
-    name = folder.parent.name if beside else folder.name
-    return Place(name, folder, folder.parent if beside else None, _dataset(folder))
+def _describe_folder(folder: Path) -> CacheFolders:
+    has_tables = folder.name == "cache"
+    name = folder.parent.name if has_tables else folder.name
+    return CacheFolders(
+        name, folder, folder.parent if has_tables else None, _dataset_folder(folder)
+    )
 
 
-def scan(path: Path) -> tuple[list[Record], list[Damage]]:
-    """Return the sound rows of a file, and all bytes between, before and after them.
+def scan_file(path: Path) -> tuple[list[Record], list[Damage]]:
+    """Return the sound rows of a file and the bytes that do not belong to one.
 
-    Every payload's sha256 is compared, read as one row, and its key with that of the record.
+    A row is sound if its payload has the stored sha256 and can be read as one row that has the key
+    of its record.
     """
     size = path.stat().st_size
-    records, damages, place = [], [], 0
+    records, damages, position = [], [], 0
     with open(path, "rb") as handle:
-        for key, start, end in _sound(path):
-            if start > place:
-                damages.append(Damage(path, place, start, "damaged: no sound row in these bytes"))
-            handle.seek(start + _HEAD)
-            wrong = _wrong(key, handle.read(end - start - _HEAD))
-            if wrong:
-                damages.append(Damage(path, start, end, wrong))
+        for key, start, end in _find_records(path):
+            if start > position:
+                reason = "damaged: no sound row in these bytes"
+                damages.append(Damage(path, position, start, reason))
+            handle.seek(start + _HEADER_BYTES)
+            problem = _check_payload(key, handle.read(end - start - _HEADER_BYTES))
+            if problem:
+                damages.append(Damage(path, start, end, problem))
             else:
                 records.append(Record(path, key, start, end))
-            place = end
-    if size > place:
-        damages.append(Damage(path, place, size, "torn: the file ends before a row does"))
+            position = end
+    if size > position:
+        damages.append(Damage(path, position, size, "torn: the file ends before a row does"))
     return records, damages
 
 
-# All that this module knows of how sfqa.cache lays out a file.
-_HEAD: int = cache.RECORD_HEADER.size
+# All that this module knows about the format of a file of sfqa.cache.
+_HEADER_BYTES: int = row_cache.RECORD_HEADER.size
 
 
-def _sound(path: Path) -> Iterator[tuple[str, int, int]]:
-    """Key, first byte and end of every record whose sha256 is right."""
-    for key, payload, size in cache.find_records(path):
-        yield key, payload - _HEAD, payload + size
+def _find_records(path: Path) -> Iterator[tuple[str, int, int]]:
+    """Yield key, first byte and end of every record whose sha256 is right."""
+    for key, payload, size in row_cache.find_records(path):
+        yield key, payload - _HEADER_BYTES, payload + size
 
 
-def _wrong(key: str, payload: bytes) -> str:
-    """Why a payload is no row of this key, '' where it is one."""
+def _check_payload(key: str, payload: bytes) -> str:
+    """Return why a payload is not a row with this key, '' if it is one."""
     try:
         with pa.ipc.open_stream(payload) as reader:
             table = reader.read_all()
@@ -184,133 +199,136 @@ def _wrong(key: str, payload: bytes) -> str:
     return ""
 
 
-def content(place: Place, current_only: bool = False) -> Content:
-    """Return what lies in a cache.
+def read_content(cache: CacheFolders, current_only: bool = False) -> CacheContent:
+    """Read all files of a cache and classify their rows.
 
-    ``current_only`` counts a feature table of an older VERSION of the extractor as none. Raises
+    With ``current_only``, feature tables of an older VERSION of the extractor are ignored. Raises
     :class:`UserError` for a feature table that cannot be read.
     """
-    found = Content(place, _files(place.folder))
-    found.owners = _owners(place, current_only)
+    content = CacheContent(cache, list_files(cache.folder))
+    content.owners = _map_owners(cache, current_only)
     records: list[Record] = []
-    for path in found.files:
-        sound, damages = scan(path)
-        records += sound
-        found.damages += damages
-        found.size += path.stat().st_size
+    for path in content.files:
+        sound_records, damages = scan_file(path)
+        records += sound_records
+        content.damages += damages
+        content.size += path.stat().st_size
     best: dict[str, tuple[int, Record]] = {}
     for record in records:
-        # The file of the table that uses the row is best, then that of a job that was cut off;
-        # among equals the last, as the cache itself reads.
-        rank = 2 if record.path == found.owners.get(record.key) else _waits(place, record.path)
+        # Of several records of a key, the one in the file of the table that uses it is preferred,
+        # then one of an unfinished job. Among equals the last is, as RowCache reads it.
+        is_in_own_file = record.path == content.owners.get(record.key)
+        rank = 2 if is_in_own_file else _is_unfinished(cache, record.path)
         if record.key not in best or rank >= best[record.key][0]:
             best[record.key] = (rank, record)
     for record in records:
-        kind = UNFINISHED if _waits(place, record.path) else UNUSED
-        kind = USED if record.key in found.owners else kind
-        found.rows.append((record, kind if best[record.key][1] is record else REPEATED))
-    return found
+        row_kind = UNFINISHED if _is_unfinished(cache, record.path) else UNUSED
+        row_kind = USED if record.key in content.owners else row_kind
+        content.rows.append((record, row_kind if best[record.key][1] is record else REPEATED))
+    return content
 
 
-def _waits(place: Place, rows: Path) -> bool:
-    """Whether the table that the job of this cache file writes is not there (yet)."""
-    if place.tables is None:
+def _is_unfinished(cache: CacheFolders, rows: Path) -> bool:
+    """Return whether the table that the job of this cache file writes is missing."""
+    if cache.tables is None:
         return True
-    return not (place.tables / rows.relative_to(place.folder)).with_suffix(".parquet").is_file()
+    return not (cache.tables / rows.relative_to(cache.folder)).with_suffix(".parquet").is_file()
 
 
-def _owners(place: Place, current_only: bool) -> dict[str, Path]:
-    """For every key of a feature table the cache file of the (first) table's own job."""
+def _map_owners(cache: CacheFolders, current_only: bool) -> dict[str, Path]:
+    """Map every key of a feature table to the cache file of the first such table's own job."""
     owners: dict[str, Path] = {}
-    if place.tables is None:
+    if cache.tables is None:
         return owners
-    for path in sorted(place.tables.rglob("*.parquet")):
-        # Costs have no keys.
-        costs = place.tables / "costs" in path.parents
-        if place.folder in path.parents or costs or path.name.startswith("."):
+    current_version = _current_version(cache.name) if current_only else None
+    for path in sorted(cache.tables.rglob("*.parquet")):
+        has_costs = cache.tables / "costs" in path.parents  # tables of costs have no keys
+        if cache.folder in path.parents or has_costs or path.name.startswith("."):
             continue
         try:
             keys = pq.read_table(path, columns=["key"]).column("key").to_pylist()
-            if current_only and store.read_metadata(path).get("version") != _version(place.name):
+            if current_only and store.read_metadata(path).get("version") != current_version:
                 continue
         except (OSError, pa.ArrowException, KeyError) as error:
             raise UserError(
                 f"{path}: this feature table cannot be read ({str(error)[:150]}), so it is not "
                 "known which rows are used; delete it, so that it is made again"
             ) from error
-        own = place.folder / path.relative_to(place.tables).with_suffix(".rows")
+        own_file = cache.folder / path.relative_to(cache.tables).with_suffix(".rows")
         for key in keys:
             if key is not None:
-                owners.setdefault(key, own)
+                owners.setdefault(key, own_file)
     return owners
 
 
-def _version(name: str) -> int | None:
+def _current_version(name: str) -> int | None:
     from sfqa.features import base
 
     return base.extractor_version(name) if name in base.extractor_names() else None
 
 
-def prune(found: Content, keep: str = "unfinished", dry_run: bool = False) -> Pruned:
-    """Rewrite a cache without damage, repetition and the rows that ``keep`` does not keep.
+def prune_cache(
+    content: CacheContent, keep: str = "unfinished", dry_run: bool = False
+) -> PruneResult:
+    """Rewrite a cache without damage, repeated rows, and the kinds that ``keep`` does not list.
 
-    Every changed file is written beside itself and renamed. A used row in a file whose own table is
-    not there (the shards were cut otherwise) goes to the file of the table that uses it; files
-    without rows are deleted. So a table has one cache file at most. Killed at any time, no kept row
-    is lost. The caller holds the cache (:func:`alone`).
+    A changed file is written to a temporary file and renamed. A used row in a file whose own table
+    is missing (the number of shards has changed) moves to the file of the table that uses it, and
+    files without rows are deleted, so a table has at most one cache file. No kept row is lost if
+    pruning is killed. The caller holds the lock of the cache (:func:`lock_caches`).
     """
-    plan: dict[Path, list[Record]] = {path: [] for path in found.files}
-    for record, kind in found.rows:
-        if kind in KEEP[keep]:
+    plan: dict[Path, list[Record]] = {path: [] for path in content.files}
+    for record, row_kind in content.rows:
+        if row_kind in KEEP[keep]:
             target = record.path
-            if kind == USED and _waits(found.place, record.path):
-                target = found.owners[record.key]
+            if row_kind == USED and _is_unfinished(content.cache, record.path):
+                target = content.owners[record.key]
             plan.setdefault(target, []).append(record)
-    kept = [record for records in plan.values() for record in records]
-    after = sum(record.end - record.start for record in kept)
+    kept_records = [record for records in plan.values() for record in records]
+    kept_bytes = sum(record.end - record.start for record in kept_records)
     if not dry_run:
-        # Files that gain rows first: what they gain is still in the others should this be killed.
+        # Files that gain rows are written first: until then, other files still hold these rows.
         gaining = [p for p, records in plan.items() if any(r.path != p for r in records)]
         for path in [*gaining, *(p for p in plan if p not in set(gaining))]:
-            _rewrite(path, plan[path])
-        _remove_empty(found.place.folder)
-    return Pruned(
-        found.place,
-        (len(found.files), sum(bool(records) for records in plan.values())),
-        (len(found.rows), len(kept)),
-        (found.size, after),
+            _rewrite_file(path, plan[path])
+        _remove_empty_folders(content.cache.folder)
+    return PruneResult(
+        content.cache,
+        (len(content.files), sum(bool(records) for records in plan.values())),
+        (len(content.rows), len(kept_records)),
+        (content.size, kept_bytes),
     )
 
 
-def _rewrite(path: Path, records: Sequence[Record]) -> None:
+def _rewrite_file(path: Path, records: Sequence[Record]) -> None:
     if not records:
         path.unlink()
         return
-    whole = sum(r.end - r.start for r in records)
-    if all(r.path == path for r in records) and path.stat().st_size == whole:
+    size = sum(r.end - r.start for r in records)
+    if all(r.path == path for r in records) and path.stat().st_size == size:
         return
-    with store.replacing(path) as part, open(part, "wb") as out:
+    with store.replacing(path) as temporary, open(temporary, "wb") as out:
         for record in records:
             with open(record.path, "rb") as source:
                 source.seek(record.start)
                 out.write(source.read(record.end - record.start))
 
 
-def _remove_empty(folder: Path) -> None:
+def _remove_empty_folders(folder: Path) -> None:
     for inside in sorted((p for p in folder.rglob("*") if p.is_dir()), reverse=True):
         if not any(inside.iterdir()):
             inside.rmdir()
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Hold a folder alone until the block ends; raises :class:`UserError` where another does.
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Lock a folder until the block ends. Raises :class:`UserError` if another process locks it.
 
-    The lock is the operating system's, on the folder itself: it ends with the process.
+    The lock is one of the operating system on the folder itself: it ends with the process.
     """
     handle = os.open(folder, os.O_RDONLY)
     try:
-        if not _locked(handle):
+        if not _try_lock(handle):
             raise UserError(f"{folder}: another sfqa works in this folder; wait until it ends")
         yield
     finally:
@@ -318,59 +336,59 @@ def held(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def alone(places: Iterable[Place]) -> Iterator[None]:
-    """Hold caches alone until the block ends.
+def lock_caches(caches: Iterable[CacheFolders]) -> Iterator[None]:
+    """Lock caches until the block ends.
 
-    Raises :class:`UserError` while a workflow or another command uses them: a row that moves under
-    a job's hands would be computed again.
+    Raises :class:`UserError` while a workflow or another command uses one of them: a job would
+    compute a row again that is moved while it runs.
     """
     with ExitStack() as stack:
-        for home in sorted({place.home for place in places}):
-            stack.enter_context(held(home))
-        for place in places:
-            lock = workflow_lock(place.folder)
+        for dataset in sorted({cache.dataset for cache in caches}):
+            stack.enter_context(lock_folder(dataset))
+        for cache in caches:
+            lock = find_workflow_lock(cache.folder)
             if lock:
                 raise UserError(
-                    f"{place.folder}: a workflow is at work here (its lock: {lock}); wait until it "
+                    f"{cache.folder}: a workflow is at work here (its lock: {lock}); wait until it "
                     "ends, or unlock the folder if it was killed"
                 )
-            for path in _files(place.folder):
+            for path in list_files(cache.folder):
                 handle = os.open(path, os.O_RDWR)
                 stack.callback(os.close, handle)
-                if not _locked(handle):
+                if not _try_lock(handle):
                     raise UserError(f"{path}: a job writes this file; wait until it ends")
         yield
 
 
-def _locked(handle: int) -> bool:
+def _try_lock(handle: int) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:
-        # Some network file systems have no such locks; the workflow's own still holds there.
+        # Some network file systems have no such locks. The lock of the workflow works there too.
         if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL):
             raise
     return True
 
 
-def workflow_lock(folder: Path) -> Path | None:
-    """Return the lock file of a running workflow that makes files of this cache's dataset.
+def find_workflow_lock(folder: Path) -> Path | None:
+    """Return the lock file of a running workflow that writes files of this cache's dataset.
 
-    A workflow keeps ``.<engine>/locks/*.lock`` in the folder it was started in: lists of the paths
+    In the folder where a workflow was started, its files ``.<engine>/locks/*.lock`` list the paths
     it works on, relative to that folder.
     """
     for base in (folder, *folder.parents):
         for lock in sorted(base.glob(".*/locks/*.lock")):
             paths = [base / line for line in lock.read_text(errors="replace").splitlines() if line]
-            dataset = _dataset(folder)
+            dataset = _dataset_folder(folder)
             if not paths or any(dataset in path.parents for path in paths):
                 return lock
     return None
 
 
-def _dataset(folder: Path) -> Path:
-    """The folder above ``features/{extractor}/cache``, else the folder itself."""
+def _dataset_folder(folder: Path) -> Path:
+    """Return the folder above ``features/{extractor}/cache``, else the folder itself."""
     above = folder.parents
-    shaped = folder.name == "cache" and len(above) > 2 and above[1].name == "features"
-    return above[2] if shaped else folder
+    is_in_dataset = folder.name == "cache" and len(above) > 2 and above[1].name == "features"
+    return above[2] if is_in_dataset else folder

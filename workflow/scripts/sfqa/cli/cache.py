@@ -12,7 +12,7 @@ from sfqa.cli._tables import align_columns
 from sfqa.errors import UserError, hint
 
 if TYPE_CHECKING:
-    from sfqa.cache_tools import Place
+    from sfqa.cache_tools import CacheFolders
 
 SUMMARY = "list, verify or prune the cached feature rows of a dataset"
 EXAMPLES = """
@@ -64,16 +64,16 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(
             f"cache: --keep {args.keep!r}; {hint(args.keep, cache_tools.KEEP, 'it takes')}"
         )
-    return actions[args.action](cache_tools.find(args.folder, args.extractor), args)
+    return actions[args.action](cache_tools.find_caches(args.folder, args.extractor), args)
 
 
-def _list_contents(caches: Sequence[Place], args: argparse.Namespace) -> int:
+def _list_contents(caches: Sequence[CacheFolders], args: argparse.Namespace) -> int:
     from sfqa import cache_tools as tools
 
     states = (tools.USED, tools.UNFINISHED, tools.UNUSED, tools.REPEATED)
     rows: list[Sequence[object]] = []
     for cache in caches:
-        content = tools.content(cache, args.older_than_version)
+        content = tools.read_content(cache, args.older_than_version)
         counts = content.counts
         rows.append(
             (cache.name, len(content.files), len(content.rows), *(counts[s] for s in states),
@@ -83,14 +83,14 @@ def _list_contents(caches: Sequence[Place], args: argparse.Namespace) -> int:
     return SUCCESS
 
 
-def _verify(caches: Sequence[Place], args: argparse.Namespace) -> int:
+def _verify(caches: Sequence[CacheFolders], args: argparse.Namespace) -> int:
     from sfqa import cache_tools as tools
 
     files = rows = 0
     damages = []
     for cache in caches:
         for path in sorted(cache.folder.rglob("*.rows")):
-            sound_rows, damages_in_file = tools.scan(path)
+            sound_rows, damages_in_file = tools.scan_file(path)
             files, rows = files + 1, rows + len(sound_rows)
             damages += damages_in_file
     for damage in damages[:_MAX_DAMAGES]:
@@ -111,15 +111,15 @@ def _verify(caches: Sequence[Place], args: argparse.Namespace) -> int:
     return FAILURE
 
 
-def _prune(caches: Sequence[Place], args: argparse.Namespace) -> int:
+def _prune(caches: Sequence[CacheFolders], args: argparse.Namespace) -> int:
     from sfqa import cache_tools as tools
     from sfqa.estimate import in_units
 
-    with tools.alone(caches):
-        contents = [tools.content(cache, args.older_than_version) for cache in caches]
-        results = [tools.prune(content, args.keep, args.dry_run) for content in contents]
+    with tools.lock_caches(caches):
+        contents = [tools.read_content(cache, args.older_than_version) for cache in caches]
+        results = [tools.prune_cache(content, args.keep, args.dry_run) for content in contents]
     rows = [
-        (result.place.name, *(n for pair in (result.files, result.rows, result.size) for n in pair))
+        (result.cache.name, *(n for pair in (result.files, result.rows, result.size) for n in pair))
         for result in results
     ]
     _print_table(("extractor", "files", "after", "rows", "after", "bytes", "after"), rows)

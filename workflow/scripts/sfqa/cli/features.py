@@ -126,12 +126,12 @@ def open_cache(cache: Path | None) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="sfqa-") as folder:
             yield Path(folder)
         return
-    from sfqa.cache_tools import held
+    from sfqa.cache_tools import lock_folder
 
     if cache.exists() and not cache.is_dir():
         raise UserError(f"--cache {cache}: this is a file; give a folder")
     cache.mkdir(parents=True, exist_ok=True)
-    with held(cache):
+    with lock_folder(cache):
         yield cache.resolve()
 
 
