@@ -114,7 +114,7 @@ def test_a_sheet_is_read_with_paths_from_its_own_folder(tmp_path):
     [
         ("category", "catgory", "unknown column 'catgory'; did you mean 'category'"),
         (",category", "", "column 'category' is missing"),
-        ("ai,elf", "al,elf", "row 2, column source: 'al' is none of real, ai, synthetic"),
+        ("ai,elf", "al,elf", "row 2, column source: 'al' is not one of real, ai, synthetic"),
         ("b,b.png", "a,b.png", "row 3, column image_id: 'a' is in row 2 too"),
         ("b,b.png", ",b.png", "row 3, column image_id: empty"),
         ("b,b.png", "b__c,b.png", "row 3, column image_id: 'b__c' may hold"),

@@ -31,7 +31,7 @@ def test_rows_and_digests_are_those_of_the_table(samples):
     frame = store.read(tables.SAMPLES, samples)
     wanted = {}
     for (method, shard), part in frame.groupby(["method", "shard"]):
-        rows = [{k: r[k] for k in shard_index.MAKES_VIDEO} for r in store.to_records(part)]
+        rows = [{k: r[k] for k in shard_index.VIDEO_COLUMNS} for r in store.to_records(part)]
         wanted[method, str(shard)] = (len(rows), identity.digest_rows(rows))
     found = shard_index.read_shards(samples)
     assert {key: tuple(shard) for key, shard in found.items()} == wanted
@@ -39,13 +39,13 @@ def test_rows_and_digests_are_those_of_the_table(samples):
 
 
 def forget() -> None:
-    shard_index._shards.cache_clear()
+    shard_index._load_shards.cache_clear()
 
 
 def test_what_is_kept_is_read_instead_of_the_table(samples, monkeypatch):
     first = shard_index.read_shards(samples)
     forget()
-    monkeypatch.setattr(shard_index, "_from_table", lambda path: pytest.fail("read again"))
+    monkeypatch.setattr(shard_index, "_compute_shards", lambda path: pytest.fail("read again"))
     assert shard_index.read_shards(samples) == first
     assert list(shard_index.read_shards(samples)) == list(first)
 

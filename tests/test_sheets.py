@@ -81,7 +81,7 @@ def test_byte_order_mark_line_ends_and_blank_lines_do_not_matter(folder, mark, e
         ("man", "m\u2028an", "row 3, column category: holds a line break"),
         ("elf,", '"elf,', "row 2, column category: holds a line break (a quote"),
         ("man", "", "row 3, column category: empty; fill it"),
-        ("real", "Real", "row 3, column source: 'Real' is none of real, ai, synthetic"),
+        ("real", "Real", "row 3, column source: 'Real' is not one of real, ai, synthetic"),
         ("b,b.png", "a,b.png", "row 3, column image_id: 'a' is in row 2 too"),
         ("b,b.png", "ö,b.png", "row 3, column image_id: 'ö' may hold"),
         ("b,b.png", ".b,b.png", "row 3, column image_id: '.b' may hold"),

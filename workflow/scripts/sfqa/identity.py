@@ -1,4 +1,4 @@
-"""Identity is content: sha256 of files and values, names of samples, shards."""
+"""Identity by content: sha256 of files and values, names of samples, shards, seeds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 def sha256_file(path: Path | str) -> str:
     """Return the sha256 of a file's bytes as 64 hex digits.
 
-    Raises ``FileNotFoundError`` where there is no such file.
+    Raises ``FileNotFoundError`` if there is no such file.
 
     >>> import tempfile; f = tempfile.NamedTemporaryFile(); sha256_file(f.name)[:8]
     'e3b0c442'
@@ -36,9 +36,9 @@ def digest(value: Any) -> str:
 
 
 def shard_of(sample_id: str, shards: int) -> int:
-    """Return the shard, 0 to ``shards - 1``, that a sample belongs to for ever.
+    """Return the shard of a sample, 0 to ``shards - 1``.
 
-    The shard depends on the sample's name alone, so that a new sample moves no other.
+    The shard depends on the sample's name only, so a new sample does not move another one.
 
     >>> shard_of("a__b__sharp", 4) == shard_of("a__b__sharp", 4)
     True
@@ -65,7 +65,7 @@ def sample_id(pair: str, method: str) -> str:
 
 
 def seed_of(*parts: str | int) -> int:
-    """Return a seed below 2**63 that depends on the given parts and nothing else.
+    """Return a seed below 2**63 that depends on the given parts only.
 
     >>> seed_of(1, "rater03", "a__b__sharp") == seed_of(1, "rater03", "a__b__sharp")
     True

@@ -1,8 +1,8 @@
-"""What a plan needs of the table of samples: the rows and the digest of every shard.
+"""The number of rows and the digest of every shard of the table of samples, for the plan.
 
-To read the table takes Arrow and a digest for each row: half a second and 50 MB at 34,000 rows, and
-every job of a cluster plans anew. So what was found is kept beside the table, in ``.shards.json``,
-and believed as long as the table is the same file. Without it, all is read again.
+To compute them from the table takes Arrow and a digest for each row: half a second and 50 MB at
+34,000 rows, and on a cluster every job plans again. They are therefore stored next to the table in
+``.shards.json``, and computed again if the table is another file than the stored one.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any, NamedTuple
 
 from sfqa.errors import UserError
 
-#: What of a sample's row makes its video: a new label or split re-runs no generation.
-MAKES_VIDEO = (
+#: The columns of a sample that determine its video: a new label or split re-runs no generation.
+VIDEO_COLUMNS = (
     "sample_id", "image_sha256", "clip_sha256", "clip_path", "image_path", "source_path", "prompt",
 )  # fmt: skip
 _FILE = ".shards.json"
 
 
 class Shard(NamedTuple):
-    """How many samples a shard has, and the digest of what makes their videos."""
+    """The number of samples of a shard, and the digest of what determines their videos."""
 
     rows: int
     digest: str
@@ -33,43 +33,44 @@ class Shard(NamedTuple):
 def read_shards(samples: Path | str) -> dict[tuple[str, str], Shard]:
     """Return all shards of a table of samples, by (method, shard), sorted.
 
-    Raises ``FileNotFoundError`` where there is no such table.
+    Raises ``FileNotFoundError`` if there is no such table.
     """
-    facts = Path(samples).stat()
-    return _shards(str(samples), (facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns))
+    status = Path(samples).stat()
+    return _load_shards(str(samples), (status.st_size, status.st_mtime_ns, status.st_ctime_ns))
 
 
 @lru_cache(maxsize=2)
-def _shards(samples: str, stamp: tuple[int, ...]) -> dict[tuple[str, str], Shard]:
-    kept = Path(samples).with_name(_FILE)
-    head = {"table": list(stamp), "columns": list(MAKES_VIDEO)}
+def _load_shards(samples: str, stamp: tuple[int, ...]) -> dict[tuple[str, str], Shard]:
+    index_file = Path(samples).with_name(_FILE)
+    identity = {"table": list(stamp), "columns": list(VIDEO_COLUMNS)}
     try:
-        return _from_json(json.loads(kept.read_text()), head)
+        return _read_index(json.loads(index_file.read_text()), identity)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        found = _from_table(samples)
-    rows: dict[str, dict[str, Shard]] = {}
-    for (method, shard), about in found.items():
-        rows.setdefault(method, {})[shard] = about
+        shards = _compute_shards(samples)
+    by_method: dict[str, dict[str, Shard]] = {}
+    for (method, number), shard in shards.items():
+        by_method.setdefault(method, {})[number] = shard
     from sfqa import store
 
-    # A folder may be read-only.
-    with suppress(OSError, UserError), store.replacing(kept) as temporary:
-        temporary.write_text(json.dumps(head | {"shards": rows}))
-    return found
+    # The folder may be read-only.
+    with suppress(OSError, UserError), store.replacing(index_file) as temporary:
+        temporary.write_text(json.dumps(identity | {"shards": by_method}))
+    return shards
 
 
-def _from_json(stored: Any, head: dict[str, Any]) -> dict[tuple[str, str], Shard]:
-    if {key: stored[key] for key in head} != head:
-        raise ValueError("of another table")
+def _read_index(stored: Any, identity: dict[str, Any]) -> dict[tuple[str, str], Shard]:
+    """Return the shards of an index. Raises ``ValueError`` for the index of another table."""
+    if {key: stored[key] for key in identity} != identity:
+        raise ValueError("index of another table")
     return {
-        (method, shard): Shard(int(rows), str(digest))
+        (method, number): Shard(int(rows), str(digest))
         for method, shards in stored["shards"].items()
-        for shard, (rows, digest) in shards.items()
+        for number, (rows, digest) in shards.items()
     }
 
 
-def _from_table(samples: str) -> dict[tuple[str, str], Shard]:
-    """Slices of one sorted table: a hundred thousand dictionaries at once would take more."""
+def _compute_shards(samples: str) -> dict[tuple[str, str], Shard]:
+    """Compute the shards from slices of the sorted table, which takes less memory than all rows."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -77,14 +78,16 @@ def _from_table(samples: str) -> dict[tuple[str, str], Shard]:
     from sfqa.identity import digest_rows
 
     key = ["method", "shard"]
-    # read_table and sort_by would load Arrow's query engine: half as much memory again.
+    # read_table and sort_by would load Arrow's query engine, which takes 50 % more memory.
     with store.explain_read_errors(samples):
-        table = pq.ParquetFile(samples).read([*key, *MAKES_VIDEO], use_threads=False)
+        table = pq.ParquetFile(samples).read([*key, *VIDEO_COLUMNS], use_threads=False)
     table = table.take(pc.sort_indices(table, sort_keys=[(name, "ascending") for name in key]))
-    rows, start, found = table.select(MAKES_VIDEO), 0, {}
+    rows, start, shards = table.select(VIDEO_COLUMNS), 0, {}
     pairs = zip(*(table[name].to_pylist() for name in key), strict=True)
-    for (method, shard), same in groupby(pairs):
-        count = sum(1 for _ in same)
-        found[method, str(shard)] = Shard(count, digest_rows(rows.slice(start, count).to_pylist()))
+    for (method, number), group in groupby(pairs):
+        count = sum(1 for _ in group)
+        shards[method, str(number)] = Shard(
+            count, digest_rows(rows.slice(start, count).to_pylist())
+        )
         start += count
-    return dict(sorted(found.items()))
+    return dict(sorted(shards.items()))

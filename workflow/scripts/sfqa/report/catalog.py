@@ -1,4 +1,4 @@
-"""The catalog of a dataset: one DuckDB file with a view, explained, over every table."""
+"""The catalog of a dataset: a DuckDB file with a commented view of every table."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _View:
 
 
 def build_catalog(dataset_folder: Path, out: Path) -> None:
-    """Write ``out``, a DuckDB file with a view over each table that is there, commented.
+    """Write ``out``, a DuckDB file with a commented view of each table that exists.
 
     Views: those of :data:`sfqa.tables.TABLES`, and ``features_<extractor>`` for every folder of
     ``features/`` (signs other than letters, digits and _ become _). Views read the Parquet files
@@ -34,23 +34,25 @@ def build_catalog(dataset_folder: Path, out: Path) -> None:
     relative folder, open the catalog from the folder the workflow runs in; then project and catalog
     can be moved together.
     Comments of views and columns (``duckdb_views()``, ``duckdb_columns()``) give meaning and unit.
-    Raises :class:`UserError` where the folder holds no table.
+    Raises :class:`UserError` if the folder holds no table.
     """
     folder = Path(dataset_folder)
-    views = [view for view in _views(folder) if next(folder.glob(view.files), None) is not None]
+    views = [
+        view for view in _list_views(folder) if next(folder.glob(view.files), None) is not None
+    ]
     if not views:
         raise UserError(
             f"{folder}: no table found there; run the workflow for this dataset first, or name "
             "the folder results/<dataset>"
         )
     with replacing(out) as temporary:
-        temporary.unlink()  # DuckDB makes the file itself and refuses an empty one
+        temporary.unlink()  # DuckDB creates the file itself and rejects an empty one
         with duckdb.connect(str(temporary)) as connection:
             for view in views:
-                _create(connection, folder, view)
+                _create_view(connection, folder, view)
 
 
-def _views(folder: Path) -> Iterator[_View]:
+def _list_views(folder: Path) -> Iterator[_View]:
     for table in tables.TABLES.values():
         yield _View(table.name, table.glob(), table.row, table.columns)
     names: dict[str, str] = {}
@@ -67,23 +69,23 @@ def _views(folder: Path) -> Iterator[_View]:
         yield _View(name, files, row, tables.FEATURES.columns)
 
 
-def _create(connection: duckdb.DuckDBPyConnection, folder: Path, view: _View) -> None:
+def _create_view(connection: duckdb.DuckDBPyConnection, folder: Path, view: _View) -> None:
     first = min(folder.glob(view.files))
-    files = _text((folder / view.files).as_posix())
-    # Shards agree in their columns; by name, one with more is still read.
+    files = _quote((folder / view.files).as_posix())
+    # Columns are matched by name, so a shard with more columns than the others is read too.
     source = f"read_parquet({files}, union_by_name = true)"
     connection.execute(f'CREATE VIEW "{view.name}" AS SELECT * FROM {source}')
-    connection.execute(f'COMMENT ON VIEW "{view.name}" IS {_text(f"one row: {view.row}")}')
+    connection.execute(f'COMMENT ON VIEW "{view.name}" IS {_quote(f"one row: {view.row}")}')
     meanings = {column.name: (column.meaning, column.unit) for column in view.columns}
     for column in pq.read_schema(first):
-        own = column.metadata or {}
-        meaning = own.get(b"meaning", b"").decode(), own.get(b"unit", b"").decode()
-        meaning = meanings.get(column.name, meaning)
-        if meaning[0]:
-            text = _text(meaning[0] + (f" [{meaning[1]}]" if meaning[1] else ""))
+        metadata = column.metadata or {}
+        stored = metadata.get(b"meaning", b"").decode(), metadata.get(b"unit", b"").decode()
+        meaning, unit = meanings.get(column.name, stored)
+        if meaning:
+            text = _quote(meaning + (f" [{unit}]" if unit else ""))
             name = column.name.replace('"', '""')
             connection.execute(f'COMMENT ON COLUMN "{view.name}"."{name}" IS {text}')
 
 
-def _text(value: str) -> str:
+def _quote(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
