@@ -193,7 +193,7 @@ def test_archives_lay_nothing_out_whatever_their_members_are_called(tmp_path, mo
             archive.writestr("arrays/../../outside.txt", "theirs")
         told = submission.read_zip(Path("s.zip"), ["a.mp4"])
         assert not told.valid
-        with pytest.raises(UserError, match="no model file"):
+        with pytest.raises(UserError, match="not a model file"):
             model_files.read("s.zip")
         assert [p.name for p in Path().iterdir()] == ["s.zip"]
         assert outside.read_text() == "mine"

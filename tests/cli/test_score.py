@@ -97,7 +97,7 @@ def test_a_video_gets_what_its_feature_row_is_predicted(studio, tmp_path, capsys
     lines = said.splitlines()
     assert (
         lines[0]
-        == f"r: head ridge (VERSION {model.about['head']['version']}), trained on 6 samples of a"
+        == f"r: head ridge (VERSION {model.metadata['head']['version']}), trained on 6 samples of a"
     )
     assert f"{expected[design.sample_ids.index('v5'), 0]:.4f}" in said
     assert "bad: failed, broken: " in said
@@ -171,7 +171,7 @@ def test_random_weights_and_simulated_mos_are_said_loudly(tmp_path, capsys):
     ("kind", "words", "sentence"),
     [
         ("official", [], f"trained on features of lse with the weights sha256 {SHA}; give them: --weights lse=FILE"),
-        ("official", ["--weights", "WRONG"], f"lse: the features here are made with weights sha256 .*trained on weights sha256 {SHA}"),
+        ("official", ["--weights", "WRONG"], f"lse: the features are made with weights sha256 .*trained on weights sha256 {SHA}"),
         ("official", ["--weights", "random"], f"made with weights random:0, .* trained on weights sha256 {SHA}"),
         ("random", ["--weights", "WRONG"], "made with weights sha256 .* trained on weights random:7"),
         ("official", ["--weights", "lse=nowhere"], "there is no such file"),
@@ -206,7 +206,7 @@ def test_random_weights_come_out_of_the_models_seed(tmp_path):
             "tables need no --weights, --prompt or --cache",
         ),
         (["--features", "nowhere.parquet"], "nowhere.parquet: there is no such feature table"),
-        (["--features", "v0.mp4"], "v0.mp4: no Parquet file"),
+        (["--features", "v0.mp4"], "v0.mp4: not a Parquet file"),
         (
             ["--features", "."],
             "no feature table of lse, which the model reads; there are features of signal",

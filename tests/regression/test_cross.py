@@ -94,8 +94,8 @@ def model(tmp_path):
 
 def rows_of(model, rated_dataset, folder, metric=RIDGE, protocol=CROSS):
     samples, mos, files = rated_dataset
-    design = cross.load_like(model, files, folder)
-    return cross.cross_rows(metric, protocol, model, design, samples, mos)
+    design = cross.load_model_features(model, files, folder)
+    return cross.score_cross_dataset(metric, protocol, model, design, samples, mos)
 
 
 def test_every_row_of_the_other_dataset_is_tested_once(model, tmp_path):
@@ -148,14 +148,14 @@ def test_missing_columns_and_extractors_are_refused_in_the_words_of_both_sides(m
         match=r"deep has the columns a, c, d; the model .*\(a\) reads a, b, c, of which b is missing",
     ):
         rows_of(model, rated_dataset, tmp_path)
-    with pytest.raises(UserError, match="reads features of deep; there are those of other"):
-        cross.load_like(model, {"other": rated_dataset[2]["deep"]}, tmp_path)
+    with pytest.raises(UserError, match="reads features of deep; available are those of other"):
+        cross.load_model_features(model, {"other": rated_dataset[2]["deep"]}, tmp_path)
 
 
 def test_another_shape_is_refused_and_open_steps_are_those_of_the_training(tmp_path):
     pooled = RIDGE | {"inputs": ["deep.t"]}
     model = model_of(dataset(tmp_path, 1, steps=3), tmp_path, pooled)
-    assert model.about["inputs"][0]["shape"] == [2]
+    assert model.metadata["inputs"][0]["shape"] == [2]
     # The mean over steps has one width for any number of them.
     assert {
         r["status"] for r in rows_of(model, dataset(tmp_path, 2, steps=5), tmp_path, pooled)
@@ -173,25 +173,25 @@ def test_another_shape_is_refused_and_open_steps_are_those_of_the_training(tmp_p
         match=r"deep.t has the shape \[1\] in each row, the model .* was trained on \[2\]",
     ):
         rows_of(model, rated_dataset, tmp_path, pooled)
-    assert cross._sized(cross.Form(None, "cyclic"), [4, 7]).steps == 4
-    assert cross._sized(cross.Form(2), [4, 7]).steps == 2
-    assert cross._sized(cross.Form(0), [7]).steps == 0
+    assert cross._fix_steps(cross.Form(None, "cyclic"), [4, 7]).steps == 4
+    assert cross._fix_steps(cross.Form(2), [4, 7]).steps == 2
+    assert cross._fix_steps(cross.Form(0), [7]).steps == 0
 
 
 def test_videos_in_another_form_are_refused(model):
-    cross.check_form(model, {**FORM, "expect": ["sound"]})
+    cross.check_conform(model, {**FORM, "expect": ["sound"]})
     with pytest.raises(
         UserError,
         match="the videos here have short_side 256, fps 30, those of the model .* short_side 512, fps 25",
     ):
-        cross.check_form(model, {**FORM, "short_side": 256, "fps": 30})
+        cross.check_conform(model, {**FORM, "short_side": 256, "fps": 30})
     with pytest.raises(UserError, match="ready features, of unknown videos"):
-        cross.check_form(model, None)
+        cross.check_conform(model, None)
 
 
 def test_a_metric_of_the_same_name_must_be_the_same(model, tmp_path):
     rated_dataset = dataset(tmp_path, 2)
-    with pytest.raises(UserError, match="metric r is select srcc here and select mse in"):
+    with pytest.raises(UserError, match="metric r has select srcc here and select mse in"):
         rows_of(model, rated_dataset, tmp_path, RIDGE | {"options": {"select": "srcc"}})
     with pytest.raises(UserError, match="head kernel"):
         rows_of(model, rated_dataset, tmp_path, RIDGE | {"head": "kernel"})
@@ -301,7 +301,10 @@ def test_what_needs_no_training_is_scored_on_all_rows(tmp_path):
     [
         ({"model": None}, "model: None; write the results folder"),
         ({"model": 3}, "model: 3; write the results folder"),
-        ({"dimensions": ["quality"]}, r"dimensions: \['quality'\]; write what each dimension"),
+        (
+            {"dimensions": ["quality"]},
+            r"dimensions: \['quality'\]; write the name of each dimension",
+        ),
         ({"k": 3}, "unknown key 'k'; kind cross_dataset has model, dimensions, allow_shared"),
     ],
 )

@@ -115,7 +115,7 @@ from sfqa.regression import cross, model_files
 torch.set_num_threads(1)
 for folder in map(Path, sys.argv[2:]):
     model = model_files.read(folder / "model.sfqa")
-    design = cross.load_like(model, {"deep": [sys.argv[1]]}, folder)
+    design = cross.load_model_features(model, {"deep": [sys.argv[1]]}, folder)
     np.save(folder / "found.npy", model_files.Scorer(model).predict(design.X))
 """
 
@@ -161,8 +161,8 @@ def rated_dataset(tmp_path):
 
 def test_all_rows_are_learnt_from_and_validation_rows_are_whole_images(rated_dataset, tmp_path):
     design, model = fitted(metric_of("ridge"), rated_dataset, tmp_path)
-    assert model.about["rows"]["count"] == 48
-    for fit in model.about["fits"]:
+    assert model.metadata["rows"]["count"] == 48
+    for fit in model.metadata["fits"]:
         # .15 of 12 images is 1.8: two of them, 4 samples each.
         assert (fit["train"], fit["validation"]) == (40, 8)
         assert fit["validation_srcc"][fit["dimensions"][0]] > 0.8
@@ -179,8 +179,8 @@ def test_few_rated_samples_leave_some_to_select_on(rated_dataset, tmp_path):
     samples, mos, files = rated_dataset
     few = mos[mos["sample_id"].isin(samples["sample_id"][20:32])]  # three images of twelve
     _, model = fitted(metric_of("ridge"), (samples, few, files), tmp_path)
-    assert model.about["rows"]["count"] == 12
-    assert [(fit["train"], fit["validation"]) for fit in model.about["fits"]] == [(8, 4)] * 2
+    assert model.metadata["rows"]["count"] == 12
+    assert [(fit["train"], fit["validation"]) for fit in model.metadata["fits"]] == [(8, 4)] * 2
     one = mos[mos["sample_id"].isin(samples["sample_id"][20:24])]
     with pytest.raises(UserError, match="too_few_rows: 0 validation rows"):
         fitted(metric_of("ridge"), (samples, one, files), tmp_path)
@@ -197,7 +197,7 @@ def test_few_rated_samples_leave_some_to_select_on(rated_dataset, tmp_path):
 def test_a_forest_is_scikit_learns_on_every_row(rated_dataset, tmp_path):
     design, model = fitted(metric_of("random_forest"), rated_dataset, tmp_path)
     y = rated_dataset[1][rated_dataset[1]["dimension"] == "visual"].set_index("sample_id")["mos"]
-    assert [fit["validation"] for fit in model.about["fits"]] == [0, 0]
+    assert [fit["validation"] for fit in model.metadata["fits"]] == [0, 0]
     seed = identity.seed_of(7, "model file", "visual") % 2**32
     forest = RandomForestRegressor(5, random_state=seed).fit(design.X, y[design.sample_ids])
     new = np.random.default_rng(1).normal(size=(9, design.X.shape[1])).astype(np.float32)
@@ -212,7 +212,7 @@ def test_the_file_says_what_made_it(rated_dataset, tmp_path):
         None
     )
     _, model = fitted(metric_of("ridge"), (samples, mos, files), tmp_path)
-    about = model.about
+    about = model.metadata
     assert about["extractors"] == {"deep": {k: v for k, v in ABOUT.items() if k != "extractor"}}
     assert about["inputs"] == [
         {"input": "deep.a", "columns": ["a"], "shape": []},
@@ -229,10 +229,10 @@ def test_the_file_says_what_made_it(rated_dataset, tmp_path):
     assert (said["n"], said["lowest"], said["highest"]) == (47, y.min(), y.max())
     assert (said["mean"], said["sd"]) == pytest.approx((y.mean(), y.std(ddof=0)), rel=1e-12)
     assert (said["synthetic"], about["mos"]["visual"]["synthetic"]) == (True, False)
-    assert model.synthetic
-    assert model.untrained == ["deep"]
+    assert model.has_synthetic_mos
+    assert model.untrained_extractors == ["deep"]
     assert model.dimensions == ["sync", "visual"]
-    told = cross.told(model)
+    told = cross.describe_model(model)
     assert "48 samples of a" in told
     assert "UNTRAINED" in told
     assert "SYNTHETIC" in told
@@ -240,12 +240,12 @@ def test_the_file_says_what_made_it(rated_dataset, tmp_path):
 
 def test_equal_content_gives_equal_bytes_of_plain_numbers(rated_dataset, tmp_path):
     _, model = fitted(metric_of("ridge"), rated_dataset, tmp_path)
-    about = {k: v for k, v in model.about.items() if k not in ("arrays", "digest", "format")}
+    about = {k: v for k, v in model.metadata.items() if k not in ("arrays", "digest", "format")}
     write(tmp_path / "again.sfqa", about, dict(reversed(model.arrays.items())))
     assert (tmp_path / "again.sfqa").read_bytes() == (tmp_path / "model.sfqa").read_bytes()
     with zipfile.ZipFile(tmp_path / "model.sfqa") as archive:
         assert {Path(n).suffix for n in archive.namelist()} == {".json", ".npy"}
-    with pytest.raises(ValueError, match="no plain number"):
+    with pytest.raises(ValueError, match="not a number type"):
         write(tmp_path / "bad.sfqa", about, {"x": np.array([{}], object)})
     assert not (tmp_path / "bad.sfqa").exists()
 
@@ -311,15 +311,15 @@ def nothing(about):
     ("spoil", "sentence"),
     [
         (lambda p: p.unlink(), "there is no such model file"),
-        (lambda p: p.write_bytes(b"no zip"), "damaged, or no model file"),
-        (lambda p: p.write_bytes(p.read_bytes()[:-200]), "damaged, or no model file"),
-        (flip, "damaged, or no model file"),
+        (lambda p: p.write_bytes(b"no zip"), "damaged, or not a model file"),
+        (lambda p: p.write_bytes(p.read_bytes()[:-200]), "damaged, or not a model file"),
+        (flip, "damaged, or not a model file"),
         (lambda p: rewritten(p, lambda a: a.update(seed=8)), "model.json was changed"),
-        (lambda p: rewritten(p, lambda a: a.pop("format")), "damaged, or no model file"),
+        (lambda p: rewritten(p, lambda a: a.pop("format")), "damaged, or not a model file"),
         (lambda p: rewritten(p, sealed(nothing), compression=zipfile.ZIP_DEFLATED), "is compressed"),
-        (lambda p: rewritten(p, lambda a: a.update(format=2)), "of form 2, this program reads up to 1"),
-        (lambda p: rewritten(p, sealed(lambda a: a["head"].update(name="oracle"))), "'oracle', which is not here"),
-        (lambda p: rewritten(p, sealed(lambda a: a["head"].update(version=99))), "head ridge VERSION 99; here it is"),
+        (lambda p: rewritten(p, lambda a: a.update(format=2)), "of format 2; this program reads up to 1"),
+        (lambda p: rewritten(p, sealed(lambda a: a["head"].update(name="oracle"))), "'oracle', which this program does not have"),
+        (lambda p: rewritten(p, sealed(lambda a: a["head"].update(version=99))), "head ridge VERSION 99; this program has"),
         (lambda p: rewritten(p, sealed(lambda a: a["arrays"]["probe"].__setitem__(2, "0"))), "array probe was changed"),
     ],
 )  # fmt: skip
@@ -336,16 +336,16 @@ def test_a_model_that_predicts_otherwise_than_when_it_was_made_is_refused(
     rated_dataset, tmp_path, head, name
 ):
     design, model = fitted(metric_of(head), rated_dataset, tmp_path)
-    about = {k: v for k, v in model.about.items() if k not in ("arrays", "digest", "format")}
+    about = {k: v for k, v in model.metadata.items() if k not in ("arrays", "digest", "format")}
     write(tmp_path / "other.sfqa", about, {**model.arrays, name: model.arrays[name] * 1.5})
-    with pytest.raises(UserError, match=r"here it predicts .* when it was made \(with numpy"):
+    with pytest.raises(UserError, match=r"the model predicts .* when it was made \(with numpy"):
         Scorer(read(tmp_path / "other.sfqa")).predict(design.X)
 
 
 def test_what_cannot_be_fitted_is_a_sentence(rated_dataset, tmp_path):
     samples, mos, files = rated_dataset
     for metric in (metric_of("ridge", kind="zero_shot"), metric_of("ridge", kind="control")):
-        with pytest.raises(UserError, match="learns nothing, so there is no model of it"):
+        with pytest.raises(UserError, match="is not trained, so there is no model of it"):
             fit_model(metric, None, samples, mos, Source("a", None, files), 0, tmp_path)
     known = set(samples["sample_id"][:3])
     few = mos[(mos["dimension"] == "sync") | mos["sample_id"].isin(known)]
@@ -359,12 +359,12 @@ def test_tables_of_one_extractor_that_were_made_differently_are_a_sentence(rated
     with pytest.raises(
         UserError, match="option frames 4, the other tables of deep with option frames 8"
     ):
-        cross.identity_of("deep", both)
+        cross.read_identity("deep", both)
     with pytest.raises(UserError, match="not a feature table of lse"):
-        cross.identity_of("lse", both)
+        cross.read_identity("lse", both)
     (tmp_path / "x.parquet").write_bytes(b"x")
-    with pytest.raises(UserError, match="no Parquet file"):
-        cross.identity_of("deep", [tmp_path / "x.parquet"])
+    with pytest.raises(UserError, match="not a Parquet file"):
+        cross.read_identity("deep", [tmp_path / "x.parquet"])
 
 
 def test_a_fit_leaves_no_checkpoints_behind(rated_dataset, tmp_path):

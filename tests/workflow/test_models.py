@@ -69,9 +69,9 @@ def flow(tmp_path_factory):
 
 def test_a_model_is_made_by_its_target_alone(flow):
     model = read(flow.folder / MODEL.format("a", "ridge"))
-    assert model.about["rows"]["count"] == 36
-    assert model.about["dataset"] == "a"
-    assert model.about["conform"] is None
+    assert model.metadata["rows"]["count"] == 36
+    assert model.metadata["dataset"] == "a"
+    assert model.metadata["conform"] is None
     assert not (flow.folder / MODEL.format("b", "ridge")).exists()
     assert not list(flow.folder.glob("results/a/regression/*/predictions.parquet"))
     assert not list(flow.folder.glob("results/*/regression/*/model.work"))
@@ -92,7 +92,7 @@ def test_every_sample_of_b_is_tested_with_the_model_of_a(flow):
         expected = Scorer(model).predict(design.X)[:, 0]
         assert crossed.loc[design.sample_ids, "prediction"].tolist() == expected.tolist()
         said = store.read_metadata(path)["models"]["from_a"]
-        assert (said["dataset"], said["digest"]) == ("a", model.about["digest"])
+        assert (said["dataset"], said["digest"]) == ("a", model.metadata["digest"])
     summary = store.read(tables.CORRELATION, flow.results / "correlation/correlation.parquet")
     video = summary[(summary["protocol"] == "from_a") & (summary["level"] == "video")]
     assert set(video["metric"]) == {"ridge", "forest", "sharp", "random", "constant", "oracle"}

@@ -7,7 +7,7 @@ from sfqa import store, tables
 from sfqa.device import lease_torch_device
 from sfqa.job import run_job
 from sfqa.regression import model_files
-from sfqa.regression.cross import told
+from sfqa.regression.cross import describe_model
 from sfqa.regression.fitting import Source, check_kind, fit_model
 from sfqa.regression.train import load_features
 
@@ -32,4 +32,4 @@ with run_job(snakemake.log[0]) as log:
         )
     model_files.write(out, about, arrays)
     shutil.rmtree(work)
-    log.info("%s", told(model_files.read(out)))
+    log.info("%s", describe_model(model_files.read(out)))

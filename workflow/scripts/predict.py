@@ -16,7 +16,7 @@ with run_job(snakemake.log[0]) as log:
     out = Path(snakemake.output.predictions)
     mos = store.read(tables.MOS, snakemake.input.mos)
     samples = store.read(tables.SAMPLES, snakemake.input.samples)
-    about = {"metric": dict(metric)}
+    metadata = {"metric": dict(metric)}
     if metric["kind"] == "control":
         rows = score_control(metric, samples, mos, params.protocols, params.seed)
     else:
@@ -32,14 +32,17 @@ with run_job(snakemake.log[0]) as log:
                     metric, RatedFeatures(design, samples, mos), params.protocols, params.seed,
                     work, device,
                 )  # fmt: skip
-                protocols = cross.crossed(params.protocols)
+                protocols = cross.select_cross_protocols(params.protocols)
                 for protocol, path in zip(protocols, snakemake.input.models, strict=True):
                     model = read(path)
-                    cross.check_form(model, params.cross["conform"])
-                    found = cross.load_like(model, files, work)
-                    rows += cross.cross_rows(metric, protocol, model, found, samples, mos, device)
-                    about.setdefault("models", {})[protocol["name"]] = cross.provenance(model)
-                    log.info("%s: %s", protocol["name"], cross.told(model))
+                    cross.check_conform(model, params.cross["conform"])
+                    other = cross.load_model_features(model, files, work)
+                    rows += cross.score_cross_dataset(
+                        metric, protocol, model, other, samples, mos, device
+                    )
+                    metadata.setdefault("models", {})
+                    metadata["models"][protocol["name"]] = cross.describe_provenance(model)
+                    log.info("%s: %s", protocol["name"], cross.describe_model(model))
         else:
             rows = score_metric(metric, design, samples, mos, params.protocols, params.seed)
-    store.write(tables.PREDICTIONS, rows, out, about)
+    store.write(tables.PREDICTIONS, rows, out, metadata)

@@ -94,12 +94,12 @@ def _make_specs(model: ModelFile, arguments: Sequence[str]) -> dict[str, dict[st
     from sfqa.features.weights import resolve
     from sfqa.regression.cross import check_identity
 
-    extractors: Mapping[str, Any] = model.about["extractors"]
-    if not model.about["conform"] or not set(extractors) <= set(_extract.list_extractors()):
+    extractors: Mapping[str, Any] = model.metadata["extractors"]
+    if not model.metadata["conform"] or not set(extractors) <= set(_extract.list_extractors()):
         raise UserError(
             f"{model.path}: this model reads imported features ({', '.join(extractors)} of "
-            f"{model.about['dataset']}), which cannot be computed from videos; score their tables "
-            "with --features"
+            f"{model.metadata['dataset']}), which cannot be computed from videos; score their "
+            "tables with --features"
         )
     assigned = {argument.partition("=")[0] for argument in arguments if "=" in argument}
     common = [argument for argument in arguments if argument.partition("=")[0] not in extractors]
@@ -142,7 +142,7 @@ def _score_videos(
     from sfqa import store
     from sfqa.conform.video import Form
 
-    form = Form(**{**model.about["conform"], "viewing_short_side": None})
+    form = Form(**{**model.metadata["conform"], "viewing_short_side": None})
     sample_ids = _video_files.name_files(files)
     conformed = _extract.conform_files(files, sample_ids, args.prompt, work, form)
     tables: dict[str, list[Path]] = {}
@@ -164,18 +164,18 @@ def _score_videos(
 
 def _find_tables(model: ModelFile, arguments: Sequence[str]) -> dict[str, list[Path]]:
     """Return the feature tables of the model's extractors among files and folders."""
-    from sfqa.regression.cross import extractor_of
+    from sfqa.regression.cross import read_extractor_name
 
     tables: dict[str, list[Path]] = {}
     for argument in arguments:
         path = Path(argument).expanduser()
         below = sorted(p for p in path.rglob("*.parquet") if not p.name.startswith("."))
-        candidates = [(extractor_of(p), p) for p in (below if path.is_dir() else [path])]
-        matches = [(name, p) for name, p in candidates if name in model.about["extractors"]]
+        candidates = [(read_extractor_name(p), p) for p in (below if path.is_dir() else [path])]
+        matches = [(name, p) for name, p in candidates if name in model.metadata["extractors"]]
         if not matches:
             others = ", ".join(sorted({name for name, _ in candidates if name})) or "none"
             raise UserError(
-                f"{argument}: no feature table of {', '.join(model.about['extractors'])}, which "
+                f"{argument}: no feature table of {', '.join(model.metadata['extractors'])}, which "
                 f"the model reads; there are features of {others}"
             )
         for name, table in matches:
@@ -196,17 +196,17 @@ def _score_tables(
     from sfqa.regression import cross
     from sfqa.regression.model_files import Scorer
 
-    design = cross.load_like(model, tables, scratch)
-    predictions, in_training = None, cross.seen(model, design)
+    design = cross.load_model_features(model, tables, scratch)
+    predictions, in_training = None, cross.find_training_rows(model, design)
     if design.sample_ids:
         with lease_torch_device(threads) as device:
             predictions = Scorer(model, device).predict(design.X)
     row_index = {sample_id: n for n, sample_id in enumerate(design.sample_ids)}
     model_columns = {
-        "metric": model.about["metric"]["name"],
+        "metric": model.metadata["metric"]["name"],
         "weights": _describe_weights(model),
-        "synthetic_mos": model.synthetic,
-        "model": model.about["digest"],
+        "synthetic_mos": model.has_synthetic_mos,
+        "model": model.metadata["digest"],
     }
     rows = []
     for name in videos or sorted({*row_index, *design.dropped}):
@@ -229,38 +229,38 @@ def _score_tables(
 
 
 def _describe_weights(model: ModelFile) -> str:
-    if model.untrained:
+    if model.untrained_extractors:
         return "random (untrained)"
-    kinds = {record["weights"]["kind"] for record in model.about["extractors"].values()}
+    kinds = {record["weights"]["kind"] for record in model.metadata["extractors"].values()}
     return "official" if "official" in kinds else "none"
 
 
 def _list_columns(model: ModelFile) -> list[str]:
     """Return the names of the score columns, such as ``ridge.quality``."""
-    return [f"{model.about['metric']['name']}.{name}" for name in model.dimensions]
+    return [f"{model.metadata['metric']['name']}.{name}" for name in model.dimensions]
 
 
 def _format_scores(model: ModelFile, rows: Sequence[ScoreRow]) -> str:
     """Return a description of the model, the table of scores, and the reasons below it."""
-    head, count = model.about["head"], model.about["rows"]["count"]
+    head, count = model.metadata["head"], model.metadata["rows"]["count"]
     lines = [
-        f"{model.about['metric']['name']}: head {head['name']} (VERSION {head['version']}), "
-        f"trained on {count} samples of {model.about['dataset']}"
+        f"{model.metadata['metric']['name']}: head {head['name']} (VERSION {head['version']}), "
+        f"trained on {count} samples of {model.metadata['dataset']}"
     ]
-    for fit in model.about["fits"]:
+    for fit in model.metadata["fits"]:
         for name in fit["dimensions"]:
-            mos, srcc = model.about["mos"][name], fit["validation_srcc"][name]
+            mos, srcc = model.metadata["mos"][name], fit["validation_srcc"][name]
             line = f"  {name}: MOS {mos['lowest']:.4g} to {mos['highest']:.4g} in training"
             line += f", mean {mos['mean']:.4g}"
             if srcc is not None:
                 line += f", SRCC {srcc:.3f} on {fit['validation']} validation rows"
             lines.append(line)
-    if model.untrained:
+    if model.untrained_extractors:
         lines.append(
-            f"UNTRAINED: the weights of {', '.join(model.untrained)} are random, so the scores say "
-            "nothing about a video"
+            f"UNTRAINED: the weights of {', '.join(model.untrained_extractors)} are random, so the "
+            "scores say nothing about a video"
         )
-    if model.synthetic:
+    if model.has_synthetic_mos:
         lines.append("SYNTHETIC: the model was trained on MOS from simulated raters, not people")
     table = [["video", "status", *model.dimensions]]
     for row in rows:
@@ -268,8 +268,8 @@ def _format_scores(model: ModelFile, rows: Sequence[ScoreRow]) -> str:
         cells = ["-" if score is None else f"{score:.4f}" for score in scores]
         table.append([row["video"], row["status"], *cells])
     for applies, heading, word in (
-        (model.untrained, "weights", "untrained"),
-        (model.synthetic, "MOS", "synthetic"),
+        (model.untrained_extractors, "weights", "untrained"),
+        (model.has_synthetic_mos, "MOS", "synthetic"),
     ):
         if applies:
             table = [[*line, word if n else heading] for n, line in enumerate(table)]

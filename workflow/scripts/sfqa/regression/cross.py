@@ -1,8 +1,8 @@
-"""Features of another dataset, or of new videos, scored with a model file.
+"""Scores from a model file for the features of another dataset or of new videos.
 
-A model fits features that were made as its own: the same extractor, VERSION, options and weights,
-of videos in the same form, in columns of the same names and shapes. Where they differ the numbers
-would mean something else, and a sentence names both sides.
+A model can only score features that were computed as in its training: with the same extractor,
+VERSION, options and weights, on videos of the same format, in columns of the same names and shapes.
+Otherwise an error names both sides of the difference.
 """
 
 from __future__ import annotations
@@ -23,160 +23,175 @@ from sfqa.identity import digest
 from sfqa.regression import _rows, heads
 from sfqa.regression.blocks import Blocks, Form, load_blocks
 from sfqa.regression.design import Design, Files, columns_of, load_design
-from sfqa.regression.model_files import ModelFile, Scorer, fingerprints
+from sfqa.regression.model_files import ModelFile, Scorer, fingerprint_rows
 from sfqa.splits.grouping import get_group_values
 from sfqa.splits.protocols import CROSS, TEST, make_splits
 
-#: What of ``conform`` changes the pixels and the sound that features are made of.
-FORM = ("short_side", "fps", "sample_rate", "crf", "preset", "mode")
-#: The form where nothing was conformed: features imported ready-made.
+#: Options of ``conform`` that change pixels or sound, and so the features.
+CONFORM_KEYS = ("short_side", "fps", "sample_rate", "crf", "preset", "mode")
+#: Stands for the conform options of imported features.
 _UNKNOWN = "ready features, of unknown videos"
-#: Why a row is no test of a model.
+#: What samples are made from, and its column in tables.SAMPLES.
+_MATERIAL_COLUMNS = (("image", "image_sha256"), ("clip", "clip_sha256"), ("prompt", "prompt"))
+#: Reason of a row that is not a test of the model.
 LEARNT = "in_training: its features are those of a row that the model learnt from"
-#: How many columns a sentence names.
-_NAMED = 4
+#: Largest number of columns in a message.
+_MAX_NAMES = 4
 
 
-def identity_of(extractor: str, paths: Sequence[Path | str]) -> dict[str, Any]:
-    """Return what made the feature tables of an extractor: version, options, weights.
+def read_identity(extractor: str, paths: Sequence[Path | str]) -> dict[str, Any]:
+    """Return the version, options and weights that an extractor's feature tables were made with.
 
-    ``version`` is None and ``options`` empty for features imported ready-made. Raises
-    :class:`UserError` for a file that is no feature table and for tables made differently.
+    For imported features ``version`` is None and ``options`` is empty. Raises :class:`UserError`
+    for a file that is not a feature table, and for tables that differ in their identity.
     """
-    found: dict[str, Any] | None = None
+    identity: dict[str, Any] | None = None
     for path in sorted(map(Path, paths)):
-        about = _metadata(path)
-        if about.get("extractor") != extractor or "weights" not in about:
+        metadata = _read_metadata(path)
+        if metadata.get("extractor") != extractor or "weights" not in metadata:
             raise UserError(f"{path}: not a feature table of {extractor}; give one that is")
-        own = {
-            "version": about.get("version"),
-            "options": about.get("options") or {},
-            "weights": about["weights"],
+        file_identity = {
+            "version": metadata.get("version"),
+            "options": metadata.get("options") or {},
+            "weights": metadata["weights"],
         }
-        if found is not None and own != found:
+        if identity is not None and file_identity != identity:
+            here, others = _describe_differences(file_identity, identity)
             raise UserError(
-                f"{path}: made with {_both(own, found)[0]}, the other tables of {extractor} with "
-                f"{_both(own, found)[1]}; delete the older ones, so that they are made again"
+                f"{path}: made with {here}, the other tables of {extractor} with {others}; delete "
+                "the older tables, so that they are made again"
             )
-        found = own
-    if found is None:
+        identity = file_identity
+    if identity is None:
         raise UserError(f"no feature table of {extractor}; give one or more")
-    return found
+    return identity
 
 
-def extractor_of(path: Path | str) -> str:
-    """Return whose feature table a file is, '' where it is none.
+def read_extractor_name(path: Path | str) -> str:
+    """Return the extractor of a feature table, '' for another table.
 
-    Raises :class:`UserError` for a file that is no Parquet.
+    Raises :class:`UserError` for a file that is not Parquet.
     """
-    return str(_metadata(Path(path)).get("extractor") or "")
+    return str(_read_metadata(Path(path)).get("extractor") or "")
 
 
-def inputs_of(design: Design | Blocks, files: Files, inputs: Sequence[str]) -> list[dict[str, Any]]:
-    """Return what a design reads of the tables: input, its columns, the shape of a row of it.
+def describe_inputs(
+    design: Design | Blocks, files: Files, inputs: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return what a design reads from the tables: input, its columns, the shape of a row.
 
-    A matrix has one entry per column, so that the columns of other tables may stand in another
-    order or among more.
+    A matrix has one entry per column, because other tables may have the columns in another order
+    or have more columns.
     """
     if isinstance(design, Blocks):
         return [
-            {"input": text, "columns": _asked(files, text), "shape": list(x.shape[1:])}
+            {"input": text, "columns": _select_columns(files, text), "shape": list(x.shape[1:])}
             for text, x in design.X.items()
         ]
-    wanted: dict[str, list[str]] = {}
+    columns_of_extractor: dict[str, list[str]] = {}
     for text in inputs:
-        own = wanted.setdefault(text.partition(".")[0], [])
-        own += [c for c in _asked(files, text) if c not in own]
-    found = []
-    for extractor, columns in wanted.items():
+        columns = columns_of_extractor.setdefault(text.partition(".")[0], [])
+        columns += [c for c in _select_columns(files, text) if c not in columns]
+    entries = []
+    for extractor, columns in columns_of_extractor.items():
         for column in columns:
             name = f"{extractor}.{column}"
             width = sum(n.startswith(f"{name}[") for n in design.names)
             shape = [] if name in design.names else [width]
-            found.append({"input": name, "columns": [column], "shape": shape})
-    return found
+            entries.append({"input": name, "columns": [column], "shape": shape})
+    return entries
 
 
-def load_like(model: ModelFile, files: Files, work: Path) -> Design | Blocks:
+def load_model_features(model: ModelFile, files: Files, work: Path) -> Design | Blocks:
     """Return the features that a model reads, from other tables of the same extractors.
 
-    ``files`` maps an extractor to its feature tables. Heads that read sequences get as many steps
-    as in training, by the head's own rule. Raises :class:`UserError`, naming both sides, where the
-    tables were made with something else than the model's, or hold other columns or shapes.
+    ``files`` maps an extractor to its feature tables. Heads that read sequences get the same number
+    of steps as in training, chosen by the rule of the head. Raises :class:`UserError` if the tables
+    differ from those of the training in their identity, columns or shapes.
     """
-    for extractor in model.about["extractors"]:
+    for extractor in model.metadata["extractors"]:
         if not files.get(extractor):
-            there = ", ".join(sorted(files)) or "none"
+            available = ", ".join(sorted(files)) or "none"
             raise UserError(
-                f"{model.path}: the model reads features of {extractor}; there are those of "
-                f"{there}; extract {extractor} too"
+                f"{model.path}: the model reads features of {extractor}; available are those of "
+                f"{available}; extract {extractor} too"
             )
-        check_identity(model, extractor, identity_of(extractor, files[extractor]))
+        check_identity(model, extractor, read_identity(extractor, files[extractor]))
     _check_columns(model, files)
-    entries = model.about["inputs"]
+    entries = model.metadata["inputs"]
     design: Design | Blocks
-    if model.about["design"] == "blocks":
-        head = model.about["head"]
+    if model.metadata["design"] == "blocks":
+        head = model.metadata["head"]
         forms: list[Form] = cast(Any, heads.load(str(head["name"]))).forms(
             head["options"], model.inputs
         )
-        sized = [_sized(form, one["shape"]) for form, one in zip(forms, entries, strict=True)]
+        sized = [
+            _fix_steps(form, entry["shape"]) for form, entry in zip(forms, entries, strict=True)
+        ]
         design = load_blocks(files, model.inputs, sized, work)
         shapes = {name: list(x.shape[1:]) for name, x in design.X.items()}
     else:
         design = load_design(files, model.inputs)
-        made = inputs_of(design, files, model.inputs)
-        shapes = {one["input"]: one["shape"] for one in made}
-    for one in entries if design.sample_ids else ():
-        if shapes[one["input"]] != one["shape"]:
+        loaded = describe_inputs(design, files, model.inputs)
+        shapes = {entry["input"]: entry["shape"] for entry in loaded}
+    for entry in entries if design.sample_ids else ():
+        if shapes[entry["input"]] != entry["shape"]:
             raise UserError(
-                f"{files[one['input'].partition('.')[0]][0]}: {one['input']} has the shape "
-                f"{shapes[one['input']]} in each row, the model {model.path} was trained on "
-                f"{one['shape']}; extract it as the model's was, or train a model on this one"
+                f"{files[entry['input'].partition('.')[0]][0]}: {entry['input']} has the shape "
+                f"{shapes[entry['input']]} in each row, the model {model.path} was trained on "
+                f"{entry['shape']}; extract the features as for the model, or train a model on "
+                "these"
             )
     return design
 
 
-def check_identity(model: ModelFile, extractor: str, found: Mapping[str, Any]) -> None:
-    """Raise :class:`UserError` where features were not made as the model's own."""
-    wanted = model.about["extractors"][extractor]
-    if dict(found) != dict(wanted):
-        theirs, own = _both(found, wanted)
+def check_identity(model: ModelFile, extractor: str, identity: Mapping[str, Any]) -> None:
+    """Raise :class:`UserError` if the identity of features differs from that of the training."""
+    model_identity = model.metadata["extractors"][extractor]
+    if dict(identity) != dict(model_identity):
+        here, in_training = _describe_differences(identity, model_identity)
         raise UserError(
-            f"{extractor}: the features here are made with {theirs}, the model {model.path} was "
-            f"trained on {own}; extract them as the model's were, or train a model on these"
+            f"{extractor}: the features are made with {here}, the model {model.path} was trained "
+            f"on {in_training}; extract the features as for the model, or train a model on these"
         )
 
 
-def check_form(model: ModelFile, conform: Mapping[str, Any] | None) -> None:
-    """Raise :class:`UserError` where the videos have another form than those of the model."""
-    wanted = model.about["conform"]
-    here, there = ({k: dict(c)[k] for k in FORM} if c else None for c in (conform, wanted))
-    if here == there:
+def check_conform(model: ModelFile, conform: Mapping[str, Any] | None) -> None:
+    """Raise :class:`UserError` if videos were conformed with other options than in the training."""
+    here, in_training = (
+        {k: dict(options)[k] for k in CONFORM_KEYS} if options else None
+        for options in (conform, model.metadata["conform"])
+    )
+    if here == in_training:
         return
-    differs = [k for k in FORM if not here or not there or here[k] != there[k]]
-    said = [", ".join(f"{k} {c[k]}" for k in differs) if c else _UNKNOWN for c in (here, there)]
+    differing = [
+        k for k in CONFORM_KEYS if not here or not in_training or here[k] != in_training[k]
+    ]
+    texts = [
+        ", ".join(f"{k} {options[k]}" for k in differing) if options else _UNKNOWN
+        for options in (here, in_training)
+    ]
     raise UserError(
-        f"config, conform: the videos here have {said[0]}, those of the model {model.path} "
-        f"{said[1]}; conform them alike"
+        f"config, conform: the videos here have {texts[0]}, those of the model {model.path} "
+        f"{texts[1]}; use the same options"
     )
 
 
 def check_metric(model: ModelFile, metric: Mapping[str, Any], where: str) -> None:
-    """Raise :class:`UserError` where a metric of the same name is another model there."""
+    """Raise :class:`UserError` if a model file has another head or options than the metric here."""
     options = heads.merged_options(str(metric["head"]), metric.get("options"))
-    head = model.about["head"]
+    head = model.metadata["head"]
     ours, theirs = ({"head": metric["head"], **options}, {"head": head["name"], **head["options"]})
     if ours != theirs:
-        differs = sorted(k for k in ours | theirs if ours.get(k) != theirs.get(k))
-        said = [", ".join(f"{k} {c.get(k)}" for k in differs) for c in (ours, theirs)]
+        differing = sorted(k for k in ours | theirs if ours.get(k) != theirs.get(k))
+        texts = [", ".join(f"{k} {c.get(k)}" for k in differing) for c in (ours, theirs)]
         raise UserError(
-            f"{where}: metric {metric['name']} is {said[0]} here and {said[1]} in {model.path}; "
-            "make them alike, or rename one"
+            f"{where}: metric {metric['name']} has {texts[0]} here and {texts[1]} in {model.path}; "
+            "use the same options, or rename one of them"
         )
 
 
-def cross_rows(
+def score_cross_dataset(
     metric: Mapping[str, Any],
     protocol: Mapping[str, Any],
     model: ModelFile,
@@ -185,59 +200,63 @@ def cross_rows(
     mos: pd.DataFrame,
     device: str = "cpu",
 ) -> list[dict[str, Any]]:
-    """Return rows of tables.PREDICTIONS for a protocol of kind cross_dataset: all of part test.
+    """Return rows of tables.PREDICTIONS for a protocol of kind cross_dataset, all of part test.
 
-    ``design`` is that of :func:`load_like`. A dimension that the model does not have is a row with
-    the reason, for every sample; so is a sample that the model learnt from, or that shares its
-    image, clip or prompt with one (unless ``allow_shared``). Raises :class:`UserError` where it
-    knows no dimension, or no sample is left to test.
+    ``design`` comes from :func:`load_model_features`. Rows are failed, with the reason, for a
+    dimension that the model does not have, for a sample that the model was trained on, and (without
+    ``allow_shared``) for a sample with the image, clip or prompt of a training sample. Raises
+    :class:`UserError` if the model has none of the dimensions, or no sample is left to test.
     """
     where = f"config, regression.protocols {protocol.get('name')!r}"
     check_metric(model, metric, where)
     (split,) = make_splits(samples, protocol, 0)
-    here, there = _rows.select_dimensions(metric, mos), model.dimensions
+    rated, predicted = _rows.select_dimensions(metric, mos), model.dimensions
     renamed = dict(protocol.get("dimensions") or {})
     for ours, theirs in renamed.items():
-        if theirs not in there:
+        if theirs not in predicted:
             raise UserError(
                 f"{where}, dimensions.{ours}: {model.path} has no dimension {theirs!r}; it has "
-                f"{', '.join(there)}"
+                f"{', '.join(predicted)}"
             )
-    of = {name: renamed.get(name, name) for name in here}
-    if not set(of.values()) & set(there):
+    model_dimension = {name: renamed.get(name, name) for name in rated}
+    if not set(model_dimension.values()) & set(predicted):
         raise UserError(
-            f"{where}: rated here are {', '.join(here)}, {model.path} predicts "
-            f"{', '.join(there)}; say which is which, as dimensions: {{{here[0]}: {there[0]}}}"
+            f"{where}: rated here are {', '.join(rated)}, {model.path} predicts "
+            f"{', '.join(predicted)}; map them, such as dimensions: "
+            f"{{{rated[0]}: {predicted[0]}}}"
         )
-    known = dict(zip(design.sample_ids, seen(model, design).tolist(), strict=True))
-    if known and all(known.values()):
+    in_training = dict(
+        zip(design.sample_ids, find_training_rows(model, design).tolist(), strict=True)
+    )
+    if in_training and all(in_training.values()):
         raise UserError(
-            f"{where}: {model.path} was trained on these very samples ({model.about['dataset']}); "
-            "name the results folder of another dataset"
+            f"{where}: {model.path} was trained on these very samples "
+            f"({model.metadata['dataset']}); name the results folder of another dataset"
         )
-    shared = {} if protocol.get("allow_shared", False) else shared_material(model, samples)
-    if shared and all(known[s] or s in shared for s in design.sample_ids):
+    shared = {} if protocol.get("allow_shared", False) else find_shared_materials(model, samples)
+    if shared and all(in_training[s] or s in shared for s in design.sample_ids):
         raise UserError(
             f"{where}: every sample shares an image, clip or prompt with those that {model.path} "
-            "learnt from, so that none is a test; say allow_shared: true to test them all the same"
+            "was trained on, so no test sample is left; write allow_shared: true to test them "
+            "nevertheless"
         )
     values = Scorer(model, device).predict(design.X) if design.sample_ids else None
-    place = {s: n for n, s in enumerate(design.sample_ids)}
+    row_of = {s: n for n, s in enumerate(design.sample_ids)}
     missing = "no_features: the sample has no feature row"
     rows = []
-    for dimension in here:
+    for dimension in rated:
         for sample in _rows.list_samples(split, [TEST]):
             value, note = None, ""
-            if of[dimension] not in there:
-                note = f"no_model: {model.path} has no dimension {of[dimension]}"
-            elif sample not in place:
+            if model_dimension[dimension] not in predicted:
+                note = f"no_model: {model.path} has no dimension {model_dimension[dimension]}"
+            elif sample not in row_of:
                 note = design.dropped.get(sample, missing)
-            elif known[sample]:
+            elif in_training[sample]:
                 note = LEARNT
             elif sample in shared:
                 note = shared[sample]
             elif values is not None:
-                value = float(values[place[sample], there.index(of[dimension])])
+                value = float(values[row_of[sample], predicted.index(model_dimension[dimension])])
                 note = design.flawed.get(sample, "")
                 if value != value or abs(value) == float("inf"):
                     note, value = f"not_finite: the model predicted {value}", None
@@ -245,135 +264,142 @@ def cross_rows(
     return rows
 
 
-def seen(model: ModelFile, design: Design | Blocks) -> npt.NDArray[np.bool_]:
-    """Return which rows of a design the model has learnt from: those of equal features."""
+def find_training_rows(model: ModelFile, design: Design | Blocks) -> npt.NDArray[np.bool_]:
+    """Return a mask of the rows whose features equal those of a training row of the model."""
     if not design.sample_ids:
         return np.zeros(0, bool)
-    return np.isin(fingerprints(design.X), model.arrays["seen"])
+    return np.isin(fingerprint_rows(design.X), model.arrays["seen"])
 
 
-def materials(samples: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """Return 64 bits of the identity of each sample's image, clip and prompt, by kind.
+def hash_materials(samples: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Return a 64-bit hash of each sample's image, clip and prompt: {'image': {sample: hash}, ...}.
 
-    Images and clips are told by content (their sha256), where it is known; a prompt that a whole
-    method shares is a setting, not content.
+    Images and clips are identified by their sha256, if it is in the table. A prompt that all
+    samples of a method share is a setting, not content.
     """
     rows = samples.reset_index(drop=True)
-    found: dict[str, dict[str, int]] = {}
-    for kind, column in (("image", "image_sha256"), ("clip", "clip_sha256"), ("prompt", "prompt")):
-        cells = get_group_values(rows, kind) if kind == "prompt" else rows.get(column)
+    hashes: dict[str, dict[str, int]] = {}
+    for material, column in _MATERIAL_COLUMNS:
+        cells = get_group_values(rows, material) if material == "prompt" else rows.get(column)
         pairs = [] if cells is None else zip(rows["sample_id"], cells, strict=True)
-        found[kind] = {s: int(digest(str(v))[:16], 16) for s, v in pairs if not pd.isna(v)}
-    return found
+        hashes[material] = {s: int(digest(str(v))[:16], 16) for s, v in pairs if not pd.isna(v)}
+    return hashes
 
 
-def shared_material(model: ModelFile, samples: pd.DataFrame) -> dict[str, str]:
-    """Return why a sample is no test of a model: its image, clip or prompt was learnt from."""
-    found: dict[str, str] = {}
-    for kind, own in materials(samples).items():
-        learnt = set(model.arrays[f"material/{kind}"].tolist())
-        for sample, identity in own.items():
-            if identity in learnt:
-                note = f"shared_material: the model learnt from a sample of the same {kind}"
-                found.setdefault(sample, note)
-    return found
+def find_shared_materials(model: ModelFile, samples: pd.DataFrame) -> dict[str, str]:
+    """Return a reason for each sample whose image, clip or prompt is in the training data."""
+    reasons: dict[str, str] = {}
+    for material, hashes in hash_materials(samples).items():
+        in_training = set(model.arrays[f"material/{material}"].tolist())
+        for sample, material_hash in hashes.items():
+            if material_hash in in_training:
+                reason = f"shared_material: the model learnt from a sample of the same {material}"
+                reasons.setdefault(sample, reason)
+    return reasons
 
 
-def provenance(model: ModelFile) -> dict[str, Any]:
-    """Return what a table of a model's scores says of it."""
-    about = model.about
+def describe_provenance(model: ModelFile) -> dict[str, Any]:
+    """Return the metadata of a table of a model's scores."""
+    metadata = model.metadata
     return {
-        "dataset": about["dataset"], "digest": about["digest"], "head": about["head"],
-        "rows": about["rows"], "synthetic_mos": model.synthetic, "untrained": model.untrained,
+        "dataset": metadata["dataset"], "digest": metadata["digest"], "head": metadata["head"],
+        "rows": metadata["rows"], "synthetic_mos": model.has_synthetic_mos,
+        "untrained": model.untrained_extractors,
     }  # fmt: skip
 
 
-def told(model: ModelFile) -> str:
-    """Return one line on a model: what it is, what it learnt from, and what that is not worth."""
-    about, head = model.about, model.about["head"]
-    said = (
-        f"{about['metric']['name']} (head {head['name']} VERSION {head['version']}), trained on "
-        f"{about['rows']['count']} samples of {about['dataset']}"
+def describe_model(model: ModelFile) -> str:
+    """Return a line for logs: metric, head, training data, and warnings about these."""
+    metadata, head = model.metadata, model.metadata["head"]
+    text = (
+        f"{metadata['metric']['name']} (head {head['name']} VERSION {head['version']}), trained on "
+        f"{metadata['rows']['count']} samples of {metadata['dataset']}"
     )
-    if model.untrained:
-        said += f"; UNTRAINED features: random weights of {', '.join(model.untrained)}"
-    if model.synthetic:
-        said += "; SYNTHETIC MOS: simulated raters, no people"
-    return said
+    if model.untrained_extractors:
+        text += f"; UNTRAINED features: random weights of {', '.join(model.untrained_extractors)}"
+    if model.has_synthetic_mos:
+        text += "; SYNTHETIC MOS: simulated raters, no people"
+    return text
 
 
-def crossed(protocols: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def select_cross_protocols(protocols: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the protocols of kind cross_dataset.
 
-    >>> crossed([{"name": "a", "kind": "random_kfold"}])
+    >>> select_cross_protocols([{"name": "a", "kind": "random_kfold"}])
     []
     """
     return [p for p in protocols if p.get("kind") == CROSS]
 
 
-def _metadata(path: Path) -> dict[str, Any]:
+def _read_metadata(path: Path) -> dict[str, Any]:
     try:
         return store.read_metadata(path)
     except FileNotFoundError as error:
         raise UserError(f"{path}: there is no such feature table; correct the path") from error
     except Exception as error:
-        raise UserError(f"{path}: no Parquet file; give a feature table") from error
+        raise UserError(f"{path}: not a Parquet file; give a feature table") from error
 
 
-def _asked(files: Files, text: str) -> list[str]:
-    """The columns that an input stands for, in the order of the first table."""
+def _select_columns(files: Files, text: str) -> list[str]:
+    """Return the columns that an input stands for, in the order of the first table."""
     extractor, _, column = text.partition(".")
     path = min(map(Path, files[extractor]))
     return columns_of(path, pq.read_schema(path), [column or None])
 
 
 def _check_columns(model: ModelFile, files: Files) -> None:
-    """Every column that the model reads is in the tables; all of them where it says so."""
-    for one in model.about["inputs"]:
-        extractor, _, column = one["input"].partition(".")
+    """Raise :class:`UserError` if the tables lack columns that the model reads.
+
+    An input that stands for all columns of an extractor must have exactly the same columns.
+    """
+    for entry in model.metadata["inputs"]:
+        extractor, _, column = entry["input"].partition(".")
         path = min(map(Path, files[extractor]))
-        there = columns_of(path, pq.read_schema(path), [None])
-        lacking = [c for c in one["columns"] if c not in there]
-        more = [] if column else [c for c in there if c not in one["columns"]]
-        if lacking or more or (not column and there != one["columns"]):
+        available = columns_of(path, pq.read_schema(path), [None])
+        missing = [c for c in entry["columns"] if c not in available]
+        if missing or (not column and available != entry["columns"]):
             raise UserError(
-                f"{path}: {extractor} has the columns {_some(there)}; the model {model.path} "
-                f"({model.about['dataset']}) reads {_some(_all_columns(model, extractor))}"
-                + (f", of which {_some(lacking)} is missing" if lacking else "")
+                f"{path}: {extractor} has the columns {_shorten_list(available)}; the model "
+                f"{model.path} ({model.metadata['dataset']}) reads "
+                f"{_shorten_list(_list_model_columns(model, extractor))}"
+                + (f", of which {_shorten_list(missing)} is missing" if missing else "")
                 + "; give the same columns"
             )
 
 
-def _all_columns(model: ModelFile, extractor: str) -> list[str]:
-    of = [o for o in model.about["inputs"] if o["input"].partition(".")[0] == extractor]
-    return list(dict.fromkeys(c for one in of for c in one["columns"]))
+def _list_model_columns(model: ModelFile, extractor: str) -> list[str]:
+    """Return all columns of an extractor that a model reads."""
+    entries = [e for e in model.metadata["inputs"] if e["input"].partition(".")[0] == extractor]
+    return list(dict.fromkeys(column for entry in entries for column in entry["columns"]))
 
 
-def _some(names: Sequence[str]) -> str:
-    rest = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+def _shorten_list(names: Sequence[str]) -> str:
+    """Return the first names as a text, with the number of the others."""
+    rest = len(names) - _MAX_NAMES
+    return ", ".join(names[:_MAX_NAMES]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _sized(form: Form, shape: Sequence[int]) -> Form:
-    """The form with the number of steps of the training, where the head leaves it open."""
+def _fix_steps(form: Form, shape: Sequence[int]) -> Form:
+    """Return the form with the number of steps of the training, if the head does not set one."""
     if form.steps is None and form.rule != "mean" and len(shape) == 2:
         return replace(form, steps=int(shape[0]))
     return form
 
 
-def _both(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, str]:
-    """What differs between two identities of an extractor, in words of either side."""
-    flat = [_flat(one), _flat(other)]
-    differs = [k for k in flat[0] | flat[1] if flat[0].get(k) != flat[1].get(k)]
-    words = [", ".join(f"{k} {side.get(k, 'none')}" for k in differs) for side in flat]
-    return words[0], words[1]
+def _describe_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the values in which two identities of an extractor differ, as a text for each."""
+    flat = [_flatten_identity(first), _flatten_identity(second)]
+    differing = [k for k in flat[0] | flat[1] if flat[0].get(k) != flat[1].get(k)]
+    texts = [", ".join(f"{k} {values.get(k, 'none')}" for k in differing) for values in flat]
+    return texts[0], texts[1]
 
 
-def _flat(identity: Mapping[str, Any]) -> dict[str, Any]:
+def _flatten_identity(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of an identity, options included, by a name for messages."""
     weights = identity["weights"]
-    kind = {"official": "sha256 "}.get(weights["kind"], "")
+    prefix = {"official": "sha256 "}.get(weights["kind"], "")
     return {
         "VERSION": identity["version"],
-        "weights": f"{kind}{weights['identity']}",
+        "weights": f"{prefix}{weights['identity']}",
         **{f"option {k}": v for k, v in identity["options"].items()},
     }

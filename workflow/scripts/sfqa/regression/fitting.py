@@ -24,7 +24,7 @@ from sfqa.regression.blocks import Blocks
 from sfqa.regression.design import Design, Files
 from sfqa.regression.heads._common import srcc
 from sfqa.regression.metrics import read_versions
-from sfqa.regression.model_files import VERSION, Array, fingerprints
+from sfqa.regression.model_files import VERSION, Array, fingerprint_rows
 from sfqa.regression.problems import Floats, Ints
 from sfqa.regression.train import pose
 from sfqa.splits.drawing import draw_validation
@@ -95,10 +95,10 @@ def fit_model(
     probe = np.array(used[:PROBES], np.int64)
     arrays |= {f"probe/{k}": v[probe] for k, v in many.blocks(design.X).items()}
     ids = [design.sample_ids[n] for n in used]
-    for kind, own_of in cross.materials(samples).items():
+    for kind, own_of in cross.hash_materials(samples).items():
         learnt = sorted({own_of[s] for s in ids if s in own_of})
         arrays[f"material/{kind}"] = np.array(learnt, np.uint64)
-    arrays["seen"] = np.sort(fingerprints(many.taken(design.X, np.array(used, np.int64))))
+    arrays["seen"] = np.sort(fingerprint_rows(many.taken(design.X, np.array(used, np.int64))))
     arrays["probe"] = np.concatenate([values[probe] for values in predicted], axis=1)
     extractors = sorted({text.partition(".")[0] for text in metric["inputs"]})
     about = {
@@ -109,8 +109,8 @@ def fit_model(
             "refit": states is None,
         },
         "design": heads.design(head),
-        "inputs": cross.inputs_of(design, source.files, list(metric["inputs"])),
-        "extractors": {e: cross.identity_of(e, source.files[e]) for e in extractors},
+        "inputs": cross.describe_inputs(design, source.files, list(metric["inputs"])),
+        "extractors": {e: cross.read_identity(e, source.files[e]) for e in extractors},
         "conform": dict(source.conform) if source.conform else None,
         "dataset": source.dataset,
         "seed": seed,
@@ -134,7 +134,7 @@ def check_kind(metric: Mapping[str, Any]) -> None:
     """Raise :class:`UserError` for a metric that learns nothing."""
     if metric["kind"] != "regressor":
         raise UserError(
-            f"metric {metric['name']}: kind {metric['kind']} learns nothing, so there is no model "
+            f"metric {metric['name']}: kind {metric['kind']} is not trained, so there is no model "
             "of it; name a metric of kind regressor"
         )
 

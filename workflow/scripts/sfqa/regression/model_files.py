@@ -1,10 +1,10 @@
-"""Model files: all that is needed to score a new video, in one file that runs no code when read.
+"""Model files: everything needed to score a new video, in a file that runs no code when read.
 
-A zip of ``model.json`` (what the model is) and ``arrays/{n}.npy`` (its numbers), neither compressed
-nor pickled; the JSON holds the sha256 of every array, and a digest of itself. A head with
-``restore`` has its state there; one without (scikit-learn's) has its train rows, and is fitted
-again with its seed when it scores. Two rows with their predictions are kept as a probe: a model
-that predicts them otherwise (other code, other libraries) is refused.
+A model file is a zip of ``model.json`` (metadata) and ``arrays/{n}.npy`` (numbers), neither
+compressed nor pickled. The JSON has the sha256 of every array and a digest of itself. A head with
+``restore`` stores its state. Other heads (those of scikit-learn) store their train rows, and are
+fitted again with the same seed before they score. The file also has the predictions for two rows,
+the probe: a model that predicts other values for them (different code or libraries) is rejected.
 """
 
 from __future__ import annotations
@@ -30,215 +30,227 @@ from sfqa.regression.problems import Features, Floats, Models
 
 Array = npt.NDArray[Any]
 
-#: Version of the file's form: what this program writes, and the newest that it reads.
+#: Version of the file format: written by this program, and the newest that it reads.
 FORMAT = 1
-#: Version of how a model is fitted for a file (with fitting.py) and scores (with cross.py).
+#: Version of how a model is fitted for a file (in fitting.py) and how it scores (in cross.py).
 VERSION = 1
-#: How far the probe may be off, as a share of the range of the train MOS: other devices round
-#: otherwise, bfloat16 by most.
+#: Largest error of the probe, as a share of the range of the train MOS. Devices round differently,
+#: bfloat16 the most.
 TOLERANCE = 0.01
 
 _JSON = "model.json"
 _TARGET = "the target results/DATASET/regression/METRIC/model.sfqa of the workflow"
-_AGAIN = f"make it again ({_TARGET})"
+_REMAKE = f"make it again ({_TARGET})"
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model file as read: ``about`` is its JSON, ``arrays`` its numbers by name."""
+    """The content of a model file: the JSON as ``metadata``, and arrays by name."""
 
     path: Path
-    about: Mapping[str, Any]
+    metadata: Mapping[str, Any]
     arrays: Mapping[str, Array]
 
     @property
     def dimensions(self) -> list[str]:
-        """The dimensions that it predicts, in the order of its fits."""
-        return [name for fit in self.about["fits"] for name in fit["dimensions"]]
+        """The dimensions that the model predicts, in the order of its fits."""
+        return [name for fit in self.metadata["fits"] for name in fit["dimensions"]]
 
     @property
-    def synthetic(self) -> bool:
-        """Whether any MOS that it learnt from came from simulated raters."""
-        return any(bool(one["synthetic"]) for one in self.about["mos"].values())
+    def has_synthetic_mos(self) -> bool:
+        """Whether any MOS in the training data came from simulated raters."""
+        return any(bool(record["synthetic"]) for record in self.metadata["mos"].values())
 
     @property
-    def untrained(self) -> list[str]:
-        """The extractors whose weights were random."""
-        features = self.about["extractors"]
+    def untrained_extractors(self) -> list[str]:
+        """The extractors that ran with random weights."""
+        features = self.metadata["extractors"]
         return sorted(k for k, v in features.items() if v["weights"]["kind"] == "random")
 
     @property
     def inputs(self) -> list[str]:
-        """What it reads of the feature tables, in order."""
-        return [str(one["input"]) for one in self.about["inputs"]]
+        """The inputs that the model reads from feature tables, in order."""
+        return [str(entry["input"]) for entry in self.metadata["inputs"]]
 
 
-def write(path: Path | str, about: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
-    """Write a model file, whole and by rename; equal content gives equal bytes.
+def write(path: Path | str, metadata: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
+    """Write a model file atomically; equal content gives equal bytes.
 
     Raises ``ValueError`` for an array that would need pickle.
     """
-    whole = {k: np.array(arrays[k], order="C") for k in sorted(arrays)}
-    for name, values in whole.items():
+    contiguous = {k: np.array(arrays[k], order="C") for k in sorted(arrays)}
+    for name, values in contiguous.items():
         if values.dtype.kind not in "biuf":
-            raise ValueError(f"array {name}: {values.dtype} is no plain number")
-    listed = {name: _stamp(values) for name, values in whole.items()}
-    full: dict[str, Any] = {**about, "format": FORMAT, "arrays": listed}
-    full["digest"] = digest(full)
-    text = json.dumps(full, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+            raise ValueError(f"array {name}: {values.dtype} is not a number type")
+    descriptions = {name: _describe_array(values) for name, values in contiguous.items()}
+    content: dict[str, Any] = {**metadata, "format": FORMAT, "arrays": descriptions}
+    content["digest"] = digest(content)
+    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     with store.replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        archive.writestr(_member(_JSON), text + "\n")
-        for number, values in enumerate(whole.values()):
-            with archive.open(_member(_place(number)), "w", force_zip64=True) as handle:
+        archive.writestr(_make_member(_JSON), text + "\n")
+        for number, values in enumerate(contiguous.values()):
+            with archive.open(_make_member(_name_array(number)), "w", force_zip64=True) as handle:
                 np.lib.format.write_array(handle, values, allow_pickle=False)
 
 
 def read(path: Path | str) -> ModelFile:
-    """Return the model of a file, checked.
+    """Read and check a model file.
 
-    Raises :class:`UserError` for a file that is not there, damaged, changed by hand, of a newer
-    form, or of a head that this program does not have in this VERSION.
+    Raises :class:`UserError` for a file that is missing, damaged, changed by hand or of a newer
+    format, and for a head that this program does not have, or has in another VERSION.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(
-            f"{path}: there is no such model file; correct the path, or make it ({_TARGET})"
+            f"{path}: there is no such model file; correct the path, or make the file ({_TARGET})"
         )
     try:
         with zipfile.ZipFile(path) as archive:
-            about, arrays = _content(path, archive)
+            metadata, arrays = _read_archive(path, archive)
     except UserError:
         raise
     except Exception as error:
         # zip, zlib, JSON, header, key and memory errors all mean the same to the user.
-        said = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise UserError(f"{path}: damaged, or no model file ({said}); {_AGAIN}") from error
-    head, version = str(about["head"]["name"]), int(about["head"]["version"])
+        cause = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise UserError(f"{path}: damaged, or not a model file ({cause}); {_REMAKE}") from error
+    head, version = str(metadata["head"]["name"]), int(metadata["head"]["version"])
     if head not in heads.names():
         raise UserError(
-            f"{path}: the head of this model is {head!r}, which is not here "
-            f"({', '.join(heads.names())}); use the program that made it, or {_AGAIN}"
+            f"{path}: the model has the head {head!r}, which this program does not have "
+            f"({', '.join(heads.names())}); use the program that made it, or {_REMAKE}"
         )
     if heads.version(head) != version:
         raise UserError(
-            f"{path}: made by head {head} VERSION {version}; here it is VERSION "
-            f"{heads.version(head)}, whose numbers differ; {_AGAIN}"
+            f"{path}: made by head {head} VERSION {version}; this program has VERSION "
+            f"{heads.version(head)}, whose numbers differ; {_REMAKE}"
         )
-    return ModelFile(path, about, arrays)
+    return ModelFile(path, metadata, arrays)
 
 
 class Scorer:
-    """A model of a file, ready to predict; raises :class:`UserError` where its probe fails."""
+    """Predicts with the model of a file; raises :class:`UserError` if its probe fails."""
 
     def __init__(self, model: ModelFile, device: str = "cpu") -> None:
         self.model, self.device = model, device
-        head = model.about["head"]
+        head = model.metadata["head"]
         self.head, self.options = str(head["name"]), dict(head["options"])
         self.models: Models | None = None
         if not head["refit"]:
-            fits = [_below(model.arrays, f"{n}/") for n in range(len(model.about["fits"]))]
+            fits = [
+                _select_arrays(model.arrays, f"{n}/") for n in range(len(model.metadata["fits"]))
+            ]
             self.models = heads.load(self.head).restore(fits, self.options, device)
-            self._check(_joined(self.models.predict(self._probe())))
+            self._check_probe(_join_fits(self.models.predict(self._read_probe())))
 
     def predict(self, x: Features) -> Floats:
         """Return predictions in MOS units, float64 (rows, dimensions of the file).
 
-        ``x`` is a matrix with the file's columns, or its blocks by input (cross.py loads them).
+        ``x`` is a matrix with the columns of the file, or its blocks by input, as loaded by
+        :func:`sfqa.regression.cross.load_model_features`.
         """
         if self.models is not None:
-            return _joined(self.models.predict(x))
-        # Fitted again over its own rows, with the probe and the new rows behind them.
-        parts = [many.blocks(part)["x"] for part in (self.model.arrays["x"], self._probe(), x)]
+            return _join_fits(self.models.predict(x))
+        # The head is fitted again on the stored rows; the probe and the new rows follow them.
+        parts = [many.blocks(part)["x"] for part in (self.model.arrays["x"], self._read_probe(), x)]
         counts = np.cumsum([len(part) for part in parts])
         matrix = np.concatenate(parts)
         problems = []
-        for number, fit in enumerate(self.model.about["fits"]):
-            own = _below(self.model.arrays, f"{number}/")
-            y = np.full((len(matrix), own["y"].shape[1]), np.nan)
-            y[: counts[0]] = own["y"]
-            problems.append(many.problem(own["train"], own["validation"], y, int(fit["seed"])))
+        for number, fit in enumerate(self.model.metadata["fits"]):
+            stored = _select_arrays(self.model.arrays, f"{number}/")
+            y = np.full((len(matrix), stored["y"].shape[1]), np.nan)
+            y[: counts[0]] = stored["y"]
+            problems.append(
+                many.problem(stored["train"], stored["validation"], y, int(fit["seed"]))
+            )
         with tempfile.TemporaryDirectory(prefix="sfqa-") as work:
             values, reasons = heads.predictions(
                 self.head, matrix, problems, self.options, Path(work), self.device
             )
         if any(reasons):
-            raise UserError(f"{self.model.path}: {next(filter(None, reasons))}; {_AGAIN}")
-        found = _joined(values)
-        self._check(found[counts[0] : counts[1]])
-        return found[counts[1] :]
+            raise UserError(f"{self.model.path}: {next(filter(None, reasons))}; {_REMAKE}")
+        predicted = _join_fits(values)
+        self._check_probe(predicted[counts[0] : counts[1]])
+        return predicted[counts[1] :]
 
-    def _probe(self) -> Features:
-        rows = _below(self.model.arrays, "probe/")
-        blocks = self.model.about["design"] == "blocks"
+    def _read_probe(self) -> Features:
+        rows = _select_arrays(self.model.arrays, "probe/")
+        blocks = self.model.metadata["design"] == "blocks"
         return {k: rows[k] for k in self.model.inputs} if blocks else rows["x"]
 
-    def _check(self, found: Floats) -> None:
-        wanted, spans = self.model.arrays["probe"], []
+    def _check_probe(self, predicted: Floats) -> None:
+        """Compare predictions for the probe with those in the file."""
+        expected, spans = self.model.arrays["probe"], []
         for name in self.model.dimensions:
-            mos = self.model.about["mos"][name]
+            mos = self.model.metadata["mos"][name]
             spans.append(float(mos["highest"]) - float(mos["lowest"]))
-        off = np.abs(found - wanted)
-        if not (off <= TOLERANCE * np.maximum(spans, 1e-6)).all():
-            said = ", ".join(f"{k} {v}" for k, v in sorted(self.model.about["packages"].items()))
+        errors = np.abs(predicted - expected)
+        if not (errors <= TOLERANCE * np.maximum(spans, 1e-6)).all():
+            packages = ", ".join(
+                f"{k} {v}" for k, v in sorted(self.model.metadata["packages"].items())
+            )
             raise UserError(
-                f"{self.model.path}: here it predicts {found[0].tolist()} for a row for which it "
-                f"predicted {wanted[0].tolist()} when it was made (with {said}); use those "
-                f"versions, or {_AGAIN}"
+                f"{self.model.path}: the model predicts {predicted[0].tolist()} for a row for "
+                f"which it predicted {expected[0].tolist()} when it was made (with {packages}); "
+                f"use those versions, or {_REMAKE}"
             )
 
 
-def fingerprints(x: Features) -> npt.NDArray[np.uint64]:
-    """Return 64 bits of every row's identity: rows of equal numbers have equal ones.
+def fingerprint_rows(x: Features) -> npt.NDArray[np.uint64]:
+    """Return a 64-bit hash of the numbers of every row.
 
-    >>> one, two, three = fingerprints(np.array([[1.0], [2.0], [1.0]], np.float32))
-    >>> bool(one == three), bool(one == two)
+    >>> first, second, third = fingerprint_rows(np.array([[1.0], [2.0], [1.0]], np.float32))
+    >>> bool(first == third), bool(first == second)
     (True, False)
     """
     return np.array([int(h[:16], 16) for h in many.row_hashes(x)], np.uint64)
 
 
-def _content(path: Path, archive: zipfile.ZipFile) -> tuple[dict[str, Any], dict[str, Array]]:
-    about: dict[str, Any] = json.loads(archive.read(_JSON))
-    if int(about["format"]) > FORMAT:
+def _read_archive(path: Path, archive: zipfile.ZipFile) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Return the metadata and the arrays of a model file; any error means that it is damaged."""
+    metadata: dict[str, Any] = json.loads(archive.read(_JSON))
+    if int(metadata["format"]) > FORMAT:
         raise UserError(
-            f"{path}: a model file of form {about['format']}, this program reads up to {FORMAT}; "
-            "use the newer program that made it"
+            f"{path}: a model file of format {metadata['format']}; this program reads up to "
+            f"{FORMAT}; use the newer program that made it"
         )
-    if digest({k: v for k, v in about.items() if k != "digest"}) != about["digest"]:
+    if digest({k: v for k, v in metadata.items() if k != "digest"}) != metadata["digest"]:
         raise ValueError(f"{_JSON} was changed")
     arrays = {}
-    for number, (name, stamp) in enumerate(sorted(about["arrays"].items())):
-        # What is not compressed cannot be larger than the file.
-        if archive.getinfo(_place(number)).compress_type != zipfile.ZIP_STORED:
-            raise ValueError(f"{_place(number)} is compressed")
-        with archive.open(_place(number)) as handle:
+    for number, (name, description) in enumerate(sorted(metadata["arrays"].items())):
+        # Without compression an array cannot be larger than the file.
+        if archive.getinfo(_name_array(number)).compress_type != zipfile.ZIP_STORED:
+            raise ValueError(f"{_name_array(number)} is compressed")
+        with archive.open(_name_array(number)) as handle:
             values = np.lib.format.read_array(handle, allow_pickle=False)
-        if _stamp(values) != stamp:
+        if _describe_array(values) != description:
             raise ValueError(f"array {name} was changed")
         arrays[name] = values
-    return about, arrays
+    return metadata, arrays
 
 
-def _stamp(values: Array) -> list[Any]:
-    whole = np.ascontiguousarray(values)
-    return [str(values.dtype), list(values.shape), hashlib.sha256(whole.tobytes()).hexdigest()]
+def _describe_array(values: Array) -> list[Any]:
+    """Return dtype, shape and sha256 of an array."""
+    contiguous = np.ascontiguousarray(values)
+    sha256 = hashlib.sha256(contiguous.tobytes()).hexdigest()
+    return [str(values.dtype), list(values.shape), sha256]
 
 
-def _place(number: int) -> str:
+def _name_array(number: int) -> str:
     return f"arrays/{number}.npy"
 
 
-def _member(name: str) -> zipfile.ZipInfo:
-    """A member without a time, so that equal content gives equal bytes."""
-    made = zipfile.ZipInfo(name)
-    made.create_system, made.external_attr = 3, 0o644 << 16
-    return made
+def _make_member(name: str) -> zipfile.ZipInfo:
+    """Return a zip member without a time, so that equal content gives equal bytes."""
+    member = zipfile.ZipInfo(name)
+    member.create_system, member.external_attr = 3, 0o644 << 16
+    return member
 
 
-def _below(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+def _select_arrays(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    """Return the arrays whose name has a prefix, by the rest of the name."""
     return {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}
 
 
-def _joined(values: Floats) -> Floats:
-    """(fits, rows, dims) as (rows, all dimensions of the file)."""
+def _join_fits(values: Floats) -> Floats:
+    """Return predictions (fits, rows, dims) as (rows, all dimensions of the file)."""
     return np.concatenate(list(values), axis=1)
