@@ -146,13 +146,13 @@ def engine(tmp_path, ready_videos, monkeypatch):
     def calls() -> list[int]:
         return [int(name[3:].split("_")[0]) for name in (home / "calls.txt").read_text().split()]
 
-    def go(method=None, chosen=None, patience=fake_generator.QUICK, **changes):
+    def go(method=None, chosen=None, timeouts=fake_generator.QUICK, **changes):
         settings = {"seed": 7, "size": 64, "fps": 25.0, "generators": generators,
                     "require_gpu": False, "installed": "1", **changes}  # fmt: skip
         said: list[str] = []
         rows = generate_shard(
             made.samples if chosen is None else chosen, method or fake_generator.fake_method(), folder,
-            Settings(**settings), said.append, patience,
+            Settings(**settings), said.append, timeouts,
         )  # fmt: skip
         store.to_arrow(tables.VIDEOS, rows)
         go.said = said

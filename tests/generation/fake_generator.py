@@ -17,12 +17,12 @@ from sfqa.generation import adapters, process
 from sfqa.generation.generate import generate_shard
 from sfqa.generation.generator import Generator
 from sfqa.generation.install.sources import Source, Weights
-from sfqa.generation.process import Patience
+from sfqa.generation.process import Timeouts
 from sfqa.generation.records import Settings
 from sfqa.generation.registry import Method
 from sfqa.options import Option, Text
 
-QUICK = Patience(late_sec=0.4, grace_sec=0.5, settle_sec=0.05)
+QUICK = Timeouts(late_sec=0.4, grace_sec=0.5, settle_sec=0.05)
 SECONDS = 1.0
 
 # The fake generator: reads a list of (sample, image, audio, output), and for each of them the next
@@ -96,7 +96,7 @@ class FakeGenerator(Generator):
     def __init__(self, home: Path, batch: int = 1) -> None:
         self.home, self.batch, self.runs, self.finished = home, batch, [], {}
 
-    def staged_sec(self, seconds):
+    def pad_sec(self, seconds):
         return seconds + 0.25
 
     def prepare(self, run):
@@ -108,19 +108,19 @@ class FakeGenerator(Generator):
                 raise UserError(f"sample {item.sample_id}: the prompt cannot be said; reword it")
         (run.work / "list.txt").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
-    def command(self, run):
+    def build_command(self, run):
         return [
             str(run.python), "fake.py", str(run.work / "list.txt"), "--seed", str(run.seed),
-            "--steps", str(run.number("steps")), "--mood", run.text("mood"),
+            "--steps", str(run.number_option("steps")), "--mood", run.text_option("mood"),
         ]  # fmt: skip
 
-    def environment(self, run):
+    def build_environment(self, run):
         return {"FAKE_HOME": str(self.home)}
 
-    def candidates(self, run, item):
+    def list_candidates(self, run, item):
         return [item.output, run.work / "never.mp4"]
 
-    def finish(self, run, item, raw):
+    def finish_video(self, run, item, raw):
         known = self.finished.get(item.sample_id)
         if isinstance(known, Exception):
             raise known

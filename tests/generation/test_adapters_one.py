@@ -154,7 +154,7 @@ def test_command_is_the_official_one(label: str, tmp_path: Path) -> None:
     run = make_run(label, tmp_path)
     # `-W` is an argument of AniPortrait, no place
     want = [sys.executable, *expected(COMMANDS[label], run)]
-    assert generator(label).command(run) == want
+    assert generator(label).build_command(run) == want
 
 
 @pytest.mark.shared
@@ -165,7 +165,7 @@ def test_command_is_that_of_the_facts(label: str, tmp_path: Path, shared_data: P
     assert folder == f"cd {run.cwd}"
     python, *want = shlex.split(line)
     assert python == "python"
-    assert generator(label).command(run) == [str(run.python), *want]
+    assert generator(label).build_command(run) == [str(run.python), *want]
 
 
 @pytest.mark.parametrize("label", ADAPTERS)
@@ -173,7 +173,7 @@ def test_other_options_are_added_at_the_end(label: str, tmp_path: Path) -> None:
     given, more = OTHER_OPTIONS[label]
     run = make_run(label, tmp_path, **given)
     want = [sys.executable, *expected(COMMANDS[label], run), *shlex.split(more)]
-    assert generator(label).command(run) == want
+    assert generator(label).build_command(run) == want
 
 
 @pytest.mark.shared
@@ -279,7 +279,7 @@ def test_aniportrait_can_fix_the_head_pose(tmp_path: Path) -> None:
 )
 def test_expected_length(label: str, seconds: float, want: float, tmp_path: Path) -> None:
     options = make_run(label, tmp_path).options
-    assert generator(label).expected_sec(seconds, options) == pytest.approx(want, abs=1e-9)
+    assert generator(label).predict_sec(seconds, options) == pytest.approx(want, abs=1e-9)
 
 
 def crashes(samples: int) -> bool:
@@ -298,7 +298,7 @@ LENGTHS = st.floats(0.3, 61) | st.builds(
 
 @given(LENGTHS, st.sampled_from([16000, 22050, 48000]))
 def test_aniportrait_is_never_given_a_length_that_crashes(seconds: float, rate: int) -> None:
-    staged = generator("AniP").staged_sec(seconds)
+    staged = generator("AniP").pad_sec(seconds)
     assert staged >= seconds
     assert staged - seconds <= 0.14 or seconds < 5
     length = round(staged * rate) / rate * 16000
@@ -307,7 +307,7 @@ def test_aniportrait_is_never_given_a_length_that_crashes(seconds: float, rate: 
 
 @given(st.floats(5.05, 61).filter(lambda s: 0.05 <= s % 5 < 4.9))
 def test_aniportrait_leaves_other_lengths_alone(seconds: float) -> None:
-    assert generator("AniP").staged_sec(seconds) == seconds
+    assert generator("AniP").pad_sec(seconds) == seconds
 
 
 def test_the_lengths_of_the_facts_crash() -> None:
@@ -319,7 +319,7 @@ def test_the_lengths_of_the_facts_crash() -> None:
 
 @pytest.mark.parametrize("label", ["SadT", "VExp", "hallo2", "FLOAT", "memo"])
 def test_other_methods_are_not_padded(label: str) -> None:
-    assert [generator(label).staged_sec(s) for s in (3.0, 5.0, 10.0)] == [3.0, 5.0, 10.0]
+    assert [generator(label).pad_sec(s) for s in (3.0, 5.0, 10.0)] == [3.0, 5.0, 10.0]
 
 
 STRIPS = "repo/output/20261121/0931--seed_1234-512x512"
@@ -355,12 +355,12 @@ def test_candidates_are_results_and_nothing_else(label: str, tmp_path: Path) -> 
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    assert list(generator(label).candidates(run, run.items[0])) == []
+    assert list(generator(label).list_candidates(run, run.items[0])) == []
     for name in right:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    found = generator(label).candidates(run, run.items[0])
+    found = generator(label).list_candidates(run, run.items[0])
     assert list(found) == [tmp_path / name for name in right]
 
 
@@ -392,7 +392,7 @@ def test_aniportrait_takes_the_third_panel_and_the_clips_length(
     strip: Path, tmp_path: Path
 ) -> None:
     run = make_run("AniP", tmp_path, seconds=1.01)
-    video, flaw = generator("AniP").finish(run, run.items[0], strip)
+    video, flaw = generator("AniP").finish_video(run, run.items[0], strip)
     assert (video, flaw) == (run.items[0].output, "")
     frames = media.read_frames(video).astype(int)
     assert frames.shape == (31, 512, 512, 3)  # 1.01 s is 30.3 frames of 30 a second
@@ -412,20 +412,20 @@ def test_aniportrait_refuses_what_is_no_whole_strip(strip: Path, tmp_path: Path)
     run = make_run("AniP", tmp_path)
     small = make_video(tmp_path / "small.mp4", frames=20)
     with pytest.raises(media.MediaError, match="is 64x64; a strip .* is 1544x516"):
-        generator("AniP").finish(run, run.items[0], small)
+        generator("AniP").finish_video(run, run.items[0], small)
     broken = tmp_path / "broken.mp4"
     for source, share in ((strip, 0.6), (strip.with_name("silent.mp4"), 0.999)):
         whole = source.read_bytes()
         broken.write_bytes(whole[: int(share * len(whole))])
         assert media.probe(broken).width == 1544  # its head is whole
         with pytest.raises(media.MediaError, match="does not decode"):
-            generator("AniP").finish(run, run.items[0], broken)
+            generator("AniP").finish_video(run, run.items[0], broken)
     assert not run.items[0].output.exists()
 
 
 def test_a_strip_without_sound_stays_without(strip: Path, tmp_path: Path) -> None:
     run = make_run("AniP", tmp_path)
-    video, _ = generator("AniP").finish(run, run.items[0], strip.with_name("silent.mp4"))
+    video, _ = generator("AniP").finish_video(run, run.items[0], strip.with_name("silent.mp4"))
     assert not media.probe(video).has_audio
     assert media.read_frames(video).shape == (10, 512, 512, 3)
 
@@ -443,7 +443,7 @@ def test_hallo2_gets_its_lost_sound_back(tmp_path: Path, silent: Path, clip: Pat
     run = make_run("hallo2", tmp_path)
     item = run.items[0]
     shutil.copyfile(clip, item.audio)
-    video, flaw = generator("hallo2").finish(run, item, silent)
+    video, flaw = generator("hallo2").finish_video(run, item, silent)
     assert video == item.output
     assert flaw == "sound_added: merge_video.mp4 had no sound, so the clip was added"
     np.testing.assert_array_equal(media.read_frames(video), media.read_frames(silent))
@@ -455,7 +455,7 @@ def test_hallo2_gets_its_lost_sound_back(tmp_path: Path, silent: Path, clip: Pat
 def test_hallo2_with_sound_is_left_alone(tmp_path: Path) -> None:
     run = make_run("hallo2", tmp_path)
     raw = make_video(tmp_path / "whole.mp4", frames=20)
-    assert generator("hallo2").finish(run, run.items[0], raw) == (raw, "")
+    assert generator("hallo2").finish_video(run, run.items[0], raw) == (raw, "")
 
 
 def test_hallo2_that_broke_off_gets_no_sound(tmp_path: Path, silent: Path, clip: Path) -> None:
@@ -463,7 +463,7 @@ def test_hallo2_that_broke_off_gets_no_sound(tmp_path: Path, silent: Path, clip:
     shutil.copyfile(clip, run.items[0].audio)
     silent.write_bytes(silent.read_bytes()[:-300])
     with pytest.raises(media.MediaError, match="does not decode"):
-        generator("hallo2").finish(run, run.items[0], silent)
+        generator("hallo2").finish_video(run, run.items[0], silent)
 
 
 # ------------------------------------------------------------------------------- stand-ins
@@ -493,7 +493,7 @@ def ready(label: str, folder: Path, items: int = 1, seconds: float = 6.2, **give
         (root / name).mkdir() if name.endswith("/") else (root / name).touch()
     for item in run.items:
         item.image.touch()
-        samples = round(generator(label).staged_sec(seconds) * 16000)
+        samples = round(generator(label).pad_sec(seconds) * 16000)
         media.write_wave(item.audio, np.zeros(samples, np.float32), 16000)
     generator(label).prepare(run)
     return run
@@ -502,10 +502,10 @@ def ready(label: str, folder: Path, items: int = 1, seconds: float = 6.2, **give
 @pytest.mark.parametrize("label", ADAPTERS)
 def test_a_stand_in_takes_the_command(label: str, tmp_path: Path) -> None:
     run = ready(label, tmp_path, items=2 if label == "AniP" else 1, seconds=5.0)
-    done = call(run, generator(label).command(run), tmp_path, TMPDIR=str(run.work))
+    done = call(run, generator(label).build_command(run), tmp_path, TMPDIR=str(run.work))
     assert done.returncode == 0, done.stderr
     for item in run.items:
-        (result,) = generator(label).candidates(run, item)
+        (result,) = generator(label).list_candidates(run, item)
         kind = b"STRIP" if label == "AniP" else b"VIDEO"
         assert result.read_bytes().startswith(kind)
     lines = (tmp_path / "log").read_text().splitlines()
@@ -515,7 +515,7 @@ def test_a_stand_in_takes_the_command(label: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("label", ADAPTERS)
 def test_a_stand_in_takes_no_other_argument(label: str, tmp_path: Path) -> None:
     run = ready(label, tmp_path)
-    done = call(run, [*generator(label).command(run), "--sampler", "3"], tmp_path)
+    done = call(run, [*generator(label).build_command(run), "--sampler", "3"], tmp_path)
     assert done.returncode == 2
     assert "unrecognized arguments: --sampler 3" in done.stderr
     assert not (tmp_path / "log").exists()
@@ -525,5 +525,5 @@ def test_the_stand_in_of_aniportrait_crashes_as_it_does(tmp_path: Path) -> None:
     run = ready("AniP", tmp_path)
     for seconds, code in ((5.0, 1), (10.0, 1), (7.0, 0)):
         media.write_wave(run.items[0].audio, np.zeros(round(seconds * 16000), np.float32), 16000)
-        done = call(run, generator("AniP").command(run), tmp_path)
+        done = call(run, generator("AniP").build_command(run), tmp_path)
         assert (done.returncode, "IndexError" in done.stderr) == (code, bool(code)), seconds

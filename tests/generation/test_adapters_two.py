@@ -58,7 +58,7 @@ def run_of(label, folder="/w", count=1, seed=7, said="", sec=6.0, **options):
 
 
 def command(label, **options):
-    return adapter(label).GENERATOR.command(run_of(label, **options))
+    return adapter(label).GENERATOR.build_command(run_of(label, **options))
 
 
 def config(label, folder, **options):
@@ -159,8 +159,8 @@ def test_command_source_and_environment_equal_the_facts(label, facts):
     assert words[:3] == ["cd", "/w/repo", "&&"]
     start = next(n for n, word in enumerate(words) if word in ("python", "python3"))
     variables = dict(word.split("=") for word in words[3:start])
-    assert module.GENERATOR.command(run) == ["/env/bin/python", *words[start + 1 :]]
-    given = module.GENERATOR.environment(run)
+    assert module.GENERATOR.build_command(run) == ["/env/bin/python", *words[start + 1 :]]
+    given = module.GENERATOR.build_environment(run)
     given.pop("MASTER_PORT", None)
     assert given == variables
     assert f"{entry['repo']} at {entry['commit']}," in " ".join(module.__doc__.split())
@@ -238,7 +238,7 @@ def test_hallo3_line_holds_three_parts_or_is_refused(prompt):
     run = run_of("hallo3", said=prompt)
     item = run.items[0]
     try:
-        line = hallo3._line(run, item)
+        line = hallo3._format_line(run, item)
     except UserError:
         assert "@" in prompt or not prompt.split()
     else:
@@ -250,7 +250,7 @@ def test_hallo3_picks_a_free_port_for_each_run():
     generator, run = adapter("hallo3").GENERATOR, run_of("hallo3")
     with socket.socket() as taken, socket.socket() as free:
         taken.bind(("127.0.0.1", 0))
-        ports = [int(generator.environment(run)["MASTER_PORT"]) for _ in range(20)]
+        ports = [int(generator.build_environment(run)["MASTER_PORT"]) for _ in range(20)]
         assert taken.getsockname()[1] not in ports
         assert len(set(ports)) > 1
         free.bind(("127.0.0.1", ports[-1]))
@@ -303,14 +303,14 @@ def touch(path):
 @each
 def test_results_are_told_from_all_else(label, tmp_path):
     run, generator = run_of(label, tmp_path), adapter(label).GENERATOR
-    assert list(generator.candidates(run, run.items[0])) == []
+    assert list(generator.list_candidates(run, run.items[0])) == []
     right, wrong = ([tmp_path / name for name in names] for names in NAMES[label])
     for path in wrong:
         touch(path)
-    assert list(generator.candidates(run, run.items[0])) == []
+    assert list(generator.list_candidates(run, run.items[0])) == []
     for path in right:
         touch(path)
-    assert list(generator.candidates(run, run.items[0])) == right
+    assert list(generator.list_candidates(run, run.items[0])) == right
 
 
 # --- lengths ------------------------------------------------------------------------------------
@@ -329,21 +329,21 @@ def test_results_are_told_from_all_else(label, tmp_path):
     ],
 )  # fmt: skip
 def test_expected_length(label, seconds, options, wanted):
-    found = adapter(label).GENERATOR.expected_sec(seconds, options_of(label, **options))
+    found = adapter(label).GENERATOR.predict_sec(seconds, options_of(label, **options))
     assert found == pytest.approx(wanted, abs=1e-9)
 
 
 @given(st.floats(0.1, 200))
 def test_sonic_makes_an_odd_number_of_frames_within_the_clip(seconds):
-    assert sonic.frames(seconds) % 2 == 1
-    assert seconds * 25 - 3 <= sonic.frames(seconds) <= seconds * 25
+    assert sonic.count_frames(seconds) % 2 == 1
+    assert seconds * 25 - 3 <= sonic.count_frames(seconds) <= seconds * 25
 
 
 @given(st.floats(0.1, 120), st.floats(-0.0005, 0.0005))
 def test_fantasytalking_frames_cover_the_clip(seconds, staging):
     """Also where the staged sound is half a millisecond off, as rounding to samples makes it."""
     limit = int(command("fantasy", sec=seconds)[-1])
-    assert limit == fantasytalking.frames(seconds)
+    assert limit == fantasytalking.count_frames(seconds)
     assert limit % 4 == 1
     # The script's own count under that limit, by the facts.
     made = min(int(23 * (seconds + staging) // 4) * 4 + 5, limit)
@@ -362,7 +362,7 @@ def made(path, frames, sound_sec, fps=24.0):
 
 
 def test_echomimic_sound_is_cut_to_the_picture(tmp_path):
-    run, finish = run_of("EchoM", tmp_path), adapter("EchoM").GENERATOR.finish
+    run, finish = run_of("EchoM", tmp_path), adapter("EchoM").GENERATOR.finish_video
     item, raw = run.items[0], made(tmp_path / "raw.mp4", 24, 3.0)
     item.output.parent.mkdir(parents=True)
     assert finish(run, item, raw) == (item.output, "")
@@ -385,7 +385,7 @@ def test_the_standin_takes_these_arguments_and_no_others(label, options, words, 
     """What it does with them is in test_standins.py; without weights it ends at the first file."""
     variables = {"SFQA_STANDIN_HOME": str(STANDINS), "PYTHONDONTWRITEBYTECODE": "1"}
     run = replace(run_of(label, tmp_path, **options), python=Path(sys.executable))
-    given = adapter(label).GENERATOR.command(run)
+    given = adapter(label).GENERATOR.build_command(run)
     codes, said = [], []
     for more in ([], ["--no_such_argument"]):
         done = subprocess.run(

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from sfqa import media
-from sfqa.generation.check import problem
+from sfqa.generation.check import find_problem
 from videos import make_video
 
 
 def test_a_whole_video_has_no_problem(tmp_path):
-    assert problem(make_video(tmp_path / "a.mp4", frames=25), clip_sec=1.0) == ""
+    assert find_problem(make_video(tmp_path / "a.mp4", frames=25), clip_sec=1.0) == ""
 
 
 def test_a_shorter_one_is_for_the_raters_to_judge(tmp_path):
-    assert problem(make_video(tmp_path / "a.mp4", frames=25), clip_sec=9.0) == ""
+    assert find_problem(make_video(tmp_path / "a.mp4", frames=25), clip_sec=9.0) == ""
 
 
 @pytest.mark.parametrize(
@@ -23,30 +23,30 @@ def test_a_shorter_one_is_for_the_raters_to_judge(tmp_path):
 def test_files_that_are_no_video(tmp_path, content, word):
     path = tmp_path / "a.mp4"
     path.write_bytes(content)
-    assert problem(path).startswith(word)
+    assert find_problem(path).startswith(word)
 
 
 def test_a_video_cut_in_the_middle_is_broken(tmp_path):
     whole = make_video(tmp_path / "a.mp4", frames=50).read_bytes()
     path = tmp_path / "b.mp4"
     path.write_bytes(whole[: len(whole) // 2])
-    assert problem(path).split(":")[0] == "broken"
+    assert find_problem(path).split(":")[0] == "broken"
 
 
 def test_no_sound_no_picture(tmp_path):
     silent = make_video(tmp_path / "a.mp4", frames=25, sound=False)
-    assert problem(silent).startswith("no_audio: ")
-    assert problem(silent, audio=False) == ""
+    assert find_problem(silent).startswith("no_audio: ")
+    assert find_problem(silent, audio=False) == ""
     media.write_wave(tmp_path / "a.wav", np.zeros(16000, np.float32), 16000)
-    assert problem(tmp_path / "a.wav").startswith("no_picture: ")
+    assert find_problem(tmp_path / "a.wav").startswith("no_picture: ")
 
 
 def test_lengths(tmp_path):
-    assert problem(make_video(tmp_path / "a.mp4", frames=5)).startswith("too_short: ")
+    assert find_problem(make_video(tmp_path / "a.mp4", frames=5)).startswith("too_short: ")
     long = make_video(tmp_path / "b.mp4", frames=60)
-    assert problem(long, clip_sec=1.5) == ""
-    assert problem(long, clip_sec=1.3).startswith("too_long: ")
-    assert "; " not in problem(long, clip_sec=1.0)
+    assert find_problem(long, clip_sec=1.5) == ""
+    assert find_problem(long, clip_sec=1.3).startswith("too_long: ")
+    assert "; " not in find_problem(long, clip_sec=1.0)
 
 
 SIDE = 96
@@ -83,7 +83,7 @@ def test_a_truncated_video_whose_head_is_whole_is_broken(tmp_path, share):
     assert whole.index(b"moov") < whole.index(b"mdat")
     path = tmp_path / "b.mp4"
     path.write_bytes(whole[: int(share * len(whole))])
-    assert problem(path).startswith("broken: ")
+    assert find_problem(path).startswith("broken: ")
 
 
 def test_fewer_frames_than_declared_are_broken(tmp_path, monkeypatch):
@@ -93,9 +93,9 @@ def test_fewer_frames_than_declared_are_broken(tmp_path, monkeypatch):
     for declared, word in ((42, ""), (43, "broken")):
         lying = dataclasses.replace(told, frames=declared)
         monkeypatch.setattr(media, "probe", lambda _, lying=lying: lying)
-        assert problem(path).split(":")[0] == word
+        assert find_problem(path).split(":")[0] == word
     other = path.rename(tmp_path / "a.mkv")
-    assert problem(other) == ""
+    assert find_problem(other) == ""
 
 
 @pytest.mark.parametrize(
@@ -105,41 +105,41 @@ def test_fewer_frames_than_declared_are_broken(tmp_path, monkeypatch):
 )  # fmt: skip
 def test_the_expected_length_holds_on_both_sides(tmp_path, expected, tolerance, word):
     path = make_video(tmp_path / "a.mp4", frames=50)
-    found = problem(path, expected_sec=expected, tolerance_sec=tolerance)
+    found = find_problem(path, expected_sec=expected, tolerance_sec=tolerance)
     assert found.split(":")[0] == word
 
 
 @pytest.mark.parametrize("crf", [16, 23, 32, 40])
 def test_a_still_picture_is_frozen_and_a_mouth_moves(tmp_path, crf):
     still = film(tmp_path / "still.mp4", [textured()] * 50, crf=crf)
-    assert problem(still) == ""
-    assert problem(still, moving=True).startswith("frozen: nothing moves in ")
-    assert problem(film(tmp_path / "moves.mp4", mouth(50), crf=crf), moving=True) == ""
+    assert find_problem(still) == ""
+    assert find_problem(still, moving=True).startswith("frozen: nothing moves in ")
+    assert find_problem(film(tmp_path / "moves.mp4", mouth(50), crf=crf), moving=True) == ""
 
 
 def test_black_videos(tmp_path):
     pictures = rolling(50)
     black = np.zeros_like(pictures[0])
     dim = [np.full_like(black, 2 + n % 5) for n in range(50)]
-    assert problem(film(tmp_path / "a.mp4", dim), moving=True).startswith("black: 9 of 9 ")
+    assert find_problem(film(tmp_path / "a.mp4", dim), moving=True).startswith("black: 9 of 9 ")
     half = film(tmp_path / "b.mp4", pictures[:20] + [black] * 30)
-    assert problem(half, moving=True).startswith("black: 5 of 9 ")
-    assert problem(half) == ""
+    assert find_problem(half, moving=True).startswith("black: 5 of 9 ")
+    assert find_problem(half) == ""
     fade = film(tmp_path / "c.mp4", [black] * 5 + pictures[5:])
-    assert problem(fade, moving=True) == ""
+    assert find_problem(fade, moving=True) == ""
 
 
 def test_a_dark_portrait_is_not_black(tmp_path):
     pictures = [(picture // 8).astype(np.uint8) for picture in rolling(50)]
     pictures = [np.where(np.arange(SIDE)[:, None, None] < 48, p, p // 4 + 60) for p in pictures]
     path = film(tmp_path / "a.mp4", [p.astype(np.uint8) for p in pictures])
-    assert problem(path, moving=True) == ""
+    assert find_problem(path, moving=True) == ""
 
 
 def test_a_picture_too_small_for_a_face(tmp_path):
     path = make_video(tmp_path / "a.mp4", frames=25, side=32)
-    assert problem(path) == ""
-    assert problem(path, moving=True) == (
+    assert find_problem(path) == ""
+    assert find_problem(path, moving=True) == (
         f"too_small: {path} is 32x32, 64 pixels a side are needed"
     )
 
@@ -148,6 +148,6 @@ def test_a_picture_too_small_for_a_face(tmp_path):
 def test_published_results_move_and_are_whole(shared_data):
     paths = sorted((shared_data / "real" / "videos").glob("*.mp4"))
     assert len(paths) > 10
-    assert {path.name: problem(path, audio=False, moving=True) for path in paths} == dict.fromkeys(
-        (path.name for path in paths), ""
-    )
+    assert {
+        path.name: find_problem(path, audio=False, moving=True) for path in paths
+    } == dict.fromkeys((path.name for path in paths), "")

@@ -255,7 +255,7 @@ def test_a_disk_that_is_full_for_our_own_files_ends_the_tries(engine):
 
 def test_a_disk_that_fills_up_in_the_middle_of_a_batch(engine, monkeypatch):
     engine.generator.batch = 3
-    accept, taken = Shard.accept, []
+    accept, taken = Shard.accept_video, []
 
     def filling(self, sample, video, seconds, detail=""):
         taken.append(sample["sample_id"])
@@ -263,7 +263,7 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_batch(engine, monkeypatch):
             raise OSError(errno.EDQUOT, "Disk quota exceeded")
         return accept(self, sample, video, seconds, detail)
 
-    monkeypatch.setattr(Shard, "accept", filling)
+    monkeypatch.setattr(Shard, "accept_video", filling)
     assert words(engine.go()) == ["ok", "disk_full", "disk_full"]
     monkeypatch.undo()
 

@@ -12,9 +12,9 @@ import pytest
 from sfqa import identity, media, store, tables
 from sfqa.errors import UserError
 from sfqa.generation import check
-from sfqa.generation.expected import Form, measure, unexpected
 from sfqa.generation.imported import import_shard
-from sfqa.generation.importing import folder_digest, list_videos
+from sfqa.generation.importing import digest_source, list_videos
+from sfqa.generation.video_form import VideoForm, describe_differences, measure_form
 from videos import make_video
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "real"
@@ -138,7 +138,7 @@ def test_files_that_do_not_match(tmp_path):
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("(?P<method>", "is no regular expression"),
+        ("(?P<method>", "is not a regular expression"),
         (r"(?P<metod>.*)\.mp4", "unknown group 'metod'; did you mean 'method'"),
         (r"(?P<image>.)(?P<image_id>.*)\.mp4", "two groups for 'image_id'"),
         (r"(?P<image>.*)\.mp4", "no method"),
@@ -161,21 +161,21 @@ def test_two_files_of_one_name(tmp_path):
 
 def test_the_digest_notices_names_and_not_bytes(tmp_path):
     touch(tmp_path, "SadT/i1_c1.mp4", "SadT/i1_c2.mp4")
-    before = folder_digest(source(tmp_path))
+    before = digest_source(source(tmp_path))
     (tmp_path / "SadT/i1_c1.mp4").write_bytes(b"other")
     touch(tmp_path, "SadT/notes.txt")
-    assert folder_digest(source(tmp_path)) == before
+    assert digest_source(source(tmp_path)) == before
     touch(tmp_path, "SadT/i1_c3.mp4")
-    after = folder_digest(source(tmp_path))
+    after = digest_source(source(tmp_path))
     assert after != before
     (tmp_path / "SadT/i1_c3.mp4").rename(tmp_path / "SadT/i1_c4.mp4")
-    assert folder_digest(source(tmp_path)) not in (before, after)
+    assert digest_source(source(tmp_path)) not in (before, after)
 
 
 def test_the_digest_of_a_sheet_is_that_of_its_content(tmp_path):
-    before = folder_digest(sheet(tmp_path, "video,method\na.mp4,m\n"))
-    assert folder_digest(sheet(tmp_path, "video,method\na.mp4,m\n")) == before
-    assert folder_digest(sheet(tmp_path, "video,method\nb.mp4,m\n")) != before
+    before = digest_source(sheet(tmp_path, "video,method\na.mp4,m\n"))
+    assert digest_source(sheet(tmp_path, "video,method\na.mp4,m\n")) == before
+    assert digest_source(sheet(tmp_path, "video,method\nb.mp4,m\n")) != before
 
 
 def test_rows_of_videos(tmp_path, monkeypatch):
@@ -201,9 +201,9 @@ def test_rows_of_videos(tmp_path, monkeypatch):
     assert not any(r["reproducible"] for r in rows)
 
     looked = []
-    real = check.problem
+    real = check.find_problem
     monkeypatch.setattr(
-        check, "problem", lambda path, **k: looked.append(Path(path).name) or real(path, **k)
+        check, "find_problem", lambda path, **k: looked.append(Path(path).name) or real(path, **k)
     )
     assert import_shard(samples, tmp_path / "out") == rows
     assert looked == ["gone.mp4"]
@@ -252,7 +252,7 @@ def test_a_video_of_another_form_than_its_method_gives_is_flawed(tmp_path, monke
         ),
     }
     # What is expected may change without a look at the videos; a method may have nothing to expect.
-    monkeypatch.setattr(check, "problem", lambda path, **k: f"no_video: {path}")
+    monkeypatch.setattr(check, "find_problem", lambda path, **k: f"no_video: {path}")
     wide = told({"expect": {"width": 64.0}})
     assert wide["wide"] == ("ok", "")
     assert wide["right"] == ("flawed", "unexpected_form: width 32 instead of 64 pixels")
@@ -285,36 +285,38 @@ def test_a_damaged_record_is_a_miss(tmp_path, damage):
 @pytest.mark.parametrize(
     ("form", "words"),
     [
-        (Form(1408, 768, 23.976, 4.0), []),
-        (Form(1408, 768, 24.23, 4.49), []),
-        (Form(1408, 768, 24.25, 4.0), ["24.25 instead of 24 frames per second"]),
-        (Form(1408, 768, 24.0, 3.5), []),
-        (Form(1408, 768, 24.0, 3.49), ["3.49 instead of 4 s"]),
-        (Form(1406, 768, 24.0, 4.0), ["width 1406 instead of 1408 pixels"]),
-        (Form(768, 1408, 24.0, 4.0), ["width 768 instead", "height 1408 instead of 768"]),
+        (VideoForm(1408, 768, 23.976, 4.0), []),
+        (VideoForm(1408, 768, 24.23, 4.49), []),
+        (VideoForm(1408, 768, 24.25, 4.0), ["24.25 instead of 24 frames per second"]),
+        (VideoForm(1408, 768, 24.0, 3.5), []),
+        (VideoForm(1408, 768, 24.0, 3.49), ["3.49 instead of 4 s"]),
+        (VideoForm(1406, 768, 24.0, 4.0), ["width 1406 instead of 1408 pixels"]),
+        (VideoForm(768, 1408, 24.0, 4.0), ["width 768 instead", "height 1408 instead of 768"]),
     ],
 )
 def test_tolerances_of_the_form(form, words):
-    said = unexpected({"fps": 24, "width": 1408, "height": 768, "seconds": 4.0}, form)
+    said = describe_differences({"fps": 24, "width": 1408, "height": 768, "seconds": 4.0}, form)
     assert bool(said) == bool(words)
     assert all(word in said for word in words)
 
 
 def test_a_frame_may_last_longer_than_half_a_second():
     expect = {"fps": 1.25, "seconds": 4.0}
-    assert unexpected(expect, Form(8, 8, 1.25, 4.8)) == ""
-    assert "4.81 instead of 4 s" in unexpected(expect, Form(8, 8, 1.25, 4.81))
-    assert unexpected({"seconds": 4.0}, Form(8, 8, 1.25, 4.8)) == ""
-    assert "5.20 instead of 4 s" in unexpected({"seconds": 4.0}, Form(8, 8, 0.0, 5.2))
+    assert describe_differences(expect, VideoForm(8, 8, 1.25, 4.8)) == ""
+    assert "4.81 instead of 4 s" in describe_differences(expect, VideoForm(8, 8, 1.25, 4.81))
+    assert describe_differences({"seconds": 4.0}, VideoForm(8, 8, 1.25, 4.8)) == ""
+    assert "5.20 instead of 4 s" in describe_differences(
+        {"seconds": 4.0}, VideoForm(8, 8, 0.0, 5.2)
+    )
 
 
 def test_the_form_is_that_of_the_picture_as_shown(tmp_path):
     path = clip_of(tmp_path / "a.mp4", (64, 32), 10, 24)
-    assert measure(path) == Form(64, 32, 10.0, 2.4)
+    assert measure_form(path) == VideoForm(64, 32, 10.0, 2.4)
     turned = tmp_path / "turned.mp4"
     stream = ffmpeg.input(str(path), display_rotation=90).output(str(turned), c="copy")
     media.run_ffmpeg(stream, turned)
-    assert measure(turned) == Form(32, 64, 10.0, 2.4)
+    assert measure_form(turned) == VideoForm(32, 64, 10.0, 2.4)
 
 
 @pytest.mark.shared

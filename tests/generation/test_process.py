@@ -10,10 +10,10 @@ import pytest
 
 from sfqa import media
 from sfqa.generation import process
-from sfqa.generation.process import Patience, ProcessEnd
+from sfqa.generation.process import ProcessEnd, Timeouts
 
 PACKAGE = Path(process.__file__).parents[2]
-QUICK = Patience(late_sec=0.6, grace_sec=0.4, settle_sec=0.1)
+QUICK = Timeouts(late_sec=0.6, grace_sec=0.4, settle_sec=0.1)
 
 
 @pytest.fixture
@@ -26,9 +26,9 @@ def go(tmp_path):
     def results() -> object:
         return result.stat().st_size if result.is_file() else None
 
-    def run(code: str, limit_sec: float = 20.0, env=os.environ, patience=QUICK) -> ProcessEnd:
+    def run(code: str, limit_sec: float = 20.0, env=os.environ, timeouts=QUICK) -> ProcessEnd:
         argv = [sys.executable, "-I", "-S", "-c", code]
-        return process.run_command(argv, cwd, env, tmp_path / "a.log", limit_sec, results, patience)
+        return process.run_command(argv, cwd, env, tmp_path / "a.log", limit_sec, results, timeouts)
 
     run.log, run.cwd, run.result = tmp_path / "a.log", cwd, result
     return run
@@ -92,9 +92,9 @@ def test_a_command_that_is_not_there(go, tmp_path):
 def test_bad_ends(go, code, ended, sentence):
     start = time.monotonic()
     found = go(code)
-    assert (found, found.sentence) == (ended, sentence)
+    assert (found, found.describe()) == (ended, sentence)
     assert time.monotonic() - start < QUICK.late_sec  # nothing is waited for
-    assert ProcessEnd(-99).sentence == "it was ended by signal 99"
+    assert ProcessEnd(-99).describe() == "it was ended by signal 99"
 
 
 def test_a_hang_is_stopped_at_its_limit_politely_first(go):
@@ -180,7 +180,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 cwd = Path(sys.argv[1])
 with process.end_on_sigterm():
     process.run_command([sys.executable, '-I', '-S', '-c', sys.argv[2]], cwd, os.environ, cwd / 'a.log',
-                60, lambda: None, process.Patience(grace_sec=0.3))
+                60, lambda: None, process.Timeouts(grace_sec=0.3))
 """
 FAMILY = """
 import os, subprocess, sys, time

@@ -10,7 +10,7 @@ from sfqa import identity, store, tables
 from sfqa.errors import UserError
 from sfqa.generation import check
 from sfqa.generation.imported import import_ready
-from sfqa.generation.ready import find_ready, ready_digest
+from sfqa.generation.ready import digest_ready, find_ready
 from sfqa.generation.registry import Method
 from videos import make_video
 
@@ -88,9 +88,9 @@ def test_what_was_checked_is_not_decoded_again_until_its_bytes_change(
 ):
     rows = import_ready(samples, method, folder, tmp_path / "records")
     looked = []
-    real = check.problem
+    real = check.find_problem
     monkeypatch.setattr(
-        check, "problem", lambda path, **k: looked.append(Path(path).name) or real(path, **k)
+        check, "find_problem", lambda path, **k: looked.append(Path(path).name) or real(path, **k)
     )
     assert import_ready(samples, method, folder, tmp_path / "records") == rows
     assert looked == []
@@ -118,15 +118,15 @@ def test_a_video_is_found_by_its_whole_name(tmp_path):
 
 
 def test_the_digest_notices_new_and_renamed_videos_only(tmp_path):
-    empty = ready_digest(tmp_path)
+    empty = digest_ready(tmp_path)
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos/notes.txt").touch()
-    assert ready_digest(tmp_path) == empty
+    assert digest_ready(tmp_path) == empty
     video = tmp_path / "videos/a__c.mp4"
     video.touch()
-    one = ready_digest(tmp_path)
+    one = digest_ready(tmp_path)
     assert one != empty
     video.write_bytes(b"other")
-    assert ready_digest(tmp_path) == one
+    assert digest_ready(tmp_path) == one
     video.rename(tmp_path / "videos/b__c.mp4")
-    assert ready_digest(tmp_path) not in (one, empty)
+    assert digest_ready(tmp_path) not in (one, empty)

@@ -73,12 +73,12 @@ def test_as_dict_and_back(known_methods):
 
 def test_identity_is_what_the_pictures_depend_on(tmp_path):
     text = ENTRY.format(label="a")
-    same = load(tmp_path, text)["a"].identity()
-    assert load(tmp_path, text.replace("name: A", "name: B"))["a"].identity() == same
-    assert load(tmp_path, text.replace("version: 1", "version: 2"))["a"].identity() != same
-    changed = load(tmp_path, text + "  options: {noise_sigma: 1}")["a"].identity()
+    same = load(tmp_path, text)["a"].get_identity()
+    assert load(tmp_path, text.replace("name: A", "name: B"))["a"].get_identity() == same
+    assert load(tmp_path, text.replace("version: 1", "version: 2"))["a"].get_identity() != same
+    changed = load(tmp_path, text + "  options: {noise_sigma: 1}")["a"].get_identity()
     assert changed != same
-    assert load(tmp_path, text + "  options: {noise_sigma: 1.0}")["a"].identity() == changed
+    assert load(tmp_path, text + "  options: {noise_sigma: 1.0}")["a"].get_identity() == changed
 
 
 @pytest.mark.parametrize(
@@ -129,11 +129,11 @@ def test_missing_file(tmp_path):
 
 
 def test_unknown_label_lists_the_known_ones(methods):
-    assert registry.method(methods, "late").label == "late"
+    assert registry.get_method(methods, "late").label == "late"
     with pytest.raises(UserError, match=r"did you mean 'sharp'\? the known labels are blurry, cho"):
-        registry.method(methods, "sharpe")
+        registry.get_method(methods, "sharpe")
     with pytest.raises(UserError, match="no method 'x': the known labels are blurry"):
-        registry.method(methods, "x")
+        registry.get_method(methods, "x")
 
 
 COMMAND = """
@@ -157,9 +157,9 @@ COMMAND = """
 
 def test_a_commands_identity_holds_its_commit_and_not_its_limits(tmp_path):
     text = COMMAND.format(label="a")
-    same = load(tmp_path, text)["a"].identity()
-    assert load(tmp_path, text.replace("minutes: 5", "minutes: 50"))["a"].identity() == same
-    assert load(tmp_path, text.replace("51a74aec", "61a74aec"))["a"].identity() != same
+    same = load(tmp_path, text)["a"].get_identity()
+    assert load(tmp_path, text.replace("minutes: 5", "minutes: 50"))["a"].get_identity() == same
+    assert load(tmp_path, text.replace("51a74aec", "61a74aec"))["a"].get_identity() != same
 
 
 @pytest.mark.parametrize(

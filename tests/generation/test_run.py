@@ -237,7 +237,7 @@ def test_a_real_shard(samples, methods, tmp_path):
 def test_the_key_of_a_procedural_video_has_not_changed(samples, fake):
     sample = {"sample_id": "a", "image_sha256": "1", "clip_sha256": "2", "prompt": None}
     content = {
-        "sample_id": "a", "image": "1", "clip": "2", "prompt": None, "method": FAKE.identity(),
+        "sample_id": "a", "image": "1", "clip": "2", "prompt": None, "method": FAKE.get_identity(),
         "seed": 1, "size": 64, "fps": 25.0,
     }  # fmt: skip
     assert sample_key(sample, FAKE, DEFAULTS) == identity.digest(content)

@@ -64,7 +64,7 @@ def test_an_alias_of_somebody_else_stays(tmp_path, repo):
     with staging.open_workspace(folder, repo, ()) as place:
         pass
     place.root.symlink_to(other)
-    staging.remove(folder)
+    staging.remove_workspace(folder)
     assert place.root.readlink() == other
     place.root.unlink()
 
@@ -77,8 +77,8 @@ def test_read_only_copies_are_removed_and_the_repository_is_not(tmp_path, repo):
         (locked / "inner" / "f").write_text("x")
         (locked / "inner").chmod(0o555)
         locked.chmod(0o555)
-    staging.remove(folder)
-    staging.remove(folder)
+    staging.remove_workspace(folder)
+    staging.remove_workspace(folder)
     assert not folder.exists()
     assert (repo / "src" / "there.txt").read_text() == "src"
 

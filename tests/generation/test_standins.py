@@ -18,7 +18,7 @@ import pytest
 from sfqa import identity, media, store, tables
 from sfqa.generation import registry
 from sfqa.generation.generate import generate_shard
-from sfqa.generation.process import Patience
+from sfqa.generation.process import Timeouts
 from sfqa.generation.records import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -107,7 +107,7 @@ class Stage:
         method = replace(self.method, minutes=2 / 60) if act == "hang" else self.method
         rows = generate_shard(
             self.samples() if samples is None else samples, method, self.folder / "made",
-            self.settings(**changes), lambda said: None, Patience(late_sec=1.5, grace_sec=1.0),
+            self.settings(**changes), lambda said: None, Timeouts(late_sec=1.5, grace_sec=1.0),
         )  # fmt: skip
         store.to_arrow(tables.VIDEOS, rows)
         return rows

@@ -22,7 +22,7 @@ IMPORT_NAMES = {
 #: Modules that are loaded by name while a job runs.
 BY_NAME = {
     "fetch": ["huggingface_hub"],
-    "media": [f"sfqa.generation.adapters.{name}" for name in adapters.names()],
+    "media": [f"sfqa.generation.adapters.{name}" for name in adapters.list_adapters()],
     "torch": [
         *(f"sfqa.features.extractors.{n}" for n in ("audio", "clip", "lse", "signal", "slowfast", "spatial")),
         *(f"sfqa.regression.heads.{n}" for n in heads.names()),

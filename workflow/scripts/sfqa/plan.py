@@ -64,7 +64,7 @@ class Plan:
         if self.mode != "import_features":
             self.known = registry.load_methods(Path(self.config["generation"]["registry"]))
             labels = self.config["generation"].get("methods", [])
-            self.methods = {label: registry.method(self.known, label) for label in labels}
+            self.methods = {label: registry.get_method(self.known, label) for label in labels}
         self.scores = self._scores()
         self.watch = Watch(self.results)
         if check_files:
@@ -229,7 +229,7 @@ class Plan:
             return ""
         from sfqa.generation import ready
 
-        return ready.ready_digest(Path(self.config["generation"]["generators"]) / wildcards.method)
+        return ready.digest_ready(Path(self.config["generation"]["generators"]) / wildcards.method)
 
     def method_gpus(self, wildcards: Any) -> int:
         """1 for a method of kind command."""
@@ -269,7 +269,7 @@ class Plan:
             return ""
         from sfqa.generation import importing
 
-        return importing.folder_digest(source)
+        return importing.digest_source(source)
 
     def sample_sources(self) -> list[str]:
         """What the samples are listed from."""

@@ -1,4 +1,4 @@
-"""Whether a video is one at all, before it is accepted: generators end well with broken ones."""
+"""Check a video before it is accepted: a generator can exit with code 0 and a broken video."""
 
 from __future__ import annotations
 
@@ -14,32 +14,34 @@ import numpy.typing as npt
 from sfqa import media
 from sfqa.tables import flaw
 
-#: Raised whenever a video may be judged otherwise than before.
+#: Increased whenever the result of the check can change for a video.
 VERSION = 2
 
 #: A video needs two frames to move and half a second to be judged.
 FEWEST_FRAMES = 2
 SHORTEST_SEC = 0.5
-#: A video longer than its clip by more holds pieces of another one (a stale work folder).
+#: A video that is longer than its clip by more than this holds parts of another one (of a working
+#: folder that was not empty).
 LONGER_SEC = 1.0
-#: A file with fewer of the frames that its head declares was cut off.
-WHOLE_SHARE = 0.95
-#: A picture with a smaller side shows no face to judge.
+#: A file with a smaller share of the frames that it declares was cut off.
+COMPLETE_SHARE = 0.95
+#: In a picture with a smaller side a face cannot be judged.
 SMALLEST_PX = 64
 
-#: Movement is looked for in this many frames, each averaged to this many cells a side.
-_LOOKS = 9
+#: Movement is measured in this many frames, each averaged to this many cells a side.
+_MOTION_FRAMES = 9
 _CELLS = 32
-#: In grey levels of 255. A still picture, encoded, moves no cell by more than 3 (H.264, crf 16 to
-#: 40); a talking head moves some cell by 90 and more (20 published results of five generators).
+#: In grey levels of 255. In an encoded still picture no cell changes by more than 3 (H.264, crf 16
+#: to 40); in a talking head some cell changes by 90 or more (20 published results of five
+#: generators).
 FROZEN_GREY = 4.0
-#: The brightest cell of a black frame; that of a dim portrait is above 100.
+#: The brightest cell of a black frame stays below this; that of a dim portrait is above 100.
 BLACK_GREY = 16.0
 
 _STAMP = re.compile(r"\[\d\d:\d\d:\d\d\] \S+:\d+: (Error: )?")
 
 
-def problem(
+def find_problem(
     path: Path | str,
     clip_sec: float | None = None,
     audio: bool = True,
@@ -48,16 +50,15 @@ def problem(
     tolerance_sec: float = 1.0,
     moving: bool = False,
 ) -> str:
-    """Return why a video cannot be accepted, as 'word: sentence', or '' where it can.
+    """Return why a video cannot be accepted, as 'word: sentence'; '' if it can.
 
-    It must exist, decode at its start, middle and end, hold sound (unless ``audio`` is False) and
-    the frames that it declares, have at least 2 frames and 0.5 s, and be at most 1 s longer than
-    ``clip_sec``; a video shorter than its clip is the method's defect, and to be judged.
-    ``expected_sec`` is the length that the method gives: further than ``tolerance_sec`` from it is
-    a failure on both sides. ``moving`` says that it must show a face that moves: at least 64
-    pixels a side, neither black nor frozen.
+    It must exist, decode at its start, middle and end, have sound (unless ``audio`` is False), the
+    frames that it declares, at least 2 frames and 0.5 s, and be at most 1 s longer than
+    ``clip_sec``. A video that is shorter than its clip is accepted, because raters should see this
+    defect. If ``expected_sec`` is given, the length may differ from it by ``tolerance_sec``. With
+    ``moving`` the video must be at least 64 pixels a side, and neither black nor frozen.
 
-    >>> problem("nowhere.mp4")
+    >>> find_problem("nowhere.mp4")
     'no_video: there is no file nowhere.mp4'
     """
     file = Path(path)
@@ -66,23 +67,23 @@ def problem(
     if file.stat().st_size == 0:
         return flaw("no_video", f"the file {path} is empty")
     try:
-        found = media.probe(file)
-        if not found.has_video:
+        info = media.probe(file)
+        if not info.has_video:
             return flaw("no_picture", f"{path} holds no picture")
-        if audio and not (found.has_audio and found.audio_duration_sec > 0):
+        if audio and not (info.has_audio and info.audio_duration_sec > 0):
             return flaw("no_audio", f"{path} holds no sound")
         count, fps = media.frame_times(file)
-        looks = {0, count // 2, count - 1}
+        numbers = {0, count // 2, count - 1}
         if moving:
-            looks = {round(n * (count - 1) / (_LOOKS - 1)) for n in range(_LOOKS)}
-        frames = media.read_frames(file, sorted(looks) if count else [0])
+            numbers = {round(n * (count - 1) / (_MOTION_FRAMES - 1)) for n in range(_MOTION_FRAMES)}
+        frames = media.read_frames(file, sorted(numbers) if count else [0])
     except media.MediaError as error:
         return flaw("broken", describe_media_error(error))
-    # Only these formats declare a number; elsewhere it is a guess from the length.
-    if file.suffix.lower() in (".mp4", ".mov", ".m4v") and count < WHOLE_SHARE * found.frames:
-        return flaw("broken", f"{path} holds {count} of the {found.frames} frames it declares")
-    reason = _length(path, count, fps, clip_sec, expected_sec, tolerance_sec)
-    return reason or (_sight(path, frames) if moving else "")
+    # Only these formats declare the number of frames; for others it is estimated from the length.
+    if file.suffix.lower() in (".mp4", ".mov", ".m4v") and count < COMPLETE_SHARE * info.frames:
+        return flaw("broken", f"{path} holds {count} of the {info.frames} frames it declares")
+    reason = _check_length(path, count, fps, clip_sec, expected_sec, tolerance_sec)
+    return reason or (_check_picture(path, frames) if moving else "")
 
 
 def describe_media_error(error: media.MediaError) -> str:
@@ -102,7 +103,7 @@ def clip_seconds(sample: Mapping[str, Any]) -> float | None:
         return None
 
 
-def _length(
+def _check_length(
     path: Path | str,
     count: int,
     fps: float,
@@ -125,27 +126,28 @@ def _length(
     return ""
 
 
-def _sight(path: Path | str, frames: media.Pixels) -> str:
+def _check_picture(path: Path | str, frames: media.Pixels) -> str:
     height, width = frames.shape[1:3]
     if min(height, width) < SMALLEST_PX:
         return flaw(
             "too_small", f"{path} is {width}x{height}; {SMALLEST_PX} pixels a side are needed"
         )
-    cells = np.stack([_cells(frame) for frame in frames])
+    cells = np.stack([_average_cells(frame) for frame in frames])
     dark = cells.max(axis=(1, 2)) < BLACK_GREY
     if 2 * np.count_nonzero(dark) >= len(dark):
         return flaw(
             "black", f"{np.count_nonzero(dark)} of {len(dark)} frames looked at in {path} are black"
         )
-    moved = float(np.ptp(cells, axis=0).max())
-    if moved < FROZEN_GREY:
+    largest_change = float(np.ptp(cells, axis=0).max())
+    if largest_change < FROZEN_GREY:
         return flaw(
-            "frozen", f"nothing moves in {path}: {moved:.1f} grey levels, {FROZEN_GREY:g} needed"
+            "frozen",
+            f"nothing moves in {path}: {largest_change:.1f} grey levels, {FROZEN_GREY:g} needed",
         )
     return ""
 
 
-def _cells(frame: media.Pixels) -> npt.NDArray[np.float32]:
+def _average_cells(frame: media.Pixels) -> npt.NDArray[np.float32]:
     grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
     small = cv2.resize(grey, (_CELLS, _CELLS), interpolation=cv2.INTER_AREA)
     return np.asarray(small, dtype=np.float32)

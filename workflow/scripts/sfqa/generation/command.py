@@ -48,14 +48,14 @@ class GeneratedVideo:
 
 
 @contextlib.contextmanager
-def open_engine(shard: Shard, patience: process.Patience) -> Iterator[CommandEngine]:
+def open_engine(shard: Shard, timeouts: process.Timeouts) -> Iterator[CommandEngine]:
     """Give an engine for a shard, with a GPU of its own if there is one.
 
     Raises :class:`UserError` if the generator is not installed or a GPU is needed and missing.
     """
     installation = find_installation(shard.method, shard.settings.generators)
     with _lease_device(shard) as device_name, process.end_on_sigterm():
-        yield CommandEngine(shard, installation, device_name, patience)
+        yield CommandEngine(shard, installation, device_name, timeouts)
 
 
 @contextlib.contextmanager
@@ -87,36 +87,36 @@ class CommandEngine:
         shard: Shard,
         installation: Installation,
         device_name: str | None,
-        patience: process.Patience,
+        timeouts: process.Timeouts,
     ) -> None:
-        module = cast(adapters.Driver, adapters.load(shard.method.adapter))
+        module = cast(adapters.CommandAdapter, adapters.load(shard.method.adapter))
         self.generator: Generator = module.GENERATOR
         self.options: dict[str, OptionValue] = fill_defaults(shard.method.options, module.OPTIONS)
         self.batch_size = max(1, self.generator.batch)
-        self.shard, self.installation, self.patience = shard, installation, patience
+        self.shard, self.installation, self.timeouts = shard, installation, timeouts
         self.device_name = device_name
         self.seconds: dict[str, float] = {}  # spent on each sample, all attempts together
         self.disk_full = ""  # the message of the disk, once it was full
 
     def generate(self, samples: Sequence[Sample]) -> None:
         """Generate the samples in one process, then try each that failed again, alone."""
-        failures = self._attempt(samples, 1)
+        failures = self._attempt_once(samples, 1)
         attempts = self.shard.settings.attempts
         for sample in samples:
             name = sample["sample_id"]
             failure = failures.get(name)
             attempt = 2
             while failure and not failure.final and attempt <= attempts:
-                failure = self._attempt([sample], attempt).get(name)
+                failure = self._attempt_once([sample], attempt).get(name)
                 attempt += 1
             if failure:
-                self.shard.fail(sample, failure.reason, self.seconds.get(name, 0.0))
+                self.shard.fail_sample(sample, failure.reason, self.seconds.get(name, 0.0))
             elif attempts > 1 or not failures:
                 # The workspace of a batch lies in the folder of its first sample. It stays if it
                 # is the only one of a sample that failed, so that its files can be examined.
-                staging.remove(self.shard.videos.work_path(name))
+                staging.remove_workspace(self.shard.videos.work_path(name))
 
-    def _attempt(self, samples: Sequence[Sample], attempt: int) -> dict[str, Failure]:
+    def _attempt_once(self, samples: Sequence[Sample], attempt: int) -> dict[str, Failure]:
         """Run the generator once, accept what it made and return the failures by sample id."""
         names = [sample["sample_id"] for sample in samples]
         if self.disk_full:
@@ -137,7 +137,9 @@ class CommandEngine:
                 failures |= {video.sample["sample_id"]: Failure("") for video in videos}
                 for video in videos:
                     name = video.sample["sample_id"]
-                    self.shard.accept(video.sample, video.path, self.seconds[name], video.detail)
+                    self.shard.accept_video(
+                        video.sample, video.path, self.seconds[name], video.detail
+                    )
                     del failures[name]
         except UserError:
             raise
@@ -146,14 +148,14 @@ class CommandEngine:
                 return {
                     name: failure
                     for sample in samples
-                    for name, failure in self._attempt([sample], attempt).items()
+                    for name, failure in self._attempt_once([sample], attempt).items()
                 }
             return {names[0]: Failure(flaw("not_prepared", str(error)), final=True)}
         except Exception as error:
             log.debug("%s: generation failed", names[0], exc_info=True)
             failure = self._describe_failure(error)
             if self.disk_full:
-                staging.remove(work)
+                staging.remove_workspace(work)
             failures = {name: f if f.reason else failure for name, f in failures.items()}
         return failures
 
@@ -171,7 +173,7 @@ class CommandEngine:
         staged: list[tuple[Sample, Item]] = []
         failures: dict[str, Failure] = {}
         for sample in samples:
-            item = self._stage(workspace, sample)
+            item = self._stage_inputs(workspace, sample)
             if isinstance(item, Item):
                 staged.append((sample, item))
             else:
@@ -190,14 +192,14 @@ class CommandEngine:
         outcome = self._run_process(workspace, run, attempt)
         videos = []
         for sample, item in staged:
-            path, detail = outcome.collect(self.generator, item)
+            path, detail = outcome.collect_video(self.generator, item)
             if path is None:
                 failures[item.sample_id] = Failure(detail)
             else:
                 videos.append(GeneratedVideo(sample, path, detail))
         return videos, failures
 
-    def _stage(self, workspace: staging.Workspace, sample: Sample) -> Item | Failure:
+    def _stage_inputs(self, workspace: staging.Workspace, sample: Sample) -> Item | Failure:
         """Write the inputs of a sample into the workspace; a failure if they cannot be read."""
         stem = digest(sample["sample_id"])[:12]
         image = workspace.inputs / f"i{stem}{self.generator.image_suffix}"
@@ -206,9 +208,7 @@ class CommandEngine:
         try:
             staging.stage_image(Path(sample["image_path"]), image)
             word = "bad_clip"
-            seconds = staging.stage_sound(
-                Path(sample["clip_path"]), audio, self.generator.staged_sec
-            )
+            seconds = staging.stage_sound(Path(sample["clip_path"]), audio, self.generator.pad_sec)
         except media.MediaError as error:
             if is_disk_full(error):
                 raise
@@ -226,8 +226,8 @@ class CommandEngine:
         """Run one process of the generator, its output appended to a log."""
         try:
             self.generator.prepare(run)
-            argv = self.generator.command(run)
-            variables = self.generator.environment(run)
+            argv = self.generator.build_command(run)
+            variables = self.generator.build_environment(run)
         except Exception as error:
             if is_disk_full(error):
                 raise
@@ -252,7 +252,7 @@ class CommandEngine:
 
         limit_sec = 60.0 * self.shard.method.minutes * len(run.items)
         ended = process.run_command(
-            argv, run.cwd, env, log_path, limit_sec, list_results, self.patience
+            argv, run.cwd, env, log_path, limit_sec, list_results, self.timeouts
         )
         return RunOutcome(run, ended, log_path, log_start, started_ns, limit_sec)
 

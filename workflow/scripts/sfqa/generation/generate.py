@@ -36,7 +36,7 @@ def generate_shard(
     folder: Path | str,
     settings: Settings,
     log: Log | None = None,
-    patience: process.Patience | None = None,
+    timeouts: process.Timeouts | None = None,
 ) -> list[Row]:
     """Return rows of ``tables.VIDEOS`` for rows of ``tables.SAMPLES``, generating missing videos.
 
@@ -50,7 +50,7 @@ def generate_shard(
     - fail: an input is missing, or generating failed. The row gives the reason, and the next run
       tries again. The output of a generator is in ``{folder}/logs``.
 
-    ``patience`` holds the time limits of a generator's process. Raises :class:`UserError` for wrong
+    ``timeouts`` are those of a generator's process. Raises :class:`UserError` for wrong
     settings, samples of another method, a generator that is not installed and a missing GPU.
     """
     sample_rows = store.to_records(samples)
@@ -64,11 +64,11 @@ def generate_shard(
         to_generate = _find_missing(shard)
         if to_generate:
             shard.progress.to_compute = len(to_generate)
-            with _open_engine(shard, patience or process.Patience()) as engine:
+            with _open_engine(shard, timeouts or process.Timeouts()) as engine:
                 for start in range(0, len(to_generate), engine.batch_size):
                     batch = to_generate[start : start + engine.batch_size]
                     _generate_batch(batch, engine, shard)
-    return shard.rows
+    return shard.list_rows()
 
 
 def _find_missing(shard: Shard) -> list[Sample]:
@@ -77,9 +77,9 @@ def _find_missing(shard: Shard) -> list[Sample]:
     for sample in shard.samples:
         record = shard.find_record(sample)
         if record and shard.is_unchanged(sample, record):
-            shard.keep(sample, record)
+            shard.keep_video(sample, record)
         elif record and shard.is_usable(sample):
-            shard.take_over(sample)
+            shard.take_over_video(sample)
         else:
             shard.videos.delete_record(sample["sample_id"])
             missing.append(sample)
@@ -90,7 +90,7 @@ def _generate_batch(samples: list[Sample], engine: Engine, shard: Shard) -> None
     complete = []
     for sample in samples:
         if reason := find_missing_input(sample):
-            shard.fail(sample, reason)
+            shard.fail_sample(sample, reason)
         else:
             complete.append(sample)
     if complete:
@@ -98,9 +98,9 @@ def _generate_batch(samples: list[Sample], engine: Engine, shard: Shard) -> None
 
 
 @contextlib.contextmanager
-def _open_engine(shard: Shard, patience: process.Patience) -> Iterator[Engine]:
+def _open_engine(shard: Shard, timeouts: process.Timeouts) -> Iterator[Engine]:
     if shard.method.kind == "command":
-        with command.open_engine(shard, patience) as engine:
+        with command.open_engine(shard, timeouts) as engine:
             yield engine
     else:
         yield rendering.RenderEngine(shard)

@@ -1,8 +1,9 @@
-"""What a generator of the literature is to the workflow: its command, and where its result lies.
+"""The interface of a generator of the literature: its command, and where its result is.
 
 A module of :mod:`sfqa.generation.adapters` for methods of kind ``command`` has ``VERSION``,
-``OPTIONS`` and ``GENERATOR``, an instance of a subclass of :class:`Generator`. It describes; the
-engine (:mod:`sfqa.generation.command`) stages, runs, waits, checks and moves.
+``OPTIONS`` and ``GENERATOR``, an instance of a subclass of :class:`Generator`. The subclass only
+describes the generator; the engine (:mod:`sfqa.generation.command`) stages the inputs, runs the
+command, waits for its result, checks it and moves it into place.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ OptionValue = float | str
 
 @dataclass(frozen=True)
 class Item:
-    """One pair inside a run: inputs staged for this run alone, and facts of them.
+    """One pair of a run, with inputs that are staged for this run only.
 
-    ``image`` and ``audio`` lie in a private folder; no part of their paths holds a dot (but the
-    suffix), a space or a character beyond ASCII. ``seconds`` is the length of the driving clip,
-    before any padding. ``output`` is for generators that can be told where to write; its folder
+    ``image`` and ``audio`` are in a private folder; their paths hold no dot (except that of the
+    suffix), no space and only ASCII characters. ``seconds`` is the length of the driving clip
+    before padding. ``output`` is for generators with an option for their output file: its folder
     exists, the file does not.
     """
 
@@ -34,11 +35,11 @@ class Item:
 
 @dataclass(frozen=True)
 class Run:
-    """One process of a generator: one item, or several where it takes a list of them.
+    """One process of a generator, for one item or for a batch of them.
 
-    ``cwd`` is a private folder that shows the repository's content (links) and can be written to.
-    ``checkpoints`` is the weights folder at its official place inside the repository. ``work`` is
-    private and holds nothing but the staged inputs; config files and results go there.
+    ``cwd`` is a private folder with links to the content of the repository; it can be written to.
+    ``checkpoints`` is the weights folder at its official place in the repository. ``work`` is a
+    private folder for config files and results, and holds only the staged inputs at the start.
     """
 
     items: tuple[Item, ...]
@@ -49,60 +50,60 @@ class Run:
     seed: int
     options: Mapping[str, OptionValue]
 
-    def text(self, option: str) -> str:
-        """A text option."""
-        return str(self.options[option])
+    def text_option(self, name: str) -> str:
+        """Return the value of a text option."""
+        return str(self.options[name])
 
-    def number(self, option: str) -> float:
-        """A numeric option."""
-        return float(self.options[option])
+    def number_option(self, name: str) -> float:
+        """Return the value of a numeric option."""
+        return float(self.options[name])
 
 
 class Generator:
-    """One generator; subclasses override what differs from the defaults."""
+    """A generator; subclasses override what differs from the defaults."""
 
     #: Format of the staged image, by suffix (lower case).
     image_suffix = ".png"
-    #: Pairs that one process takes at most; above 1 the model is loaded once for all of them.
+    #: Maximum number of pairs of one process; above 1 the model is loaded once for all of them.
     batch = 1
-    #: Top-level names of the repository that the generator writes to, kept private to a run.
+    #: Top-level names of the repository that the generator writes to; each run has its own.
     private: tuple[str, ...] = ()
 
-    def staged_sec(self, seconds: float) -> float:
-        """Length to which the staged sound is padded with silence; never below ``seconds``."""
+    def pad_sec(self, seconds: float) -> float:
+        """Return the length to which the sound is padded with silence, at least ``seconds``."""
         return seconds
 
-    def expected_sec(self, seconds: float, options: Mapping[str, OptionValue]) -> float:
-        """Length of the video that the method makes of a clip of ``seconds``."""
+    def predict_sec(self, seconds: float, options: Mapping[str, OptionValue]) -> float:
+        """Return the length of the video that the method makes of a clip of ``seconds``."""
         return seconds
 
     def prepare(self, run: Run) -> None:
-        """Write the config files of a run below ``run.work``."""
+        """Write the config files of a run into ``run.work``."""
 
-    def command(self, run: Run) -> list[str]:
-        """The exact arguments, the interpreter first; run in ``run.cwd``, without a shell."""
+    def build_command(self, run: Run) -> list[str]:
+        """Return the exact arguments, the interpreter first; run in ``run.cwd`` without a shell."""
         raise NotImplementedError
 
-    def environment(self, run: Run) -> dict[str, str]:
-        """Environment variables beyond those that the engine sets for every generator."""
+    def build_environment(self, run: Run) -> dict[str, str]:
+        """Return environment variables beside those that the engine sets for every generator."""
         return {}
 
-    def candidates(self, run: Run, item: Item) -> Sequence[Path]:
-        """Files that may be the item's result; the engine takes the newest."""
+    def list_candidates(self, run: Run, item: Item) -> Sequence[Path]:
+        """Return files that can be the item's result; the engine takes the newest."""
         raise NotImplementedError
 
-    def finish(self, run: Run, item: Item, raw: Path) -> tuple[Path, str]:
-        """Post-process a result that exists: its final file, and a flaw ('word: sentence') or ''.
+    def finish_video(self, run: Run, item: Item, raw: Path) -> tuple[Path, str]:
+        """Post-process a result; return the final file and a flaw ('word: sentence') or ''.
 
-        The file must lie below ``run.work``. Raises ``media.MediaError`` for a broken result.
+        The file must be inside ``run.work``. Raises ``media.MediaError`` for a broken result.
         """
         return raw, ""
 
 
-def formatted(seconds: float) -> str:
-    """Seconds for a command line: no exponent, no trailing zeros.
+def format_number(number: float) -> str:
+    """Return a number for a command line: no exponent, no trailing zeros.
 
-    >>> formatted(5.0), formatted(6.25)
+    >>> format_number(5.0), format_number(6.25)
     ('5', '6.25')
     """
-    return f"{seconds:.6f}".rstrip("0").rstrip(".")
+    return f"{number:.6f}".rstrip("0").rstrip(".")

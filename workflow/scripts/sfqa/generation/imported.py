@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sfqa import identity, media, store, tables
-from sfqa.generation import check, expected
-from sfqa.generation.expected import Form
-from sfqa.generation.ready import SUFFIXES, find_ready, pair_name
+from sfqa.generation import check, video_form
+from sfqa.generation.ready import SUFFIXES, find_ready, get_video_name
+from sfqa.generation.video_form import VideoForm
 from sfqa.progress import Progress
 from sfqa.tables import flaw
 
@@ -30,8 +30,9 @@ class ImportCheck:
     """How the videos are checked.
 
     ``records`` is the folder that keeps the result of each check, so that only new bytes are
-    decoded again; None keeps nothing. ``expect`` is the form that a method gives
-    (:func:`sfqa.generation.expected.unexpected`), ``audio`` whether a video needs sound.
+    decoded again; None keeps nothing. ``expect`` is the form that a method gives, as
+    :func:`sfqa.generation.video_form.describe_differences` takes it. ``audio``: whether a video
+    needs sound.
     """
 
     records: Path | None
@@ -79,7 +80,7 @@ def import_ready(
     rows = []
     with Progress(method.label, len(sample_rows), len(sample_rows)) as progress:
         for sample in sample_rows:
-            name = pair_name(sample)
+            name = get_video_name(sample)
             target = Path(folder) / "videos" / f"{name}{SUFFIXES[0]}"
             missing = flaw(
                 "no_video",
@@ -104,7 +105,7 @@ def _import_video(
     detail, form = _check_once(sample, path, sha, how) if path else (missing, None)
     status = tables.FAILED if detail else tables.OK
     if form and how.expect:
-        detail = expected.unexpected(how.expect, form)
+        detail = video_form.describe_differences(how.expect, form)
         status = tables.FLAWED if detail else tables.OK
     return {
         "sample_id": sample["sample_id"],
@@ -124,17 +125,17 @@ def _import_video(
 
 def _check_once(
     sample: Mapping[str, Any], path: Path, sha: str | None, how: ImportCheck
-) -> tuple[str, Form | None]:
+) -> tuple[str, VideoForm | None]:
     """Return why a video cannot be used, or '' and its form; from the record of the same bytes."""
-    key = [check.VERSION, expected.VERSION, sha, sample.get("clip_sha256"), how.audio]
+    key = [check.VERSION, video_form.VERSION, sha, sample.get("clip_sha256"), how.audio]
     record = how.records / f"{sample['sample_id']}.json" if how.records and sha else None
     if record and (recorded := _read_record(record, key)):
         return recorded
     clip_sec = check.clip_seconds(sample) if how.audio else None
-    reason, form = check.problem(path, clip_sec=clip_sec, audio=how.audio), None
+    reason, form = check.find_problem(path, clip_sec=clip_sec, audio=how.audio), None
     if not reason:
         try:
-            form = expected.measure(path)
+            form = video_form.measure_form(path)
         except media.MediaError as error:
             reason = flaw("broken", str(error))
     if record:
@@ -144,7 +145,7 @@ def _check_once(
     return reason, form
 
 
-def _read_record(path: Path, key: list[Any]) -> tuple[str, Form | None] | None:
+def _read_record(path: Path, key: list[Any]) -> tuple[str, VideoForm | None] | None:
     """Return what a record says of these bytes; None if it is damaged or of other bytes."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -153,6 +154,6 @@ def _read_record(path: Path, key: list[Any]) -> tuple[str, Form | None] | None:
         if content["reason"]:
             return str(content["reason"]), None
         width, height, fps, seconds = content["form"]
-        return "", Form(int(width), int(height), float(fps), float(seconds))
+        return "", VideoForm(int(width), int(height), float(fps), float(seconds))
     except (OSError, ValueError, KeyError, TypeError):
         return None

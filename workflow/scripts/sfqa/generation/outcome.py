@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sfqa import media
 from sfqa.generation import process, staging
-from sfqa.generation.check import describe_media_error, problem
+from sfqa.generation.check import describe_media_error, find_problem
 from sfqa.generation.generator import Generator, Item, Run
 from sfqa.generation.shard import is_disk_full
 from sfqa.tables import flaw
@@ -31,7 +31,7 @@ class RunOutcome:
     started_ns: int
     limit_sec: float
 
-    def collect(self, generator: Generator, item: Item) -> tuple[Path | None, str]:
+    def collect_video(self, generator: Generator, item: Item) -> tuple[Path | None, str]:
         """Return an item's checked file and its flaw or ''; or None and the reason."""
         newest = find_newest_result(generator, self.run, item, self.started_ns)
         fault = self._describe_end()
@@ -39,16 +39,16 @@ class RunOutcome:
         if fault and (len(self.run.items) == 1 or newest is None):
             return None, self._add_log(fault)
         if newest is None:
-            sentence = f"{self.ended.sentence}, without a result"
+            sentence = f"{self.ended.describe()}, without a result"
             return None, self._add_log(flaw("no_output", sentence))
         try:
-            path, detail = generator.finish(self.run, item, newest[0])
+            path, detail = generator.finish_video(self.run, item, newest[0])
         except media.MediaError as error:
             if is_disk_full(error):
                 raise
             return None, self._add_log(fault or flaw("broken", describe_media_error(error)))
-        expected = generator.expected_sec(item.seconds, self.run.options)
-        reason = problem(path, expected_sec=expected, moving=True)
+        expected = generator.predict_sec(item.seconds, self.run.options)
+        reason = find_problem(path, expected_sec=expected, moving=True)
         return (None, self._add_log(fault or reason)) if reason else (path, detail)
 
     def _describe_end(self) -> str:
@@ -56,7 +56,7 @@ class RunOutcome:
         if self.ended.timed_out:
             minutes = self.limit_sec / 60
             return flaw("timed_out", f"it was stopped after {minutes:g} minutes, its time limit")
-        return flaw("exit_code", self.ended.sentence) if self.ended.code else ""
+        return flaw("exit_code", self.ended.describe()) if self.ended.code else ""
 
     def _add_log(self, reason: str) -> str:
         """Return a reason with the end of the log; its word is the cause if the log names one."""
@@ -74,7 +74,7 @@ def find_newest_result(
 ) -> tuple[Path, int, int] | None:
     """Return the newest candidate written since the start: path, size, time; None if none is."""
     candidates = []
-    for path in generator.candidates(run, item):
+    for path in generator.list_candidates(run, item):
         with contextlib.suppress(OSError):  # it does not exist, or was just renamed
             stat = path.stat()
             if path.is_file() and stat.st_mtime_ns >= started_ns:

@@ -29,11 +29,11 @@ _TAIL_CHARS = 300
 _POLL_SEC = 0.05
 
 #: Lists the newest result of each item with its size and time; None if one is missing.
-Results = Callable[[], object]
+ListResults = Callable[[], object]
 
 
 @dataclass(frozen=True)
-class Patience:
+class Timeouts:
     """Timeouts in seconds.
 
     ``late_sec``: how long to wait for an output file after the process exits. ``grace_sec``: delay
@@ -49,16 +49,15 @@ class Patience:
 class ProcessEnd:
     """How a process ended: its exit code (below 0: by that signal), and whether it took too long.
 
-    >>> ProcessEnd(-9).sentence
+    >>> ProcessEnd(-9).describe()
     'it was ended by SIGKILL'
     """
 
     code: int
     timed_out: bool = False
 
-    @property
-    def sentence(self) -> str:
-        """The end as a sentence."""
+    def describe(self) -> str:
+        """Return the end as a sentence."""
         if self.code >= 0:
             return f"it ended with exit code {self.code}"
         try:
@@ -73,8 +72,8 @@ def run_command(
     env: Mapping[str, str],
     log: Path,
     limit_sec: float,
-    results: Results,
-    patience: Patience,
+    list_results: ListResults,
+    timeouts: Timeouts,
 ) -> ProcessEnd:
     """Run a command to its end, append its output to ``log`` and leave no process running.
 
@@ -101,17 +100,17 @@ def run_command(
             try:
                 code = process.wait(limit_sec)
             except subprocess.TimeoutExpired:
-                processes.end_process_group(process, patience.grace_sec)
+                processes.end_process_group(process, timeouts.grace_sec)
                 killed = process.poll()  # None: a driver holds it, not even SIGKILL ends it
                 return ProcessEnd(-signal.SIGKILL if killed is None else killed, timed_out=True)
             if code != 0:
                 return ProcessEnd(code)
-            if not _wait_for_group(process.pid, deadline, results, patience.late_sec):
+            if not _wait_for_group(process.pid, deadline, list_results, timeouts.late_sec):
                 return ProcessEnd(code, timed_out=True)
-            _wait_for_results(results, patience)
+            _wait_for_results(list_results, timeouts)
             return ProcessEnd(code)
         finally:
-            processes.end_process_group(process, patience.grace_sec)
+            processes.end_process_group(process, timeouts.grace_sec)
 
 
 def make_environment(
@@ -182,11 +181,13 @@ def end_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _wait_for_group(group: int, deadline: float, results: Results, late_sec: float) -> bool:
+def _wait_for_group(
+    group: int, deadline: float, list_results: ListResults, late_sec: float
+) -> bool:
     """Wait for the processes that the first one left running; False if the time limit passed."""
-    last_results, changed_at = results(), time.monotonic()
+    last_results, changed_at = list_results(), time.monotonic()
     while processes.is_group_running(group):
-        new_results, now = results(), time.monotonic()
+        new_results, now = list_results(), time.monotonic()
         if new_results != last_results:
             last_results, changed_at = new_results, now
         if new_results is not None and now - changed_at >= late_sec:
@@ -197,14 +198,14 @@ def _wait_for_group(group: int, deadline: float, results: Results, late_sec: flo
     return True
 
 
-def _wait_for_results(results: Results, patience: Patience) -> None:
+def _wait_for_results(list_results: ListResults, timeouts: Timeouts) -> None:
     """Wait until all results exist and no longer change, ``late_sec`` at most."""
     start = time.monotonic()
-    last_results, changed_at = results(), start
-    while time.monotonic() - start < patience.late_sec:
+    last_results, changed_at = list_results(), start
+    while time.monotonic() - start < timeouts.late_sec:
         time.sleep(_POLL_SEC)
-        new_results, now = results(), time.monotonic()
+        new_results, now = list_results(), time.monotonic()
         if new_results != last_results:
             last_results, changed_at = new_results, now
-        if new_results is not None and now - changed_at >= patience.settle_sec:
+        if new_results is not None and now - changed_at >= timeouts.settle_sec:
             return

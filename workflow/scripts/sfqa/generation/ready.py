@@ -19,7 +19,7 @@ def find_ready(folder: Path | str, sample: Mapping[str, Any]) -> Path | None:
     It is ``{folder}/videos/{pair_id}.mp4`` (or another of :data:`SUFFIXES`), where ``folder`` is
     ``{generators}/{label}``. Raises :class:`UserError` if several files match.
     """
-    videos, name = Path(folder) / "videos", pair_name(sample)
+    videos, name = Path(folder) / "videos", get_video_name(sample)
     matches = [path for path in (videos / f"{name}{s}" for s in SUFFIXES) if path.is_file()]
     if len(matches) > 1:
         names = ", ".join(path.name for path in matches)
@@ -27,7 +27,7 @@ def find_ready(folder: Path | str, sample: Mapping[str, Any]) -> Path | None:
     return matches[0] if matches else None
 
 
-def ready_digest(folder: Path | str) -> str:
+def digest_ready(folder: Path | str) -> str:
     """Return a digest that changes when a video is added, removed or renamed.
 
     Only the names in ``{folder}/videos`` are read; a video that changes under its name is noticed
@@ -38,6 +38,6 @@ def ready_digest(folder: Path | str) -> str:
     return identity.digest(sorted(path.name for path in paths if path.suffix in SUFFIXES))
 
 
-def pair_name(sample: Mapping[str, Any]) -> str:
+def get_video_name(sample: Mapping[str, Any]) -> str:
     """Return the name that a sample's video has in the folder, without its suffix."""
     return str(sample.get("pair_id") or sample["sample_id"])

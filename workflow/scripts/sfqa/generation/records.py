@@ -46,7 +46,7 @@ def sample_key(sample: Sample, method: Method, settings: Settings) -> str:
             "image": sample.get("image_sha256"),
             "clip": sample.get("clip_sha256"),
             "prompt": sample.get("prompt"),
-            "method": method.identity(),
+            "method": method.get_identity(),
             "seed": settings.seed,
             **varying,
         }

@@ -1,4 +1,4 @@
-"""Methods as data: what stands in methods.yaml, checked, with the adapter that runs each."""
+"""The registry of methods: entries of methods.yaml, checked, with the adapter that runs each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sfqa.generation import adapters
 from sfqa.generation.install import sources
 from sfqa.options import Option, check_options
 
-#: What a kind's entries hold beyond the keys of all: needed ones, then those that may be left out.
+#: Keys of each kind's entries beside those of all kinds: the required ones, then the optional ones.
 KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "procedural": (("adapter",), ("options",)),
     "command": (
@@ -33,7 +33,7 @@ KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "import": ((), ("licence", "expect")),
 }
-_ALL = ("name", "year", "backbone", "kind", "version", "reproducible")
+_COMMON_KEYS = ("name", "year", "backbone", "kind", "version", "reproducible")
 _TYPES: dict[str, tuple[type, ...]] = {
     "year": (int,),
     "version": (int,),
@@ -45,10 +45,10 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "memory_gb": (int, float),
     "gpu_memory_gb": (int, float),
 }
-#: What may be expected of an imported method's videos, by :mod:`sfqa.generation.importing`.
+#: Keys of ``expect``: the form of an imported method's videos (:mod:`sfqa.generation.video_form`).
 EXPECTED = ("fps", "width", "height", "seconds")
 _LABEL = re.compile(r"[A-Za-z0-9_-]+")
-_WORDS = {
+_TYPE_NAMES = {
     (str,): "a text",
     (int,): "a whole number",
     (bool,): "true or false",
@@ -59,10 +59,11 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Method:
-    """One generation method: a label, what is known about it, and how it is run.
+    """A generation method: its label, its description, and how it is run.
 
-    ``adapter`` is empty for kind ``import``. ``source`` says where a method of kind ``command``
-    comes from. ``minutes`` limit the time of one pair; ``memory_gb`` is asked of a cluster.
+    ``adapter`` is empty for kind ``import``. ``source`` is the repository of a method of kind
+    ``command``. ``minutes`` is the time limit of one pair, ``memory_gb`` the memory that is
+    requested from a cluster.
     """
 
     label: str
@@ -82,18 +83,18 @@ class Method:
 
     @property
     def adapter_version(self) -> int:
-        """VERSION of the adapter, 0 where there is none."""
+        """VERSION of the adapter, 0 if there is none."""
         return adapters.load(self.adapter).VERSION if self.adapter else 0
 
     @property
     def runs_command(self) -> bool:
-        """Whether the method is a program of its own, installed beside the workflow."""
+        """Whether the method is a separate program, installed beside the workflow."""
         return self.kind == "command"
 
-    def identity(self) -> dict[str, Any]:
-        """Return what the method's pictures depend on, as a JSON-like value.
+    def get_identity(self) -> dict[str, Any]:
+        """Return everything that the method's pictures depend on, as a JSON-like value.
 
-        Name, year and backbone are not in it: to correct a typing error there makes no new video.
+        Name, year and backbone are not part of it, so that correcting them makes no new videos.
         """
         return {
             "label": self.label,
@@ -109,7 +110,7 @@ def load_methods(path: Path | str) -> dict[str, Method]:
     """Return the methods of a YAML file by label, in the file's order.
 
     The file maps each label to its entry. Raises :class:`UserError` for a file that is missing or
-    no YAML, a label given twice, and unknown or missing keys, kinds, adapters and options.
+    not YAML, a label that occurs twice, and unknown or missing keys, kinds, adapters and options.
     """
     try:
         with open(path, encoding="utf-8") as handle:
@@ -122,23 +123,23 @@ def load_methods(path: Path | str) -> dict[str, Method]:
         raise UserError(f"{path}: not valid YAML ({_one_line(error)}); correct it") from error
     if not isinstance(content, dict) or not content:
         raise UserError(f"{path}: no methods in it; write one entry for each label")
-    return {str(label): _method(str(label), entry, path) for label, entry in content.items()}
+    return {str(label): _read_method(str(label), entry, path) for label, entry in content.items()}
 
 
-def method(methods: Mapping[str, Method], label: str) -> Method:
-    """Return the method of that label; raise :class:`UserError` naming the known labels."""
+def get_method(methods: Mapping[str, Method], label: str) -> Method:
+    """Return the method with a label; raises :class:`UserError` that lists the known labels."""
     if label not in methods:
-        known = ", ".join(sorted(methods))
+        labels = ", ".join(sorted(methods))
         nearest = hint(label, methods)
         near = f"{nearest} " if nearest.startswith("did") else ""
-        raise UserError(f"no method {label!r}: {near}the known labels are {known}")
+        raise UserError(f"no method {label!r}: {near}the known labels are {labels}")
     return methods[label]
 
 
 def as_dict(method: Method) -> dict[str, Any]:
-    """Return a method as JSON-like data, with the version of its adapter beside its own.
+    """Return a method as JSON-like data, with the version of its adapter.
 
-    What a job is given as its slice: it changes when the method or its adapter does.
+    A job receives it as a parameter, which changes when the method or its adapter does.
     """
     data = {f.name: getattr(method, f.name) for f in fields(Method)}
     data["source"] = sources.as_dict(method.source) if method.source else None
@@ -147,39 +148,39 @@ def as_dict(method: Method) -> dict[str, Any]:
 
 
 def from_dict(data: Mapping[str, Any]) -> Method:
-    """Return the method that :func:`as_dict` was given."""
-    known = {f.name: data[f.name] for f in fields(Method) if f.name in data}
-    if known.get("source"):
-        known["source"] = sources.from_dict(known["source"])
-    return Method(**known)
+    """Return the method of the data of :func:`as_dict`."""
+    values = {f.name: data[f.name] for f in fields(Method) if f.name in data}
+    if values.get("source"):
+        values["source"] = sources.from_dict(values["source"])
+    return Method(**values)
 
 
-def _method(label: str, entry: object, path: Path | str) -> Method:
+def _read_method(label: str, entry: object, path: Path | str) -> Method:
     where = f"{path}, method {label}"
     if not _LABEL.fullmatch(label):
         raise UserError(f"{where}: a label has only letters, digits, _ and -; rename it")
     if not isinstance(entry, dict):
-        raise UserError(f"{where}: the entry is empty; write {', '.join(_ALL)}")
-    kind = _checked_kind(entry, where)
-    needed, optional = KINDS[kind]
+        raise UserError(f"{where}: the entry is empty; write {', '.join(_COMMON_KEYS)}")
+    method_kind = _read_kind(entry, where)
+    required, optional = KINDS[method_kind]
     for key in entry:
-        known = (*_ALL, *needed, *optional)
-        if key not in known:
-            raise UserError(f"{where}: unknown key {key!r}; {hint(key, known)}")
-    for key in (*_ALL, *needed):
+        allowed = (*_COMMON_KEYS, *required, *optional)
+        if key not in allowed:
+            raise UserError(f"{where}: unknown key {key!r}; {hint(key, allowed)}")
+    for key in (*_COMMON_KEYS, *required):
         if key not in entry:
             raise UserError(f"{where}: the key {key!r} is missing; add it")
     for key, value in entry.items():
-        kinds = _TYPES.get(key, (str,))
-        # YAML's true is a Python int as well
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            raise UserError(f"{where}: {key} is {value!r}; give {_WORDS[kinds]}")
+        types = _TYPES.get(key, (str,))
+        # YAML's true is also a Python int.
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            raise UserError(f"{where}: {key} is {value!r}; give {_TYPE_NAMES[types]}")
     if entry["version"] < 1:
         raise UserError(f"{where}: version is {entry['version']}; give 1 or more")
-    values = {key: entry[key] for key in _ALL} | {"adapter": entry.get("adapter", "")}
-    if kind != "import":
-        values["options"] = _checked_options(entry, where)
-    if kind == "command":
+    values = {key: entry[key] for key in _COMMON_KEYS} | {"adapter": entry.get("adapter", "")}
+    if method_kind != "import":
+        values["options"] = _read_options(entry, where)
+    if method_kind == "command":
         values["source"] = sources.read_source(entry, where)
         for key in ("minutes", "memory_gb", "gpu_memory_gb"):
             if key in entry:
@@ -195,20 +196,22 @@ def _method(label: str, entry: object, path: Path | str) -> Method:
     return Method(label, **values)
 
 
-def _checked_kind(entry: Mapping[str, Any], where: str) -> str:
+def _read_kind(entry: Mapping[str, Any], where: str) -> str:
     if "kind" not in entry:
         raise UserError(f"{where}: the key 'kind' is missing; add it, one of {', '.join(KINDS)}")
-    kind = entry["kind"]
-    if kind not in KINDS:
-        raise UserError(f"{where}: unknown kind {kind!r}; {hint(kind, KINDS)}")
-    return str(kind)
+    method_kind = entry["kind"]
+    if method_kind not in KINDS:
+        raise UserError(f"{where}: unknown kind {method_kind!r}; {hint(method_kind, KINDS)}")
+    return str(method_kind)
 
 
-def _checked_options(entry: Mapping[str, Any], where: str) -> dict[str, float | str]:
-    """The options, by the adapter that must be there and of the entry's kind."""
+def _read_options(entry: Mapping[str, Any], where: str) -> dict[str, float | str]:
+    """Return the options, checked by the adapter, which must exist and be of the entry's kind."""
     name = entry["adapter"]
-    if name not in adapters.names():
-        raise UserError(f"{where}: unknown adapter {name!r}; {hint(name, adapters.names())}")
+    if name not in adapters.list_adapters():
+        raise UserError(
+            f"{where}: unknown adapter {name!r}; {hint(name, adapters.list_adapters())}"
+        )
     adapter = adapters.load(name)
     if hasattr(adapter, "GENERATOR") != (entry["kind"] == "command"):
         other = "command" if entry["kind"] == "procedural" else "procedural"
@@ -223,17 +226,17 @@ def _checked_options(entry: Mapping[str, Any], where: str) -> dict[str, float | 
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice, where YAML would let the last one win."""
+    """A safe loader that raises for a key that occurs twice; YAML would use the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
+        keys = set()
         for key, _ in node.value:
             name = getattr(key, "value", None)
-            if isinstance(name, str) and name in seen:
+            if isinstance(name, str) and name in keys:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {name!r} is there twice", key.start_mark
                 )
-            seen.add(name if isinstance(name, str) else id(key))
+            keys.add(name if isinstance(name, str) else id(key))
         return super().construct_mapping(node, deep)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from sfqa.generation import adapters, staging
-from sfqa.generation.check import clip_seconds, problem
+from sfqa.generation.check import clip_seconds, find_problem
 from sfqa.generation.records import Sample
 from sfqa.generation.shard import Shard, is_disk_full
 from sfqa.tables import flaw
@@ -36,7 +36,7 @@ class RenderEngine:
                 log.debug("%s: generation failed", sample["sample_id"], exc_info=True)
                 reason = _describe_failure(error)
             if reason:
-                self.shard.fail(sample, reason, time.monotonic() - start)
+                self.shard.fail_sample(sample, reason, time.monotonic() - start)
 
     def _render(self, sample: Sample, start: float) -> str:
         """Render and accept one video; return why that failed, or ''.
@@ -45,10 +45,10 @@ class RenderEngine:
         """
         settings = self.shard.settings
         work = self.shard.videos.work_path(sample["sample_id"])
-        staging.remove(work)
+        staging.remove_workspace(work)
         work.mkdir(parents=True)
         output = work / "output.mp4"
-        adapter = cast(adapters.Painter, adapters.load(self.shard.method.adapter))
+        adapter = cast(adapters.ProceduralAdapter, adapters.load(self.shard.method.adapter))
         adapter.generate(
             adapters.RenderJob(
                 sample_id=sample["sample_id"],
@@ -62,9 +62,9 @@ class RenderEngine:
                 fps=settings.fps,
             )
         )
-        reason = problem(output, clip_seconds(sample))
+        reason = find_problem(output, clip_seconds(sample))
         if not reason:
-            self.shard.accept(sample, output, time.monotonic() - start)
+            self.shard.accept_video(sample, output, time.monotonic() - start)
             shutil.rmtree(work, ignore_errors=True)
         return reason
 

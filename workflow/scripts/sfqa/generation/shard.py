@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sfqa import identity, tables
-from sfqa.generation.check import clip_seconds, problem
+from sfqa.generation.check import clip_seconds, find_problem
 from sfqa.generation.records import Sample, Settings, VideoFolder, VideoRecord, sample_key
 from sfqa.generation.registry import Method
-from sfqa.generation.staging import remove
+from sfqa.generation.staging import remove_workspace
 from sfqa.progress import Progress
 from sfqa.tables import flaw
 
@@ -25,8 +25,9 @@ Row = dict[str, Any]
 class Shard:
     """The samples of one job: where their videos are, and the row of each decided sample.
 
-    Each sample gets its row by one of :meth:`keep`, :meth:`take_over`, :meth:`accept` and
-    :meth:`fail`, which also writes the record of its video and a line of progress.
+    Each sample gets its row by one of :meth:`keep_video`, :meth:`take_over_video`,
+    :meth:`accept_video` and :meth:`fail_sample`. They also write the record of its video and a
+    line of progress.
     """
 
     def __init__(
@@ -42,9 +43,8 @@ class Shard:
         self.progress = Progress(method.label, len(samples), len(samples), log=log)
         self._rows: dict[str, Row] = {}
 
-    @property
-    def rows(self) -> list[Row]:
-        """The rows of all samples, in the order of the samples."""
+    def list_rows(self) -> list[Row]:
+        """Return the rows of all samples, in the order of the samples."""
         return [self._rows[sample["sample_id"]] for sample in self.samples]
 
     def find_record(self, sample: Sample) -> VideoRecord | None:
@@ -62,14 +62,14 @@ class Shard:
         """Return whether the sample's video passes the check."""
         # The length of a generator's video can differ from that of its clip.
         seconds = None if self.method.kind == "command" else clip_seconds(sample)
-        return not problem(self.videos.video_path(sample["sample_id"]), seconds)
+        return not find_problem(self.videos.video_path(sample["sample_id"]), seconds)
 
-    def keep(self, sample: Sample, record: VideoRecord) -> None:
+    def keep_video(self, sample: Sample, record: VideoRecord) -> None:
         """Add the row of a video that is complete."""
         self._remove_work(sample)
         self._report(self._add_row(sample, record), "skipped", computed=False)
 
-    def take_over(self, sample: Sample) -> None:
+    def take_over_video(self, sample: Sample) -> None:
         """Add the row of a video that the user replaced: it is flawed, but not overwritten."""
         name = sample["sample_id"]
         record = VideoRecord(
@@ -81,7 +81,7 @@ class Shard:
         self._remove_work(sample)
         self._report(self._add_row(sample, record), "kept", computed=False)
 
-    def accept(self, sample: Sample, video: Path, seconds: float, detail: str = "") -> None:
+    def accept_video(self, sample: Sample, video: Path, seconds: float, detail: str = "") -> None:
         """Move a generated and checked video into place and add its row.
 
         ``seconds`` is how long it took to generate; a ``detail`` ('word: sentence') makes the row
@@ -91,7 +91,7 @@ class Shard:
         record = self.videos.add_video(sample["sample_id"], video, key, detail)
         self._report(self._add_row(sample, record), f"generated in {seconds:.1f} s")
 
-    def fail(self, sample: Sample, reason: str, seconds: float = 0.0) -> None:
+    def fail_sample(self, sample: Sample, reason: str, seconds: float = 0.0) -> None:
         """Add the row of a sample that has no video; ``reason`` is 'word: sentence'."""
         row = self._base_row(sample) | {"status": tables.FAILED, "detail": reason}
         self._rows[sample["sample_id"]] = row
@@ -106,7 +106,7 @@ class Shard:
 
     def _remove_work(self, sample: Sample) -> None:
         # A run that was killed between the record and its cleaning up leaves this folder.
-        remove(self.videos.work_path(sample["sample_id"]))
+        remove_workspace(self.videos.work_path(sample["sample_id"]))
 
     def _add_row(self, sample: Sample, record: VideoRecord) -> Row:
         name, detail = sample["sample_id"], record.flaw
@@ -152,10 +152,10 @@ class Engine(Protocol):
 
 def find_missing_input(sample: Sample) -> str:
     """Return why a sample cannot be generated, as 'word: sentence'; '' if its inputs exist."""
-    for kind in ("image", "clip"):
-        path = sample.get(f"{kind}_path")
+    for name in ("image", "clip"):
+        path = sample.get(f"{name}_path")
         if path is None or not Path(path).is_file():
-            return flaw(f"no_{kind}", f"there is no file {path} for the {kind}")
+            return flaw(f"no_{name}", f"there is no file {path} for the {name}")
     return ""
 
 

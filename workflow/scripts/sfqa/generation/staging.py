@@ -10,7 +10,7 @@ import shutil
 import string
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,41 +29,18 @@ _IN_ALIAS = re.compile(rf"(/[\w.-]+)+/sfqa[a-z]{{{_LETTERS}}}/")
 class Workspace:
     """The folders of one run, all below a link whose path holds no dot and no space.
 
-    ``cwd`` shows the repository. ``work`` belongs to the generator and holds ``inputs`` and
-    ``outputs``. ``temporary`` and ``tools`` serve its environment.
+    ``cwd`` shows the repository; the generator is started there. ``work`` is the folder that it may
+    write to, with ``inputs`` for the staged files and ``outputs`` for generators with an option for
+    their output file. ``temporary`` is its TMPDIR, and ``tools`` is put on its PATH.
     """
 
     root: Path
-
-    @property
-    def cwd(self) -> Path:
-        """The folder in which the generator is started."""
-        return self.root / "cwd"
-
-    @property
-    def work(self) -> Path:
-        """The folder that the generator may write to."""
-        return self.root / "work"
-
-    @property
-    def inputs(self) -> Path:
-        """The staged images and sounds."""
-        return self.work / "inputs"
-
-    @property
-    def outputs(self) -> Path:
-        """The folder for generators with an option for their output file."""
-        return self.work / "outputs"
-
-    @property
-    def temporary(self) -> Path:
-        """The TMPDIR of the run."""
-        return self.root / "tmp"
-
-    @property
-    def tools(self) -> Path:
-        """The folder that is put on its PATH."""
-        return self.root / "bin"
+    cwd: Path
+    work: Path
+    inputs: Path
+    outputs: Path
+    temporary: Path
+    tools: Path
 
 
 @contextlib.contextmanager
@@ -72,21 +49,30 @@ def open_workspace(folder: Path, repo: Path, private: Sequence[str]) -> Iterator
 
     Files of a killed run are removed first. At the end the link is deleted and the folder stays.
     """
-    remove(folder)
+    remove_workspace(folder)
     folder.mkdir(parents=True)
     alias = _create_alias(folder.resolve())
     try:
         (folder / _ALIAS).write_text(f"{alias}\n", encoding="utf-8")
-        workspace = Workspace(alias)
-        for part in ("cwd", "inputs", "outputs", "temporary", "tools"):
-            getattr(workspace, part).mkdir(parents=True)
+        work = alias / "work"
+        workspace = Workspace(
+            root=alias,
+            cwd=alias / "cwd",
+            work=work,
+            inputs=work / "inputs",
+            outputs=work / "outputs",
+            temporary=alias / "tmp",
+            tools=alias / "bin",
+        )
+        for path in astuple(workspace)[1:]:
+            path.mkdir(parents=True, exist_ok=True)
         link_repository(repo, workspace.cwd, private)
         yield workspace
     finally:
         alias.unlink(missing_ok=True)
 
 
-def remove(folder: Path) -> None:
+def remove_workspace(folder: Path) -> None:
     """Remove the folder of a run, and the link to it if a killed run left it."""
     with contextlib.suppress(OSError, ValueError):
         alias = Path((folder / _ALIAS).read_text(encoding="utf-8").strip())
@@ -94,7 +80,7 @@ def remove(folder: Path) -> None:
             alias.unlink()
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
-        # Copies of read-only folders cannot be emptied.
+        # The files in copies of read-only folders cannot be deleted before their mode changes.
         for inner, _, _ in os.walk(folder):
             Path(inner).chmod(0o700)
         shutil.rmtree(folder)

@@ -1,12 +1,12 @@
 """Adapters: each module here runs one method, or one family of them.
 
-A module has ``VERSION`` (raised whenever the same job gives other pictures) and ``OPTIONS`` (what
-``options:`` in methods.yaml may hold, declared as :mod:`sfqa.options` says). Heavy imports stand
-inside functions, so that reading methods.yaml stays fast.
+A module has ``VERSION`` (increased whenever the same job gives other pictures) and ``OPTIONS`` (the
+``options:`` of methods.yaml, declared as in :mod:`sfqa.options`). Heavy imports are inside
+functions, so that reading methods.yaml stays fast.
 
 For methods of kind ``procedural`` it has ``generate(job)``, which writes ``job.output``, an mp4
-file with picture and sound, and raises where it cannot. It may use ``job.work``, an empty folder of
-its own, and nothing else. Random numbers come from ``identity.generator(job.seed, job.sample_id)``.
+file with picture and sound, or raises an exception. It may write only there and to ``job.work``, an
+empty folder of its own. Random numbers come from ``identity.generator(job.seed, job.sample_id)``.
 
 For methods of kind ``command`` it has ``GENERATOR``, a :class:`sfqa.generation.generator.Generator`
 that describes the program; :mod:`sfqa.generation.command` runs it.
@@ -47,39 +47,39 @@ class RenderJob:
 
 
 class Adapter(Protocol):
-    """What every adapter module offers."""
+    """What every adapter module has."""
 
     VERSION: int
 
     @property
     def OPTIONS(self) -> Options:  # noqa: N802
-        """What ``options:`` in methods.yaml may hold."""
+        """The declared options of the method."""
 
 
-class Painter(Adapter, Protocol):
-    """What the module of a procedural method offers beside it."""
+class ProceduralAdapter(Adapter, Protocol):
+    """The module of a procedural method."""
 
     def generate(self, job: RenderJob) -> None:
-        """Write ``job.output``; raise any exception where that fails."""
+        """Write ``job.output``; raises an exception if that fails."""
 
 
-class Driver(Adapter, Protocol):
-    """What the module of a method of kind ``command`` offers beside it."""
+class CommandAdapter(Adapter, Protocol):
+    """The module of a method of kind ``command``."""
 
     GENERATOR: Generator
 
 
-def names() -> list[str]:
+def list_adapters() -> list[str]:
     """Return the names of the adapter modules.
 
-    >>> "procedural" in names()
+    >>> "procedural" in list_adapters()
     True
     """
     return ADAPTERS.names()
 
 
 def load(name: str) -> Adapter:
-    """Return the adapter module of that name; raise :class:`UserError` where there is none.
+    """Return the adapter module with a name; raises :class:`UserError` if there is none.
 
     >>> load("procedural").VERSION >= 1
     True

@@ -1,10 +1,12 @@
-"""EchoMimic (2024): pictures and sounds to 512x512 at 24 fps, the face found and cropped by itself.
+"""EchoMimic (2024): pairs to videos of 512x512 at 24 fps; it detects and crops the face itself.
 
 Source: antgroup/echomimic at a53e97040398ddae5d26df0d2054a8f1e9f9df6d, infer_audio2vid.py.
-Quirks: results lie below ``output`` in the current folder in a folder named by the minute; the
-silent video lies beside the one with sound; the sound is not cut to the picture, which ends after
-1200 frames, so that it is cut here; one list may hold many pairs, each seeded anew, but one pair
-that fails ends the whole run; only square sizes work.
+
+- Results are written to ``output`` in the current folder, in a folder named by the minute.
+- The silent video is beside the one with sound.
+- The picture ends after 1200 frames and the sound is not cut to it, so it is cut here.
+- One process takes a list of pairs and seeds each of them; one pair that fails ends the process.
+- Only square sizes work.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sfqa.generation.generator import Generator, Item, OptionValue, Run, formatted
+from sfqa.generation.generator import Generator, Item, OptionValue, Run, format_number
 from sfqa.options import Option, Options
 
 VERSION = 1
@@ -28,8 +30,9 @@ OPTIONS: Options = {
 _SIDE = 512
 _FPS = 24
 #: The script's default for -L.
-_MOST_FRAMES = 1200
-#: Sound may outlast the picture by this: two frames, more than a packet of AAC at 16 kHz.
+_MAX_FRAMES = 1200
+#: The sound may be longer than the picture by two frames, which is more than an AAC packet at
+#: 16 kHz.
 _SLACK_SEC = 2 / _FPS
 
 _CONFIG = "animation.yaml"
@@ -48,23 +51,23 @@ test_cases:
 
 
 class EchoMimic(Generator):
-    """One run, a list of pairs; results lie below ``run.cwd / "output"``."""
+    """One process for a list of pairs; the results are in ``run.cwd / "output"``."""
 
-    # One pair that fails costs its list a second, single, try.
+    # A pair that fails ends the process: the other pairs are then tried again, alone.
     batch = 8
     private = ("output",)
 
-    def expected_sec(self, seconds: float, options: Mapping[str, OptionValue]) -> float:
-        """The whole clip, up to 50 s.
+    def predict_sec(self, seconds: float, options: Mapping[str, OptionValue]) -> float:
+        """Return the length of the clip, at most 50 s.
 
-        >>> [EchoMimic().expected_sec(s, {}) for s in (6.2, 60.0)]
+        >>> [EchoMimic().predict_sec(s, {}) for s in (6.2, 60.0)]
         [6.2, 50.0]
         """
-        return min(seconds, _MOST_FRAMES / _FPS)
+        return min(seconds, _MAX_FRAMES / _FPS)
 
     def prepare(self, run: Run) -> None:
         """Write the list of pairs, with the official paths of the weights."""
-        # What stands between JSON's quotes means the same between YAML's.
+        # A string in JSON's quotes means the same in YAML.
         text = _NETWORKS.replace("{checkpoints}", json.dumps(str(run.checkpoints))[1:-1])
         cases: dict[str, list[str]] = {}
         for item in run.items:
@@ -74,42 +77,42 @@ class EchoMimic(Generator):
             text += "".join(f"    - {json.dumps(sound)}\n" for sound in sounds)
         (run.work / _CONFIG).write_text(text, encoding="utf-8")
 
-    def command(self, run: Run) -> list[str]:
-        """The official call; options only where they differ from the official defaults."""
+    def build_command(self, run: Run) -> list[str]:
+        """Return the official call, with options only if they differ from its defaults."""
         arguments = [
             str(run.python), "-u", "infer_audio2vid.py", "--config", str(run.work / _CONFIG),
             "--seed", str(run.seed), "-W", str(_SIDE), "-H", str(_SIDE), "--device", "cuda",
         ]  # fmt: skip
         for name in ("steps", "cfg"):
-            if run.number(name) != OPTIONS[name].default:
-                arguments += [f"--{name}", formatted(run.number(name))]
+            if run.number_option(name) != OPTIONS[name].default:
+                arguments += [f"--{name}", format_number(run.number_option(name))]
         return arguments
 
-    def candidates(self, run: Run, item: Item) -> Sequence[Path]:
-        """Videos with sound of this pair and seed, whatever the minute."""
+    def list_candidates(self, run: Run, item: Item) -> Sequence[Path]:
+        """Return videos with sound of this pair and seed, of any minute."""
         size = f"{_SIDE}x{_SIDE}"
-        stem = f"{item.image.stem}_{item.audio.stem}_{size}_{int(run.number('cfg'))}_"
+        stem = f"{item.image.stem}_{item.audio.stem}_{size}_{int(run.number_option('cfg'))}_"
         pattern = f"*/*--seed_{run.seed}-{size}/{glob.escape(stem)}*_withaudio.mp4"
         name = re.compile(re.escape(stem) + r"\d{4}_withaudio\.mp4")
-        found = (run.cwd / "output").glob(pattern)
-        return sorted(path for path in found if name.fullmatch(path.name))
+        paths = (run.cwd / "output").glob(pattern)
+        return sorted(path for path in paths if name.fullmatch(path.name))
 
-    def finish(self, run: Run, item: Item, raw: Path) -> tuple[Path, str]:
-        """Cut sound that outlasts the picture; both are copied, not encoded anew."""
+    def finish_video(self, run: Run, item: Item, raw: Path) -> tuple[Path, str]:
+        """Cut the sound to the length of the picture; both are copied, not encoded again."""
         import ffmpeg
 
         from sfqa import media
 
-        found = media.probe(raw)
-        if not found.has_video or found.audio_duration_sec <= found.duration_sec + _SLACK_SEC:
+        info = media.probe(raw)
+        if not info.has_video or info.audio_duration_sec <= info.duration_sec + _SLACK_SEC:
             return raw, ""
-        # ffmpeg would cut a video that breaks off to what is left, and call that a success.
+        # ffmpeg would shorten a damaged video without an error, so its last frame is read first.
         count, _ = media.frame_times(raw)
         media.read_frames(raw, [max(0, count - 1)])
         source = ffmpeg.input(media.to_ffmpeg_path(raw))
         media.run_ffmpeg(
             ffmpeg.output(
-                source.video, source.audio, str(item.output), c="copy", t=found.duration_sec,
+                source.video, source.audio, str(item.output), c="copy", t=info.duration_sec,
                 movflags="+faststart", fflags="+bitexact", map_metadata=-1,
             ),
             raw,

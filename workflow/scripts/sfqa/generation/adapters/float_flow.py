@@ -1,10 +1,13 @@
-"""FLOAT (ICCV 2025): one picture and one sound to 512x512 at 25 fps, by flow matching.
+"""FLOAT (ICCV 2025): a picture and a sound to a video of 512x512 at 25 fps, by flow matching.
 
 Source: deepbrainai-research/float at 97cfdd51f6fba43b465802116bc53cd02e4261d1, generate.py.
-Quirks: the seed acts only with ``--fix_noise_seed``; the default ``--ckpt_path`` is a private
-place; the silent video is made in the temporary folder and muxed by a shell line without quotes, so
-that no path, the temporary folder's neither, may hold a space; where that line fails no file is
-written and the exit code is 0; a picture without a face ends in an IndexError.
+
+- The seed has an effect only with ``--fix_noise_seed``.
+- The default ``--ckpt_path`` is a path on the authors' machine.
+- The silent video is made in the temporary folder and muxed by a shell command without quotes, so
+  that no path may hold a space, not even that of the temporary folder. If that command fails, no
+  file is written and the exit code is 0.
+- A picture without a face ends in an IndexError.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sfqa.generation.generator import Generator, Item, OptionValue, Run, formatted
+from sfqa.generation.generator import Generator, Item, OptionValue, Run, format_number
 from sfqa.options import Choice, Option, Options
 
 VERSION = 1
@@ -27,45 +30,45 @@ OPTIONS: Options = {
         "emotion of the face; none: as heard in the sound",
     ),
     "nfe": Option(10, 1, 200, "steps of the flow", whole=True),
-    "no_crop": Option(0, 0, 1, "1: the picture is taken whole", whole=True),
+    "no_crop": Option(0, 0, 1, "1: the picture is not cropped", whole=True),
 }
 
 _FPS = 25
 
 
 class Float(Generator):
-    """One run, one pair; the result lies where it was told to."""
+    """One process per pair; it writes the requested output file."""
 
-    def expected_sec(self, seconds: float, options: Mapping[str, OptionValue]) -> float:
-        """Whole frames at 25 fps, rounded up.
+    def predict_sec(self, seconds: float, options: Mapping[str, OptionValue]) -> float:
+        """Return the length in whole frames at 25 fps, rounded up.
 
-        >>> Float().expected_sec(6.27, {})
+        >>> Float().predict_sec(6.27, {})
         6.28
         """
         return math.ceil(seconds * _FPS - 1e-6) / _FPS
 
-    def command(self, run: Run) -> list[str]:
-        """The official call, the seed made to act; options beyond it where they differ."""
+    def build_command(self, run: Run) -> list[str]:
+        """Return the official call with a working seed, and other options if they differ."""
         item, folder = run.items[0], run.checkpoints
         arguments = [
             str(run.python), "generate.py",
             "--ref_path", str(item.image), "--aud_path", str(item.audio),
             "--res_video_path", str(item.output),
             "--seed", str(run.seed), "--fix_noise_seed",
-            "--a_cfg_scale", formatted(run.number("a_cfg_scale")),
-            "--e_cfg_scale", formatted(run.number("e_cfg_scale")),
+            "--a_cfg_scale", format_number(run.number_option("a_cfg_scale")),
+            "--e_cfg_scale", format_number(run.number_option("e_cfg_scale")),
             "--ckpt_path", str(folder / "float.pth"),
             "--wav2vec_model_path", str(folder / "wav2vec2-base-960h"),
             "--audio2emotion_path", str(folder / "wav2vec-english-speech-emotion-recognition"),
         ]  # fmt: skip
-        if run.text("emo") != OPTIONS["emo"].default:
-            arguments += ["--emo", run.text("emo")]
-        if run.number("nfe") != OPTIONS["nfe"].default:
-            arguments += ["--nfe", formatted(run.number("nfe"))]
-        return arguments + (["--no_crop"] if run.number("no_crop") else [])
+        if run.text_option("emo") != OPTIONS["emo"].default:
+            arguments += ["--emo", run.text_option("emo")]
+        if run.number_option("nfe") != OPTIONS["nfe"].default:
+            arguments += ["--nfe", format_number(run.number_option("nfe"))]
+        return arguments + (["--no_crop"] if run.number_option("no_crop") else [])
 
-    def candidates(self, run: Run, item: Item) -> Sequence[Path]:
-        """The output itself."""
+    def list_candidates(self, run: Run, item: Item) -> Sequence[Path]:
+        """Return the output."""
         return [item.output] if item.output.is_file() else []
 
 

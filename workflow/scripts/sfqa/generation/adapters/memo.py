@@ -1,10 +1,14 @@
-"""MEMO (2024): one picture and one sound to 512x512 at 30 fps, with memory and emotion.
+"""MEMO (2024): a picture and a sound to a video of 512x512 at 30 fps, with memory and emotion.
 
 Source: memoavatar/memo at a5aee30120d7d2fc4e0831ca61cebdbce595324b, inference.py.
-Quirks: a run whose output is there already does nothing and ends well, so that each run has a
-folder of its own; the output is named by the inputs' names up to their first dots; a sound that is
-no WAV may be cut short; without a face it goes on with a warning; the emotion classifier is asked
-of the hub's cache whatever path is given, so that it must have been fetched there before.
+
+- The script does nothing and exits with code 0 if its output exists, so each run has a folder of
+  its own.
+- The output is named after the inputs' names up to their first dots.
+- A sound that is not WAV can be cut short.
+- Without a face the script continues with a warning.
+- The emotion classifier is read from the hub's cache whatever path is given, so it must have been
+  fetched there before.
 """
 
 from __future__ import annotations
@@ -29,10 +33,10 @@ _CONFIG = "inference.yaml"
 
 
 class Memo(Generator):
-    """One run, one pair; the result is named after both inputs."""
+    """One process per pair; the result is named after both inputs."""
 
     def prepare(self, run: Run) -> None:
-        """Write the configuration, with the official layout of the weights."""
+        """Write the configuration, with the official paths of the weights."""
         folder = run.checkpoints
         config = {
             "resolution": 512,
@@ -40,9 +44,9 @@ class Memo(Generator):
             "fps": 30,
             "num_init_past_frames": 16,
             "num_past_frames": 16,
-            "inference_steps": int(run.number("inference_steps")),
-            "cfg_scale": run.number("cfg_scale"),
-            "weight_dtype": run.text("weight_dtype"),
+            "inference_steps": int(run.number_option("inference_steps")),
+            "cfg_scale": run.number_option("cfg_scale"),
+            "weight_dtype": run.text_option("weight_dtype"),
             "enable_xformers_memory_efficient_attention": True,
             "model_name_or_path": str(folder / "memo"),
             "vae": str(folder / "sd-vae-ft-mse"),
@@ -53,8 +57,8 @@ class Memo(Generator):
         text = yaml.safe_dump(config, sort_keys=False)
         (run.work / _CONFIG).write_text(text, encoding="utf-8")
 
-    def command(self, run: Run) -> list[str]:
-        """The official call; the options stand in the configuration."""
+    def build_command(self, run: Run) -> list[str]:
+        """Return the official call; the options are in the configuration."""
         item = run.items[0]
         return [
             str(run.python), "inference.py", "--config", str(run.work / _CONFIG),
@@ -62,13 +66,13 @@ class Memo(Generator):
             "--output_dir", str(run.work), "--seed", str(run.seed),
         ]  # fmt: skip
 
-    def candidates(self, run: Run, item: Item) -> Sequence[Path]:
-        """The video named by both inputs up to their first dots."""
-        path = run.work / f"{_until_dot(item.image)}_{_until_dot(item.audio)}.mp4"
+    def list_candidates(self, run: Run, item: Item) -> Sequence[Path]:
+        """Return the video named after both inputs up to their first dots."""
+        path = run.work / f"{_name_until_dot(item.image)}_{_name_until_dot(item.audio)}.mp4"
         return [path] if path.is_file() else []
 
 
-def _until_dot(path: Path) -> str:
+def _name_until_dot(path: Path) -> str:
     return path.name.split(".")[0]
 
 

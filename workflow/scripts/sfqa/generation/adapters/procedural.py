@@ -1,7 +1,7 @@
 """Animate a portrait by a clip's loudness, with defects of known strength.
 
-No generator of the literature: a stand-in that needs no weights, so that every later stage can be
-run and tested on videos whose quality is known (:mod:`sfqa.generation.truth`).
+This is not a generator of the literature. It needs no weights, so that every later stage can be run
+and tested on videos of known quality (:mod:`sfqa.generation.known_quality`).
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ from sfqa.options import Option
 VERSION = 1
 
 OPTIONS = {
-    "lip_delay_frames": Option(0, -25, 25, "lips later than the sound, in frames", whole=True),
-    "lip_gain": Option(1, 0, 1, "how far the lips open, 1 is natural"),
-    "lip_freeze_share": Option(0, 0, 1, "share of the time in which the lips stand still"),
+    "lip_delay_frames": Option(
+        0, -25, 25, "delay of the lips behind the sound, in frames", whole=True
+    ),
+    "lip_gain": Option(1, 0, 1, "how far the lips open; 1 is natural"),
+    "lip_freeze_share": Option(0, 0, 1, "share of the time in which the lips do not move"),
     "blur_sigma_px": Option(0, 0, 20, "Gaussian blur, standard deviation in output pixels"),
-    "scale": Option(1, 0.1, 1, "side of the picture before it is enlarged to the output's"),
-    "colour_drift": Option(0, 0, 1, "wandering colour cast, 1 is half of a channel"),
+    "scale": Option(1, 0.1, 1, "resolution of the picture as a share of the output's"),
+    "colour_drift": Option(0, 0, 1, "changing colour cast; 1 is half of a channel"),
     "noise_sigma": Option(0, 0, 60, "noise, standard deviation in 8-bit grey levels"),
     "drop_share": Option(0, 0, 0.9, "share of the frames that repeat the one before"),
     "cut_end_sec": Option(0, 0, 60, "seconds missing at the end"),
-    "sway": Option(1, 0, 3, "movement of the head, 1 is natural; no defect"),
+    "sway": Option(1, 0, 3, "movement of the head; 1 is natural; no defect"),
     "blink": Option(1, 0, 1, "how far the eyes close in a blink; no defect"),
 }
 

@@ -1,11 +1,13 @@
-"""SadTalker (CVPR 2023): one picture and one sound to a cropped talking head at 25 fps.
+"""SadTalker (CVPR 2023): a picture and a sound to a cropped talking head at 25 fps.
 
 Source: OpenTalker/SadTalker at cd4c0465ae0b54a6f85af57f5c65fec9fe23e7f8, inference.py.
-Quirks: the result is named by the second it was begun in, so that each run has a result folder of
-its own; the suffix of the picture must be in lower case, else it is read as a video; where no face
-is found nothing is written and the exit code may be 0; nothing is seeded (blinks, head pose), so
-that two runs differ; gfpgan/weights is read from, and a temporary video written to, the current
-folder.
+
+- The result is named by the second in which the script started, so each run has a result folder of
+  its own.
+- A picture whose suffix is not in lower case is read as a video.
+- If no face is detected, nothing is written and the exit code may be 0.
+- Blinks and head pose are not seeded, so two runs differ.
+- The script reads gfpgan/weights from the current folder and writes a temporary video there.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sfqa.generation.generator import Generator, Item, OptionValue, Run, formatted
+from sfqa.generation.generator import Generator, Item, OptionValue, Run, format_number
 from sfqa.options import Choice, Option, Options
 
 VERSION = 1
@@ -38,42 +40,42 @@ _NAME = re.compile(r"\d{4}(_\d\d){3}(\.\d\d){2}\.mp4")
 
 
 class SadTalker(Generator):
-    """One run, one pair; the result is the only video in ``run.work`` named by a time."""
+    """One process per pair; the result is the only video in ``run.work`` named by a time."""
 
-    def expected_sec(self, seconds: float, options: Mapping[str, OptionValue]) -> float:
-        """Whole frames at 25 fps, rounded down.
+    def predict_sec(self, seconds: float, options: Mapping[str, OptionValue]) -> float:
+        """Return the length in whole frames at 25 fps, rounded down.
 
-        >>> SadTalker().expected_sec(6.27, {})
+        >>> SadTalker().predict_sec(6.27, {})
         6.24
         """
-        # 6.28 * 25 is a hair below 157 in floating point
+        # 6.28 * 25 is slightly below 157 in floating point.
         return math.floor(seconds * _FPS + 1e-6) / _FPS
 
-    def command(self, run: Run) -> list[str]:
-        """The official call; options only where they differ from the official defaults."""
+    def build_command(self, run: Run) -> list[str]:
+        """Return the official call, with options only if they differ from its defaults."""
         item = run.items[0]
         return [
             str(run.python), "inference.py",
             "--driven_audio", str(item.audio), "--source_image", str(item.image),
             "--result_dir", str(run.work), "--checkpoint_dir", str(run.checkpoints),
-            *_extra(run),
+            *_list_changed_options(run),
         ]  # fmt: skip
 
-    def candidates(self, run: Run, item: Item) -> Sequence[Path]:
-        """Videos named like ``2026_01_31_23.59.59.mp4``."""
+    def list_candidates(self, run: Run, item: Item) -> Sequence[Path]:
+        """Return videos named like ``2026_01_31_23.59.59.mp4``."""
         return [path for path in sorted(run.work.glob("*.mp4")) if _NAME.fullmatch(path.name)]
 
 
-def _extra(run: Run) -> list[str]:
+def _list_changed_options(run: Run) -> list[str]:
     arguments: list[str] = []
     for name, option in OPTIONS.items():
         if run.options[name] == option.default:
             continue
         arguments.append(f"--{name}")
         if isinstance(option, Choice):
-            arguments.append(run.text(name))
+            arguments.append(run.text_option(name))
         elif name != "still":  # a flag without a value
-            arguments.append(formatted(run.number(name)))
+            arguments.append(format_number(run.number_option(name)))
     return arguments
 
 

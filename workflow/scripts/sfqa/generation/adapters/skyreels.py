@@ -1,11 +1,13 @@
-"""SkyReels-A1 (2025): one picture and one sound to 720x480 at 12 fps, through FLAME coefficients.
+"""SkyReels-A1 (2025): a picture and a sound to a video of 720x480 at 12 fps, by FLAME coefficients.
 
 Source: SkyworkAI/SkyReels-A1 at 52ee51a8e30798273a67b5c5f5bc1d6db360f7d7,
 inference_audio_long_video.py (the whole sound) or inference_audio.py (47 frames, 3.9 s).
-Quirks: nothing can be chosen but the script, and the motion is drawn unseeded, so that two runs
-differ; paths are cut at their first dot, wherever it is, so that none may hold one before the
-suffix; a failed mux is only printed, and the script ends well; beside the result lie a silent
-``_output.mp4`` and side-by-side ``_merge`` videos; 12 fps, whatever a metric assumes.
+
+- There are no options except the choice of the script, and the motion is drawn without a seed, so
+  two runs differ.
+- Paths are cut at their first dot, so no path may hold a dot before the suffix.
+- A failed mux is only printed, and the exit code is 0.
+- Beside the result are a silent ``_output.mp4`` and side-by-side ``_merge`` videos.
 """
 
 from __future__ import annotations
@@ -26,46 +28,46 @@ OPTIONS: Options = {
 }
 
 _FPS = 12
-#: Of the 49 frames of the short script.
-_KEPT_FRAMES = 47
+#: The short script makes 49 frames and writes these.
+_SHORT_FRAMES = 47
 
 
 class SkyReels(Generator):
-    """One run, one pair; the result is named after both inputs."""
+    """One process per pair; the result is named after both inputs."""
 
-    def expected_sec(self, seconds: float, options: Mapping[str, OptionValue]) -> float:
-        """The whole clip, or its first 3.9 s.
+    def predict_sec(self, seconds: float, options: Mapping[str, OptionValue]) -> float:
+        """Return the length of the clip, or at most 3.9 s for the short script.
 
-        >>> [round(SkyReels().expected_sec(6.0, {"script": s}), 2) for s in ("long", "short")]
+        >>> [round(SkyReels().predict_sec(6.0, {"script": s}), 2) for s in ("long", "short")]
         [6.0, 3.92]
         """
-        return min(seconds, _KEPT_FRAMES / _FPS) if options["script"] == "short" else seconds
+        return min(seconds, _SHORT_FRAMES / _FPS) if options["script"] == "short" else seconds
 
     def prepare(self, run: Run) -> None:
-        """Refuse a folder with a dot: the sound would be written elsewhere, and nobody told."""
+        """Raise :class:`UserError` for a path with a dot: the sound would go elsewhere."""
         if "." in str(run.work):
             raise UserError(
                 f"SkyReels-A1: the work folder {run.work} has a dot in its path, at which the "
                 "generator would cut it; choose a folder without one"
             )
 
-    def command(self, run: Run) -> list[str]:
-        """The official call; all else is fixed in the script."""
+    def build_command(self, run: Run) -> list[str]:
+        """Return the official call; everything else is fixed in the script."""
         (item,) = run.items
         return [
-            str(run.python), _SCRIPTS[run.text("script")],
+            str(run.python), _SCRIPTS[run.text_option("script")],
             "--image_path", str(item.image), "--driving_audio_path", str(item.audio),
             "--output_path", str(run.work),
         ]  # fmt: skip
 
-    def candidates(self, run: Run, item: Item) -> Sequence[Path]:
-        """The video with sound, named by both inputs up to their first dots."""
-        stem = f"{_until_dot(item.image)}-{_until_dot(item.audio)}"
+    def list_candidates(self, run: Run, item: Item) -> Sequence[Path]:
+        """Return the video with sound, named after both inputs up to their first dots."""
+        stem = f"{_name_until_dot(item.image)}-{_name_until_dot(item.audio)}"
         path = run.work / f"{stem}_output_audio.mp4"
         return [path] if path.is_file() else []
 
 
-def _until_dot(path: Path) -> str:
+def _name_until_dot(path: Path) -> str:
     return path.name.split(".")[0]
 
 
