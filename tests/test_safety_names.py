@@ -20,7 +20,7 @@ from sfqa.features.run import extract_shard
 from sfqa.generation.imported import import_shard
 from sfqa.generation.importing import list_videos
 from sfqa.materials.clips import prepare_clips
-from sfqa.materials.images import contact_sheet, prepare_images
+from sfqa.materials.images import draw_contact_sheet, prepare_images
 
 NAMES = (
     "plain", "sp ace  two", "it's", 'a "quoted" b', "semi;touch pwned;", "$(touch pwned)",
@@ -141,7 +141,7 @@ def test_images_of_such_names_become_the_same_master(tmp_path, monkeypatch):
     made = prepare_images(
         sheets.read_sheet(path, sheets.IMAGE_COLUMNS, sheets.IMAGE_CHOICES), Path("made"), 64
     )
-    contact_sheet(made, Path("made.png"))
+    draw_contact_sheet(made, Path("made.png"))
     assert len(made) == len(TYPED) > 30
     assert {(row["status"], row["detail"]) for row in made} == {("flawed", made[0]["detail"])}
     assert len({row["sha256"] for row in made}) == 1

@@ -15,7 +15,7 @@ from PIL import Image
 from demo_material import load_clip
 from sfqa.materials import clip_plot
 from sfqa.materials.clip_plot import plot_cut
-from sfqa.materials.voicing import voicing
+from sfqa.materials.voicing import detect_voicing
 
 RATE = 16000
 
@@ -33,7 +33,7 @@ def song() -> np.ndarray:
 
 def test_the_same_bytes_twice_and_with_a_known_voicing(tmp_path: Path, song: np.ndarray) -> None:
     plot_cut(song, RATE, _row(), tmp_path / "a.png")
-    plot_cut(song, RATE, _row(), tmp_path / "b.png", voicing(song, RATE))
+    plot_cut(song, RATE, _row(), tmp_path / "b.png", detect_voicing(song, RATE))
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert Image.open(tmp_path / "a.png").size == (1200, 600)
 

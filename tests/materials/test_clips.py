@@ -17,8 +17,8 @@ from scipy.signal import butter, sawtooth, sosfilt
 from demo_material import load_clip, play_band
 from sfqa import media, store, tables
 from sfqa.errors import UserError
-from sfqa.materials.clips import edges, prepare_clips
-from sfqa.materials.voicing import Voicing, voicing
+from sfqa.materials.clips import measure_edges, prepare_clips
+from sfqa.materials.voicing import Voicing, detect_voicing
 
 RATE = 24000
 
@@ -271,7 +271,7 @@ def test_over_music_the_reason_says_so(tmp_path: Path) -> None:
 def test_edges_of_no_voice_are_none() -> None:
     times = np.arange(100) / 100
     nothing = Voicing(times, times - 50, times, np.zeros(100, bool))
-    assert edges(nothing, 0.0, 1.0) is None
+    assert measure_edges(nothing, 0.0, 1.0) is None
 
 
 def test_stereo_is_averaged_and_its_level_kept(tmp_path: Path) -> None:
@@ -364,9 +364,9 @@ def test_real_clips(shared_data: Path, tmp_path: Path) -> None:
     for row in got:
         if state[row["clip_id"]] != "short":
             assert 5.0 <= row["duration_sec"] <= 7.0
-        found = voicing(media.read_audio(row["original"], 16000), 16000)
+        found = detect_voicing(media.read_audio(row["original"], 16000), 16000)
         assert not found.over_music
-        ends = edges(found, row["cut_start_sec"], row["cut_end_sec"])
+        ends = measure_edges(found, row["cut_start_sec"], row["cut_end_sec"])
         assert ends is not None
         for edge, own in zip(ends, (row["cut_start_sec"] > 0.0, row["cut_end_sec"]
                              < row["original_duration_sec"] - 0.02), strict=True):  # fmt: skip

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import demo_material
 from sfqa.materials import clips
 from sfqa.materials.cutting import Cut, choose_cut
-from sfqa.materials.voicing import Voicing, phrases, runs, voicing, without_music
+from sfqa.materials.voicing import Voicing, detect_voicing, find_phrases, find_runs, remove_music
 
 FLAT = (np.array([0.0, 60.0]), np.array([-30.0, -30.0]))
 
@@ -189,9 +189,9 @@ def test_cut_is_inside_in_range_and_never_needlessly_in_voice(
 
 
 def _chosen(samples: np.ndarray) -> tuple[Cut, Voicing]:
-    found = voicing(samples, 16000)
+    found = detect_voicing(samples, 16000)
     cut = choose_cut(
-        phrases(found), runs(found.voiced), len(samples) / 16000, 5.0, 7.0,
+        find_phrases(found), find_runs(found.voiced), len(samples) / 16000, 5.0, 7.0,
         (found.times_sec, found.loudness_db),
     )  # fmt: skip
     return cut, found
@@ -244,5 +244,5 @@ def test_numbers_change_only_with_the_version() -> None:
     assert int(found.voiced.sum()) == 796
     assert cut[:3] == (4.4, 10.35, "1 whole phrase, 5.16 s voiced")
     rng = np.random.default_rng(1)
-    drawn = without_music(0.1 * np.cumsum(rng.standard_normal(32000)) / 50)
+    drawn = remove_music(0.1 * np.cumsum(rng.standard_normal(32000)) / 50)
     assert np.abs(drawn).mean() == pytest.approx(0.010982663, abs=1e-7)

@@ -15,7 +15,7 @@ from sfqa import identity, store, tables
 from sfqa.errors import UserError
 from sfqa.faces import Box, find_portrait_faces
 from sfqa.materials import images
-from sfqa.materials.crop import Crop, cuts_head, square_round
+from sfqa.materials.crop import Crop, choose_square, cuts_head
 
 
 def test_a_good_picture_gives_a_whole_row(tmp_path, face):
@@ -45,7 +45,7 @@ def test_odd_sizes_are_cropped_round_the_face(tmp_path, face, height, width):
     assert result["face_x"] == pytest.approx(left + SIDE / 2, abs=0.06 * SIDE)
     assert result["face_y"] == pytest.approx(top + SIDE / 2, abs=0.06 * SIDE)
     (box,) = find_portrait_faces(picture)
-    crop = square_round(width, height, box)
+    crop = choose_square(width, height, box)
     square = picture[crop.top : crop.top + crop.side, crop.left : crop.left + crop.side]
     plain = Image.fromarray(square).resize((128, 128), Image.Resampling.LANCZOS)
     np.testing.assert_array_equal(master, np.asarray(plain))
@@ -203,7 +203,7 @@ def test_a_photograph_keeps_the_whole_head(tmp_path):
     (result,) = images.prepare_images([row(path)], tmp_path, 512)
     assert result["status"] == "ok"
     # By eye: cap and face from y 10 to 330, ears from x 140 to 390.
-    crop = square_round(512, 600, Box(*find_portrait_faces(images.load(path))[0]))
+    crop = choose_square(512, 600, Box(*find_portrait_faces(images.load_picture(path))[0]))
     assert crop.top <= 10
     assert crop.top + crop.side > 330
     assert crop.left < 140 < 390 < crop.left + crop.side
@@ -246,7 +246,7 @@ def test_contact_sheet_shows_every_row(tmp_path, face):
     plain, _ = prepare(tmp_path, backdrop(90, 90, (10, 20, 200)), name="b.png")
     bad = {"image_id": "bad", "status": "failed", "detail": "broken: x", "path": None}
     plain = dict(plain, path=str(tmp_path / "b.png"), image_id="a_name_far_too_long_for_its_tile")
-    images.contact_sheet([good, plain, bad], tmp_path / "sheet.png", columns=2, tile=100)
+    images.draw_contact_sheet([good, plain, bad], tmp_path / "sheet.png", columns=2, tile=100)
     sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
     gap, label = 5, 14
     assert sheet.shape == (2 * (100 + gap + label) + gap, 2 * (100 + gap) + gap, 3)
@@ -261,7 +261,7 @@ def test_contact_sheet_shows_every_row(tmp_path, face):
 
 def test_contact_sheet_of_nothing_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no images"):
-        images.contact_sheet([], tmp_path / "sheet.png")
+        images.draw_contact_sheet([], tmp_path / "sheet.png")
 
 
 #: Face boxes by eye (x, y, side) and the top of the hair, in pixels of the files.
@@ -285,7 +285,7 @@ def test_the_twenty_real_portraits(tmp_path, shared_data):
     for result in rows:
         size = result["face_size"]
         box = Box(result["face_x"] - size / 2, result["face_y"] - size / 2, size, size)
-        crop = square_round(result["original_width"], result["original_height"], box)
+        crop = choose_square(result["original_width"], result["original_height"], box)
         assert crop.left <= box.x
         assert box.x + size <= crop.left + crop.side
         assert crop.top <= box.y
@@ -302,10 +302,10 @@ def test_the_twenty_real_portraits(tmp_path, shared_data):
 @pytest.mark.parametrize("name", ["st_art_14.png", "hallo2_2.jpg", "st_full_body_2.png"])
 def test_in_a_wider_picture_the_whole_head_is_kept(shared_data, name):
     """Big hair, a bun and a pony tail, with so much round them that the crop has to choose."""
-    picture = images.load(shared_data / "real" / "images" / name)
+    picture = images.load_picture(shared_data / "real" / "images" / name)
     height, width = picture.shape[:2]
     wide = cv2.copyMakeBorder(picture, height, height, width, width, cv2.BORDER_REPLICATE)
-    crop = square_round(3 * width, 3 * height, images.find_faces(wide)[0])
+    crop = choose_square(3 * width, 3 * height, images.find_faces(wide)[0])
     assert crop.side < 1.4 * width
     # Hair and chin by eye, in shares of the file: left, right, top, bottom.
     head = {

@@ -49,7 +49,7 @@ def test_transparency_becomes_light_grey(tmp_path, face):
     alpha[20:40] = 128
     result, master = prepare(tmp_path, np.concatenate([face, alpha], axis=2), SIDE)
     assert result["status"] == "ok"
-    whole = images.load(tmp_path / "a.png")
+    whole = images.load_picture(tmp_path / "a.png")
     assert np.all(whole[:20] == 244)
     np.testing.assert_allclose(
         whole[20:40], face[20:40] * (128 / 255) + 244 * (127 / 255), atol=1.01
@@ -63,13 +63,13 @@ def test_palette_transparency_grey_and_cmyk_are_read(tmp_path, face):
     palette = image.quantize(32)
     index = palette.getpixel((0, 0))
     palette.save(tmp_path / "p.png", transparency=index)
-    assert tuple(images.load(tmp_path / "p.png")[0, 0]) == (244, 244, 244)
+    assert tuple(images.load_picture(tmp_path / "p.png")[0, 0]) == (244, 244, 244)
     image.convert("L").save(tmp_path / "l.png")
-    grey = images.load(tmp_path / "l.png")
+    grey = images.load_picture(tmp_path / "l.png")
     assert grey.shape == (SIDE, SIDE, 3)
     assert np.all(grey[..., 0] == grey[..., 2])
     image.convert("CMYK").save(tmp_path / "c.jpg", quality=95)
-    assert np.abs(images.load(tmp_path / "c.jpg").astype(int) - face).mean() < 8
+    assert np.abs(images.load_picture(tmp_path / "c.jpg").astype(int) - face).mean() < 8
 
 
 def ramp16():
@@ -80,7 +80,7 @@ def ramp16():
 def test_sixteen_bits_become_eight(tmp_path, top):
     ramp = (ramp16().astype(float) * (top / 65535)).astype(np.uint16)
     Image.fromarray(ramp).save(tmp_path / "deep.png")
-    picture = images.load(tmp_path / "deep.png")
+    picture = images.load_picture(tmp_path / "deep.png")
     np.testing.assert_allclose(picture[..., 1], ramp / 257, atol=0.51)
 
 
@@ -88,7 +88,7 @@ def test_sixteen_bits_become_eight(tmp_path, top):
 def test_floating_point_pictures_keep_their_tones(tmp_path, factor, top):
     ramp = (ramp16() / 65535 * top).astype(np.float32)
     Image.fromarray(ramp).save(tmp_path / "f.tif")
-    picture = images.load(tmp_path / "f.tif")
+    picture = images.load_picture(tmp_path / "f.tif")
     np.testing.assert_allclose(picture[..., 0], ramp * factor, atol=0.51)
 
 
@@ -96,11 +96,11 @@ def test_grey_with_alpha_and_rgb_with_a_clear_colour(tmp_path):
     grey = np.dstack([np.full((8, 8), 100), np.full((8, 8), 51)]).astype(np.uint8)
     Image.fromarray(grey, "LA").save(tmp_path / "la.png")
     expected = 100 * 0.2 + 244 * 0.8
-    np.testing.assert_allclose(images.load(tmp_path / "la.png"), expected, atol=1)
+    np.testing.assert_allclose(images.load_picture(tmp_path / "la.png"), expected, atol=1)
     flat = backdrop(8, 8, (9, 8, 7))
     flat[:4] = 33
     Image.fromarray(flat).save(tmp_path / "key.png", transparency=(9, 8, 7))
-    picture = images.load(tmp_path / "key.png")
+    picture = images.load_picture(tmp_path / "key.png")
     assert np.all(picture[:4] == 33)
     assert np.all(picture[4:] == 244)
 
@@ -112,7 +112,7 @@ def test_of_an_animation_the_first_frame_is_taken(tmp_path, name):
     first.save(tmp_path / name, save_all=True, append_images=[second], **options)
     with Image.open(tmp_path / name) as opened:
         assert opened.n_frames == 2
-    assert np.all(images.load(tmp_path / name) == (0, 128, 0))
+    assert np.all(images.load_picture(tmp_path / name) == (0, 128, 0))
 
 
 def s15(value):
@@ -152,14 +152,16 @@ def test_an_embedded_profile_is_converted_to_srgb(tmp_path, alpha):
     image.save(tmp_path / "a.png", icc_profile=swapped_profile())
     linear = (np.array([40, 230, 90]) / 255) ** 2.2
     expected = 255 * (1.055 * linear ** (1 / 2.4) - 0.055)  # IEC 61966-2-1
-    np.testing.assert_allclose(images.load(tmp_path / "a.png")[5, 5], expected, atol=1)
+    np.testing.assert_allclose(images.load_picture(tmp_path / "a.png")[5, 5], expected, atol=1)
 
 
 def test_an_srgb_profile_changes_nothing_and_a_broken_one_counts_as_srgb(tmp_path, face):
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     for name, profile in (("s.png", srgb), ("b.png", b"no profile"), ("g.png", srgb[:200])):
         Image.fromarray(face).save(tmp_path / name, icc_profile=profile)
-        assert np.abs(images.load(tmp_path / name).astype(int) - face).max() <= 1
+        assert np.abs(images.load_picture(tmp_path / name).astype(int) - face).max() <= 1
     Image.fromarray(face).convert("L").save(tmp_path / "l.png", icc_profile=srgb)
-    grey = images.load(tmp_path / "l.png")  # a colour profile on a grey picture does not fit
+    grey = images.load_picture(
+        tmp_path / "l.png"
+    )  # a colour profile on a grey picture does not fit
     np.testing.assert_array_equal(grey[..., 0], np.asarray(Image.fromarray(face).convert("L")))

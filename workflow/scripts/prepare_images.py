@@ -6,7 +6,7 @@ import pandas as pd
 
 from sfqa import sheets, store, tables
 from sfqa.job import run_job
-from sfqa.materials.images import contact_sheet, prepare_images
+from sfqa.materials.images import draw_contact_sheet, prepare_images
 from sfqa.materials.vocabulary import check_vocabulary
 from sfqa.report.rejects import check_share
 
@@ -15,6 +15,6 @@ with run_job(snakemake.log[0]):
     check_vocabulary(sheet, snakemake.params.vocabulary, snakemake.input.sheet)
     out = Path(snakemake.output.images)
     rows = prepare_images(sheet, out.parent / "images", snakemake.params.size)
-    contact_sheet(rows, out.parent / "images.png")
+    draw_contact_sheet(rows, out.parent / "images.png")
     check_share("images", pd.DataFrame(rows), snakemake.params.max_failed)
     store.write(tables.IMAGES, rows, out)

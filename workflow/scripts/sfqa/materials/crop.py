@@ -1,4 +1,4 @@
-"""The square to cut from a portrait: the whole head, hair to chin and both ears."""
+"""Choose the square crop of a portrait: the whole head from hair to chin, with both ears."""
 
 from __future__ import annotations
 
@@ -11,72 +11,73 @@ from PIL import Image
 
 from sfqa.faces import Box
 
-#: Side of the crop in face boxes. A Haar box runs from the middle of the forehead to the chin; on
-#: the portraits of docs/materials.md hair rises up to 0.93 boxes above it and spreads up to 1.24
-#: boxes to each side of its middle.
-ROOM = 2.6
-#: How far above the box's middle the crop's middle lies, in boxes: 0.95 boxes stay free above the
-#: box and 0.65 below it, for chin, neck and the first of the shoulders.
-LIFT = 0.15
-#: A crop that would leave out less than this share of the short side keeps all of it.
+#: Side of the crop in face boxes. A Haar box spans from the middle of the forehead to the chin; on
+#: the portraits of docs/materials.md hair extends up to 0.93 boxes above it and up to 1.24 boxes to
+#: each side of its centre.
+SIDE_IN_BOXES = 2.6
+#: Height of the crop's centre above the box's centre, in boxes: 0.95 boxes remain above the box and
+#: 0.65 below it, for chin, neck and the upper shoulders.
+OFFSET_IN_BOXES = 0.15
+#: If the crop would leave out less than this share of the short side, it keeps all of it.
 _NEARLY_ALL = 0.15
-#: Where the picture leaves less than this above the box, in boxes, hair or hat are cut by it.
+#: With less space above the box, in boxes, hair or hat are cut off by the picture.
 _SCALP = 0.15
-#: A crop under this many boxes wide has no room for ears.
+#: A narrower crop, in boxes, cuts off the ears.
 _EARS = 1.25
 
 
 class Crop(NamedTuple):
-    """A square of whole pixels inside a picture: left and top edge, side."""
+    """A square crop in whole pixels: left edge, top edge, side."""
 
     left: int
     top: int
     side: int
 
 
-def square_round(width: int, height: int, face: Box | None) -> Crop:
-    """Return the square to cut from a picture of ``width`` x ``height`` pixels.
+def choose_square(width: int, height: int, face: Box | None) -> Crop:
+    """Choose the square crop of a picture of ``width`` x ``height`` pixels.
 
-    Its side is 2.6 face boxes, at most the short side of the picture and all of it where little
-    would be left out; its middle is the head's, moved as little as keeps it inside the picture. It
-    holds a face box that the picture holds, within a pixel. Without a face: the middle square.
+    Its side is 2.6 face boxes, limited to the short side of the picture, and all of the short side
+    if little would be left out. Its centre is that of the head, moved as little as necessary to
+    stay inside the picture. It contains the face box (within a pixel) if the picture does. Without
+    a face: the central square.
 
-    >>> square_round(1000, 600, Box(50, 200, 100, 100))
+    >>> choose_square(1000, 600, Box(50, 200, 100, 100))
     Crop(left=0, top=105, side=260)
-    >>> square_round(100, 60, None)
+    >>> choose_square(100, 60, None)
     Crop(left=20, top=0, side=60)
     """
     short = min(width, height)
     if face is None:
         return Crop((width - short) // 2, (height - short) // 2, short)
-    side = round(ROOM * face.size)
+    side = round(SIDE_IN_BOXES * face.size)
     if side > (1 - _NEARLY_ALL) * short:
         side = short
-    left = _place(face.cx, face.x, face.w, side, width)
-    top = _place(face.cy - LIFT * face.size, face.y, face.h, side, height)
+    left = _position_square(face.cx, face.x, face.w, side, width)
+    top = _position_square(face.cy - OFFSET_IN_BOXES * face.size, face.y, face.h, side, height)
     return Crop(left, top, side)
 
 
-def _place(middle: float, start: float, length: float, side: int, limit: int) -> int:
-    """Where a crop begins along one axis: round the middle, round the face, inside the picture."""
-    place = round(middle - side / 2)
-    place = min(max(place, math.ceil(start + length - side)), max(0, math.floor(start)))
-    return min(max(place, 0), limit - side)
+def _position_square(middle: float, start: float, length: float, side: int, limit: int) -> int:
+    """Return the start of a crop along one axis: centred, around the face, inside the picture."""
+    position = round(middle - side / 2)
+    position = min(max(position, math.ceil(start + length - side)), max(0, math.floor(start)))
+    return min(max(position, 0), limit - side)
 
 
 def cuts_head(crop: Crop, face: Box) -> bool:
-    """Return whether the crop, hence the picture, ends too near the face box for a whole head.
+    """Return whether the crop, limited by the picture, ends too close to the face box.
 
-    >>> cuts_head(square_round(400, 400, Box(120, 2, 160, 160)), Box(120, 2, 160, 160))
+    >>> cuts_head(choose_square(400, 400, Box(120, 2, 160, 160)), Box(120, 2, 160, 160))
     True
     """
     return face.y - crop.top < _SCALP * face.size or crop.side < _EARS * face.size
 
 
-def cut(picture: npt.NDArray[np.uint8], crop: Crop, size: int) -> Image.Image:
-    """Return the crop as ``size`` x ``size`` pixels (Lanczos, antialiased where it shrinks).
+def crop_picture(picture: npt.NDArray[np.uint8], crop: Crop, size: int) -> Image.Image:
+    """Return the crop resized to ``size`` x ``size`` pixels (Lanczos, antialiased when shrinking).
 
-    >>> cut(np.zeros((8, 9, 3), np.uint8), Crop(1, 0, 8), 4).size
+    >>> crop_picture(np.zeros((8, 9, 3), np.uint8), Crop(1, 0, 8), 4).size
     (4, 4)
     """
     rows = slice(crop.top, crop.top + crop.side)

@@ -1,4 +1,4 @@
-"""Where to cut a song: whole phrases of a wanted length, never inside a word where one can."""
+"""Choose where to cut a song: whole phrases of a given duration, if possible never in a word."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 PAD_SEC = 0.12  # pause kept on both sides of a phrase, for unvoiced consonants and breath
-MOST_PAD_SEC = 0.4  # so far the quietest point is looked for
-_PAD_DB_SEC = 60.0  # decibels that the cut must gain for each second away from PAD_SEC
-LEAST_PAD_SEC = 0.03  # where the longest length leaves no room for more
-SURE_PAUSE_SEC = 0.3  # a shorter one is as likely a comma as the end of a phrase
-EDGE_SEC = 0.02  # a phrase this near to the file's edge is probably cut there
+MAX_PAD_SEC = 0.4  # farthest position of the quietest point
+_PAD_DB_SEC = 60.0  # gain in dB that a cut needs per second of distance from PAD_SEC
+MIN_PAD_SEC = 0.03  # if the longest duration leaves no space for more
+SURE_PAUSE_SEC = 0.3  # a shorter pause is as likely a comma as the end of a phrase
+EDGE_SEC = 0.02  # a phrase this close to the edge of the file is probably cut off
 
 Spans = Sequence[tuple[float, float]]
 Floats = npt.NDArray[np.float64]
 
 
 class Cut(NamedTuple):
-    """Where to cut, in seconds, why there, and the flaw ("word: sentence", or empty)."""
+    """Start and end of a cut in seconds, the reason, and the flaw ('word: sentence' or '')."""
 
     start_sec: float
     end_sec: float
@@ -39,20 +39,20 @@ def choose_cut(
 ) -> Cut:
     """Choose the part of a file to keep, from its phrases and voiced runs in seconds.
 
-    Both lists are ordered and disjoint, runs the finer one; ``loudness`` is (times in s, dB).
-    The first rule that applies is taken:
+    Both lists are ordered and disjoint; runs are the finer one. ``loudness`` is (times in s, dB).
+    The first rule that applies is used:
 
-    1. a file shorter than ``min_sec`` is kept whole (flaw ``short``, and ``no_voice``);
-    2. no phrase: the part whose two ends are quietest (flaw ``no_voice``);
-    3. whole phrases with some of the pauses around them: 120 ms, or up to 400 ms where that is
-       quieter, past a consonant or an echo;
-    4. whole phrases with as much of the pauses around them as ``min_sec`` asks for;
+    1. a file shorter than ``min_sec`` is kept completely (flaw ``short``, and ``no_voice``);
+    2. no phrase: the part with the quietest ends (flaw ``no_voice``);
+    3. whole phrases with 120 ms of pause on both sides, or up to 400 ms if that is quieter, past a
+       consonant or an echo;
+    4. whole phrases with longer pauses, as far as needed to reach ``min_sec``;
     5. between two voiced runs of a phrase, quietest first (flaw ``cut_in_phrase``);
-    6. from a phrase's start, or to its end, at the quietest point (flaw ``cut_in_phrase``).
+    6. from the start or to the end of a phrase, cut at the quietest point (flaw ``cut_in_phrase``).
 
-    In 3 and 4 parts come first that no phrase enters or leaves at the file's own edge, since it
-    is probably cut there; then the part with fewer ends in a pause under 300 ms, which may be a
-    comma; then the part with the most voiced time; then the earliest.
+    In 3 and 4, parts are preferred in this order: no phrase touches the edge of the file, where it
+    is probably cut off; fewer ends in a pause under 300 ms, which may be a comma; more voiced time;
+    earlier start.
 
     >>> import numpy as np
     >>> flat = (np.array([0.0, 20.0]), np.array([-40.0, -40.0]))
@@ -66,107 +66,115 @@ def choose_cut(
             flaw += "; no_voice: no voiced part was found"
         return Cut(0.0, duration_sec, "whole file", flaw)
     if not phrases:
-        start, end = _quietest_ends(duration_sec, min_sec, max_sec, loudness)
+        start, end = _find_quietest_ends(duration_sec, min_sec, max_sec, loudness)
         return Cut(start, end, "quietest ends", "no_voice: no voiced part was found")
     runs = [r for r in runs if any(a < r[1] and r[0] < b for a, b in phrases)] or phrases
-    best = _groups(phrases, runs, duration_sec, min_sec, max_sec, loudness)
-    if best:
-        _, start, end, count, voiced = min(best, key=lambda g: (g[0], -g[4], g[1]))
+    candidates = _list_candidates(phrases, runs, duration_sec, min_sec, max_sec, loudness)
+    if candidates:
+        _, start, end, count, voiced = min(candidates, key=lambda g: (g[0], -g[4], g[1]))
         plural = "" if count == 1 else "s"
         return Cut(start, end, f"{count} whole phrase{plural}, {voiced:.2f} s voiced", "")
     flaw = f"cut_in_phrase: no whole phrases last {min_sec:g} to {max_sec:g} s, "
-    syllables = _groups(runs, runs, duration_sec, min_sec, max_sec, loudness)
-    if syllables:
+    between_syllables = _list_candidates(runs, runs, duration_sec, min_sec, max_sec, loudness)
+    if between_syllables:
 
-        def rank(group: _Group) -> tuple[int, float, float, float]:
+        def rank_candidate(group: _Candidate) -> tuple[int, float, float, float]:
             inside = [t for t in group[1:3] if any(a < t < b for a, b in phrases)]
             level = max((float(np.interp(t, *loudness)) for t in inside), default=-np.inf)
             return (len(inside), round(level), -group[4], group[1])
 
-        _, start, end, _, voiced = min(syllables, key=rank)
+        _, start, end, _, voiced = min(between_syllables, key=rank_candidate)
         return Cut(
             start, end, f"between syllables, {voiced:.2f} s voiced", flaw + "cut between syllables"
         )
-    start, end = _quietest_inside(phrases, duration_sec, min_sec, max_sec, loudness)
+    start, end = _find_quietest_inside(phrases, duration_sec, min_sec, max_sec, loudness)
     return Cut(start, end, "quietest point of a phrase", flaw + "cut in the voice")
 
 
 # (stretched, edges, short pauses), start, end, units, voiced seconds
-_Group = tuple[tuple[int, int, int], float, float, int, float]
+_Candidate = tuple[tuple[int, int, int], float, float, int, float]
 
 
-def _groups(
+def _list_candidates(
     units: Spans, runs: Spans, duration_sec: float, min_sec: float, max_sec: float,
     loudness: tuple[Floats, Floats],
-) -> list[_Group]:  # fmt: skip
-    """All cuts that hold whole units and cut none, each with its pads or stretched pauses."""
-    out: list[_Group] = []
-    rooms = [units[0][0], *((b[0] - a[1]) / 2 for a, b in pairwise(units))]
-    rooms.append(duration_sec - units[-1][1])
-    befores = [_pad(u[0], -1, room, loudness) for u, room in zip(units, rooms[:-1], strict=True)]
-    afters = [_pad(u[1], 1, room, loudness) for u, room in zip(units, rooms[1:], strict=True)]
+) -> list[_Candidate]:  # fmt: skip
+    """List all cuts that contain whole units only, with their pads or extended pauses."""
+    out: list[_Candidate] = []
+    spaces = [units[0][0], *((b[0] - a[1]) / 2 for a, b in pairwise(units))]
+    spaces.append(duration_sec - units[-1][1])
+    pads_before = [
+        _choose_pad(u[0], -1, space, loudness) for u, space in zip(units, spaces[:-1], strict=True)
+    ]
+    pads_after = [
+        _choose_pad(u[1], 1, space, loudness) for u, space in zip(units, spaces[1:], strict=True)
+    ]
     for i, (first, _) in enumerate(units):
-        floor = units[i - 1][1] + min(rooms[i], LEAST_PAD_SEC) if i else 0.0
+        earliest = units[i - 1][1] + min(spaces[i], MIN_PAD_SEC) if i else 0.0
         for j in range(i, len(units)):
             last = units[j][1]
             if last - first > max_sec:
                 break
-            roof = duration_sec
+            latest = duration_sec
             if j + 1 < len(units):
-                roof = units[j + 1][0] - min(rooms[j + 1], LEAST_PAD_SEC)
-            pads = _fitted(befores[i], afters[j], max_sec - (last - first))
-            if roof - floor < min_sec - 1e-9 or pads is None:
+                latest = units[j + 1][0] - min(spaces[j + 1], MIN_PAD_SEC)
+            pads = _fit_pads(pads_before[i], pads_after[j], max_sec - (last - first))
+            if latest - earliest < min_sec - 1e-9 or pads is None:
                 continue
             start, end = first - pads[0], last + pads[1]
             missing = min_sec - (end - start)
             if missing > 0:
-                slack = (start - floor) + (roof - end)
+                slack = (start - earliest) + (latest - end)
                 share = min(1.0, missing / slack) if slack > 0 else 0.0
-                start, end = start - share * (start - floor), end + share * (roof - end)
-            touched = int(first < EDGE_SEC) + int(last > duration_sec - EDGE_SEC)
-            commas = int(i > 0 and 2 * rooms[i] < SURE_PAUSE_SEC)
-            commas += int(j + 1 < len(units) and 2 * rooms[j + 1] < SURE_PAUSE_SEC)
+                start, end = start - share * (start - earliest), end + share * (latest - end)
+            edges_touched = int(first < EDGE_SEC) + int(last > duration_sec - EDGE_SEC)
+            short_pauses = int(i > 0 and 2 * spaces[i] < SURE_PAUSE_SEC)
+            short_pauses += int(j + 1 < len(units) and 2 * spaces[j + 1] < SURE_PAUSE_SEC)
             voiced = sum(max(0.0, min(b, end) - max(a, start)) for a, b in runs)
-            rank = (int(missing > 0), touched, commas)
+            rank = (int(missing > 0), edges_touched, short_pauses)
             out.append((rank, round(start, 6), round(end, 6), j - i + 1, round(voiced, 6)))
     return out
 
 
-def _pad(edge: float, way: int, room: float, loudness: tuple[Floats, Floats]) -> float:
-    """How much pause to keep before (-1) or after (1) a phrase's edge: to the quietest point."""
-    tries = np.append(np.arange(PAD_SEC, min(MOST_PAD_SEC, room), 0.01), min(MOST_PAD_SEC, room))
-    tries = tries if room > PAD_SEC else np.array([room])
-    cost = np.interp(edge + way * tries, *loudness) + _PAD_DB_SEC * tries
-    return float(tries[int(np.argmin(cost))])
+def _choose_pad(
+    edge: float, direction: int, space: float, loudness: tuple[Floats, Floats]
+) -> float:
+    """Return the pause to keep before (-1) or after (1) a phrase: up to the quietest point."""
+    candidates = np.append(
+        np.arange(PAD_SEC, min(MAX_PAD_SEC, space), 0.01), min(MAX_PAD_SEC, space)
+    )
+    candidates = candidates if space > PAD_SEC else np.array([space])
+    cost = np.interp(edge + direction * candidates, *loudness) + _PAD_DB_SEC * candidates
+    return float(candidates[int(np.argmin(cost))])
 
 
-def _fitted(before: float, after: float, room: float) -> tuple[float, float] | None:
-    """Both pads, shrunk to the room, but not below the least one; None where they do not fit."""
-    least = min(before, LEAST_PAD_SEC), min(after, LEAST_PAD_SEC)
-    spare, wanted = room - sum(least), before + after - sum(least)
-    if spare < -1e-9:
+def _fit_pads(before: float, after: float, space: float) -> tuple[float, float] | None:
+    """Shrink both pads to the space, but not below the minimum; None if they do not fit."""
+    smallest = min(before, MIN_PAD_SEC), min(after, MIN_PAD_SEC)
+    available, requested = space - sum(smallest), before + after - sum(smallest)
+    if available < -1e-9:
         return None
-    share = min(1.0, max(spare, 0.0) / wanted) if wanted > 0 else 1.0
-    return least[0] + share * (before - least[0]), least[1] + share * (after - least[1])
+    share = min(1.0, max(available, 0.0) / requested) if requested > 0 else 1.0
+    return smallest[0] + share * (before - smallest[0]), smallest[1] + share * (after - smallest[1])
 
 
-def _quietest_inside(
+def _find_quietest_inside(
     phrases: Spans, duration_sec: float, min_sec: float, max_sec: float,
     loudness: tuple[Floats, Floats],
 ) -> tuple[float, float]:  # fmt: skip
-    """One end at a phrase's own start or end, the other at the quietest point in reach."""
-    found: list[tuple[float, float, float]] = []
+    """Place one end at a phrase's start or end, the other at the quietest point within reach."""
+    candidates: list[tuple[float, float, float]] = []
     for first, last in phrases:
-        level, point = _quietest(first + min_sec, min(first + max_sec, duration_sec), loudness)
-        found.append((level, first, point))
-        level, point = _quietest(max(last - max_sec, 0.0), last - min_sec, loudness)
-        found.append((level, point, last))
-    _, start, end = min(found)
+        level, point = _find_quietest(first + min_sec, min(first + max_sec, duration_sec), loudness)
+        candidates.append((level, first, point))
+        level, point = _find_quietest(max(last - max_sec, 0.0), last - min_sec, loudness)
+        candidates.append((level, point, last))
+    _, start, end = min(candidates)
     return start, end
 
 
-def _quietest(low: float, high: float, loudness: tuple[Floats, Floats]) -> tuple[float, float]:
-    """Loudness and time of the quietest point from low to high; infinite where there is none."""
+def _find_quietest(low: float, high: float, loudness: tuple[Floats, Floats]) -> tuple[float, float]:
+    """Return loudness and time of the quietest point in [low, high]; infinite if it is empty."""
     if high < low:
         return float("inf"), low
     times = loudness[0]
@@ -176,16 +184,16 @@ def _quietest(low: float, high: float, loudness: tuple[Floats, Floats]) -> tuple
     return float(levels[best]), float(points[best])
 
 
-def _quietest_ends(
+def _find_quietest_ends(
     duration_sec: float, min_sec: float, max_sec: float, loudness: tuple[Floats, Floats]
 ) -> tuple[float, float]:
     if duration_sec <= max_sec:
         return 0.0, duration_sec
     best = (np.inf, 0.0, max_sec)
-    for length in np.linspace(max_sec, min_sec, 41):  # the longest first: it wins ties
+    for length in np.linspace(max_sec, min_sec, 41):  # longest first, which breaks ties
         starts = np.arange(0.0, duration_sec - length + 1e-9, 0.01)
         cost = np.interp(starts, *loudness) + np.interp(starts + length, *loudness)
-        place = int(np.argmin(cost))
-        if cost[place] < best[0] - 1e-9:
-            best = (float(cost[place]), float(starts[place]), float(starts[place] + length))
+        index = int(np.argmin(cost))
+        if cost[index] < best[0] - 1e-9:
+            best = (float(cost[index]), float(starts[index]), float(starts[index] + length))
     return best[1], best[2]

@@ -1,4 +1,4 @@
-"""The labels that a sheet may use: categories, styles and languages from the configuration."""
+"""Check the labels of a sheet against the vocabulary of the configuration."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from pathlib import Path
 
 from sfqa.errors import UserError, hint
 
-#: A column's labels: one list, or for ``category`` one list per source.
+#: Allowed labels of a column: one list, or for ``category`` one list per source.
 Labels = Sequence[str] | Mapping[str, Sequence[str]]
 
 
 def check_vocabulary(
     rows: Sequence[Mapping[str, str]], vocabulary: Mapping[str, Labels], sheet_path: Path | str
 ) -> None:
-    """Raise :class:`UserError` where a row of a sheet has a label outside the vocabulary.
+    """Raise :class:`UserError` if a row of a sheet has a label outside the vocabulary.
 
-    ``rows``: those of :func:`sfqa.sheets.read_sheet`, whose way of counting the message follows.
-    ``vocabulary``: by column (category, style, language) its labels, or for each ``source`` its
-    labels; a column that is not in it, and a source that is not in the mapping, may hold anything.
-    Columns that the sheet lacks are passed over, so that images and clips share one vocabulary.
+    ``rows``: rows of :func:`sfqa.sheets.read_sheet`, which numbers them as the message does.
+    ``vocabulary``: for each column (category, style, language) its labels, or its labels for each
+    ``source``; a column or a source without an entry may contain anything. Columns that the sheet
+    lacks are ignored, so images and clips can share one vocabulary.
 
     >>> rows = [{"clip_id": "a", "style": "pop"}, {"clip_id": "b", "style": "rok"}]
     >>> check_vocabulary(rows, {"style": ["pop", "rock"]}, "clips.csv")
@@ -31,15 +31,15 @@ def check_vocabulary(
         for column, labels in vocabulary.items():
             if column not in row:
                 continue
-            known: Sequence[str] | None
-            whose = ""
+            allowed: Sequence[str] | None
+            source_text = ""
             if isinstance(labels, Mapping):
                 source = row.get("source", "")
-                known, whose = labels.get(source), f" of source {source!r}"
+                allowed, source_text = labels.get(source), f" of source {source!r}"
             else:
-                known = labels
-            if known is not None and row[column] not in known:
+                allowed = labels
+            if allowed is not None and row[column] not in allowed:
                 raise UserError(
                     f"{sheet_path}, row {number}, column {column}: unknown label "
-                    f"{row[column]!r}{whose}; {hint(row[column], known)}"
+                    f"{row[column]!r}{source_text}; {hint(row[column], allowed)}"
                 )
