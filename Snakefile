@@ -1,10 +1,10 @@
 # SFQA: build and benchmark quality datasets of AI-generated singing and talking faces.
 #
-# The grammar of paths, all below results/{dataset}/ :
+# The paths of the outputs, all below results/{dataset}/ :
 #   materials/{images,clips}.parquet         masters of the images and clips
-#   pairs.parquet  samples.parquet           image/clip pairs; pairs x methods, or what was imported
-#   generation/{method}/{shard}.parquet      videos as the methods made them
-#   conform/{method}/{shard}.parquet         videos in one form; conform/videos.parquet: all of them
+#   pairs.parquet  samples.parquet           image/clip pairs; pairs x methods, or imported samples
+#   generation/{method}/{shard}.parquet      videos as the methods generated them
+#   conform/{method}/{shard}.parquet         videos in one format; conform/videos.parquet: all rows
 #   features/{extractor}/{method}/{shard}.parquet
 #   ratings/{scores,mos,raters,mos_by_label}.parquet
 #   regression/{metric}/predictions.parquet

@@ -1,4 +1,4 @@
-# Functions that the rules share; what each job needs and makes stands in the other files.
+# Functions that the rules share. The other files hold the rules of one stage each.
 import sys
 from pathlib import Path
 
@@ -16,7 +16,7 @@ METRICS = PLAN.metrics
 
 
 def check_space():
-    """Stop before any job starts where the run would fill the disk."""
+    """Stop before the first job if the run would fill the disk."""
     from sfqa import estimate
 
     with snakemake_tuning.errors_for_snakemake():
@@ -24,6 +24,7 @@ def check_space():
 
 
 def checkpointed_samples():
+    """The table of samples, once the checkpoint that writes it has run."""
     return checkpoints.list_samples.get(dataset=DATASET).output.samples
 
 
@@ -36,12 +37,12 @@ def shard_minutes(wildcards):
 
 
 def shard_files(table, **fixed):
-    """Files of a table for every (method, shard), known once the samples are listed."""
+    """Files of a table, one for each (method, shard), known once the samples are listed."""
 
     def files(wildcards):
         return [
             table_path(table, dataset=DATASET, method=method, shard=shard, **fixed)
-            for method, shard in PLAN.shards(checkpointed_samples())
+            for method, shard in PLAN.list_shards(checkpointed_samples())
         ]
 
     return files
@@ -53,7 +54,7 @@ IMPORTED_FEATURES = table_path(
 
 
 def feature_files(extractors=None):
-    """Feature files of some extractors (all by default)."""
+    """Feature files of some extractors, of all extractors by default."""
 
     def files(wildcards):
         paths = []
@@ -68,15 +69,15 @@ def feature_files(extractors=None):
 
 
 def metric_features(wildcards):
-    return feature_files(PLAN.metric(wildcards.metric)["extractors"])(wildcards)
+    return feature_files(PLAN.get_metric(wildcards.metric)["extractors"])(wildcards)
 
 
 def all_outputs():
-    return [f"results/{DATASET}/{path}" for path in PLAN.targets()]
+    return [f"results/{DATASET}/{path}" for path in PLAN.target_paths()]
 
 
 def every_table(wildcards):
-    """The tables in the middle of a whole run.
+    """Intermediate tables of a complete run.
 
     When a job fails, Snakemake deletes its old output, but does not ask for that file again as long
     as the files made from it exist. The rule `all` asks for each table, so that the next run resumes
@@ -87,7 +88,7 @@ def every_table(wildcards):
         paths += [files] if isinstance(files, str) else files
     if MODE == "build":
         paths.append(table_path("pairs", dataset=DATASET))
-    if PLAN.scores in ("simulated", "imported"):
+    if PLAN.has_scores:
         paths.append(table_path("scores", dataset=DATASET))
     if MODE != "import_features":
         for table in ("videos", "conformed"):
@@ -100,8 +101,8 @@ def generator_manifests():
     return [f"{folder}/{label}/manifest.json" for label in PLAN.command_methods()]
 
 
-def edited(table):
-    """A digest that changes when files of this table were changed by hand, else ''."""
+def edit_digest(table):
+    """A parameter that changes when a file of this table is edited by hand."""
 
     def digest_of_edits(wildcards):
         return PLAN.watch.edit_digest(TABLES[table].path.format(**wildcards))
@@ -110,7 +111,7 @@ def edited(table):
 
 
 def more_memory(base_mb):
-    """Ask for more memory at every attempt."""
+    """Request more memory at every attempt."""
 
     def memory(wildcards, attempt):
         return base_mb * attempt

@@ -1,6 +1,6 @@
-# Videos to one size, rate and audio form, probed and checked.
+# Convert the videos to one size, frame rate and audio format, then probe and check them.
 # REQUIRED INPUTS: generation/{method}/{shard}.parquet
-# OUTPUTS: conform/{method}/{shard}.parquet, conform/videos.parquet; the videos lie in conform/{method}/videos/.
+# OUTPUTS: conform/{method}/{shard}.parquet, conform/videos.parquet; the videos are in conform/{method}/videos/.
 if MODE != "import_features":
 
     rule conform_videos:
@@ -18,8 +18,8 @@ if MODE != "import_features":
             mem_mb=more_memory(1500),
         params:
             form=PLAN.config["conform"],
-            version=PLAN.version("conform/video"),
-            edited=edited("conformed"),
+            version=PLAN.module_version("conform/video"),
+            edited=edit_digest("conformed"),
         script:
             "../scripts/conform_videos.py"
 

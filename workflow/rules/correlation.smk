@@ -1,8 +1,8 @@
-# Correlation of every metric with the MOS, as tables and figures.
+# Correlate every metric with the MOS; tables and figures.
 # REQUIRED INPUTS: regression/{metric}/predictions.parquet of all metrics, ratings/mos.parquet, samples.parquet.
 # OUTPUTS: correlation/{correlation,by_method,significance}.parquet, correlation/{table}.{csv,md,tex,html}, correlation/{figure}.{svg,png}.
-# On request alone: correlation/learning_curves.{svg,png}, from regression/{metric}/learning.parquet of all regressors.
-if PLAN.scores != "none":
+# Only on request: correlation/learning_curves.{svg,png}, from regression/{metric}/learning.parquet of all regressors.
+if PLAN.has_mos:
 
     rule correlate:
         input:
@@ -31,9 +31,9 @@ if PLAN.scores != "none":
                 "seed": PLAN.config.get("seed", 0),
             },
             version=[
-                PLAN.version("correlation/summarise"),
-                PLAN.version("correlation/levels"),
-                PLAN.version("correlation/significance"),
+                PLAN.module_version("correlation/summarise"),
+                PLAN.module_version("correlation/levels"),
+                PLAN.module_version("correlation/significance"),
             ],
         script:
             "../scripts/correlate.py"
@@ -79,7 +79,7 @@ if PLAN.scores != "none":
             protocol=PLAN.main_protocol,
             order=PLAN.metric_names,
             dimensions=PLAN.config["correlation"]["dimensions"],
-            version=PLAN.version("correlation/layout"),
+            version=PLAN.module_version("correlation/layout"),
         script:
             "../scripts/make_tables.py"
 
@@ -104,7 +104,7 @@ if PLAN.scores != "none":
             protocol=PLAN.main_protocol,
             metric=PLAN.metric_label,
             dimensions=PLAN.config["correlation"]["dimensions"],
-            version=PLAN.version("correlation/figures"),
+            version=PLAN.module_version("correlation/figures"),
         script:
             "../scripts/plot_scatter.py"
 
@@ -145,8 +145,8 @@ if PLAN.scores != "none":
             dimensions=PLAN.config["correlation"]["dimensions"],
             tags=PLAN.config["ratings"].get("tags"),
             version=[
-                PLAN.version("correlation/figures"),
-                PLAN.version("ratings/figures"),
+                PLAN.module_version("correlation/figures"),
+                PLAN.module_version("ratings/figures"),
             ],
         script:
             "../scripts/plot_mos.py"
@@ -175,8 +175,8 @@ if PLAN.scores != "none":
             metrics=[m["name"] for m in PLAN.metrics if m["kind"] == "regressor"],
             dimensions=PLAN.config["correlation"]["dimensions"],
             version=[
-                PLAN.version("correlation/learning_figure"),
-                PLAN.version("correlation/figures"),
+                PLAN.module_version("correlation/learning_figure"),
+                PLAN.module_version("correlation/figures"),
             ],
         script:
             "../scripts/plot_learning.py"

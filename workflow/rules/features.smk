@@ -1,6 +1,6 @@
-# Features of the conformed videos, one extractor on one shard a job.
-# REQUIRED INPUTS: conform/{method}/{shard}.parquet, weights files where the configuration names them.
-# OUTPUTS: features/{extractor}/{method}/{shard}.parquet and what each row cost; rows are kept by content in features/{extractor}/cache/.
+# Extract features of the conformed videos: one job for each extractor and shard.
+# REQUIRED INPUTS: conform/{method}/{shard}.parquet, weights files named by the configuration.
+# OUTPUTS: features/{extractor}/{method}/{shard}.parquet and the costs of its rows. Rows are cached by content in features/{extractor}/cache/.
 if MODE == "import_features":
 
     rule import_features:
@@ -16,7 +16,7 @@ if MODE == "import_features":
         params:
             source=PLAN.import_source(),
             shards=PLAN.config["shards"],
-            version=PLAN.version("features/importing"),
+            version=PLAN.module_version("features/importing"),
         script:
             "../scripts/import_features.py"
 

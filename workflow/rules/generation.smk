@@ -1,8 +1,8 @@
-# Videos of the generation methods, one shard of one method a job.
+# Generate the videos: one job for each method and shard.
 # REQUIRED INPUTS: samples.parquet and the masters it names (build) or the users' videos (import_videos).
-# OUTPUTS: generation/{method}/{shard}.parquet; the videos lie in generation/{method}/videos/ or where the user has them.
-# fetch_generator fills resources/generators/{method}/, or takes what lies there; the only rule here that needs a network.
-# samples.parquet is ancient: a new row must not re-run every shard. The digest of the shard's own rows re-runs this one.
+# OUTPUTS: generation/{method}/{shard}.parquet; the videos are in generation/{method}/videos/, imported ones stay where they are.
+# fetch_generator installs a generator in resources/generators/{method}/, or records an installed one. No other rule needs a network.
+# samples.parquet is ancient, so that a new row does not re-run every shard: a shard is re-run when the digest of its own rows changes.
 if MODE == "build":
     GENERATORS = PLAN.config["generation"]["generators"]
 
@@ -38,7 +38,7 @@ if MODE == "build":
             gpu=PLAN.method_gpus,
             runtime=shard_minutes,
         params:
-            method=PLAN.method,
+            method=PLAN.method_data,
             generators=PLAN.config["generation"]["generators"],
             attempts=PLAN.config["generation"]["attempts"],
             require_gpu=PLAN.config["generation"]["require_gpu"],
@@ -47,7 +47,7 @@ if MODE == "build":
             seed=PLAN.config["seed"],
             ready=PLAN.ready_digest,
             digest=shard_digest,
-            edited=edited("videos"),
+            edited=edit_digest("videos"),
         script:
             "../scripts/generate_videos.py"
 
@@ -66,8 +66,8 @@ if MODE == "import_videos":
         resources:
             mem_mb=more_memory(1000),
         params:
-            method=PLAN.known_method,
+            method=PLAN.known_method_data,
             digest=shard_digest,
-            edited=edited("videos"),
+            edited=edit_digest("videos"),
         script:
             "../scripts/import_videos.py"

@@ -1,6 +1,6 @@
-# Images and clips to masters.
+# Crop the images and cut the clips to masters of one size and rate.
 # REQUIRED INPUTS: an image sheet and a clip sheet.
-# OUTPUTS: materials/images.parquet, materials/clips.parquet; the masters lie beside them.
+# OUTPUTS: materials/images.parquet, materials/clips.parquet; the masters are next to them.
 if MODE == "build":
 
     rule prepare_images:
@@ -18,8 +18,8 @@ if MODE == "build":
             size=PLAN.config["materials"]["image_px"],
             vocabulary=PLAN.config["materials"]["vocabulary"],
             max_failed=PLAN.config["max_failed"],
-            version=PLAN.version("materials/images"),
-            edited=edited("images"),
+            version=PLAN.module_version("materials/images"),
+            edited=edit_digest("images"),
         script:
             "../scripts/prepare_images.py"
 
@@ -39,7 +39,7 @@ if MODE == "build":
             clip_sec=PLAN.config["materials"]["clip_sec"],
             vocabulary=PLAN.config["materials"]["vocabulary"],
             max_failed=PLAN.config["max_failed"],
-            version=PLAN.version("materials/clips"),
-            edited=edited("clips"),
+            version=PLAN.module_version("materials/clips"),
+            edited=edit_digest("clips"),
         script:
             "../scripts/prepare_clips.py"

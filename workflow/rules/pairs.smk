@@ -1,4 +1,4 @@
-# Image/clip pairs, and the samples that they (or an import) make.
+# Draw the image/clip pairs, and list the samples: pairs x methods, or what is imported.
 # REQUIRED INPUTS: materials/images.parquet and materials/clips.parquet (build), or the imported sheet, folder or table.
 # OUTPUTS: pairs.parquet and its coverage pairs.txt (build), samples.parquet.
 if MODE == "build":
@@ -20,12 +20,12 @@ if MODE == "build":
             ratio=PLAN.config["pairs"]["train_val_ratio"],
             constraints=PLAN.pair_constraints(),
             seed=PLAN.config["seed"],
-            version=PLAN.version("pairs/sampler"),
+            version=PLAN.module_version("pairs/sampler"),
         script:
             "../scripts/make_pairs.py"
 
 
-# The one checkpoint: after it, the samples, and so the shards, are known.
+# The only checkpoint: the samples, and therefore the shards, are known after it.
 checkpoint list_samples:
     input:
         PLAN.sample_sources(),

@@ -1,8 +1,8 @@
-# Raw scores to mean opinion scores.
+# Compute mean opinion scores from raw scores.
 # REQUIRED INPUTS: conform/videos.parquet (simulated raters) or a table of scores.
 # OUTPUTS: ratings/scores.parquet, ratings/{mos,raters,rater_report,reliability,mos_by_label,label_differences}.parquet.
-# A study with people is planned and served by hand (sfqa plan, sfqa rate); its exported scores come in by import_ratings.
-if PLAN.scores == "simulated":
+# A study with people is planned and served outside the workflow (sfqa plan, sfqa rate); import_ratings imports its exported scores.
+if PLAN.score_source == "simulated":
 
     rule simulate_ratings:
         input:
@@ -15,17 +15,17 @@ if PLAN.scores == "simulated":
         conda:
             "../envs/tables.yaml"
         params:
-            methods=PLAN.methods_used(),
+            methods=PLAN.all_method_data(),
             raters=PLAN.config["ratings"]["raters"],
             careless=PLAN.config["ratings"]["careless"],
             per_sample=PLAN.config["ratings"].get("per_sample"),
             seed=PLAN.config["seed"],
-            version=PLAN.version("ratings/simulate"),
+            version=PLAN.module_version("ratings/simulate"),
         script:
             "../scripts/simulate_ratings.py"
 
 
-if PLAN.scores == "imported":
+if PLAN.score_source == "imported":
 
     rule import_ratings:
         input:
@@ -43,7 +43,7 @@ if PLAN.scores == "imported":
             "../scripts/import_ratings.py"
 
 
-if PLAN.scores in ("simulated", "imported"):
+if PLAN.has_scores:
 
     rule compute_mos:
         input:
@@ -58,7 +58,7 @@ if PLAN.scores in ("simulated", "imported"):
         params:
             scale=PLAN.config["ratings"]["scale"],
             version=[
-                PLAN.version(f"ratings/{name}")
+                PLAN.module_version(f"ratings/{name}")
                 for name in ("mos", "treatments", "screening", "subjective_models")
             ],
         script:
@@ -94,14 +94,14 @@ if PLAN.scores in ("simulated", "imported"):
             ends=PLAN.config["ratings"]["ends"],
             seed=PLAN.config["seed"],
             version=[
-                PLAN.version(f"ratings/{name}")
+                PLAN.module_version(f"ratings/{name}")
                 for name in ("rater_report", "reliability", "figures")
             ],
         script:
             "../scripts/report_raters.py"
 
 
-if PLAN.scores != "none":
+if PLAN.has_mos:
 
     rule label_mos:
         input:
@@ -118,7 +118,7 @@ if PLAN.scores != "none":
         params:
             tags=PLAN.config["ratings"].get("tags"),
             version=[
-                PLAN.version(f"ratings/{name}")
+                PLAN.module_version(f"ratings/{name}")
                 for name in ("by_label", "significance")
             ],
         script:

@@ -1,17 +1,17 @@
-# Scores of every metric on every sample: regressors trained on the cached features, single features, controls.
+# Score every sample with every metric: regressors trained on the features, single features, controls.
 # REQUIRED INPUTS: the feature files of the metric's extractors, ratings/mos.parquet, samples.parquet; for protocols of
 # kind cross_dataset the model files of the other dataset.
-# OUTPUTS: regression/{metric}/predictions.parquet; finished trials and checkpoints lie in regression/{metric}/trials/.
-# On request alone: regression/{metric}/model.sfqa, with which sfqa score and other datasets score their videos;
+# OUTPUTS: regression/{metric}/predictions.parquet; finished trials and checkpoints are in regression/{metric}/trials/.
+# Only on request: regression/{metric}/model.sfqa, the model file for sfqa score and for other datasets;
 # regression/{metric}/learning.parquet, the regressor trained on shares of the training groups of the main protocol.
-if PLAN.scores != "none":
+if PLAN.has_mos:
 
     rule predict:
         input:
             features=metric_features,
             mos=table_path("mos"),
             samples=table_path("samples"),
-            models=PLAN.cross_models,
+            models=PLAN.cross_dataset_models,
         output:
             predictions=table_path("predictions"),
         log:
@@ -26,7 +26,7 @@ if PLAN.scores != "none":
             metric=PLAN.metric_slice,
             protocols=PLAN.config["regression"]["protocols"],
             seed=PLAN.config["seed"],
-            cross=PLAN.cross_slice(),
+            cross=PLAN.cross_dataset_slice(),
         script:
             "../scripts/predict.py"
 
@@ -48,8 +48,8 @@ if PLAN.scores != "none":
         params:
             metric=PLAN.metric_slice,
             seed=PLAN.config["seed"],
-            conform=PLAN.conform_form(),
-            version=PLAN.version("regression/model_files"),
+            conform=PLAN.conform_settings(),
+            version=PLAN.module_version("regression/model_files"),
         script:
             "../scripts/fit_model.py"
 
@@ -58,7 +58,7 @@ if PLAN.scores != "none":
             features=metric_features,
             mos=table_path("mos"),
             samples=table_path("samples"),
-            # Its finished fits in trials/ are those of the whole share.
+            # Its finished fits in trials/ are reused for the share 1.
             predictions=table_path("predictions"),
         output:
             learning=table_path("learning"),
@@ -81,8 +81,8 @@ if PLAN.scores != "none":
             mapping=PLAN.config["correlation"].get("mapping", "logistic4"),
             seed=PLAN.config["seed"],
             version=[
-                PLAN.version("regression/learning"),
-                PLAN.version("correlation/summarise"),
+                PLAN.module_version("regression/learning"),
+                PLAN.module_version("correlation/summarise"),
             ],
         script:
             "../scripts/learning_curve.py"

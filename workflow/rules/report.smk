@@ -1,4 +1,4 @@
-# What was left out and why, one database over everything, a site to look at it, figures of all metrics.
+# Report the rows that are not ok, the catalogue of all tables, a site, and figures of all metrics.
 # REQUIRED INPUTS: the tables of all stages; videos are only linked to.
 # OUTPUTS: rejects.parquet, report/rejects.html, catalog.duckdb, report/site/, ro-crate-metadata.json, report/manifest.json,
 # correlation/{metric_bars,metric_ranks,metric_matrix,failure_cases}.{svg,png}.
@@ -19,7 +19,7 @@ rule collect_rejects:
     conda:
         "../envs/tables.yaml"
     params:
-        version=PLAN.version("report/rejects"),
+        version=PLAN.module_version("report/rejects"),
     script:
         "../scripts/collect_rejects.py"
 
@@ -34,7 +34,7 @@ rule build_catalog:
     conda:
         "../envs/tables.yaml"
     params:
-        version=PLAN.version("report/catalog"),
+        version=PLAN.module_version("report/catalog"),
     script:
         "../scripts/build_catalog.py"
 
@@ -42,15 +42,15 @@ rule build_catalog:
 rule build_site:
     input:
         unpack(PLAN.stage_tables),
-        # What is made of ratings and correlations under this configuration.
+        # Tables of ratings and correlations, as far as this configuration has them.
         [
             table_path(name)
             for name, exists in (
-                ("correlation", PLAN.scores != "none"),
-                ("significance", PLAN.scores != "none"),
-                ("correlation_by_method", PLAN.scores != "none"),
-                ("scores", PLAN.scores in ("simulated", "imported")),
-                ("raters", PLAN.scores in ("simulated", "imported")),
+                ("correlation", PLAN.has_mos),
+                ("significance", PLAN.has_mos),
+                ("correlation_by_method", PLAN.has_mos),
+                ("scores", PLAN.has_scores),
+                ("raters", PLAN.has_scores),
             )
             if exists
         ],
@@ -58,7 +58,7 @@ rule build_site:
         samples=table_path("samples"),
         rejects=table_path("rejects"),
     output:
-        # A report of one HTML file takes no folder, and Snakemake would refuse it: only a zip gets it.
+        # A report in one HTML file cannot hold a folder, and Snakemake would fail: only a zip includes it.
         site=(
             report(
                 directory("results/{dataset}/report/site"),
@@ -76,19 +76,19 @@ rule build_site:
     conda:
         "../envs/media.yaml"
     params:
-        protocol=PLAN.main_protocol if PLAN.scores != "none" else None,
+        protocol=PLAN.main_protocol if PLAN.has_mos else None,
         dimensions=PLAN.config.get("correlation", {}).get("dimensions", []),
         metrics=PLAN.metric_names,
         version=[
-            PLAN.version("report/site"),
-            PLAN.version("report/site_data"),
-            PLAN.version("report/provenance"),
+            PLAN.module_version("report/site"),
+            PLAN.module_version("report/site_data"),
+            PLAN.module_version("report/provenance"),
         ],
     script:
         "../scripts/build_site.py"
 
 
-# The last job of a run: nothing depends on it, so it may have what no other rule may, the whole configuration.
+# No job depends on this one, so its params may be what no other rule's may: the complete configuration.
 rule write_manifest:
     input:
         unpack(PLAN.stage_tables),
@@ -102,7 +102,7 @@ rule write_manifest:
                 "leakage",
             )
             for end in ("csv", "md", "tex")
-            if PLAN.scores != "none"
+            if PLAN.has_mos
         ],
         PLAN.catalog_inputs(),
         features=feature_files(),
@@ -115,14 +115,14 @@ rule write_manifest:
         "../envs/torch.yaml"
     params:
         config=PLAN.config,
-        methods=PLAN.methods_used(),
+        methods=PLAN.all_method_data(),
         generators=generator_manifests(),
-        version=PLAN.version("report/manifest"),
+        version=PLAN.module_version("report/manifest"),
     script:
         "../scripts/write_manifest.py"
 
 
-if PLAN.scores != "none":
+if PLAN.has_mos:
 
     rule plot_metrics:
         input:
@@ -176,8 +176,8 @@ if PLAN.scores != "none":
             dimensions=PLAN.config["correlation"]["dimensions"],
             metrics=PLAN.metric_labels(),
             version=[
-                PLAN.version("correlation/more_figures"),
-                PLAN.version("correlation/figures"),
+                PLAN.module_version("correlation/more_figures"),
+                PLAN.module_version("correlation/figures"),
             ],
         script:
             "../scripts/plot_metrics.py"

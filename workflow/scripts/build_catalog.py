@@ -1,4 +1,4 @@
-"""Build one DuckDB database of views over all tables of the dataset."""
+"""Build a DuckDB database with a view of every table of the dataset."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Gather the conformed videos of all shards; stop where too many have failed."""
+"""Merge the conformed videos of all shards. Fails if too many videos have failed."""
 
 from sfqa import store, tables
 from sfqa.job import run_job

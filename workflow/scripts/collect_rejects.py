@@ -14,11 +14,11 @@ with run_job(snakemake.log[0]) as log:
     frames = {
         stage: store.read(tables.TABLES[stage], paths) for stage, paths in inputs.items() if paths
     }
-    head = [column.name for column in tables.FEATURES.columns]
+    columns = [column.name for column in tables.FEATURES.columns]
     by_extractor: dict[str, list[pd.DataFrame]] = {}
     for path in [features] if isinstance(features, str) else features:
         extractor = Path(path).parents[1].name
-        frame = store.load(path, head).to_pandas()
+        frame = store.load(path, columns).to_pandas()
         by_extractor.setdefault(f"features_{extractor}", []).append(frame)
     frames |= {name: pd.concat(parts) for name, parts in by_extractor.items()}
     rows = collect_rejects(frames)

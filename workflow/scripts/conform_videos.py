@@ -1,4 +1,4 @@
-"""Bring the videos of one shard to the common form."""
+"""Convert the videos of one shard to the common format."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Correlate the predictions of all metrics with the MOS: the table, by method, metric by metric."""
+"""Correlate the predictions of all metrics with the MOS: overall, by method, metric by metric."""
 
 from sfqa import store, tables
 from sfqa.correlation.bootstrap import protocol_groups
@@ -8,18 +8,18 @@ from sfqa.correlation.summarise import Settings, correlation_rows, rounded
 from sfqa.job import run_job
 
 with run_job(snakemake.log[0]) as log:
-    given = (
+    arguments = (
         store.read(tables.PREDICTIONS, snakemake.input.predictions),
         store.read(tables.MOS, snakemake.input.mos),
         store.read(tables.SAMPLES, snakemake.input.samples),
         snakemake.params.metrics,
         Settings(**snakemake.params.settings, groups=protocol_groups(snakemake.params.protocols)),
     )
-    for make, table, path in (
+    for compute_rows, table, path in (
         (correlation_rows, tables.CORRELATION, snakemake.output.correlation),
         (method_rows, tables.CORRELATION_BY_METHOD, snakemake.output.by_method),
         (significance_rows, tables.SIGNIFICANCE, snakemake.output.significance),
     ):
-        rows = make(*given)
+        rows = compute_rows(*arguments)
         log.info("%d rows of %s", len(rows), table.name)
         store.write(table, rounded(rows), path)

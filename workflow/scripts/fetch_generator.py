@@ -1,4 +1,4 @@
-"""Install one generator, or take in what was filled by hand, and write its manifest."""
+"""Install one generator, or check one that was installed by hand, and write its manifest."""
 
 from pathlib import Path
 

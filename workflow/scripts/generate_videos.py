@@ -1,4 +1,4 @@
-"""Animate the pairs of one shard with one method."""
+"""Generate the videos of one shard with one method."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from sfqa.job import run_job
 with run_job(snakemake.log[0]):
     params = snakemake.params
     samples = store.read(tables.SAMPLES, snakemake.input.samples)
-    mine = samples[
+    shard_samples = samples[
         (samples["method"] == snakemake.wildcards.method)
         & (samples["shard"] == int(snakemake.wildcards.shard))
     ]
@@ -26,4 +26,4 @@ with run_job(snakemake.log[0]):
         require_gpu=params.require_gpu,
         installed=digest_installation(generators / method.label) if method.runs_command else "",
     )
-    write_shard(mine, method, snakemake.output.videos, settings)
+    write_shard(shard_samples, method, snakemake.output.videos, settings)

@@ -5,8 +5,8 @@ from sfqa.features.importing import import_table
 from sfqa.job import run_job
 
 with run_job(snakemake.log[0]) as log:
-    found = import_table(snakemake.params.source, snakemake.params.shards)
-    log.info("%d samples, features %s", len(found.samples), found.features.schema.names)
+    imported = import_table(snakemake.params.source, snakemake.params.shards)
+    log.info("%d samples, features %s", len(imported.samples), imported.features.schema.names)
     weights = {"extractor": "imported", "weights": {"kind": "none", "identity": "imported"}}
-    store.write_arrow(found.features, snakemake.output.features, weights)
-    store.write(tables.MOS, found.mos, snakemake.output.mos)
+    store.write_arrow(imported.features, snakemake.output.features, weights)
+    store.write(tables.MOS, imported.mos, snakemake.output.mos)

@@ -17,7 +17,7 @@ with run_job(snakemake.log[0]) as log:
         name: [p for p in snakemake.input.features if f"/features/{name}/" in p]
         for name in metric["extractors"]
     }
-    # Where the predictions have left their finished fits.
+    # The rule predict keeps its finished fits there.
     work = out.parent / "trials"
     with lease_torch_device(snakemake.threads) as device:
         rows = learning_curve(

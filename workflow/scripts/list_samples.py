@@ -1,4 +1,4 @@
-"""List the samples: pairs x methods, or what the user imports."""
+"""List the samples: pairs x methods, or imported videos or features."""
 
 from sfqa import store, tables
 from sfqa.features.importing import import_table

@@ -10,15 +10,15 @@ with run_job(snakemake.log[0]):
     rows = store.read(tables.CORRELATION, snakemake.input.correlation)
     params = snakemake.params
 
-    def table(words: str, **which: str) -> dict[str, str]:
-        chosen = select(rows, params.protocol, **which)
+    def render_table(words: str, **which: str) -> dict[str, str]:
+        selected_rows = select(rows, params.protocol, **which)
         caption = f"Metrics against MOS on {params.dataset}, {words}."
-        return render(chosen, caption, params.order, params.dimensions)
+        return render(selected_rows, caption, params.order, params.dimensions)
 
-    wanted = {
-        "metrics": table("mean over the trials", pooling="mean"),
-        "metrics_pooled": table("all test samples at once"),
-        "metrics_model_level": table("means of the methods", level="model"),
+    texts_of_table = {
+        "metrics": render_table("mean over the trials", pooling="mean"),
+        "metrics_pooled": render_table("all test samples at once"),
+        "metrics_model_level": render_table("means of the methods", level="model"),
         "leakage": render_leakage(
             rows,
             f"SRCC of the regressors on {params.dataset} under every protocol, mean over trials.",
@@ -26,7 +26,7 @@ with run_job(snakemake.log[0]):
         ),
     }
     for path in sorted({Path(path) for path in snakemake.output}):
-        texts = wanted[path.stem]
+        texts = texts_of_table[path.stem]
         if path.suffix == ".parquet":
             store.write_arrow(as_arrow(texts["csv"]), path)
             continue

@@ -1,4 +1,4 @@
-"""Draw metrics beside each other: bars, ranks, a heat map, and what the best one misjudges."""
+"""Draw all metrics: SRCC bars, ranks, a heat map, and the largest errors of the best metric."""
 
 from pathlib import Path
 
@@ -10,24 +10,24 @@ from sfqa.correlation.points import pooled_points
 from sfqa.job import run_job
 
 with run_job(snakemake.log[0]) as log:
-    params, given, out = snakemake.params, snakemake.input, snakemake.output
+    params, inputs, out = snakemake.params, snakemake.input, snakemake.output
 
-    def files(name: str) -> list[Path]:
+    def list_files(name: str) -> list[Path]:
         return [Path(out[name]), Path(out[f"{name}_png"])]
 
-    rows = store.read(tables.CORRELATION, given.correlation)
-    mos = store.read(tables.MOS, given.mos)
-    samples = store.read(tables.SAMPLES, given.samples)
-    predictions = store.read(tables.PREDICTIONS, given.predictions)
+    rows = store.read(tables.CORRELATION, inputs.correlation)
+    mos = store.read(tables.MOS, inputs.mos)
+    samples = store.read(tables.SAMPLES, inputs.samples)
+    predictions = store.read(tables.PREDICTIONS, inputs.predictions)
     predictions = predictions[predictions["protocol"] == params.protocol]
     rated = list(params.dimensions) + sorted(set(mos["dimension"]) - set(params.dimensions))
     rated = [d for d in rated if (mos["dimension"] == d).any()]
     panels = [*rated, "overall"]
     synthetic = ["synthetic"] if mos["synthetic"].any() else []
 
-    more_figures.bars(rows, params.protocol, panels, files("bars"))
-    significance = store.read(tables.SIGNIFICANCE, given.significance)
-    more_figures.ranks(significance, params.protocol, panels, files("ranks"))
+    more_figures.bars(rows, params.protocol, panels, list_files("bars"))
+    significance = store.read(tables.SIGNIFICANCE, inputs.significance)
+    more_figures.ranks(significance, params.protocol, panels, list_files("ranks"))
 
     metrics = [m for m in params.metrics if m["kind"] != "control"]
     clouds = {
@@ -46,7 +46,7 @@ with run_job(snakemake.log[0]) as log:
     untrained = ["random"] if any(m["weights"] == "random" for m in metrics) else []
     more_figures.metric_matrix(
         scores,
-        files("matrix"),
+        list_files("matrix"),
         f"Metric against metric, SRCC, {params.protocol.replace('_', ' ')} splits",
         " ".join(synthetic + untrained),
     )
@@ -60,7 +60,7 @@ with run_job(snakemake.log[0]) as log:
     ].dropna(subset=["srcc"])
     best = best.sort_values(["srcc", "metric", "dimension"], ascending=[False, True, True])
     videos = {}
-    if conformed := dict(given.items()).get("conformed"):
+    if conformed := dict(inputs.items()).get("conformed"):
         frame = store.read(tables.CONFORMED, conformed)
         videos = dict(zip(frame["sample_id"], frame["path"], strict=True))
     if best.empty:
@@ -70,5 +70,7 @@ with run_job(snakemake.log[0]) as log:
         cloud = clouds[top["dimension"], top["metric"]]
         title = f"Largest errors of {top['metric']}, {top['dimension'].replace('_', ' ')}"
         warned = synthetic + (["random"] if top["weights"] == "random" else [])
-    folder = Path(given.samples).parent
-    more_figures.failure_cases(cloud, videos, folder, title, files("failures"), " ".join(warned))
+    folder = Path(inputs.samples).parent
+    more_figures.failure_cases(
+        cloud, videos, folder, title, list_files("failures"), " ".join(warned)
+    )

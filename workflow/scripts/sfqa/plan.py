@@ -1,4 +1,4 @@
-"""What the rules ask of a configuration: which files, which slices, which versions."""
+"""The plan of a run: what the rules need from a configuration, such as paths, slices, versions."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from sfqa.shard_index import Shard, read_shards
 from sfqa.watch import Watch
 
 _PACKAGE = Path(__file__).parent
-#: Minutes that a cluster is asked for at most.
-_LONGEST_JOB = 24 * 60
-_NO_SHARD = Shard(0, "")
+#: Longest time limit that a cluster is asked for, in minutes.
+_MAX_JOB_MINUTES = 24 * 60
+_EMPTY_SHARD = Shard(0, "")
 
-#: What brackets every table: nothing known, nothing said, everything known.
+#: Metrics that every table shows for comparison: the worst and the best possible ones.
 _CONTROLS = {
     name: {"kind": "control", "group": "Controls"} for name in ("random", "constant", "oracle")
 }
@@ -38,10 +38,11 @@ class _Metric(NamedTuple):
 
 
 class Plan:
-    """A complete configuration and the answers that the rules need of it.
+    """A complete configuration, and what the rules derive from it.
 
-    Cheap: reads the configuration, the registry, the header of an imported table and the small
-    samples table; no video. Raises :class:`sfqa.errors.UserError` for any mistake.
+    Reads the configuration, the registry of methods, the header of an imported table and the table
+    of samples, but no video. With ``check_files``, files edited by hand are looked for. Raises
+    :class:`sfqa.errors.UserError` for any mistake in the configuration.
     """
 
     def __init__(self, config: Mapping[str, Any], schema: Path, check_files: bool) -> None:
@@ -56,64 +57,80 @@ class Plan:
         )
         for name in self.extractors:
             if name != "imported":
-                # An unknown extractor or option is an error now, not in an hour.
+                # An unknown extractor or option is an error before any job runs.
                 entry = self.config["features"][name]
                 entry["options"] = convert_texts(entry["options"], EXTRACTORS.options(name))
                 base.check_entry(name, entry)
         self.methods: dict[str, registry.Method] = {}
         if self.mode != "import_features":
-            self.known = registry.load_methods(Path(self.config["generation"]["registry"]))
+            self.known_methods = registry.load_methods(Path(self.config["generation"]["registry"]))
             labels = self.config["generation"].get("methods", [])
-            self.methods = {label: registry.get_method(self.known, label) for label in labels}
-        self.scores = self._scores()
+            self.methods = {
+                label: registry.get_method(self.known_methods, label) for label in labels
+            }
+        self.score_source = self._find_score_source()
         self.watch = Watch(self.results)
         if check_files:
             self.watch.check_files()
 
-    def _scores(self) -> str:
+    def _find_score_source(self) -> str:
+        """Return where the MOS come from: simulated or imported scores, imported MOS, or none."""
         if self.mode == "import_features":
             return "mos"
         source = self.config["ratings"]["source"]
         return "imported" if source in ("study", "table", "wide") else source
 
+    @property
+    def has_mos(self) -> bool:
+        """Whether the samples have MOS, and so metrics, correlations and their figures."""
+        return self.score_source != "none"
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether the MOS are computed from raw scores."""
+        return self.score_source in ("simulated", "imported")
+
     def study_folder(self) -> str:
-        """The folder of the rating study."""
+        """Return the folder of the rating study."""
         return self.config["ratings"].get("path") or f"results/{self.dataset}/ratings/study"
 
     def ratings_file(self) -> str:
-        """The table of raw scores that is imported."""
+        """Return the table of raw scores to import."""
         if self.config["ratings"]["source"] == "study":
             return f"{self.study_folder()}/{tables.SCORES.file_name}"
         return str(self.config["ratings"]["path"])
 
     def rater_inputs(self, wildcards: Any) -> dict[str, str]:
-        """What else is known of the raters: what the screen measured, what checks should get."""
-        found = {}
+        """Return the optional inputs of the rater report.
+
+        ``details``: what the rating screen measured; ``answers``: expected answers of checks.
+        """
+        files = {}
         if self.config["ratings"]["source"] == "study":
-            found["details"] = f"{self.study_folder()}/{tables.SCORE_DETAILS.file_name}"
+            files["details"] = f"{self.study_folder()}/{tables.SCORE_DETAILS.file_name}"
         if "answers" in self.config["ratings"]:
-            found["answers"] = self.config["ratings"]["answers"]
-        return found
+            files["answers"] = self.config["ratings"]["answers"]
+        return files
 
     def tags_file(self) -> list[str]:
-        """The table of further labels, where there is one."""
+        """Return the table of further labels, in a list that is empty if there is none."""
         return [t] if (t := self.config["ratings"].get("tags")) else []
 
     @cached_property
     def metrics(self) -> list[dict[str, Any]]:
-        """The metrics of the configuration, imported columns expanded, controls first."""
-        if self.scores == "none":
+        """The metrics of the configuration: controls first, imported columns as one metric each."""
+        if not self.has_mos:
             return []
         columns: dict[str, Any] = dict.fromkeys(self.extractors)
         if self.mode == "import_features":
             from sfqa.features.columns import feature_columns
 
             columns = {"imported": feature_columns(self.import_source())}
-        wanted = {**_CONTROLS, **self.config["regression"]["metrics"]}
-        found = list_metrics(wanted, columns)
-        for metric in found:
+        configured = {**_CONTROLS, **self.config["regression"]["metrics"]}
+        metrics = list_metrics(configured, columns)
+        for metric in metrics:
             metric["extractors"] = sorted({i.split(".", 1)[0] for i in metric["inputs"]})
-        return found
+        return metrics
 
     @property
     def metric_names(self) -> list[str]:
@@ -126,95 +143,102 @@ class Plan:
         protocols = self.config["regression"]["protocols"]
         return str(self.config["correlation"].get("protocol") or protocols[0]["name"])
 
-    def metric(self, name: str) -> dict[str, Any]:
+    def get_metric(self, name: str) -> dict[str, Any]:
         """Return one metric by its name."""
         return next(m for m in self.metrics if m["name"] == name)
 
-    # Functions of wildcards, for the rules' params: each gives one job its slice.
+    # Functions of wildcards: each returns the slice of the configuration that one job depends on.
 
     def metric_slice(self, wildcards: Any) -> dict[str, Any]:
-        """The metric of a job, with the versions of all that makes its numbers."""
-        metric = self.metric(wildcards.metric)
-        used = {k: v for k, v in metric.items() if k != "published"}
-        return {**used, "versions": read_versions(metric)}
+        """Return the metric of a job, with the VERSIONs of the modules that compute its numbers."""
+        metric = self.get_metric(wildcards.metric)
+        settings = {k: v for k, v in metric.items() if k != "published"}
+        return {**settings, "versions": read_versions(metric)}
 
-    def cross_models(self, wildcards: Any) -> list[str]:
-        """The model files of other datasets that a job's regressor is tested with, by protocol."""
-        if self.metric(wildcards.metric)["kind"] != "regressor":
+    def cross_dataset_models(self, wildcards: Any) -> list[str]:
+        """Return the model files of other datasets to test on this one, one for each protocol.
+
+        Raises :class:`UserError` if one is missing.
+        """
+        if self.get_metric(wildcards.metric)["kind"] != "regressor":
             return []
-        found = []
-        for protocol in self._crossed():
+        paths = []
+        for protocol in self._cross_dataset_protocols():
             folder = str(protocol["model"]).rstrip("/")
-            found.append(f"{folder}/regression/{wildcards.metric}/model.sfqa")
-            if not Path(found[-1]).is_file():
+            path = f"{folder}/regression/{wildcards.metric}/model.sfqa"
+            if not Path(path).is_file():
                 raise UserError(
                     f"config, regression.protocols {protocol['name']!r}: there is no model "
-                    f"{found[-1]}; make it with the configuration of that dataset: snakemake "
-                    f"--cores 8 --configfile ... {found[-1]}"
+                    f"{path}; make it with the configuration of that dataset: snakemake "
+                    f"--cores 8 --configfile ... {path}"
                 )
-        return found
+            paths.append(path)
+        return paths
 
-    def cross_slice(self) -> dict[str, Any]:
-        """What else a test of other datasets' models depends on; empty where there is none."""
-        if not self._crossed():
+    def cross_dataset_slice(self) -> dict[str, Any]:
+        """Return what else a test of other datasets' models depends on; empty without one."""
+        if not self._cross_dataset_protocols():
             return {}
-        version = self.version("regression/model_files")
-        return {"version": version, "conform": self.conform_form()}
+        version = self.module_version("regression/model_files")
+        return {"version": version, "conform": self.conform_settings()}
 
-    def conform_form(self) -> dict[str, Any] | None:
-        """The common form of the videos, None where ready features were imported."""
+    def conform_settings(self) -> dict[str, Any] | None:
+        """Return the common format of the videos, None if ready features are imported."""
         return None if self.mode == "import_features" else dict(self.config["conform"])
 
-    def _crossed(self) -> list[dict[str, Any]]:
+    def _cross_dataset_protocols(self) -> list[dict[str, Any]]:
         protocols = self.config["regression"]["protocols"]
         return [p for p in protocols if p["kind"] == "cross_dataset"]
 
     def metric_gpus(self, wildcards: Any) -> int:
-        """1 for a regressor, 0 for a metric that only looks scores up."""
-        return int(self.metric(wildcards.metric)["kind"] == "regressor")
+        """Return 1 for a regressor, 0 for a metric that only reads a column."""
+        return int(self.get_metric(wildcards.metric)["kind"] == "regressor")
 
     def metric_label(self, wildcards: Any) -> dict[str, Any]:
-        """What the tables and figures say of a job's metric."""
-        metric = self.metric(wildcards.metric)
+        """Return what tables and figures show about the metric of a job."""
+        metric = self.get_metric(wildcards.metric)
         keys = ("name", "group", "kind", "direction")
-        return {**{k: metric[k] for k in keys}, "weights": self._weights(metric["extractors"])}
+        return {
+            **{k: metric[k] for k in keys},
+            "weights": self._weights_label(metric["extractors"]),
+        }
 
     def metric_labels(self) -> list[dict[str, Any]]:
-        """The labels of all metrics, in the order of the tables."""
+        """Return the labels of all metrics, in the order of the tables."""
         return [self.metric_label(_Metric(name)) for name in self.metric_names]
 
-    def _weights(self, extractors: list[str]) -> str:
-        """Random where any of them is: an untrained part spoils the whole."""
+    def _weights_label(self, extractors: list[str]) -> str:
+        """Return none, official, or random if any of the extractors has random weights."""
         features = self.config.get("features", {})
-        kinds = {features.get(name, {}).get("weights", "none") for name in extractors} - {"none"}
-        return "none" if not kinds else "random" if "random" in kinds else "official"
+        weights = {features.get(name, {}).get("weights", "none") for name in extractors} - {"none"}
+        return "none" if not weights else "random" if "random" in weights else "official"
 
     def extractor_spec(self, wildcards: Any) -> dict[str, Any]:
-        """The configuration of a job's extractor."""
+        """Return the configuration of the extractor of a job."""
         spec: dict[str, Any] = self.config["features"][wildcards.extractor]
         return spec
 
     def extractor_version(self, wildcards: Any) -> int:
-        """The VERSION of a job's extractor."""
+        """Return the VERSION of the extractor of a job."""
         return base.extractor_version(wildcards.extractor)
 
-    def method(self, wildcards: Any) -> dict[str, Any]:
-        """A job's method as data, with the version of its adapter."""
+    def method_data(self, wildcards: Any) -> dict[str, Any]:
+        """Return the method of a job as data, with the VERSION of its adapter."""
         return registry.as_dict(self.methods[wildcards.method])
 
-    def known_method(self, wildcards: Any) -> dict[str, Any] | None:
-        """An imported video's method as data, None where the registry does not know its label."""
-        known = self.known.get(wildcards.method)
-        return registry.as_dict(known) if known else None
+    def known_method_data(self, wildcards: Any) -> dict[str, Any] | None:
+        """Return the method of an imported video as data, None if its label is not registered."""
+        method = self.known_methods.get(wildcards.method)
+        return registry.as_dict(method) if method else None
 
     def generator_manifest(self, wildcards: Any) -> list[str]:
-        """What a job needs beside the samples: the manifest of an installed generator."""
+        """Return the manifest of the installed generator of a job, in a list: empty without one."""
         if not self.methods[wildcards.method].runs_command:
             return []
         return [f"{self.config['generation']['generators']}/{wildcards.method}/manifest.json"]
 
     def generator_source(self, wildcards: Any) -> dict[str, Any]:
-        """Where a method of kind command comes from, as data."""
+        """Return where the generator of a method of kind command is fetched from, as data."""
         method = self.methods[wildcards.method]
         if method.source is None:
             raise UserError(
@@ -224,7 +248,7 @@ class Plan:
         return sources.as_dict(method.source)
 
     def ready_digest(self, wildcards: Any) -> str:
-        """A digest of the names of ready videos, for a method of kind import; else ''."""
+        """Return a digest of the names of ready videos for a method of kind import, else ''."""
         if self.methods[wildcards.method].kind != "import":
             return ""
         from sfqa.generation import ready
@@ -232,14 +256,14 @@ class Plan:
         return ready.digest_ready(Path(self.config["generation"]["generators"]) / wildcards.method)
 
     def method_gpus(self, wildcards: Any) -> int:
-        """1 for a method of kind command."""
+        """Return 1 for a method of kind command, else 0."""
         return int(self.methods[wildcards.method].runs_command)
 
     def method_memory_mb(self, wildcards: Any, attempt: int) -> int:
-        """Memory of a generation job, more at every attempt."""
+        """Return the memory of a generation job in MB, more at every attempt."""
         return round(self.methods[wildcards.method].memory_gb * 1024) * attempt
 
-    # Slices that are the same for all jobs of a rule.
+    # Slices that all jobs of a rule share.
 
     def pair_constraints(self) -> dict[str, Any]:
         """Return the constraints of the pairs: all keys but their number, ratio and kept table."""
@@ -247,23 +271,23 @@ class Plan:
         return {k: v for k, v in pairs.items() if k not in ("count", "train_val_ratio", "keep")}
 
     def command_methods(self) -> list[str]:
-        """Labels of the methods of kind command in use."""
+        """Return the labels of the configured methods of kind command."""
         return [label for label, method in self.methods.items() if method.runs_command]
 
     def method_labels(self) -> list[str]:
-        """Labels of the methods in use."""
+        """Return the labels of the configured methods."""
         return list(self.methods)
 
-    def methods_used(self) -> list[dict[str, Any]]:
-        """The methods in use as data."""
+    def all_method_data(self) -> list[dict[str, Any]]:
+        """Return the configured methods as data."""
         return [registry.as_dict(m) for m in self.methods.values()]
 
     def import_source(self) -> dict[str, Any]:
-        """The import section, without keys that have no value."""
+        """Return the section ``import`` of the configuration, empty if there is none."""
         return dict(self.config.get("import", {}))
 
     def folder_digest(self) -> str:
-        """A digest of the names in an imported folder: one listing, no look at the files."""
+        """Return a digest of the file names in an imported folder, '' if none is imported."""
         source = self.import_source()
         if "folder" not in source:
             return ""
@@ -272,75 +296,78 @@ class Plan:
         return importing.digest_source(source)
 
     def sample_sources(self) -> list[str]:
-        """What the samples are listed from."""
+        """Return the files that the samples are listed from."""
         if self.mode == "build":
             return [tables.table_path(name) for name in ("pairs", "images", "clips")]
         source = self.import_source()
         return [source[key] for key in ("sheet", "table") if key in source]
 
-    def targets(self) -> list[str]:
-        """Everything that a whole run makes, below the dataset's folder."""
-        made = [tables.REJECTS.path, "report/rejects.html", "catalog.duckdb"]
-        made += ["report/site", "ro-crate-metadata.json", "report/manifest.json"]
-        if self.scores != "none":
-            made += ["correlation/metrics.html", "correlation/leakage.html"]
-            made += ["correlation/mos_by_label.svg", "correlation/metric_bars.svg"]
-            if self.scores != "mos":
-                made += [tables.RATER_REPORT.path]
-            made += [
+    def target_paths(self) -> list[str]:
+        """Return the outputs of a complete run, as paths below the dataset's folder."""
+        paths = [tables.REJECTS.path, "report/rejects.html", "catalog.duckdb"]
+        paths += ["report/site", "ro-crate-metadata.json", "report/manifest.json"]
+        if self.has_mos:
+            paths += ["correlation/metrics.html", "correlation/leakage.html"]
+            paths += ["correlation/mos_by_label.svg", "correlation/metric_bars.svg"]
+            if self.has_scores:
+                paths += [tables.RATER_REPORT.path]
+            paths += [
                 f"correlation/scatter/{m['name']}.svg"
                 for m in self.metrics
                 if m["kind"] != "control"
             ]
-        return made
+        return paths
 
     def stage_tables(self, wildcards: Any) -> dict[str, Any]:
-        """The files of the tables whose rows may be not ok, by the table's name."""
+        """Return the paths of the tables whose rows may be not ok, by the table's name."""
         files: dict[str, Any] = {}
         if self.mode == "build":
-            files |= self._files("images", "clips")
+            files |= self._table_paths("images", "clips")
         if self.mode != "import_features":
             files["conformed"] = tables.merged_path("conformed", dataset=self.dataset)
-        if self.scores != "none":
-            files |= self._files("mos")
+        if self.has_mos:
+            files |= self._table_paths("mos")
             files["predictions"] = [
                 tables.table_path("predictions", dataset=self.dataset, metric=name)
                 for name in self.metric_names
             ]
-        if self.scores in ("simulated", "imported"):
-            files |= self._files("rater_report", "reliability")
+        if self.has_scores:
+            files |= self._table_paths("rater_report", "reliability")
         return files
 
     def catalog_inputs(self) -> list[str]:
-        """The tables that must be there before the catalogue."""
+        """Return the paths of the tables that the catalogue waits for."""
         names = ["rejects", "samples"]
-        if self.scores != "none":
+        if self.has_mos:
             names += ["correlation", "mos_by_label", "correlation_by_method", "significance"]
-        return list(self._files(*names).values())
+        return list(self._table_paths(*names).values())
 
-    def _files(self, *names: str) -> dict[str, str]:
-        """The paths of this dataset's tables, by the table's name."""
+    def _table_paths(self, *names: str) -> dict[str, str]:
+        """Return the paths of this dataset's tables, by the table's name."""
         return {name: tables.table_path(name, dataset=self.dataset) for name in names}
 
     @staticmethod
     @cache
-    def version(module: str) -> int:
-        """The VERSION literal of a module of the package, e.g. ``conform/video``."""
+    def module_version(module: str) -> int:
+        """Return the VERSION of a module of the package, e.g. ``conform/video``."""
         return read_version(_PACKAGE / f"{module}.py")
 
-    def shards(self, samples: Path | str) -> list[tuple[str, str]]:
-        """(method, shard) of all jobs, from the samples table."""
+    def list_shards(self, samples: Path | str) -> list[tuple[str, str]]:
+        """Return (method, shard) of all shards of a table of samples."""
         return list(read_shards(samples))
 
     def shard_minutes(self, samples: Path | str, method: str, shard: str) -> int:
-        """Most minutes that a shard's videos may take, a day at most: a next attempt goes on."""
-        count = _shard(samples, method, shard).rows
-        return max(10, min(_LONGEST_JOB, round(count * self.methods[method].minutes)))
+        """Return the time limit of the generation of a shard, in minutes.
+
+        It is a day at most: the next attempt resumes where a job was stopped.
+        """
+        count = _find_shard(samples, method, shard).rows
+        return max(10, min(_MAX_JOB_MINUTES, round(count * self.methods[method].minutes)))
 
     def shard_digest(self, samples: Path | str, method: str, shard: str) -> str:
-        """Digest of the rows of one shard, as far as they make its videos."""
-        return _shard(samples, method, shard).digest
+        """Return the digest of what determines the videos of a shard in the table of samples."""
+        return _find_shard(samples, method, shard).digest
 
 
-def _shard(samples: Path | str, method: str, shard: str) -> Shard:
-    return read_shards(samples).get((method, str(shard)), _NO_SHARD)
+def _find_shard(samples: Path | str, method: str, shard: str) -> Shard:
+    return read_shards(samples).get((method, str(shard)), _EMPTY_SHARD)
