@@ -16,7 +16,7 @@ from demo_material import save_portrait
 from sfqa import identity, media, store, tables
 from sfqa.generation import adapters
 from sfqa.generation.generate import generate_shard
-from sfqa.generation.records import Settings
+from sfqa.generation.records import GenerationSettings
 from sfqa.generation.registry import Method, load_methods
 from videos import make_video
 
@@ -152,7 +152,7 @@ def engine(tmp_path, ready_videos, monkeypatch):
         said: list[str] = []
         rows = generate_shard(
             made.samples if chosen is None else chosen, method or fake_generator.fake_method(), folder,
-            Settings(**settings), said.append, timeouts,
+            GenerationSettings(**settings), said.append, timeouts,
         )  # fmt: skip
         store.to_arrow(tables.VIDEOS, rows)
         go.said = said

@@ -18,7 +18,7 @@ from sfqa.generation.generate import generate_shard
 from sfqa.generation.generator import Generator
 from sfqa.generation.install.sources import Source, Weights
 from sfqa.generation.process import Timeouts
-from sfqa.generation.records import Settings
+from sfqa.generation.records import GenerationSettings
 from sfqa.generation.registry import Method
 from sfqa.options import Option, Text
 
@@ -210,7 +210,7 @@ def main(home: str, folder: str, generators: str, shard: str) -> None:
     adapters.load = lambda name: module  # type: ignore[assignment]
     samples = pd.read_json(Path(home) / "samples.json", orient="records")
     mine = samples if shard == "None" else samples[samples["shard"] == int(shard)]
-    settings = Settings(7, 64, 25.0, Path(generators), 2, False, "1")
+    settings = GenerationSettings(7, 64, 25.0, Path(generators), 2, False, "1")
     rows = generate_shard(mine, fake_method(), folder, settings, print, QUICK)
     store.write(tables.VIDEOS, rows, Path(folder) / f"{shard}.parquet")
 

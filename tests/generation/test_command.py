@@ -13,7 +13,7 @@ from PIL import Image
 from sfqa import identity, media, store
 from sfqa.errors import UserError
 from sfqa.generation.install.sources import Source, Weights
-from sfqa.generation.records import Settings, sample_key
+from sfqa.generation.records import GenerationSettings, compute_sample_key
 from sfqa.generation.shard import Shard
 
 
@@ -307,7 +307,9 @@ def test_the_key_holds_what_the_pictures_depend_on(engine):
     base = {"seed": 1, "size": 64, "fps": 25.0}
 
     def key(method=None, sample=sample, **changes) -> str:
-        return sample_key(sample, method or fake_method(), Settings(**{**base, **changes}))
+        return compute_sample_key(
+            sample, method or fake_method(), GenerationSettings(**{**base, **changes})
+        )
 
     for same in ({"size": 512}, {"fps": 12.0}, {"attempts": 9}, {"generators": Path("x")}):
         assert key(**same) == key()

@@ -9,12 +9,12 @@ from sfqa import identity, store, tables
 from sfqa.errors import UserError
 from sfqa.generation import adapters
 from sfqa.generation.generate import generate_shard
-from sfqa.generation.records import Settings, sample_key
+from sfqa.generation.records import GenerationSettings, compute_sample_key
 from sfqa.generation.registry import Method
 from videos import make_video
 
 FAKE = Method("fake", "Fake", 2025, "none", "procedural", "fake", 1, True, {})
-DEFAULTS = Settings(1, 64, 25.0)
+DEFAULTS = GenerationSettings(1, 64, 25.0)
 
 
 class FakeAdapter:
@@ -48,7 +48,9 @@ def shard(samples, tmp_path, fake):
 
     def go(method: Method = FAKE, seed: int = 1, size: int = 64, fps: float = 25.0):
         fake.made, said = [], []
-        rows = generate_shard(samples, method, tmp_path, Settings(seed, size, fps), said.append)
+        rows = generate_shard(
+            samples, method, tmp_path, GenerationSettings(seed, size, fps), said.append
+        )
         store.to_arrow(tables.VIDEOS, rows)
         return SimpleNamespace(
             rows={r["sample_id"]: r for r in rows}, made=list(fake.made), said=said
@@ -218,11 +220,11 @@ def test_no_samples_no_rows(samples, tmp_path, fake):
 
 def test_wrong_settings_are_told(samples, tmp_path, fake):
     with pytest.raises(UserError, match="size 65: give an even number"):
-        generate_shard(samples, FAKE, tmp_path, Settings(1, 65, 25.0))
+        generate_shard(samples, FAKE, tmp_path, GenerationSettings(1, 65, 25.0))
     with pytest.raises(UserError, match="fps 0: give a frame rate"):
-        generate_shard(samples, FAKE, tmp_path, Settings(1, 64, 0))
+        generate_shard(samples, FAKE, tmp_path, GenerationSettings(1, 64, 0))
     with pytest.raises(UserError, match="attempts 0: give 1 or more"):
-        generate_shard(samples, FAKE, tmp_path, Settings(1, 64, 25.0, attempts=0))
+        generate_shard(samples, FAKE, tmp_path, GenerationSettings(1, 64, 25.0, attempts=0))
     other = Method(**{**vars(FAKE), "label": "other"})
     with pytest.raises(UserError, match="its method is 'fake', this shard's 'other'"):
         generate_shard(samples, other, tmp_path, DEFAULTS)
@@ -240,9 +242,11 @@ def test_the_key_of_a_procedural_video_has_not_changed(samples, fake):
         "sample_id": "a", "image": "1", "clip": "2", "prompt": None, "method": FAKE.get_identity(),
         "seed": 1, "size": 64, "fps": 25.0,
     }  # fmt: skip
-    assert sample_key(sample, FAKE, DEFAULTS) == identity.digest(content)
+    assert compute_sample_key(sample, FAKE, DEFAULTS) == identity.digest(content)
     for same in ({"generators": Path("x")}, {"attempts": 5}, {"require_gpu": False}):
-        assert sample_key(sample, FAKE, Settings(1, 64, 25.0, **same)) == identity.digest(content)
+        assert compute_sample_key(
+            sample, FAKE, GenerationSettings(1, 64, 25.0, **same)
+        ) == identity.digest(content)
 
 
 def test_what_a_run_says(shard, samples, fake):
@@ -272,7 +276,7 @@ def test_ready_videos_of_a_method_are_imported(samples, tmp_path, fake):
     made = tmp_path / "generators" / "fake" / "videos" / "b__song.mp4"
     made.parent.mkdir(parents=True)
     made.write_bytes(fake.video)
-    settings = Settings(1, 64, 25.0, generators=tmp_path / "generators")
+    settings = GenerationSettings(1, 64, 25.0, generators=tmp_path / "generators")
     rows = generate_shard(samples, method, tmp_path / "out", settings)
     assert [row["status"] for row in rows] == ["failed", "ok", "failed"]
     assert (rows[1]["path"], rows[1]["clip_path"]) == (str(made), str(clip))

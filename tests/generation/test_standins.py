@@ -19,7 +19,7 @@ from sfqa import identity, media, store, tables
 from sfqa.generation import registry
 from sfqa.generation.generate import generate_shard
 from sfqa.generation.process import Timeouts
-from sfqa.generation.records import Settings
+from sfqa.generation.records import GenerationSettings
 
 ROOT = Path(__file__).parents[2]
 HOME = Path(__file__).parent / "standins"
@@ -94,12 +94,12 @@ class Stage:
             rows.append(row)
         return pd.DataFrame(rows)
 
-    def settings(self, **changes: Any) -> Settings:
+    def settings(self, **changes: Any) -> GenerationSettings:
         given = {
             "seed": 7, "size": 128, "fps": 25.0, "generators": self.folder / "generators",
             "attempts": 1, "require_gpu": False, "installed": "x",
         }  # fmt: skip
-        return Settings(**(given | changes))
+        return GenerationSettings(**(given | changes))
 
     def run(self, act: str, monkeypatch, samples: pd.DataFrame | None = None, **changes: Any):
         for name, value in {**self.environment, "SFQA_STANDIN_ACT": act}.items():
@@ -198,7 +198,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import pandas as pd
 from sfqa.generation.generate import generate_shard
-from sfqa.generation.records import Settings
+from sfqa.generation.records import GenerationSettings
 with open(sys.argv[2], "rb") as handle:
     samples, method, folder, settings = pickle.load(handle)
 rows = generate_shard(samples, method, folder, settings, lambda said: None)

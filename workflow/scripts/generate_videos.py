@@ -6,7 +6,7 @@ from sfqa import store, tables
 from sfqa.generation import registry
 from sfqa.generation.generate import write_shard
 from sfqa.generation.install.fetch import digest_installation
-from sfqa.generation.records import Settings
+from sfqa.generation.records import GenerationSettings
 from sfqa.job import run_job
 
 with run_job(snakemake.log[0]):
@@ -17,7 +17,7 @@ with run_job(snakemake.log[0]):
         & (samples["shard"] == int(snakemake.wildcards.shard))
     ]
     method, generators = registry.from_dict(params.method), Path(params.generators)
-    settings = Settings(
+    settings = GenerationSettings(
         seed=params.seed,
         size=params.size,
         fps=params.fps,

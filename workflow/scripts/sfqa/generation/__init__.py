@@ -1,1 +1,1 @@
-"""Generation: pairs become videos, made by a method's adapter or brought by the user."""
+"""Generate the videos of pairs with the methods of the registry, or import existing videos."""

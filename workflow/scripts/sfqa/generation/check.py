@@ -95,7 +95,7 @@ def describe_media_error(error: media.MediaError) -> str:
     return _STAMP.sub("", str(error))
 
 
-def clip_seconds(sample: Mapping[str, Any]) -> float | None:
+def read_clip_sec(sample: Mapping[str, Any]) -> float | None:
     """Return the length of a sample's driving clip in seconds, None if it cannot be read."""
     try:
         return media.probe(str(sample["clip_path"])).audio_duration_sec or None

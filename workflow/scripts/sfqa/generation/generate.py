@@ -10,15 +10,17 @@ import pandas as pd
 
 from sfqa import store, tables
 from sfqa.errors import UserError, raise_if_disk_full
-from sfqa.generation import command, process, rendering
+from sfqa.generation import process
+from sfqa.generation.command_engine import open_command_engine
 from sfqa.generation.imported import import_ready
-from sfqa.generation.records import Sample, Settings
+from sfqa.generation.records import GenerationSettings, Sample
 from sfqa.generation.registry import Method
+from sfqa.generation.render_engine import RenderEngine
 from sfqa.generation.shard import Engine, Log, Row, Shard, find_missing_input
 
 
 def write_shard(
-    samples: pd.DataFrame, method: Method, table: Path | str, settings: Settings
+    samples: pd.DataFrame, method: Method, table: Path | str, settings: GenerationSettings
 ) -> None:
     """Generate the videos of a shard beside its table and write the table once, at the end.
 
@@ -34,7 +36,7 @@ def generate_shard(
     samples: pd.DataFrame,
     method: Method,
     folder: Path | str,
-    settings: Settings,
+    settings: GenerationSettings,
     log: Log | None = None,
     timeouts: process.Timeouts | None = None,
 ) -> list[Row]:
@@ -100,13 +102,13 @@ def _generate_batch(samples: list[Sample], engine: Engine, shard: Shard) -> None
 @contextlib.contextmanager
 def _open_engine(shard: Shard, timeouts: process.Timeouts) -> Iterator[Engine]:
     if shard.method.kind == "command":
-        with command.open_engine(shard, timeouts) as engine:
+        with open_command_engine(shard, timeouts) as engine:
             yield engine
     else:
-        yield rendering.RenderEngine(shard)
+        yield RenderEngine(shard)
 
 
-def _check_settings(settings: Settings) -> None:
+def _check_settings(settings: GenerationSettings) -> None:
     if settings.size < 32 or settings.size % 2:
         raise UserError(
             f"generation size {settings.size}: give an even number of pixels, 32 or more"

@@ -2,8 +2,8 @@
 
 A module of :mod:`sfqa.generation.adapters` for methods of kind ``command`` has ``VERSION``,
 ``OPTIONS`` and ``GENERATOR``, an instance of a subclass of :class:`Generator`. The subclass only
-describes the generator; the engine (:mod:`sfqa.generation.command`) stages the inputs, runs the
-command, waits for its result, checks it and moves it into place.
+describes the generator. The engine (:mod:`sfqa.generation.command_engine`) stages the inputs, runs
+the command, waits for its result, checks it and moves it into place.
 """
 
 from __future__ import annotations

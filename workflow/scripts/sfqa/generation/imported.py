@@ -131,7 +131,7 @@ def _check_once(
     record = how.records / f"{sample['sample_id']}.json" if how.records and sha else None
     if record and (recorded := _read_record(record, key)):
         return recorded
-    clip_sec = check.clip_seconds(sample) if how.audio else None
+    clip_sec = check.read_clip_sec(sample) if how.audio else None
     reason, form = check.find_problem(path, clip_sec=clip_sec, audio=how.audio), None
     if not reason:
         try:

@@ -1,4 +1,4 @@
-"""Where an installed generator lies: repository, interpreter and weights."""
+"""Find an installed generator: its repository, interpreter and weights."""
 
 from __future__ import annotations
 

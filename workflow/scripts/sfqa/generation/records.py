@@ -18,7 +18,7 @@ Sample = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Settings:
+class GenerationSettings:
     """What every video of a run has in common.
 
     ``size`` (pixels a side) and ``fps`` are for procedural methods. For methods of kind
@@ -35,7 +35,7 @@ class Settings:
     installed: str = ""
 
 
-def sample_key(sample: Sample, method: Method, settings: Settings) -> str:
+def compute_sample_key(sample: Sample, method: Method, settings: GenerationSettings) -> str:
     """Return the digest of everything that a sample's video depends on."""
     varying: dict[str, Any] = {"size": settings.size, "fps": float(settings.fps)}
     if method.kind == "command":
@@ -57,8 +57,8 @@ def sample_key(sample: Sample, method: Method, settings: Settings) -> str:
 class VideoRecord:
     """What is recorded of an accepted video.
 
-    ``key`` is its :func:`sample_key`, ``sha256`` that of the file, ``replaced`` whether the user
-    put another file in its place, ``flaw`` a detail for the table ('word: sentence') or ''.
+    ``key`` is from :func:`compute_sample_key`, ``sha256`` from the file. ``replaced`` says whether
+    the user put another file in its place. ``flaw`` is a detail ('word: sentence') or ''.
     """
 
     key: str
@@ -74,7 +74,7 @@ class VideoFolder:
     folder: Path
 
     def video_path(self, sample_id: str) -> Path:
-        """Return where the accepted video of a sample lies."""
+        """Return the path of a sample's accepted video."""
         return self.folder / "videos" / f"{sample_id}.mp4"
 
     def work_path(self, sample_id: str) -> Path:

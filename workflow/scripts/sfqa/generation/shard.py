@@ -9,8 +9,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sfqa import identity, tables
-from sfqa.generation.check import clip_seconds, find_problem
-from sfqa.generation.records import Sample, Settings, VideoFolder, VideoRecord, sample_key
+from sfqa.generation.check import find_problem, read_clip_sec
+from sfqa.generation.records import (
+    GenerationSettings,
+    Sample,
+    VideoFolder,
+    VideoRecord,
+    compute_sample_key,
+)
 from sfqa.generation.registry import Method
 from sfqa.generation.staging import remove_workspace
 from sfqa.progress import Progress
@@ -35,7 +41,7 @@ class Shard:
         samples: Sequence[Sample],
         method: Method,
         folder: Path,
-        settings: Settings,
+        settings: GenerationSettings,
         log: Log | None = None,
     ) -> None:
         self.samples, self.method, self.settings = samples, method, settings
@@ -50,7 +56,7 @@ class Shard:
     def find_record(self, sample: Sample) -> VideoRecord | None:
         """Return the record of a video that has the sample's inputs and options, else None."""
         record = self.videos.read_record(sample["sample_id"])
-        fits = record and record.key == sample_key(sample, self.method, self.settings)
+        fits = record and record.key == compute_sample_key(sample, self.method, self.settings)
         return record if fits and self.videos.video_path(sample["sample_id"]).is_file() else None
 
     def is_unchanged(self, sample: Sample, record: VideoRecord) -> bool:
@@ -61,7 +67,7 @@ class Shard:
     def is_usable(self, sample: Sample) -> bool:
         """Return whether the sample's video passes the check."""
         # The length of a generator's video can differ from that of its clip.
-        seconds = None if self.method.kind == "command" else clip_seconds(sample)
+        seconds = None if self.method.kind == "command" else read_clip_sec(sample)
         return not find_problem(self.videos.video_path(sample["sample_id"]), seconds)
 
     def keep_video(self, sample: Sample, record: VideoRecord) -> None:
@@ -73,7 +79,7 @@ class Shard:
         """Add the row of a video that the user replaced: it is flawed, but not overwritten."""
         name = sample["sample_id"]
         record = VideoRecord(
-            key=sample_key(sample, self.method, self.settings),
+            key=compute_sample_key(sample, self.method, self.settings),
             sha256=identity.sha256_file(self.videos.video_path(name)),
             replaced=True,
         )
@@ -87,7 +93,7 @@ class Shard:
         ``seconds`` is how long it took to generate; a ``detail`` ('word: sentence') makes the row
         flawed. Raises ``OSError`` if the disk cannot take it.
         """
-        key = sample_key(sample, self.method, self.settings)
+        key = compute_sample_key(sample, self.method, self.settings)
         record = self.videos.add_video(sample["sample_id"], video, key, detail)
         self._report(self._add_row(sample, record), f"generated in {seconds:.1f} s")
 

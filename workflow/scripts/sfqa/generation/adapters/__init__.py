@@ -9,7 +9,7 @@ file with picture and sound, or raises an exception. It may write only there and
 empty folder of its own. Random numbers come from ``identity.generator(job.seed, job.sample_id)``.
 
 For methods of kind ``command`` it has ``GENERATOR``, a :class:`sfqa.generation.generator.Generator`
-that describes the program; :mod:`sfqa.generation.command` runs it.
+that describes the program; :mod:`sfqa.generation.command_engine` runs it.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from sfqa.generation import adapters, staging
-from sfqa.generation.check import clip_seconds, find_problem
+from sfqa.generation.check import find_problem, read_clip_sec
 from sfqa.generation.records import Sample
 from sfqa.generation.shard import Shard, is_disk_full
 from sfqa.tables import flaw
@@ -62,7 +62,7 @@ class RenderEngine:
                 fps=settings.fps,
             )
         )
-        reason = find_problem(output, clip_seconds(sample))
+        reason = find_problem(output, read_clip_sec(sample))
         if not reason:
             self.shard.accept_video(sample, output, time.monotonic() - start)
             shutil.rmtree(work, ignore_errors=True)

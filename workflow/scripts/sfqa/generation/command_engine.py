@@ -48,8 +48,8 @@ class GeneratedVideo:
 
 
 @contextlib.contextmanager
-def open_engine(shard: Shard, timeouts: process.Timeouts) -> Iterator[CommandEngine]:
-    """Give an engine for a shard, with a GPU of its own if there is one.
+def open_command_engine(shard: Shard, timeouts: process.Timeouts) -> Iterator[CommandEngine]:
+    """Yield an engine for a shard that holds one of the visible GPUs, if there are any.
 
     Raises :class:`UserError` if the generator is not installed or a GPU is needed and missing.
     """
@@ -112,8 +112,9 @@ class CommandEngine:
             if failure:
                 self.shard.fail_sample(sample, failure.reason, self.seconds.get(name, 0.0))
             elif attempts > 1 or not failures:
-                # The workspace of a batch lies in the folder of its first sample. It stays if it
-                # is the only one of a sample that failed, so that its files can be examined.
+                # The workspace of a batch is in the folder of its first sample. If there is no
+                # other attempt, it stays for the samples that failed, so that their files can be
+                # examined.
                 staging.remove_workspace(self.shard.videos.work_path(name))
 
     def _attempt_once(self, samples: Sequence[Sample], attempt: int) -> dict[str, Failure]:
