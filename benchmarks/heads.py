@@ -114,16 +114,17 @@ def kernel_against_svr(
     Also the test rows of every split; the SVR has the first ``args.svr_splits`` of them.
     """
     from sfqa.regression import heads
-    from sfqa.regression.heads import kernel, svr
-    from sfqa.regression.problems import problem
+    from sfqa.regression.problems import make_problem
 
     splits = [split_of(len(x), n + 1) for n in range(args.splits)]
-    problems = [problem(np.sort(a), [], y, SEED + n) for n, (a, _) in enumerate(splits)]
-    options, search = (heads.merged_options(name, {}) for name in ("kernel", "svr"))
+    problems = [make_problem(np.sort(a), [], y, SEED + n) for n, (a, _) in enumerate(splits)]
+    options, search = (heads.merge_options(name, {}) for name in ("kernel", "svr"))
+    kernel: Any = heads.load_head("kernel")
+    svr: Any = heads.load_head("svr")
     found: dict[str, list[np.ndarray[Any, Any]]] = {}
 
     def ours() -> None:
-        predicted = kernel.fit_many(x, problems, options, Path(), device).predict(x)[:, :, 0]
+        predicted = kernel.fit(x, problems, options, Path(), device).predict(x)[:, :, 0]
         found["kernel"] = [p[t] for p, (_, t) in zip(predicted, splits, strict=True)]
 
     def theirs() -> Spent:
@@ -135,7 +136,7 @@ def kernel_against_svr(
         started = timer()
         for n, (a, t) in enumerate(splits[: args.svr_splits]):
             got = svr.fit_predict(
-                x[a], y[a, None], x[:0], y[:0, None], x[t], search, SEED + n, Path(), "cpu",
+                x[a], y[a, None], x[:0], y[:0, None], x[t], search, SEED + n,
                 jobs=args.threads,
             )  # fmt: skip
             found["svr"].append(got[:, 0])
@@ -180,21 +181,21 @@ def batch_and_single(
     x: np.ndarray[Any, Any], y: np.ndarray[Any, Any], args: argparse.Namespace, device: str
 ) -> None:
     from sfqa.regression import heads
-    from sfqa.regression.heads import mlp
-    from sfqa.regression.problems import problem
+    from sfqa.regression.problems import make_problem
 
-    options = heads.merged_options("mlp", {"epochs": 20 if args.small else 200})
+    mlp: Any = heads.load_head("mlp")
+    options = heads.merge_options("mlp", {"epochs": 20 if args.small else 200})
     problems, tests = [], []
     for n in range(10):
         rows, test = split_of(len(x), n + 1)
         edge = len(rows) // 8
-        problems.append(problem(rows[edge:], rows[:edge], y, SEED + n))
+        problems.append(make_problem(rows[edge:], rows[:edge], y, SEED + n))
         tests.append(test)
     found: dict[str, list[float]] = {}
 
     def fit(some: list[Any]) -> np.ndarray[Any, Any]:
         with tempfile.TemporaryDirectory(prefix="sfqa-benchmark-") as work:
-            return mlp.fit_many(x, some, options, Path(work), device).predict(x)[:, :, 0]
+            return mlp.fit(x, some, options, Path(work), device).predict(x)[:, :, 0]
 
     def together() -> None:
         found["batch"] = [srcc(p[t], y[t]) for p, t in zip(fit(problems), tests, strict=True)]

@@ -1,7 +1,7 @@
 """UGVQ: ten trials trained as one batched model against the same ten, one after the other.
 
 Both ways are the head's own code with the same seeds, features, rows and options: only whether
-``fit_many`` gets ten problems at once or one at a time differs. Features are random numbers of the
+``fit`` gets ten problems at once or one at a time differs. Features are random numbers of the
 published shapes (8 frames and 8 clips a video); the MOS depends on all three. On a GPU the paper's
 sizes by default, on a CPU smaller ones, since one full trial there takes hours. Predictions of both
 ways are compared: SRCC on the test rows must agree to 1e-4.
@@ -45,12 +45,13 @@ def main(words: Sequence[str] | None = None) -> None:
     found: dict[str, Any] = {}
 
     def run(name: str, groups: list[list[Any]]) -> None:
-        from sfqa.regression.heads import ugvq
+        from sfqa.regression.heads import load_head
 
+        ugvq: Any = load_head("ugvq")
         parts = []
         for group in groups:
             with tempfile.TemporaryDirectory(prefix="sfqa-benchmark-") as work:
-                parts.append(ugvq.fit_many(x, group, options, Path(work), device).predict(x))
+                parts.append(ugvq.fit(x, group, options, Path(work), device).predict(x))
         found[name] = np.concatenate(parts)
 
     if device == "cuda":  # The first call loads kernels.
@@ -94,7 +95,7 @@ def settings(size: str, args: argparse.Namespace) -> dict[str, Any]:
     if size != "paper":
         changed["learning_rate"] = 1e-3
     # All trials as one, if they fit: the engine's own bound on a CPU is for large networks.
-    return heads.merged_options("ugvq", changed)
+    return heads.merge_options("ugvq", changed)
 
 
 def trials(
@@ -102,7 +103,7 @@ def trials(
 ) -> tuple[dict[str, np.ndarray], list[Any], list[np.ndarray], np.ndarray]:
     """Return features by input, problems (7:1:2, by row), their test rows and the MOS."""
     from sfqa import identity
-    from sfqa.regression.problems import problem
+    from sfqa.regression.problems import make_problem
 
     rows, widths, _ = SHAPES[size]
     numbers = identity.generator(common.SEED, "ugvq", size)
@@ -118,7 +119,7 @@ def trials(
     for seed in range(count):
         order = identity.generator(common.SEED, "split", seed).permutation(rows)
         train, validation = round(rows * 0.7), round(rows * 0.1)
-        made.append(problem(order[:train], order[train : train + validation], mos, seed))
+        made.append(make_problem(order[:train], order[train : train + validation], mos, seed))
         tests.append(order[train + validation :])
     return {"spatial": spatial, "temporal": temporal, "text": text}, made, tests, mos
 
@@ -127,12 +128,12 @@ def parameters(x: dict[str, np.ndarray], options: dict[str, Any]) -> int:
     """Return the number of parameters of one model."""
     import torch
 
-    from sfqa.regression.heads import _network, ugvq
+    from sfqa.regression.heads import load_head
 
+    ugvq: Any = load_head("ugvq")
     with torch.device("meta"):
-        return _network.parameters(
-            ugvq.build_of(options)({k: v.shape[1:] for k, v in x.items()}, 3)
-        )
+        net = ugvq.build({k: v.shape[1:] for k, v in x.items()}, 3, options)
+    return sum(parameter.numel() for parameter in net.parameters())
 
 
 def compared(

@@ -242,7 +242,7 @@ def test_only_the_packages_own_modules_are_loaded_by_name(name, tmp_path):
     with pytest.raises(UserError):
         base.load_extractor(name)
     with pytest.raises(UserError):
-        heads.version(name)
+        heads.read_version(name)
     entry = {
         "name": "n", "year": 2024, "backbone": "b", "kind": "procedural", "version": 1,
         "adapter": name,

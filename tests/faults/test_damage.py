@@ -26,7 +26,7 @@ from sfqa.errors import UserError
 from sfqa.features.base import Feature, to_table
 from sfqa.identity import sha256_file
 from sfqa.regression import engine
-from sfqa.regression.blocks import Form, load_blocks
+from sfqa.regression.blocks import Steps, load_blocks
 from sfqa.regression.design import load_design
 from sfqa.watch import Watch
 
@@ -192,7 +192,7 @@ def test_the_table_of_another_shard_is_named(tmp_path):
 FEATURE = Feature("x", "", ("frame", "channel"), "float32")
 WAYS = {
     "design": lambda files, work: load_design({"e": files}, ["e.x"]),
-    "blocks": lambda files, work: load_blocks({"e": files}, ["e.x"], [Form()], work),
+    "blocks": lambda files, work: load_blocks({"e": files}, ["e.x"], [Steps()], work),
 }
 
 

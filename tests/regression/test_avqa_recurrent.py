@@ -7,16 +7,21 @@ from torch import nn
 from networks import count_parameters
 from sfqa.errors import UserError
 from sfqa.regression import heads
-from sfqa.regression.blocks import Form
-from sfqa.regression.heads import avqa_recurrent
+from sfqa.regression.blocks import Steps
 from sfqa.regression.networks.audio_maps import AudioMaps, stacked
 from sfqa.regression.networks.avqa import GeneralAvqa, StepScores
 from sfqa.regression.networks.recurrent import BiLstm, Gru
-from sfqa.regression.problems import problem
+from sfqa.regression.problems import make_problem
+
+HEAD = heads.load_head("avqa_recurrent")
 
 
 def options(**changed):
-    return heads.merged_options("avqa_recurrent", changed)
+    return heads.merge_options("avqa_recurrent", changed)
+
+
+def steps_of(how, inputs):
+    return [one.steps for one in HEAD.list_inputs(how, inputs)]
 
 
 def test_gru_is_torchs():
@@ -68,16 +73,16 @@ def test_the_published_sizes_have_as_many_numbers_as_their_layers_need():
 
 def test_defaults_are_the_published_ones():
     with torch.device("meta"):
-        dnn = avqa_recurrent.build_of(options())({"video": (96, 4096), "audio": (96, 1024)}, 1)
+        dnn = HEAD.build({"video": (96, 4096), "audio": (96, 1024)}, 1, options())
         shapes = {"video": (30, 2048)} | {f"audio{n}": (30, 8192) for n in range(4)}
-        general = avqa_recurrent.build_of(options(model="general"))(shapes, 1)
+        general = HEAD.build(shapes, 1, options(model="general"))
     assert (count_parameters(dnn), count_parameters(general)) == (30_429_251, 58_251_233)
-    assert avqa_recurrent.forms(options(), ["v", "a"]) == [Form(96)] * 2
-    assert avqa_recurrent.forms(options(model="general"), list("vabcd")) == [Form(30)] * 5
+    assert steps_of(options(), ["v", "a"]) == [Steps(96)] * 2
+    assert steps_of(options(model="general"), list("vabcd")) == [Steps(30)] * 5
     for model, rate in (("dnn", (5e-5, 100, 20)), ("general", (1e-4, 50, 16))):
-        found = avqa_recurrent.filled(options(model=model))
+        found = HEAD.complete_options(options(model=model))
         assert (found["learning_rate"], found["epochs"], found["batch_rows"]) == rate
-    assert avqa_recurrent.filled(options(epochs=7))["epochs"] == 7
+    assert HEAD.complete_options(options(epochs=7))["epochs"] == 7
 
 
 def test_a_video_is_the_mean_of_its_segments():
@@ -136,18 +141,18 @@ def test_they_learn_from_both_and_together_is_as_one_by_one(model, tmp_path):
     made = []
     for seed in range(2):
         order = np.random.default_rng(seed).permutation(300)
-        made.append(problem(order[:240], order[240:], y, seed))
-    models = avqa_recurrent.fit_many(x, made, how, tmp_path / "all", "cpu")
+        made.append(make_problem(order[:240], order[240:], y, seed))
+    models = HEAD.fit(x, made, how, tmp_path / "all", "cpu")
     found = models.predict(x)
     for n, one in enumerate(made):
         assert spearmanr(found[n, 300:, 0], y[300:, 0])[0] > 0.8
-        alone = avqa_recurrent.fit_many(x, [one], how, tmp_path / str(n), "cpu").predict(x)[0]
+        alone = HEAD.fit(x, [one], how, tmp_path / str(n), "cpu").predict(x)[0]
         assert np.abs(found[n] - alone).max() < 1e-6 * y.std()
     full = spearmanr(found[0, 300:, 0], y[300:, 0])[0]
     for name in x:
         silent = models.predict({**x, name: np.zeros_like(x[name])})
         assert spearmanr(silent[0, 300:, 0], y[300:, 0])[0] < full - 0.05, name
-    back = avqa_recurrent.restore([models.state(0)], how, "cpu").predict(x)
+    back = HEAD.restore([models.state(0)], how, "cpu").predict(x)
     np.testing.assert_allclose(back[0], found[0], rtol=1e-6, atol=1e-4)
 
 
@@ -160,24 +165,24 @@ def test_general_reads_maps_many_at_once(tmp_path):
         model="general", steps=4, columns=8, state=4, vector=4, width=6, channels=[2, 2, 2],
         epochs=2,
     )  # fmt: skip
-    made = [problem(range(25), range(25, 35), y, seed) for seed in range(3)]
-    models = avqa_recurrent.fit_many(x, made, how, tmp_path, "cpu")
+    made = [make_problem(range(25), range(25, 35), y, seed) for seed in range(3)]
+    models = HEAD.fit(x, made, how, tmp_path, "cpu")
     found = models.predict(x)
     assert found.shape == (3, 40, 1)
     assert np.isfinite(found).all()
-    back = avqa_recurrent.restore([models.state(2)], how, "cpu").predict(x)
+    back = HEAD.restore([models.state(2)], how, "cpu").predict(x)
     np.testing.assert_allclose(back[0], found[2], rtol=1e-6, atol=1e-4)
 
 
 def test_mistakes_are_sentences(tmp_path):
-    with pytest.raises(UserError, match="option model.*dnn or general"):
-        avqa_recurrent.forms(options(model="lstm"), ["v", "a"])
+    with pytest.raises(UserError, match="options.model.*dnn or general"):
+        HEAD.list_inputs(options(model="lstm"), ["v", "a"])
     with pytest.raises(UserError, match="100 is no multiple of segment"):
-        avqa_recurrent.forms(options(steps=100), ["v", "a"])
+        HEAD.list_inputs(options(steps=100), ["v", "a"])
     for changed, inputs in (({}, ["v"]), ({}, ["v", "a", "b"]), ({"model": "general"}, ["v"])):
         with pytest.raises(UserError, match="in this order: video, audio"):
-            avqa_recurrent.forms(options(**changed), inputs)
+            HEAD.list_inputs(options(**changed), inputs)
     x = {"v": np.zeros((9, 4, 3), np.float32), "a": np.zeros((9, 4, 10), np.float32)}
-    made = [problem([0, 1, 2, 3, 4], [5, 6], np.arange(9.0))]
+    made = [make_problem([0, 1, 2, 3, 4], [5, 6], np.arange(9.0))]
     with pytest.raises(UserError, match="maps of sound"):
-        avqa_recurrent.fit_many(x, made, options(model="general"), tmp_path, "cpu")
+        HEAD.fit(x, made, options(model="general"), tmp_path, "cpu")

@@ -6,8 +6,8 @@ from sklearn.ensemble import GradientBoostingRegressor
 
 from sfqa.errors import UserError
 from sfqa.regression import heads
-from sfqa.regression.heads import blend, boosting
-from sfqa.regression.problems import problem
+from sfqa.regression.heads import blend
+from sfqa.regression.problems import make_problem
 
 SMALL = {"boosting": {"trees": 20}}
 
@@ -21,24 +21,24 @@ def make_line_and_step(rows=120, seed=0):
 
 
 def fit(x, problems, tmp_path, **options):
-    merged = heads.merged_options("blend", {"settings": SMALL} | options)
-    return blend.fit_many(x, problems, merged, tmp_path, "cpu")
+    merged = heads.merge_options("blend", {"settings": SMALL} | options)
+    return heads.load_head("blend").fit(x, problems, merged, tmp_path, "cpu")
 
 
 def member(name, x, problems, tmp_path):
-    own = heads.merged_options(name, SMALL.get(name))
-    return heads.load(name).fit_many(x, problems, own, tmp_path, "cpu")
+    own = heads.merge_options(name, SMALL.get(name))
+    return heads.load_head(name).fit(x, problems, own, tmp_path, "cpu")
 
 
 @pytest.mark.parametrize("learn", [False, True])
 def test_boosting_is_scikit_learns(learn, tmp_path):
     x, y = make_line_and_step()
     both = np.stack([y, np.where(np.arange(120) % 7 == 0, np.nan, -y)], axis=1)
-    one = problem(np.arange(70), np.arange(70, 90), both, seed=2**40 + 5)
-    options = heads.merged_options(
+    one = make_problem(np.arange(70), np.arange(70, 90), both, seed=2**40 + 5)
+    options = heads.merge_options(
         "boosting", {"trees": 30, "max_depth": 4, "fit_on_validation": learn}
     )
-    models = boosting.fit_many(x, [one], options, tmp_path, "cpu")
+    models = heads.load_head("boosting").fit(x, [one], options, tmp_path, "cpu")
     rows = np.arange(90 if learn else 70)
     for dim in range(2):
         known = rows[np.isfinite(both[rows, dim])]
@@ -56,7 +56,7 @@ def test_boosting_is_scikit_learns(learn, tmp_path):
 def test_a_blend_is_its_members_weighted(weights, grouped, tmp_path):
     x, y = make_line_and_step()
     codes = np.arange(120) // 6 if grouped else None
-    made = [problem(np.arange(n, 90), [], y, n, groups=codes) for n in range(2)]
+    made = [make_problem(np.arange(n, 90), [], y, n, groups=codes) for n in range(2)]
     models = fit(x, made, tmp_path, weights=weights)
     each = [member(name, x, made, tmp_path).predict(x) for name in ("kernel", "boosting")]
     w, b = models.weights, models.intercept
@@ -68,13 +68,13 @@ def test_a_blend_is_its_members_weighted(weights, grouped, tmp_path):
         return
     # The weights, found once more: members fitted without each fold, least squares by scipy.
     one = made[1]
-    fold = blend._folds(one, 5)
+    fold = blend._assign_folds(one, 5)
     assert sorted(set(fold)) == [0, 1, 2, 3, 4]
     if grouped:
         assert all(len(set(fold[codes[one.train] == c])) == 1 for c in set(codes[one.train]))
     z = np.empty((len(one.train), 2))
     for k in range(5):
-        rest = problem(one.train[fold != k], [], y, one.seed, groups=codes)
+        rest = make_problem(one.train[fold != k], [], y, one.seed, groups=codes)
         for m, name in enumerate(("kernel", "boosting")):
             got = member(name, x, [rest], tmp_path).predict(x)[0, :, 0]
             z[fold == k, m] = got[one.train[fold == k]]
@@ -92,9 +92,9 @@ def test_members_that_err_differently_err_less_together(tmp_path):
     found = []
     for seed in range(3):
         x, y = make_line_and_step(500, seed)
-        one = [problem(np.arange(100), [], y, seed)]
+        one = [make_problem(np.arange(100), [], y, seed)]
         made = [
-            heads.load(name).fit_many(x, one, heads.merged_options(name, own), tmp_path, "cpu")
+            heads.load_head(name).fit(x, one, heads.merge_options(name, own), tmp_path, "cpu")
             for name, own in [*settings.items(), ("blend", {"settings": settings})]
         ]
         found.append([spearmanr(m.predict(x)[0, 100:, 0], y[100:]).statistic for m in made])
@@ -111,7 +111,7 @@ def test_a_member_that_learns_the_groups_gets_less_where_groups_are_left_out(tmp
         codes = np.arange(200) // 10
         x[:, 1:] = numbers.normal(size=(20, 4))[codes]
         y = x[:, 0] + 2 * numbers.normal(size=20)[codes] + 0.2 * numbers.normal(size=200)
-        made = [problem(np.arange(200), [], y, groups=g) for g in (None, codes)]
+        made = [make_problem(np.arange(200), [], y, groups=g) for g in (None, codes)]
         models = fit(x, made, tmp_path, weights="stacked", settings=settings)
         found.append(models.weights[:, 0])
     rows, groups = np.mean(found, axis=0)
@@ -122,18 +122,18 @@ def test_a_member_that_learns_the_groups_gets_less_where_groups_are_left_out(tmp
 def test_model_files_and_dimensions_with_gaps(tmp_path):
     x, y = make_line_and_step()
     both = np.stack([y, np.where(np.arange(120) % 5 == 0, np.nan, y**2)], axis=1)
-    made = [problem(np.arange(90), [], both, 1), problem([0, 1], [], both, 2)]
+    made = [make_problem(np.arange(90), [], both, 1), make_problem([0, 1], [], both, 2)]
     models = fit(x, made, tmp_path, weights="stacked")
     assert models.reasons == ["", "too_few_rows: 1 train rows have features and MOS"]
     got = models.predict(x)
     assert np.isfinite(got[0]).all()
     assert np.isnan(got[1]).all()
     np.savez(tmp_path / "model.npz", **models.state(0))
-    options = heads.merged_options("blend", {"settings": SMALL, "weights": "stacked"})
+    options = heads.merge_options("blend", {"settings": SMALL, "weights": "stacked"})
     with np.load(tmp_path / "model.npz", allow_pickle=False) as stored:
-        again = blend.restore([dict(stored)], options, "cpu").predict(x)
+        again = heads.load_head("blend").restore([dict(stored)], options, "cpu").predict(x)
     np.testing.assert_allclose(again[0], got[0], rtol=1e-12)
-    few = fit(x, [problem(np.arange(5), [], y)], tmp_path, weights="stacked")
+    few = fit(x, [make_problem(np.arange(5), [], y)], tmp_path, weights="stacked")
     assert few.reasons == [""]
     assert np.isfinite(few.predict(x)).all()
 
@@ -151,14 +151,14 @@ def test_model_files_and_dimensions_with_gaps(tmp_path):
         ({"settings": {"kernel": {"gamma": [1.0]}}}, "did you mean 'gammas'"),
         ({"settings": {"kernel": {"select": "validation"}}}, "'kernel' cannot be one"),
         ({"weights": "best"}, "equal or stacked"),
-        ({"folds": 1}, "2 or more"),
+        ({"folds": 1}, "at least 2"),
     ],
 )
 def test_mistakes_are_sentences(options, message, tmp_path):
     x, y = make_line_and_step()
     given = {"settings": {}} | options
     with pytest.raises(UserError, match=message):
-        fit(x, [problem(np.arange(90), [], y)], tmp_path, **given)
+        fit(x, [make_problem(np.arange(90), [], y)], tmp_path, **given)
 
 
 #: VERSION of the head, with the VERSION of its default members: raised together.
@@ -172,12 +172,14 @@ GOLDEN = {
 @pytest.mark.parametrize("name", ["boosting", "blend"])
 def test_numbers_change_only_with_the_version(name, tmp_path):
     x, y = make_line_and_step()
-    options = heads.merged_options(name, {})
-    models = heads.load(name).fit_many(x, [problem(np.arange(90), [], y)], options, tmp_path, "cpu")
+    options = heads.merge_options(name, {})
+    models = heads.load_head(name).fit(
+        x, [make_problem(np.arange(90), [], y)], options, tmp_path, "cpu"
+    )
     got = models.predict(x)[0, [0, 60, 119], 0]
-    np.testing.assert_allclose(got, GOLDEN[name, heads.version(name)], rtol=1e-6)
+    np.testing.assert_allclose(got, GOLDEN[name, heads.read_version(name)], rtol=1e-6)
 
 
 def test_the_version_is_raised_with_those_of_the_members():
-    members = {name: heads.version(name) for name in blend.OPTIONS["members"]}
+    members = {name: heads.read_version(name) for name in blend.OPTIONS["members"].default}
     assert members == MEMBERS[blend.VERSION]

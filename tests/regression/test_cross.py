@@ -173,9 +173,9 @@ def test_another_shape_is_refused_and_open_steps_are_those_of_the_training(tmp_p
         match=r"deep.t has the shape \[1\] in each row, the model .* was trained on \[2\]",
     ):
         rows_of(model, rated_dataset, tmp_path, pooled)
-    assert cross._fix_steps(cross.Form(None, "cyclic"), [4, 7]).steps == 4
-    assert cross._fix_steps(cross.Form(2), [4, 7]).steps == 2
-    assert cross._fix_steps(cross.Form(0), [7]).steps == 0
+    assert cross._fix_steps(cross.Steps(None, "cyclic"), [4, 7]).count == 4
+    assert cross._fix_steps(cross.Steps(2), [4, 7]).count == 2
+    assert cross._fix_steps(cross.Steps(0), [7]).count == 0
 
 
 def test_videos_in_another_form_are_refused(model):

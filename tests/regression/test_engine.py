@@ -15,7 +15,7 @@ from torch import nn
 from sfqa.errors import UserError
 from sfqa.regression import engine, losses, ranking, stacking
 from sfqa.regression.engine import train
-from sfqa.regression.problems import problem
+from sfqa.regression.problems import make_problem
 from sfqa.regression.schedule import Schedule
 
 ROWS, WIDTH = 120, 6
@@ -57,7 +57,9 @@ def problems_of(y, count=4):
     found = []
     for n in range(count):
         order = numbers.permutation(ROWS)
-        found.append(problem(order[: 50 + 7 * n], order[80 : 95 + n], y, 2**40 + n, f"trial {n}"))
+        found.append(
+            make_problem(order[: 50 + 7 * n], order[80 : 95 + n], y, 2**40 + n, f"trial {n}")
+        )
     return found
 
 
@@ -395,8 +397,8 @@ def test_an_epoch_goes_through_every_row_once_in_a_new_order():
 def test_minibatches_move_a_problem_as_often_as_it_has_batches(tmp_path):
     x, y = make_linear_data(gaps=0.0)
     short, long = (
-        problem(np.arange(20), np.arange(60, 70), y, 1),
-        problem(np.arange(50), np.arange(60, 70), y, 1),
+        make_problem(np.arange(20), np.arange(60, 70), y, 1),
+        make_problem(np.arange(50), np.arange(60, 70), y, 1),
     )
     schedule = replace(PLAIN, batch_rows=10, epochs=6, select="none")
     together = fitted(tmp_path / "a", x, [short, long], schedule)

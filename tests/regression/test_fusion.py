@@ -7,8 +7,7 @@ from torch import nn
 from networks import count_parameters
 from sfqa.errors import UserError
 from sfqa.regression import heads
-from sfqa.regression.blocks import Form
-from sfqa.regression.heads import audio_visual_fusion, late_fusion
+from sfqa.regression.blocks import Steps
 from sfqa.regression.networks.fusion import (
     AudioVisual,
     Branch,
@@ -16,7 +15,9 @@ from sfqa.regression.networks.fusion import (
     LateFusion,
     eca_kernel,
 )
-from sfqa.regression.problems import problem
+from sfqa.regression.problems import make_problem
+
+LATE, VISUAL = (heads.load_head(name) for name in ("late_fusion", "audio_visual_fusion"))
 
 
 def test_channel_attention_is_eca():
@@ -82,13 +83,13 @@ def test_a_branch_on_a_map_is_the_convolutions_of_the_vqa_head():
 
 
 def late(**changed):
-    return heads.merged_options("late_fusion", changed)
+    return heads.merge_options("late_fusion", changed)
 
 
 def visual(**changed):
     small = {"width": 8, "state": 4, "hidden": [16], "columns": 0, "learning_rate": 1e-2,
              "epochs": 20, "batch_rows": 50}  # fmt: skip
-    return heads.merged_options("audio_visual_fusion", {**small, **changed})
+    return heads.merge_options("audio_visual_fusion", {**small, **changed})
 
 
 def task(rows, steps, seed=0):
@@ -101,18 +102,18 @@ def task(rows, steps, seed=0):
 @pytest.mark.parametrize(
     ("head", "how", "switches"),
     [
-        (late_fusion, late(precision="float64", dropout=0.0, learning_rate=1e-2, epochs=20, weight_decay=0.0),
+        (LATE, late(precision="float64", dropout=0.0, learning_rate=1e-2, epochs=20, weight_decay=0.0),
          ("technical", "aesthetic", "alignment")),
-        (audio_visual_fusion, visual(precision="float64", clips=4), ("spatial", "temporal", "audio")),
+        (VISUAL, visual(precision="float64", clips=4), ("spatial", "temporal", "audio")),
     ],
 )  # fmt: skip
 def test_all_three_help_and_together_is_as_one_by_one(head, how, switches, tmp_path):
     x, y = task(450, 4)
-    made = [problem(range(250), range(250, 330), y, seed) for seed in range(2)]
+    made = [make_problem(range(250), range(250, 330), y, seed) for seed in range(2)]
 
     def fitted(problems=made, **changed):
         place = tmp_path / str((changed, len(problems)))
-        return head.fit_many(x, problems, {**how, **changed}, place, "cpu")
+        return head.fit(x, problems, {**how, **changed}, place, "cpu")
 
     def score(models):
         return np.mean([spearmanr(p[330:, 0], y[330:])[0] for p in models.predict(x)])
@@ -134,23 +135,26 @@ def test_audio_visual_reads_maps_many_at_once(tmp_path):
     x |= {f"m{n}": numbers.normal(size=(40, 4, 16 * 8)).astype(np.float32) for n in range(4)}
     y = x["s"].mean(axis=(1, 2)).astype(np.float64)
     how = visual(columns=8, channels=[2, 2, 2], epochs=2)
-    made = [problem(range(25), range(25, 35), y, seed) for seed in range(2)]
-    models = audio_visual_fusion.fit_many(x, made, how, tmp_path, "cpu")
-    back = audio_visual_fusion.restore([models.state(1)], how, "cpu")
+    made = [make_problem(range(25), range(25, 35), y, seed) for seed in range(2)]
+    models = VISUAL.fit(x, made, how, tmp_path, "cpu")
+    back = VISUAL.restore([models.state(1)], how, "cpu")
     np.testing.assert_allclose(back.predict(x)[0], models.predict(x)[1], rtol=1e-6, atol=1e-4)
 
 
 def test_forms_and_mistakes():
-    assert audio_visual_fusion.forms(visual(clips=6, columns=64), list("stabcd")) == [
-        Form(6, "cyclic"), Form(6, "cyclic"), *[Form(30)] * 4,
+    def steps_of(head, how, inputs):
+        return [one.steps for one in head.list_inputs(how, list(inputs))]
+
+    assert steps_of(VISUAL, visual(clips=6, columns=64), "stabcd") == [
+        Steps(6, "cyclic"), Steps(6, "cyclic"), *[Steps(30)] * 4,
     ]  # fmt: skip
-    assert late_fusion.forms(late(), list("tab")) == [Form()] * 3
-    assert late_fusion.forms(late(steps=8), list("tab")) == [Form(8)] * 3
+    assert steps_of(LATE, late(), "tab") == [Steps()] * 3
+    assert steps_of(LATE, late(steps=8), "tab") == [Steps(8)] * 3
     for inputs in (["s", "t"], list("stab")):
         with pytest.raises(UserError, match="spatial, temporal, maps of sound"):
-            audio_visual_fusion.forms(visual(), inputs)
+            VISUAL.list_inputs(visual(), inputs)
     with pytest.raises(UserError, match="technical, aesthetic, alignment"):
-        late_fusion.forms(late(), ["t"])
+        LATE.list_inputs(late(), ["t"])
     off = dict.fromkeys(("technical", "aesthetic", "alignment"), False)
     with pytest.raises(UserError, match="leave one"):
-        late_fusion.roles(late(**off))
+        LATE.list_inputs(late(**off), list("tab"))

@@ -13,7 +13,7 @@ from sklearn.svm import SVR
 from sfqa.errors import UserError
 from sfqa.regression import heads
 from sfqa.regression.heads import kernel, mlp, random_forest, ridge, svr
-from sfqa.regression.problems import problem as problem_of
+from sfqa.regression.problems import make_problem as problem_of
 
 ALL = [ridge, kernel, mlp, random_forest, svr]
 
@@ -38,8 +38,8 @@ def run(head, data, work: Path, options=None, seed=0):
     one = problem_of(
         rows[: edges[0]], rows[edges[0] : edges[1]], np.concatenate([y, yv, unknown]), seed
     )
-    merged = heads.merged_options(name, options)
-    found, reasons = heads.predictions(name, shared, [one], merged, work, "cpu")
+    merged = heads.merge_options(name, options)
+    found, reasons = heads.fit_and_predict(name, shared, [one], merged, work, "cpu")
     assert reasons == [""]
     return found[0, edges[1] :]
 
@@ -52,9 +52,12 @@ def test_contract(head, tmp_path):
     assert got.dtype == np.float64
     assert (got == run(head, data, tmp_path)).all()
     name = head.__name__.split(".")[-1]
-    assert (heads.version(name), heads.load(name)) == (head.VERSION, head)
-    assert heads.merged_options(name, None) == head.OPTIONS
-    assert heads.selects(name) == (head.SELECTS and head is not kernel)
+    loaded = heads.load_head(name)
+    assert (heads.read_version(name), type(loaded)) == (head.VERSION, head.Head)
+    assert (loaded.name, loaded.version) == (name, head.VERSION)
+    assert heads.HEADS.options(name) == head.OPTIONS
+    assert heads.merge_options(name, None) == {n: o.default for n, o in head.OPTIONS.items()}
+    assert heads.needs_validation(name) == (getattr(head, "SELECTS", True) and head is not kernel)
 
 
 @pytest.mark.parametrize("head", ALL)
@@ -152,7 +155,7 @@ def test_mlp_learns_a_linear_world(options, tmp_path):
 
 
 def test_mlp_is_simplevqas_head():
-    net = mlp.network(heads.merged_options("mlp", {}))({"x": (9472,)}, 1)
+    net = heads.load_head("mlp").build({"x": (9472,)}, 1, heads.merge_options("mlp", {}))
     assert [tuple(p.shape) for p in net.parameters()] == [(128, 9472), (128,), (1, 128), (1,)]
     x, y = torch.randn(3, 9472), torch.randn(3, 9472)
     # No activation: the head of a mean of frames is the mean of the head of frames.
@@ -170,7 +173,9 @@ def test_mlp_by_itself_is_the_plain_loop_of_torch(tmp_path):
     )
     y, yv = (torch.from_numpy(target.transform(v)) for v in (data[1], data[3]))
     torch.manual_seed(7)
-    net = mlp.network(heads.merged_options("mlp", options))({"x": (10,)}, 1).double()
+    net = (
+        heads.load_head("mlp").build({"x": (10,)}, 1, heads.merge_options("mlp", options)).double()
+    )
     adam = torch.optim.Adam(net.parameters(), lr=0.001, weight_decay=0.01)
     best, kept = np.inf, None
     for _ in range(30):
@@ -189,14 +194,14 @@ def test_model_files_predict_as_the_models_did(name, tmp_path):
     x, y, xv, yv, x_all = problem(dims=2)
     shared, mos = np.concatenate([x, xv]), np.concatenate([y, yv])
     many = [problem_of(np.arange(n, 60), np.arange(60, 90), mos, n) for n in range(3)]
-    options = heads.merged_options(name, {"epochs": 15} if name == "mlp" else {})
-    module = heads.load(name)
-    models = module.fit_many(shared, many, options, tmp_path, "cpu")
+    options = heads.merge_options(name, {"epochs": 15} if name == "mlp" else {})
+    head = heads.load_head(name)
+    models = head.fit(shared, many, options, tmp_path, "cpu")
     states = [models.state(n) for n in (2, 0)]
     np.savez(tmp_path / "model.npz", **states[0])
     with np.load(tmp_path / "model.npz", allow_pickle=False) as stored:
         states[0] = dict(stored)
-    again = module.restore(states, options, "cpu").predict(x_all)
+    again = head.restore(states, options, "cpu").predict(x_all)
     np.testing.assert_allclose(again, models.predict(x_all)[[2, 0]], rtol=1e-12)
 
 
@@ -213,35 +218,37 @@ def test_svr_is_the_published_search(tmp_path):
 
 
 def test_heads_that_select_on_validation_rows():
-    assert heads.selects("kernel") is False
-    assert heads.selects("kernel", {"select": "validation"}) is True
-    assert heads.selects("ridge", {"select": "srcc"}) is True
-    assert heads.selects("svr") is False
+    assert heads.needs_validation("kernel") is False
+    assert heads.needs_validation("kernel", {"select": "validation"}) is True
+    assert heads.needs_validation("ridge", {"select": "srcc"}) is True
+    assert heads.needs_validation("svr") is False
 
 
 @pytest.mark.parametrize("name", ["ridge", "kernel", "mlp", "random_forest", "svr"])
 def test_bad_input_gives_a_reason_or_a_sentence(name, tmp_path):
     x, y, xv, yv, _ = problem()
     shared, mos = np.concatenate([x, xv]), np.concatenate([y, yv])
-    options = heads.merged_options(name, {"epochs": 5} if name == "mlp" else {})
+    options = heads.merge_options(name, {"epochs": 5} if name == "mlp" else {})
     good = problem_of(np.arange(60), np.arange(60, 90), mos, 1)
     few = problem_of(np.arange(3), np.arange(60, 90), mos, 1)
     gaps = mos.copy()
     gaps[5:60] = np.nan
     unrated = problem_of(np.arange(60), np.arange(60, 90), gaps, 1)
-    found, reasons = heads.predictions(name, shared, [few, good, unrated], options, tmp_path, "cpu")
+    found, reasons = heads.fit_and_predict(
+        name, shared, [few, good, unrated], options, tmp_path, "cpu"
+    )
     assert reasons == ["too_few_rows: 3 train rows have features and MOS", "", ""]
     assert np.isnan(found[0]).all()
     assert np.isfinite(found[1:]).all()
     broken = shared.copy()
     broken[7, 3] = np.nan
     with pytest.raises(UserError, match=r"row 7, column \[3\]: nan"):
-        heads.predictions(name, broken, [good], options, tmp_path, "cpu")
+        heads.fit_and_predict(name, broken, [good], options, tmp_path, "cpu")
     with pytest.raises(ValueError, match="named twice"):
         both = problem_of(np.arange(60), np.arange(59, 90), mos, 1)
-        heads.predictions(name, shared, [both], options, tmp_path, "cpu")
+        heads.fit_and_predict(name, shared, [both], options, tmp_path, "cpu")
     flat = problem_of(np.arange(60), np.arange(60, 90), np.full((90, 1), 3.0), 1)
-    found, _ = heads.predictions(name, shared, [flat], options, tmp_path, "cpu")
+    found, _ = heads.fit_and_predict(name, shared, [flat], options, tmp_path, "cpu")
     np.testing.assert_allclose(found, 3.0, atol=1e-6 if name != "svr" else 0.11)
 
 
@@ -252,22 +259,22 @@ def test_bad_input_gives_a_reason_or_a_sentence(name, tmp_path):
         ("mlp", {"lr": 1}, "no option 'lr'"),
         ("mlp", {"epoch": 1}, "did you mean 'epochs'"),
         ("mlp", {"learning_rate": "1e-4"}, "1.0e-4"),
-        ("mlp", {"hidden": 128}, "not like"),
+        ("mlp", {"hidden": 128}, "hidden is 128; give a list of whole numbers"),
         ("kernel", {"gamma": [1.0]}, "did you mean 'gammas'"),
-        ("svr", {"tries": 1.5}, "not like"),
-        ("random_forest", {"trees": True}, "not like"),
-        ("random_forest", {"max_depth": "5"}, "not like"),
+        ("svr", {"tries": 1.5}, "tries is 1.5; give a whole number"),
+        ("random_forest", {"trees": True}, "trees is True; give a whole number"),
+        ("random_forest", {"max_depth": "5"}, "max_depth is '5'; give a whole number"),
     ],
 )
 def test_wrong_options_are_sentences(head, options, message):
     with pytest.raises(UserError, match=message):
-        heads.merged_options(head, options)
+        heads.merge_options(head, options)
 
 
 @pytest.mark.parametrize(
     ("head", "options", "message"),
     [
-        (mlp, {"activation": "tanh"}, "none or relu or gelu"),
+        (mlp, {"activation": "tanh"}, "give none or relu or gelu"),
         (mlp, {"precision": "half"}, "float64 or float32 or bf16"),
         (mlp, {"loss": "msee"}, "did you mean 'mse'"),
         (mlp, {"loss": "mse -plcc"}, "is no loss with a weight"),

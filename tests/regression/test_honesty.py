@@ -13,7 +13,7 @@ from sfqa.correlation.summarise import correlation_rows
 from sfqa.errors import UserError
 from sfqa.features.importing import import_table
 from sfqa.regression import heads
-from sfqa.regression.blocks import Blocks
+from sfqa.regression.blocks import BlockDesign
 from sfqa.regression.controls import score_control
 from sfqa.regression.design import Design, load_design
 from sfqa.regression.train import RatedFeatures, train_metric
@@ -47,7 +47,7 @@ OPTIONS = {
         "frames": 2, "clips": 2,
     },
 }  # fmt: skip
-POOLED = [name for name in OPTIONS if heads.design(name) == "pooled"]
+POOLED = [name for name in OPTIONS if heads.read_design(name) == "pooled"]
 #: How many inputs a head of sequences takes, where it is not three.
 INPUTS = {"avqa_recurrent": 2}
 
@@ -76,15 +76,15 @@ class World:
             | {"status": "ok", "detail": ""}
         )
 
-    def design(self, head: str, extra: np.ndarray | None = None) -> Design | Blocks:
+    def design(self, head: str, extra: np.ndarray | None = None) -> Design | BlockDesign:
         x = self.x if extra is None else np.column_stack([self.x, extra]).astype(np.float32)
-        if heads.design(head) == "pooled":
+        if heads.read_design(head) == "pooled":
             return Design(self.ids, x, [f"f{n}" for n in range(x.shape[1])], {})
         steps = np.repeat(x[:, None], 2, axis=1)
         named = dict.fromkeys("abc"[: INPUTS.get(head, 3)], steps)
         if head == "rectifier":  # its first input is a score
             named["a"] = x[:, :1]
-        return Blocks(self.ids, named, {})
+        return BlockDesign(self.ids, named, {})
 
     def predictions(self, head, y, protocols, seed, work, extra=None):
         metric = {"name": head, "head": head, "options": OPTIONS[head]}
@@ -111,7 +111,7 @@ def labelled(name, kind="regressor"):
 
 
 def test_every_head_is_among_those_that_are_tested():
-    assert set(OPTIONS) == set(heads.names())
+    assert set(OPTIONS) == set(heads.list_heads())
 
 
 @pytest.mark.parametrize("head", list(OPTIONS))

@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from sfqa.errors import UserError
 from sfqa.regression import heads
 from sfqa.regression.heads import kernel
-from sfqa.regression.problems import problem
+from sfqa.regression.problems import make_problem
 
 D = 5
 
@@ -23,8 +23,8 @@ def make_curve(rows=60, seed=0):
 
 
 def fit(x, problems, tmp_path, **options):
-    merged = heads.merged_options("kernel", options)
-    return kernel.fit_many(x, problems, merged, tmp_path, "cpu")
+    merged = heads.merge_options("kernel", options)
+    return heads.load_head("kernel").fit(x, problems, merged, tmp_path, "cpu")
 
 
 def gram(a, b, gamma, linear):
@@ -46,7 +46,7 @@ def plain(x, y, other, gamma, linear, penalty):
 )
 def test_the_prediction_solves_the_equations_of_kernel_ridge(gamma, linear, penalty, tmp_path):
     x, y = make_curve()
-    one = problem(np.arange(40), [], y)
+    one = make_problem(np.arange(40), [], y)
     got = fit(x, [one], tmp_path, gammas=[gamma], linear=[linear], lambdas=[penalty]).predict(x)
     scaled = StandardScaler().fit(x[:40].astype(np.float64)).transform(x.astype(np.float64))
     expected = plain(scaled[:40], y[:40], scaled, gamma, linear, penalty)
@@ -58,7 +58,7 @@ def test_without_an_intercept_to_find_it_is_scikit_learns(tmp_path):
     # Mirrored rows with opposite MOS: the intercept is 0 by symmetry.
     centred = x[:30] - x[:30].mean(axis=0)
     x, y = np.concatenate([centred, -centred]).astype(np.float32), np.r_[y[:30], -y[:30]]
-    one = problem(np.arange(60), [], y)
+    one = make_problem(np.arange(60), [], y)
     got = fit(x, [one], tmp_path, gammas=[0.3], linear=[0.0], lambdas=[0.2]).predict(x)
     scaled = StandardScaler().fit_transform(x.astype(np.float64))
     reference = KernelRidge(alpha=0.2, kernel="rbf", gamma=0.3 / D).fit(scaled, y)
@@ -84,7 +84,7 @@ def test_options_are_chosen_by_the_exact_error(grouped, select, tmp_path):
         rows = np.random.default_rng(seed).permutation(60)
         train, validation = np.sort(rows[: 30 + seed]), np.sort(rows[40:50])
         codes = np.arange(60) // 7
-        one = problem(train, validation, y, groups=codes if grouped else None)
+        one = make_problem(train, validation, y, groups=codes if grouped else None)
         models = fit(x, [one], tmp_path, search="grid", select=select, **axes)
         scaled = StandardScaler().fit(x[train].astype(np.float64)).transform(x.astype(np.float64))
         groups = codes[train] if grouped else train
@@ -109,13 +109,13 @@ def test_the_errors_left_out_are_those_of_fitting_anew(tmp_path):
     x, y = make_curve(rows=40)
     lattice = ([0.2, 1.0], [0.0, 0.5], [0.05, 2.0])
     problems = [
-        problem(np.arange(33), [], y, groups=np.arange(40) % 6),
-        problem(np.arange(5, 30), [], y, groups=np.zeros(40, np.int64)),
-        problem(np.arange(4, 40), [], y),
+        make_problem(np.arange(33), [], y, groups=np.arange(40) % 6),
+        make_problem(np.arange(5, 30), [], y, groups=np.zeros(40, np.int64)),
+        make_problem(np.arange(4, 40), [], y),
     ]
     batch = kernel._Batch(torch.from_numpy(x), [(p, 0) for p in problems], lattice, False)
     for point in itertools.product((0, 1), repeat=3):
-        got = batch._errors(torch.arange(3), [point] * 3).numpy()
+        got = batch._compute_errors(torch.arange(3), [point] * 3).numpy()
         options = [axis[i] for axis, i in zip(lattice, point, strict=True)]
         for n, one in enumerate(problems):
             own = x[one.train].astype(np.float64)
@@ -131,7 +131,7 @@ def test_many_problems_at_once_are_one_by_one(tmp_path):
     y = np.stack([y, np.where(np.arange(90) % 9 == 0, np.nan, -y)], axis=1)
     numbers = np.random.default_rng(1)
     problems = [
-        problem(
+        make_problem(
             np.sort(numbers.permutation(90)[: 30 + 9 * n]),
             [],
             y,
@@ -150,14 +150,14 @@ def test_more_rows_than_memory_holds_are_a_sentence(tmp_path, monkeypatch):
     x, y = make_curve(rows=40)
     monkeypatch.setattr(kernel, "MOST_ROWS", 29)
     with pytest.raises(UserError, match="30 train rows, whose kernels take .* ridge or mlp"):
-        fit(x, [problem(np.arange(30), [], y)], tmp_path)
+        fit(x, [make_problem(np.arange(30), [], y)], tmp_path)
 
 
 def test_descent_ends_where_no_neighbour_is_better(tmp_path):
     x, y = make_curve(rows=80)
-    one = problem(np.arange(60), [], y)
+    one = make_problem(np.arange(60), [], y)
     free = fit(x, [one], tmp_path).state(0)
-    axes = kernel._lattice(heads.merged_options("kernel", {}))
+    axes = kernel._make_lattice(heads.merge_options("kernel", {}))
     at = [
         axis.index(float(free[f"{k}.0"]))
         for axis, k in zip(axes, ("gamma", "linear", "lambda"), strict=True)
@@ -186,7 +186,7 @@ def test_groups_keep_rows_of_one_portrait_from_choosing_for_themselves(tmp_path)
     train = np.flatnonzero(portrait < 18)
     found = {}
     for name, groups in (("rows", None), ("groups", portrait)):
-        models = fit(x, [problem(train, [], y, groups=groups)], tmp_path)
+        models = fit(x, [make_problem(train, [], y, groups=groups)], tmp_path)
         found[name] = spearmanr(models.predict(x)[0, 180:, 0], y[180:]).statistic
         found[f"{name} gamma"] = float(models.state(0)["lambda.0"])
     assert found["groups"] > found["rows"] + 0.02
@@ -207,7 +207,7 @@ def test_konvid_beats_the_published_svr(shared_data, tmp_path):
     x = np.where(np.isnan(x), np.nanmean(x, axis=0), x)
     seeds = [int(np.ceil(8.8 * n)) for n in (1, 2, 3)]
     splits = [train_test_split(np.arange(1200), test_size=0.2, random_state=s) for s in seeds]
-    problems = [problem(np.sort(a), [], y) for a, _ in splits]
+    problems = [make_problem(np.sort(a), [], y) for a, _ in splits]
     predicted = fit(x.astype(np.float32), problems, tmp_path).predict(x.astype(np.float32))
     found = [
         spearmanr(p[t, 0], y[t]).statistic for p, (_, t) in zip(predicted, splits, strict=True)
@@ -217,11 +217,11 @@ def test_konvid_beats_the_published_svr(shared_data, tmp_path):
 
 def test_many_rows_are_screened_on_some_and_judged_on_all(tmp_path, monkeypatch):
     x, y = make_curve(rows=90)
-    one = problem(np.arange(80), [], y, groups=np.arange(90) // 5)
+    one = make_problem(np.arange(80), [], y, groups=np.arange(90) // 5)
     axes = {"gammas": [0.1, 0.5, 2.0], "linear": [0.0, 1.0], "lambdas": [0.03, 0.3, 3.0]}
     everything = fit(x, [one], tmp_path, search="grid", **axes).state(0)
     monkeypatch.setattr(kernel, "SCREEN_ROWS", 40)
-    monkeypatch.setattr(kernel, "SCREENED", 18)
+    monkeypatch.setattr(kernel, "SCREENED_POINTS", 18)
     screened = fit(x, [one], tmp_path, **axes).state(0)
     # A walk that passes near the best point ends there, since all rows decide in the end.
     assert {k: everything[k] for k in ("gamma.0", "linear.0", "lambda.0")} == {

@@ -16,7 +16,6 @@ from sfqa.correlation.summarise import correlation_rows
 from sfqa.errors import UserError
 from sfqa.regression import heads, learning
 from sfqa.regression.design import Design
-from sfqa.regression.heads import ridge
 from sfqa.regression.learning import FITS, SHARES, learning_curve, taken
 from sfqa.regression.train import RatedFeatures, train_metric
 from sfqa.splits.protocols import Split, make_splits
@@ -69,13 +68,13 @@ class Fits:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.problems: list[Any] = []
-        real = heads.predictions
+        real = heads.fit_and_predict
 
         def noted(head: str, x: Any, problems: Any, *rest: Any) -> Any:
             self.problems += problems
             return real(head, x, problems, *rest)
 
-        monkeypatch.setattr(heads, "predictions", noted)
+        monkeypatch.setattr(heads, "fit_and_predict", noted)
 
 
 def test_there_is_a_row_per_share_and_dimension(rated_features: Rated, tmp_path: Path) -> None:
@@ -159,8 +158,10 @@ def test_a_point_is_the_head_on_the_subset(
             trial = int(problem.label.split("trial ")[1].split(",")[0])
             test = sorted(s for s, p in splits[trial].part.items() if p == "test")
             place = [design.sample_ids.index(s) for s in test]
-            options = heads.merged_options("ridge", {})
-            model = ridge.fit_many(design.X, [problem], options, tmp_path / "other", "cpu")
+            options = heads.merge_options("ridge", {})
+            model = heads.load_head("ridge").fit(
+                design.X, [problem], options, tmp_path / "other", "cpu"
+            )
             value = model.predict(design.X)[0, place, 0]
             each.append(spearmanr(value, truth[test]).statistic)
         row = found[(found["share"] == share) & (found["dimension"] == "visual")].iloc[0]

@@ -69,7 +69,7 @@ MLP = {"kind": "regressor", "inputs": ["lse"], "head": "mlp"}
         ("m", RIDGE | {"directions": {}}, "goes with each"),
         ("m", RIDGE | {"loss": "mae"}, r"m: loss: head ridge has no loss to choose; .* mlp"),
         ("m", MLP | {"loss": "mae", "options": {"loss": "mse"}}, "given twice, once in options"),
-        ("m", MLP | {"loss": 3}, "option loss: 3 is not like 'mse'"),
+        ("m", MLP | {"loss": 3}, "options.loss is 3; give a text"),
         ("m", {"kind": "zero_shot", "inputs": ["lse.lse_c"], "loss": "mae"}, "is not trained"),
         ("oracle", {"kind": "control", "loss": "mae"}, "is not trained"),
         ("m", RIDGE | {"published": 0.7}, "source: 'SFQA, Table 2'"),

@@ -129,20 +129,20 @@ def everywhere(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fitting, "_fitted", lambda head, *a: spied.setdefault(head, inside(head, *a)))
         rated_dataset = make(folder)
-        for head in heads.names():
+        for head in heads.list_heads():
             (folder / head).mkdir()
             fitted(metric_of(head), rated_dataset, folder / head)
     torch.set_num_threads(before)
     subprocess.run(
         [sys.executable, "-c", READER, str(folder / "deep.parquet"),
-         *(str(folder / head) for head in heads.names())],
+         *(str(folder / head) for head in heads.list_heads())],
         check=True,
         env={**os.environ, "PYTHONPATH": str(ROOT / "workflow/scripts"), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
-    return {h: (np.load(folder / h / "found.npy"), spied[h][0]) for h in heads.names()}
+    return {h: (np.load(folder / h / "found.npy"), spied[h][0]) for h in heads.list_heads()}
 
 
-@pytest.mark.parametrize("head", heads.names())
+@pytest.mark.parametrize("head", heads.list_heads())
 def test_a_model_read_in_another_process_predicts_as_the_one_that_was_fitted(everywhere, head):
     found, expected = everywhere[head]
     expected = np.concatenate(list(expected), axis=1)
@@ -221,8 +221,8 @@ def test_the_file_says_what_made_it(rated_dataset, tmp_path):
     ]
     assert (about["dataset"], about["seed"], about["conform"]) == ("a", 7, FORM)
     assert about["head"] == {
-        "name": "ridge", "version": heads.version("ridge"), "refit": False,
-        "options": heads.merged_options("ridge", {}),
+        "name": "ridge", "version": heads.read_version("ridge"), "refit": False,
+        "options": heads.merge_options("ridge", {}),
     }  # fmt: skip
     y = mos[mos["dimension"] == "sync"]["mos"].dropna()
     said = about["mos"]["sync"]
@@ -263,7 +263,7 @@ def test_equal_content_gives_equal_bytes_of_plain_numbers(rated_dataset, tmp_pat
 )
 def test_arrays_come_back_as_they_were(tmp_path_factory, arrays):
     path = tmp_path_factory.mktemp("a") / "m.sfqa"
-    head = {"name": "ridge", "version": heads.version("ridge")}
+    head = {"name": "ridge", "version": heads.read_version("ridge")}
     write(path, {"head": head}, arrays)
     found = read(path).arrays
     assert set(found) == set(arrays)

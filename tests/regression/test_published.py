@@ -18,9 +18,8 @@ from sfqa.features.columns import feature_columns
 from sfqa.features.importing import import_table
 from sfqa.regression import heads
 from sfqa.regression.design import load_design
-from sfqa.regression.heads import kernel
 from sfqa.regression.metrics import list_metrics
-from sfqa.regression.problems import problem
+from sfqa.regression.problems import make_problem
 from sfqa.regression.train import RatedFeatures, train_metric
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -114,8 +113,10 @@ def test_kernel_ridge_is_as_good_as_the_published_search_on_konvid(name, publish
     # The first of the benchmark's 100 splits; benchmarks/konvid.py runs them all.
     seeds = [int(np.ceil(8.8 * n)) for n in range(1, 9)]
     splits = [train_test_split(np.arange(len(y)), test_size=0.2, random_state=s) for s in seeds]
-    problems = [problem(np.sort(a), [], y) for a, _ in splits]
-    options = heads.merged_options("kernel", {})
-    predicted = kernel.fit_many(x, problems, options, Path(), "cpu").predict(x)[:, :, 0]
+    problems = [make_problem(np.sort(a), [], y) for a, _ in splits]
+    options = heads.merge_options("kernel", {})
+    predicted = (
+        heads.load_head("kernel").fit(x, problems, options, Path(), "cpu").predict(x)[:, :, 0]
+    )
     found = [spearmanr(p[t], y[t]).statistic for p, (_, t) in zip(predicted, splits, strict=True)]
     assert np.median(found) >= published - 0.005

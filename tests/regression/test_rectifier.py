@@ -6,14 +6,15 @@ from scipy.stats import spearmanr
 from networks import count_parameters
 from sfqa.errors import UserError
 from sfqa.regression import heads
-from sfqa.regression.blocks import Form
-from sfqa.regression.heads import rectifier
+from sfqa.regression.blocks import Steps
 from sfqa.regression.networks.rectifier import Rectified
-from sfqa.regression.problems import problem
+from sfqa.regression.problems import make_problem
+
+HEAD = heads.load_head("rectifier")
 
 
 def options(**changed):
-    return heads.merged_options("rectifier", changed)
+    return heads.merge_options("rectifier", changed)
 
 
 def test_the_published_features_need_so_many_numbers():
@@ -69,13 +70,13 @@ def task(rows, seed=0):
 
 def test_both_rectifiers_help_and_together_is_as_one_by_one(tmp_path):
     x, y = task(500)
-    made = [problem(range(300), range(300, 400), y, seed) for seed in range(2)]
+    made = [make_problem(range(300), range(300, 400), y, seed) for seed in range(2)]
 
     def fitted(problems=made, **changed):
         how = options(
             learning_rate=2e-2, epochs=30, batch_rows=100, hidden=16, precision="float64", **changed
         )
-        return rectifier.fit_many(x, problems, how, tmp_path / str((changed, len(problems))), "cpu")
+        return HEAD.fit(x, problems, how, tmp_path / str((changed, len(problems))), "cpu")
 
     def score(models):
         found = models.predict(x)[:, 400:, 0]
@@ -92,29 +93,33 @@ def test_both_rectifiers_help_and_together_is_as_one_by_one(tmp_path):
 @pytest.mark.parametrize("off", [{}, {"spatial": False}, {"temporal": False}])
 def test_a_model_file_predicts_the_same(tmp_path, off):
     x, y = task(60)
-    made = [problem(range(40), range(40, 50), y)]
+    made = [make_problem(range(40), range(40, 50), y)]
     how = options(epochs=3, hidden=4, **off)
-    models = rectifier.fit_many(x, made, how, tmp_path, "cpu")
-    back = rectifier.restore([models.state(0)], how, "cpu")
+    models = HEAD.fit(x, made, how, tmp_path, "cpu")
+    back = HEAD.restore([models.state(0)], how, "cpu")
     np.testing.assert_allclose(back.predict(x), models.predict(x), rtol=1e-6, atol=1e-4)
 
 
 def test_a_wide_base_becomes_a_score_first(tmp_path):
     x, y = task(60)
     x = {"b": np.tile(x["b"], (1, 5)) + x["s"][:, :1], "s": x["s"]}
-    made = [problem(range(40), range(40, 50), y)]
-    found = rectifier.fit_many(x, made, options(epochs=2), tmp_path, "cpu").predict(x)
+    made = [make_problem(range(40), range(40, 50), y)]
+    found = HEAD.fit(x, made, options(epochs=2), tmp_path, "cpu").predict(x)
     assert found.shape == (1, 60, 1)
     assert np.isfinite(found).all()
 
 
 def test_mistakes_are_sentences(tmp_path):
-    assert rectifier.forms(options(), ["b", "s", "t"]) == [Form(0)] * 3
+    assert [i.steps for i in HEAD.list_inputs(options(), ["b", "s", "t"])] == [Steps(0)] * 3
     for inputs in (["b"], list("bstax")):
         with pytest.raises(UserError, match="base, spatial, temporal, alignment"):
-            rectifier.forms(options(), inputs)
+            HEAD.list_inputs(options(), inputs)
     x, y = task(20)
-    with pytest.raises(UserError, match="base_direction: 2; write 1 or -1"):
-        rectifier.fit_many(
-            x, [problem(range(10), range(10, 15), y)], options(base_direction=2), tmp_path, "cpu"
+    with pytest.raises(UserError, match="base_direction is 2; give 1 or -1"):
+        HEAD.fit(
+            x,
+            [make_problem(range(10), range(10, 15), y)],
+            options(base_direction=2),
+            tmp_path,
+            "cpu",
         )

@@ -135,21 +135,21 @@ class KilledError(Exception):
 def counting(monkeypatch, head=ridge, kill_at=None):
     """Problems that reach the head; dies before problem number ``kill_at`` is fitted."""
     calls: list[int] = []
-    original = head.fit_many
+    original = head.Head.fit
 
-    def fit_many(x, problems, *rest):
+    def fit(self, x, problems, *rest):
         calls.extend(1 for _ in problems)
         if kill_at is not None and len(calls) >= kill_at:
             raise KilledError
-        return original(x, problems, *rest)
+        return original(self, x, problems, *rest)
 
-    monkeypatch.setattr(head, "fit_many", fit_many)
+    monkeypatch.setattr(head.Head, "fit", fit)
     return calls
 
 
 def test_a_killed_run_goes_on_with_the_problems_it_was_at(rated_features, tmp_path, monkeypatch):
     whole = train(RIDGE, rated_features, tmp_path / "a")
-    monkeypatch.setattr(heads, "together", lambda _: 3)
+    monkeypatch.setattr(heads, "read_problems_per_call", lambda _: 3)
     with monkeypatch.context() as patch:
         counting(patch, kill_at=8)
         with pytest.raises(KilledError):
@@ -164,12 +164,13 @@ def test_a_killed_run_goes_on_with_the_problems_it_was_at(rated_features, tmp_pa
 
 def test_all_problems_reach_the_head_in_one_call(rated_features, tmp_path, monkeypatch):
     sizes = []
-    original = ridge.fit_many
-    monkeypatch.setattr(
-        ridge,
-        "fit_many",
-        lambda x, problems, *rest: sizes.append(len(problems)) or original(x, problems, *rest),
-    )
+    original = ridge.Head.fit
+
+    def fit(head, x, problems, *rest):
+        sizes.append(len(problems))
+        return original(head, x, problems, *rest)
+
+    monkeypatch.setattr(ridge.Head, "fit", fit)
     train(RIDGE, rated_features, tmp_path)
     assert sizes == [(4 + 3) * 2]
 
@@ -177,13 +178,13 @@ def test_all_problems_reach_the_head_in_one_call(rated_features, tmp_path, monke
 def test_groups_of_the_protocol_reach_the_head(rated_features, tmp_path, monkeypatch):
     design, samples, _ = rated_features
     seen = {}
-    original = ridge.fit_many
+    original = ridge.Head.fit
 
-    def fit_many(x, problems, *rest):
+    def fit(self, x, problems, *rest):
         seen.update({p.label: p.groups for p in problems})
-        return original(x, problems, *rest)
+        return original(self, x, problems, *rest)
 
-    monkeypatch.setattr(ridge, "fit_many", fit_many)
+    monkeypatch.setattr(ridge.Head, "fit", fit)
     protocols = [*PROTOCOLS, {"name": "unseen", "kind": "leave_one_method_out"}]
     train(RIDGE | {"dimensions": ["visual"]}, rated_features, tmp_path, protocols)
     rows = samples.set_index("sample_id").loc[design.sample_ids]
@@ -202,14 +203,14 @@ def test_a_head_of_all_dimensions_gets_them_together_with_gaps(
     mos = mos.copy()
     mos.loc[(mos["sample_id"] == unrated) & (mos["dimension"] == "visual"), "mos"] = None
     seen = []
-    original = ridge.fit_many
+    original = ridge.Head.fit
 
-    def fit_many(x, problems, *rest):
+    def fit(self, x, problems, *rest):
         seen.extend(problems)
-        return original(x, problems, *rest)
+        return original(self, x, problems, *rest)
 
-    monkeypatch.setattr(ridge, "fit_many", fit_many)
-    monkeypatch.setattr(heads, "multi_output", lambda _: True)
+    monkeypatch.setattr(ridge.Head, "fit", fit)
+    monkeypatch.setattr(heads, "is_multi_output", lambda _: True)
     rows = train_metric(RIDGE, RatedFeatures(design, samples, mos), PROTOCOLS, 0, tmp_path)
     assert len(seen) == 4 + 3
     assert {p.dims for p in seen} == {2}
@@ -313,7 +314,9 @@ def test_progress_is_logged(rated_features, tmp_path, caplog):
 
 
 def test_prediction_that_is_not_finite_fails_with_a_reason(rated_features, tmp_path, monkeypatch):
-    monkeypatch.setattr(random_forest, "fit_predict", lambda *a: np.full((len(a[4]), 1), np.inf))
+    monkeypatch.setattr(
+        random_forest.Head, "fit_predict", lambda self, *a: np.full((len(a[4]), 1), np.inf)
+    )
     rows = train(FOREST, rated_features, tmp_path)
     assert {(r["status"], r["prediction"]) for r in rows} == {("failed", None)}
     assert rows[0]["detail"] == "not_finite: head random_forest predicted inf"

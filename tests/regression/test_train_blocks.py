@@ -7,7 +7,7 @@ import logging
 import numpy as np
 import pandas as pd
 
-from sfqa.regression.blocks import Blocks
+from sfqa.regression.blocks import BlockDesign
 from sfqa.regression.train import RatedFeatures, train_metric
 
 TINY = {
@@ -21,7 +21,7 @@ def test_ugvq_is_trained_on_all_dimensions_and_found_again(tmp_path, caplog):
     rng, ids = np.random.default_rng(0), [f"s{n:02d}" for n in range(48)]
     shapes = {"clip.image": (4, 6), "slowfast": (4, 5), "clip.text": (7,)}
     blocks = {k: rng.normal(size=(len(ids), *s)).astype(np.float32) for k, s in shapes.items()}
-    design = Blocks(ids[1:], {k: x[1:] for k, x in blocks.items()}, {ids[0]: "no_face: none"})
+    design = BlockDesign(ids[1:], {k: x[1:] for k, x in blocks.items()}, {ids[0]: "no_face: none"})
     samples = pd.DataFrame(
         {"sample_id": ids, "method": [f"m{n % 4}" for n in range(48)]}
         | {"image_id": [f"i{n // 4}" for n in range(48)]}

@@ -6,12 +6,11 @@ from torch import nn
 
 from networks import count_parameters
 from sfqa.errors import UserError
-from sfqa.regression import heads
-from sfqa.regression.blocks import Form
-from sfqa.regression.heads import _network, ugvq
+from sfqa.regression import heads, network_head
+from sfqa.regression.blocks import Steps
 from sfqa.regression.networks.attention import AttentionLayer
 from sfqa.regression.networks.ugvq import ROLES, Scma, Sizes, Ugvq, ablations
-from sfqa.regression.problems import problem
+from sfqa.regression.problems import make_problem
 
 PAPER = {"spatial": 1024, "temporal": 2304, "text": 1024}
 SMALL = Sizes(width=16, layers=2, feedforward=32, fusion_heads=4, fusion_feedforward=24, hidden=40)
@@ -22,8 +21,11 @@ OPTIONS = {
 }  # fmt: skip
 
 
+HEAD = heads.load_head("ugvq")
+
+
 def options(**changed):
-    return heads.merged_options("ugvq", {**OPTIONS, **changed})
+    return heads.merge_options("ugvq", {**OPTIONS, **changed})
 
 
 def blocks(rows, seed=0):
@@ -55,7 +57,7 @@ def problems(rows, y, trials, train, validation):
     made, tests = [], []
     for seed in range(trials):
         order = np.random.default_rng(seed).permutation(rows)
-        made.append(problem(order[:train], order[train : train + validation], y, seed))
+        made.append(make_problem(order[:train], order[train : train + validation], y, seed))
         tests.append(order[train + validation :])
     return made, tests
 
@@ -93,12 +95,16 @@ def test_the_papers_model_runs_forward():
 
 
 def test_the_defaults_are_the_papers():
-    defaults = heads.merged_options("ugvq", None)
+    defaults = heads.merge_options("ugvq", None)
     with torch.device("meta"):
         shapes = {"spatial": (8, 1024), "temporal": (8, 2304), "text": (1024,)}
-        assert count_parameters(ugvq.build_of(defaults)(shapes, 3)) == 198_635_523
-    assert ugvq.forms(defaults, ["a", "b", "c"]) == [Form(8), Form(8), Form(0)]
-    made = _network.schedule(defaults)
+        assert count_parameters(HEAD.build(shapes, 3, defaults)) == 198_635_523
+    assert [i.steps for i in HEAD.list_inputs(defaults, list("abc"))] == [
+        Steps(8),
+        Steps(8),
+        Steps(0),
+    ]
+    made = network_head._schedule(defaults)
     assert (made.learning_rate, made.epochs, made.batch_rows) == (1e-5, 50, 32)
     assert (made.decay, made.decay_every) == (0.9, 5)
 
@@ -178,7 +184,7 @@ def test_the_full_model_beats_each_ablation_where_all_modalities_matter(tmp_path
     made, tests = problems(600, y, 2, 300, 100)
 
     def score(**changed):
-        models = ugvq.fit_many(x, made, options(**changed), tmp_path / str(changed), "cpu")
+        models = HEAD.fit(x, made, options(**changed), tmp_path / str(changed), "cpu")
         found = models.predict(x)[:, :, 0]
         return np.mean([spearmanr(p[t], y[t])[0] for p, t in zip(found, tests, strict=True)])
 
@@ -196,10 +202,10 @@ def test_together_is_as_one_by_one(tmp_path):
     both[5, 1] = np.nan
     made, tests = problems(160, both, 4, 90, 30)
     how = options(dropout=0.1, epochs=4, batch_rows=32)
-    together = ugvq.fit_many(x, made, how, tmp_path / "all", "cpu").predict(x)
+    together = HEAD.fit(x, made, how, tmp_path / "all", "cpu").predict(x)
     assert together.shape == (4, 160, 3)
     for n, one in enumerate(made):
-        alone = ugvq.fit_many(x, [one], how, tmp_path / str(n), "cpu").predict(x)[0]
+        alone = HEAD.fit(x, [one], how, tmp_path / str(n), "cpu").predict(x)[0]
         assert (np.abs(together[n] - alone) / np.nanstd(both, axis=0)).max() < 1e-3
         for dim in range(3):
             pair = [spearmanr(p[tests[n], dim], y[tests[n]])[0] for p in (together[n], alone)]
@@ -210,10 +216,10 @@ def test_a_model_file_predicts_the_same(tmp_path):
     x, y = task(80)
     made, _ = problems(80, y, 2, 40, 20)
     how = options(epochs=2, temporal=False)
-    models = ugvq.fit_many(x, made, how, tmp_path, "cpu")
+    models = HEAD.fit(x, made, how, tmp_path, "cpu")
     # Keys in any order, as files may give them, and inputs of other names.
     state = dict(sorted(models.state(1).items()))
-    back = ugvq.restore([state], how, "cpu")
+    back = HEAD.restore([state], how, "cpu")
     renamed = {f"other.{k}": v[:7] for k, v in x.items()}
     np.testing.assert_allclose(
         back.predict(renamed)[0], models.predict(x)[1, :7], rtol=1e-6, atol=1e-4
@@ -225,13 +231,13 @@ def test_mistakes_are_sentences(tmp_path):
     made, _ = problems(20, y, 1, 10, 5)
     for changed, message in (
         ({"heads": 3}, "no multiple of 3 heads.*change its options"),
-        ({"tokens": "words"}, "option tokens.*sequence or video"),
-        ({"positions": "sine"}, "option positions.*none or learned"),
-        ({"select": "plcc"}, "select 'plcc'"),
+        ({"tokens": "words"}, "options.tokens.*sequence or video"),
+        ({"positions": "sine"}, "options.positions.*none or learned"),
+        ({"select": "plcc"}, "select is 'plcc'; give srcc or loss or none"),
         ({"loss": "maee"}, "no loss is called 'maee'"),
         ({"spatial": False, "temporal": False, "text": False}, "leave one"),
     ):
         with pytest.raises(UserError, match=message):
-            ugvq.fit_many(x, made, options(**changed), tmp_path, "cpu")
+            HEAD.fit(x, made, options(**changed), tmp_path, "cpu")
     with pytest.raises(UserError, match="spatial, temporal, text"):
-        ugvq.forms(options(), ["clip.image"])
+        HEAD.list_inputs(options(), ["clip.image"])

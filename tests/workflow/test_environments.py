@@ -25,7 +25,7 @@ BY_NAME = {
     "media": [f"sfqa.generation.adapters.{name}" for name in adapters.list_adapters()],
     "torch": [
         *(f"sfqa.features.extractors.{n}" for n in ("audio", "clip", "lse", "signal", "slowfast", "spatial")),
-        *(f"sfqa.regression.heads.{n}" for n in heads.names()),
+        *(f"sfqa.regression.heads.{n}" for n in heads.list_heads()),
         "open_clip", "torchvision", "sklearn.ensemble",
     ],
     "tables": [],

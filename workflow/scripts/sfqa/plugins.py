@@ -18,16 +18,25 @@ from typing import Any
 from sfqa.errors import UserError, hint
 from sfqa.options import Options, merge_options
 
-#: Modules whose functions and classes may be called in a constant; they import nothing heavy.
-_DECLARING_MODULES = ("sfqa.options",)
-
 
 class PluginPackage:
     """The plug-ins of one package: every file in its folder whose name begins with a letter."""
 
-    def __init__(self, package: str, folder: Path, noun: str, where: str = "") -> None:
-        """Note where the plug-ins are, what one is called in messages, and how these begin."""
+    def __init__(
+        self,
+        package: str,
+        folder: Path,
+        noun: str,
+        where: str = "",
+        declaring: tuple[str, ...] = (),
+    ) -> None:
+        """Note where the plug-ins are and how messages name them.
+
+        ``noun`` is what one of them is called, ``where`` how a message on its name begins.
+        ``declaring`` names modules beside :mod:`sfqa.options` whose functions a constant may call.
+        """
         self.package, self.folder, self.noun, self.where = package, folder, noun, where
+        self.declaring = declaring
 
     def names(self) -> list[str]:
         """Return the names of all plug-ins, sorted."""
@@ -46,12 +55,12 @@ class PluginPackage:
         be read.
         """
         self.check_name(name)
-        return read_constants(self.folder / f"{name}.py").get(constant, default)
+        return read_constants(self.folder / f"{name}.py", self.declaring).get(constant, default)
 
     def version(self, name: str) -> int:
         """Return the VERSION of a plug-in without importing it; raises as :meth:`read`."""
         self.check_name(name)
-        return read_version(self.folder / f"{name}.py")
+        return read_version(self.folder / f"{name}.py", self.declaring)
 
     def options(self, name: str) -> Options:
         """Return the declared OPTIONS of a plug-in without importing it; raises as :meth:`read`."""
@@ -72,30 +81,31 @@ class PluginPackage:
         return import_module(f"{self.package}.{name}")
 
 
-def read_version(path: Path) -> int:
+def read_version(path: Path, declaring: tuple[str, ...] = ()) -> int:
     """Return the constant ``VERSION`` of a Python file without importing it.
 
     Raises ``LookupError`` if it has none.
     """
-    version = read_constants(path).get("VERSION")
+    version = read_constants(path, declaring).get("VERSION")
     if not isinstance(version, int):
         raise LookupError(f"{path} has no line 'VERSION = <number>'")
     return version
 
 
 @cache
-def read_constants(path: Path) -> Mapping[str, Any]:
+def read_constants(path: Path, declaring: tuple[str, ...] = ()) -> Mapping[str, Any]:
     """Return the upper-case constants of a Python file without importing it.
 
     A constant may be made of literals, of earlier constants of the file, and of calls to what the
-    file imports from :mod:`sfqa.options`, such as ``Option(25, 1, 200, "steps")``. Other constants
+    file imports from :mod:`sfqa.options` and the modules ``declaring``, such as
+    ``Option(25, 1, 200, "steps")``; these import nothing heavy. Other constants
     are left out. Raises ``LookupError`` if VERSION or OPTIONS is not made of these, since it would
     be taken for missing.
     """
     constants: dict[str, Any] = {}
     callables: dict[str, Any] = {}
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.ImportFrom) and node.module in _DECLARING_MODULES:
+        if isinstance(node, ast.ImportFrom) and node.module in ("sfqa.options", *declaring):
             module = import_module(node.module)
             for alias in node.names:
                 callables[alias.asname or alias.name] = getattr(module, alias.name)

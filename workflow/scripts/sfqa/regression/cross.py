@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from sfqa import store
 from sfqa.errors import UserError
 from sfqa.identity import digest
 from sfqa.regression import _rows, heads
-from sfqa.regression.blocks import Blocks, Form, load_blocks
+from sfqa.regression.blocks import BlockDesign, Steps, load_blocks
 from sfqa.regression.design import Design, Files, columns_of, load_design
 from sfqa.regression.model_files import ModelFile, Scorer, fingerprint_rows
 from sfqa.splits.grouping import get_group_values
@@ -76,14 +76,14 @@ def read_extractor_name(path: Path | str) -> str:
 
 
 def describe_inputs(
-    design: Design | Blocks, files: Files, inputs: Sequence[str]
+    design: Design | BlockDesign, files: Files, inputs: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Return what a design reads from the tables: input, its columns, the shape of a row.
 
     A matrix has one entry per column, because other tables may have the columns in another order
     or have more columns.
     """
-    if isinstance(design, Blocks):
+    if isinstance(design, BlockDesign):
         return [
             {"input": text, "columns": _select_columns(files, text), "shape": list(x.shape[1:])}
             for text, x in design.X.items()
@@ -102,7 +102,7 @@ def describe_inputs(
     return entries
 
 
-def load_model_features(model: ModelFile, files: Files, work: Path) -> Design | Blocks:
+def load_model_features(model: ModelFile, files: Files, work: Path) -> Design | BlockDesign:
     """Return the features that a model reads, from other tables of the same extractors.
 
     ``files`` maps an extractor to its feature tables. Heads that read sequences get the same number
@@ -119,14 +119,13 @@ def load_model_features(model: ModelFile, files: Files, work: Path) -> Design | 
         check_identity(model, extractor, read_identity(extractor, files[extractor]))
     _check_columns(model, files)
     entries = model.metadata["inputs"]
-    design: Design | Blocks
+    design: Design | BlockDesign
     if model.metadata["design"] == "blocks":
         head = model.metadata["head"]
-        forms: list[Form] = cast(Any, heads.load(str(head["name"]))).forms(
-            head["options"], model.inputs
-        )
+        head_inputs = heads.load_head(str(head["name"])).list_inputs(head["options"], model.inputs)
         sized = [
-            _fix_steps(form, entry["shape"]) for form, entry in zip(forms, entries, strict=True)
+            _fix_steps(head_input.steps, entry["shape"])
+            for head_input, entry in zip(head_inputs, entries, strict=True)
         ]
         design = load_blocks(files, model.inputs, sized, work)
         shapes = {name: list(x.shape[1:]) for name, x in design.X.items()}
@@ -179,7 +178,7 @@ def check_conform(model: ModelFile, conform: Mapping[str, Any] | None) -> None:
 
 def check_metric(model: ModelFile, metric: Mapping[str, Any], where: str) -> None:
     """Raise :class:`UserError` if a model file has another head or options than the metric here."""
-    options = heads.merged_options(str(metric["head"]), metric.get("options"))
+    options = heads.merge_options(str(metric["head"]), metric.get("options"))
     head = model.metadata["head"]
     ours, theirs = ({"head": metric["head"], **options}, {"head": head["name"], **head["options"]})
     if ours != theirs:
@@ -195,7 +194,7 @@ def score_cross_dataset(
     metric: Mapping[str, Any],
     protocol: Mapping[str, Any],
     model: ModelFile,
-    design: Design | Blocks,
+    design: Design | BlockDesign,
     samples: pd.DataFrame,
     mos: pd.DataFrame,
     device: str = "cpu",
@@ -264,7 +263,7 @@ def score_cross_dataset(
     return rows
 
 
-def find_training_rows(model: ModelFile, design: Design | Blocks) -> npt.NDArray[np.bool_]:
+def find_training_rows(model: ModelFile, design: Design | BlockDesign) -> npt.NDArray[np.bool_]:
     """Return a mask of the rows whose features equal those of a training row of the model."""
     if not design.sample_ids:
         return np.zeros(0, bool)
@@ -379,11 +378,11 @@ def _shorten_list(names: Sequence[str]) -> str:
     return ", ".join(names[:_MAX_NAMES]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _fix_steps(form: Form, shape: Sequence[int]) -> Form:
-    """Return the form with the number of steps of the training, if the head does not set one."""
-    if form.steps is None and form.rule != "mean" and len(shape) == 2:
-        return replace(form, steps=int(shape[0]))
-    return form
+def _fix_steps(steps: Steps, shape: Sequence[int]) -> Steps:
+    """Return the steps with their number in the training, if the head does not set one."""
+    if steps.count is None and steps.rule != "mean" and len(shape) == 2:
+        return replace(steps, count=int(shape[0]))
+    return steps
 
 
 def _describe_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[str, str]:

@@ -23,11 +23,11 @@ import torch
 from torch import Tensor
 
 from sfqa import store
+from sfqa.arrays import Floats
 from sfqa.identity import digest
 from sfqa.job import Stopped, defer_stop
-from sfqa.regression import problems as many
 from sfqa.regression.losses import Loss
-from sfqa.regression.problems import Features, Floats, Problem
+from sfqa.regression.problems import Features, Problem, check_problems, find_reason, get_blocks
 from sfqa.regression.run import Report, Run, forward_rows
 from sfqa.regression.scaling import Scalers, mos_scale
 from sfqa.regression.schedule import DTYPES, Schedule
@@ -65,7 +65,7 @@ class Trained:
 
     def predict(self, x: Features) -> Floats:
         """Return predictions in MOS units, float64 (problems, rows, dims); NaN with a reason."""
-        given = many.blocks(x)
+        given = get_blocks(x)
         found = {name: v.shape[1:] for name, v in given.items()}
         if found != self.shapes:
             raise ValueError(f"features of shapes {found}; the networks take {self.shapes}")
@@ -145,12 +145,12 @@ def train(
     Checkpoints are written to ``work`` by rename; ``after_epoch`` is told of each finished epoch.
     Raises :class:`UserError` for features that are not finite.
     """
-    many.checked(x, problems)
-    shapes = {name: v.shape[1:] for name, v in many.blocks(x).items()}
-    reasons = [many.why_not(p, schedule.select != "none") for p in problems]
+    check_problems(x, problems)
+    shapes = {name: v.shape[1:] for name, v in get_blocks(x).items()}
+    reasons = [find_reason(p, schedule.select != "none") for p in problems]
     dtype = DTYPES[schedule.precision]
     resident = {
-        k: torch.from_numpy(np.ascontiguousarray(v)).to(device) for k, v in many.blocks(x).items()
+        k: torch.from_numpy(np.ascontiguousarray(v)).to(device) for k, v in get_blocks(x).items()
     }
     dims = problems[0].dims
     fit = [n for n, reason in enumerate(reasons) if not reason]
@@ -283,7 +283,7 @@ def _budget(device: str) -> float:
 
 def _content(x: Features) -> str:
     parts = {k: [hashlib.sha256(np.ascontiguousarray(v).data).hexdigest(), list(v.shape)]
-             for k, v in many.blocks(x).items()}  # fmt: skip
+             for k, v in get_blocks(x).items()}  # fmt: skip
     return digest(parts)
 
 

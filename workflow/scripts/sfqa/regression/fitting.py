@@ -17,15 +17,16 @@ import numpy as np
 import pandas as pd
 
 from sfqa import identity
+from sfqa.arrays import Floats, Ints
 from sfqa.errors import UserError
 from sfqa.regression import _rows, cross, heads
-from sfqa.regression import problems as many
-from sfqa.regression.blocks import Blocks
+from sfqa.regression.blocks import BlockDesign
 from sfqa.regression.design import Design, Files
+from sfqa.regression.head import ModelHead
 from sfqa.regression.heads._common import srcc
 from sfqa.regression.metrics import read_versions
 from sfqa.regression.model_files import VERSION, Array, fingerprint_rows
-from sfqa.regression.problems import Floats, Ints
+from sfqa.regression.problems import Problem, find_reason, get_blocks, select_rows
 from sfqa.regression.train import pose
 from sfqa.splits.drawing import draw_validation
 from sfqa.splits.grouping import choose_groups, encode_groups, find_largest, get_group_values
@@ -50,7 +51,7 @@ class Source(NamedTuple):
 
 def fit_model(
     metric: Mapping[str, Any],
-    design: Design | Blocks,
+    design: Design | BlockDesign,
     samples: pd.DataFrame,
     mos: pd.DataFrame,
     source: Source,
@@ -67,19 +68,21 @@ def fit_model(
     """
     check_kind(metric)
     head = str(metric["head"])
-    options = heads.merged_options(head, metric.get("options"))
+    options = heads.merge_options(head, metric.get("options"))
     place = {s: n for n, s in enumerate(design.sample_ids)}
     names = _rows.select_dimensions(metric, mos)
     rated = set().union(*(_rows.select_mos(mos, name) for name in names))
-    split, groups = _parts(metric, samples, place, rated, heads.selects(head, options), seed)
-    sets = [names] if heads.multi_output(head) else [[name] for name in names]
+    split, groups = _parts(
+        metric, samples, place, rated, heads.needs_validation(head, options), seed
+    )
+    sets = [names] if heads.is_multi_output(head) else [[name] for name in names]
     problems = []
     for dimensions in sets:
-        single = [] if heads.multi_output(head) else dimensions
+        single = [] if heads.is_multi_output(head) else dimensions
         own = identity.seed_of(seed, "model file", *single)
         truths = [_rows.select_mos(mos, name) for name in dimensions]
         problems.append(pose(place, split, truths, own, " and ".join(dimensions), groups))
-        reason = many.why_not(problems[-1], heads.selects(head, options))
+        reason = find_reason(problems[-1], heads.needs_validation(head, options))
         if reason:
             dropped = next(iter(design.dropped.items()), None)
             told = f"; without features e.g. {dropped[0]}: {dropped[1]}" if dropped else ""
@@ -93,29 +96,29 @@ def fit_model(
     if states is None:
         arrays |= _rows_of(design, problems, used)
     probe = np.array(used[:PROBES], np.int64)
-    arrays |= {f"probe/{k}": v[probe] for k, v in many.blocks(design.X).items()}
+    arrays |= {f"probe/{k}": v[probe] for k, v in get_blocks(design.X).items()}
     ids = [design.sample_ids[n] for n in used]
     for kind, own_of in cross.hash_materials(samples).items():
         learnt = sorted({own_of[s] for s in ids if s in own_of})
         arrays[f"material/{kind}"] = np.array(learnt, np.uint64)
-    arrays["seen"] = np.sort(fingerprint_rows(many.taken(design.X, np.array(used, np.int64))))
+    arrays["seen"] = np.sort(fingerprint_rows(select_rows(design.X, np.array(used, np.int64))))
     arrays["probe"] = np.concatenate([values[probe] for values in predicted], axis=1)
     extractors = sorted({text.partition(".")[0] for text in metric["inputs"]})
     about = {
         "version": VERSION,
         "metric": {key: metric.get(key) for key in _KEPT},
         "head": {
-            "name": head, "version": heads.version(head), "options": options,
+            "name": head, "version": heads.read_version(head), "options": options,
             "refit": states is None,
         },
-        "design": heads.design(head),
+        "design": heads.read_design(head),
         "inputs": cross.describe_inputs(design, source.files, list(metric["inputs"])),
         "extractors": {e: cross.read_identity(e, source.files[e]) for e in extractors},
         "conform": dict(source.conform) if source.conform else None,
         "dataset": source.dataset,
         "seed": seed,
         "fits": [
-            _fit(dimensions, one, values, heads.selects(head, options))
+            _fit(dimensions, one, values, heads.needs_validation(head, options))
             for dimensions, one, values in zip(sets, problems, predicted, strict=True)
         ],
         "mos": _mos(mos, sets, problems),
@@ -175,34 +178,36 @@ def _parts(
 
 def _fitted(
     head: str,
-    design: Design | Blocks,
-    problems: Sequence[many.Problem],
+    design: Design | BlockDesign,
+    problems: Sequence[Problem],
     options: Mapping[str, Any],
     work: Path,
     device: str,
 ) -> tuple[Floats, list[dict[str, Array]] | None, list[str]]:
     """Predictions (fits, rows of x, dims), states or None where the head has none, reasons."""
-    module = heads.load(head)
+    loaded = heads.load_head(head)
     scratch = work / "checkpoints"
     scratch.mkdir(parents=True, exist_ok=True)
     states: list[dict[str, Array]] | None = None
-    if hasattr(module, "restore"):
-        models = module.fit_many(design.X, problems, options, scratch, device)
+    if isinstance(loaded, ModelHead):
+        models = loaded.fit(design.X, problems, options, scratch, device)
         predicted, reasons = models.predict(design.X), list(models.reasons)
         if not any(reasons):
             states = [models.state(n) for n in range(len(problems))]
     else:
-        predicted, reasons = heads.predictions(head, design.X, problems, options, scratch, device)
+        predicted, reasons = heads.fit_and_predict(
+            head, design.X, problems, options, scratch, device
+        )
     shutil.rmtree(scratch)
     return predicted, states, reasons
 
 
 def _rows_of(
-    design: Design | Blocks, problems: Sequence[many.Problem], used: Sequence[int]
+    design: Design | BlockDesign, problems: Sequence[Problem], used: Sequence[int]
 ) -> dict[str, Array]:
     """The train rows themselves, for a head without a state."""
     at = {row: n for n, row in enumerate(used)}
-    found: dict[str, Array] = {"x": many.blocks(design.X)["x"][list(used)]}
+    found: dict[str, Array] = {"x": get_blocks(design.X)["x"][list(used)]}
     for n, one in enumerate(problems):
         for name, rows in (("train", one.train), ("validation", one.validation)):
             found[f"{n}/{name}"] = np.array([at[int(row)] for row in rows], np.int64)
@@ -211,7 +216,7 @@ def _rows_of(
 
 
 def _fit(
-    dimensions: Sequence[str], one: many.Problem, predicted: Floats, selects: bool
+    dimensions: Sequence[str], one: Problem, predicted: Floats, selects: bool
 ) -> dict[str, Any]:
     """What the file says of one fit."""
     known = np.isfinite(one.y)
@@ -230,7 +235,7 @@ def _fit(
 
 
 def _mos(
-    mos: pd.DataFrame, sets: Sequence[Sequence[str]], problems: Sequence[many.Problem]
+    mos: pd.DataFrame, sets: Sequence[Sequence[str]], problems: Sequence[Problem]
 ) -> dict[str, Any]:
     """The MOS learnt from, by dimension: how many, their range, whether they were simulated."""
     found = {}
@@ -246,13 +251,13 @@ def _mos(
     return found
 
 
-def _mos_digest(problems: Sequence[many.Problem], used: Sequence[int]) -> str:
+def _mos_digest(problems: Sequence[Problem], used: Sequence[int]) -> str:
     """A digest of the MOS learnt from, by fit and row."""
     known = [np.where(np.isfinite(p.y), p.y, None)[list(used)].tolist() for p in problems]  # type: ignore[call-overload]
     return identity.digest(known)
 
 
-def _unfit(metric: Mapping[str, Any], one: many.Problem, reason: str) -> UserError:
+def _unfit(metric: Mapping[str, Any], one: Problem, reason: str) -> UserError:
     return UserError(
         f"metric {metric['name']}, dimension {one.label}: no model can be fitted ({reason}); add "
         "samples, or name the other dimensions in its entry"

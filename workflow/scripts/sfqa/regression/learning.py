@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 
 from sfqa import identity
+from sfqa.arrays import Floats, Ints
 from sfqa.correlation.fits import DEFAULT
 from sfqa.correlation.summarise import MEAN, VIDEO, Settings, correlation_rows, rounded
 from sfqa.errors import UserError
 from sfqa.regression import _rows, train
-from sfqa.regression.problems import Floats, Ints
 from sfqa.splits.protocols import CROSS, TEST, TRAIN, VALIDATION, Split, make_splits
 
 #: Version of what this file does around train.py and correlation.

@@ -82,7 +82,7 @@ def read_versions(metric: Mapping[str, Any]) -> dict[str, int]:
         files += ["controls"]
     else:
         regressor = metric["kind"] == "regressor"
-        files += [heads.design(str(metric["head"])) if regressor else "pooled"]
+        files += [heads.read_design(str(metric["head"])) if regressor else "pooled"]
         files = [{"pooled": "design"}.get(name, name) for name in files]
         files += ["train", "engine"] if regressor else ["zero_shot"]
     # Read without importing the files, which would load torch and scipy.
@@ -90,7 +90,7 @@ def read_versions(metric: Mapping[str, Any]) -> dict[str, int]:
     here = Path(__file__).parent
     versions = {n: read_version(packages.get(n, here) / f"{n}.py") for n in files}
     if metric["kind"] == "regressor":
-        head_versions = heads.versions(str(metric["head"]), metric.get("options") or {})
+        head_versions = heads.read_versions(str(metric["head"]), metric.get("options") or {})
         versions |= {f"head {name}": version for name, version in head_versions.items()}
     return versions
 
@@ -149,7 +149,7 @@ def _complete_metric(
     head, options = entry.get("head"), dict(entry.get("options") or {})
     if metric_kind == "regressor":
         try:
-            options = heads.merged_options(str(head), _add_loss(str(head), entry, options))
+            options = heads.merge_options(str(head), _add_loss(str(head), entry, options))
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
     else:
@@ -185,8 +185,8 @@ def _add_loss(head: str, entry: Mapping[str, Any], options: Mapping[str, Any]) -
         return dict(options)
     if "loss" in options:
         raise UserError("loss is given twice, once in options; keep one")
-    if "loss" not in heads.merged_options(head, {}):
-        with_loss = [name for name in heads.names() if "loss" in heads.merged_options(name, {})]
+    if "loss" not in heads.merge_options(head, {}):
+        with_loss = [name for name in heads.list_heads() if "loss" in heads.merge_options(name, {})]
         raise UserError(
             f"loss: head {head} has no loss to choose; leave it out, or use {', '.join(with_loss)}"
         )

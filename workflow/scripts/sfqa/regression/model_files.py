@@ -16,17 +16,18 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from sfqa import store
+from sfqa.arrays import Floats
 from sfqa.errors import UserError
 from sfqa.identity import digest
 from sfqa.regression import heads
-from sfqa.regression import problems as many
-from sfqa.regression.problems import Features, Floats, Models
+from sfqa.regression.head import ModelHead
+from sfqa.regression.problems import Features, Models, get_blocks, hash_rows, make_problem
 
 Array = npt.NDArray[Any]
 
@@ -114,15 +115,15 @@ def read(path: Path | str) -> ModelFile:
         cause = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise UserError(f"{path}: damaged, or not a model file ({cause}); {_REMAKE}") from error
     head, version = str(metadata["head"]["name"]), int(metadata["head"]["version"])
-    if head not in heads.names():
+    if head not in heads.list_heads():
         raise UserError(
             f"{path}: the model has the head {head!r}, which this program does not have "
-            f"({', '.join(heads.names())}); use the program that made it, or {_REMAKE}"
+            f"({', '.join(heads.list_heads())}); use the program that made it, or {_REMAKE}"
         )
-    if heads.version(head) != version:
+    if heads.read_version(head) != version:
         raise UserError(
             f"{path}: made by head {head} VERSION {version}; this program has VERSION "
-            f"{heads.version(head)}, whose numbers differ; {_REMAKE}"
+            f"{heads.read_version(head)}, whose numbers differ; {_REMAKE}"
         )
     return ModelFile(path, metadata, arrays)
 
@@ -139,7 +140,8 @@ class Scorer:
             fits = [
                 _select_arrays(model.arrays, f"{n}/") for n in range(len(model.metadata["fits"]))
             ]
-            self.models = heads.load(self.head).restore(fits, self.options, device)
+            loaded = cast(ModelHead, heads.load_head(self.head))
+            self.models = loaded.restore(fits, self.options, device)
             self._check_probe(_join_fits(self.models.predict(self._read_probe())))
 
     def predict(self, x: Features) -> Floats:
@@ -151,7 +153,7 @@ class Scorer:
         if self.models is not None:
             return _join_fits(self.models.predict(x))
         # The head is fitted again on the stored rows; the probe and the new rows follow them.
-        parts = [many.blocks(part)["x"] for part in (self.model.arrays["x"], self._read_probe(), x)]
+        parts = [get_blocks(part)["x"] for part in (self.model.arrays["x"], self._read_probe(), x)]
         counts = np.cumsum([len(part) for part in parts])
         matrix = np.concatenate(parts)
         problems = []
@@ -160,10 +162,10 @@ class Scorer:
             y = np.full((len(matrix), stored["y"].shape[1]), np.nan)
             y[: counts[0]] = stored["y"]
             problems.append(
-                many.problem(stored["train"], stored["validation"], y, int(fit["seed"]))
+                make_problem(stored["train"], stored["validation"], y, int(fit["seed"]))
             )
         with tempfile.TemporaryDirectory(prefix="sfqa-") as work:
-            values, reasons = heads.predictions(
+            values, reasons = heads.fit_and_predict(
                 self.head, matrix, problems, self.options, Path(work), self.device
             )
         if any(reasons):
@@ -202,7 +204,7 @@ def fingerprint_rows(x: Features) -> npt.NDArray[np.uint64]:
     >>> bool(first == third), bool(first == second)
     (True, False)
     """
-    return np.array([int(h[:16], 16) for h in many.row_hashes(x)], np.uint64)
+    return np.array([int(h[:16], 16) for h in hash_rows(x)], np.uint64)
 
 
 def _read_archive(path: Path, archive: zipfile.ZipFile) -> tuple[dict[str, Any], dict[str, Array]]:

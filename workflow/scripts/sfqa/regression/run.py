@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
+from sfqa.arrays import Floats
 from sfqa.regression.losses import Loss
-from sfqa.regression.problems import Floats, Problem
+from sfqa.regression.problems import Problem
 from sfqa.regression.ranking import mean_srcc
 from sfqa.regression.scaling import Scalers
 from sfqa.regression.schedule import Schedule

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sfqa.regression.problems import Floats, Problem
+from sfqa.arrays import Floats
+from sfqa.regression.problems import Problem
 
 #: A column whose spread is below this share of its size is constant in float32.
 CONSTANT = 1e-6
@@ -76,8 +77,8 @@ def moments(values: Tensor, rows: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor
 def mos_scale(problems: Sequence[Problem], on: bool = True) -> tuple[Floats, Floats]:
     """Return mean and sd of the known train MOS, each (problems, dims); sd 0 where constant.
 
-    >>> from sfqa.regression.problems import problem
-    >>> [v.tolist() for v in mos_scale([problem([0, 1, 2], [], np.array([1.0, 3.0, np.nan]))])]
+    >>> from sfqa.regression.problems import make_problem
+    >>> [v.tolist() for v in mos_scale([make_problem([0, 1, 2], [], np.array([1.0, 3.0, np.nan]))])]
     [[[2.0]], [[1.0]]]
     """
     shape = (len(problems), problems[0].dims)

@@ -13,20 +13,20 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from sfqa import identity, store
+from sfqa.arrays import Floats, Ints
 from sfqa.errors import UserError
 from sfqa.plugins import read_version
 from sfqa.progress import Progress
 from sfqa.regression import _rows, heads
-from sfqa.regression import problems as many
-from sfqa.regression.blocks import Blocks, load_blocks
+from sfqa.regression.blocks import BlockDesign, load_blocks
 from sfqa.regression.design import Design, Files, load_design
-from sfqa.regression.problems import MIN_TRAIN, MIN_VALIDATION, Floats, Ints
+from sfqa.regression.problems import MIN_TRAIN, MIN_VALIDATION, Problem, find_reason, hash_rows
 from sfqa.splits.grouping import choose_groups, encode_groups, encode_values, find_largest
 from sfqa.splits.protocols import (
     CROSS,
@@ -59,7 +59,7 @@ _ENGINE = read_version(Path(__file__).with_name("engine.py"))
 class RatedFeatures:
     """The features of a metric, and the tables of samples and of MOS that they belong to."""
 
-    design: Design | Blocks
+    design: Design | BlockDesign
     samples: pd.DataFrame
     mos: pd.DataFrame
 
@@ -85,7 +85,7 @@ def train_metric(
     for protocol in protocols:
         if protocol.get("kind") == CROSS:
             continue
-        if heads.selects(job.head, job.options) and validation_share(protocol) == 0:
+        if heads.needs_validation(job.head, job.options) and validation_share(protocol) == 0:
             raise UserError(
                 f"config, regression.protocols {protocol.get('name')!r}: validation is 0, but "
                 f"metric {metric['name']!r} selects on validation rows (head {job.head}); raise it"
@@ -99,7 +99,7 @@ def train_metric(
     return [row for task in job.tasks for row in job.rows(task)]
 
 
-def load_features(metric: Mapping[str, Any], files: Files, work: Path) -> Design | Blocks:
+def load_features(metric: Mapping[str, Any], files: Files, work: Path) -> Design | BlockDesign:
     """Return the features of a metric as its head takes them, from the tables of its extractors.
 
     ``metric`` holds ``kind``, ``inputs`` and, of a regressor, ``head`` and ``options``; ``files``
@@ -107,11 +107,11 @@ def load_features(metric: Mapping[str, Any], files: Files, work: Path) -> Design
     :class:`UserError` for inputs that the tables do not have.
     """
     inputs, head = list(metric["inputs"]), metric.get("head")
-    if metric["kind"] != "regressor" or heads.design(str(head)) != "blocks":
+    if metric["kind"] != "regressor" or heads.read_design(str(head)) != "blocks":
         return load_design(files, inputs)
-    options = heads.merged_options(str(head), metric.get("options"))
-    forms = cast(Any, heads.load(str(head))).forms(options, inputs)
-    return load_blocks(files, inputs, forms, work)
+    options = heads.merge_options(str(head), metric.get("options"))
+    head_inputs = heads.load_head(str(head)).list_inputs(options, inputs)
+    return load_blocks(files, inputs, [head_input.steps for head_input in head_inputs], work)
 
 
 def pose(
@@ -121,7 +121,7 @@ def pose(
     seed: int,
     label: str,
     groups: Ints | None,
-) -> many.Problem:
+) -> Problem:
     """Return the problem of one split: rows that have features and a MOS in some dimension.
 
     ``place`` maps a sample to its row of x, in the order of the rows; ``truths`` gives the MOS by
@@ -141,7 +141,7 @@ def pose(
         for row in train + validation:
             y[row, column] = truth.get(names[row], np.nan)
     parts = [np.array(rows, np.int64) for rows in (train, validation)]
-    return many.Problem(parts[0], parts[1], y, seed, label, groups)
+    return Problem(parts[0], parts[1], y, seed, label, groups)
 
 
 @dataclass
@@ -150,7 +150,7 @@ class Task:
 
     split: Split
     dimensions: list[str]
-    problem: many.Problem
+    problem: Problem
     wanted: list[str]
     able: list[str]
     key: str
@@ -170,13 +170,13 @@ class Job:
         device: str,
     ) -> None:
         self.metric, self.head = metric, str(metric["head"])
-        self.options = heads.merged_options(self.head, metric.get("options"))
+        self.options = heads.merge_options(self.head, metric.get("options"))
         self.rated, self.design = rated, rated.design
         self.seed, self.work, self.device = seed, work, device
         self.place = {s: n for n, s in enumerate(self.design.sample_ids)}
-        self.hashes = many.row_hashes(self.design.X) if self.design.sample_ids else []
+        self.hashes = hash_rows(self.design.X) if self.design.sample_ids else []
         names = _rows.select_dimensions(metric, rated.mos)
-        self.sets = [names] if heads.multi_output(self.head) else [[name] for name in names]
+        self.sets = [names] if heads.is_multi_output(self.head) else [[name] for name in names]
         self.truth = {name: _rows.select_mos(rated.mos, name) for name in names}
         self.tasks: list[Task] = []
 
@@ -186,19 +186,19 @@ class Job:
         wanted = _rows.list_samples(split, [TEST] if learnt else [VALIDATION, TEST])
         able = [s for s in wanted if s in self.place]
         named: list[str | int] = [split.protocol, split.trial]
-        single = [] if heads.multi_output(self.head) else dimensions
+        single = [] if heads.is_multi_output(self.head) else dimensions
         seed = identity.seed_of(self.seed, *named, *single)
         label = f"{split.protocol}, trial {split.trial}, {' and '.join(dimensions)}"
         truths = [self.truth[name] for name in dimensions]
         problem = pose(self.place, split, truths, seed, label, groups)
-        reason = many.why_not(problem, heads.selects(self.head, self.options))
+        reason = find_reason(problem, heads.needs_validation(self.head, self.options))
         task = Task(split, dimensions, problem, wanted, able, "", reason)
         self.tasks.append(task)
         if able and not reason:
             task.key = self._key(problem, [self.place[s] for s in able])
             task.found = _stored(self._file(task), task.key, (len(able), len(dimensions)))
 
-    def _key(self, problem: many.Problem, able: list[int]) -> str:
+    def _key(self, problem: Problem, able: list[int]) -> str:
         """A digest of all that the predictions depend on."""
         where = [problem.train.tolist(), problem.validation.tolist(), able]
         # Equal codes mean one group; what the codes are does not matter.
@@ -212,7 +212,7 @@ class Job:
                     VERSION,
                     _ENGINE,
                     self.head,
-                    heads.versions(self.head, self.options),
+                    heads.read_versions(self.head, self.options),
                     dict(self.options),
                 ],
                 "x": [[self.hashes[n] for n in part] for part in where],
@@ -230,7 +230,7 @@ class Job:
         """Fit what is not known yet, in as few calls of the head as it takes."""
         todo = [t for t in self.tasks if t.key and t.found is None]
         known = sum(t.found is not None for t in self.tasks)
-        step = heads.together(self.head) or max(1, len(todo))
+        step = heads.read_problems_per_call(self.head) or max(1, len(todo))
         total = known + len(todo)
         with Progress(self.metric["name"], total, len(todo), "fits", LOG.info) as progress:
             progress.skip(known)
@@ -238,7 +238,7 @@ class Job:
                 part = todo[start : start + step]
                 scratch = self.work / f"{identity.digest([t.key for t in part])}.work"
                 scratch.mkdir(parents=True, exist_ok=True)
-                found, reasons = heads.predictions(
+                found, reasons = heads.fit_and_predict(
                     self.head, self.design.X, [t.problem for t in part], self.options, scratch,
                     self.device,
                 )  # fmt: skip

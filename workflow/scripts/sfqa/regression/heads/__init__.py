@@ -1,202 +1,134 @@
-"""Heads: what turns a design into predictions. One file each; the name is the file's.
+"""Heads, one file each: from features to predicted MOS. The name of a head is that of its file.
 
-A head's module holds literals: ``VERSION``, an integer raised whenever the numbers change;
-``OPTIONS``, a dictionary of all options with their defaults; ``SELECTS``, whether it needs
-validation rows to choose a model (an option ``select: loo`` or ``none`` needs none). It may hold
-``DESIGN`` ('pooled', a matrix, or 'blocks', a dictionary of them; default pooled),
-``MULTI_OUTPUT`` (one model for all dimensions; default false), ``TOGETHER`` (how many problems a
-call gets at most; default all of a metric) and one of two functions:
+A file declares constants at its top, which are read without importing it:
 
-``fit_many(x, problems, options, work, device) -> Models``
-    fits all problems (:mod:`sfqa.regression.problems`) over the rows they share, as one batch. Its
-    module also has ``restore(states, options, device) -> Models`` for model files.
-``fit_predict(x_train, y_train, x_val, y_val, x_all, options, seed, work, device)``
-    fits one problem and returns float64 predictions (rows of x_all, dims). x is float32 (rows,
-    features), y float64 (rows, dims) without NaN.
+``VERSION``
+    a whole number, raised whenever the predictions change;
+``OPTIONS``
+    all options (:mod:`sfqa.options`); a network adds those of training with
+    ``**training_options(...)`` (:mod:`sfqa.regression.training_options`);
+``SELECTS``
+    whether validation rows are needed to choose a model (default true); the option ``select: loo``
+    or ``select: none`` needs none;
+``DESIGN``
+    what it reads: ``"pooled"``, one row of numbers per sample (default), or ``"blocks"``, a tensor
+    per input;
+``MULTI_OUTPUT``
+    whether one model predicts all dimensions (default false: one model for each);
+``PROBLEMS_PER_CALL``
+    how many problems are fitted in one call at most; work lost when a run is killed is less than
+    one call (default 0: all problems of a metric).
 
-Neither sees a test MOS. ``work`` is a folder for checkpoints, ``device`` 'cpu' or 'cuda:N'. A head
-with ``fit_on_validation: true`` among its options selects nothing on the validation rows and
-trains on them too.
+Below stands the class ``Head``, derived from one of three bases (:mod:`sfqa.regression.head`). A
+head with the option ``fit_on_validation`` learns from the validation rows too.
 """
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, cast
 
 import numpy as np
 
-from sfqa.errors import UserError, hint
-from sfqa.regression import problems as many
-from sfqa.regression.problems import Features, Floats, Matrix, Models, Problem
+from sfqa.arrays import Floats
+from sfqa.plugins import PluginPackage
+from sfqa.regression.head import ModelHead, RefittedHead
+from sfqa.regression.problems import (
+    Features,
+    Problem,
+    check_problems,
+    count_rows,
+    find_reason,
+    get_blocks,
+)
 
-__all__ = ["Features", "Floats", "Head", "Matrix", "Models", "Problem"]
-
-_FOLDER = Path(__file__).parent
-
-
-_LITERALS = ("VERSION", "OPTIONS", "SELECTS", "DESIGN", "MULTI_OUTPUT", "TOGETHER")
-
-
-class Head(Protocol):
-    """The contract of a head's module, see above; it has one of the two functions."""
-
-    VERSION: int
-    OPTIONS: dict[str, Any]
-    SELECTS: bool
-
-    @staticmethod
-    def fit_many(
-        x: Features,
-        problems: Sequence[Problem],
-        options: Mapping[str, Any],
-        work: Path,
-        device: str,
-    ) -> Models:
-        """Fit all problems as one batch."""
-
-    @staticmethod
-    def restore(
-        states: Sequence[Mapping[str, Any]], options: Mapping[str, Any], device: str
-    ) -> Models:
-        """Return the models of model files."""
-
-    @staticmethod
-    def fit_predict(
-        x_train: Matrix,
-        y_train: Floats,
-        x_val: Matrix,
-        y_val: Floats,
-        x_all: Matrix,
-        options: Mapping[str, Any],
-        seed: int,
-        work: Path,
-        device: str,
-    ) -> Floats:
-        """Fit on train, select on validation, predict all."""
+#: All heads, by the names of their files.
+HEADS = PluginPackage(
+    __name__, Path(__file__).parent, "head", declaring=("sfqa.regression.training_options",)
+)
 
 
-def names() -> list[str]:
+def list_heads() -> list[str]:
     """Return the names of all heads.
 
-    >>> {"mlp", "random_forest", "ridge"} <= set(names())
+    >>> {"mlp", "random_forest", "ridge"} <= set(list_heads())
     True
     """
-    files = _FOLDER.glob("[a-z]*.py")
-    return sorted(p.stem for p in files if "\nOPTIONS" in p.read_text(encoding="utf-8"))
+    return HEADS.names()
 
 
-@cache
-def _literals(name: str) -> dict[str, Any]:
-    """The literals of a head, read without importing it: planning needs no torch."""
-    if name not in names():
-        raise UserError(f"no head is called {name!r}; {hint(name, names())}")
-    found = {}
-    for node in ast.parse((_FOLDER / f"{name}.py").read_text()).body:
-        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-        value = getattr(node, "value", None)
-        if isinstance(target, ast.Name) and target.id in _LITERALS:
-            found[target.id] = ast.literal_eval(value)  # type: ignore[arg-type]
-    return found
-
-
-def version(name: str) -> int:
+def read_version(name: str) -> int:
     """Return a head's VERSION without importing it; raises :class:`UserError` for no head.
 
-    >>> version("ridge") >= 1
+    >>> read_version("ridge") >= 1
     True
     """
-    return int(_literals(name)["VERSION"])
+    return HEADS.version(name)
 
 
-def versions(name: str, options: Mapping[str, Any]) -> dict[str, int]:
+def read_versions(name: str, options: Mapping[str, Any]) -> dict[str, int]:
     """Return the VERSION of a head, and of the heads that it is made of, by their names.
 
-    >>> sorted(versions("blend", {"members": ["kernel", "boosting"]}))
+    >>> sorted(read_versions("blend", {"members": ["kernel", "boosting"]}))
     ['blend', 'boosting', 'kernel']
     """
-    return {one: version(one) for one in (name, *options.get("members", ()))}
+    return {head: read_version(head) for head in (name, *options.get("members", ()))}
 
 
-def selects(name: str, options: Mapping[str, Any] | None = None) -> bool:
+def needs_validation(name: str, options: Mapping[str, Any] | None = None) -> bool:
     """Return whether a head needs validation rows; raises :class:`UserError` for no head.
 
-    >>> selects("mlp"), selects("random_forest"), selects("kernel", {"select": "validation"})
-    (True, False, True)
+    >>> needs_validation("mlp"), needs_validation("random_forest")
+    (True, False)
+    >>> needs_validation("kernel"), needs_validation("kernel", {"select": "validation"})
+    (False, True)
     """
-    known = _literals(name)
-    how = {**known["OPTIONS"], **(options or {})}.get("select")
-    return bool(known["SELECTS"]) and how not in ("loo", "none")
+    select = merge_options(name, {}) | dict(options or {})
+    return bool(HEADS.read(name, "SELECTS", True)) and select.get("select") not in ("loo", "none")
 
 
-def design(name: str) -> str:
-    """Return what a head takes: 'pooled', one row of numbers per sample, or 'blocks'.
+def read_design(name: str) -> str:
+    """Return what a head reads: 'pooled', one row of numbers per sample, or 'blocks'.
 
-    >>> design("ridge")
+    >>> read_design("ridge")
     'pooled'
     """
-    return str(_literals(name).get("DESIGN", "pooled"))
+    return str(HEADS.read(name, "DESIGN", "pooled"))
 
 
-def multi_output(name: str) -> bool:
-    """Return whether a head learns all dimensions together, in one model.
+def is_multi_output(name: str) -> bool:
+    """Return whether one model of a head predicts all dimensions.
 
-    >>> multi_output("ridge")
+    >>> is_multi_output("ridge")
     False
     """
-    return bool(_literals(name).get("MULTI_OUTPUT", False))
+    return bool(HEADS.read(name, "MULTI_OUTPUT", False))
 
 
-def together(name: str) -> int:
-    """Return how many problems a head gets in one call at most, 0 for all there are."""
-    return int(_literals(name).get("TOGETHER", 0))
+def read_problems_per_call(name: str) -> int:
+    """Return how many problems a head gets in one call at most, 0 for all of a metric."""
+    return int(HEADS.read(name, "PROBLEMS_PER_CALL", 0))
 
 
-def merged_options(name: str, options: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return a head's defaults overlaid with the given options, types checked.
+def merge_options(name: str, options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return all options of a head: the given ones, else the defaults.
 
-    Raises :class:`UserError` for options that the head does not have or of another type.
+    Raises :class:`UserError` for no head, an unknown option and a value that is not allowed.
 
-    >>> merged_options("random_forest", {"trees": 10})["trees"]
+    >>> merge_options("random_forest", {"trees": 10})["trees"]
     10
     """
-    defaults = dict(_literals(name)["OPTIONS"])
-    for key, value in (options or {}).items():
-        if key not in defaults:
-            raise UserError(f"head {name}: no option {key!r}; {hint(key, defaults, 'it has')}")
-        if not _fits(value, defaults[key]):
-            how = " (write 1.0e-4: YAML takes 1e-4 for text)" if isinstance(value, str) else ""
-            raise UserError(
-                f"head {name}, option {key}: {value!r} is not like {defaults[key]!r}; "
-                f"correct it{how}"
-            )
-    return defaults | dict(options or {})
+    return HEADS.merge_options(name, options or {}, f"head {name}, options")
 
 
-def _fits(value: Any, default: Any) -> bool:
-    if isinstance(default, bool) or isinstance(value, bool):
-        return isinstance(value, bool) and isinstance(default, bool)
-    if default is None:  # a limit: none, or a whole number
-        return value is None or isinstance(value, int)
-    if isinstance(default, float):
-        return isinstance(value, (int, float))
-    if isinstance(default, list):
-        inner = default[0] if default else 0.0
-        return isinstance(value, list) and all(_fits(v, inner) for v in value)
-    return isinstance(value, type(default))
+def load_head(name: str) -> ModelHead | RefittedHead:
+    """Import a head and return it; raises :class:`UserError` for an unknown name."""
+    module = HEADS.load(name)
+    return cast(ModelHead | RefittedHead, module.Head(name, module.VERSION))
 
 
-def load(name: str) -> Head:
-    """Import a head and return its module; raises :class:`UserError` for an unknown name."""
-    _literals(name)
-    return import_module(f"sfqa.regression.heads.{name}")  # type: ignore[return-value]
-
-
-def predictions(
+def fit_and_predict(
     name: str,
     x: Features,
     problems: Sequence[Problem],
@@ -204,26 +136,27 @@ def predictions(
     work: Path,
     device: str,
 ) -> tuple[Floats, list[str]]:
-    """Return predictions (problems, rows of x, dims) of a head of either kind, and its reasons.
+    """Fit a head and return its predictions (problems, rows of x, dims) and its reasons.
 
-    Problems that a head cannot fit have a reason, 'word: sentence', and predict NaN.
+    A problem that cannot be fitted has a reason, 'word: sentence', and NaN as its predictions.
     """
-    module = load(name)
-    if hasattr(module, "fit_many"):
-        models = module.fit_many(x, problems, options, work, device)
+    head = load_head(name)
+    if isinstance(head, ModelHead):
+        models = head.fit(x, problems, options, work, device)
         return models.predict(x), list(models.reasons)
-    many.checked(x, problems)
-    out = np.full((len(problems), many.count(x), problems[0].dims), np.nan)
-    reasons = [many.why_not(p, selects(name, options)) for p in problems]
-    matrix = many.blocks(x)["x"]
-    for n, one in enumerate(problems):
-        if reasons[n]:
+    check_problems(x, problems)
+    predictions = np.full((len(problems), count_rows(x), problems[0].dims), np.nan)
+    reasons = [find_reason(problem, needs_validation(name, options)) for problem in problems]
+    matrix = get_blocks(x)["x"]
+    for number, problem in enumerate(problems):
+        if reasons[number]:
             continue
         train, validation = (
-            rows[np.isfinite(one.y[rows]).all(axis=1)] for rows in (one.train, one.validation)
+            rows[np.isfinite(problem.y[rows]).all(axis=1)]
+            for rows in (problem.train, problem.validation)
         )
-        out[n] = module.fit_predict(
-            matrix[train], one.y[train], matrix[validation], one.y[validation], matrix,
-            options, one.seed, work, device,
+        predictions[number] = head.fit_predict(
+            matrix[train], problem.y[train], matrix[validation], problem.y[validation], matrix,
+            options, problem.seed,
         )  # fmt: skip
-    return out, reasons
+    return predictions, reasons

@@ -8,109 +8,70 @@ with ``columns: 0`` one ready feature per segment. What the report leaves open: 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from sfqa.errors import UserError
-from sfqa.regression.blocks import Form
-from sfqa.regression.heads import _network
-from sfqa.regression.heads.avqa_recurrent import sound_of
+from sfqa.options import Flag, Numbers, Option, Options
+from sfqa.regression.blocks import HeadInput, Steps
+from sfqa.regression.network_head import NetworkHead, Shapes, read_width
 from sfqa.regression.networks import fusion
-from sfqa.regression.problems import Features, Problem
-from sfqa.regression.stacking import Build
+from sfqa.regression.networks.audio_maps import read_sound_size
+from sfqa.regression.training_options import training_options
 
 VERSION = 1
-SELECTS = True
 DESIGN = "blocks"
-MULTI_OUTPUT = False
-TOGETHER = 20
-#: spatial, temporal, audio: branches that are used. clips: cyclic; segments, columns: of the maps
-#: (columns 0: no maps). width: of a map's vector; state: of the BiLSTM in one direction; hidden: of
-#: the last layers. Rate and its decay are the team's; they trained the backbone too, one by one.
-OPTIONS: dict[str, Any] = {
-    "spatial": True,
-    "temporal": True,
-    "audio": True,
-    "clips": 6,
-    "segments": 30,
-    "columns": 64,
-    "width": 2048,
-    "state": 128,
-    "hidden": [512, 128],
-    "channels": [32, 64, 128],
-    "dropout": 0.0,
-    "loss": "mse",
-    "learning_rate": 1.0e-5,
-    "weight_decay": 0.0,
-    "decay": 0.95,
-    "decay_every": 2,
-    "epochs": 50,
-    "patience": 50,
-    "batch_rows": 8,
-    "select": "srcc",
-    "precision": "float32",
-    "memory_gb": 0.0,
-}
+PROBLEMS_PER_CALL = 20
+OPTIONS: Options = {
+    "spatial": Flag(True, "whether the key frames are used"),
+    "temporal": Flag(True, "whether the clips are used"),
+    "audio": Flag(True, "whether the sound is used"),
+    "clips": Option(
+        6, 1, None, "key frames and clips of each video; from the first one again if there are "
+        "fewer", whole=True,
+    ),
+    "segments": Option(30, 1, None, "segments of the sound", whole=True),
+    "columns": Option(64, 0, None, "columns of a map of sound; 0: there are no maps", whole=True),
+    "width": Option(2048, 1, None, "width of the vector that the maps become", whole=True),
+    "state": Option(128, 1, None, "width of the BiLSTM in one direction", whole=True),
+    "hidden": Numbers([512, 128], 1, None, "widths of the last layers", whole=True),
+    "channels": Numbers([32, 64, 128], 1, None, "channels of the maps' convolutions", whole=True),
+    "dropout": Option(0.0, 0, 1, "dropout"),
+    **training_options(
+        # Rate and decay are the team's, who trained the backbone too, one model at a time.
+        loss="mse", learning_rate=1.0e-5, decay=0.95, decay_every=2, batch_rows=8,
+    ),
+}  # fmt: skip
 
 
-def forms(options: Mapping[str, Any], inputs: Sequence[str]) -> list[Form]:
-    """Return how each input is brought to blocks: clips cyclic, segments of sound uniform."""
-    if len(inputs) < 3 or (len(inputs) > 3 and not options["columns"]):
-        raise UserError(
-            f"head audio_visual_fusion: inputs {', '.join(inputs) or 'none'}; it reads, in this "
-            "order: spatial, temporal, maps of sound (one input where columns is 0)"
-        )
-    clip, segment = Form(int(options["clips"]), "cyclic"), Form(int(options["segments"]))
-    return [clip, clip, *[segment] * (len(inputs) - 2)]
+class Head(NetworkHead):
+    """Key frames, clips and sound, joined by the last layers."""
 
+    def list_inputs(self, options: Mapping[str, Any], inputs: Sequence[str]) -> list[HeadInput]:
+        """Return key frames, clips, then the maps of sound or one ready feature of it."""
+        if len(inputs) < 3 or (len(inputs) > 3 and not options["columns"]):
+            raise UserError(
+                f"head audio_visual_fusion: inputs {', '.join(inputs) or 'none'}; it reads, in "
+                "this order: spatial, temporal, maps of sound (one input where columns is 0)"
+            )
+        if not any(options[branch] for branch in ("spatial", "temporal", "audio")):
+            raise UserError("head audio_visual_fusion, options: all branches are off; leave one")
+        clips, segments = Steps(options["clips"], "cyclic"), Steps(options["segments"])
+        return [
+            HeadInput("spatial", clips, used=options["spatial"]),
+            HeadInput("temporal", clips, used=options["temporal"]),
+            *(
+                HeadInput(f"audio{n}", segments, used=options["audio"])
+                for n in range(len(inputs) - 2)
+            ),
+        ]
 
-def roles(options: Mapping[str, Any], inputs: int) -> list[str]:
-    """Return the role of every input, '' for one that is not used.
-
-    >>> roles({**OPTIONS, "temporal": False}, 4)
-    ['spatial', '', 'audio0', 'audio1']
-    """
-    found = [r if options[r] else "" for r in ("spatial", "temporal")]
-    found += [f"audio{n}" if options["audio"] else "" for n in range(inputs - 2)]
-    if not any(found):
-        raise UserError("head audio_visual_fusion, options: all branches are off; leave one")
-    return found
-
-
-def build_of(options: Mapping[str, Any]) -> Build:
-    """Return what makes a network from the shapes of the blocks by role."""
-
-    def build(shapes: dict[str, tuple[int, ...]], dims: int) -> nn.Module:
-        widths = {role: _network.width(shape) for role, shape in shapes.items()}
+    def build(self, shapes: Shapes, dims: int, options: Mapping[str, Any]) -> nn.Module:
+        """Return the branches that are used and the layers that join them."""
+        widths = {role: read_width(shape) for role, shape in shapes.items()}
         return fusion.AudioVisual(
-            widths, sound_of(shapes, int(options["columns"])), dims, int(options["width"]),
-            int(options["state"]), options["hidden"], tuple(options["channels"]),
+            widths, read_sound_size(shapes, options["columns"]), dims, options["width"],
+            options["state"], options["hidden"], tuple(options["channels"]),
             float(options["dropout"]),
         )  # fmt: skip
-
-    return build
-
-
-def fit_many(
-    x: Features,
-    problems: Sequence[Problem],
-    options: Mapping[str, Any],
-    work: Path,
-    device: str,
-) -> _network.RoleModels:
-    """Train one model per problem, stacked; see the head contract."""
-    return _network.fit(
-        "audio_visual_fusion", VERSION, build_of(options), x, problems, roles(options, len(x)),
-        options, work, device,
-    )  # fmt: skip
-
-
-def restore(
-    states: Sequence[_network.State], options: Mapping[str, Any], device: str
-) -> _network.RoleModels:
-    """Return the models of model files."""
-    sounds = sum(key.startswith("shape.audio") for key in states[0])
-    own = roles(options, 2 + sounds) if sounds else roles({**options, "audio": False}, 2)
-    return _network.restored(build_of(options), states, own, options, device)

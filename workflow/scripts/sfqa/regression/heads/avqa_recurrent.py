@@ -9,50 +9,57 @@ feature per segment. Paper and readings: docs/ugvq.md.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from sfqa.errors import UserError
-from sfqa.regression.blocks import Form
-from sfqa.regression.heads import _network
+from sfqa.options import Choice, Numbers, Option, Options
+from sfqa.regression.blocks import HeadInput, Steps
+from sfqa.regression.head import check_input_count
+from sfqa.regression.network_head import NetworkHead, Shapes, read_width
 from sfqa.regression.networks import avqa
-from sfqa.regression.problems import Features, Problem
-from sfqa.regression.stacking import Build
+from sfqa.regression.networks.audio_maps import read_sound_size
+from sfqa.regression.training_options import training_options
 
 VERSION = 1
-SELECTS = True
 DESIGN = "blocks"
-MULTI_OUTPUT = False
-TOGETHER = 20
-#: steps: 0 is the published number, 96 (dnn) or 30 (general). segment: steps of a segment (dnn).
-#: width: of the first layer (dnn), of the sound's convolutions (general). state, vector, channels,
-#: columns: general's BiLSTM, its vector per modality, its convolutions, columns of a map (0: no
-#: maps). learning_rate, epochs and batch_rows: -1 is as published, 5e-5, 100 and 20 (dnn), 1e-4, 50
-#: and 16 (general).
-OPTIONS: dict[str, Any] = {
-    "model": "dnn",
-    "steps": 0,
-    "segment": 24,
-    "width": 2048,
-    "state": 128,
-    "vector": 1024,
-    "channels": [32, 64, 128],
-    "columns": 64,
-    "dropout": 0.5,
-    "loss": "mse",
-    "learning_rate": -1.0,
-    "weight_decay": 0.0,
-    "epochs": -1,
-    "patience": 50,
-    "batch_rows": -1,
-    "select": "loss",
-    "precision": "float32",
-    "memory_gb": 0.0,
-}
+PROBLEMS_PER_CALL = 20
+OPTIONS: Options = {
+    "model": Choice("dnn", ("dnn", "general"), "dnn: DNN-RNT and DNN-SND; general: GeneralAVQA"),
+    "steps": Option(
+        0, 0, None, "steps of every input; 0: as published, 96 (dnn) or 30 (general)", whole=True
+    ),
+    "segment": Option(24, 1, None, "steps of a segment (dnn)", whole=True),
+    "width": Option(
+        2048, 1, None, "width of the first layer (dnn) or of the sound's vector (general)",
+        whole=True,
+    ),
+    "state": Option(128, 1, None, "width of the BiLSTM in one direction (general)", whole=True),
+    "vector": Option(1024, 1, None, "width of the vector of each modality (general)", whole=True),
+    "channels": Numbers(
+        [32, 64, 128], 1, None, "channels of the maps' convolutions (general)", whole=True
+    ),
+    "columns": Option(
+        64, 0, None, "columns of a map of sound; 0: there are no maps (general)", whole=True
+    ),
+    "dropout": Option(0.5, 0, 1, "dropout"),
+    **training_options(loss="mse", select="loss"),
+    "learning_rate": Option(
+        -1.0, -1, None,
+        "learning rate of Adam; -1: as published, 5e-5 (dnn) or 1e-4 (general)",
+    ),
+    "epochs": Option(
+        -1, -1, None, "largest number of epochs; -1: as published, 100 (dnn) or 50 (general)",
+        whole=True,
+    ),
+    "batch_rows": Option(
+        -1, -1, None,
+        "rows of a batch, 0: all rows; -1: as published, 20 (dnn) or 16 (general)",
+        whole=True,
+    ),
+}  # fmt: skip
 
-MODELS = ("dnn", "general")
 _PUBLISHED = {
     "dnn": {"learning_rate": 5e-5, "epochs": 100, "batch_rows": 20},
     "general": {"learning_rate": 1e-4, "epochs": 50, "batch_rows": 16},
@@ -60,93 +67,36 @@ _PUBLISHED = {
 _STEPS = {"dnn": 96, "general": 30}
 
 
-def forms(options: Mapping[str, Any], inputs: Sequence[str]) -> list[Form]:
-    """Return how each input is brought to blocks: all to the same number of steps."""
-    model = _network.choice("avqa_recurrent", options, "model", MODELS)
-    steps = int(options["steps"]) or _STEPS[model]
-    if model == "dnn" and steps % int(options["segment"]):
-        raise UserError(
-            f"head avqa_recurrent, option steps: {steps} is no multiple of segment "
-            f"({options['segment']}); choose another"
-        )
-    _counted(options, inputs)
-    return [Form(steps) for _ in inputs]
+class Head(NetworkHead):
+    """Video and sound, each through a recurrent network."""
 
+    def list_inputs(self, options: Mapping[str, Any], inputs: Sequence[str]) -> list[HeadInput]:
+        """Return the video, then the sound, all with the same number of steps."""
+        model, count = options["model"], options["steps"] or _STEPS[options["model"]]
+        if model == "dnn" and count % options["segment"]:
+            raise UserError(
+                f"head avqa_recurrent, option steps: {count} is no multiple of segment "
+                f"({options['segment']}); choose another"
+            )
+        reads_maps = model == "general" and options["columns"]
+        if not (reads_maps and len(inputs) > 1):
+            check_input_count(self.name, inputs, ("video", "audio"))
+        sounds = ["audio"] if model == "dnn" else [f"audio{n}" for n in range(len(inputs) - 1)]
+        return [HeadInput(role, Steps(count)) for role in ("video", *sounds)]
 
-def _counted(options: Mapping[str, Any], inputs: Sequence[str]) -> None:
-    maps = options["model"] == "general" and options["columns"]
-    if maps and len(inputs) > 1:
-        return
-    _network.counted("avqa_recurrent", inputs, ("video", "audio"))
+    def complete_options(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the options with the published training instead of -1."""
+        published = _PUBLISHED[options["model"]]
+        return {k: published[k] if k in published and v == -1 else v for k, v in options.items()}
 
-
-def roles(options: Mapping[str, Any], inputs: int) -> list[str]:
-    """Return the role of every input.
-
-    >>> roles({"model": "general"}, 3), roles({"model": "dnn"}, 2)
-    (['video', 'audio0', 'audio1'], ['video', 'audio'])
-    """
-    if options["model"] == "dnn":
-        return ["video", "audio"]
-    return ["video", *(f"audio{n}" for n in range(inputs - 1))]
-
-
-def filled(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options with the published training where -1 asks for it."""
-    published = _PUBLISHED[_network.choice("avqa_recurrent", options, "model", MODELS)]
-    return {k: published[k] if k in published and v == -1 else v for k, v in options.items()}
-
-
-def build_of(options: Mapping[str, Any]) -> Build:
-    """Return what makes a network from the shapes of the blocks by role."""
-    width, dropout = int(options["width"]), float(options["dropout"])
-
-    def build(shapes: dict[str, tuple[int, ...]], dims: int) -> nn.Module:
+    def build(self, shapes: Shapes, dims: int, options: Mapping[str, Any]) -> nn.Module:
+        """Return the network of the chosen model."""
+        width, dropout = options["width"], float(options["dropout"])
         steps, video = shapes["video"]
         if options["model"] == "dnn":
-            sound = _network.width(shapes["audio"])
-            return avqa.StepScores(video, sound, dims, int(options["segment"]), width, dropout)
+            sound = read_width(shapes["audio"])
+            return avqa.StepScores(video, sound, dims, options["segment"], width, dropout)
         return avqa.GeneralAvqa(
-            video, sound_of(shapes, int(options["columns"])), dims, steps, width,
-            int(options["state"]), int(options["vector"]), tuple(options["channels"]), dropout,
+            video, read_sound_size(shapes, options["columns"]), dims, steps, width,
+            options["state"], options["vector"], tuple(options["channels"]), dropout,
         )  # fmt: skip
-
-    return build
-
-
-def sound_of(shapes: Mapping[str, tuple[int, ...]], columns: int) -> int | tuple[int, int, int]:
-    """Return the width of a ready sequence of sound, or (kinds, bins, columns) of its maps.
-
-    >>> sound_of({"audio0": (30, 8192), "audio1": (30, 8192)}, 64)
-    (2, 128, 64)
-    """
-    sounds = [shape for role, shape in shapes.items() if role.startswith("audio")]
-    if not sounds or not columns:
-        return sounds[0][-1] if sounds else 0
-    if len(set(sounds)) > 1 or sounds[0][-1] % columns:
-        raise ValueError(f"maps of sound of {sounds}, which are not all (bins, {columns} columns)")
-    return len(sounds), sounds[0][-1] // columns, columns
-
-
-def fit_many(
-    x: Features,
-    problems: Sequence[Problem],
-    options: Mapping[str, Any],
-    work: Path,
-    device: str,
-) -> _network.RoleModels:
-    """Train one model per problem, stacked; see the head contract."""
-    given = filled(options)
-    return _network.fit(
-        "avqa_recurrent", VERSION, build_of(given), x, problems, roles(given, len(x)), given, work,
-        device,
-    )  # fmt: skip
-
-
-def restore(
-    states: Sequence[_network.State], options: Mapping[str, Any], device: str
-) -> _network.RoleModels:
-    """Return the models of model files."""
-    given = filled(options)
-    inputs = sum(key.startswith("shape.") for key in states[0])
-    return _network.restored(build_of(given), states, roles(given, inputs), given, device)

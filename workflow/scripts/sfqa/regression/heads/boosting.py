@@ -1,7 +1,7 @@
 """Gradient boosting of small trees (Friedman 2001, 2002): scikit-learn's, kept as plain arrays.
 
-Trees of depth 3 let two or three features act together and no more; where rows are few and come in
-groups, deep trees learn the groups. Every tree sees half of the rows and some of the columns.
+In trees of depth 3 at most three features act together; with few rows that come in groups, deep
+trees would learn the groups. Every tree sees half of the rows, and a split some of the columns.
 """
 
 from __future__ import annotations
@@ -12,133 +12,167 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from sfqa.regression import problems as many
-from sfqa.regression.problems import Features, Floats, Matrix, Problem
+from sfqa.arrays import AnyArray, Floats, Ints
+from sfqa.options import Flag, Option, Options
+from sfqa.regression.head import ModelHead
+from sfqa.regression.problems import (
+    Features,
+    Matrix,
+    Problem,
+    check_problems,
+    find_reason,
+    get_blocks,
+    train_on_validation,
+)
 
 VERSION = 1
 SELECTS = False
-#: One problem a call: each is kept as soon as it is done.
-TOGETHER = 1
-#: subsample: share of the rows that a tree sees; max_features: share of the columns tried at a cut.
-OPTIONS: dict[str, Any] = {
-    "trees": 300,
-    "learning_rate": 0.04,
-    "max_depth": 3,
-    "subsample": 0.5,
-    "max_features": 0.3,
-    "min_samples_leaf": 8,
-    "fit_on_validation": False,
+#: Each problem is kept as soon as it is fitted.
+PROBLEMS_PER_CALL = 1
+OPTIONS: Options = {
+    "trees": Option(300, 1, None, "number of trees", whole=True),
+    "learning_rate": Option(0.04, 0, None, "factor of every tree"),
+    "max_depth": Option(3, 1, None, "depth that a tree has at most", whole=True),
+    "subsample": Option(0.5, 0, 1, "share of the rows that a tree sees"),
+    "max_features": Option(0.3, 0, 1, "share of the columns tried at a split"),
+    "min_samples_leaf": Option(8, 1, None, "rows that a leaf has at least", whole=True),
+    "fit_on_validation": Flag(
+        False, "whether validation rows are learnt from too, since nothing is selected on them"
+    ),
 }
 
-#: Places in trees that are looked at together when rows are predicted.
-_AT_ONCE = 2**24
+#: Nodes of trees that are looked at together when rows are predicted.
+_NODES_AT_ONCE = 2**24
 
 
 @dataclass(frozen=True)
-class Forests:
+class BoostedTrees:
     """Fitted sums of trees: one dictionary of arrays per problem and dimension."""
 
-    models: list[list[dict[str, npt.NDArray[Any]]]]
+    models: list[list[dict[str, AnyArray]]]
     reasons: list[str]
     dims: int
 
     def predict(self, x: Features) -> Floats:
         """Return predictions in MOS units, float64 (problems, rows, dims); NaN with a reason."""
-        matrix = np.asarray(many.blocks(x)["x"], np.float32)
-        out = np.full((len(self.models), len(matrix), self.dims), np.nan)
-        for n, of_problem in enumerate(self.models):
-            for dim, trees in enumerate(of_problem):
-                out[n, :, dim] = _summed(trees, matrix)
-        return out
+        matrix = np.asarray(get_blocks(x)["x"], np.float32)
+        predictions = np.full((len(self.models), len(matrix), self.dims), np.nan)
+        for number, models in enumerate(self.models):
+            for dim, trees in enumerate(models):
+                predictions[number, :, dim] = _sum_trees(trees, matrix)
+        return predictions
 
-    def state(self, problem: int) -> dict[str, npt.NDArray[Any]]:
+    def state(self, problem: int) -> dict[str, AnyArray]:
         """Return the arrays of one problem's models, 'name.dimension'."""
-        found = enumerate(self.models[problem])
-        return {f"{name}.{dim}": v for dim, arrays in found for name, v in arrays.items()}
+        return {
+            f"{name}.{dim}": array
+            for dim, arrays in enumerate(self.models[problem])
+            for name, array in arrays.items()
+        }
 
 
-def restore(states: Sequence[Mapping[str, npt.NDArray[Any]]], options: Any, device: str) -> Forests:
-    """Return the models of model files."""
+class Head(ModelHead):
+    """One sum of trees for every problem and dimension, on one thread of the CPU."""
+
+    def fit(
+        self,
+        x: Features,
+        problems: Sequence[Problem],
+        options: Mapping[str, Any],
+        work: Path,
+        device: str,
+    ) -> BoostedTrees:
+        """Return the boosted trees of the problems."""
+        check_problems(x, problems)
+        if options["fit_on_validation"]:
+            problems = train_on_validation(problems)
+        reasons, dims = [find_reason(problem) for problem in problems], problems[0].dims
+        matrix = get_blocks(x)["x"]
+        models: list[list[dict[str, AnyArray]]] = [
+            [] if reason else [_fit_trees(matrix, problem, dim, options) for dim in range(dims)]
+            for problem, reason in zip(problems, reasons, strict=True)
+        ]
+        return BoostedTrees(models, reasons, dims)
+
+    def restore(
+        self, states: Sequence[Mapping[str, AnyArray]], options: Mapping[str, Any], device: str
+    ) -> BoostedTrees:
+        """Return the models of model files."""
+        models = split_dimensions(states)
+        return BoostedTrees(models, [""] * len(states), len(models[0]))
+
+
+def split_dimensions(states: Sequence[Mapping[str, AnyArray]]) -> list[list[dict[str, AnyArray]]]:
+    """Return arrays named 'name.dimension' as one dictionary per state and dimension.
+
+    >>> split_dimensions([{"a.0": np.zeros(1), "a.1": np.ones(1)}])[0][1]
+    {'a': array([1.])}
+    """
     dims = 1 + max(int(name.split(".")[1]) for name in states[0])
-    models = [
-        [{k.split(".")[0]: v for k, v in s.items() if k.endswith(f".{d}")} for d in range(dims)]
-        for s in states
+    return [
+        [
+            {name.split(".")[0]: array for name, array in state.items() if name.endswith(f".{dim}")}
+            for dim in range(dims)
+        ]
+        for state in states
     ]
-    return Forests(models, [""] * len(states), dims)
 
 
-def fit_many(
-    x: Features,
-    problems: Sequence[Problem],
-    options: Mapping[str, Any],
-    work: Path,
-    device: str,
-) -> Forests:
-    """Return the boosted trees of the problems, on one thread of the CPU; see the head contract."""
-    many.checked(x, problems)
-    if options["fit_on_validation"]:
-        problems = many.joined(problems)
-    reasons, dims = [many.why_not(p) for p in problems], problems[0].dims
-    matrix = many.blocks(x)["x"]
-    models: list[list[dict[str, npt.NDArray[Any]]]] = [
-        [] if reason else [_fitted(matrix, one, dim, options) for dim in range(dims)]
-        for one, reason in zip(problems, reasons, strict=True)
-    ]
-    return Forests(models, reasons, dims)
-
-
-def _fitted(
-    matrix: Matrix, one: Problem, dim: int, options: Mapping[str, Any]
-) -> dict[str, npt.NDArray[Any]]:
+def _fit_trees(
+    matrix: Matrix, problem: Problem, dim: int, options: Mapping[str, Any]
+) -> dict[str, AnyArray]:
     from sklearn.ensemble import GradientBoostingRegressor
 
-    known = one.train[np.isfinite(one.y[one.train, dim])]
+    rows = problem.train[np.isfinite(problem.y[problem.train, dim])]
     model = GradientBoostingRegressor(
-        n_estimators=int(options["trees"]),
+        n_estimators=options["trees"],
         learning_rate=float(options["learning_rate"]),
-        max_depth=int(options["max_depth"]),
+        max_depth=options["max_depth"],
         subsample=float(options["subsample"]),
         max_features=float(options["max_features"]),
-        min_samples_leaf=int(options["min_samples_leaf"]),
-        random_state=one.seed % 2**32,
-    ).fit(matrix[known], one.y[known, dim])
+        min_samples_leaf=options["min_samples_leaf"],
+        random_state=problem.seed % 2**32,
+    ).fit(matrix[rows], problem.y[rows, dim])
     trees = [estimator.tree_ for estimator in model.estimators_[:, 0]]
     starts = np.concatenate([[0], np.cumsum([t.node_count for t in trees])[:-1]])
-    # A leaf leads to itself, so that every row may take as many steps as the deepest tree has.
-    ends = [t.children_left < 0 for t in trees]
-    own = [np.arange(t.node_count) for t in trees]
 
-    def joined(name: str) -> npt.NDArray[np.int64]:
-        parts = zip(trees, starts, ends, own, strict=True)
-        places = [s + np.where(end, o, getattr(t, name)) for t, s, end, o in parts]
-        return np.concatenate(places).astype(np.int64)
+    def join_children(name: str) -> Ints:
+        """The child of every node of all trees; a leaf leads to itself.
+
+        So every row may take as many steps as the deepest tree has.
+        """
+        children = []
+        for tree, start in zip(trees, starts, strict=True):
+            is_leaf = tree.children_left < 0
+            nodes = np.where(is_leaf, np.arange(tree.node_count), getattr(tree, name))
+            children.append(start + nodes)
+        return np.concatenate(children).astype(np.int64)
 
     return {
-        "left": joined("children_left"),
-        "right": joined("children_right"),
+        "left": join_children("children_left"),
+        "right": join_children("children_right"),
         "feature": np.concatenate([np.maximum(t.feature, 0) for t in trees]).astype(np.int64),
         "threshold": np.concatenate([t.threshold for t in trees]),
         "value": float(options["learning_rate"])
         * np.concatenate([t.value[:, 0, 0] for t in trees]),
         "roots": starts.astype(np.int64),
         "depth": np.array(max(t.max_depth for t in trees)),
-        "start": np.array(float(one.y[known, dim].mean())),
+        "start": np.array(float(problem.y[rows, dim].mean())),
     }
 
 
-def _summed(trees: Mapping[str, npt.NDArray[Any]], matrix: Matrix) -> Floats:
-    """The sum of what all trees say of every row."""
+def _sum_trees(trees: Mapping[str, AnyArray], matrix: Matrix) -> Floats:
+    """The sum of the values that all trees give to every row."""
     roots = trees["roots"]
-    out = np.empty(len(matrix))
-    step = max(1, _AT_ONCE // len(roots))
+    sums = np.empty(len(matrix))
+    step = max(1, _NODES_AT_ONCE // len(roots))
     for first in range(0, len(matrix), step):
         rows = matrix[first : first + step]
-        at = np.broadcast_to(roots, (len(rows), len(roots)))
+        nodes = np.broadcast_to(roots, (len(rows), len(roots)))
         for _ in range(int(trees["depth"])):
-            seen = np.take_along_axis(rows, trees["feature"][at], axis=1)
-            left = seen <= trees["threshold"][at]
-            at = np.where(left, trees["left"][at], trees["right"][at])
-        out[first : first + step] = trees["start"] + trees["value"][at].sum(axis=1)
-    return out
+            features = np.take_along_axis(rows, trees["feature"][nodes], axis=1)
+            goes_left = features <= trees["threshold"][nodes]
+            nodes = np.where(goes_left, trees["left"][nodes], trees["right"][nodes])
+        sums[first : first + step] = trees["start"] + trees["value"][nodes].sum(axis=1)
+    return sums

@@ -8,7 +8,7 @@ that no row depends on its neighbours, nor on how many problems are trained besi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,24 @@ def stacked(maps: Sequence[Tensor], columns: int) -> Tensor:
     """Kinds of maps (n, segments, columns * bins) each -> (n, segments, kinds, bins, columns)."""
     one = torch.stack(list(maps), dim=-2)
     return one.unflatten(-1, (columns, -1)).transpose(-1, -2)
+
+
+def read_sound_size(
+    shapes: Mapping[str, Sequence[int]], columns: int
+) -> int | tuple[int, int, int]:
+    """Return the width of a ready sequence of sound, or (kinds, bins, columns) of its maps.
+
+    Raises ``ValueError`` for maps of different shapes, or of another number of columns.
+
+    >>> read_sound_size({"audio0": (30, 8192), "audio1": (30, 8192)}, 64)
+    (2, 128, 64)
+    """
+    sounds = [tuple(shape) for role, shape in shapes.items() if role.startswith("audio")]
+    if not sounds or not columns:
+        return sounds[0][-1] if sounds else 0
+    if len(set(sounds)) > 1 or sounds[0][-1] % columns:
+        raise ValueError(f"maps of sound of {sounds}, which are not all (bins, {columns} columns)")
+    return len(sounds), sounds[0][-1] // columns, columns
 
 
 class AudioMaps(nn.Module):
