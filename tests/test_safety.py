@@ -163,13 +163,13 @@ def test_weights_that_hold_code_are_refused_and_the_code_is_not_run(tmp_path):
 
 def test_checkpoints_and_stored_fits_that_hold_code_are_a_miss(tmp_path):
     from sfqa.regression.engine import _resume
-    from sfqa.regression.train import _stored
+    from sfqa.regression.train import _read_cached_predictions
 
     trap = tmp_path / "pwned"
     torch.save({"name": "n", "state": Touches(trap)}, tmp_path / "c.pt")
     _resume(None, tmp_path / "c.pt", "n")
     np.savez(tmp_path / "d.npz", prediction=np.array([Touches(trap)], object), key=np.array("k"))
-    assert _stored(tmp_path / "d.npz", "k", (1, 1)) is None
+    assert _read_cached_predictions(tmp_path / "d.npz", "k", (1, 1)) is None
     assert not trap.exists()
     np.load(tmp_path / "d.npz", allow_pickle=True)["prediction"]
     assert trap.exists()  # the trap works

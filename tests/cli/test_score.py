@@ -13,7 +13,7 @@ from sfqa import cli, store
 from sfqa.cli import _extract, _video_files, score
 from sfqa.conform.video import Form
 from sfqa.features import base, run
-from sfqa.regression.fitting import Source, fit_model
+from sfqa.regression.fitting import ModelOrigin, fit_model
 from sfqa.regression.model_files import Scorer, read, write
 from sfqa.regression.train import load_features
 from videos import make_video
@@ -45,7 +45,7 @@ def fit(folder: Path, files, inputs, samples, mos, conform=None) -> Path:
     design = load_features(metric, files, folder)
     write(
         folder / "model.sfqa",
-        *fit_model(metric, design, samples, mos, Source("a", conform, files), 0, folder),
+        *fit_model(metric, design, samples, mos, ModelOrigin("a", conform, files), 0, folder),
     )
     return folder / "model.sfqa"
 

@@ -13,7 +13,7 @@ from sfqa.features import base
 from sfqa.regression import cross
 from sfqa.regression.controls import score_control
 from sfqa.regression.design import load_design
-from sfqa.regression.fitting import Source, fit_model
+from sfqa.regression.fitting import ModelOrigin, fit_model
 from sfqa.regression.model_files import Scorer, read, write
 from sfqa.regression.train import RatedFeatures, load_features, train_metric
 from sfqa.regression.zero_shot import score_metric
@@ -82,7 +82,9 @@ def dataset(
 def model_of(rated_dataset, folder: Path, metric=RIDGE, conform=FORM):
     samples, mos, files = rated_dataset
     design = load_features(metric, files, folder)
-    about, arrays = fit_model(metric, design, samples, mos, Source("a", conform, files), 0, folder)
+    about, arrays = fit_model(
+        metric, design, samples, mos, ModelOrigin("a", conform, files), 0, folder
+    )
     write(folder / "model.sfqa", about, arrays)
     return read(folder / "model.sfqa")
 

@@ -16,7 +16,7 @@ from sfqa.correlation.summarise import correlation_rows
 from sfqa.errors import UserError
 from sfqa.regression import heads, learning
 from sfqa.regression.design import Design
-from sfqa.regression.learning import FITS, SHARES, learning_curve, taken
+from sfqa.regression.learning import FITS, SHARES, compute_learning_curve, count_groups
 from sfqa.regression.train import RatedFeatures, train_metric
 from sfqa.splits.protocols import Split, make_splits
 from sfqa.tables import LEARNING
@@ -56,7 +56,7 @@ def curve(
     protocol: Mapping[str, Any] = GROUPED,
     mapping: str = "none",
 ) -> pd.DataFrame:
-    rows = learning_curve(
+    rows = compute_learning_curve(
         metric, label(metric), RatedFeatures(*rated_features), protocol, 5, work, mapping=mapping
     )
     store.to_arrow(LEARNING, rows)
@@ -194,7 +194,9 @@ def test_a_head_that_learns_from_validation_rows_draws_from_them_too(
 ) -> None:
     own = curve(FOREST, rated_features, tmp_path)
     own = own[own["dimension"] == "visual"]
-    assert own["groups"].tolist() == [taken(share, 12) for share in SHARES] == [2, 3, 6, 9, 12]
+    assert (
+        own["groups"].tolist() == [count_groups(share, 12) for share in SHARES] == [2, 3, 6, 9, 12]
+    )
     assert own["rows"].tolist() == [18, 27, 54, 81, 108]
 
 
@@ -257,17 +259,17 @@ def test_counts_are_of_rows_with_features_and_mos(rated_features: Rated, tmp_pat
 
 
 def test_taken_is_at_least_one_and_at_most_all() -> None:
-    assert [taken(share, 1) for share in SHARES] == [1] * 5
+    assert [count_groups(share, 1) for share in SHARES] == [1] * 5
     for groups in range(1, 60):
-        counts = [taken(share, groups) for share in SHARES]
+        counts = [count_groups(share, groups) for share in SHARES]
         assert counts == sorted(counts)
         assert counts[-1] == groups
 
 
 def test_mistakes(rated_features: Rated, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="a learning curve is of a regressor"):
+    with pytest.raises(UserError, match="only a regressor has a learning curve"):
         curve({**RIDGE, "kind": "zero_shot"}, rated_features, tmp_path)
-    with pytest.raises(UserError, match="trains nothing here"):
+    with pytest.raises(UserError, match="trains no model"):
         curve(
             RIDGE,
             rated_features,
@@ -279,5 +281,5 @@ def test_mistakes(rated_features: Rated, tmp_path: Path) -> None:
 def test_groups_of_a_split_are_only_thinned_where_they_are_learnt_from() -> None:
     split = Split("p", 0, {"a": "train", "b": "train", "v": "validation", "t": "test"})
     codes = {"a": 0, "b": 1, "v": 2, "t": 3}
-    own = learning._only(split, ["train"], frozenset([1]), codes)
+    own = learning._reduce_split(split, ["train"], frozenset([1]), codes)
     assert own.part == {"b": "train", "v": "validation", "t": "test"}

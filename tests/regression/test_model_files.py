@@ -20,7 +20,7 @@ from sfqa import identity, store
 from sfqa.errors import UserError
 from sfqa.features import base
 from sfqa.regression import cross, fitting, heads
-from sfqa.regression.fitting import Source, fit_model
+from sfqa.regression.fitting import ModelOrigin, fit_model
 from sfqa.regression.model_files import Scorer, read, write
 from sfqa.regression.train import load_features
 
@@ -101,7 +101,7 @@ def fitted(metric, rated_dataset, folder: Path, seed: int = 7, conform=FORM):
     samples, mos, files = rated_dataset
     design = load_features(metric, files, folder)
     about, arrays = fit_model(
-        metric, design, samples, mos, Source("a", conform, files), seed, folder
+        metric, design, samples, mos, ModelOrigin("a", conform, files), seed, folder
     )
     write(folder / "model.sfqa", about, arrays)
     return design, read(folder / "model.sfqa")
@@ -124,10 +124,12 @@ for folder in map(Path, sys.argv[2:]):
 def everywhere(tmp_path_factory):
     """Every head fitted here, its file read by another process: what either predicts."""
     folder = tmp_path_factory.mktemp("heads")
-    before, inside, spied = torch.get_num_threads(), fitting._fitted, {}
+    before, inside, spied = torch.get_num_threads(), fitting._fit_problems, {}
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fitting, "_fitted", lambda head, *a: spied.setdefault(head, inside(head, *a)))
+        patch.setattr(
+            fitting, "_fit_problems", lambda head, *a: spied.setdefault(head, inside(head, *a))
+        )
         rated_dataset = make(folder)
         for head in heads.list_heads():
             (folder / head).mkdir()
@@ -167,7 +169,9 @@ def test_all_rows_are_learnt_from_and_validation_rows_are_whole_images(rated_dat
         assert (fit["train"], fit["validation"]) == (40, 8)
         assert fit["validation_srcc"][fit["dimensions"][0]] > 0.8
     place = {s: n for n, s in enumerate(design.sample_ids)}
-    split, groups = fitting._parts(metric_of("ridge"), rated_dataset[0], place, set(place), True, 7)
+    split, groups = fitting._split_rows(
+        metric_of("ridge"), rated_dataset[0], place, set(place), True, 7
+    )
     held = {s.split("__")[0] for s, part in split.part.items() if part == "validation"}
     rest = {s.split("__")[0] for s, part in split.part.items() if part == "train"}
     assert len(held) == 2
@@ -346,7 +350,7 @@ def test_what_cannot_be_fitted_is_a_sentence(rated_dataset, tmp_path):
     samples, mos, files = rated_dataset
     for metric in (metric_of("ridge", kind="zero_shot"), metric_of("ridge", kind="control")):
         with pytest.raises(UserError, match="is not trained, so there is no model of it"):
-            fit_model(metric, None, samples, mos, Source("a", None, files), 0, tmp_path)
+            fit_model(metric, None, samples, mos, ModelOrigin("a", None, files), 0, tmp_path)
     known = set(samples["sample_id"][:3])
     few = mos[(mos["dimension"] == "sync") | mos["sample_id"].isin(known)]
     with pytest.raises(UserError, match=r"metric kernel, dimension visual.*: 3 train rows have"):

@@ -8,28 +8,28 @@ from sfqa.device import lease_torch_device
 from sfqa.job import run_job
 from sfqa.regression import model_files
 from sfqa.regression.cross import describe_model
-from sfqa.regression.fitting import Source, check_kind, fit_model
+from sfqa.regression.fitting import ModelOrigin, check_regressor, fit_model
 from sfqa.regression.train import load_features
 
 with run_job(snakemake.log[0]) as log:
     metric, out = snakemake.params.metric, Path(snakemake.output.model)
-    check_kind(metric)
+    check_regressor(metric)
     files = {
         name: [p for p in snakemake.input.features if f"/features/{name}/" in p]
         for name in metric["extractors"]
     }
     work = out.parent / "model.work"
     with lease_torch_device(snakemake.threads) as device:
-        about, arrays = fit_model(
+        metadata, arrays = fit_model(
             metric,
             load_features(metric, files, work),
             store.read(tables.SAMPLES, snakemake.input.samples),
             store.read(tables.MOS, snakemake.input.mos),
-            Source(snakemake.wildcards.dataset, snakemake.params.conform, files),
+            ModelOrigin(snakemake.wildcards.dataset, snakemake.params.conform, files),
             snakemake.params.seed,
             work,
             device,
         )
-    model_files.write(out, about, arrays)
+    model_files.write(out, metadata, arrays)
     shutil.rmtree(work)
     log.info("%s", describe_model(model_files.read(out)))

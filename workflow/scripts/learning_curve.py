@@ -5,7 +5,7 @@ from pathlib import Path
 from sfqa import store, tables
 from sfqa.device import lease_torch_device
 from sfqa.job import run_job
-from sfqa.regression.learning import check_regressor, learning_curve
+from sfqa.regression.learning import check_regressor, compute_learning_curve
 from sfqa.regression.train import RatedFeatures, load_features
 from sfqa.tables import LEARNING
 
@@ -17,10 +17,10 @@ with run_job(snakemake.log[0]) as log:
         name: [p for p in snakemake.input.features if f"/features/{name}/" in p]
         for name in metric["extractors"]
     }
-    # The rule predict keeps its finished fits there.
+    # The folder with the cached fits of the rule predict.
     work = out.parent / "trials"
     with lease_torch_device(snakemake.threads) as device:
-        rows = learning_curve(
+        rows = compute_learning_curve(
             metric,
             params.label,
             RatedFeatures(

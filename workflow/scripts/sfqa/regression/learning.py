@@ -1,11 +1,11 @@
-"""Learning curves: how well a regressor predicts after a share of the training groups.
+"""Learning curves: test results of a regressor trained on shares of the training groups.
 
-The groups (portraits, clips, prompts, as the protocol keeps them together; of crossed ones those
-that validation rows are carved out by; under random protocols single rows) are put in a random
-order per trial, and each share takes the first of it: every subset contains the smaller ones. Test
-and validation rows stay; a head that learns from validation rows has them among the groups drawn
-from. With the whole share the problem is that of :func:`sfqa.regression.train.train_metric`, whose
-finished fits are taken.
+The groups are those by which the protocol draws validation rows (images, clips or prompts; with
+random protocols single rows). They are put in a random order per trial, and each share uses the
+first groups of it, so that every subset contains the smaller ones. Test and validation rows do not
+change, except that a head that learns from validation rows has them among the training groups. The
+problem of share 1 equals that of :func:`sfqa.regression.train.train_metric`, and its cached
+predictions are used.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from sfqa.errors import UserError
 from sfqa.regression import _rows, train
 from sfqa.splits.protocols import CROSS, TEST, TRAIN, VALIDATION, Split, make_splits
 
-#: Version of what this file does around train.py and correlation.
+#: Version of what this file does besides training and correlation.
 VERSION = 1
 
 SHARES = (0.125, 0.25, 0.5, 0.75, 1.0)
-#: A protocol of fewer trials (a fixed split has one) gets several subsets in each, to so many fits.
+#: With fewer trials (a fixed split has one) each trial has several orders, for this many fits.
 FITS = 10
 
 _COPIED = ("metric", "dimension", "protocol", "trials", "n", "srcc", "srcc_sd", "plcc", "plcc_sd",
            "mapping", "weights", "synthetic_mos", "status", "detail")  # fmt: skip
 
 
-def learning_curve(
+def compute_learning_curve(
     metric: Mapping[str, Any],
     label: Mapping[str, Any],
     rated: train.RatedFeatures,
@@ -46,125 +46,131 @@ def learning_curve(
     device: str = "cpu",
     mapping: str = DEFAULT,
 ) -> list[dict[str, Any]]:
-    """Return rows of the table ``learning``: a regressor, one protocol, by share and dimension.
+    """Return rows of tables.LEARNING for a regressor and a protocol, by share and dimension.
 
-    ``metric``, ``rated`` and ``work`` as of
-    :func:`sfqa.regression.train.train_metric`; ``label``: name, group, kind, direction and weights,
-    as the correlation table takes it, whose statistics these are (level video, mean over trials).
-    Raises :class:`UserError` for a metric that learns nothing, or a protocol that trains nothing.
+    ``metric``, ``rated`` and ``work`` are those of :func:`sfqa.regression.train.train_metric`.
+    ``label`` (name, group, kind, direction, weights) and ``mapping`` are passed to the correlation
+    table, whose statistics these are (video level, mean over trials). Raises :class:`UserError` for
+    a metric that is not trained, or a protocol without training.
     """
     check_regressor(metric)
     if protocol["kind"] == CROSS:
         raise UserError(
-            f"config, regression.protocols {protocol['name']!r}: kind {CROSS} trains nothing here, "
-            "so that it has no learning curve; name another as correlation.protocol"
+            f"config, regression.protocols {protocol['name']!r}: kind {CROSS} trains no model, "
+            "so there is no learning curve; name another protocol as correlation.protocol"
         )
     samples = rated.samples
-    job = train.Job(metric, rated, seed, Path(work), device)
-    learnt = [TRAIN, VALIDATION] if job.options.get("fit_on_validation") else [TRAIN]
+    trainer = train.MetricTrainer(metric, rated, seed, Path(work), device)
+    parts = [TRAIN, VALIDATION] if trainer.options.get("fit_on_validation") else [TRAIN]
     splits = make_splits(samples, protocol, seed)
-    codes = _codes(samples, protocol)
-    # The same groups as there, in the same order of rows, so that the finished fits are found.
-    groups = train.groups_of(samples, protocol, rated.design.sample_ids)
-    tasks: dict[float, list[train.Task]] = {share: [] for share in SHARES}
+    codes = _encode_samples(samples, protocol)
+    # Computed as in train_metric, in the same order of rows, so that the cache keys are equal.
+    groups = train.encode_protocol_groups(samples, protocol, rated.design.sample_ids)
+    tasks: dict[float, list[train.FitTask]] = {share: [] for share in SHARES}
     for split in splits:
-        ids = _rows.list_samples(split, learnt)
-        made: dict[frozenset[int], list[train.Task]] = {}
+        training_groups = {codes[s] for s in _rows.list_samples(split, parts)}
+        tasks_of: dict[frozenset[int], list[train.FitTask]] = {}
         counted: set[tuple[float, frozenset[int]]] = set()
-        for order in _orders({codes[s] for s in ids}, len(splits), seed, protocol, split.trial):
+        for order in _draw_orders(training_groups, len(splits), seed, protocol, split.trial):
             for share in SHARES:
-                kept = frozenset(order[: taken(share, len(order))])
-                if (share, kept) in counted:
-                    continue  # few groups: the same subset once more
-                counted.add((share, kept))
-                if kept not in made:
-                    start = len(job.tasks)
-                    for dimensions in job.sets:
-                        job.add(_only(split, learnt, kept, codes), dimensions, groups)
-                    made[kept] = job.tasks[start:]
-                tasks[share] += made[kept]
-    job.fit()
+                subset = frozenset(order[: count_groups(share, len(order))])
+                if (share, subset) in counted:
+                    continue  # few groups: another order has the same subset
+                counted.add((share, subset))
+                if subset not in tasks_of:
+                    start = len(trainer.tasks)
+                    reduced = _reduce_split(split, parts, subset, codes)
+                    for dimensions in trainer.sets:
+                        trainer.add_problem(reduced, dimensions, groups)
+                    tasks_of[subset] = trainer.tasks[start:]
+                tasks[share] += tasks_of[subset]
+    trainer.fit()
     return [
         row
         for share in SHARES
-        for row in _summary(job, tasks[share], share, learnt, label, mapping)
+        for row in _summarise_share(trainer, tasks[share], share, parts, label, mapping)
     ]
 
 
 def check_regressor(metric: Mapping[str, Any]) -> None:
-    """Raise :class:`UserError` for a metric that learns nothing."""
+    """Raise :class:`UserError` for a metric that is not trained."""
     if metric["kind"] != "regressor":
         raise UserError(
-            f"config, metrics.{metric['name']}: a learning curve is of a regressor, and this is of "
-            f"kind {metric['kind']!r}; ask for that of a regressor"
+            f"config, metrics.{metric['name']}: only a regressor has a learning curve, not a "
+            f"metric of kind {metric['kind']!r}; name a regressor"
         )
 
 
-def taken(share: float, groups: int) -> int:
-    """Return how many of so many groups a share is: the nearest number, at least 1.
+def count_groups(share: float, groups: int) -> int:
+    """Return the number of groups in a share of them, rounded, at least 1.
 
-    >>> [taken(share, 14) for share in SHARES]
+    >>> [count_groups(share, 14) for share in SHARES]
     [2, 4, 7, 11, 14]
     """
     return min(groups, max(1, int(share * groups + 0.5)))
 
 
-def _codes(samples: pd.DataFrame, protocol: Mapping[str, Any]) -> dict[str, int]:
-    """Group of every sample, whatever the order of the rows; single rows are their own."""
+def _encode_samples(samples: pd.DataFrame, protocol: Mapping[str, Any]) -> dict[str, int]:
+    """Return the group code of every sample, independent of the order of the rows.
+
+    With protocols of single rows each sample has its own code.
+    """
     rows = samples.sort_values("sample_id", ignore_index=True)
     ids = rows["sample_id"].tolist()
-    found = train.groups_of(rows, protocol, ids)
-    numbers = range(len(ids)) if found is None else found.tolist()
-    return dict(zip(ids, numbers, strict=True))
+    groups = train.encode_protocol_groups(rows, protocol, ids)
+    codes = range(len(ids)) if groups is None else groups.tolist()
+    return dict(zip(ids, codes, strict=True))
 
 
-def _orders(
+def _draw_orders(
     groups: Iterable[int], trials: int, seed: int, protocol: Mapping[str, Any], trial: int
 ) -> list[list[int]]:
-    """The orders in which groups are added; more than one where the protocol has few trials.
+    """Return the orders in which groups are added; several if the protocol has few trials.
 
-    The others are the first one begun at another place, so that small shares have no group in
-    common.
+    The further orders are rotations of the first, so that small shares have no group in common.
     """
-    own = np.array(sorted(groups), np.int64)
-    drawn = identity.generator(seed, str(protocol["kind"]), "learning", trial).permutation(own)
+    codes = np.array(sorted(groups), np.int64)
+    generator = identity.generator(seed, str(protocol["kind"]), "learning", trial)
+    order = generator.permutation(codes)
     draws = -(-FITS // trials)
-    return [np.roll(drawn, -(draw * len(own) // draws)).tolist() for draw in range(draws)]
+    return [np.roll(order, -(draw * len(codes) // draws)).tolist() for draw in range(draws)]
 
 
-def _only(
-    split: Split, learnt: Sequence[str], kept: frozenset[int], codes: Mapping[str, int]
+def _reduce_split(
+    split: Split, parts: Sequence[str], groups: frozenset[int], codes: Mapping[str, int]
 ) -> Split:
-    """The split without the rows to learn from that are of other groups."""
-    part = {s: p for s, p in split.part.items() if p not in learnt or codes[s] in kept}
+    """Return the split without the rows of ``parts`` that belong to other groups."""
+    part = {s: p for s, p in split.part.items() if p not in parts or codes[s] in groups}
     return Split(split.protocol, split.trial, part)
 
 
-def _summary(
-    job: train.Job,
-    tasks: Sequence[train.Task],
+def _summarise_share(
+    trainer: train.MetricTrainer,
+    tasks: Sequence[train.FitTask],
     share: float,
-    learnt: Sequence[str],
+    parts: Sequence[str],
     label: Mapping[str, Any],
     mapping: str,
 ) -> list[dict[str, Any]]:
-    """The rows of one share: the statistics of its fits, as the correlation table has them."""
+    """Return the rows of one share: statistics of its fits as in the correlation table."""
     predictions, sizes = [], []
     fits: dict[str, int] = {}
     for task in tasks:
         number = {d: fits.get(d, 0) for d in task.dimensions}
         fits |= {d: n + 1 for d, n in number.items()}
-        # Subsets of one trial count as trials of their own.
-        predictions += [{**row, "trial": number[row["dimension"]]} for row in job.rows(task)]
+        # Each subset of a trial counts as a trial.
+        predictions += [
+            {**row, "trial": number[row["dimension"]]} for row in trainer.list_rows(task)
+        ]
         sizes += [
-            {"dimension": d, **_size(task, column, learnt)}
+            {"dimension": d, **_count_training(task, column, parts)}
             for column, d in enumerate(task.dimensions)
         ]
     frame = pd.DataFrame(predictions)
     means = pd.DataFrame(sizes).groupby("dimension")[["groups", "rows"]].mean()
     tested = frame[frame["part"] == TEST]
-    found = correlation_rows(
-        tested, job.rated.mos, job.rated.samples, [label], Settings(mapping=mapping)
+    statistics = correlation_rows(
+        tested, trainer.rated.mos, trainer.rated.samples, [label], Settings(mapping=mapping)
     )
     return [
         {
@@ -173,18 +179,20 @@ def _summary(
             "groups": float(means.loc[row["dimension"], "groups"]),
             "rows": float(means.loc[row["dimension"], "rows"]),
         }
-        for row in rounded(found)
+        for row in rounded(statistics)
         if (row["level"], row["pooling"]) == (VIDEO, MEAN) and row["dimension"] in means.index
     ]
 
 
-def _size(task: train.Task, column: int, learnt: Sequence[str]) -> dict[str, int]:
-    """How many rows, and how many groups, a fit learns one dimension from."""
+def _count_training(task: train.FitTask, column: int, parts: Sequence[str]) -> dict[str, int]:
+    """Return the numbers of rows and of groups with a MOS that one dimension is trained on."""
     problem = task.problem
-    rows: Ints = problem.rows if VALIDATION in learnt else problem.train
+    rows: Ints = problem.rows if VALIDATION in parts else problem.train
     values: Floats = problem.y[rows, column]
-    known = rows[np.isfinite(values)]
+    rated_rows = rows[np.isfinite(values)]
     return {
-        "rows": len(known),
-        "groups": len(known) if problem.groups is None else len(np.unique(problem.groups[known])),
+        "rows": len(rated_rows),
+        "groups": len(rated_rows)
+        if problem.groups is None
+        else len(np.unique(problem.groups[rated_rows])),
     }

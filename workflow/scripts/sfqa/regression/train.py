@@ -1,9 +1,10 @@
-"""Train a regressor under every protocol: all its trials and dimensions as problems of one call.
+"""Training of a regressor under all protocols, with all trials and dimensions in one call.
 
-The splits are made over all samples, so that all metrics are tested on the same ones; a sample
-that cannot be used then leaves its part of the split and stays a row with the reason. A problem is
-one trial in one dimension (a new dimension, or one with gaps, changes nothing of the others), or
-one trial in all dimensions for a head that learns them together: a missing MOS is then masked.
+Splits are made over all samples, so that all metrics are tested on the same ones. A sample without
+features is then excluded from its part of the split, and becomes a failed row with the reason. A
+problem is one trial in one dimension, so that a new or incomplete dimension does not change the
+others. For a head that learns all dimensions together it is one trial in all dimensions, with
+missing MOS masked.
 """
 
 from __future__ import annotations
@@ -44,20 +45,20 @@ __all__ = [
     "VERSION",
     "RatedFeatures",
     "load_features",
-    "pose",
+    "make_split_problem",
     "train_metric",
 ]
 
 LOG = logging.getLogger("sfqa")
 
-#: Version of what this file does around the heads.
+#: Version of what this file does before and after a head's fit.
 VERSION = 2
 _ENGINE = read_version(Path(__file__).with_name("engine.py"))
 
 
 @dataclass(frozen=True)
 class RatedFeatures:
-    """The features of a metric, and the tables of samples and of MOS that they belong to."""
+    """Features of a metric, with the tables of their samples and MOS."""
 
     design: Design | BlockDesign
     samples: pd.DataFrame
@@ -74,36 +75,40 @@ def train_metric(
 ) -> list[dict[str, Any]]:
     """Return rows of tables.PREDICTIONS for the test and validation parts of every trial.
 
-    ``metric`` holds ``name``, ``head``, ``options`` and maybe ``dimensions``. Finished problems are
-    kept in ``work`` under a digest of all that their numbers depend on; the others go to the head
-    together, which keeps checkpoints, so that a killed run goes on where it was. A head that learns
-    from validation rows (``fit_on_validation``) gets no rows for them. A protocol of kind
-    cross_dataset trains nothing and is left to :mod:`sfqa.regression.cross`. Raises
+    ``metric`` has ``name``, ``head``, ``options`` and optionally ``dimensions``. Predictions of
+    fitted problems are cached in ``work`` under a digest of everything that they depend on. All
+    other problems are passed to the head together; it writes checkpoints, so that a killed run
+    resumes. For a head that learns from validation rows (``fit_on_validation``) only test rows are
+    returned. Protocols of kind cross_dataset are skipped: see :mod:`sfqa.regression.cross`. Raises
     :class:`UserError` for a configuration that cannot be run.
     """
-    job = Job(metric, rated, seed, Path(work), device)
+    trainer = MetricTrainer(metric, rated, seed, Path(work), device)
     for protocol in protocols:
         if protocol.get("kind") == CROSS:
             continue
-        if heads.needs_validation(job.head, job.options) and validation_share(protocol) == 0:
+        if (
+            heads.needs_validation(trainer.head, trainer.options)
+            and validation_share(protocol) == 0
+        ):
             raise UserError(
                 f"config, regression.protocols {protocol.get('name')!r}: validation is 0, but "
-                f"metric {metric['name']!r} selects on validation rows (head {job.head}); raise it"
+                f"metric {metric['name']!r} selects on validation rows (head {trainer.head}); "
+                "raise it"
             )
         splits = make_splits(rated.samples, protocol, seed)
-        groups = groups_of(rated.samples, protocol, rated.design.sample_ids)
+        groups = encode_protocol_groups(rated.samples, protocol, rated.design.sample_ids)
         for split in splits:
-            for dimensions in job.sets:
-                job.add(split, dimensions, groups)
-    job.fit()
-    return [row for task in job.tasks for row in job.rows(task)]
+            for dimensions in trainer.sets:
+                trainer.add_problem(split, dimensions, groups)
+    trainer.fit()
+    return [row for task in trainer.tasks for row in trainer.list_rows(task)]
 
 
 def load_features(metric: Mapping[str, Any], files: Files, work: Path) -> Design | BlockDesign:
-    """Return the features of a metric as its head takes them, from the tables of its extractors.
+    """Read the features of a metric from the tables of its extractors, in the form its head needs.
 
-    ``metric`` holds ``kind``, ``inputs`` and, of a regressor, ``head`` and ``options``; ``files``
-    maps an extractor to its tables. Blocks that exceed memory lie below ``work``. Raises
+    ``metric`` has ``kind``, ``inputs`` and, for a regressor, ``head`` and ``options``; ``files``
+    maps an extractor to its tables. Blocks too large for memory are stored in ``work``. Raises
     :class:`UserError` for inputs that the tables do not have.
     """
     inputs, head = list(metric["inputs"]), metric.get("head")
@@ -114,52 +119,58 @@ def load_features(metric: Mapping[str, Any], files: Files, work: Path) -> Design
     return load_blocks(files, inputs, [head_input.steps for head_input in head_inputs], work)
 
 
-def pose(
-    place: Mapping[str, int],
+def make_split_problem(
+    row_of: Mapping[str, int],
     split: Split,
-    truths: Sequence[_rows.MosBySample],
+    mos: Sequence[_rows.MosBySample],
     seed: int,
     label: str,
     groups: Ints | None,
 ) -> Problem:
-    """Return the problem of one split: rows that have features and a MOS in some dimension.
+    """Return the problem of one split, with the rows that have features and a MOS.
 
-    ``place`` maps a sample to its row of x, in the order of the rows; ``truths`` gives the MOS by
-    sample, one mapping per dimension. All MOS of other rows are hidden (NaN).
+    ``row_of`` maps a sample to its row of x, in the order of the rows. ``mos`` has the MOS by
+    sample for each dimension; a row needs a MOS in at least one of them. The MOS of all other rows
+    are NaN.
     """
     train, validation = (
         [
-            place[s]
+            row_of[s]
             for s in _rows.list_samples(split, [part])
-            if s in place and any(s in truth for truth in truths)
+            if s in row_of and any(s in mos_of for mos_of in mos)
         ]
         for part in (TRAIN, VALIDATION)
     )
-    names = list(place)
-    y = np.full((len(place), len(truths)), np.nan)
-    for column, truth in enumerate(truths):
+    names = list(row_of)
+    y = np.full((len(row_of), len(mos)), np.nan)
+    for column, mos_of in enumerate(mos):
         for row in train + validation:
-            y[row, column] = truth.get(names[row], np.nan)
+            y[row, column] = mos_of.get(names[row], np.nan)
     parts = [np.array(rows, np.int64) for rows in (train, validation)]
     return Problem(parts[0], parts[1], y, seed, label, groups)
 
 
 @dataclass
-class Task:
-    """One problem, and whose predictions it is for."""
+class FitTask:
+    """One problem, and the samples to predict with its model.
+
+    ``samples`` are all of them, ``usable`` those that have features. ``key`` is the digest of the
+    cached predictions, '' if the problem cannot be fitted; ``reason`` then says why.
+    ``predictions`` is float64 (usable, dimensions), None before the fit.
+    """
 
     split: Split
     dimensions: list[str]
     problem: Problem
-    wanted: list[str]
-    able: list[str]
+    samples: list[str]
+    usable: list[str]
     key: str
     reason: str
-    found: Floats | None = None
+    predictions: Floats | None = None
 
 
-class Job:
-    """What all problems of one metric share."""
+class MetricTrainer:
+    """Fits all problems of one metric: add splits, fit, then list the rows of each task."""
 
     def __init__(
         self,
@@ -173,39 +184,40 @@ class Job:
         self.options = heads.merge_options(self.head, metric.get("options"))
         self.rated, self.design = rated, rated.design
         self.seed, self.work, self.device = seed, work, device
-        self.place = {s: n for n, s in enumerate(self.design.sample_ids)}
+        self.row_of = {s: n for n, s in enumerate(self.design.sample_ids)}
         self.hashes = hash_rows(self.design.X) if self.design.sample_ids else []
         names = _rows.select_dimensions(metric, rated.mos)
         self.sets = [names] if heads.is_multi_output(self.head) else [[name] for name in names]
-        self.truth = {name: _rows.select_mos(rated.mos, name) for name in names}
-        self.tasks: list[Task] = []
+        self.mos_of = {name: _rows.select_mos(rated.mos, name) for name in names}
+        self.tasks: list[FitTask] = []
 
-    def add(self, split: Split, dimensions: list[str], groups: Ints | None) -> None:
-        """Note one problem; its predictions are taken from the cache where they are known."""
-        learnt = bool(self.options.get("fit_on_validation"))
-        wanted = _rows.list_samples(split, [TEST] if learnt else [VALIDATION, TEST])
-        able = [s for s in wanted if s in self.place]
-        named: list[str | int] = [split.protocol, split.trial]
+    def add_problem(self, split: Split, dimensions: list[str], groups: Ints | None) -> None:
+        """Add the problem of one split, with its predictions if they are in the cache."""
+        fit_on_validation = bool(self.options.get("fit_on_validation"))
+        samples = _rows.list_samples(split, [TEST] if fit_on_validation else [VALIDATION, TEST])
+        usable = [s for s in samples if s in self.row_of]
+        trial: list[str | int] = [split.protocol, split.trial]
         single = [] if heads.is_multi_output(self.head) else dimensions
-        seed = identity.seed_of(self.seed, *named, *single)
+        seed = identity.seed_of(self.seed, *trial, *single)
         label = f"{split.protocol}, trial {split.trial}, {' and '.join(dimensions)}"
-        truths = [self.truth[name] for name in dimensions]
-        problem = pose(self.place, split, truths, seed, label, groups)
+        mos = [self.mos_of[name] for name in dimensions]
+        problem = make_split_problem(self.row_of, split, mos, seed, label, groups)
         reason = find_reason(problem, heads.needs_validation(self.head, self.options))
-        task = Task(split, dimensions, problem, wanted, able, "", reason)
+        task = FitTask(split, dimensions, problem, samples, usable, "", reason)
         self.tasks.append(task)
-        if able and not reason:
-            task.key = self._key(problem, [self.place[s] for s in able])
-            task.found = _stored(self._file(task), task.key, (len(able), len(dimensions)))
+        if usable and not reason:
+            task.key = self._make_cache_key(problem, [self.row_of[s] for s in usable])
+            shape = (len(usable), len(dimensions))
+            task.predictions = _read_cached_predictions(self._cache_path(task), task.key, shape)
 
-    def _key(self, problem: Problem, able: list[int]) -> str:
-        """A digest of all that the predictions depend on."""
-        where = [problem.train.tolist(), problem.validation.tolist(), able]
-        # Equal codes mean one group; what the codes are does not matter.
+    def _make_cache_key(self, problem: Problem, test_rows: list[int]) -> str:
+        """Return a digest of everything that the predictions for ``test_rows`` depend on."""
+        row_sets = [problem.train.tolist(), problem.validation.tolist(), test_rows]
+        # Only which rows have equal codes matters, not the values of the codes.
         codes = None
         if problem.groups is not None and len(problem.rows):
             codes = encode_values(pd.Series(problem.groups[problem.rows]))[0].tolist()
-        known = np.where(np.isfinite(problem.y), problem.y, None)  # type: ignore[call-overload]
+        mos = np.where(np.isfinite(problem.y), problem.y, None)  # type: ignore[call-overload]
         return identity.digest(
             {
                 "code": [
@@ -215,62 +227,65 @@ class Job:
                     heads.read_versions(self.head, self.options),
                     dict(self.options),
                 ],
-                "x": [[self.hashes[n] for n in part] for part in where],
-                "y": [known[part].tolist() for part in where[:2]],
+                "x": [[self.hashes[n] for n in rows] for rows in row_sets],
+                "y": [mos[rows].tolist() for rows in row_sets[:2]],
                 "groups": codes,
                 "seed": problem.seed,
                 "device": self.device.split(":")[0],
             }
         )
 
-    def _file(self, task: Task) -> Path:
+    def _cache_path(self, task: FitTask) -> Path:
         return self.work / f"{task.key}.npz"
 
     def fit(self) -> None:
-        """Fit what is not known yet, in as few calls of the head as it takes."""
-        todo = [t for t in self.tasks if t.key and t.found is None]
-        known = sum(t.found is not None for t in self.tasks)
+        """Fit all problems without cached predictions, in as few calls of the head as possible."""
+        todo = [t for t in self.tasks if t.key and t.predictions is None]
+        n_cached = sum(t.predictions is not None for t in self.tasks)
         step = heads.read_problems_per_call(self.head) or max(1, len(todo))
-        total = known + len(todo)
+        total = n_cached + len(todo)
         with Progress(self.metric["name"], total, len(todo), "fits", LOG.info) as progress:
-            progress.skip(known)
+            progress.skip(n_cached)
             for start in range(0, len(todo), step):
-                part = todo[start : start + step]
-                scratch = self.work / f"{identity.digest([t.key for t in part])}.work"
+                batch = todo[start : start + step]
+                scratch = self.work / f"{identity.digest([t.key for t in batch])}.work"
                 scratch.mkdir(parents=True, exist_ok=True)
-                found, reasons = heads.fit_and_predict(
-                    self.head, self.design.X, [t.problem for t in part], self.options, scratch,
+                predictions, reasons = heads.fit_and_predict(
+                    self.head, self.design.X, [t.problem for t in batch], self.options, scratch,
                     self.device,
                 )  # fmt: skip
-                for task, values, reason in zip(part, found, reasons, strict=True):
+                for task, values, reason in zip(batch, predictions, reasons, strict=True):
                     task.reason = reason
                     if not reason:
-                        self._keep(task, values)
+                        self._store_predictions(task, values)
                     outcome = f"failed {reason}" if reason else "fitted"
                     progress.report(task.problem.label, outcome, failed=bool(reason))
                 shutil.rmtree(scratch)
         if not todo:
-            LOG.info("%s: all %d fits from the cache", self.metric["name"], known)
+            LOG.info("%s: all %d fits from the cache", self.metric["name"], n_cached)
 
-    def _keep(self, task: Task, values: Floats) -> None:
-        task.found = np.ascontiguousarray(values[[self.place[s] for s in task.able]])
-        with store.replacing(self._file(task)) as temporary:
-            np.savez(temporary, prediction=task.found, key=np.array(task.key))
+    def _store_predictions(self, task: FitTask, values: Floats) -> None:
+        """Set and cache the predictions of a task; ``values`` is (rows of x, dimensions)."""
+        task.predictions = np.ascontiguousarray(values[[self.row_of[s] for s in task.usable]])
+        with store.replacing(self._cache_path(task)) as temporary:
+            np.savez(temporary, prediction=task.predictions, key=np.array(task.key))
 
-    def rows(self, task: Task) -> list[dict[str, Any]]:
-        """The rows of one problem, dimension by dimension."""
-        values = dict(zip(task.able, task.found, strict=True)) if task.found is not None else {}
+    def list_rows(self, task: FitTask) -> list[dict[str, Any]]:
+        """Return the rows of tables.PREDICTIONS of one task, ordered by dimension."""
+        values: dict[str, Floats] = {}
+        if task.predictions is not None:
+            values = dict(zip(task.usable, task.predictions, strict=True))
         return [
-            self._row(task, dimension, column, sample, values)
+            self._make_row(task, dimension, column, sample, values)
             for column, dimension in enumerate(task.dimensions)
-            for sample in task.wanted
+            for sample in task.samples
         ]
 
-    def _row(
-        self, task: Task, dimension: str, column: int, sample: str, values: Mapping[str, Floats]
+    def _make_row(
+        self, task: FitTask, dimension: str, column: int, sample: str, values: Mapping[str, Floats]
     ) -> dict[str, Any]:
         missing = "no_features: the sample has no feature row"
-        if sample not in self.place:
+        if sample not in self.row_of:
             detail = self.design.dropped.get(sample, missing)
             return _rows.make_row(self.metric, dimension, task.split, sample, None, detail)
         if task.reason:
@@ -283,38 +298,38 @@ class Job:
         return _rows.make_row(self.metric, dimension, task.split, sample, value, note)
 
 
-def groups_of(
+def encode_protocol_groups(
     samples: pd.DataFrame, protocol: Mapping[str, Any], order: Sequence[str]
 ) -> Ints | None:
-    """What a protocol keeps together, a code per sample of ``order``; None where single rows.
+    """Return the group of each sample of ``order``, as a code; None for protocols of single rows.
 
-    The same groups that validation rows are carved out by.
+    These are the groups by which the protocol draws validation rows.
     """
-    kind, rows = str(protocol["kind"]), samples.set_index("sample_id", drop=False)
-    if kind.startswith("random"):
+    protocol_kind, rows = str(protocol["kind"]), samples.set_index("sample_id", drop=False)
+    if protocol_kind.startswith("random"):
         return None
-    if kind == "leave_one_method_out":
+    if protocol_kind == "leave_one_method_out":
         codes = encode_values(rows["method"])[0]
     else:
         where = f"config, regression.protocols {protocol.get('name')!r}"
-        found = encode_groups(rows, choose_groups(rows, protocol, where), where)
-        if not found:
+        codes_of = encode_groups(rows, choose_groups(rows, protocol, where), where)
+        if not codes_of:
             return None
-        codes = find_largest(found)
-    code = dict(zip(rows.index, codes, strict=True))
-    # A feature row that is no sample is of no split, and in a group of its own.
-    return np.array([code.get(s, -1) for s in order], np.int64)
+        codes = find_largest(codes_of)
+    code_of = dict(zip(rows.index, codes, strict=True))
+    # A feature row that is not in the table of samples is in no split: all these share a code.
+    return np.array([code_of.get(s, -1) for s in order], np.int64)
 
 
-def _stored(file: Path, key: str, shape: tuple[int, int]) -> Floats | None:
-    """The predictions of a finished problem; a damaged or foreign file is a miss."""
+def _read_cached_predictions(file: Path, key: str, shape: tuple[int, int]) -> Floats | None:
+    """Return the cached predictions of a problem, None if the file is missing or damaged."""
     if not file.is_file():
         return None
     try:
         with np.load(file, allow_pickle=False) as stored:
-            found, label = stored["prediction"], str(stored["key"])
+            predictions, label = stored["prediction"], str(stored["key"])
     except Exception:
-        # zip, zlib, header and key errors all mean the same: compute it again.
+        # zip, zlib, header and key errors all mean the same: a cache miss.
         return None
-    fits = label == key and found.shape == shape and found.dtype == np.float64
-    return found if fits else None
+    is_valid = label == key and predictions.shape == shape and predictions.dtype == np.float64
+    return predictions if is_valid else None
