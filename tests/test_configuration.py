@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from sfqa import sheets
-from sfqa.configuration import complete
+from sfqa.configuration import complete_config
 from sfqa.errors import UserError
 from sfqa.reference import ROOT, SCHEMA
 
@@ -20,28 +20,28 @@ def demo(**change):
     return config | change
 
 
-def test_the_embedded_default_is_complete():
-    config = complete(demo(), SCHEMA)
+def test_the_embedded_default_is_complete_config():
+    config = complete_config(demo(), SCHEMA)
     assert config["conform"]["crf"] == 12
     assert config["ratings"]["scale"] == "zscore"
     assert config["features"]["slowfast"]["weights_seed"] == 0
-    assert complete(demo(features={"clip": {"weights": "random"}}), SCHEMA)["features"]["clip"] == {
+    assert complete_config(demo(features={"clip": {"weights": "random"}}), SCHEMA)["features"]["clip"] == {
         "weights": "random", "weights_seed": 0, "options": {},
     }  # fmt: skip
 
 
 def test_numbers_written_as_text_on_the_command_line_are_numbers():
     given = {"image_px": "512", "clip_sec": ["5", "6.5"]}
-    config = complete(demo(materials=given, max_failed="0.5"), SCHEMA)
+    config = complete_config(demo(materials=given, max_failed="0.5"), SCHEMA)
     assert config["materials"]["image_px"] == 512
     assert config["materials"]["clip_sec"] == [5, 6.5]
     assert config["max_failed"] == 0.5
-    assert complete(demo(dataset="123"), SCHEMA)["dataset"] == "123"
+    assert complete_config(demo(dataset="123"), SCHEMA)["dataset"] == "123"
 
 
 def test_defaults_are_filled_at_every_depth_and_the_given_stays():
     given = demo(materials={"image_px": 512}, features={"clip": {"weights": "random"}})
-    config = complete(given, SCHEMA)
+    config = complete_config(given, SCHEMA)
     assert config["materials"] == {
         "images": "resources/demo/images.csv", "clips": "resources/demo/clips.csv",
         "image_px": 512, "sample_rate": 48000, "clip_sec": [5.0, 7.0], "vocabulary": {},
@@ -72,7 +72,7 @@ def test_defaults_are_filled_at_every_depth_and_the_given_stays():
         ({"materials": {"clip_sec": [7, 5]}}, "materials.clip_sec: 7 is not below 5"),
         ({"generation": {}}, "generation.methods: missing"),
         ({"ratings": {"source": "table", "path": "x.csv"}}, "ratings.path: there is no file 'x.csv'"),
-        ({"correlation": {"protocol": "disjont"}}, "'disjont' is no protocol; did you mean 'disjoint'"),
+        ({"correlation": {"protocol": "disjont"}}, "'disjont' is not a protocol; did you mean 'disjoint'"),
         ({"mode": "import_videos", "import": {}}, "either a sheet or a folder"),
         ({"mode": "import_features", "import": {"id": "a"}}, "import.table: missing"),
         (
@@ -84,14 +84,14 @@ def test_defaults_are_filled_at_every_depth_and_the_given_stays():
 )  # fmt: skip
 def test_every_mistake_is_a_sentence(change, sentence):
     with pytest.raises(UserError, match=sentence):
-        complete(demo(**change), SCHEMA)
+        complete_config(demo(**change), SCHEMA)
 
 
 def test_weights_need_their_sha256(tmp_path):
     path = tmp_path / "w.pt"
     path.write_bytes(b"x")
     with pytest.raises(UserError, match="features.lse.sha256: missing"):
-        complete(demo(features={"lse": {"weights": str(path)}}), SCHEMA)
+        complete_config(demo(features={"lse": {"weights": str(path)}}), SCHEMA)
 
 
 SHEET = "image_id,path,source,category,licence\na,a.png,ai,elf,\nb,b.png,real,man,CC0\n"

@@ -56,7 +56,7 @@ def imported(tmp_path, monkeypatch) -> Plan:
 
 
 def test_every_stage_of_the_demo_is_within_a_factor_of_two(demo):
-    found = {stage.name: stage for stage in estimate.estimate(estimate.dataset_of(demo))}
+    found = {stage.name: stage for stage in estimate.estimate(estimate.measure_dataset(demo))}
     for name, (files, size) in DEMO.items():
         assert 0.5 <= found[name].bytes / size <= 2, name
         assert 0.5 <= found[name].files / files <= 2, name
@@ -65,7 +65,7 @@ def test_every_stage_of_the_demo_is_within_a_factor_of_two(demo):
 
 
 def test_imported_videos_are_counted_and_stay_where_they_are(imported):
-    of = estimate.dataset_of(imported)
+    of = estimate.measure_dataset(imported)
     assert (of.videos, of.methods, of.shards, of.generated_px) == (300, 3, 2, None)
     found = {stage.name: stage for stage in estimate.estimate(of)}
     assert found["generation"].files == found["generation"].jobs == 6
@@ -77,17 +77,17 @@ def test_lengths_are_looked_up_and_a_usual_one_taken_where_there_is_no_decoder(
     imported, monkeypatch
 ):
     monkeypatch.setattr(media, "probe", lambda path: media.Probe(True, True, duration_sec=11.0))
-    assert estimate.dataset_of(imported).seconds == 11
+    assert estimate.measure_dataset(imported).seconds == 11
     monkeypatch.setitem(sys.modules, "sfqa.media", None)
     monkeypatch.delattr(sfqa, "media")
-    assert estimate.dataset_of(imported).seconds == 6
+    assert estimate.measure_dataset(imported).seconds == 6
 
 
 def test_more_videos_pixels_and_seconds_take_more_and_shards_take_files_only(demo):
-    of = estimate.dataset_of(demo)
+    of = estimate.measure_dataset(demo)
 
     def size(**changes: object) -> estimate.Stage:
-        return estimate.total(estimate.estimate(replace(of, **changes)))
+        return estimate.sum_stages(estimate.estimate(replace(of, **changes)))
 
     base, ten = size(videos=10_000), size(videos=100_000)
     assert 9 < ten.bytes / base.bytes < 10.5
@@ -103,7 +103,9 @@ def test_ready_features_are_a_table_and_no_video(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "t.csv").write_text("name,mos,a\n" + "".join(f"v{n},3,{n}\n" for n in range(50)))
     source = {"table": "t.csv", "id": "name", "mos": {"quality": "mos"}, "features": ["a"]}
-    of = estimate.dataset_of(plan({"dataset": "x", "mode": "import_features", "import": source}))
+    of = estimate.measure_dataset(
+        plan({"dataset": "x", "mode": "import_features", "import": source})
+    )
     assert (of.videos, of.ready) == (50, True)
     found = {stage.name: stage for stage in estimate.estimate(of)}
     assert found["generation"].jobs == found["conform"].jobs == 0
@@ -119,8 +121,10 @@ def test_a_run_that_does_not_fit_is_refused_with_both_numbers(imported, monkeypa
     with pytest.raises(UserError) as caught:
         estimate.check_space(imported)
     said = str(caught.value)
-    need = estimate.total(estimate.estimate(estimate.dataset_of(imported))).bytes
-    assert said.startswith(f"results/x: the run will write about {estimate.in_units(need)} more")
+    need = estimate.sum_stages(estimate.estimate(estimate.measure_dataset(imported))).bytes
+    assert said.startswith(
+        f"results/x: the run will write about {estimate.format_bytes(need)} more"
+    )
     assert "conform" in said
     assert "1.0 MB are free there (disk_margin 1.2)" in said
     assert "disk_margin: 0" in said
@@ -135,17 +139,17 @@ def test_a_run_that_does_not_fit_is_refused_with_both_numbers(imported, monkeypa
 def test_without_a_margin_nothing_is_looked_at(imported, monkeypatch):
     free(monkeypatch, 0)
     imported.config["disk_margin"] = 0
-    monkeypatch.setattr(estimate, "dataset_of", lambda plan: pytest.fail("looked"))
+    monkeypatch.setattr(estimate, "measure_dataset", lambda plan: pytest.fail("looked"))
     estimate.check_space(imported)
 
 
 def test_what_is_there_need_not_be_written_again(imported, monkeypatch):
-    stages = {s.name: s.bytes for s in estimate.estimate(estimate.dataset_of(imported))}
+    stages = {s.name: s.bytes for s in estimate.estimate(estimate.measure_dataset(imported))}
     free(monkeypatch, 1.3 * (sum(stages.values()) - stages["conform"]))
     with pytest.raises(UserError):
         estimate.check_space(imported)
     monkeypatch.setattr(
-        estimate, "allocated", lambda folder: 1e12 if folder.name == "conform" else 0
+        estimate, "allocated_bytes", lambda folder: 1e12 if folder.name == "conform" else 0
     )
     estimate.check_space(imported)
 
@@ -154,7 +158,7 @@ def test_allocated_bytes_are_those_of_all_files_below(tmp_path):
     (tmp_path / "a/b").mkdir(parents=True)
     for name in ("a/one", "a/b/two"):
         (tmp_path / name).write_bytes(bytes(range(256)) * 40)
-    assert estimate.allocated(tmp_path) >= 2 * 10_240
+    assert estimate.allocated_bytes(tmp_path) >= 2 * 10_240
 
 
 def test_the_command_line_prints_the_table_and_what_would_be(demo, capsys):

@@ -17,7 +17,7 @@ import torch
 import yaml
 
 from sfqa.challenge import submission
-from sfqa.configuration import complete
+from sfqa.configuration import complete_config
 from sfqa.errors import UserError
 from sfqa.features import base, weights
 from sfqa.generation import registry
@@ -191,15 +191,15 @@ def test_archives_lay_nothing_out_whatever_their_members_are_called(tmp_path, mo
         with zipfile.ZipFile("s.zip", "w") as archive:
             archive.writestr(member, str(outside) if member is link else "a.mp4,1\n")
             archive.writestr("arrays/../../outside.txt", "theirs")
-        told = submission.read_zip(Path("s.zip"), ["a.mp4"])
-        assert not told.valid
+        entry = submission.read_zip(Path("s.zip"), ["a.mp4"])
+        assert not entry.is_valid
         with pytest.raises(UserError, match="not a model file"):
             model_files.read("s.zip")
         assert [p.name for p in Path().iterdir()] == ["s.zip"]
         assert outside.read_text() == "mine"
         if member is link:  # its content is the text of the link, never the file that it names
-            assert told.scores == {}
-            assert "mine" not in " ".join(told.errors)
+            assert entry.scores == {}
+            assert "mine" not in " ".join(entry.errors)
 
 
 # --- The configuration ---
@@ -234,7 +234,7 @@ CONFIG = {
 )
 def test_a_dataset_is_a_plain_name(dataset):
     with pytest.raises(UserError):
-        complete({**CONFIG, "dataset": dataset}, SCHEMA)
+        complete_config({**CONFIG, "dataset": dataset}, SCHEMA)
 
 
 @pytest.mark.parametrize("name", ["os", "../../evil", "os.path", "base", "__init__", "", "clip.x"])
@@ -284,7 +284,9 @@ def test_a_name_that_becomes_a_path_or_a_pattern_holds_no_code(name, tmp_path):
     with pytest.raises(UserError):
         base.merge_options(name, {})
     with pytest.raises(UserError):
-        complete({**CONFIG, "regression": {"protocols": [{"name": name, "kind": "fixed"}]}}, SCHEMA)
+        complete_config(
+            {**CONFIG, "regression": {"protocols": [{"name": name, "kind": "fixed"}]}}, SCHEMA
+        )
     (tmp_path / "m.yaml").write_text(yaml.safe_dump({name: {"kind": "import"}}))
     with pytest.raises(UserError):
         registry.load_methods(tmp_path / "m.yaml")

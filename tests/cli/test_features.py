@@ -277,7 +277,7 @@ def test_the_form_is_the_workflows_default():
     from sfqa import configuration
 
     config = {"dataset": "x", "mode": "import_videos", "import": {"folder": ".", "pattern": "x"}}
-    full = configuration.complete(config, ROOT / "workflow/schemas/config.schema.yaml")
+    full = configuration.complete_config(config, ROOT / "workflow/schemas/config.schema.yaml")
     assert _extract.make_form(None, None) == Form(**full["conform"])
     assert _extract.make_form(256, 30.0) == Form(
         **{**full["conform"], "short_side": 256, "fps": 30}

@@ -147,7 +147,7 @@ def test_a_small_run_takes_what_was_estimated_within_a_factor_of_two(tmp_path, m
     flow.run()
     monkeypatch.chdir(flow.folder)
     plan = Plan(flow.config, ROOT / "workflow/schemas/config.schema.yaml", check_files=False)
-    for stage in estimate.estimate(estimate.dataset_of(plan)):
-        took = estimate.allocated(flow.results / stage.name)
+    for stage in estimate.estimate(estimate.measure_dataset(plan)):
+        took = estimate.allocated_bytes(flow.results / stage.name)
         if took > 500_000:
             assert 0.5 <= stage.bytes / took <= 2, stage.name

@@ -1,4 +1,4 @@
-"""The configuration: defaults filled in, every mistake told as a sentence before any job runs."""
+"""Read a configuration: fill in the defaults and report every mistake before any job runs."""
 
 from __future__ import annotations
 
@@ -18,42 +18,43 @@ from sfqa.tables import SCORES
 _RENAMED_KEYS = {"door": "mode"}
 #: Sheets of the demo's material, by their keys in the section ``materials``.
 _DEMO_SHEETS = {"images": "resources/demo/images.csv", "clips": "resources/demo/clips.csv"}
-_NEEDED = {
+#: Sections that a mode needs.
+_NEEDED_SECTIONS = {
     "build": ("materials", "pairs", "generation"),
     "import_videos": ("import",),
     "import_features": ("import",),
 }
 
 
-def complete(config: Mapping[str, Any], schema_file: Path | str) -> dict[str, Any]:
-    """Return the configuration with the schema's defaults, checked.
+def complete_config(config: Mapping[str, Any], schema_file: Path | str) -> dict[str, Any]:
+    """Return a checked copy of a configuration with the defaults of the schema.
 
-    Raises :class:`UserError` that says which key is wrong and what to write instead.
+    Raises :class:`UserError` that names the wrong key and says what to write instead.
     """
-    _refuse_old_keys(config)
+    _reject_old_keys(config)
     schema = yaml.safe_load(Path(schema_file).read_text())
-    full: dict[str, Any] = _typed(copy.deepcopy(dict(config)), schema)
+    full: dict[str, Any] = _parse_texts(copy.deepcopy(dict(config)), schema)
     errors = sorted(
         Draft202012Validator(schema).iter_errors(full), key=lambda e: list(map(str, e.path))
     )
     if errors:
-        raise UserError(_sentence(errors[0]))
+        raise UserError(_describe_error(errors[0]))
     for section in (
         "generation",
         "conform",
         "ratings",
         "regression",
         "correlation",
-        *_NEEDED[full["mode"]],
+        *_NEEDED_SECTIONS[full["mode"]],
     ):
         full.setdefault(section, {})
-    _fill(full, schema)
-    _check(full)
+    _fill_defaults(full, schema)
+    _check_config(full)
     return full
 
 
-def _refuse_old_keys(config: Mapping[str, Any]) -> None:
-    """Raise :class:`UserError` for a key or value of an earlier version, with what replaces it."""
+def _reject_old_keys(config: Mapping[str, Any]) -> None:
+    """Raise :class:`UserError` for a key or value of an earlier version and name its successor."""
     for old_key, new_key in _RENAMED_KEYS.items():
         if old_key in config:
             raise UserError(
@@ -77,71 +78,91 @@ def _refuse_old_keys(config: Mapping[str, Any]) -> None:
         )
 
 
-def _typed(value: Any, schema: Mapping[str, Any]) -> Any:
-    """Turn text into the number or truth value that the schema asks for, where it is one.
+def _parse_texts(value: Any, schema: Mapping[str, Any]) -> Any:
+    """Convert text to a number or boolean if the schema asks for one and the text is one.
 
-    On the command line (``--config 'pairs={count: 4}'``) everything inside braces is text.
+    Values inside braces on the command line (``--config 'pairs={count: 4}'``) are always text.
     """
-    kind = schema.get("type")
-    if isinstance(value, str) and kind in ("integer", "number", "boolean"):
-        read = yaml.safe_load(value) if value.strip() else value
-        return read if isinstance(read, int | float) else value
+    expected_type = schema.get("type")
+    if isinstance(value, str) and expected_type in ("integer", "number", "boolean"):
+        parsed = yaml.safe_load(value) if value.strip() else value
+        return parsed if isinstance(parsed, int | float) else value
     if isinstance(value, dict):
         parts, others = schema.get("properties", {}), schema.get("additionalProperties")
         rest = others if isinstance(others, dict) else {}
-        return {k: _typed(v, parts.get(k, rest)) for k, v in value.items()}
+        return {k: _parse_texts(v, parts.get(k, rest)) for k, v in value.items()}
     if isinstance(value, list) and isinstance(schema.get("items"), dict):
-        return [_typed(item, schema["items"]) for item in value]
+        return [_parse_texts(item, schema["items"]) for item in value]
     return value
 
 
-def _fill(value: dict[str, Any], schema: Mapping[str, Any]) -> None:
+def _fill_defaults(value: dict[str, Any], schema: Mapping[str, Any]) -> None:
     """Fill in the defaults of a section and of the sections inside it."""
     for key, part in schema.get("properties", {}).items():
         if "default" in part and key not in value:
             value[key] = copy.deepcopy(part["default"])
         if part.get("type") == "object" and "properties" in part and key in value:
-            _fill(value[key], part)
+            _fill_defaults(value[key], part)
         extra = part.get("additionalProperties")
         if isinstance(extra, dict) and "properties" in extra and key in value:
             for entry in value[key].values():
-                _fill(entry, extra)
+                _fill_defaults(entry, extra)
 
 
-def _check(config: Mapping[str, Any]) -> None:
-    """What a schema cannot say: files that must be there, keys that go together."""
-    mode = config["mode"]
-    if mode == "build":
-        materials = config["materials"]
-        for kind in ("images", "clips"):
-            _must_exist(materials[kind], f"materials.{kind}")
-        low, high = materials["clip_sec"]
-        if low >= high:
-            raise UserError(
-                f"config, materials.clip_sec: {low} is not below {high}; give shortest, longest"
-            )
-        if "keep" in config["pairs"]:
-            _must_exist(config["pairs"]["keep"], "pairs.keep")
-        if not config["generation"].get("methods"):
-            raise UserError("config, generation.methods: missing; name at least one method")
+def _check_config(config: Mapping[str, Any]) -> None:
+    """Check what the schema cannot express: files that must exist, keys that belong together."""
+    if config["mode"] == "build":
+        _check_build(config)
     source = config.get("import", {})
-    if mode == "import_videos":
-        if ("sheet" in source) == ("folder" in source):
-            raise UserError("config, import: give either a sheet or a folder of videos")
-        _must_exist(source.get("sheet") or source.get("folder"), "import.sheet or import.folder")
-        if "folder" in source and "pattern" not in source:
-            raise UserError(
-                "config, import.pattern: missing; a folder needs a regular expression with "
-                r"a named group for the method, e.g. '(?P<method>[^/]+)/(?P<clip>.+)\.mp4'"
-            )
-    if mode == "import_features":
+    if config["mode"] == "import_videos":
+        _check_imported_videos(source)
+    if config["mode"] == "import_features":
         for key in ("table", "id", "mos"):
             if not source.get(key):
                 raise UserError(f"config, import.{key}: missing; mode: import_features needs it")
-        _must_exist(source["table"], "import.table")
+        _require_file(source["table"], "import.table")
+    _check_ratings(config)
+    for name, spec in config.get("features", {}).items():
+        if spec["weights"] not in ("random", "none"):
+            _require_file(spec["weights"], f"features.{name}.weights", unless="random")
+            if "sha256" not in spec:
+                raise UserError(
+                    f"config, features.{name}.sha256: missing; give the sha256 of "
+                    f"{spec['weights']} (sha256sum prints it)"
+                )
+    _check_protocols(config)
+
+
+def _check_build(config: Mapping[str, Any]) -> None:
+    materials = config["materials"]
+    for name in ("images", "clips"):
+        _require_file(materials[name], f"materials.{name}")
+    low, high = materials["clip_sec"]
+    if low >= high:
+        raise UserError(
+            f"config, materials.clip_sec: {low} is not below {high}; give shortest, longest"
+        )
+    if "keep" in config["pairs"]:
+        _require_file(config["pairs"]["keep"], "pairs.keep")
+    if not config["generation"].get("methods"):
+        raise UserError("config, generation.methods: missing; name at least one method")
+
+
+def _check_imported_videos(source: Mapping[str, Any]) -> None:
+    if ("sheet" in source) == ("folder" in source):
+        raise UserError("config, import: give either a sheet or a folder of videos")
+    _require_file(source.get("sheet") or source.get("folder"), "import.sheet or import.folder")
+    if "folder" in source and "pattern" not in source:
+        raise UserError(
+            "config, import.pattern: missing; a folder needs a regular expression with "
+            r"a named group for the method, e.g. '(?P<method>[^/]+)/(?P<clip>.+)\.mp4'"
+        )
+
+
+def _check_ratings(config: Mapping[str, Any]) -> None:
     ratings = config["ratings"]
     if ratings["source"] in ("table", "wide"):
-        _must_exist(ratings.get("path"), "ratings.path")
+        _require_file(ratings.get("path"), "ratings.path")
     if ratings["source"] == "study":
         folder = Path(ratings.get("path") or f"results/{config['dataset']}/ratings/study")
         if not (folder / SCORES.file_name).is_file():
@@ -151,32 +172,27 @@ def _check(config: Mapping[str, Any]) -> None:
             )
     for key in ("tags", "answers"):
         if key in ratings:
-            _must_exist(ratings[key], f"ratings.{key}")
-    if ratings["source"] == "simulated" and mode != "build":
+            _require_file(ratings[key], f"ratings.{key}")
+    if ratings["source"] == "simulated" and config["mode"] != "build":
         raise UserError(
             "config, ratings.source: 'simulated' knows the defects of procedural methods only; "
             "with imported videos give a table of scores, or none"
         )
-    for name, spec in config.get("features", {}).items():
-        if spec["weights"] not in ("random", "none"):
-            _must_exist(spec["weights"], f"features.{name}.weights", unless="random")
-            if "sha256" not in spec:
-                raise UserError(
-                    f"config, features.{name}.sha256: missing; give the sha256 of "
-                    f"{spec['weights']} (sha256sum prints it)"
-                )
+
+
+def _check_protocols(config: Mapping[str, Any]) -> None:
     names = [p["name"] for p in config["regression"]["protocols"]]
     if len(set(names)) != len(names):
-        raise UserError("config, regression.protocols: a name is there twice; rename one")
+        raise UserError("config, regression.protocols: a name occurs twice; rename one")
     main = config["correlation"].get("protocol", names[0] if names else None)
     if main is not None and main not in names:
         raise UserError(
-            f"config, correlation.protocol: {main!r} is no protocol; "
+            f"config, correlation.protocol: {main!r} is not a protocol; "
             f"{hint(main, names)} (regression.protocols)"
         )
 
 
-def _must_exist(path: str | None, key: str, unless: str = "") -> None:
+def _require_file(path: str | None, key: str, unless: str = "") -> None:
     if path and path == unless:
         return
     if not path or not Path(path).exists():
@@ -187,24 +203,24 @@ def _must_exist(path: str | None, key: str, unless: str = "") -> None:
         )
 
 
-def _sentence(error: ValidationError) -> str:
-    where = ".".join(str(p) for p in error.absolute_path)
-    place = f"config, {where}" if where else "config"
+def _describe_error(error: ValidationError) -> str:
+    """Return an error of the schema's validation as a sentence that says what to write instead."""
+    key = ".".join(str(p) for p in error.absolute_path)
+    where = f"config, {key}" if key else "config"
     value: Any = error.instance
-    wanted: Any = error.validator_value
+    expected: Any = error.validator_value
     schema: Any = error.schema
     if error.validator == "additionalProperties":
-        known = list(schema.get("properties", {}))
-        wrong = next(k for k in value if k not in known)
-        return f"{place}: unknown key {wrong!r}; {hint(wrong, known)}"
+        known_keys = list(schema.get("properties", {}))
+        unknown_key = next(k for k in value if k not in known_keys)
+        return f"{where}: unknown key {unknown_key!r}; {hint(unknown_key, known_keys)}"
     if error.validator == "required":
-        missing = next(k for k in wanted if k not in value)
-        about = schema["properties"][missing].get("description", "")
-        return f"{place}: the key {missing!r} is missing; add it. {about}"
+        missing = next(k for k in expected if k not in value)
+        description = schema["properties"][missing].get("description", "")
+        return f"{where}: the key {missing!r} is missing; add it. {description}"
     if error.validator == "enum":
-        return (
-            f"{place}: {value!r} is not possible; {hint(value, map(str, wanted), 'write one of')}"
-        )
+        suggestion = hint(value, map(str, expected), "write one of")
+        return f"{where}: {value!r} is not possible; {suggestion}"
     if error.validator == "type":
-        return f"{place}: {value!r} is not of type {wanted}; correct it"
-    return f"{place}: {error.message}; {schema.get('description', 'correct it')}"
+        return f"{where}: {value!r} is not of type {expected}; correct it"
+    return f"{where}: {error.message}; {schema.get('description', 'correct it')}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sfqa import tables
-from sfqa.configuration import complete
+from sfqa.configuration import complete_config
 from sfqa.errors import UserError
 from sfqa.features import base
 from sfqa.features.extractors import EXTRACTORS
@@ -46,7 +46,7 @@ class Plan:
     """
 
     def __init__(self, config: Mapping[str, Any], schema: Path, check_files: bool) -> None:
-        self.config = complete(config, schema)
+        self.config = complete_config(config, schema)
         self.dataset: str = self.config["dataset"]
         self.mode: str = self.config["mode"]
         self.results = Path("results") / self.dataset

@@ -113,7 +113,7 @@ def _verify(caches: Sequence[CacheFolders], args: argparse.Namespace) -> int:
 
 def _prune(caches: Sequence[CacheFolders], args: argparse.Namespace) -> int:
     from sfqa import cache_tools as tools
-    from sfqa.estimate import in_units
+    from sfqa.estimate import format_bytes
 
     with tools.lock_caches(caches):
         contents = [tools.read_content(cache, args.older_than_version) for cache in caches]
@@ -126,7 +126,7 @@ def _prune(caches: Sequence[CacheFolders], args: argparse.Namespace) -> int:
     saved = sum(result.size[0] - result.size[1] for result in results)
     dropped = sum(result.rows[0] - result.rows[1] for result in results)
     verb = "would save" if args.dry_run else "saved"
-    print(f"{verb} {in_units(saved)} ({dropped} rows dropped)")
+    print(f"{verb} {format_bytes(saved)} ({dropped} rows dropped)")
     unfinished = sum(content.counts[tools.UNFINISHED] for content in contents)
     if unfinished and args.keep != "used":
         print(

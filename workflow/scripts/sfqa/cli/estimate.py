@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{args.config}: not YAML ({str(error).splitlines()[0]})") from None
     if not isinstance(config, dict):
         raise UserError(f"{args.config}: no configuration keys; see config/README.md")
-    dataset = estimate.dataset_of(Plan(config, _SCHEMA, check_files=False))
+    dataset = estimate.measure_dataset(Plan(config, _SCHEMA, check_files=False))
     overrides = {"videos": args.videos, "seconds": args.seconds, "shards": args.shards}
     for name, value in overrides.items():
         if value is not None and value <= 0:
@@ -58,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
         f"{dataset.videos} videos of {dataset.methods} methods, {dataset.seconds:.1f} s on average"
     )
     print(f"\n{'stage':<12} {'files':>10} {'on disk':>10} {'jobs':>7} {'CPU hours':>10}")
-    for stage in [*stages, estimate.total(stages)]:
-        size, hours = estimate.in_units(stage.bytes), f"{stage.cpu_hours:.1f}"
+    for stage in [*stages, estimate.sum_stages(stages)]:
+        size, hours = estimate.format_bytes(stage.bytes), f"{stage.cpu_hours:.1f}"
         print(f"{stage.name:<12} {stage.files:>10} {size:>10} {stage.jobs:>7} {hours:>10}")
     print("\nA stage may need half or twice as much; times of other generators are not known.")
     return SUCCESS
