@@ -12,7 +12,7 @@ with run_job(snakemake.log[0]):
     params = snakemake.params
     if not params.metrics:
         raise UserError(
-            "config, regression.metrics: none is of kind regressor, so that there is no learning "
+            "config, regression.metrics: no metric has the kind regressor, so there is no learning "
             "curve; add one"
         )
     rows = store.read(LEARNING, snakemake.input)

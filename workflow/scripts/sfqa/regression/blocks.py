@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from sfqa import store, tables
 from sfqa.errors import UserError, hint
-from sfqa.regression.design import Files, Matrix, columns_of, joined
+from sfqa.regression.design import Files, Matrix, join_reasons, select_columns
 
 #: Version of how features become blocks.
 VERSION = 1
@@ -208,7 +208,7 @@ class _InputReader:
         """Read every row once and note its sample, its reason or its shape, not its numbers."""
         for path in self.paths:
             file = store.open_parquet(path)
-            columns = columns_of(path, file.schema_arrow, [self.column])
+            columns = select_columns(path, file.schema_arrow, [self.column])
             lists = [n for n in columns if pa.types.is_list(file.schema_arrow.field(n).type)]
             if lists and len(columns) > 1:
                 raise UserError(
@@ -243,7 +243,7 @@ class _InputReader:
                 self.reasons[sample] = detail[row]
             elif empty_columns[row]:
                 names = ", ".join(f"{self.extractor}.{c}" for c in empty_columns[row])
-                self.reasons[sample] = joined(detail[row], f"empty_feature: {names}")
+                self.reasons[sample] = join_reasons(detail[row], f"empty_feature: {names}")
             else:
                 self.step_counts[int(cells.steps[row])] += 1
                 if status[row] == tables.FLAWED:

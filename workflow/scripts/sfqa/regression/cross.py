@@ -22,7 +22,7 @@ from sfqa.errors import UserError
 from sfqa.identity import digest
 from sfqa.regression import _rows, heads
 from sfqa.regression.blocks import BlockDesign, Steps, load_blocks
-from sfqa.regression.design import Design, Files, columns_of, load_design
+from sfqa.regression.design import Design, Files, load_design, select_columns
 from sfqa.regression.model_files import ModelFile, Scorer, fingerprint_rows
 from sfqa.splits.grouping import get_group_values
 from sfqa.splits.protocols import CROSS, TEST, make_splits
@@ -85,13 +85,13 @@ def describe_inputs(
     """
     if isinstance(design, BlockDesign):
         return [
-            {"input": text, "columns": _select_columns(files, text), "shape": list(x.shape[1:])}
+            {"input": text, "columns": _list_columns(files, text), "shape": list(x.shape[1:])}
             for text, x in design.X.items()
         ]
     columns_of_extractor: dict[str, list[str]] = {}
     for text in inputs:
         columns = columns_of_extractor.setdefault(text.partition(".")[0], [])
-        columns += [c for c in _select_columns(files, text) if c not in columns]
+        columns += [c for c in _list_columns(files, text) if c not in columns]
     entries = []
     for extractor, columns in columns_of_extractor.items():
         for column in columns:
@@ -339,11 +339,11 @@ def _read_metadata(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: not a Parquet file; give a feature table") from error
 
 
-def _select_columns(files: Files, text: str) -> list[str]:
+def _list_columns(files: Files, text: str) -> list[str]:
     """Return the columns that an input stands for, in the order of the first table."""
     extractor, _, column = text.partition(".")
     path = min(map(Path, files[extractor]))
-    return columns_of(path, pq.read_schema(path), [column or None])
+    return select_columns(path, pq.read_schema(path), [column or None])
 
 
 def _check_columns(model: ModelFile, files: Files) -> None:
@@ -354,7 +354,7 @@ def _check_columns(model: ModelFile, files: Files) -> None:
     for entry in model.metadata["inputs"]:
         extractor, _, column = entry["input"].partition(".")
         path = min(map(Path, files[extractor]))
-        available = columns_of(path, pq.read_schema(path), [None])
+        available = select_columns(path, pq.read_schema(path), [None])
         missing = [c for c in entry["columns"] if c not in available]
         if missing or (not column and available != entry["columns"]):
             raise UserError(

@@ -110,7 +110,7 @@ def _read_extractor(
     columns: list[str] | None = None
     for path in sorted(map(Path, paths)):
         file = store.open_parquet(path)
-        file_columns = columns_of(path, file.schema_arrow, inputs)
+        file_columns = select_columns(path, file.schema_arrow, inputs)
         if columns is not None and file_columns != columns:
             raise UserError(
                 f"{path}: the columns {', '.join(file_columns)} differ from those of the other "
@@ -135,7 +135,7 @@ def _read_extractor(
     return part
 
 
-def columns_of(path: Path, schema: pa.Schema, inputs: Sequence[str | None]) -> list[str]:
+def select_columns(path: Path, schema: pa.Schema, inputs: Sequence[str | None]) -> list[str]:
     """Return the feature columns that inputs name, once each; None stands for every numeric one.
 
     Raises :class:`UserError` for a table that lacks one of them, or has no numeric column.
@@ -191,7 +191,7 @@ def _read_batch(
     for row in np.flatnonzero(failed | missing.any(axis=0)):
         empty = [f"{extractor}.{columns[c]}" for c in np.flatnonzero(missing[:, row])]
         reason = f"empty_feature: {', '.join(empty)}"
-        part.reasons[ids[row]] = detail[row] if failed[row] else joined(detail[row], reason)
+        part.reasons[ids[row]] = detail[row] if failed[row] else join_reasons(detail[row], reason)
     usable = np.flatnonzero(~(failed | missing.any(axis=0)))
     for matrix_row, row in enumerate(usable, start):
         part.usable[ids[row]] = matrix_row
@@ -213,7 +213,7 @@ def _name_columns(
             yield f"{extractor}.{name}"
 
 
-def joined(*parts: str) -> str:
+def join_reasons(*parts: str) -> str:
     """Return reasons as one text, empty ones left out."""
     return "; ".join(p for p in parts if p)
 

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from sfqa import identity
-from sfqa.arrays import Floats, Ints
+from sfqa.arrays import AnyArray, Floats, Ints
 from sfqa.errors import UserError
 from sfqa.regression import _rows, cross, heads
 from sfqa.regression.blocks import BlockDesign
@@ -25,7 +25,7 @@ from sfqa.regression.design import Design, Files
 from sfqa.regression.head import ModelHead
 from sfqa.regression.heads._common import srcc
 from sfqa.regression.metrics import read_versions
-from sfqa.regression.model_files import VERSION, Array, fingerprint_rows
+from sfqa.regression.model_files import VERSION, fingerprint_rows
 from sfqa.regression.problems import Problem, find_reason, get_blocks, select_rows
 from sfqa.regression.train import make_split_problem
 from sfqa.splits.drawing import draw_validation
@@ -59,7 +59,7 @@ def fit_model(
     seed: int,
     work: Path,
     device: str = "cpu",
-) -> tuple[dict[str, Any], dict[str, Array]]:
+) -> tuple[dict[str, Any], dict[str, AnyArray]]:
     """Fit a metric; return metadata and arrays for :func:`sfqa.regression.model_files.write`.
 
     ``metric`` is an entry of kind regressor, ``design`` its features (see
@@ -189,12 +189,12 @@ def _fit_problems(
     options: Mapping[str, Any],
     work: Path,
     device: str,
-) -> tuple[Floats, list[dict[str, Array]] | None, list[str]]:
+) -> tuple[Floats, list[dict[str, AnyArray]] | None, list[str]]:
     """Return predictions (fits, rows of x, dims), states (None if the head has none), reasons."""
     loaded = heads.load_head(head)
     scratch = work / "checkpoints"
     scratch.mkdir(parents=True, exist_ok=True)
-    states: list[dict[str, Array]] | None = None
+    states: list[dict[str, AnyArray]] | None = None
     if isinstance(loaded, ModelHead):
         models = loaded.fit(design.X, problems, options, scratch, device)
         predicted, reasons = models.predict(design.X), list(models.reasons)
@@ -210,10 +210,10 @@ def _fit_problems(
 
 def _copy_training_rows(
     design: Design | BlockDesign, problems: Sequence[Problem], used: Sequence[int]
-) -> dict[str, Array]:
+) -> dict[str, AnyArray]:
     """Return the features, MOS and parts of the used rows, for a head without a state."""
     position = {row: n for n, row in enumerate(used)}
-    arrays: dict[str, Array] = {"x": get_blocks(design.X)["x"][list(used)]}
+    arrays: dict[str, AnyArray] = {"x": get_blocks(design.X)["x"][list(used)]}
     for n, problem in enumerate(problems):
         for name, rows in (("train", problem.train), ("validation", problem.validation)):
             arrays[f"{n}/{name}"] = np.array([position[int(row)] for row in rows], np.int64)

@@ -22,14 +22,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sfqa import store
-from sfqa.arrays import Floats
+from sfqa.arrays import AnyArray, Floats
 from sfqa.errors import UserError
 from sfqa.identity import digest
 from sfqa.regression import heads
 from sfqa.regression.head import ModelHead
 from sfqa.regression.problems import Features, Models, get_blocks, hash_rows, make_problem
-
-Array = npt.NDArray[Any]
 
 #: Version of the file format: written by this program, and the newest that it reads.
 FORMAT = 1
@@ -50,7 +48,7 @@ class ModelFile:
 
     path: Path
     metadata: Mapping[str, Any]
-    arrays: Mapping[str, Array]
+    arrays: Mapping[str, AnyArray]
 
     @property
     def dimensions(self) -> list[str]:
@@ -74,7 +72,7 @@ class ModelFile:
         return [str(entry["input"]) for entry in self.metadata["inputs"]]
 
 
-def write(path: Path | str, metadata: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
+def write(path: Path | str, metadata: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> None:
     """Write a model file atomically; equal content gives equal bytes.
 
     Raises ``ValueError`` for an array that would need pickle.
@@ -207,7 +205,9 @@ def fingerprint_rows(x: Features) -> npt.NDArray[np.uint64]:
     return np.array([int(h[:16], 16) for h in hash_rows(x)], np.uint64)
 
 
-def _read_archive(path: Path, archive: zipfile.ZipFile) -> tuple[dict[str, Any], dict[str, Array]]:
+def _read_archive(
+    path: Path, archive: zipfile.ZipFile
+) -> tuple[dict[str, Any], dict[str, AnyArray]]:
     """Return the metadata and the arrays of a model file; any error means that it is damaged."""
     metadata: dict[str, Any] = json.loads(archive.read(_JSON))
     if int(metadata["format"]) > FORMAT:
@@ -230,7 +230,7 @@ def _read_archive(path: Path, archive: zipfile.ZipFile) -> tuple[dict[str, Any],
     return metadata, arrays
 
 
-def _describe_array(values: Array) -> list[Any]:
+def _describe_array(values: AnyArray) -> list[Any]:
     """Return dtype, shape and sha256 of an array."""
     contiguous = np.ascontiguousarray(values)
     sha256 = hashlib.sha256(contiguous.tobytes()).hexdigest()
@@ -248,7 +248,7 @@ def _make_member(name: str) -> zipfile.ZipInfo:
     return member
 
 
-def _select_arrays(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+def _select_arrays(arrays: Mapping[str, AnyArray], prefix: str) -> dict[str, AnyArray]:
     """Return the arrays whose name has a prefix, by the rest of the name."""
     return {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}
 
