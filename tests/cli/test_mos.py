@@ -12,9 +12,9 @@ import pytest
 from csv_files import read_csv
 from sfqa import cli, store, tables
 from sfqa.cli import mos as command
-from sfqa.ratings.mos import SCALES, mean_opinion_scores
-from sfqa.ratings.rater_report import rater_report
-from sfqa.ratings.reliability import reliability_table
+from sfqa.ratings.mos import METHOD_NAMES, compute_mos
+from sfqa.ratings.rater_report import report_raters
+from sfqa.ratings.reliability import compute_reliability
 from sfqa.tables import LABEL_DIFFERENCES, RATER_REPORT, RELIABILITY
 
 
@@ -46,21 +46,21 @@ def table(tmp_path: Path) -> Path:
 
 
 def test_every_method_has_its_line() -> None:
-    assert set(command._METHODS) | {"sfqa", "raw"} == set(SCALES)
+    assert set(command._METHODS) | {"sfqa", "raw"} == set(METHOD_NAMES)
 
 
-@pytest.mark.parametrize("method", SCALES)
+@pytest.mark.parametrize("method", METHOD_NAMES)
 def test_the_numbers_are_those_of_the_package(
     method: str, table: Path, tmp_path: Path, capsys: Any
 ) -> None:
     out = tmp_path / "mos.parquet"
     assert call(table, "--method", method, "--out", out) == 0
     said = capsys.readouterr().out
-    rows, raters = mean_opinion_scores(scores(), method)
+    rows, raters = compute_mos(scores(), method)
     assert store.to_records(store.read(tables.MOS, out)) == sorted(rows, key=lambda r: (r["sample_id"], r["dimension"]))  # fmt: skip
-    report = store.to_arrow(RATER_REPORT, rater_report(scores(), pd.DataFrame(raters)))
+    report = store.to_arrow(RATER_REPORT, report_raters(scores(), pd.DataFrame(raters)))
     assert store.to_arrow(RATER_REPORT, store.read(RATER_REPORT, tmp_path / "mos_raters.parquet")).equals(report)  # fmt: skip
-    trust = store.to_arrow(RELIABILITY, reliability_table(scores(), (1.0, 5.0)))
+    trust = store.to_arrow(RELIABILITY, compute_reliability(scores(), (1.0, 5.0)))
     assert store.to_arrow(RELIABILITY, store.read(RELIABILITY, tmp_path / "mos_reliability.parquet")).equals(trust)  # fmt: skip
     line = f"{rows[0]['sample_id']}   sync       {rows[0]['mos']:.6g}"
     assert line.split() == next(one for one in said.splitlines() if one.startswith(rows[0]["sample_id"])).split()[:3]  # fmt: skip

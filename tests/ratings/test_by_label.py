@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from sfqa.errors import UserError
-from sfqa.ratings.by_label import COLUMNS, mos_by_label, with_tags
+from sfqa.ratings.by_label import COLUMNS, add_tags, average_by_label
 
 SAMPLES = pd.DataFrame(
     {
@@ -26,7 +26,7 @@ MOS = pd.DataFrame(
 
 
 def test_by_hand() -> None:
-    table = mos_by_label(MOS, SAMPLES)
+    table = average_by_label(MOS, SAMPLES)
     assert list(table.columns) == list(COLUMNS)
     found = {(r.label_kind, r.label): (r.n, r.mean) for r in table.itertuples()}
     assert found == {
@@ -47,7 +47,7 @@ def test_by_hand() -> None:
 def test_interval_against_scipy() -> None:
     values = np.random.default_rng(0).normal(50, 10, 30)
     mos = pd.DataFrame({"sample_id": [f"s{k}" for k in range(30)], "dimension": "q", "mos": values})
-    row = mos_by_label(mos, mos[["sample_id"]].assign(method="m")).iloc[0]
+    row = average_by_label(mos, mos[["sample_id"]].assign(method="m")).iloc[0]
     low, high = stats.t.interval(0.95, 29, values.mean(), stats.sem(values))
     assert row["sd"] == pytest.approx(values.std(ddof=1), rel=1e-12)
     assert (row["ci95_low"], row["ci95_high"]) == pytest.approx((low, high), rel=1e-12)
@@ -55,16 +55,16 @@ def test_interval_against_scipy() -> None:
 
 def test_row_order_and_missing_kinds() -> None:
     both = pd.concat([MOS, MOS.assign(dimension="s", mos=[1.0, 2.0, 3.0, 4.0])])
-    table = mos_by_label(both, SAMPLES)
-    pd.testing.assert_frame_equal(table, mos_by_label(both.iloc[::-1], SAMPLES.iloc[::-1]))
-    few = mos_by_label(both, SAMPLES[["sample_id", "method"]])
+    table = average_by_label(both, SAMPLES)
+    pd.testing.assert_frame_equal(table, average_by_label(both.iloc[::-1], SAMPLES.iloc[::-1]))
+    few = average_by_label(both, SAMPLES[["sample_id", "method"]])
     assert set(few["label_kind"]) == {"method"}
     assert len(few) == 4
 
 
 def test_unknown_sample() -> None:
     with pytest.raises(UserError, match="2 samples have a MOS but .* 'c' first"):
-        mos_by_label(MOS, SAMPLES.iloc[:2])
+        average_by_label(MOS, SAMPLES.iloc[:2])
 
 
 def test_tags_are_labels_too() -> None:
@@ -72,10 +72,10 @@ def test_tags_are_labels_too() -> None:
     tags = pd.DataFrame(
         {"image_id": ["i", "j", "k"], "accessories": ["hat", "", "none"], "profile": [True, False, None]}
     )  # fmt: skip
-    made, names = with_tags(samples, tags)
+    made, names = add_tags(samples, tags)
     assert names == ["accessories", "profile"]
     assert made["sample_id"].tolist() == samples["sample_id"].tolist()
-    table = mos_by_label(MOS.assign(mos=[10.0, 20.0, 40.0, 70.0]), made, names)
+    table = average_by_label(MOS.assign(mos=[10.0, 20.0, 40.0, 70.0]), made, names)
     found = {(r.label_kind, r.label): (r.n, r.mean) for r in table.itertuples()}
     assert found["accessories", "hat"] == (2, 25.0)
     assert found["accessories", "none"] == (1, 70.0)
@@ -91,15 +91,18 @@ def test_tags_are_labels_too() -> None:
         ({"who": ["a"]}, "the table needs one of the columns sample_id, pair_id"),
         ({"sample_id": ["a"], "method": ["x"]}, "have a column 'method' already"),
         ({"image_id": ["a"], "hat": [True]}, "the samples have no image_id"),
-        ({"sample_id": ["a", "a"], "hat": [True, True]}, "sample_id 'a' is there twice"),
-        ({"sample_id": ["q"], "hat": [True]}, "1 names are no sample_id of the samples, 'q' first"),
+        ({"sample_id": ["a", "a"], "hat": [True, True]}, "sample_id 'a' has two rows"),
+        (
+            {"sample_id": ["q"], "hat": [True]},
+            "1 names are not a sample_id of the samples, 'q' first",
+        ),
     ],
 )
 def test_tags_that_do_not_fit(tags: dict[str, list[object]], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        with_tags(SAMPLES, pd.DataFrame(tags))
+        add_tags(SAMPLES, pd.DataFrame(tags))
 
 
 def test_a_label_that_is_not_there() -> None:
     with pytest.raises(UserError, match="no label 'hats'; did you mean 'hat'?"):
-        mos_by_label(MOS, SAMPLES.assign(hat="no"), ["hats"])
+        average_by_label(MOS, SAMPLES.assign(hat="no"), ["hats"])

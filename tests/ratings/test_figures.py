@@ -12,8 +12,8 @@ import pytest
 
 from sfqa.errors import UserError
 from sfqa.ratings import figures
-from sfqa.ratings.rater_report import rater_report
-from sfqa.ratings.significance import label_differences
+from sfqa.ratings.rater_report import report_raters
+from sfqa.ratings.significance import compare_labels
 
 
 def study() -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -48,17 +48,17 @@ def matrix() -> dict[str, Any]:
 def drawings(name: str, paths: list[Path], synthetic: bool) -> None:
     mos, samples = study()
     if name == "histograms":
-        figures.histograms(mos, paths, synthetic)
+        figures.plot_histograms(mos, paths, synthetic)
     elif name == "distributions":
-        figures.distributions(mos, samples, paths, (), synthetic)
+        figures.plot_distributions(mos, samples, paths, (), synthetic)
     elif name == "differences":
-        figures.differences(label_differences(mos, samples), "method", paths, synthetic)
+        figures.plot_differences(compare_labels(mos, samples), "method", paths, synthetic)
     elif name == "raters":
-        report = rater_report(scores())
+        report = report_raters(scores())
         report.loc[0, ["rejected", "status"]] = [True, "flawed"]
-        figures.raters(report, paths, synthetic)
+        figures.plot_raters(report, paths, synthetic)
     else:
-        figures.sos(matrix(), (1.0, 5.0), paths, synthetic)
+        figures.plot_sos(matrix(), (1.0, 5.0), paths, synthetic)
 
 
 def texts(path: Path) -> list[str]:
@@ -94,8 +94,8 @@ def test_a_figure_names_what_it_shows_and_is_the_same_twice(
 
 def test_differences_stand_from_high_to_low(tmp_path: Path) -> None:
     mos, samples = study()
-    frame = label_differences(mos, samples)
-    figures.differences(frame, "method", [tmp_path / "d.svg"])
+    frame = compare_labels(mos, samples)
+    figures.plot_differences(frame, "method", [tmp_path / "d.svg"])
     said = texts(tmp_path / "d.svg")
     # Columns first (all but the best), then rows (all but the worst), for each panel.
     labels = [word for word in said if word in ("low", "high", "top")]
@@ -111,30 +111,30 @@ def test_refusals(tmp_path: Path) -> None:
     mos, samples = study()
     out = [tmp_path / "x.png"]
     with pytest.raises(UserError, match="no two labels of 'language'"):
-        figures.differences(label_differences(mos, samples), "language", out)
+        figures.plot_differences(compare_labels(mos, samples), "language", out)
     with pytest.raises(UserError, match="no MOS has a label"):
-        figures.distributions(mos, samples[["sample_id"]], out)
+        figures.plot_distributions(mos, samples[["sample_id"]], out)
     with pytest.raises(UserError, match="no sample has a MOS"):
-        figures.histograms(mos.assign(mos=np.nan), out)
+        figures.plot_histograms(mos.assign(mos=np.nan), out)
     with pytest.raises(UserError, match="no rater to draw"):
-        figures.raters(rater_report(scores().iloc[:0]), out)
+        figures.plot_raters(report_raters(scores().iloc[:0]), out)
     with pytest.raises(UserError, match="no dimension to draw"):
-        figures.sos({}, (1.0, 5.0), out)
+        figures.plot_sos({}, (1.0, 5.0), out)
     with pytest.raises(ValueError, match="svg or .png is needed"):
-        figures.histograms(mos, [tmp_path / "x.pdf"])
+        figures.plot_histograms(mos, [tmp_path / "x.pdf"])
     assert not list(tmp_path.iterdir())
 
 
 def test_odd_data_are_drawn(tmp_path: Path) -> None:
     """One video, videos all alike, a rater without numbers, nothing testable."""
     mos, samples = study()
-    figures.histograms(mos.iloc[:1], [tmp_path / "one.png"])
-    figures.histograms(mos.assign(mos=3.0), [tmp_path / "same.png"])
-    figures.distributions(mos.iloc[:3].assign(mos=3.0), samples, [tmp_path / "few.png"])
-    figures.differences(
-        label_differences(mos.iloc[:6:2], samples), "method", [tmp_path / "untested.svg"]
+    figures.plot_histograms(mos.iloc[:1], [tmp_path / "one.png"])
+    figures.plot_histograms(mos.assign(mos=3.0), [tmp_path / "same.png"])
+    figures.plot_distributions(mos.iloc[:3].assign(mos=3.0), samples, [tmp_path / "few.png"])
+    figures.plot_differences(
+        compare_labels(mos.iloc[:6:2], samples), "method", [tmp_path / "untested.svg"]
     )
     assert "?" in texts(tmp_path / "untested.svg")
     lone = pd.concat([scores(), scores().iloc[:1].assign(rater="lone")])
-    figures.raters(rater_report(lone), [tmp_path / "lone.png"])
+    figures.plot_raters(report_raters(lone), [tmp_path / "lone.png"])
     assert len(list(tmp_path.iterdir())) == 5

@@ -57,20 +57,20 @@ def test_wide_is_the_same_as_long(tmp_path: Path) -> None:
     [
         (
             "who,video,mark\na,v1,3\nb,v1,good\n",
-            r"long.csv, row 3, column mark: 'good' is no number",
+            r"long.csv, row 3, column mark: 'good' is not a number",
         ),
-        ("who,video,mark\na,v1,nan\n", r"row 2, column mark: 'nan' is no number"),
-        ("who,video,mark\na,v1,inf\n", r"row 2, column mark: 'inf' is no number"),
-        ("who,video,mark\na,v1,1_0\n", r"row 2, column mark: '1_0' is no number"),
+        ("who,video,mark\na,v1,nan\n", r"row 2, column mark: 'nan' is not a number"),
+        ("who,video,mark\na,v1,inf\n", r"row 2, column mark: 'inf' is not a number"),
+        ("who,video,mark\na,v1,1_0\n", r"row 2, column mark: '1_0' is not a number"),
         ("who,video,mark\na,v1,\n", r"row 2, column mark: empty"),
         ("who,video,mark\na,  ,3\n", r"row 2, column video: empty"),
         ("who,video,mark\n,v1,3\n", r"row 2, column who: empty"),
         ("who,video,mark\na,v1,3\nb,v1,3\na,v1,4\n", r"row 4, column mark: .* in row 2 already"),
         ("who,video,mark\na,v1\n", r"row 2: 2 cells under 3 columns"),
         ("who,video,score\na,v1,3\n", r"no column 'mark'; the columns are who, video, score"),
-        ("who,who,mark\n", r"row 1: the column 'who' is there twice"),
+        ("who,who,mark\n", r"row 1: the column 'who' occurs twice"),
         ("who,,mark\n", r"row 1: a column has no name"),
-        ("who,video,mark\n", r"holds no rating"),
+        ("who,video,mark\n", r"has no ratings"),
         ("", r"the file is empty"),
     ],
 )
@@ -83,7 +83,7 @@ def test_bad_tables(tmp_path: Path, text: str, message: str) -> None:
     ("text", "message"),
     [
         ("video,anna\nv1,3\n,4\n", r"wide.csv, row 3, column video: empty"),
-        ("video,anna\nv1,x\n", r"wide.csv, row 2, column anna: 'x' is no number"),
+        ("video,anna\nv1,x\n", r"wide.csv, row 2, column anna: 'x' is not a number"),
         ("video,anna\nv1,3\nv1,4\n", r"row 3, column anna: .* in row 2 already"),
         ("video\nv1\n", r"no column besides 'video'"),
     ],
@@ -98,9 +98,9 @@ def test_bad_wide_tables(tmp_path: Path, text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({}, "give 'dimension' .* or 'dimension_name'"),
-        ({"dimension": "q", "dimension_name": "q"}, "one of the three"),
-        ({"wide": "b.csv"}, "give 'table' .*, 'wide' or 'matrix'"),
+        ({}, "give one of 'dimension' .*, 'dimension_name'"),
+        ({"dimension": "q", "dimension_name": "q"}, "in 'score' a column per dimension"),
+        ({"wide": "b.csv"}, "give one of 'table' .*, 'wide' and 'matrix'"),
         ({"colour": "red"}, "unknown entry 'colour'"),
         ({"dimension_name": "q", "rater": ""}, "the entry 'rater' is missing"),
         ({"dimension_name": "q", "table": "/nowhere/a.csv"}, "there is no such table"),
@@ -114,7 +114,7 @@ def test_bad_sources(tmp_path: Path, change: dict[str, str], message: str) -> No
 
 def test_files_that_are_not_tables(tmp_path: Path) -> None:
     for name, message in [
-        ("a.xlsx", "from .csv, .tsv or .parquet"),
+        ("a.xlsx", "must be .csv, .tsv or .parquet"),
         ("a.parquet", "not a Parquet file"),
         ("a.csv", "not a UTF-8 text table"),
     ]:
@@ -181,10 +181,10 @@ def test_scales_are_mapped_linearly(
     ("change", "message"),
     [
         ({"scale": [0, 2]}, r"long.csv, row 2, column mark: 3 is outside the scale of 0 to 2"),
-        ({"scale": [5, 5]}, r"scale: \[5, 5\] is no scale"),
-        ({"scale": [1]}, r"scale: \[1\] is no scale"),
-        ({"scale": [1, "5"]}, "is no scale"),
-        ({"scale": [1, 5], "to": True}, "to: True is no scale"),
+        ({"scale": [5, 5]}, r"scale: \[5, 5\] is not a scale"),
+        ({"scale": [1]}, r"scale: \[1\] is not a scale"),
+        ({"scale": [1, "5"]}, "is not a scale"),
+        ({"scale": [1, 5], "to": True}, "to: True is not a scale"),
         ({"scale": {"other": [1, 5]}}, "no scale for 'q'"),
         ({"to": [0, 100]}, "'to' needs the 'scale'"),
     ],
@@ -208,7 +208,7 @@ def test_matrix_without_names(tmp_path: Path) -> None:
     ]
     for text, message in (
         ("5,4\n1\n", "m.csv, row 2: 1 cells, but the first row has 2"),
-        ("a,b\n1,2\n", "m.csv, row 1, column 1: 'a' is no number"),
+        ("a,b\n1,2\n", "m.csv, row 1, column 1: 'a' is not a number"),
         ("", "the file is empty"),
     ):
         path.write_text(text)
@@ -220,11 +220,11 @@ def test_wide_columns_that_are_no_raters(tmp_path: Path) -> None:
     path = tmp_path / "w.csv"
     path.write_text("video,note,anna_visual_quality\nv1,good,3\n")
     source = {"wide": str(path), "sample_id": "video", "columns_are": "{rater}_{dimension}"}
-    with pytest.raises(UserError, match="row 1: the column 'note' is not named as"):
+    with pytest.raises(UserError, match="row 1: the column 'note' does not match"):
         import_scores(source)
     rows = import_scores({**source, "ignore": ["note"]})
     assert [(r["rater"], r["dimension"]) for r in rows] == [("anna", "visual_quality")]
     with pytest.raises(UserError, match="needs {rater} and {dimension} once"):
         import_scores({**source, "columns_are": "{rater}"})
-    with pytest.raises(UserError, match="give one of dimension_name, columns_are"):
+    with pytest.raises(UserError, match="give only one of dimension_name, columns_are"):
         import_scores({**source, "dimension_name": "q"})

@@ -11,7 +11,7 @@ import pytest
 
 from sfqa import store, tables
 from sfqa.errors import UserError
-from sfqa.ratings.reliability import reliability_table, sos_fit, split_half
+from sfqa.ratings.reliability import compute_reliability, fit_sos, split_half
 from sfqa.tables import RELIABILITY
 
 
@@ -76,7 +76,7 @@ def test_halves_that_cannot_be(matrix: Any, message: str) -> None:
 
 def test_sos_by_hand() -> None:
     # Means 2 and 3, variances (ddof 1) 2 and 8; (mos - 1)(5 - mos) = 3 and 4.
-    found = sos_fit([[1, 3], [1, 5]], 1, 5)
+    found = fit_sos([[1, 3], [1, 5]], 1, 5)
     assert found.a == pytest.approx((3 * 2 + 4 * 8) / (9 + 16))
     assert found.a_unbiased == pytest.approx((2 + 8) / (4 + 8))
     rest = (2 - 3 * found.a) ** 2 + (8 - 4 * found.a) ** 2
@@ -90,7 +90,7 @@ def test_sos_finds_what_was_put_in_however_few_the_ratings() -> None:
         mos = draw.uniform(1.2, 4.8, (20000, 1))
         top = draw.random((20000, raters)) < (mos - 1) / 4
         ends = draw.random((20000, raters)) < 0.3
-        found = sos_fit(np.where(ends, np.where(top, 5.0, 1.0), mos), 1, 5)
+        found = fit_sos(np.where(ends, np.where(top, 5.0, 1.0), mos), 1, 5)
         assert found.a_unbiased == pytest.approx(0.3, abs=0.01)
         if raters == 4:
             assert found.a > 0.35
@@ -107,7 +107,7 @@ def test_sos_finds_what_was_put_in_however_few_the_ratings() -> None:
 )
 def test_sos_that_cannot_be(matrix: Any, low: float, high: float, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        sos_fit(matrix, low, high)
+        fit_sos(matrix, low, high)
 
 
 def scores(matrix: Any, dimension: str) -> pd.DataFrame:
@@ -124,10 +124,10 @@ def test_table() -> None:
     draw = np.random.default_rng(1)
     full = np.clip(np.round(3 + noisy(40, 6, 0.7)), 1, 5)
     thin = np.where(draw.random((2, 3)) < 2, [[1.0, 2.0, np.nan], [9.0, np.nan, np.nan]], 0)
-    frame = reliability_table(pd.concat([scores(full, "q"), scores(thin, "thin")]), (1, 5), 3, 20)
+    frame = compute_reliability(pd.concat([scores(full, "q"), scores(thin, "thin")]), (1, 5), 3, 20)
     store.to_arrow(RELIABILITY, frame)
     one, other = store.to_records(frame)
-    half, sos = split_half(full, 3, 20), sos_fit(full, 1, 5)
+    half, sos = split_half(full, 3, 20), fit_sos(full, 1, 5)
     assert (one["samples"], one["raters"], one["ratings"], one["least_ratings"]) == (40, 6, 240, 6)
     assert (one["half_srcc"], one["reliability"], one["ci95_low"]) == (half.srcc, half.reliability, half.interval[0])  # fmt: skip
     assert (one["sos_a"], one["sos_r2"], one["status"]) == (sos.a, sos.r2, "ok")
@@ -142,6 +142,6 @@ def test_real_studies(shared_data: Path) -> None:
     netflix = pd.read_csv(path, header=None).to_numpy(float)
     mos, variance = netflix.mean(axis=1), netflix.var(axis=1, ddof=1)
     reach = (mos - 1) * (5 - mos)
-    assert sos_fit(netflix, 1, 5).a == pytest.approx(np.linalg.lstsq(reach[:, None], variance)[0][0])  # fmt: skip
-    assert sos_fit(netflix, 1, 5).a == pytest.approx(0.198, abs=1e-3)
+    assert fit_sos(netflix, 1, 5).a == pytest.approx(np.linalg.lstsq(reach[:, None], variance)[0][0])  # fmt: skip
+    assert fit_sos(netflix, 1, 5).a == pytest.approx(0.198, abs=1e-3)
     assert split_half(netflix, 1).reliability > 0.98

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from sfqa import store
-from sfqa.ratings.significance import COLUMNS, label_differences
+from sfqa.ratings.significance import COLUMNS, compare_labels
 from sfqa.tables import LABEL_DIFFERENCES
 
 
@@ -29,7 +29,7 @@ def study(pairs: int = 30, seed: int = 1, effect: float = 0.0) -> tuple[pd.DataF
 
 
 def found(mos: pd.DataFrame, samples: pd.DataFrame, *extra: str) -> dict[Any, dict[str, Any]]:
-    frame = label_differences(mos, samples, extra)
+    frame = compare_labels(mos, samples, extra)
     assert tuple(frame.columns) == COLUMNS
     store.to_arrow(LABEL_DIFFERENCES, frame)
     return {(r["label_kind"], r["label_a"], r["label_b"]): r for r in store.to_records(frame)}
@@ -73,7 +73,7 @@ def test_the_level_is_kept_although_videos_share_their_pair() -> None:
     below = 0
     for seed in range(60):
         mos, samples = study(24, seed)
-        frame = label_differences(mos, samples.drop(columns="language"))
+        frame = compare_labels(mos, samples.drop(columns="language"))
         below += int((frame.loc[frame["label_kind"] == "image_category", "p"] < 0.05).sum())
     assert below <= 9
 
@@ -128,7 +128,7 @@ def test_what_cannot_be_tested_says_why() -> None:
 
 def test_order_of_rows_changes_nothing() -> None:
     mos, samples = study()
-    one = label_differences(mos, samples)
-    other = label_differences(mos.sample(frac=1, random_state=1), samples.sample(frac=1, random_state=2))  # fmt: skip
+    one = compare_labels(mos, samples)
+    other = compare_labels(mos.sample(frac=1, random_state=1), samples.sample(frac=1, random_state=2))  # fmt: skip
     pd.testing.assert_frame_equal(one, other)
-    assert label_differences(mos.iloc[:0], samples).empty
+    assert compare_labels(mos.iloc[:0], samples).empty

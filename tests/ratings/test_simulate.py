@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from sfqa import store, tables
 from sfqa.errors import UserError
-from sfqa.ratings.simulate import simulate
-from sfqa.ratings.statistics import mean_opinion_scores
+from sfqa.ratings.mos import compute_mos
+from sfqa.ratings.simulate import simulate_scores
 
 TRUTHS = {
     "good": {"quality": 0.9, "sync": 0.2},
@@ -30,7 +30,7 @@ def samples_of(pairs: int, methods: tuple[str, ...] = ("good", "fair", "poor")) 
 
 
 def test_rows_are_synthetic_slider_scores() -> None:
-    rows = simulate(samples_of(4), TRUTHS, raters=5, seed=3)
+    rows = simulate_scores(samples_of(4), TRUTHS, raters=5, seed=3)
     store.to_arrow(tables.SCORES, rows)
     assert len(rows) == 4 * 3 * 2 * 5
     assert all(row["synthetic"] is True for row in rows)
@@ -43,27 +43,27 @@ def test_rows_are_synthetic_slider_scores() -> None:
 def test_more_samples_change_no_score(data: st.DataObject, per_sample: int | None) -> None:
     everything = samples_of(4)
     chosen = data.draw(st.lists(st.sampled_from(range(12)), min_size=1, unique=True))
-    every = simulate(everything, TRUTHS, 4, 1, per_sample=per_sample)
-    some = simulate(everything.iloc[chosen], TRUTHS, 4, 1, per_sample=per_sample)
+    every = simulate_scores(everything, TRUTHS, 4, 1, per_sample=per_sample)
+    some = simulate_scores(everything.iloc[chosen], TRUTHS, 4, 1, per_sample=per_sample)
     names = set(everything.iloc[chosen]["sample_id"])
     assert some == [row for row in every if row["sample_id"] in names]
 
 
 def test_more_raters_change_no_score() -> None:
-    few, many = (simulate(samples_of(3), TRUTHS, raters, 1) for raters in (3, 6))
+    few, many = (simulate_scores(samples_of(3), TRUTHS, raters, 1) for raters in (3, 6))
     assert few == [row for row in many if row["rater"] <= "synthetic-03"]
 
 
 def test_seed_and_pair_name() -> None:
     samples = samples_of(3)
-    assert simulate(samples, TRUTHS, 3, 1) != simulate(samples, TRUTHS, 3, 2)
+    assert simulate_scores(samples, TRUTHS, 3, 1) != simulate_scores(samples, TRUTHS, 3, 2)
     # Without the column, the pair is read from the sample's name.
     nameless = samples.drop(columns="pair_id")
-    assert simulate(nameless, TRUTHS, 3, 1) == simulate(samples, TRUTHS, 3, 1)
+    assert simulate_scores(nameless, TRUTHS, 3, 1) == simulate_scores(samples, TRUTHS, 3, 1)
 
 
 def test_per_sample_panels() -> None:
-    frame = pd.DataFrame(simulate(samples_of(40), TRUTHS, 6, 1, per_sample=3))
+    frame = pd.DataFrame(simulate_scores(samples_of(40), TRUTHS, 6, 1, per_sample=3))
     assert set(frame.groupby(["sample_id", "dimension"])["rater"].nunique()) == {3}
     panels = frame.groupby(["sample_id", "dimension"])["rater"].agg(tuple).unstack()
     assert (panels["quality"] == panels["sync"]).all()
@@ -73,8 +73,8 @@ def test_per_sample_panels() -> None:
 
 
 def test_truths_come_back_as_the_order_of_methods() -> None:
-    frame = pd.DataFrame(simulate(samples_of(25), TRUTHS, 8, 5))
-    mos = pd.DataFrame(mean_opinion_scores(frame)[0])
+    frame = pd.DataFrame(simulate_scores(samples_of(25), TRUTHS, 8, 5))
+    mos = pd.DataFrame(compute_mos(frame)[0])
     mos["method"] = mos["sample_id"].str.rsplit("__", n=1).str[1]
     means = mos.groupby(["dimension", "method"])["mos"].mean()
     assert means["quality"].sort_values().index.tolist() == ["poor", "fair", "good"]
@@ -84,7 +84,7 @@ def test_truths_come_back_as_the_order_of_methods() -> None:
 def test_content_is_shared_by_the_methods() -> None:
     """With equal truths, samples of a pair agree more than samples of different pairs."""
     truths = {name: {"quality": 0.5} for name in TRUTHS}
-    frame = pd.DataFrame(simulate(samples_of(60), truths, 10, 2, careless=0))
+    frame = pd.DataFrame(simulate_scores(samples_of(60), truths, 10, 2, careless=0))
     mos = frame.groupby("sample_id")["score"].mean().reset_index()
     mos[["pair", "method"]] = mos["sample_id"].str.rsplit("__", n=1).to_list()
     table = mos.pivot(index="pair", columns="method", values="score")
@@ -97,8 +97,8 @@ def test_content_is_shared_by_the_methods() -> None:
 def test_the_careless_rater_is_screened_out(scale: str) -> None:
     truths = {"good": {"q": 0.75}, "fair": {"q": 0.5}, "poor": {"q": 0.25}}
     for careless, expected in ((1, ["synthetic-01"]), (0, [])):
-        frame = pd.DataFrame(simulate(samples_of(60), truths, 6, 0, careless))
-        raters = mean_opinion_scores(frame, scale)[1]
+        frame = pd.DataFrame(simulate_scores(samples_of(60), truths, 6, 0, careless))
+        raters = compute_mos(frame, scale)[1]
         assert [row["rater"] for row in raters if row["rejected"]] == expected
 
 
@@ -115,4 +115,4 @@ def test_the_careless_rater_is_screened_out(scale: str) -> None:
 def test_mistakes(change: dict[str, object], message: str) -> None:
     arguments = {"truths": TRUTHS, "raters": 3, "seed": 1, **change}
     with pytest.raises(UserError, match=message):
-        simulate(samples_of(1), **arguments)  # type: ignore[arg-type]
+        simulate_scores(samples_of(1), **arguments)  # type: ignore[arg-type]

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from sfqa import store, tables
 from sfqa.errors import UserError
-from sfqa.ratings.mos import SCALES, mean_opinion_scores
-from sfqa.ratings.screening import bt500, outliers, zscores
-from sfqa.ratings.subjective_models import annex_e, connected_groups, remove_bias
+from sfqa.ratings.mos import METHOD_NAMES, compute_mos
+from sfqa.ratings.screening import compute_zscores, find_outliers, screen_raters
+from sfqa.ratings.subjective_models import connected_groups, fit_annex_e, remove_bias
 
 
 def frame(matrix: Any) -> pd.DataFrame:
@@ -71,7 +71,7 @@ class TestSureal:
     def test_mos(
         self, netflix: Any, method: str, gaps: bool, wanted: tuple[float, ...], rejected: list[int]
     ) -> None:
-        rows, raters = mean_opinion_scores(frame(with_gaps(netflix) if gaps else netflix), method)
+        rows, raters = compute_mos(frame(with_gaps(netflix) if gaps else netflix), method)
         mos = values(rows)
         assert (mos.mean(), mos.var(), mos[0], mos[78]) == pytest.approx(wanted, abs=1e-9)
         assert [k for k, row in enumerate(raters) if row["rejected"]] == rejected
@@ -86,18 +86,20 @@ class TestSureal:
     def test_zscores(
         self, netflix: Any, gaps: bool, wanted: tuple[float, ...], rejected: list[int]
     ) -> None:
-        rows, raters = mean_opinion_scores(frame(with_gaps(netflix) if gaps else netflix))
+        rows, raters = compute_mos(frame(with_gaps(netflix) if gaps else netflix))
         z = values(rows) * 6 / 100 - 3
         assert (z.mean(), z.var(), z[0], z[78]) == pytest.approx(wanted, abs=1e-9)
         assert [k for k, row in enumerate(raters) if row["rejected"]] == rejected
 
     def test_annex_e(self, netflix: Any) -> None:
-        assert annex_e(netflix).mos.var() == pytest.approx(1.435548566, abs=1e-9)
-        found = annex_e(with_gaps(netflix))
-        assert found.error[:2] == pytest.approx([0.12865733583278777, 0.1291870187642219], abs=1e-9)
+        assert fit_annex_e(netflix).mos.var() == pytest.approx(1.435548566, abs=1e-9)
+        found = fit_annex_e(with_gaps(netflix))
+        assert found.standard_error[:2] == pytest.approx(
+            [0.12865733583278777, 0.1291870187642219], abs=1e-9
+        )
         assert found.bias[:2] == pytest.approx([-0.1919217096519179, -0.18997709391286008], abs=1e-9)  # fmt: skip
         assert found.inconsistency[:2] == pytest.approx([0.5508384657143207, 0.5350128423485874], abs=1e-9)  # fmt: skip
-        rows, _ = mean_opinion_scores(frame(with_gaps(netflix)), "p910")
+        rows, _ = compute_mos(frame(with_gaps(netflix)), "p910")
         half = (rows[0]["ci95_high"] - rows[0]["ci95_low"]) / 2
         assert half == pytest.approx(1.959963984540054 * 0.12865733583278777, abs=1e-9)
 
@@ -119,7 +121,7 @@ def literal_annex_e(matrix: Any) -> tuple[Any, Any, Any]:
 
 def test_annex_e_against_the_text_of_the_method() -> None:
     matrix = study()
-    found, wanted = annex_e(matrix), literal_annex_e(matrix)
+    found, wanted = fit_annex_e(matrix), literal_annex_e(matrix)
     for one, other in zip((found.mos, found.bias, found.inconsistency), wanted, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-7)
     assert found.bias.mean() == pytest.approx(0, abs=1e-12)
@@ -129,7 +131,7 @@ def test_annex_e_finds_what_was_put_in() -> None:
     draw = np.random.default_rng(2)
     bias, spread = np.linspace(-1, 1, 16), np.linspace(0.5, 1.1, 16)
     true = draw.uniform(1, 5, (4000, 1))
-    found = annex_e(true + bias + spread * draw.normal(size=(4000, 16)))
+    found = fit_annex_e(true + bias + spread * draw.normal(size=(4000, 16)))
     np.testing.assert_allclose(found.bias, bias, atol=0.06)
     np.testing.assert_allclose(found.inconsistency, spread, atol=0.05)
     # The interval covers the truth about as often as it says.
@@ -139,15 +141,15 @@ def test_annex_e_finds_what_was_put_in() -> None:
 
 def test_annex_e_refuses_what_it_cannot_fit() -> None:
     with pytest.raises(UserError, match="needs 8 raters or more, these are 7"):
-        annex_e(study(raters=7))
+        fit_annex_e(study(raters=7))
     lonely = np.full((60, 9), np.nan)
     lonely[:, :8] = study(raters=8, share=1)
     lonely[0, 8] = 3.0
-    with pytest.raises(UserError, match="ended on the scores of rater 'lisa' alone"):
-        annex_e(lonely, [*"abcdefgh", "lisa"])
+    with pytest.raises(UserError, match="converged to the scores of rater 'lisa' alone"):
+        fit_annex_e(lonely, [*"abcdefgh", "lisa"])
     empty = np.hstack([study(raters=8, share=1), np.full((60, 1), np.nan)])
-    assert np.isnan(annex_e(empty).bias[8])
-    assert np.isnan(annex_e(np.vstack([empty[:, :8], np.full((1, 8), np.nan)])).mos[60])
+    assert np.isnan(fit_annex_e(empty).bias[8])
+    assert np.isnan(fit_annex_e(np.vstack([empty[:, :8], np.full((1, 8), np.nan)])).mos[60])
 
 
 def test_bias_by_hand() -> None:
@@ -162,9 +164,9 @@ def test_unconnected_raters_are_told() -> None:
     matrix[:40, :16], matrix[40:, 16:] = study(40, 16), study(40, 16, seed=4)
     assert connected_groups(matrix).tolist() == [0] * 16 + [1] * 16
     for method in ("p913", "p910"):
-        _, raters = mean_opinion_scores(frame(matrix), method)
+        _, raters = compute_mos(frame(matrix), method)
         assert all("unconnected: the raters fall into 2 groups" in row["detail"] for row in raters)
-    _, raters = mean_opinion_scores(frame(matrix), "zscore")
+    _, raters = compute_mos(frame(matrix), "zscore")
     assert not any("unconnected" in row["detail"] for row in raters)
 
 
@@ -189,23 +191,23 @@ def test_lgvq_against_its_section() -> None:
     matrix = study(raters=16, share=0.9, seed=5)
     matrix[:, 3] = np.random.default_rng(6).uniform(1, 5, len(matrix))
     wanted, bad = literal_lgvq(matrix)
-    rows, raters = mean_opinion_scores(frame(matrix), "lgvq")
+    rows, raters = compute_mos(frame(matrix), "lgvq")
     np.testing.assert_allclose(values(rows), wanted, atol=1e-9)
     assert [row["rejected"] for row in raters] == bad.tolist()
     assert bad[3]
-    assert outliers(matrix)[:, ~bad].any()  # single ratings go while their rater stays
+    assert find_outliers(matrix)[:, ~bad].any()  # single ratings go while their rater stays
     assert "are outliers, more than 5 %, left out (LGVQ)" in raters[3]["detail"]
 
 
 def test_methods_are_named_once_or_twice() -> None:
     matrix = study()
     for one, other in (("zscore", "sfqa"), ("raw", "bt500")):
-        assert mean_opinion_scores(frame(matrix), one) == mean_opinion_scores(frame(matrix), other)
-    plain, _ = mean_opinion_scores(frame(matrix), "mean")
+        assert compute_mos(frame(matrix), one) == compute_mos(frame(matrix), other)
+    plain, _ = compute_mos(frame(matrix), "mean")
     np.testing.assert_allclose(values(plain), np.nanmean(matrix, axis=1), atol=1e-12)
 
 
-@pytest.mark.parametrize("method", SCALES)
+@pytest.mark.parametrize("method", METHOD_NAMES)
 def test_thin_and_odd_data_have_reasons(method: str) -> None:
     """A constant rater, one with a single rating, a sample with one rating and one with none."""
     matrix = np.hstack([study(30, 10, 1.0), np.full((30, 2), np.nan)])
@@ -215,9 +217,9 @@ def test_thin_and_odd_data_have_reasons(method: str) -> None:
     scores = pd.concat([frame(matrix), none])
     if method == "p910":
         with pytest.raises(UserError, match="rater 'r11' alone"):
-            mean_opinion_scores(scores, method)
+            compute_mos(scores, method)
         scores = scores[scores["rater"] != "r11"]
-    rows, raters = mean_opinion_scores(scores, method)
+    rows, raters = compute_mos(scores, method)
     store.to_arrow(tables.MOS, rows)
     store.to_arrow(tables.RATERS, raters)
     by = {row["sample_id"]: row for row in rows}
@@ -237,16 +239,16 @@ def test_thin_and_odd_data_have_reasons(method: str) -> None:
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.sampled_from(SCALES), st.integers(0, 10**6), st.randoms(use_true_random=False))
+@given(st.sampled_from(METHOD_NAMES), st.integers(0, 10**6), st.randoms(use_true_random=False))
 def test_order_changes_nothing(method: str, seed: int, random: Any) -> None:
     scores = frame(study(40, 16, 0.8, seed))
     other = scores.iloc[random.sample(range(len(scores)), len(scores))]
-    before, after = mean_opinion_scores(scores, method), mean_opinion_scores(other, method)
+    before, after = compute_mos(scores, method), compute_mos(other, method)
     assert before == after
     # Other names put the raters' columns in another order.
     names = [f"r{k:02d}" for k in range(16)]
     renamed = dict(zip(names, random.sample(names, 16), strict=True))
-    rows, raters = mean_opinion_scores(scores.assign(rater=scores["rater"].map(renamed)), method)
+    rows, raters = compute_mos(scores.assign(rater=scores["rater"].map(renamed)), method)
     for name in ("mos", "sd", "ci95_low", "ci95_high"):
         np.testing.assert_allclose(values(rows, name), values(before[0], name), atol=1e-7)
     rejected = {row["rater"]: row["rejected"] for row in raters}
@@ -261,9 +263,9 @@ def test_a_raters_own_scale_changes_no_zscore(seed: int, factor: float, shift: f
     matrix = study(40, 16, 0.8, seed)
     other = matrix.copy()
     other[:, 4] = factor * other[:, 4] + shift
-    np.testing.assert_allclose(zscores(other), zscores(matrix), atol=1e-7)
+    np.testing.assert_allclose(compute_zscores(other), compute_zscores(matrix), atol=1e-7)
     for method in ("zscore", "sfqa"):
-        before, after = (mean_opinion_scores(frame(m), method)[0] for m in (matrix, other))
+        before, after = (compute_mos(frame(m), method)[0] for m in (matrix, other))
         np.testing.assert_allclose(values(after), values(before), atol=1e-6)
 
 
@@ -274,8 +276,8 @@ def test_one_new_scale_for_all_moves_the_mos_with_it(
 ) -> None:
     matrix = study(40, 16, 0.8, seed)
     for method in ("mean", "bt500", "p913", "p910"):
-        before, _ = mean_opinion_scores(frame(matrix), method)
-        after, _ = mean_opinion_scores(frame(factor * matrix + shift), method)
+        before, _ = compute_mos(frame(matrix), method)
+        after, _ = compute_mos(frame(factor * matrix + shift), method)
         np.testing.assert_allclose(values(after), factor * values(before) + shift, atol=1e-4)
 
 
@@ -285,4 +287,4 @@ def test_a_bias_changes_no_p913_difference() -> None:
     other[:, 2] += 1.5
     before, after = remove_bias(matrix).ratings, remove_bias(other).ratings
     assert np.ptp(after - before) == pytest.approx(0, abs=1e-12)
-    assert bt500(before).rejected.tolist() == bt500(after).rejected.tolist()
+    assert screen_raters(before).rejected.tolist() == screen_raters(after).rejected.tolist()

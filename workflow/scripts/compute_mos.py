@@ -2,11 +2,11 @@
 
 from sfqa import store, tables
 from sfqa.job import run_job
-from sfqa.ratings.mos import mean_opinion_scores
+from sfqa.ratings.mos import compute_mos
 
 with run_job(snakemake.log[0]) as log:
     scores = store.read(tables.SCORES, snakemake.input.scores)
-    mos, raters = mean_opinion_scores(scores, snakemake.params.scale)
+    mos, raters = compute_mos(scores, snakemake.params.scale)
     for rater in raters:
         if rater["rejected"]:
             log.info("%s: rater %s rejected", rater["dimension"], rater["rater"])

@@ -23,8 +23,8 @@ def draw_figures(
     """Draw every figure that the tables have data for, as .png and .svg."""
     from sfqa.correlation import figures as bars
     from sfqa.ratings import figures
-    from sfqa.ratings.by_label import mos_by_label
-    from sfqa.ratings.reliability import sos_matrices
+    from sfqa.ratings.by_label import average_by_label
+    from sfqa.ratings.reliability import select_sos_ratings
 
     folder.mkdir(exist_ok=True)
     synthetic = bool(scores["synthetic"].any())
@@ -33,16 +33,16 @@ def draw_figures(
         return [folder / f"{name}.png", folder / f"{name}.svg"]
 
     if mos["mos"].notna().any():
-        figures.histograms(mos, list_files("mos"), synthetic)
-    figures.raters(report, list_files("raters"), synthetic)
-    if matrices := sos_matrices(scores, scale):
-        figures.sos(matrices, scale, list_files("sos"), synthetic)
+        figures.plot_histograms(mos, list_files("mos"), synthetic)
+    figures.plot_raters(report, list_files("raters"), synthetic)
+    if matrices := select_sos_ratings(scores, scale):
+        figures.plot_sos(matrices, scale, list_files("sos"), synthetic)
     if samples is None or differences is None:
         return
-    by_label = mos_by_label(mos, samples, extra)
+    by_label = average_by_label(mos, samples, extra)
     if not by_label.empty:
         bars.mos_by_label(by_label, list_files("mos_by_label"), synthetic)
-        figures.distributions(mos, samples, list_files("distributions"), extra, synthetic)
+        figures.plot_distributions(mos, samples, list_files("distributions"), extra, synthetic)
     for label_kind in dict.fromkeys(differences["label_kind"]):
         files = list_files(f"differences_{label_kind}")
-        figures.differences(differences, str(label_kind), files, synthetic)
+        figures.plot_differences(differences, str(label_kind), files, synthetic)

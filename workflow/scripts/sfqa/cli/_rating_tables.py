@@ -81,7 +81,7 @@ def _has_format(args: argparse.Namespace) -> bool:
 
 def make_source(args: argparse.Namespace) -> dict[str, Any]:
     """Return the description of the table for :func:`sfqa.ratings.importing.import_scores`."""
-    from sfqa.ratings.importing import columns_of
+    from sfqa.ratings.importing import read_columns
 
     if args.wide and args.matrix:
         raise UserError("--wide and --matrix: choose one of the two")
@@ -113,7 +113,7 @@ def make_source(args: argparse.Namespace) -> dict[str, Any]:
     if not {"dimension", "dimension_name", "columns_are"} & set(source):
         if isinstance(source.get("score"), dict):
             return source
-        has_column = DIMENSION in columns_of(args.table)
+        has_column = DIMENSION in read_columns(args.table)
         source |= {"dimension": DIMENSION} if has_column else {"dimension_name": NAME}
     return source
 

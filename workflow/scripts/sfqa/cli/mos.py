@@ -87,14 +87,16 @@ def run(args: argparse.Namespace) -> int:
     import pandas as pd
 
     from sfqa import tables
-    from sfqa.ratings.mos import SCALES, mean_opinion_scores
-    from sfqa.ratings.rater_report import rater_report
-    from sfqa.ratings.reliability import reliability_table
+    from sfqa.ratings.mos import METHOD_NAMES, compute_mos
+    from sfqa.ratings.rater_report import report_raters
+    from sfqa.ratings.reliability import compute_reliability
     from sfqa.store import to_records
     from sfqa.tables import LABEL_DIFFERENCES, RATER_REPORT, RELIABILITY
 
-    if args.method not in SCALES:
-        raise UserError(f"--method {args.method}: no such method; {hint(args.method, SCALES)}")
+    if args.method not in METHOD_NAMES:
+        raise UserError(
+            f"--method {args.method}: no such method; {hint(args.method, METHOD_NAMES)}"
+        )
     if args.rows < 0:
         raise UserError(f"--rows {args.rows}: give 0 (all) or more")
     for option, needed in (("tags", "labels"), ("answers", "details")):
@@ -105,16 +107,16 @@ def run(args: argparse.Namespace) -> int:
     scores = _rating_tables.drop_raters(_rating_tables.read_scores(args), args.without)
     samples, extra = _read_labels(args)
     scale = _rating_tables.find_scale(args, scores)
-    rows, raters = mean_opinion_scores(scores, args.method, not args.skip_unanimous)
+    rows, raters = compute_mos(scores, args.method, not args.skip_unanimous)
     mos = pd.DataFrame(rows, columns=tables.MOS.names)
-    report = rater_report(
+    report = report_raters(
         scores,
         pd.DataFrame(raters),
         _read_details(args.details),
         _read_answers(args.answers),
         scale,
     )
-    reliability = reliability_table(scores, scale, args.seed)
+    reliability = compute_reliability(scores, scale, args.seed)
     # Suffix of the file, schema, rows, columns to print.
     results: list[tuple[str, Any, Any, tuple[str, ...]]] = [
         ("", tables.MOS, mos, _MOS),
@@ -123,11 +125,11 @@ def run(args: argparse.Namespace) -> int:
     ]
     differences = None
     if samples is not None:
-        from sfqa.ratings.by_label import mos_by_label
-        from sfqa.ratings.significance import label_differences
+        from sfqa.ratings.by_label import average_by_label
+        from sfqa.ratings.significance import compare_labels
 
-        differences = label_differences(mos, samples, extra)
-        by_label = mos_by_label(mos, samples, extra)
+        differences = compare_labels(mos, samples, extra)
+        by_label = average_by_label(mos, samples, extra)
         results.append(("by_label", tables.MOS_BY_LABEL, by_label, _LABELS))
         results.append(("differences", LABEL_DIFFERENCES, differences, ()))
     if args.out:
@@ -194,7 +196,7 @@ def _add_suffix(out: Path, suffix: str) -> Path:
 def _read_labels(args: argparse.Namespace) -> tuple[pd.DataFrame | None, list[str]]:
     if args.labels is None:
         return None, []
-    from sfqa.ratings.by_label import with_tags
+    from sfqa.ratings.by_label import add_tags
 
     samples = read_table(args.labels, "labels")
     if "sample_id" not in samples:
@@ -204,7 +206,7 @@ def _read_labels(args: argparse.Namespace) -> tuple[pd.DataFrame | None, list[st
         raise UserError(f"{args.labels}: the sample {repeated.iloc[0]!r} has two rows; keep one")
     if args.tags is None:
         return samples, []
-    return with_tags(samples, read_table(args.tags, "tags"))
+    return add_tags(samples, read_table(args.tags, "tags"))
 
 
 def _read_details(path: Path | None) -> pd.DataFrame | None:

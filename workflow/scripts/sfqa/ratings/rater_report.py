@@ -1,4 +1,4 @@
-"""Who rated how: bias, noise, agreement, self-consistency, checks, habits, and what is odd."""
+"""Report on each rater: bias, noise, agreement, consistency, control answers and timing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from sfqa.errors import UserError, hint
-from sfqa.ratings.mos import matrix_of
+from sfqa.ratings.mos import pivot_scores
 from sfqa.ratings.screening import Matrix, row_statistics
 from sfqa.ratings.subjective_models import remove_bias
 from sfqa.tables import FLAWED, OK, RATER_REPORT, flaw
@@ -19,23 +19,23 @@ from sfqa.tables import FLAWED, OK, RATER_REPORT, flaw
 VERSION = 1
 COLUMNS = tuple(RATER_REPORT.names)
 
-#: What makes a row flawed, with where the number comes from.
+#: Limits that make a row flawed, some from the toolkit microsoft/P.910.
 LIMITS: dict[str, float] = {
-    "agreement": 0.5,  # least SRCC with the mean of the others
-    "repeat_difference": 0.25,  # most mean difference of repeats, as a share of the scale
-    "gold_passed": 0.8,  # least share of gold answers within their tolerance
-    "traps_passed": 0.8,  # least share of trap answers
-    "run": 15,  # most equal scores in a row
-    "session_variance": 0.15,  # microsoft/P.910: least variance in a session, scale of 1 to 5
-    "over": 1.15,  # microsoft/P.910: most play time over video length
-    "under": 0.95,  # least play time over video length
-    "timed_out": 0.1,  # most share of videos played too long or too short
+    "agreement": 0.5,  # minimum SRCC with the mean of the others
+    "repeat_difference": 0.25,  # maximum mean difference of repeats, as a share of the scale
+    "gold_passed": 0.8,  # minimum share of gold answers within their tolerance
+    "traps_passed": 0.8,  # minimum share of correct trap answers
+    "run": 15,  # maximum number of equal scores in a row
+    "session_variance": 0.15,  # microsoft/P.910: minimum variance in a session, scale of 1 to 5
+    "over": 1.15,  # microsoft/P.910: maximum of play time / video length
+    "under": 0.95,  # minimum of play time / video length
+    "timed_out": 0.1,  # maximum share of videos played too long or too short
 }
 
-Row = dict[str, Any]
+TableRow = dict[str, Any]
 
 
-def rater_report(
+def report_raters(
     scores: pd.DataFrame,
     raters: pd.DataFrame | None = None,
     details: pd.DataFrame | None = None,
@@ -46,88 +46,91 @@ def rater_report(
     """Return one row per dimension and rater, with the columns ``COLUMNS``.
 
     ``scores`` has the columns of ``tables.SCORES``; ``raters`` those of ``tables.RATERS`` (who was
-    left out of the MOS, and why). ``details`` is what the rating screen kept of every answer:
-    rater, session, position, role, sample_id, dimension, score, and where measured video_sec,
-    play_sec, answer_sec. ``answers`` holds what gold and trap clips should get: sample_id,
-    dimension, expected, tolerance. ``limits`` replaces some of :data:`LIMITS`.
+    excluded from the MOS, and why). ``details``: the rating screen's record of every answer, with
+    rater, session, position, role, sample_id, dimension, score, and optionally video_sec, play_sec
+    and answer_sec. ``answers``: the expected answers of gold and trap clips, with sample_id,
+    dimension, expected, tolerance. ``limits`` overrides some of :data:`LIMITS`.
 
-    ``bias``: mean distance from the mean opinion (P.913, 12.4); ``inconsistency``: population sd
-    of what is left of that distance (P.910 Annex E, first step); ``agreement_srcc``: with the mean
-    of the others, over samples that others rated. ``repeat_difference``: mean absolute difference
-    of the scores of the same video. ``longest_run``: most equal scores in a row, in the order of
-    showing; ``entropy_bits`` of the distribution of scores; ``least_session_variance``: the least
-    variance (ddof 1) of the scores of a session with 10 or more. ``over_played``,
-    ``under_played``: shares of videos whose play time is over 115 % or under 95 % of their length;
-    ``video_seconds``: median of play and answer time together.
+    ``bias``: mean difference from the MOS (P.913, 12.4). ``inconsistency``: population sd of the
+    remaining difference (P.910 Annex E, first step). ``agreement_srcc``: SRCC with the mean of the
+    others, over samples that others rated. ``repeat_difference``: mean absolute difference of the
+    scores of the same video. ``longest_run``: largest number of equal scores in a row, in
+    presentation order. ``entropy_bits``: entropy of the distribution of scores.
+    ``least_session_variance``: smallest variance (ddof 1) of the scores of a session with at least
+    10. ``over_played``, ``under_played``: shares of videos whose play time is over 115 % or under
+    95 % of their length. ``video_seconds``: median of play time plus answer time.
 
-    What cannot be known is empty: without ``details`` all but the scores' own columns. A row is
-    flawed where the rater was rejected or a limit is broken; ``detail`` says which. Only
-    ``rejected`` raters are left out of the MOS; the rest is for people to judge.
+    Unknown values are empty: without ``details``, everything that is not computed from the scores.
+    A row is flawed if the rater was rejected or a limit is exceeded; ``detail`` has the reasons.
+    Only ``rejected`` raters are excluded from the MOS; the other remarks are for human judgement.
 
     >>> rows = [(r, s, "q", float(v + (r == "c")), False)
     ...         for r in "abc" for v, s in enumerate("xyz")]
     >>> names = ["rater", "sample_id", "dimension", "score", "synthetic"]
-    >>> rater_report(pd.DataFrame(rows, columns=names))[["bias", "agreement_srcc"]].round(2).values
+    >>> report_raters(pd.DataFrame(rows, columns=names))[["bias", "agreement_srcc"]].round(2).values
     array([[-0.33,  1.  ],
            [-0.33,  1.  ],
            [ 0.67,  1.  ]])
     """
-    limit = {**LIMITS, **(limits or {})}
-    for name in limit:
+    limits = {**LIMITS, **(limits or {})}
+    for name in limits:
         if name not in LIMITS:
             raise UserError(f"rater report: no limit {name!r}; {hint(name, LIMITS)}")
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     for dimension, part in scores.groupby("dimension", sort=True):
-        raw = matrix_of(part)
+        raw = pivot_scores(part)
         matrix = raw.to_numpy(float)
-        bias, spread = _bias(matrix)
-        agreement = _agreement(matrix)
+        bias, inconsistency = _compute_bias(matrix)
+        agreement = _compute_agreement(matrix)
         for k, name in enumerate(raw.columns):
-            row: Row = dict.fromkeys(COLUMNS)
+            row: TableRow = dict.fromkeys(COLUMNS)
             row |= {"dimension": str(dimension), "rater": str(name), "rejected": False}
-            row |= {"n": int(np.sum(~np.isnan(matrix[:, k]))), "bias": _known(bias[k])}
-            row |= {"inconsistency": _known(spread[k]), "agreement_srcc": _known(agreement[k])}
-            row["entropy_bits"] = _entropy(matrix[:, k])
+            row |= {"n": int(np.sum(~np.isnan(matrix[:, k]))), "bias": _to_number(bias[k])}
+            row |= {"inconsistency": _to_number(inconsistency[k])}
+            row |= {"agreement_srcc": _to_number(agreement[k])}
+            row["entropy_bits"] = _compute_entropy(matrix[:, k])
             rows.append(row)
-    found = {(row["dimension"], row["rater"]): row for row in rows}
+    row_by_key = {(row["dimension"], row["rater"]): row for row in rows}
     if details is not None:
-        _add_details(found, details, answers, limit)
-    why = _reasons(raters, found)
+        _add_details(row_by_key, details, answers, limits)
+    rejections = _add_rejections(raters, row_by_key)
     width = abs(scale[1] - scale[0])
-    for key, row in found.items():
-        parts = why.get(key, []) + _oddities(row, limit, width)
-        row["status"], row["detail"] = (FLAWED, "; ".join(parts)) if parts else (OK, "")
+    for key, row in row_by_key.items():
+        reasons = rejections.get(key, []) + _check_limits(row, limits, width)
+        row["status"], row["detail"] = (FLAWED, "; ".join(reasons)) if reasons else (OK, "")
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _known(value: float) -> float | None:
+def _to_number(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _bias(matrix: Matrix) -> tuple[Matrix, Matrix]:
-    """Bias and inconsistency per rater; NaN for a rater without ratings."""
-    found = remove_bias(matrix)
+def _compute_bias(matrix: Matrix) -> tuple[Matrix, Matrix]:
+    """Return bias and inconsistency per rater; NaN for a rater without ratings."""
+    unbiased = remove_bias(matrix)
     mos = row_statistics(matrix)[1]
-    left = np.ascontiguousarray((found.ratings - mos[:, None]).T)
-    n, _, sd = row_statistics(left)
-    spread = np.where(n > 1, sd * np.sqrt((n - 1) / np.maximum(n, 1)), np.nan)
-    return found.bias, spread
+    residuals = np.ascontiguousarray((unbiased.ratings - mos[:, None]).T)
+    n, _, sd = row_statistics(residuals)
+    inconsistency = np.where(n > 1, sd * np.sqrt((n - 1) / np.maximum(n, 1)), np.nan)
+    return unbiased.bias, inconsistency
 
 
-def _agreement(matrix: Matrix) -> npt.NDArray[np.float64]:
-    """SRCC of each rater with the mean of the others; NaN where it is not defined."""
-    known, filled = ~np.isnan(matrix), np.nan_to_num(matrix)
-    number, total = known.sum(axis=1), filled.sum(axis=1)
-    found = np.full(matrix.shape[1], np.nan)
+def _compute_agreement(matrix: Matrix) -> npt.NDArray[np.float64]:
+    """Return the SRCC of each rater with the mean of the others; NaN if it is undefined."""
+    rated, filled = ~np.isnan(matrix), np.nan_to_num(matrix)
+    count, total = rated.sum(axis=1), filled.sum(axis=1)
+    agreement = np.full(matrix.shape[1], np.nan)
     for k in range(matrix.shape[1]):
-        own = known[:, k] & (number > 1)
-        others = np.round((total[own] - filled[own, k]) / (number[own] - 1), 9)  # ties stay ties
-        if own.sum() > 2 and np.ptp(others) > 0 and np.ptp(filled[own, k]) > 0:
-            found[k] = stats.spearmanr(filled[own, k], others).statistic
-    return found
+        shared = rated[:, k] & (count > 1)
+        scores = filled[shared, k]
+        # Rounded, so that equal means remain ties.
+        others = np.round((total[shared] - scores) / (count[shared] - 1), 9)
+        if shared.sum() > 2 and np.ptp(others) > 0 and np.ptp(scores) > 0:
+            agreement[k] = stats.spearmanr(scores, others).statistic
+    return agreement
 
 
-def _entropy(column: Matrix) -> float | None:
+def _compute_entropy(column: Matrix) -> float | None:
     values = column[~np.isnan(column)]
     if not len(values):
         return None
@@ -136,10 +139,10 @@ def _entropy(column: Matrix) -> float | None:
 
 
 def _add_details(
-    found: Mapping[tuple[str, str], Row],
+    row_by_key: Mapping[tuple[str, str], TableRow],
     details: pd.DataFrame,
     answers: pd.DataFrame | None,
-    limit: Mapping[str, float],
+    limits: Mapping[str, float],
 ) -> None:
     for column in ("rater", "session", "position", "role", "sample_id", "dimension", "score"):
         if column not in details:
@@ -147,126 +150,131 @@ def _add_details(
                 f"rater report: the details have no column {column!r}; export them again"
             )
     ordered = details.sort_values(["rater", "dimension", "session", "position"])
-    for (dimension, name), own in ordered.groupby(["dimension", "rater"], sort=True):
-        row = found.get((str(dimension), str(name)))
+    for (dimension, name), answered in ordered.groupby(["dimension", "rater"], sort=True):
+        row = row_by_key.get((str(dimension), str(name)))
         if row is None:
             continue
-        rated = own[own["role"].isin(["test", "repeat"])]
+        rated = answered[answered["role"].isin(["test", "repeat"])]
         values = rated["score"].to_numpy(float)
-        row["longest_run"] = _run(values)
+        row["longest_run"] = _find_longest_run(values)
         by_session = rated.groupby("session")["score"].agg(["size", "var"])
         long = by_session.loc[by_session["size"] >= 10, "var"]
         row["least_session_variance"] = float(long.min()) if len(long) else None
-        _add_repeats(row, own)
-        _add_checks(row, own, answers)
-        _add_times(row, own[own["role"] != "training"], limit)
+        _add_repeats(row, answered)
+        _add_checks(row, answered, answers)
+        _add_times(row, answered[answered["role"] != "training"], limits)
 
 
-def _run(values: Matrix) -> int:
+def _find_longest_run(values: Matrix) -> int:
     if not len(values):
         return 0
     edges = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1], [True]]))
     return int(np.diff(edges).max())
 
 
-def _add_repeats(row: Row, own: pd.DataFrame) -> None:
-    first = own[own["role"] == "test"].drop_duplicates("sample_id").set_index("sample_id")["score"]
-    again = own[own["role"] == "repeat"]
-    step = (again["score"].to_numpy(float) - again["sample_id"].map(first).to_numpy(float)).tolist()
-    known = [abs(s) for s in step if s == s]
-    row["repeats"] = len(known)
-    row["repeat_difference"] = float(np.mean(known)) if known else None
+def _add_repeats(row: TableRow, answered: pd.DataFrame) -> None:
+    """Add the number of repeated videos and the mean difference of their two scores."""
+    tests = answered[answered["role"] == "test"].drop_duplicates("sample_id")
+    first_scores = tests.set_index("sample_id")["score"]
+    repeats = answered[answered["role"] == "repeat"]
+    first = repeats["sample_id"].map(first_scores).to_numpy(float)
+    steps = (repeats["score"].to_numpy(float) - first).tolist()
+    differences = [abs(step) for step in steps if step == step]
+    row["repeats"] = len(differences)
+    row["repeat_difference"] = float(np.mean(differences)) if differences else None
 
 
-def _add_checks(row: Row, own: pd.DataFrame, answers: pd.DataFrame | None) -> None:
-    """Answers to gold and trap clips, those with a known answer."""
+def _add_checks(row: TableRow, answered: pd.DataFrame, answers: pd.DataFrame | None) -> None:
+    """Add the number of gold and trap clips with an expected answer, and of correct answers."""
     for role, name in (("gold", "gold"), ("trap", "traps")):
-        shown = own[own["role"] == role]
+        clips = answered[answered["role"] == role]
         if answers is None:
             row[name] = None
             continue
-        right = answers[answers["dimension"] == row["dimension"]].set_index("sample_id")
-        known = shown[shown["sample_id"].isin(right.index)]
-        expected, tolerance = (
-            known["sample_id"].map(right[c]).to_numpy(float) for c in ("expected", "tolerance")
+        expected = answers[answers["dimension"] == row["dimension"]].set_index("sample_id")
+        clips = clips[clips["sample_id"].isin(expected.index)]
+        value, tolerance = (
+            clips["sample_id"].map(expected[c]).to_numpy(float) for c in ("expected", "tolerance")
         )
-        passed = np.abs(known["score"].to_numpy(float) - expected) <= tolerance + 1e-9
-        row[name] = len(known)
-        row[f"{name}_passed"] = int(passed.sum()) if len(known) else None
+        passed = np.abs(clips["score"].to_numpy(float) - value) <= tolerance + 1e-9
+        row[name] = len(clips)
+        row[f"{name}_passed"] = int(passed.sum()) if len(clips) else None
 
 
-def _add_times(row: Row, own: pd.DataFrame, limit: Mapping[str, float]) -> None:
-    if not {"play_sec", "video_sec"} <= set(own.columns):
+def _add_times(row: TableRow, answered: pd.DataFrame, limits: Mapping[str, float]) -> None:
+    if not {"play_sec", "video_sec"} <= set(answered.columns):
         return
-    timed = own[own["play_sec"].notna() & (own["video_sec"] > 0)]
+    timed = answered[answered["play_sec"].notna() & (answered["video_sec"] > 0)]
     row["videos_timed"] = len(timed)
     if len(timed):
         ratio = (timed["play_sec"] / timed["video_sec"]).to_numpy(float)
-        row["over_played"] = float((ratio > limit["over"]).mean())
-        row["under_played"] = float((ratio < limit["under"]).mean())
+        row["over_played"] = float((ratio > limits["over"]).mean())
+        row["under_played"] = float((ratio < limits["under"]).mean())
         if "answer_sec" in timed:
-            whole = (timed["play_sec"] + timed["answer_sec"]).to_numpy(float)
-            row["video_seconds"] = _known(float(np.nanmedian(whole))) if len(whole) else None
+            seconds = (timed["play_sec"] + timed["answer_sec"]).to_numpy(float)
+            row["video_seconds"] = _to_number(float(np.nanmedian(seconds)))
 
 
-def _reasons(
-    raters: pd.DataFrame | None, found: Mapping[tuple[str, str], Row]
+def _add_rejections(
+    raters: pd.DataFrame | None, row_by_key: Mapping[tuple[str, str], TableRow]
 ) -> dict[tuple[str, str], list[str]]:
-    why: dict[tuple[str, str], list[str]] = {}
+    """Mark the rejected raters and return the reasons from the table of raters."""
+    reasons: dict[tuple[str, str], list[str]] = {}
     if raters is None:
-        return why
-    for one in raters.to_dict("records"):
-        key = (str(one["dimension"]), str(one["rater"]))
-        if key in found:
-            found[key]["rejected"] = bool(one["rejected"])
-            why[key] = [one["detail"]] if one["detail"] else []
-    return why
+        return reasons
+    for rater in raters.to_dict("records"):
+        key = (str(rater["dimension"]), str(rater["rater"]))
+        if key in row_by_key:
+            row_by_key[key]["rejected"] = bool(rater["rejected"])
+            reasons[key] = [rater["detail"]] if rater["detail"] else []
+    return reasons
 
 
-def _oddities(row: Row, limit: Mapping[str, float], width: float) -> list[str]:
-    parts = []
+def _check_limits(row: TableRow, limits: Mapping[str, float], width: float) -> list[str]:
+    """Return a reason for every limit that a rater exceeds; ``width``: that of the scale."""
+    reasons = []
 
-    def odd(broken: bool, word: str, sentence: str) -> None:
-        if broken:
-            parts.append(flaw(word, sentence))
+    def add_reason(applies: bool, word: str, sentence: str) -> None:
+        if applies:
+            reasons.append(flaw(word, sentence))
 
-    agreement, step = row["agreement_srcc"], row["repeat_difference"]
-    odd(
-        agreement is not None and agreement < limit["agreement"],
-        "disagrees", f"SRCC with the mean of the others is {_2(agreement)}",
+    agreement, difference = row["agreement_srcc"], row["repeat_difference"]
+    add_reason(
+        agreement is not None and agreement < limits["agreement"],
+        "disagrees", f"SRCC with the mean of the others is {_format(agreement)}",
     )  # fmt: skip
-    odd(
-        step is not None and step > limit["repeat_difference"] * width,
-        "not_repeatable", f"the same video is rated {_2(step)} apart on average",
+    add_reason(
+        difference is not None and difference > limits["repeat_difference"] * width,
+        "not_repeatable", f"the same video is rated {_format(difference)} apart on average",
     )  # fmt: skip
     for name in ("gold", "traps"):
-        passed, shown = row[f"{name}_passed"], row[name]
-        odd(
-            bool(shown) and passed < limit[f"{name}_passed"] * shown,
-            f"{name}_failed", f"{passed} of {shown} answers are as expected",
+        passed, total = row[f"{name}_passed"], row[name]
+        add_reason(
+            bool(total) and passed < limits[f"{name}_passed"] * total,
+            f"{name}_failed", f"{passed} of {total} answers are as expected",
         )  # fmt: skip
     run, variance = row["longest_run"], row["least_session_variance"]
-    odd(
-        run is not None and run > limit["run"],
+    add_reason(
+        run is not None and run > limits["run"],
         "straight_line", f"{run} equal scores in a row",
     )  # fmt: skip
-    odd(
-        variance is not None and variance < limit["session_variance"] * (width / 4) ** 2,
-        "flat_session", f"a session's scores have the variance {_2(variance)}",
+    add_reason(
+        variance is not None and variance < limits["session_variance"] * (width / 4) ** 2,
+        "flat_session", f"a session's scores have the variance {_format(variance)}",
     )  # fmt: skip
     for name, word, side in (
         ("over_played", "slow_player", "over"),
         ("under_played", "not_watched", "under"),
     ):
-        share, bound = row[name], limit[side]
-        odd(
-            share is not None and share > limit["timed_out"],
+        share, bound = row[name], limits[side]
+        add_reason(
+            share is not None and share > limits["timed_out"],
             word,
             f"{100 * (share or 0):.0f} % of the videos played {side} {100 * bound:.0f} % of "
             "their length",
         )  # fmt: skip
-    return parts
+    return reasons
 
 
-def _2(value: float | None) -> str:
+def _format(value: float | None) -> str:
     return f"{value or 0:.2f}"

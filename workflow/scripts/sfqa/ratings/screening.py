@@ -1,4 +1,4 @@
-"""Screening of raters (BT.500, LGVQ) and z-scores, on a matrix of stimuli by raters."""
+"""Screening of raters (BT.500, LGVQ) and z-scores, on a matrix (stimuli, raters)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ VERSION = 2
 Matrix = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-# A single dissenter among 5 raters lies exactly 2 sigma off, and one among 21 exactly sqrt(20)
-# sigma off: such ties are decided as in exact arithmetic, not by the last bit of a float.
+# One of 5 raters who disagrees with the others is exactly 2 sigma away, one of 21 exactly sqrt(20)
+# sigma. The tolerance decides such ties as exact arithmetic would.
 _TIE = 1e-9
 
 
 class Screening(NamedTuple):
-    """What BT.500 screening found, one entry per rater."""
+    """Result of BT.500 screening, one entry per rater (see :func:`screen_raters`)."""
 
     p: npt.NDArray[np.int64]
     q: npt.NDArray[np.int64]
@@ -26,83 +26,84 @@ class Screening(NamedTuple):
 
 
 class _Bounds(NamedTuple):
-    """Per stimulus: mean, distance of the bounds from it, and what kind of stimulus it is."""
+    """Per stimulus: the mean, the distance of the bounds from it, and two properties."""
 
     mean: Matrix
-    reach: Matrix
-    spread: Mask  # two ratings or more, not all the same
-    unanimous: Mask  # two ratings or more, all the same
+    distance: Matrix
+    varied: Mask  # at least two ratings, not all equal
+    unanimous: Mask  # at least two ratings, all equal
 
 
-def bt500(matrix: npt.ArrayLike, unanimous: bool = True) -> Screening:
-    """Find the raters whose ratings stray to both sides, after ITU-R BT.500.
+def screen_raters(matrix: npt.ArrayLike, unanimous: bool = True) -> Screening:
+    """Find the raters whose ratings are outliers on both sides, after ITU-R BT.500.
 
-    ``matrix`` has shape (stimuli, raters), on any interval scale, NaN where there is no rating.
-    Per stimulus: mean, population sigma, kurtosis b2 = m4/m2^2; the bounds are the mean +- 2 sigma
-    where 2 <= b2 <= 4, else +- sqrt(20) sigma. ``p`` counts a rater's ratings at or above the
-    upper bound, ``q`` at or below the lower one. A rater with (p+q)/n > .05 and
-    |p-q|/(p+q) < .3 is rejected, n being the rater's own number of ratings; where all would be
+    ``matrix`` has shape (stimuli, raters), on any interval scale, with NaN for a missing rating.
+    Per stimulus it computes mean, population sigma and kurtosis b2 = m4/m2^2; the bounds are the
+    mean +- 2 sigma if 2 <= b2 <= 4, else +- sqrt(20) sigma. ``p`` counts a rater's ratings at or
+    above the upper bound, ``q`` those at or below the lower one. A rater with (p+q)/n > .05 and
+    |p-q|/(p+q) < .3 is rejected, where n is the rater's number of ratings; if all raters would be
     rejected, none is.
 
-    Where all raters of a stimulus agree, both bounds are the mean, and every rating counts on
-    both sides, as the rule says and as reference software (sureal 0.9.0) has it. Many such
-    stimuli make everyone look inconsistent, so that in effect none is rejected;
-    ``unanimous=False`` leaves them uncounted. A stimulus with one rating counts for nobody.
+    If all raters of a stimulus agree, both bounds equal the mean, and every rating counts on both
+    sides, as the rule says and as the reference software (sureal 0.9.0) does. Many such stimuli
+    make all raters look inconsistent, so that in effect none is rejected; ``unanimous=False``
+    ignores them. A stimulus with one rating does not count.
 
-    Among k raters no rating can lie further off than sqrt(k-1) sigma: below 21 ratings per
-    stimulus the wide bounds are out of reach, and below 5 the narrow ones are too.
+    Among k raters no rating can be further than sqrt(k-1) sigma from the mean: with fewer than 21
+    ratings per stimulus the wide bounds cannot be reached, with fewer than 5 the narrow ones cannot
+    either.
 
     Source: Recommendation ITU-R BT.500, annex on the screening of observers.
 
-    >>> bt500([[1, 1, 1, 1, 5], [5, 5, 5, 5, 1], [2, 2, 3, 3, 2]])
+    >>> screen_raters([[1, 1, 1, 1, 5], [5, 5, 5, 5, 1], [2, 2, 3, 3, 2]])
     Screening(p=array([0, 0, 0, 0, 1]), q=array([0, 0, 0, 0, 1]), rejected=array([False, False, False, False,  True]))
     """  # noqa: E501
-    scores = _matrix(matrix)
-    found = _bounds(scores)
-    off = scores - found.mean[:, None]
-    reach = np.where(found.spread, found.reach * (1 - _TIE), np.inf)[:, None]
-    p, q = counts(off >= reach, 0), counts(-off >= reach, 0)  # NaN compares false
+    scores = _check_matrix(matrix)
+    bounds = _compute_bounds(scores)
+    deviation = scores - bounds.mean[:, None]
+    limit = np.where(bounds.varied, bounds.distance * (1 - _TIE), np.inf)[:, None]
+    p, q = count_true(deviation >= limit, 0), count_true(-deviation >= limit, 0)  # False for NaN
     if unanimous:
-        both = counts(~np.isnan(scores) & found.unanimous[:, None], 0)
-        p, q = p + both, q + both
-    count = counts(~np.isnan(scores), 0)
-    strays = p + q
-    rejected = (strays > 0.05 * count) & (np.abs(p - q) < 0.3 * strays)
+        agreed = count_true(~np.isnan(scores) & bounds.unanimous[:, None], 0)
+        p, q = p + agreed, q + agreed
+    count = count_true(~np.isnan(scores), 0)
+    outliers = p + q
+    rejected = (outliers > 0.05 * count) & (np.abs(p - q) < 0.3 * outliers)
     if rejected[count > 0].all():
         rejected[:] = False
     return Screening(p, q, rejected)
 
 
-def outliers(matrix: npt.ArrayLike) -> Mask:
-    """Mark the single ratings that lie further off than the bounds of BT.500, as LGVQ does.
+def find_outliers(matrix: npt.ArrayLike) -> Mask:
+    """Return a mask of the ratings outside the bounds of BT.500, as LGVQ removes them.
 
-    ``matrix`` and bounds are those of :func:`bt500`; a rating on a bound is no outlier ("deviate
-    by more than" in the paper's section 3.3), so a stimulus on which all agree has none.
+    ``matrix`` and bounds are those of :func:`screen_raters`. A rating on a bound is not an outlier
+    ("deviate by more than" in section 3.3 of the paper), so a unanimous stimulus has none.
 
-    >>> bool(outliers([[1, 1, 1, 1, 5]]).any())  # one of five is exactly 2 sigma off
+    >>> bool(find_outliers([[1, 1, 1, 1, 5]]).any())  # one of five is exactly 2 sigma away
     False
-    >>> outliers([[1, 1, 1, 1.5, 1.5, 5]])[0].tolist()
+    >>> find_outliers([[1, 1, 1, 1.5, 1.5, 5]])[0].tolist()
     [False, False, False, False, False, False]
-    >>> outliers([[1, 2, 2, 2, 3, 3, 1, 2, 5]])[0].tolist()[-1]
+    >>> find_outliers([[1, 2, 2, 2, 3, 3, 1, 2, 5]])[0].tolist()[-1]
     True
     """
-    scores = _matrix(matrix)
-    found = _bounds(scores)
-    reach = np.where(found.spread, found.reach * (1 + _TIE), np.inf)
-    far: Mask = np.abs(scores - found.mean[:, None]) > reach[:, None]
-    return far
+    scores = _check_matrix(matrix)
+    bounds = _compute_bounds(scores)
+    limit = np.where(bounds.varied, bounds.distance * (1 + _TIE), np.inf)
+    outliers: Mask = np.abs(scores - bounds.mean[:, None]) > limit[:, None]
+    return outliers
 
 
-def zscores(matrix: npt.ArrayLike) -> Matrix:
-    """Return each rater's ratings less the rater's mean, over the rater's sd (ddof 1).
+def compute_zscores(matrix: npt.ArrayLike) -> Matrix:
+    """Return the z-scores of each rater: ratings minus the rater's mean, over the sd (ddof 1).
 
-    ``matrix`` has shape (stimuli, raters), NaN where there is no rating; so has the result. The
-    column of a rater who gave one rating, or the same to all, has no z-score and is all NaN.
+    ``matrix`` and result have shape (stimuli, raters), with NaN for a missing rating. The column of
+    a rater with one rating, or with equal ratings, is NaN.
 
-    >>> zscores([[1.0, 3.0], [2.0, 3.0], [3.0, 3.0]]).tolist()
+    >>> compute_zscores([[1.0, 3.0], [2.0, 3.0], [3.0, 3.0]]).tolist()
     [[-1.0, nan], [0.0, nan], [1.0, nan]]
     """
-    scores = _matrix(matrix)
+    scores = _check_matrix(matrix)
     result = np.full_like(scores, np.nan)
     for number, column in enumerate(scores.T):
         present = np.sort(column[~np.isnan(column)])
@@ -111,80 +112,80 @@ def zscores(matrix: npt.ArrayLike) -> Matrix:
     return result
 
 
-def rescaled(z: Any) -> Any:
-    """Map z-scores to the field's 0..100 scale: 100 (z + 3) / 6, not clipped (LGVQ, SFQA).
+def rescale_zscores(z: Any) -> Any:
+    """Map z-scores to the scale from 0 to 100 by 100 (z + 3) / 6, unclipped (LGVQ, SFQA).
 
-    >>> rescaled(0.0), rescaled(3.0)
+    >>> rescale_zscores(0.0), rescale_zscores(3.0)
     (50.0, 100.0)
     """
     return 100.0 * (z + 3.0) / 6.0
 
 
 def row_statistics(matrix: Matrix) -> tuple[npt.NDArray[np.int64], Matrix, Matrix]:
-    """Return n, mean and sd (ddof 1) of every row, over what is not NaN.
+    """Return n, mean and sd (ddof 1) of every row, ignoring NaN.
 
-    The mean of no rating and the sd of fewer than two are NaN. The order of the raters changes
-    not one bit, since every row is sorted before it is summed.
+    The mean of no ratings and the sd of fewer than two are NaN. The result does not depend on the
+    order of the raters, because every row is sorted before it is summed.
 
     >>> n, mean, sd = row_statistics(np.array([[1.0, np.nan, 3.0], [2.0, np.nan, np.nan]]))
     >>> n.tolist(), mean.tolist(), sd.round(3).tolist()
     ([2, 1], [2.0, 2.0], [1.414, nan])
     """
-    ordered, n, mean = _means(matrix)
+    ordered, n, mean = _sort_rows(matrix)
     square = np.nan_to_num(ordered - mean[:, None]) ** 2
     sd: Matrix = np.sqrt(square.sum(axis=1) / np.where(n > 1, n - 1, np.nan))
     return n, mean, sd
 
 
-def counts(mask: Mask, axis: int) -> npt.NDArray[np.int64]:
-    """Return how many are true along an axis.
+def count_true(mask: Mask, axis: int) -> npt.NDArray[np.int64]:
+    """Return the number of True values along an axis.
 
-    >>> counts(np.array([[True, True], [True, False]]), 0).tolist()
+    >>> count_true(np.array([[True, True], [True, False]]), 0).tolist()
     [2, 1]
     """
     return np.asarray(mask.sum(axis=axis), np.int64)
 
 
-def _means(matrix: Matrix) -> tuple[Matrix, npt.NDArray[np.int64], Matrix]:
-    """Rows sorted with NaN last, number of ratings, mean."""
+def _sort_rows(matrix: Matrix) -> tuple[Matrix, npt.NDArray[np.int64], Matrix]:
+    """Return the rows sorted with NaN last, their number of ratings, and their mean."""
     ordered = np.sort(matrix, axis=1)
-    n = counts(~np.isnan(ordered), 1)
+    n = count_true(~np.isnan(ordered), 1)
     total = np.nan_to_num(ordered).sum(axis=1)
     mean = np.where(n > 0, total / np.maximum(n, 1), np.nan)
-    # A sum of equal floats need not divide back to the float: where all agree, the mean is that.
+    # The mean of equal floats may differ from them by rounding, so it is taken from the row.
     same = (n > 0) & (ordered[:, 0] == np.nanmax(np.c_[ordered, np.full(len(n), -np.inf)], axis=1))
     return ordered, n, np.where(same, ordered[:, 0], mean) if ordered.shape[1] else mean
 
 
-def _bounds(scores: Matrix) -> _Bounds:
+def _compute_bounds(scores: Matrix) -> _Bounds:
     if 0 in scores.shape:
         none = np.zeros(scores.shape[0], np.bool_)
         return _Bounds(np.full(len(none), np.nan), np.full(len(none), np.nan), none, none)
-    ordered, n, mean = _means(scores)
+    ordered, n, mean = _sort_rows(scores)
     highest = np.nanmax(np.c_[ordered, np.full(len(n), -np.inf)], axis=1)
-    noise = _TIE * _span(scores)
+    noise = _TIE * _compute_range(scores)
     several = n > 1
     unanimous = several & (highest - np.nan_to_num(ordered[:, 0]) <= noise)
     square = np.nan_to_num(ordered - mean[:, None]) ** 2
     count = np.maximum(n, 1)
     variance = square.sum(axis=1) / count
-    spread = several & ~unanimous
-    safe = np.where(spread, variance, 1.0)
+    varied = several & ~unanimous
+    safe = np.where(varied, variance, 1.0)
     kurtosis = (square**2).sum(axis=1) / count / safe**2
     narrow = (kurtosis >= 2 * (1 - _TIE)) & (kurtosis <= 4 * (1 + _TIE))
-    reach = np.where(narrow, 2.0, np.sqrt(20.0)) * np.sqrt(safe)
-    return _Bounds(mean, reach, spread, unanimous)
+    distance = np.where(narrow, 2.0, np.sqrt(20.0)) * np.sqrt(safe)
+    return _Bounds(mean, distance, varied, unanimous)
 
 
-def _matrix(matrix: npt.ArrayLike) -> Matrix:
+def _check_matrix(matrix: npt.ArrayLike) -> Matrix:
     scores = np.asarray(matrix, dtype=np.float64)
     if scores.ndim != 2:
-        raise ValueError(f"need a matrix of stimuli by raters, not shape {scores.shape}")
+        raise ValueError(f"the matrix must have shape (stimuli, raters), not {scores.shape}")
     if np.isinf(scores).any():
-        raise ValueError("ratings must be finite, or NaN where there is none")
+        raise ValueError("ratings must be finite, or NaN if missing")
     return scores
 
 
-def _span(values: Matrix) -> float:
+def _compute_range(values: Matrix) -> float:
     present = values[~np.isnan(values)]
     return float(present.max() - present.min()) if present.size else 0.0

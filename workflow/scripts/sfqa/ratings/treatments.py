@@ -1,4 +1,4 @@
-"""The ways from raw ratings to those that count: one function per published method."""
+"""Methods that turn raw ratings into the ratings behind a MOS, one function per publication."""
 
 from __future__ import annotations
 
@@ -14,111 +14,122 @@ from sfqa.tables import flaw
 
 VERSION = 1
 
-#: A rater with a larger share of outlier ratings is left out (LGVQ, section 3.3).
-_OUTLIER_SHARE = 0.05
+#: A rater with a larger share of outliers is rejected (LGVQ, section 3.3).
+_MAX_OUTLIER_SHARE = 0.05
 
 
-class Treated(NamedTuple):
-    """What a method makes of a matrix of stimuli by raters.
+class TreatedRatings(NamedTuple):
+    """Result of a method for one dimension.
 
-    ``kept``: the ratings that count, on the scale of the MOS, NaN elsewhere; ``p``, ``q``: strays
-    above and below per rater; ``rejected`` and ``reasons`` per rater; ``mos`` and ``half`` (of the
-    95 % interval) where they are not the mean of ``kept`` and its t-interval.
+    ``ratings``: shape (stimuli, raters), on the scale of the MOS, NaN for ratings that do not
+    count. ``p``, ``q``: outliers of each rater above and below. ``rejected`` and ``reasons``: per
+    rater. ``mos`` and ``half_width`` (of the 95 % interval): per stimulus, if they are not the mean
+    of ``ratings`` and its t-interval.
     """
 
-    kept: Matrix
+    ratings: Matrix
     p: npt.NDArray[np.int64]
     q: npt.NDArray[np.int64]
     rejected: Mask
     reasons: list[list[str]]
     mos: Matrix | None = None
-    half: Matrix | None = None
+    half_width: Matrix | None = None
 
 
-def mean(raw: Matrix, names: list[str], unanimous: bool) -> Treated:
-    """Keep every rating as it is."""
-    nobody = np.zeros(raw.shape[1], np.int64)
-    return Treated(raw, nobody, nobody, nobody > 0, _habits(raw, False))
+def keep_all(raw: Matrix, names: list[str], unanimous: bool) -> TreatedRatings:
+    """Use every raw rating."""
+    zeros = np.zeros(raw.shape[1], np.int64)
+    return TreatedRatings(raw, zeros, zeros, zeros > 0, _describe_raters(raw, False))
 
 
-def bt500(raw: Matrix, names: list[str], unanimous: bool) -> Treated:
-    """Leave out the raters whom BT.500 screening of the raw ratings rejects."""
-    return _screened(raw, raw, unanimous, _habits(raw, False))
+def screen_raw(raw: Matrix, names: list[str], unanimous: bool) -> TreatedRatings:
+    """Reject raters by BT.500 screening of the raw ratings."""
+    return _screen_ratings(raw, raw, unanimous, _describe_raters(raw, False))
 
 
-def zscore(raw: Matrix, names: list[str], unanimous: bool) -> Treated:
-    """Screen z-scores by BT.500, then map them to 0..100 (SFQA, section 3.3)."""
-    found = _screened(raw, screening.zscores(raw), unanimous, _habits(raw, True))
-    return found._replace(
-        kept=screening.rescaled(found.kept), rejected=found.rejected | _without_spread(raw)
+def screen_zscores(raw: Matrix, names: list[str], unanimous: bool) -> TreatedRatings:
+    """Reject raters by BT.500 screening of their z-scores, map these to 0..100 (SFQA, 3.3)."""
+    zscores = screening.compute_zscores(raw)
+    screened = _screen_ratings(raw, zscores, unanimous, _describe_raters(raw, True))
+    return screened._replace(
+        ratings=screening.rescale_zscores(screened.ratings),
+        rejected=screened.rejected | _find_constant_raters(raw),
     )
 
 
-def lgvq(raw: Matrix, names: list[str], unanimous: bool) -> Treated:
-    """Remove outlier ratings and raters with many, then z-scores to 0..100 (LGVQ, section 3.3)."""
-    far = screening.outliers(raw)
-    n, mid = screening.counts(~np.isnan(raw), 0), screening.row_statistics(raw)[1]
-    out = screening.counts(far, 0)
-    rejected = out > _OUTLIER_SHARE * n
-    valid = np.where(far, np.nan, raw)
-    reasons = _habits(valid, True)
+def remove_outliers(raw: Matrix, names: list[str], unanimous: bool) -> TreatedRatings:
+    """Remove outliers and raters with many of them, map z-scores to 0..100 (LGVQ, 3.3)."""
+    is_outlier = screening.find_outliers(raw)
+    n, mean = screening.count_true(~np.isnan(raw), 0), screening.row_statistics(raw)[1]
+    outliers = screening.count_true(is_outlier, 0)
+    rejected = outliers > _MAX_OUTLIER_SHARE * n
+    valid = np.where(is_outlier, np.nan, raw)
+    reasons = _describe_raters(valid, True)
     for k in np.flatnonzero(rejected):
-        share = f"{out[k]} of {n[k]} ratings are outliers, more than 5 %, left out (LGVQ)"
-        nothing_left = bool(np.isnan(valid[:, k]).all())
-        reasons[k] = [flaw("screened_out", share), *([] if nothing_left else reasons[k])]
-    kept = screening.rescaled(screening.zscores(valid))
-    above = screening.counts(far & (raw > mid[:, None]), 0)
-    return Treated(
-        np.where(rejected, np.nan, kept),
+        share = f"{outliers[k]} of {n[k]} ratings are outliers, more than 5 %, left out (LGVQ)"
+        is_empty = bool(np.isnan(valid[:, k]).all())
+        reasons[k] = [flaw("screened_out", share), *([] if is_empty else reasons[k])]
+    zscores = screening.rescale_zscores(screening.compute_zscores(valid))
+    above = screening.count_true(is_outlier & (raw > mean[:, None]), 0)
+    return TreatedRatings(
+        np.where(rejected, np.nan, zscores),
         above,
-        out - above,
-        rejected | _without_spread(valid),
+        outliers - above,
+        rejected | _find_constant_raters(valid),
         reasons,
     )
 
 
-def p913(raw: Matrix, names: list[str], unanimous: bool) -> Treated:
+def apply_p913(raw: Matrix, names: list[str], unanimous: bool) -> TreatedRatings:
     """Subtract each rater's bias, then screen by BT.500 (ITU-T P.913, clause 12.4)."""
-    reasons = _joined(_habits(raw, False), _unconnected(raw))
-    return _screened(raw, subjective_models.remove_bias(raw).ratings, unanimous, reasons)
+    reasons = _join_reasons(_describe_raters(raw, False), _describe_connections(raw))
+    return _screen_ratings(raw, subjective_models.remove_bias(raw).ratings, unanimous, reasons)
 
 
-def p910(raw: Matrix, names: list[str], unanimous: bool) -> Treated:
-    """Fit MOS, bias and inconsistency together (ITU-T P.910, Annex E); nobody is left out."""
-    found = subjective_models.annex_e(raw, names)
-    nobody = np.zeros(raw.shape[1], np.int64)
-    reasons = _joined(_habits(raw, False), _unconnected(raw))
-    kept = raw - found.bias
-    return Treated(kept, nobody, nobody, nobody > 0, reasons, found.mos, found.half_width)
+def apply_p910(raw: Matrix, names: list[str], unanimous: bool) -> TreatedRatings:
+    """Fit MOS, bias and inconsistency jointly (ITU-T P.910, Annex E); no rater is rejected."""
+    model = subjective_models.fit_annex_e(raw, names)
+    zeros = np.zeros(raw.shape[1], np.int64)
+    reasons = _join_reasons(_describe_raters(raw, False), _describe_connections(raw))
+    unbiased = raw - model.bias
+    return TreatedRatings(unbiased, zeros, zeros, zeros > 0, reasons, model.mos, model.half_width)
 
 
-Treatment = Callable[[Matrix, list[str], bool], Treated]
+#: A method takes raw ratings (stimuli, raters), the raters' names, and whether unanimous stimuli
+#: count in BT.500 screening.
+Treatment = Callable[[Matrix, list[str], bool], TreatedRatings]
 
 METHODS: dict[str, Treatment] = {
-    "zscore": zscore,
-    "raw": bt500,
-    "sfqa": zscore,
-    "lgvq": lgvq,
-    "mean": mean,
-    "bt500": bt500,
-    "p913": p913,
-    "p910": p910,
+    "zscore": screen_zscores,
+    "raw": screen_raw,
+    "sfqa": screen_zscores,
+    "lgvq": remove_outliers,
+    "mean": keep_all,
+    "bt500": screen_raw,
+    "p913": apply_p913,
+    "p910": apply_p910,
 }
 
 
-def _screened(raw: Matrix, used: Matrix, unanimous: bool, reasons: list[list[str]]) -> Treated:
-    found = screening.bt500(used, unanimous)
-    n = screening.counts(~np.isnan(raw), 0)
-    for k in np.flatnonzero(found.rejected):
-        p, q = int(found.p[k]), int(found.q[k])
-        strays = f"{p + q} of {n[k]} ratings stray, {p} up and {q} down, left out (BT.500)"
-        reasons[k].insert(0, flaw("screened_out", strays))
-    kept = np.where(found.rejected, np.nan, used)
-    return Treated(kept, found.p, found.q, found.rejected.copy(), reasons)
+def _screen_ratings(
+    raw: Matrix, ratings: Matrix, unanimous: bool, reasons: list[list[str]]
+) -> TreatedRatings:
+    """Reject raters by BT.500 screening of ``ratings``, which are derived from ``raw``."""
+    screened = screening.screen_raters(ratings, unanimous)
+    n = screening.count_true(~np.isnan(raw), 0)
+    for k in np.flatnonzero(screened.rejected):
+        p, q = int(screened.p[k]), int(screened.q[k])
+        sentence = f"{p + q} of {n[k]} ratings stray, {p} up and {q} down, left out (BT.500)"
+        reasons[k].insert(0, flaw("screened_out", sentence))
+    accepted = np.where(screened.rejected, np.nan, ratings)
+    return TreatedRatings(accepted, screened.p, screened.q, screened.rejected.copy(), reasons)
 
 
-def _habits(raw: Matrix, left_out: bool) -> list[list[str]]:
-    """What is odd about each rater's own ratings; ``left_out``: and so has no z-score."""
+def _describe_raters(raw: Matrix, uses_zscores: bool) -> list[list[str]]:
+    """Return what is unusual about each rater's ratings: none, only one, or all equal.
+
+    ``uses_zscores``: such a rater has no z-score and is therefore left out.
+    """
     reasons: list[list[str]] = []
     for column in raw.T:
         values = column[~np.isnan(column)]
@@ -129,33 +140,34 @@ def _habits(raw: Matrix, left_out: bool) -> list[list[str]]:
             reasons.append([])
             continue
         word = "constant" if len(values) > 1 else "one_rating"
-        what = "rated one sample only"
+        sentence = "rated one sample only"
         if len(values) > 1:
-            what = f"gave {values[0]:g} to all of {len(values)} samples"
-        end = ", so has no z-score, left out" if left_out else ""
-        reasons.append([flaw(word, what + end)])
+            sentence = f"gave {values[0]:g} to all of {len(values)} samples"
+        end = ", so has no z-score, left out" if uses_zscores else ""
+        reasons.append([flaw(word, sentence + end)])
     return reasons
 
 
-def _without_spread(raw: Matrix) -> Mask:
-    given = ~np.isnan(raw)
-    low = np.where(given, raw, np.inf).min(axis=0, initial=np.inf)
-    high = np.where(given, raw, -np.inf).max(axis=0, initial=-np.inf)
-    alone: Mask = given.any(axis=0) & (low == high)
-    return alone
+def _find_constant_raters(raw: Matrix) -> Mask:
+    """Return a mask of the raters whose ratings are all equal."""
+    rated = ~np.isnan(raw)
+    low = np.where(rated, raw, np.inf).min(axis=0, initial=np.inf)
+    high = np.where(rated, raw, -np.inf).max(axis=0, initial=-np.inf)
+    constant: Mask = rated.any(axis=0) & (low == high)
+    return constant
 
 
-def _unconnected(raw: Matrix) -> list[list[str]]:
-    """A remark for every rater where not all raters are linked by samples that they share."""
+def _describe_connections(raw: Matrix) -> list[list[str]]:
+    """Return a remark for every rater if the raters form groups that share no samples."""
     groups = subjective_models.connected_groups(raw)
-    rated = screening.counts(~np.isnan(raw), 0) > 0
-    count = len(np.unique(groups[rated]))
+    has_rated = screening.count_true(~np.isnan(raw), 0) > 0
+    count = len(np.unique(groups[has_rated]))
     sentence = (
         f"the raters fall into {count} groups that share no sample, and biases of different "
         "groups cannot be told from differences between their samples"
     )
-    return [[flaw("unconnected", sentence)] if count > 1 and r else [] for r in rated]
+    return [[flaw("unconnected", sentence)] if count > 1 and r else [] for r in has_rated]
 
 
-def _joined(*lists: list[list[str]]) -> list[list[str]]:
-    return [[part for parts in own for part in parts] for own in zip(*lists, strict=True)]
+def _join_reasons(*lists: list[list[str]]) -> list[list[str]]:
+    return [[part for parts in rater for part in parts] for rater in zip(*lists, strict=True)]

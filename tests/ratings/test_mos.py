@@ -15,7 +15,8 @@ from scipy import stats
 
 from sfqa import store, tables
 from sfqa.errors import UserError
-from sfqa.ratings.statistics import bt500, mean_opinion_scores, rescaled, zscores
+from sfqa.ratings.mos import compute_mos
+from sfqa.ratings.screening import compute_zscores, rescale_zscores, screen_raters
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "ratings"
 needs_shared = [
@@ -44,7 +45,7 @@ HAND = np.array([[1.0, 2.0], [2.0, 4.0], [3.0, 3.0]])
 
 
 def test_hand_computed_zscore_mos() -> None:
-    mos, raters = mean_opinion_scores(frame(HAND))
+    mos, raters = compute_mos(frame(HAND))
     # z: (-1, -1), (0, 1), (1, 0); rescaled by 100 (z + 3) / 6.
     rows = by_name(mos, "sample_id")
     assert rows["s00"]["mos"] == pytest.approx(100 / 3, abs=1e-12)
@@ -65,7 +66,7 @@ def test_hand_computed_zscore_mos() -> None:
 
 
 def test_hand_computed_raw_mos() -> None:
-    mos, _ = mean_opinion_scores(frame(HAND), "raw")
+    mos, _ = compute_mos(frame(HAND), "raw")
     assert [row["mos"] for row in mos] == [1.5, 3.0, 3.0]
     assert [row["sd"] for row in mos] == pytest.approx([0.5**0.5, 2**0.5, 0.0], abs=1e-15)
 
@@ -74,7 +75,7 @@ def test_bt500_by_hand() -> None:
     """One of five dissenting lies exactly 2 sigma off (b2 = 3.25), for any two scores."""
     for low, high in [(1.0, 5.0), (0.1, 0.3), (1.1, 4.7), (-3.7, 1e3)]:
         up, down = [low] * 4 + [high], [high] * 4 + [low]
-        found = bt500([up, down, up, down])
+        found = screen_raters([up, down, up, down])
         assert found.p.tolist() == [0, 0, 0, 0, 2]
         assert found.q.tolist() == [0, 0, 0, 0, 2]
         assert found.rejected.tolist() == [False] * 4 + [True]
@@ -82,43 +83,43 @@ def test_bt500_by_hand() -> None:
 
 def test_bt500_wide_bounds() -> None:
     """One of 21 lies exactly sqrt(20) sigma off and counts, one of 20 less and does not."""
-    assert bt500([[1.0] * 20 + [4.3]]).p.tolist() == [0] * 20 + [1]
-    assert bt500([[1.0] * 19 + [4.3]]).p.tolist() == [0] * 20
+    assert screen_raters([[1.0] * 20 + [4.3]]).p.tolist() == [0] * 20 + [1]
+    assert screen_raters([[1.0] * 19 + [4.3]]).p.tolist() == [0] * 20
 
 
 def test_bt500_one_sided_rater_stays() -> None:
     up = [1.0, 1.0, 1.0, 1.0, 5.0]
-    found = bt500([up] * 10)
+    found = screen_raters([up] * 10)
     assert found.p.tolist() == [0, 0, 0, 0, 10]
     assert not found.rejected.any()
     # 7 up and 4 down: |7 - 4| / 11 = .27 rejects; 8 up and 4 down: .33 does not.
     down = [5.0, 5.0, 5.0, 5.0, 1.0]
-    assert bt500([up] * 7 + [down] * 4).rejected[4]
-    assert not bt500([up] * 8 + [down] * 4).rejected[4]
+    assert screen_raters([up] * 7 + [down] * 4).rejected[4]
+    assert not screen_raters([up] * 8 + [down] * 4).rejected[4]
 
 
 def test_bt500_share_of_the_raters_own_ratings() -> None:
     """2 strays of 40 ratings are 5 % and not above; of 39 they are."""
     stray = [[1.0, 1, 1, 1, 5], [5.0, 5, 5, 5, 1]]
     calm = [[2.0, 3.0, 2.0, 3.0, 2.0]]
-    assert not bt500(stray + calm * 38).rejected.any()
-    assert bt500(stray + calm * 37).rejected.tolist() == [False] * 4 + [True]
+    assert not screen_raters(stray + calm * 38).rejected.any()
+    assert screen_raters(stray + calm * 37).rejected.tolist() == [False] * 4 + [True]
     unrated = [[2.0, 3.0, 2.0, 3.0, np.nan]]
-    assert bt500(stray + calm * 37 + unrated * 9).rejected.tolist() == [False] * 4 + [True]
+    assert screen_raters(stray + calm * 37 + unrated * 9).rejected.tolist() == [False] * 4 + [True]
 
 
 def test_bt500_all_would_go_so_none_goes() -> None:
     matrix = [np.roll(row, k) for k in range(5) for row in ([1.0, 1, 1, 1, 5], [5.0, 5, 5, 5, 1])]
-    found = bt500(matrix)
+    found = screen_raters(matrix)
     assert found.p.tolist() == found.q.tolist() == [1] * 5
     assert not found.rejected.any()
 
 
 def test_bt500_agreement_counts_on_both_sides_or_not_at_all() -> None:
     matrix = [[3.3] * 7, [np.nan] * 7, [np.nan, 2.1, *[np.nan] * 5], [1.1, 1.1, *[np.nan] * 5]]
-    found = bt500(matrix)
+    found = screen_raters(matrix)
     assert found.p.tolist() == found.q.tolist() == [2, 2, 1, 1, 1, 1, 1]
-    found = bt500(matrix, unanimous=False)
+    found = screen_raters(matrix, unanimous=False)
     assert not found.p.any()
     assert not found.q.any()
 
@@ -141,7 +142,7 @@ def test_bt500_against_the_rule_written_with_scipy(raters: int) -> None:
     draw = np.random.default_rng(raters)
     matrix = draw.normal(3, 1, (60, 1)) + draw.standard_t(3, (60, raters))
     matrix[:, 2] += draw.normal(0, 3, 60)
-    found, expected = bt500(matrix), literal(matrix)
+    found, expected = screen_raters(matrix), literal(matrix)
     np.testing.assert_array_equal(found.p, expected[0])
     np.testing.assert_array_equal(found.q, expected[1])
     np.testing.assert_array_equal(found.rejected, expected[2])
@@ -154,11 +155,11 @@ def test_zscores_against_scipy() -> None:
     matrix = np.random.default_rng(1).normal(3, 1, (20, 4))
     matrix[3, 1] = np.nan
     expected = stats.zscore(matrix, axis=0, ddof=1, nan_policy="omit")
-    np.testing.assert_allclose(zscores(matrix), expected, rtol=1e-12)
+    np.testing.assert_allclose(compute_zscores(matrix), expected, rtol=1e-12)
 
 
 def test_rescaled() -> None:
-    assert [rescaled(z) for z in (-3.0, 0.0, 3.0, 4.5)] == [0.0, 50.0, 100.0, 125.0]
+    assert [rescale_zscores(z) for z in (-3.0, 0.0, 3.0, 4.5)] == [0.0, 50.0, 100.0, 125.0]
 
 
 scores = st.integers(10, 50).map(lambda n: n / 10)
@@ -177,13 +178,13 @@ def test_order_changes_nothing(rows: list[list[float]], random: Any) -> None:
     matrix = np.array(rows)
     raters = random.sample(range(matrix.shape[1]), matrix.shape[1])
     stimuli = random.sample(range(matrix.shape[0]), matrix.shape[0])
-    found, other = bt500(matrix), bt500(matrix[stimuli][:, raters])
+    found, other = screen_raters(matrix), screen_raters(matrix[stimuli][:, raters])
     for before, after in zip(found, other, strict=True):
         np.testing.assert_array_equal(before[raters], after)
     given_rows = frame(matrix)
     shuffled = given_rows.iloc[random.sample(range(len(given_rows)), len(given_rows))]
     for scale in ("zscore", "raw"):
-        assert mean_opinion_scores(given_rows, scale) == mean_opinion_scores(shuffled, scale)
+        assert compute_mos(given_rows, scale) == compute_mos(shuffled, scale)
 
 
 @settings(max_examples=40, deadline=None)
@@ -194,8 +195,8 @@ def test_a_raters_own_scale_changes_no_zscore_mos(
     matrix = np.array(rows)
     other = matrix.copy()
     other[:, 0] = factor * other[:, 0] + shift
-    before, _ = mean_opinion_scores(frame(matrix))
-    after, _ = mean_opinion_scores(frame(other))
+    before, _ = compute_mos(frame(matrix))
+    after, _ = compute_mos(frame(other))
     for one, two in zip(before, after, strict=True):
         assert (one["n"], one["status"]) == (two["n"], two["status"])
         if one["mos"] is not None:
@@ -205,21 +206,21 @@ def test_a_raters_own_scale_changes_no_zscore_mos(
 def test_constant_rater_is_left_out_of_zscores_and_says_so() -> None:
     # Three times .1 and 1.1 are not exact in floats: a sum would give this rater a spread.
     matrix = np.column_stack([HAND, [1.1, 1.1, 1.1]])
-    mos, raters = mean_opinion_scores(frame(matrix))
+    mos, raters = compute_mos(frame(matrix))
     row = by_name(raters, "rater")["r02"]
     assert row["status"] == "flawed"
     assert row["rejected"]
     assert row["detail"] == "constant: gave 1.1 to all of 3 samples, so has no z-score, left out"
-    without, _ = mean_opinion_scores(frame(HAND))
+    without, _ = compute_mos(frame(HAND))
     assert mos == without
-    raw, raw_raters = mean_opinion_scores(frame(matrix), "raw")
+    raw, raw_raters = compute_mos(frame(matrix), "raw")
     assert {row["n"] for row in raw} == {3}
     assert not by_name(raw_raters, "rater")["r02"]["rejected"]
 
 
 def test_rater_with_one_rating() -> None:
     matrix = np.column_stack([HAND, [4.0, np.nan, np.nan]])
-    _, raters = mean_opinion_scores(frame(matrix))
+    _, raters = compute_mos(frame(matrix))
     row = by_name(raters, "rater")["r02"]
     assert (row["n"], row["mean"], row["sd"], row["status"]) == (1, 4.0, None, "flawed")
     assert row["detail"].startswith("one_rating: ")
@@ -229,7 +230,7 @@ def test_thin_samples_have_reasons() -> None:
     matrix = np.array([[1.0, 5.0], [2.0, np.nan], [4.0, 4.0]])
     rows = frame(matrix)
     empty = pd.DataFrame([("r01", "s09", "quality", np.nan, False)], columns=tables.SCORES.names)
-    mos, raters = mean_opinion_scores(pd.concat([rows, empty]), "raw")
+    mos, raters = compute_mos(pd.concat([rows, empty]), "raw")
     found = by_name(mos, "sample_id")
     assert (found["s01"]["mos"], found["s01"]["n"], found["s01"]["sd"]) == (2.0, 1, None)
     assert found["s01"]["status"] == "flawed"
@@ -244,7 +245,7 @@ def test_thin_samples_have_reasons() -> None:
 
 def test_screened_out_rater_is_not_in_the_mos() -> None:
     up, down = [2.0, 2.0, 2.0, 2.0, 4.0], [4.0, 4.0, 4.0, 4.0, 2.0]
-    mos, raters = mean_opinion_scores(frame(np.array([up, down, up, down])), "raw")
+    mos, raters = compute_mos(frame(np.array([up, down, up, down])), "raw")
     row = by_name(raters, "rater")["r04"]
     assert (row["p"], row["q"], row["rejected"], row["status"]) == (2, 2, True, "flawed")
     assert row["detail"].startswith("screened_out: 4 of 4 ratings stray, 2 up and 2 down")
@@ -253,7 +254,7 @@ def test_screened_out_rater_is_not_in_the_mos() -> None:
 
 def test_dimensions_are_apart_and_synthetic_is_kept() -> None:
     both = pd.concat([frame(HAND, "sync", synthetic=True), frame(HAND[:2], "quality")])
-    mos, raters = mean_opinion_scores(both)
+    mos, raters = compute_mos(both)
     assert [(m["dimension"], m["synthetic"]) for m in mos] == [
         *[("quality", False)] * 2,
         *[("sync", True)] * 3,
@@ -264,13 +265,13 @@ def test_dimensions_are_apart_and_synthetic_is_kept() -> None:
 def test_mistakes() -> None:
     rows = frame(HAND)
     with pytest.raises(UserError, match="rater 'r00' rated sample 's00' twice"):
-        mean_opinion_scores(pd.concat([rows, rows.iloc[:1]]))
+        compute_mos(pd.concat([rows, rows.iloc[:1]]))
     with pytest.raises(UserError, match="no method 'z'; there are zscore, raw, sfqa, lgvq, mean"):
-        mean_opinion_scores(rows, "z")
+        compute_mos(rows, "z")
     with pytest.raises(UserError, match="infinite"):
-        mean_opinion_scores(rows.assign(score=np.inf))
+        compute_mos(rows.assign(score=np.inf))
     with pytest.raises(UserError, match="a row has no rater"):
-        mean_opinion_scores(rows.assign(rater=None))
+        compute_mos(rows.assign(rater=None))
 
 
 class TestPublishedNumbers:
@@ -282,8 +283,8 @@ class TestPublishedNumbers:
         return pd.read_csv(SHARED / "nflx_public_79x26.csv", header=None).to_numpy(float)
 
     def test_mos(self) -> None:
-        mos, _ = mean_opinion_scores(frame(self.matrix()), "raw")
-        kept = bt500(self.matrix())
+        mos, _ = compute_mos(frame(self.matrix()), "raw")
+        kept = screen_raters(self.matrix())
         assert np.flatnonzero(kept.rejected).tolist() == [2]
         values = np.array([row["mos"] for row in mos])
         assert values.mean() == pytest.approx(3.535189873417722, abs=1e-12)
@@ -293,7 +294,9 @@ class TestPublishedNumbers:
         assert plain.var() == pytest.approx(1.401222020, abs=1e-9)
 
     def test_zscores(self) -> None:
-        assert zscores(self.matrix()).mean(axis=1).var() == pytest.approx(0.783215891, abs=1e-9)
+        assert compute_zscores(self.matrix()).mean(axis=1).var() == pytest.approx(
+            0.783215891, abs=1e-9
+        )
 
     def test_dsg(self) -> None:
         table = pd.read_csv(SHARED / "dsg_tifa160_anns.csv", dtype={"worker_id": str})
@@ -306,7 +309,7 @@ class TestPublishedNumbers:
                 "synthetic": False,
             }
         )
-        mos, raters = mean_opinion_scores(rows, "raw")
+        mos, raters = compute_mos(rows, "raw")
         assert [(row["p"], row["q"]) for row in raters] == [
             (195, 205),
             (194, 207),
