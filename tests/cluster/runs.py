@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from typing import ClassVar
 
 from flow import Flow
@@ -65,16 +64,6 @@ class ClusterFlow(Flow):
         return "".join(
             p.read_text() for p in sorted((self.folder / ".snakemake/slurm_logs").rglob("*.log"))
         )
-
-
-def until(reached, process=None, seconds=900.0, why=lambda: ""):
-    """Wait for something, return it; fail where the process ends or the time is over."""
-    end = time.monotonic() + seconds
-    while not (found := reached()):
-        assert process is None or process.poll() is None, why()
-        assert time.monotonic() < end, why()
-        time.sleep(0.1)
-    return found
 
 
 def finished(process, flow, seconds=1800):

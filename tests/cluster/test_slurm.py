@@ -9,10 +9,11 @@ import subprocess
 import time
 
 import pytest
-from runs import THREADS, ClusterFlow, finished, until
+from runs import THREADS, ClusterFlow, finished
 
 from flow import SMALL, Flow, nothing_to_do
 from sfqa.cache import find_records
+from waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +50,9 @@ def test_a_gpu_job_gets_a_device_of_its_own(slurm, tmp_path):
             cwd=tmp_path, env=slurm.env, capture_output=True, text=True, check=True,
         )  # fmt: skip
         numbers.append(done.stdout.strip())
-    until(lambda: not set(numbers) & {j.number for j in slurm.jobs()}, seconds=60)
+    wait_until(
+        lambda: not set(numbers) & {j.number for j in slurm.jobs()}, seconds=60, every_sec=0.1
+    )
     seen = [(tmp_path / f"gpu{n}.log").read_text().strip() for n in range(2)]
     if seen == ["devices=", "devices="]:
         pytest.skip("no device files may be made here, so Slurm only counts GPUs")
@@ -88,10 +91,19 @@ def test_stopped_and_cancelled_jobs_and_a_restarted_controller_cost_nothing(
         return None
 
     # What Slurm sends before a job's limit, then what a person does to a job.
-    first = until(feature_job, process, why=lambda: flow.said[-3000:])
+    first = wait_until(
+        feature_job, process, seconds=900, why=lambda: flow.said[-3000:], every_sec=0.1
+    )
     slurm.cancel(first.number, "TERM")
-    until(lambda: first.number not in {j.number for j in slurm.running()}, process)
-    second = until(feature_job, process, why=lambda: flow.said[-3000:])
+    wait_until(
+        lambda: first.number not in {j.number for j in slurm.running()},
+        process,
+        seconds=900,
+        every_sec=0.1,
+    )
+    second = wait_until(
+        feature_job, process, seconds=900, why=lambda: flow.said[-3000:], every_sec=0.1
+    )
     assert second.number != first.number
     slurm.cancel(second.number)
     slurm.stop_controller()
@@ -119,7 +131,7 @@ def test_kill_9_of_snakemake_with_jobs_running_loses_nothing(
         made = list(videos.glob("*/records/*.json"))
         return slurm.running("generate_videos") and 0 < len(made) < VIDEOS / 2
 
-    until(half_made, process, why=lambda: flow.said[-3000:])
+    wait_until(half_made, process, seconds=900, why=lambda: flow.said[-3000:], every_sec=0.1)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert slurm.running("generate_videos")  # Slurm knows nothing of Snakemake's end

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from sfqa import job
+from waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,13 +49,6 @@ def started(code: str, *arguments: object) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def until(reached, seconds=30.0):
-    end = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def stored(folder: Path) -> int:
     return sum(p.read_bytes().count(b"SFQArow1") for p in (folder / "cache").glob("*.rows"))
 
@@ -62,7 +56,7 @@ def stored(folder: Path) -> int:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_stopped_job_keeps_its_rows_and_the_next_attempt_computes_the_others(tmp_path, number):
     process = started(ROWS, tmp_path)
-    until(lambda: stored(tmp_path) >= 3)
+    wait_until(lambda: stored(tmp_path) >= 3, seconds=30, every_sec=0.01)
     process.send_signal(number)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 128 + number

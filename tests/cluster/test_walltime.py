@@ -8,10 +8,11 @@ from collections import Counter
 
 import pytest
 import yaml
-from runs import ClusterFlow, finished, until
+from runs import ClusterFlow, finished
 
 from flow import SMALL
 from sfqa import store, tables
+from waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -91,7 +92,7 @@ def test_a_shard_longer_than_its_limit_is_made_over_attempts_and_no_video_twice(
         numbers.update(j.number for j in slurm.jobs() if "generate_videos" in j.comment)
         return process.poll() is not None
 
-    until(ended, seconds=1800, why=lambda: flow.said[-3000:])
+    wait_until(ended, seconds=1800, why=lambda: flow.said[-3000:], every_sec=0.1)
     finished(process, flow)
     said = flow.slurm_logs()
     stops = said.count("Stopped by SIGTERM: what is finished is kept")
@@ -133,7 +134,7 @@ def test_slurm_tells_a_job_before_its_limit(slurm, tmp_path):
         cwd=root, env=slurm.env, capture_output=True, text=True, check=True,
     )  # fmt: skip
     number = submitted.stdout.strip()
-    until(lambda: number not in {j.number for j in slurm.jobs()}, seconds=150)
+    wait_until(lambda: number not in {j.number for j in slurm.jobs()}, seconds=150, every_sec=0.1)
     assert (root / "saved").read_text() == "rows"
     assert "Stopped by SIGTERM" in (root / "out.log").read_text()
     # By its own exit code, not TIMEOUT: the retry follows at once.

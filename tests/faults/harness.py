@@ -36,7 +36,7 @@ for name in ("workflow/scripts", "tests/support", "tests/workflow", "tests/fault
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
 
-from progress import jobs, made, tables, until, within  # noqa: E402
+from progress import jobs, made, sleep_until, tables, within  # noqa: E402
 
 from flow import PROTOCOLS, SMALL, Flow  # noqa: E402
 from sfqa.identity import generator  # noqa: E402
@@ -225,14 +225,14 @@ class Fire:
         chance, choice = draw.random(), draw.random()
         if self.by_progress:
             part = (number - 1 + chance) / self.most * self.peace.things
-            until(lambda: made(self.flow).things >= part, process)
+            sleep_until(lambda: made(self.flow).things >= part, process)
         elif early:
-            until(lambda: False, process, self.peace.start_sec * chance)
+            sleep_until(lambda: False, process, self.peace.start_sec * chance)
         else:
-            until(lambda: bool(jobs(process)), process)
-            until(lambda: False, process, self._delay(chance, number))
+            sleep_until(lambda: bool(jobs(process)), process)
+            sleep_until(lambda: False, process, self._delay(chance, number))
         if kind == "job":
-            until(lambda: bool(jobs(process)), process)
+            sleep_until(lambda: bool(jobs(process)), process)
         at_work = jobs(process)
         if process.poll() is not None or (kind == "job" and not at_work):
             return None

@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -156,15 +155,6 @@ def started(flow: Flow, *options: str) -> subprocess.Popen[bytes]:
             flow.command(*options), cwd=flow.folder, stdout=out, stderr=subprocess.STDOUT,
             start_new_session=True,
         )  # fmt: skip
-
-
-def until(reached: Callable[[], Any], what: str, timeout_sec: float = 180.0) -> Any:
-    """Wait for a condition; returns its value."""
-    end = time.monotonic() + timeout_sec
-    while not (value := reached()):
-        assert time.monotonic() < end, f"never: {what}"
-        time.sleep(0.02)
-    return value
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:

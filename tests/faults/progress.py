@@ -80,7 +80,7 @@ def within(folder: Path) -> Iterator[str]:
                 yield f"{process.pid} {' '.join(process.cmdline())[:200]}"
 
 
-def until(
+def sleep_until(
     reached: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = float("inf")
 ) -> None:
     """Wait until something is reached, the process has ended, or the time is over."""

@@ -25,6 +25,7 @@ from sfqa.identity import sha256_file
 from sfqa.watch import Watch
 from sfqa.workers import LostTaskError, WorkerPool
 from videos import make_video
+from waiting import wait_until
 
 DAY_NS = 24 * 3600 * 10**9
 ROOT = Path(__file__).parents[2]
@@ -140,7 +141,7 @@ def test_a_second_run_in_one_folder_is_refused_and_told_how_to_unlock_after_a_ki
     places.unmake(flow)
     first = places.started(flow, places.LAST)
     locks = flow.folder / ".snakemake/locks"
-    places.until(lambda: any(locks.glob("*")), "the first run's lock")
+    wait_until(lambda: any(locks.glob("*")), why="the first run's lock")
     os.killpg(first.pid, signal.SIGSTOP)  # slow, for as long as it takes
     try:
         said = flow.run(places.LAST, ok=False)
@@ -154,7 +155,7 @@ def test_a_second_run_in_one_folder_is_refused_and_told_how_to_unlock_after_a_ki
     assert nothing_to_do(flow.run(places.LAST))
     places.unmake(flow)
     dead = places.started(flow, places.LAST)
-    places.until(lambda: any(locks.glob("*")), "the second run's lock")
+    wait_until(lambda: any(locks.glob("*")), why="the second run's lock")
     places.kill(dead)
     assert refused(flow.run(places.LAST, ok=False))
     flow.run("--unlock")
@@ -235,7 +236,7 @@ def killed_once(flow: Flow, script: str, *options: str) -> tuple[int, str]:
     """Run, and kill -9 the first job of a script as the kernel does; the exit status and output."""
     process = places.started(flow, *options)
     try:
-        (job, *_) = places.until(lambda: places.jobs_of(process, script), f"a job of {script}")
+        (job, *_) = wait_until(lambda: places.jobs_of(process, script), why=f"a job of {script}")
         os.kill(job, signal.SIGKILL)
         return process.wait(timeout=300), (flow.folder / "started.log").read_text()
     finally:
@@ -261,7 +262,9 @@ def test_weights_that_vanish_between_the_plan_and_the_job_are_a_sentence(run, fl
     weights = flow.folder / "resnet50.pth"
     places.unmake(flow, "features/spatial/one", "features/spatial/cache", "conform/videos.parquet")
     process = places.started(flow, places.LAST)
-    places.until(lambda: places.jobs_of(process, "check_videos.py"), "a job before the extraction")
+    wait_until(
+        lambda: places.jobs_of(process, "check_videos.py"), why="a job before the extraction"
+    )
     weights.rename(flow.folder / "away.pth")
     assert process.wait(timeout=300) == 1
     said = (flow.folder / "started.log").read_text()

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from sfqa.errors import UserError
 from sfqa.generation.install import checkout, fetch
 from sfqa.generation.install.environments import make_environment
 from sfqa.generation.install.sources import Download, Source, Weights, as_dict
+from waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 BODY = b"w" * 5000
@@ -348,20 +348,13 @@ def start(source: Source, folder: Path, env_file: Path) -> subprocess.Popen[byte
     return subprocess.Popen(command, env=own, start_new_session=True, stdout=subprocess.PIPE)
 
 
-def until(there: Path) -> None:
-    deadline = time.monotonic() + 60
-    while not there.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_killed_in_the_middle_the_next_call_works(
     source: Source, folder: Path, env_file: Path, tmp_path: Path
 ) -> None:
     shutil.rmtree(fill_by_hand(folder).parent / "env")
     env_file.write_text("dependencies: [slow]\n")
     killed = start(source, folder, env_file)
-    until(folder / "env" / "conda-meta")
+    wait_until((folder / "env" / "conda-meta").exists, seconds=60)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate()
     assert (folder / ".env.making").exists()
@@ -380,7 +373,7 @@ def test_a_second_process_waits_for_the_first(
     shutil.rmtree(fill_by_hand(folder).parent / "env")
     env_file.write_text("dependencies: [slow]\n")
     first = start(source, folder, env_file)
-    until(folder / "env" / "conda-meta")
+    wait_until((folder / "env" / "conda-meta").exists, seconds=60)
     second = start(source, folder, env_file)
     assert second.stdout is not None
     assert b"another process installs there" in second.stdout.readline()

@@ -12,29 +12,13 @@ import numpy as np
 import pyloudnorm
 import pytest
 from scipy.io import wavfile
-from scipy.signal import butter, sawtooth, sosfilt
 
 from demo_material import load_clip, play_band
 from sfqa import media, store, tables
 from sfqa.errors import UserError
 from sfqa.materials.clips import measure_edges, prepare_clips
 from sfqa.materials.voicing import Voicing, detect_voicing
-
-RATE = 24000
-
-
-def _voice(
-    spans: list[tuple[float, float]], length: float, hz: float = 220.0, floor_db: float = -70.0
-) -> np.ndarray:
-    """A buzzing voice of -14 dBFS in the given spans over white noise."""
-    rng = np.random.default_rng(7)
-    clock = np.arange(round(length * RATE)) / RATE
-    tone = sosfilt(butter(2, 3000, fs=RATE, output="sos"), sawtooth(2 * np.pi * hz * clock))
-    on = np.zeros(len(clock))
-    for start, end in spans:
-        on[round(start * RATE) : round(end * RATE)] = 0.35
-    noise = 10 ** (floor_db / 20) * rng.standard_normal(len(clock))
-    return (tone * on + noise).astype(np.float32)
+from voices import RATE, make_voice
 
 
 def _row(path: Path | str, clip_id: str = "c1", **more: Any) -> dict[str, Any]:
@@ -52,7 +36,7 @@ def _prepared(tmp_path: Path, samples: np.ndarray, rate: int = RATE, **how: Any)
 
 def test_a_song_is_cut_at_its_pauses(tmp_path: Path) -> None:
     spans = [(0.5, 3.0), (3.7, 9.5), (10.1, 12.0)]
-    sound = _voice(spans, 13.0)
+    sound = make_voice(spans, 13.0)
     row = _prepared(tmp_path, sound)
     assert (row["status"], row["detail"]) == (tables.OK, "")
     assert row["cut_start_sec"] == pytest.approx(3.58, abs=0.04)
@@ -78,7 +62,7 @@ def test_a_song_is_cut_at_its_pauses(tmp_path: Path) -> None:
 
 def test_fades_are_raised_cosines(tmp_path: Path) -> None:
     sound = np.full(round(4.0 * RATE), 0.5, np.float32)
-    sound[RATE : 2 * RATE] += _voice([(0.0, 1.0)], 1.0)
+    sound[RATE : 2 * RATE] += make_voice([(0.0, 1.0)], 1.0)
     row = _prepared(tmp_path, sound)
     size = round(0.01 * RATE)
     assert row["fade_sec"] == pytest.approx(size / RATE)
@@ -106,14 +90,14 @@ def test_same_input_same_bytes(tmp_path: Path) -> None:
 
 
 def test_plots_lie_beside_the_masters(tmp_path: Path) -> None:
-    _prepared(tmp_path, _voice([(0.5, 3.0)], 4.0), plots=True)
+    _prepared(tmp_path, make_voice([(0.5, 3.0)], 4.0), plots=True)
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["c1.png", "c1.wav", "stereo"]
 
 
 def _wide(seed: int = 5) -> np.ndarray:
     """A voice in the middle, other noises left and right, shape (n, 2)."""
     sides = 0.03 * np.random.default_rng(seed).standard_normal((2, 9 * RATE))
-    return (_voice([(1.0, 6.5)], 9.0) + sides).T.astype(np.float32)
+    return (make_voice([(1.0, 6.5)], 9.0) + sides).T.astype(np.float32)
 
 
 def test_both_masters_are_one_cut_and_mono_is_the_mean(tmp_path: Path) -> None:
@@ -133,7 +117,7 @@ def test_both_masters_are_one_cut_and_mono_is_the_mean(tmp_path: Path) -> None:
 
 
 def test_mono_gives_two_equal_channels_of_its_level(tmp_path: Path) -> None:
-    row = _prepared(tmp_path, _voice([(1.0, 6.5)], 8.0))
+    row = _prepared(tmp_path, make_voice([(1.0, 6.5)], 8.0))
     stereo, mono = wavfile.read(row["stereo_path"])[1], wavfile.read(row["path"])[1]
     assert row["channels"] == 1
     assert (stereo == mono[:, None]).all()
@@ -162,7 +146,7 @@ def _ffmpeg(*words: Any) -> None:
 
 
 def test_surround_is_mixed_without_clipping(tmp_path: Path) -> None:
-    voice = _voice([(1.0, 6.5)], 8.0)
+    voice = make_voice([(1.0, 6.5)], 8.0)
     voice *= 0.99 / np.abs(voice).max()
     row = _layout(tmp_path, "5.1", [voice] * 6)
     assert (row["status"], row["channels"]) == (tables.OK, 6)
@@ -176,7 +160,7 @@ def test_surround_is_mixed_without_clipping(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("layout", "number"), [("quad", 4), ("2.1", 3), ("7.1", 8)])
 def test_other_layouts_are_taken(tmp_path: Path, layout: str, number: int) -> None:
-    row = _layout(tmp_path, layout, [_voice([(1.0, 6.5)], 8.0)] * number)
+    row = _layout(tmp_path, layout, [make_voice([(1.0, 6.5)], 8.0)] * number)
     assert (row["status"], row["channels"]) == (tables.OK, number)
 
 
@@ -189,7 +173,7 @@ def test_channels_without_a_layout_fail_with_the_same_words(tmp_path: Path) -> N
 
 
 def test_opposite_channels_are_silent_in_mono(tmp_path: Path) -> None:
-    voice = _voice([(1.0, 6.5)], 8.0)
+    voice = make_voice([(1.0, 6.5)], 8.0)
     row = _prepared(tmp_path, np.stack([voice, -voice], axis=1))
     assert row["status"] == tables.FAILED
     assert row["detail"].startswith("silent: the two channels cancel each other")
@@ -209,7 +193,7 @@ def test_sources_of_every_kind_give_the_same_cut(
     tmp_path: Path, name: str, words: tuple[str, ...], late: float
 ) -> None:
     wav = tmp_path / "in.wav"
-    wavfile.write(wav, RATE, _voice([(1.0, 6.5)], 8.0))
+    wavfile.write(wav, RATE, make_voice([(1.0, 6.5)], 8.0))
     picture = ("-f", "lavfi", "-i", "color=s=32x32:r=25:d=10") if name.endswith("mp4") else ()
     _ffmpeg(*picture, "-itsoffset", late, "-i", wav, *words, tmp_path / name)
     plain, other = prepare_clips([_row(wav, "w"), _row(tmp_path / name, "o")], tmp_path, RATE)
@@ -224,7 +208,7 @@ def test_sources_of_every_kind_give_the_same_cut(
 
 
 def test_a_shift_of_the_level_moves_no_cut(tmp_path: Path) -> None:
-    sound = 0.5 * _voice([(1.0, 6.5)], 8.0)
+    sound = 0.5 * make_voice([(1.0, 6.5)], 8.0)
     plain = _prepared(tmp_path, sound)
     row = _prepared(tmp_path, sound + np.float32(0.3))
     assert row["status"] == tables.OK
@@ -232,7 +216,7 @@ def test_a_shift_of_the_level_moves_no_cut(tmp_path: Path) -> None:
 
 
 def test_a_clipped_source_is_still_cut_at_its_pauses(tmp_path: Path) -> None:
-    row = _prepared(tmp_path, np.clip(12 * _voice([(1.0, 6.5)], 8.0), -1, 1))
+    row = _prepared(tmp_path, np.clip(12 * make_voice([(1.0, 6.5)], 8.0), -1, 1))
     assert (row["cut_start_sec"], row["cut_end_sec"]) == (
         pytest.approx(0.88, abs=0.3), pytest.approx(6.62, abs=0.3))  # fmt: skip
     assert row["true_peak_dbtp"] > -0.5
@@ -246,14 +230,14 @@ def test_silence_before_the_song_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_file_that_was_cut_in_the_voice_says_so(tmp_path: Path) -> None:
-    row = _prepared(tmp_path, _voice([(0.0, 6.0)], 6.0))
+    row = _prepared(tmp_path, make_voice([(0.0, 6.0)], 6.0))
     assert row["detail"] == "abrupt: the file itself starts and ends in the voice"
-    row = _prepared(tmp_path, _voice([(0.0, 5.5)], 6.0))
+    row = _prepared(tmp_path, make_voice([(0.0, 5.5)], 6.0))
     assert row["detail"] == "abrupt: the file itself starts in the voice"
 
 
 def test_the_reason_gives_level_and_distance_of_the_voice(tmp_path: Path) -> None:
-    row = _prepared(tmp_path, _voice([(1.0, 6.5)], 8.0, floor_db=-60.0))
+    row = _prepared(tmp_path, make_voice([(1.0, 6.5)], 8.0, floor_db=-60.0))
     levels = [float(x) for x in re.findall(r"([+-]\d+) dB to the voice", row["cut_reason"])]
     gaps = [float(x) for x in re.findall(r"([\d.]+) s from it", row["cut_reason"])]
     assert len(levels) == len(gaps) == 2
@@ -275,7 +259,7 @@ def test_edges_of_no_voice_are_none() -> None:
 
 
 def test_stereo_is_averaged_and_its_level_kept(tmp_path: Path) -> None:
-    sound = _voice([(1.0, 6.5)], 8.0)
+    sound = make_voice([(1.0, 6.5)], 8.0)
     sound *= 0.95 / np.abs(sound).max()
     row = _prepared(tmp_path, np.stack([sound, sound], axis=1))
     assert row["cut_reason"].count("lowered") == 0
@@ -283,7 +267,7 @@ def test_stereo_is_averaged_and_its_level_kept(tmp_path: Path) -> None:
 
 
 def test_floats_above_one_are_lowered_not_clipped(tmp_path: Path) -> None:
-    row = _prepared(tmp_path, 3.0 * _voice([(1.0, 6.5)], 8.0))
+    row = _prepared(tmp_path, 3.0 * make_voice([(1.0, 6.5)], 8.0))
     samples = wavfile.read(row["path"])[1].astype(int)
     assert "lowered by" in row["cut_reason"]
     assert np.sum(np.abs(samples) >= 32767) == 0
@@ -291,7 +275,7 @@ def test_floats_above_one_are_lowered_not_clipped(tmp_path: Path) -> None:
 
 
 def test_short_clip_is_flawed_and_whole(tmp_path: Path) -> None:
-    row = _prepared(tmp_path, _voice([(0.5, 2.0)], 3.0))
+    row = _prepared(tmp_path, make_voice([(0.5, 2.0)], 3.0))
     assert row["status"] == tables.FLAWED
     assert row["detail"].startswith("short: 3.00 s")
     assert row["duration_sec"] == pytest.approx(3.0)
@@ -306,7 +290,7 @@ def test_noise_has_no_voice(tmp_path: Path) -> None:
 
 
 def test_endless_voice_is_cut_and_flawed(tmp_path: Path) -> None:
-    row = _prepared(tmp_path, _voice([(0.5, 11.5)], 12.0))
+    row = _prepared(tmp_path, make_voice([(0.5, 11.5)], 12.0))
     assert row["detail"].startswith("cut_in_phrase: ")
     assert 5.0 <= row["duration_sec"] <= 7.0
     assert row["cut_start_sec"] == pytest.approx(0.5, abs=0.05) or row[
@@ -327,7 +311,7 @@ def test_endless_voice_is_cut_and_flawed(tmp_path: Path) -> None:
 def test_unusable_files_fail_with_a_reason(tmp_path: Path, make: Any, word: str) -> None:
     make(tmp_path / "in.wav")
     good = tmp_path / "good.wav"
-    wavfile.write(good, RATE, _voice([(1.0, 6.5)], 8.0))
+    wavfile.write(good, RATE, make_voice([(1.0, 6.5)], 8.0))
     bad, fine = prepare_clips(
         [_row(tmp_path / "in.wav", "bad"), _row(good, "good")], tmp_path / "out", RATE
     )

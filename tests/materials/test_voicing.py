@@ -4,31 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.signal import butter, sawtooth, sosfilt
+from scipy.signal import sawtooth
 
 import demo_material
 from sfqa.materials.voicing import Voicing, detect_voicing, find_phrases, find_runs, remove_music
-
-RATE = 24000
-
-
-def _voice(
-    spans: list[tuple[float, float]], length: float, hz: float = 220.0, floor_db: float = -70.0
-) -> np.ndarray:
-    """A buzzing voice of -14 dBFS in the given spans over white noise."""
-    rng = np.random.default_rng(7)
-    clock = np.arange(round(length * RATE)) / RATE
-    tone = sosfilt(butter(2, 3000, fs=RATE, output="sos"), sawtooth(2 * np.pi * hz * clock))
-    on = np.zeros(len(clock))
-    for start, end in spans:
-        on[round(start * RATE) : round(end * RATE)] = 0.35
-    noise = 10 ** (floor_db / 20) * rng.standard_normal(len(clock))
-    return (tone * on + noise).astype(np.float32)
+from voices import RATE, make_voice
 
 
 @pytest.mark.parametrize("hz", [75.0, 110.0, 220.0, 440.0, 950.0])
 def test_a_tone_is_periodic_at_every_voice_pitch(hz: float) -> None:
-    found = detect_voicing(_voice([(1.0, 3.0)], 4.0, hz), RATE)
+    found = detect_voicing(make_voice([(1.0, 3.0)], 4.0, hz), RATE)
     inside = (found.times_sec > 1.05) & (found.times_sec < 2.95)
     outside = (found.times_sec < 0.95) | (found.times_sec > 3.05)
     assert found.periodicity[inside].min() > 0.9
@@ -59,7 +44,7 @@ def test_silence_is_finite_and_unvoiced() -> None:
 @pytest.mark.parametrize("floor_db", [-100.0, -60.0, -34.0])
 def test_known_boundaries_within_40_ms(floor_db: float) -> None:
     spans = [(0.53, 2.31), (2.92, 5.07), (5.6, 9.04)]
-    found = find_phrases(detect_voicing(_voice(spans, 10.0, floor_db=floor_db), RATE))
+    found = find_phrases(detect_voicing(make_voice(spans, 10.0, floor_db=floor_db), RATE))
     assert np.array(found) == pytest.approx(np.array(spans), abs=0.04)
 
 
@@ -84,7 +69,7 @@ def test_level_and_rate_change_no_phrase() -> None:
 
 
 def test_a_fricative_belongs_to_its_phrase_in_a_clean_recording() -> None:
-    sound = _voice([(1.0, 2.0)], 4.0)
+    sound = make_voice([(1.0, 2.0)], 4.0)
     hiss = np.random.default_rng(1).standard_normal(round(0.2 * RATE)) * 0.05
     sound[round(0.8 * RATE) : round(1.0 * RATE)] += hiss.astype(np.float32)
     found = detect_voicing(sound, RATE)
@@ -148,6 +133,6 @@ def test_a_voice_is_found_over_a_band_as_loud_as_itself(clip_id: str) -> None:
 
 
 def test_a_steady_voice_is_not_taken_for_music() -> None:
-    found = detect_voicing(_voice([(0.5, 3.0), (3.7, 9.5), (10.1, 12.0)], 13.0), RATE)
+    found = detect_voicing(make_voice([(0.5, 3.0), (3.7, 9.5), (10.1, 12.0)], 13.0), RATE)
     assert not found.over_music
     assert len(find_phrases(found)) == 3
