@@ -50,10 +50,10 @@ def test_logistic_is_the_written_formula() -> None:
 @pytest.mark.parametrize(
     ("curve", "slopes", "b"),
     [
-        (logistic4, curves.slopes4, (80.0, 20.0, 0.5, 0.7)),
-        (logistic4, curves.slopes4, (1.0, 5.0, -1.0, -2.0)),
-        (logistic5, curves.slopes5, (60.0, 1.3, 0.5, 0.7, 40.0)),
-        (logistic5, curves.slopes5, (-3.0, 0.4, -1.0, 2.0, 1.0)),
+        (logistic4, curves.compute_slopes4, (80.0, 20.0, 0.5, 0.7)),
+        (logistic4, curves.compute_slopes4, (1.0, 5.0, -1.0, -2.0)),
+        (logistic5, curves.compute_slopes5, (60.0, 1.3, 0.5, 0.7, 40.0)),
+        (logistic5, curves.compute_slopes5, (-3.0, 0.4, -1.0, 2.0, 1.0)),
     ],
 )
 def test_slopes_are_the_derivatives(curve: Any, slopes: Any, b: tuple[float, ...]) -> None:

@@ -11,7 +11,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from sfqa.correlation.learning_figure import learning_curves
+from sfqa.correlation.learning_figure import draw_learning_curves
 from sfqa.figure_style import COLOURS
 
 V, A = "visual_quality", "av_consistency"
@@ -40,7 +40,7 @@ def table(**changed: Any) -> pd.DataFrame:
 
 
 def draw(rows: pd.DataFrame, path: Path, dimensions: tuple[str, ...] = (V, A)) -> None:
-    learning_curves(rows, NAMES, dimensions, "disjoint", [path])
+    draw_learning_curves(rows, NAMES, dimensions, "disjoint", [path])
 
 
 def test_lines_are_the_rows_in_order_of_the_rows_learnt_from(
@@ -86,8 +86,8 @@ def test_a_share_without_srcc_has_no_point_and_a_panel_says_so(
 
 
 def test_other_protocols_and_metrics_are_left_out(tmp_path: Path, drawn: list[Figure]) -> None:
-    learning_curves(table(), ["forest"], [V, A], "disjoint", [tmp_path / "a.png"])
-    learning_curves(table(), NAMES, [V], "random", [tmp_path / "b.png"])
+    draw_learning_curves(table(), ["forest"], [V, A], "disjoint", [tmp_path / "a.png"])
+    draw_learning_curves(table(), NAMES, [V], "random", [tmp_path / "b.png"])
     assert [line.get_label() for line in drawn[0].axes[0].lines] == ["forest"]
     assert [t.get_text() for t in drawn[1].axes[0].texts] == ["no learning curve to draw"]
 

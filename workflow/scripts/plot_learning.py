@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sfqa import store
-from sfqa.correlation.learning_figure import learning_curves
+from sfqa.correlation.learning_figure import draw_learning_curves
 from sfqa.errors import UserError
 from sfqa.job import run_job
 from sfqa.tables import LEARNING
@@ -17,7 +17,7 @@ with run_job(snakemake.log[0]):
         )
     rows = store.read(LEARNING, snakemake.input)
     order = list(params.dimensions)
-    learning_curves(
+    draw_learning_curves(
         rows,
         params.metrics,
         order + sorted(set(rows["dimension"]) - set(order)),

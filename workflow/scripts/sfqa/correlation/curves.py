@@ -1,4 +1,4 @@
-"""The curves that bring scores to the MOS scale, and their least-squares fits."""
+"""Curves that map scores to the MOS scale, and their least-squares fits."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from scipy.special import expit
 Array = npt.NDArray[np.float64]
 Curve = Callable[..., Array]
 
-#: What one start may cost; fits that need more creep towards a straight line.
+#: Function evaluations per start at most. A fit that needs more converges slowly to a line.
 EVALUATIONS = 400
 
-#: Widths of the logistic, in standard deviations of the scores, that a start is looked for among.
+#: Widths of the logistic in the grid search for a start, in standard deviations of the scores.
 _WIDTHS = (0.03, 0.1, 0.3, 1.0, 3.0)
 
-Found = tuple[Array, float]
+#: All parameters of a curve, and the mean square error of the fit.
+CurveFit = tuple[Array, float]
 
 
 def logistic4(x: Array, b1: float, b2: float, b3: float, b4: float) -> Array:
     """Return ``b2 + (b1 - b2) / (1 + exp(-(x - b3) / |b4|))``.
 
-    The 4-parameter logistic of SimpleVQA, THQA and most of the field: it runs from b2 to b1, its
-    middle at b3, its width ``|b4|``; it falls where ``b1 < b2``.
+    The 4-parameter logistic of SimpleVQA, THQA and most of the field. It runs from b2 to b1 with
+    its midpoint at b3 and width ``|b4|``. It decreases if ``b1 < b2``.
 
     >>> logistic4(np.array([0.0]), 5.0, 1.0, 0.0, 1.0).tolist()
     [3.0]
@@ -39,7 +40,7 @@ def logistic4(x: Array, b1: float, b2: float, b3: float, b4: float) -> Array:
 def logistic5(x: Array, b1: float, b2: float, b3: float, b4: float, b5: float) -> Array:
     """Return ``b1 (1/2 - 1 / (1 + exp(b2 (x - b3)))) + b4 x + b5``.
 
-    The 5-parameter logistic of VQEG (2003) and most image quality papers: a logistic and a line.
+    The 5-parameter logistic of VQEG (2003) and most image quality papers: a logistic plus a line.
 
     >>> logistic5(np.array([0.0]), 5.0, 1.0, 0.0, 1.0, 3.0).tolist()
     [3.0]
@@ -48,10 +49,10 @@ def logistic5(x: Array, b1: float, b2: float, b3: float, b4: float, b5: float) -
         return b1 * (expit(b2 * (x - b3)) - 0.5) + b4 * x + b5
 
 
-def slopes4(x: Array, b1: float, b2: float, b3: float, b4: float) -> Array:
-    """Return the derivatives of :func:`logistic4` by its parameters, (n, 4)."""
+def compute_slopes4(x: Array, b1: float, b2: float, b3: float, b4: float) -> Array:
+    """Return the derivatives of :func:`logistic4` with respect to its parameters, (n, 4)."""
     width = max(abs(b4), np.finfo(np.float64).tiny)
-    z = np.clip((x - b3) / width, -700.0, 700.0)  # beyond, s is 0 or 1 and every slope is 0
+    z = np.clip((x - b3) / width, -700.0, 700.0)  # outside, s is 0 or 1 and all slopes are 0
     s = expit(z)
     bell = s * (1.0 - s) * ((b2 - b1) / width)
     slopes = np.empty((x.size, 4))
@@ -60,114 +61,121 @@ def slopes4(x: Array, b1: float, b2: float, b3: float, b4: float) -> Array:
     return slopes
 
 
-def slopes5(x: Array, b1: float, b2: float, b3: float, b4: float, b5: float) -> Array:
-    """Return the derivatives of :func:`logistic5` by its parameters, (n, 5)."""
+def compute_slopes5(x: Array, b1: float, b2: float, b3: float, b4: float, b5: float) -> Array:
+    """Return the derivatives of :func:`logistic5` with respect to its parameters, (n, 5)."""
     s = expit(np.clip(b2 * (x - b3), -700.0, 700.0))
     bell = b1 * s * (1.0 - s)
     return np.column_stack([s - 0.5, bell * (x - b3), -bell * b2, x, np.ones_like(x)])
 
 
-def fit4(u: Array, v: Array, half: float, most: float) -> Array | None:
-    """Fit :func:`logistic4` to standardised scores ``u`` and MOS ``v``; None if that fails.
+def fit_logistic4(u: Array, v: Array, half: float, max_error: float) -> Array | None:
+    """Fit :func:`logistic4` to standardised scores ``u`` and MOS ``v``; None if the fit fails.
 
-    Two starts, the better end kept: the field's (``half`` is its .5 in units of u) and the best of
-    a grid. Where neither gets below the mean square error ``most``, as for data that bend one way
-    only, the middle b3 is held half a range outside the scores.
+    The better fit from two starts: the start that papers use (``half`` is its .5 in units of u) and
+    the best point of a grid. If neither gets below the mean square error ``max_error``, as happens
+    for data that curve in one direction only, the fit is repeated with the midpoint b3 fixed half a
+    range outside the scores.
     """
     half_range = float(np.ptp(u)) / 2
     low, high = float(u.min()) - half_range, float(u.max()) + half_range
-    field = [float(v.max()), float(v.min()), 0.0, half]
-    best = _best(
-        u, v, logistic4, slopes4, [field, _scan(u, v, np.linspace(low, high, 9))], range(4), most
+    usual_start = [float(v.max()), float(v.min()), 0.0, half]
+    grid_start = _search_start4(u, v, np.linspace(low, high, 9))
+    best = _fit_from_starts(
+        u, v, logistic4, compute_slopes4, [usual_start, grid_start], range(4), max_error
     )
     if best is None:
-        # Curved one way only, data pull the middle of the logistic out to infinity: hold it.
-        starts = [_scan(u, v, np.array([middle])) for middle in (low, high)]
-        best = _best(u, v, logistic4, slopes4, starts, (0, 1, 3), most)
+        # Data that curve in one direction only drive the midpoint to infinity, so it is fixed.
+        starts = [_search_start4(u, v, np.array([midpoint])) for midpoint in (low, high)]
+        best = _fit_from_starts(u, v, logistic4, compute_slopes4, starts, (0, 1, 3), max_error)
     return best
 
 
-def fit5(u: Array, v: Array, field: list[float], most: float) -> Array | None:
-    """Fit :func:`logistic5` to standardised scores ``u`` and MOS ``v``; None if that fails.
+def fit_logistic5(u: Array, v: Array, usual_start: list[float], max_error: float) -> Array | None:
+    """Fit :func:`logistic5` to standardised scores ``u`` and MOS ``v``; None if the fit fails.
 
-    Three starts, the best end kept: the field's (``field``, in the units of u and v), the best of a
-    grid, and the 4-parameter fit, which is a special case. Where none converges, as for data that
-    pull the curve towards its limits, a cubic and a line, the slope b2 is held at that of the grid.
+    The best fit from three starts: the start that papers use (``usual_start``, in the units of u
+    and v), the best point of a grid, and the 4-parameter fit, which is a special case. If none
+    converges, as happens for data close to a cubic or a line (the limits of the curve), the fit is
+    repeated with the slope b2 fixed at its value in the grid.
     """
     if u.size < 5:
         return None
-    grid = _scan5(u, v)
-    starts = [field, grid]
-    four = fit4(u, v, 0.5, np.inf)
-    if four is not None:
-        b1, b2, b3, b4 = four
+    grid_start = _search_start5(u, v)
+    starts = [usual_start, grid_start]
+    parameters4 = fit_logistic4(u, v, 0.5, np.inf)
+    if parameters4 is not None:
+        b1, b2, b3, b4 = parameters4
         width = max(abs(float(b4)), 1e-6)
         starts.append([float(b1 - b2), 1 / width, float(b3), 0.0, float(b1 + b2) / 2])
-    best = _best(u, v, logistic5, slopes5, starts, range(5), most)
-    return best if best is not None else _best(u, v, logistic5, slopes5, [grid], (0, 2, 3, 4), most)
+    best = _fit_from_starts(u, v, logistic5, compute_slopes5, starts, range(5), max_error)
+    if best is None:
+        free = (0, 2, 3, 4)
+        best = _fit_from_starts(u, v, logistic5, compute_slopes5, [grid_start], free, max_error)
+    return best
 
 
-def cubic(u: Array, v: Array) -> Array:
-    """Return the coefficients, from the constant up, of the third-order polynomial of v on u.
+def fit_cubic(u: Array, v: Array) -> Array:
+    """Fit a third-order polynomial of v on u; returns the coefficients, the constant first.
 
-    Where u has fewer than four different values, the shortest of the many solutions.
+    If u has fewer than four different values, returns the solution with the smallest norm.
 
     >>> u = np.array([-1.0, 0.0, 1.0, 2.0])
-    >>> np.abs(cubic(u, u**3).round(9)).tolist()
+    >>> np.abs(fit_cubic(u, u**3).round(9)).tolist()
     [0.0, 0.0, 0.0, 1.0]
     """
     return np.asarray(np.linalg.lstsq(np.vander(u, 4, increasing=True), v, rcond=None)[0])
 
 
-def _best(
+def _fit_from_starts(
     u: Array,
     v: Array,
     curve: Curve,
     slopes: Curve,
     starts: list[list[float]],
     free: range | tuple[int, ...],
-    most: float,
+    max_error: float,
 ) -> Array | None:
+    """Return the parameters of the best fit, None if no error is below ``max_error``."""
     best: Array | None = None
     for start in starts:
-        found = _least_squares(u, v, curve, slopes, start, list(free))
-        if found is not None and found[1] < most:
-            best, most = found
+        fit = _fit_least_squares(u, v, curve, slopes, start, list(free))
+        if fit is not None and fit[1] < max_error:
+            best, max_error = fit
     return best
 
 
-def _least_squares(
+def _fit_least_squares(
     u: Array, v: Array, curve: Curve, slopes: Curve, start: list[float], free: list[int]
-) -> Found | None:
-    """Fit from a start, some parameters free; return all parameters and the mean square error."""
-    whole = np.array(start)
+) -> CurveFit | None:
+    """Fit the ``free`` parameters from a start; the others keep their start values."""
+    parameters = np.array(start)
 
-    def spread(values: tuple[float, ...]) -> Array:
-        whole[free] = values
-        return whole
+    def set_free(values: tuple[float, ...]) -> Array:
+        parameters[free] = values
+        return parameters
 
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", OptimizeWarning)  # the covariance is not used
         try:
-            found, _ = curve_fit(
-                lambda x, *b: curve(x, *spread(b)),
+            fitted_values, _ = curve_fit(
+                lambda x, *b: curve(x, *set_free(b)),
                 u,
                 v,
-                whole[free],
-                jac=lambda x, *b: slopes(x, *spread(b))[:, free],
+                parameters[free],
+                jac=lambda x, *b: slopes(x, *set_free(b))[:, free],
                 maxfev=EVALUATIONS,
             )
         except RuntimeError:
             return None
-        parameters = spread(tuple(found)).copy()
+        set_free(tuple(fitted_values))
         error = float(np.mean((curve(u, *parameters) - v) ** 2))
     return (parameters, error) if np.isfinite(parameters).all() and np.isfinite(error) else None
 
 
-def _scan(u: Array, v: Array, middles: Array) -> list[float]:
-    """Return the best start of a few middles and widths: given those, b1 and b2 are a line."""
-    best, most = [0.0, 0.0, 0.0, 1.0], -1.0
-    for b3 in middles:
+def _search_start4(u: Array, v: Array, midpoints: Array) -> list[float]:
+    """Return the best start on a grid of midpoints and widths; b1 and b2 are solved linearly."""
+    best, max_explained = [0.0, 0.0, 0.0, 1.0], -1.0
+    for b3 in midpoints:
         for b4 in _WIDTHS:
             s = expit((u - b3) / b4)
             centred = s - s.mean()
@@ -175,22 +183,22 @@ def _scan(u: Array, v: Array, middles: Array) -> list[float]:
             if power < 1e-12:
                 continue
             slope = float(centred @ v) / power
-            if slope * slope * power > most:
-                most = slope * slope * power
+            if slope * slope * power > max_explained:
+                max_explained = slope * slope * power
                 b2 = -slope * float(s.mean())  # v has mean 0
                 best = [b2 + slope, b2, float(b3), b4]
     return best
 
 
-def _scan5(u: Array, v: Array) -> list[float]:
-    """Return the best start of a few middles and widths: given those, b1, b4, b5 are linear."""
-    best, least = [0.0, 1.0, 0.0, float(np.mean(u * v)), 0.0], np.inf
+def _search_start5(u: Array, v: Array) -> list[float]:
+    """Return the best start on a grid of midpoints and widths; b1, b4, b5 are solved linearly."""
+    best, min_error = [0.0, 1.0, 0.0, float(np.mean(u * v)), 0.0], np.inf
     for b3 in np.linspace(float(u.min()), float(u.max()), 9):
         for width in (*_WIDTHS, 10.0):
             design = np.column_stack([expit((u - b3) / width) - 0.5, u, np.ones_like(u)])
             (b1, b4, b5), *_ = np.linalg.lstsq(design, v, rcond=None)
             error = float(np.mean((design @ (b1, b4, b5) - v) ** 2))
-            if error < least:
-                least = error
+            if error < min_error:
+                min_error = error
                 best = [float(b1), 1 / width, float(b3), float(b4), float(b5)]
     return best

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sfqa.correlation import statistics
-from sfqa.correlation.curves import cubic, fit4, fit5, logistic4, logistic5
+from sfqa.correlation.curves import fit_cubic, fit_logistic4, fit_logistic5, logistic4, logistic5
 from sfqa.correlation.statistics import Array, Correlation
 from sfqa.errors import UserError, hint
 from sfqa.tables import flaw
@@ -124,16 +124,16 @@ def fit_mapping(prediction: npt.ArrayLike, mos: npt.ArrayLike, mapping: str = DE
         return Mapping(RESCALED, (height / scale, floor - height / scale * middle))
     u, v = (x - middle) / scale, (y - floor) / height
     if mapping == "cubic":
-        powers = cubic(u, v) * height
+        powers = fit_cubic(u, v) * height
         powers[0] += floor
         made = Mapping(CUBIC, (*map(float, powers), middle, scale))
         return Mapping(CUBIC, made.parameters, _turning(made, x))
     slope = float(np.mean(u * v))
-    most = float(np.mean((v - slope * u) ** 2)) + SLACK
+    max_error = float(np.mean((v - slope * u) ** 2)) + SLACK
     if mapping == "logistic4":
-        four = fit4(u, v, 0.5 / scale, most)
-        if four is not None:
-            b1, b2, b3, b4 = map(float, four)
+        parameters4 = fit_logistic4(u, v, 0.5 / scale, max_error)
+        if parameters4 is not None:
+            b1, b2, b3, b4 = map(float, parameters4)
             ends = (floor + height * b1, floor + height * b2)
             return Mapping(LOGISTIC, (*ends, middle + scale * b3, scale * abs(b4)))
     else:
@@ -144,9 +144,9 @@ def fit_mapping(prediction: npt.ArrayLike, mos: npt.ArrayLike, mapping: str = DE
             0.1 * scale / height,
             (0.1 + 0.1 * middle - floor) / height,
         ]
-        five = fit5(u, v, start, most)
-        if five is not None:
-            b1, b2, b3, b4, b5 = map(float, five)
+        parameters5 = fit_logistic5(u, v, start, max_error)
+        if parameters5 is not None:
+            b1, b2, b3, b4, b5 = map(float, parameters5)
             tilt = b4 * height / scale
             made = Mapping(
                 LOGISTIC5,

@@ -1,4 +1,4 @@
-"""A table as readers see it, and its Markdown, LaTeX and HTML."""
+"""A table for readers, and how it is written as Markdown, LaTeX and HTML."""
 
 from __future__ import annotations
 
@@ -24,9 +24,12 @@ class Head:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its text, the number to sort by, how it ranks, its footnotes (from 1), a badge.
+    """One cell of a table.
 
-    ``spread`` stands small behind the text: an interval such as ``[0.61, 0.74]``.
+    ``text``: what readers see. ``value``: the number to sort by. ``rank``: :data:`BEST`,
+    :data:`SECOND` or ''. ``notes``: numbers of its footnotes, from 1. ``badge``: a warning behind
+    the text. ``repeats``: the text is that of the cell above. ``spread``: an interval such as
+    ``[0.61, 0.74]``, in small print behind the text.
     """
 
     text: str
@@ -40,7 +43,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """A whole table: ``text_columns`` columns of words, then numbers; warnings are shown loudly."""
+    """A table: ``text_columns`` columns of words, then numbers; warnings stand out."""
 
     caption: str
     heads: list[Head]
@@ -50,8 +53,8 @@ class Grid:
     warnings: list[str] = field(default_factory=list)
 
 
-def _spans(grid: Grid) -> Iterator[tuple[str, int, int]]:
-    """Yield shared headings with their first and last column, counted from 0."""
+def _find_heading_spans(grid: Grid) -> Iterator[tuple[str, int, int]]:
+    """Yield each shared heading with its first and last column, counted from 0."""
     numbered = enumerate(grid.heads)
     for top, members in groupby(numbered, key=lambda pair: pair[1].top):
         columns = [number for number, _ in members]
@@ -62,7 +65,7 @@ def _spans(grid: Grid) -> Iterator[tuple[str, int, int]]:
 
 
 def to_markdown(grid: Grid) -> str:
-    """Return the table as Markdown: best bold, second underlined (``<u>``), notes below.
+    """Return the table as Markdown: best bold, second underlined (``<u>``), notes below it.
 
     >>> heads = [Head("m"), Head("SRCC", "A")]
     >>> print(to_markdown(Grid("Cap.", heads, [[Cell("x"), Cell("1")]], 1)))
@@ -73,58 +76,58 @@ def to_markdown(grid: Grid) -> str:
     | x | 1 |
     <BLANKLINE>
     """
-    lines = [*(f"> **{_md(w)}**\n" for w in grid.warnings), _md(grid.caption), ""]
-    names = [_md(f"{head.top} {head.name}".strip()) for head in grid.heads]
+    lines = [*(f"> **{_escape_md(w)}**\n" for w in grid.warnings), _escape_md(grid.caption), ""]
+    names = [_escape_md(f"{head.top} {head.name}".strip()) for head in grid.heads]
     lines.append(f"| {' | '.join(names)} |")
     aligned = [":--" if n < grid.text_columns else "--:" for n in range(len(names))]
     lines.append(f"|{'|'.join(aligned)}|")
-    lines += [f"| {' | '.join(_md_cell(cell) for cell in row)} |" for row in grid.rows]
+    lines += [f"| {' | '.join(_format_md_cell(cell) for cell in row)} |" for row in grid.rows]
     lines.append("")
-    lines += [f"<sup>{n}</sup> {_md(note)}  " for n, note in enumerate(grid.notes, 1)]
+    lines += [f"<sup>{n}</sup> {_escape_md(note)}  " for n, note in enumerate(grid.notes, 1)]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def _md(text: str) -> str:
+def _escape_md(text: str) -> str:
     return re.sub(r"([\\|*_<>`\[\]])", r"\\\1", text)
 
 
-def _md_cell(cell: Cell) -> str:
-    text = "" if cell.repeats else _md(cell.text)
+def _format_md_cell(cell: Cell) -> str:
+    text = "" if cell.repeats else _escape_md(cell.text)
     if cell.rank:
         text = f"**{text}**" if cell.rank == BEST else f"<u>{text}</u>"
     if cell.spread:
-        text += f" {_md(cell.spread)}"
+        text += f" {_escape_md(cell.spread)}"
     if cell.badge:
-        text += f" **({_md(cell.badge)})**"
+        text += f" **({_escape_md(cell.badge)})**"
     return text + "".join(f"<sup>{note}</sup>" for note in cell.notes)
 
 
 # --- LaTeX ----------------------------------------------------------------------------------
 
-_TEX = {
+_TEX_ESCAPES = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "–": "--", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
-    "[": "{[}",  # a row that starts with one is no option of the line break
+    "[": "{[}",  # LaTeX reads a row that starts with [ as an option of the line break
     "±": r"$\pm$", "×": r"$\times$", "→": r"$\rightarrow$", "≥": r"$\geq$", "≤": r"$\leq$",
 }  # fmt: skip
 
-#: What the preamble of a paper needs, so that :func:`to_latex` compiles.
+#: Packages that the output of :func:`to_latex` needs in the preamble.
 PACKAGES = ("booktabs", "adjustbox")
 
 
 def to_latex(grid: Grid) -> str:
-    """Return the table as LaTeX: a floating ``table*`` with its notes below, rules of booktabs.
+    """Return the table as LaTeX: a floating ``table*`` with booktabs rules and notes below it.
 
-    Needs :data:`PACKAGES`. A table larger than the page is scaled down to it, never up.
+    Needs :data:`PACKAGES`. A table larger than the page is scaled down; tables are never enlarged.
     """
     numbers = len(grid.heads) - grid.text_columns
-    warned = "".join(rf"\textbf{{{_tex(w)}}} " for w in grid.warnings)
+    warned = "".join(rf"\textbf{{{_escape_tex(w)}}} " for w in grid.warnings)
     lines = [
         "% needs " + " ".join(rf"\usepackage{{{name}}}" for name in PACKAGES),
         r"\begin{table*}[t]",
         r"\centering",
-        rf"\caption{{{warned}{_tex(grid.caption)}}}",
+        rf"\caption{{{warned}{_escape_tex(grid.caption)}}}",
         r"\par\smallskip",
         r"\begin{adjustbox}{max width=\textwidth, max totalheight=0.9\textheight}",
         rf"\begin{{tabular}}{{{'l' * grid.text_columns}{'r' * numbers}}}",
@@ -132,30 +135,31 @@ def to_latex(grid: Grid) -> str:
     ]
     if any(head.top for head in grid.heads):
         tops, rules = [], []
-        for top, first, last in _spans(grid):
+        for top, first, last in _find_heading_spans(grid):
             if top:
-                tops.append(rf"\multicolumn{{{last - first + 1}}}{{c}}{{{_tex(top)}}}")
+                tops.append(rf"\multicolumn{{{last - first + 1}}}{{c}}{{{_escape_tex(top)}}}")
                 rules.append(rf"\cmidrule(lr){{{first + 1}-{last + 1}}}")
             else:
                 tops += [""] * (last - first + 1)
         lines += [" & ".join(tops) + r" \\", " ".join(rules)]
-    lines += [" & ".join(_tex(head.name) for head in grid.heads) + r" \\", r"\midrule"]
+    lines += [" & ".join(_escape_tex(head.name) for head in grid.heads) + r" \\", r"\midrule"]
     for number, row in enumerate(grid.rows):
         if number and not row[0].repeats:
             lines.append(r"\midrule")
-        lines.append(" & ".join(_tex_cell(cell) for cell in row) + r" \\")
+        lines.append(" & ".join(_format_tex_cell(cell) for cell in row) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}", r"\end{adjustbox}"]
     if grid.notes:
         lines.append(r"\par\smallskip\raggedright\footnotesize")
         lines += [
-            rf"\textsuperscript{{{n}}} {_tex(note)}\par" for n, note in enumerate(grid.notes, 1)
+            rf"\textsuperscript{{{n}}} {_escape_tex(note)}\par"
+            for n, note in enumerate(grid.notes, 1)
         ]
     lines.append(r"\end{table*}")
     return "\n".join(lines) + "\n"
 
 
 def latex_page(table: str) -> str:
-    """Return a document of :func:`to_latex`'s tables alone, to compile as it is and look at.
+    """Return a complete document that holds only tables of :func:`to_latex`, ready to compile.
 
     >>> latex_page("x").splitlines()[0]
     '\\\\documentclass[10pt]{article}'
@@ -171,23 +175,23 @@ def latex_page(table: str) -> str:
     )
 
 
-def _tex(text: str) -> str:
-    return "".join(_TEX.get(letter, letter) for letter in text)
+def _escape_tex(text: str) -> str:
+    return "".join(_TEX_ESCAPES.get(letter, letter) for letter in text)
 
 
-def _tex_number(text: str) -> str:
-    """A hyphen before a number is a minus sign; '-' inside a name stays."""
-    return re.sub(r"(?<![\w.)-])-(?=\d)", "$-$", _tex(text))
+def _escape_tex_number(text: str) -> str:
+    """Escape text; a hyphen before a number becomes a minus sign, '-' inside a name stays."""
+    return re.sub(r"(?<![\w.)-])-(?=\d)", "$-$", _escape_tex(text))
 
 
-def _tex_cell(cell: Cell) -> str:
-    text = "" if cell.repeats else _tex_number(cell.text)
+def _format_tex_cell(cell: Cell) -> str:
+    text = "" if cell.repeats else _escape_tex_number(cell.text)
     if cell.rank:
         text = rf"\textbf{{{text}}}" if cell.rank == BEST else rf"\underline{{{text}}}"
     if cell.spread:
-        text += rf" {{\scriptsize {_tex_number(cell.spread)}}}"
+        text += rf" {{\scriptsize {_escape_tex_number(cell.spread)}}}"
     if cell.badge:
-        text += rf" \textbf{{({_tex(cell.badge)})}}"
+        text += rf" \textbf{{({_escape_tex(cell.badge)})}}"
     if cell.notes:
         text += rf"\textsuperscript{{{','.join(map(str, cell.notes))}}}"
     return text
@@ -199,12 +203,12 @@ _TEMPLATE = Path(__file__).with_name("templates") / "table.html"
 
 
 def to_html(grid: Grid, title: str) -> str:
-    """Return the table as one self-contained page; a click on a heading sorts by that column.
+    """Return the table as a self-contained page; a click on a heading sorts by that column.
 
-    The first click sorts numbers downwards and words upwards, the third restores the original
-    order; undefined cells stay last.
+    The first click sorts numbers in descending and words in ascending order, the second reverses
+    the order and the third restores the original one. Undefined cells stay last.
     """
-    # The column after the type holds the names; it stays in view while the table is scrolled.
+    # The column after the type holds the names. It stays visible while the table scrolls.
     name_column = min(1, grid.text_columns - 1)
-    spans = [(top, last - first + 1) for top, first, last in _spans(grid)]
+    spans = [(top, last - first + 1) for top, first, last in _find_heading_spans(grid)]
     return render_template(_TEMPLATE, title=title, grid=grid, spans=spans, name_column=name_column)

@@ -1,4 +1,4 @@
-"""The figure of learning curves: SRCC against the rows that a regressor learnt from."""
+"""The figure of learning curves: SRCC against the number of training rows."""
 
 from __future__ import annotations
 
@@ -25,33 +25,36 @@ from sfqa.figure_style import (
 VERSION = 1
 
 
-def learning_curves(
+def draw_learning_curves(
     rows: pd.DataFrame,
     metrics: Sequence[str],
     dimensions: Sequence[str],
     protocol: str,
     paths: Sequence[Path],
 ) -> None:
-    """Draw SRCC of regressors against the rows that they learnt from, a panel per dimension.
+    """Draw SRCC of regressors against their number of training rows, one panel per dimension.
 
     ``rows``: the table ``learning`` (metric, dimension, protocol, rows, trials, srcc, srcc_sd,
-    weights, synthetic_mos); lines in the order of ``metrics``, the band one standard deviation over
-    the fits to either side. Regressors on untrained features are dashed. A share without an SRCC
-    has no point; a panel without any says so.
+    weights, synthetic_mos). Lines are in the order of ``metrics``; the band shows the mean plus and
+    minus one standard deviation over the fits. Regressors on untrained features are dashed. A share
+    without an SRCC is not drawn; a panel without any SRCC contains a sentence instead.
     """
-    own = rows[(rows["protocol"] == protocol) & rows["metric"].isin(metrics)]
-    shown = [d for d in dimensions if (own["dimension"] == d).any()]
+    protocol_rows = rows[(rows["protocol"] == protocol) & rows["metric"].isin(metrics)]
+    drawn_dimensions = [d for d in dimensions if (protocol_rows["dimension"] == d).any()]
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.3 * max(1, len(shown)) + 1.9, 4.4), layout="constrained")
-        panels = figure.subplots(1, max(1, len(shown)), squeeze=False, sharey=True)[0]
-        for axes, dimension in zip(panels, shown, strict=False):
-            _panel(axes, own[own["dimension"] == dimension], metrics)
+        figure = Figure(
+            figsize=(4.3 * max(1, len(drawn_dimensions)) + 1.9, 4.4), layout="constrained"
+        )
+        panels = figure.subplots(1, max(1, len(drawn_dimensions)), squeeze=False, sharey=True)[0]
+        for axes, dimension in zip(panels, drawn_dimensions, strict=False):
+            dimension_rows = protocol_rows[protocol_rows["dimension"] == dimension]
+            _draw_panel(axes, dimension_rows, metrics)
             axes.set_title(in_words(dimension), weight="bold")
-        if not shown:
+        if not drawn_dimensions:
             write_reason(panels[0], "no learning curve to draw")
         panels[0].set_ylabel("SRCC on the test rows")
-        synthetic = bool(len(own) and own["synthetic_mos"].any())
-        random = bool((own["weights"] == "random").any())
+        synthetic = bool(len(protocol_rows) and protocol_rows["synthetic_mos"].any())
+        random = bool((protocol_rows["weights"] == "random").any())
         set_title(figure, f"Learning curves, {in_words(protocol)} splits", synthetic, random)
         handles = {
             label: handle
@@ -66,8 +69,8 @@ def learning_curves(
         save_figure(figure, paths)
 
 
-def _panel(axes: Axes, part: pd.DataFrame, metrics: Sequence[str]) -> None:
-    drawn = part.dropna(subset=["srcc"])
+def _draw_panel(axes: Axes, dimension_rows: pd.DataFrame, metrics: Sequence[str]) -> None:
+    drawn = dimension_rows.dropna(subset=["srcc"])
     for number, metric in enumerate(metrics):
         curve = drawn[drawn["metric"] == metric].sort_values("rows")
         if curve.empty:
@@ -84,7 +87,7 @@ def _panel(axes: Axes, part: pd.DataFrame, metrics: Sequence[str]) -> None:
             linestyle="--" if (curve["weights"] == "random").any() else "-",
             label=metric,
         )
-        # One fit has no spread: the band ends there.
+        # The standard deviation of a single fit is undefined, so the band ends there.
         spread = curve["srcc_sd"].to_numpy(float)
         alpha = 0.15 if len(metrics) <= 3 else 0.07
         axes.fill_between(x, y - spread, y + spread, color=colour, alpha=alpha, linewidth=0)
@@ -92,23 +95,23 @@ def _panel(axes: Axes, part: pd.DataFrame, metrics: Sequence[str]) -> None:
         write_reason(axes, "no share has an SRCC")
     else:
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=_subs(drawn["rows"].to_numpy(float))))
+        axes.xaxis.set_major_locator(LogLocator(subs=_choose_ticks(drawn["rows"].to_numpy(float))))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_locator(NullLocator())
     fits = drawn["trials"].astype(int)
-    counts = "" if fits.empty else _count(int(fits.min()), int(fits.max()))
+    counts = "" if fits.empty else _format_range(int(fits.min()), int(fits.max()))
     axes.set_xlabel(f"rows learnt from (log scale)\n\nmean over {counts or 'the'} fits, band ± SD")
     axes.grid(color="#e4e4e4", linewidth=0.6)
     axes.set_axisbelow(True)
 
 
-def _subs(rows: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[float, ...]:
-    """Ticks of a decade: more of them where the rows span little."""
+def _choose_ticks(rows: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[float, ...]:
+    """Return the ticks within a decade: more of them if the numbers of rows span a small range."""
     span = float(rows.max() / rows.min())
     if span > 100:
         return (1.0,)
     return (1.0, 2.0, 5.0) if span > 12 else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
 
 
-def _count(least: int, most: int) -> str:
-    return str(most) if least == most else f"{least} to {most}"
+def _format_range(low: int, high: int) -> str:
+    return str(high) if low == high else f"{low} to {high}"
