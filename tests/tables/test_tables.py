@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import duckdb
@@ -15,6 +17,11 @@ from sfqa import tables
 from sfqa.tables import FEATURES, TABLES, Table, merged_path, table_path
 
 PACKAGE = Path(tables.__file__).parents[1]
+ROOT = PACKAGE.parents[2]
+PAGES = [
+    ROOT / "Snakefile", ROOT / "README.md",
+    *sorted(ROOT.glob("workflow/rules/*.smk")), *sorted(ROOT.glob("docs/*.md")),
+]  # fmt: skip
 #: All that a new table takes: this, at the end of the file of its stage.
 TOY = """
 
@@ -63,6 +70,32 @@ def test_the_tables_import_nothing_of_the_stages() -> None:
     code = "import sys, sfqa.tables; print(*(m for m in sys.modules if m.startswith('sfqa.')))"
     names = _python(code, PACKAGE.parent).split()
     assert [name for name in names if not name.startswith("sfqa.tables")] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_rules_and_pages_name_paths_of_tables(page: Path) -> None:
+    """Also in comments: `{method}` is a wildcard, `{mos,raters}` are two tables."""
+    paths = [path for t in (*TABLES.values(), FEATURES) for path in (t.path, t.merged_path) if path]
+    for mention in re.findall(r"\b[\w{},*/]+/[\w{},*]+\.parquet", page.read_text()):
+        for named in expand_braces(re.sub(r"^results/[^/]+/", "", mention)):
+            assert any(may_be_same(named, path) for path in paths), f"{page}: no table {mention}"
+
+
+def may_be_same(named: str, path: str) -> bool:
+    """Return whether a path in a text, perhaps without its first folders, can be a table's path."""
+    pattern, table_pattern = (re.sub(r"\{\w+\}", "*", text) for text in (named, path))
+    return fnmatch(path, pattern) or fnmatch(path, f"*/{pattern}") or fnmatch(named, table_pattern)
+
+
+def expand_braces(text: str) -> list[str]:
+    """Return the texts that a list in braces stands for, as in a shell."""
+    match = re.search(r"\{(\w+(?:,\w+)+)\}", text)
+    if match is None:
+        return [text]
+    choices = match[1].split(",")
+    return [
+        t for c in choices for t in expand_braces(text[: match.start()] + c + text[match.end() :])
+    ]
 
 
 def test_a_toy_table_takes_one_definition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

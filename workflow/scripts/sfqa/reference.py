@@ -1,7 +1,7 @@
-"""The reference pages that are made from the code: config/README.md and docs/outputs.md.
+"""Generate the reference pages config/README.md and docs/outputs.md from the code.
 
-``PYTHONPATH=workflow/scripts python -m sfqa.reference`` writes them; a test fails where they are
-not what the code says.
+``PYTHONPATH=workflow/scripts python -m sfqa.reference`` writes them. A test fails if they are out
+of date.
 """
 
 from __future__ import annotations
@@ -23,47 +23,47 @@ SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 _OUTPUTS = """\
 # Every file and column
 
-Everything that a run makes lies below `results/{dataset}/`. Tables are Parquet (zstd); names, types,
-units and meanings stand in the files' schemas too, and `catalog.duckdb` has a view of each.
-A row that is not `ok` has its reason in `detail`; nothing is dropped in silence.
+All outputs of a run are below `results/{dataset}/`. Tables are Parquet files (zstd). The names, types, units and
+meanings of their columns are stored in the files too, and `catalog.duckdb` has a view of each table. Every row that
+is not `ok` has its reason in the column `detail`.
 
 | file | what it is |
 |---|---|
-| `materials/images/*.png`, `materials/clips/*.wav` | masters: square pictures, mono 16-bit waves |
+| `materials/images/*.png`, `materials/clips/*.wav` | masters: square images, mono 16-bit WAV files |
 | `materials/clips/stereo/*.wav` | the same cuts in stereo, for listening |
-| `pairs.txt` | how many pairs each image category, style and language got, on either side |
+| `pairs.txt` | number of pairs of each image category, style and language, for train and val |
 | `materials/images.png` | contact sheet of the image masters |
 | `materials/clips/*.png` | each clip's waveform, voicing and cut |
-| `generation/{method}/logs/*.log` | what a generator printed |
-| `generation/{method}/work/` | what a failed pair left behind, to be looked at |
-| `generation/{method}/videos/*.mp4` | videos as the methods made them; replace one by hand and it is taken, delete one and it is made again |
-| `conform/{method}/videos/*.mp4`, `*.wav` | videos in the common form, and their sound for the features |
-| `features/{extractor}/cache/**/*.rows` | feature rows by content; deleting them costs time, nothing else |
-| `regression/{metric}/trials/` | finished trials and checkpoints, from which a killed run goes on |
-| `regression/{metric}/model.sfqa` | a model file for `sfqa score` and for other datasets; made when it is asked for by name |
-| `ratings/study/` | a rating study: its plan with the proof of balance, its words, its database; made by `sfqa plan`, served by `sfqa rate serve` |
-| `ratings/raters.{svg,png}` | every rater's bias, inconsistency and agreement with the others |
-| `ratings/sos.{svg,png}` | standard deviation against MOS with the fit of the SOS hypothesis |
+| `generation/{method}/logs/*.log` | output of a generator |
+| `generation/{method}/work/` | files of a failed pair, for inspection |
+| `generation/{method}/videos/*.mp4` | videos as the methods generated them; a replaced video is used, a deleted one is generated again |
+| `conform/{method}/videos/*.mp4`, `*.wav` | videos in the common format, and their sound for the features |
+| `features/{extractor}/cache/**/*.rows` | row cache: feature rows by content; if it is deleted, rows are computed again |
+| `regression/{metric}/trials/` | finished trials and checkpoints, from which a killed run resumes |
+| `regression/{metric}/model.sfqa` | model file for `sfqa score` and for other datasets; only on request |
+| `ratings/study/` | a rating study: plan with proof of balance, texts, database; written by `sfqa plan`, served by `sfqa rate serve` |
+| `ratings/raters.{svg,png}` | bias and inconsistency of every rater, and agreement with the others |
+| `ratings/sos.{svg,png}` | standard deviation against MOS, with the fit of the SOS hypothesis |
 | `correlation/metrics.{csv,md,tex,html}` | the main table: metrics against MOS, video level, mean over the trials of the main protocol |
 | `correlation/metrics_pooled.*` | the same with the test samples of all trials at once |
 | `correlation/metrics_model_level.*` | the same for the means of the methods |
-| `correlation/leakage.*` | SRCC of every metric under every protocol side by side |
+| `correlation/leakage.*` | SRCC of every metric under every protocol |
 | `correlation/scatter/{metric}.{svg,png}` | predictions against MOS with the fitted curve |
 | `correlation/mos_by_label.{svg,png}` | MOS by method, image category, style, language and tags, with intervals |
 | `correlation/mos_distributions.{svg,png}` | the same as distributions |
-| `correlation/mos_differences.{svg,png}` | which methods differ significantly |
-| `correlation/learning_curves.{svg,png}` | SRCC against the number of rows learnt from; made when it is asked for by name |
-| `correlation/metric_bars.{svg,png}`, `metric_ranks.*` | SRCC of every metric with its interval; ranks with the groups that do not differ significantly |
-| `correlation/metric_matrix.{svg,png}` | how the metrics correlate with each other |
-| `correlation/failure_cases.{svg,png}` | where metric and people disagree most, with thumbnails |
-| `report/site/` | a static site to open from the file (`index.html`): leaderboard, samples with players, rejects, provenance of every number |
+| `correlation/mos_differences.{svg,png}` | differences between methods, with their significance |
+| `correlation/learning_curves.{svg,png}` | SRCC against the number of training rows; only on request |
+| `correlation/metric_bars.{svg,png}`, `metric_ranks.*` | SRCC of every metric with its interval; ranks, with groups of metrics that do not differ significantly |
+| `correlation/metric_matrix.{svg,png}` | correlation of the metrics with each other |
+| `correlation/failure_cases.{svg,png}` | largest differences between metric and MOS, with thumbnails |
+| `report/site/` | a static site, opened with `index.html`: leaderboard, samples with players, rejects, provenance of every number |
 | `ro-crate-metadata.json` | the same provenance as an RO-Crate 1.1 |
-| `report/manifest.json` | what two runs are compared by: code, configuration, seeds, versions, sha256 of inputs and tables; and the hardware of this run |
+| `report/manifest.json` | what identifies a run, to compare it with another one: code, configuration, seeds, versions, sha256 of inputs and tables; and its hardware |
 | `report/rejects.html` | the rows that are not ok, counted by stage and reason |
-| `report/report.html` | Snakemake's report, where it was asked for (`snakemake --report`) |
-| `catalog.duckdb` | views over all tables; open it from the folder of the Snakefile |
-| `logs/` | one log per job; `*.benchmark.tsv` has time and memory of the costly ones |
-| `.watch.json` | what was last seen of the files ([reruns.md](reruns.md)) |
+| `report/report.html` | Snakemake's report; only on request (`snakemake --report`) |
+| `catalog.duckdb` | views of all tables; open it from the folder where Snakemake was run |
+| `logs/` | one log for each job; `*.benchmark.tsv` has time and memory of expensive jobs |
+| `.watch.json` | last known state of the files ([reruns.md](reruns.md)) |
 """
 
 _CONFIG = """\
@@ -73,31 +73,30 @@ _CONFIG = """\
 paper's size. Choose one with `snakemake --cores 8 --configfile config/thqa.yaml`; keys can be changed on the
 command line: `--config shards=4 'pairs={count: 24}'`. `methods.yaml` is the registry of generation methods.
 
-A key that is not in this list is an error, and the message says which one was meant. Paths start at the
+A key that is not in this list is an error, and the message suggests the nearest key. Paths start at the
 folder where Snakemake is run, usually that of the Snakefile; paths in a sheet start at the sheet's folder.
 
 ## Sheets
 
 An image sheet is a CSV file with the columns `image_id, path, source, category` and optionally `licence, prompt`;
 `source` is real, ai or synthetic. A clip sheet has `clip_id, path, style, language, origin` and optionally
-`title`; `origin` is recorded, ai or synthetic. Ids hold letters, digits and `_ . + -`, no double underscore.
+`title`; `origin` is recorded, ai or synthetic. Ids consist of letters, digits and `_ . + -`, without a double underscore.
 `resources/demo/images.csv` and `resources/demo/clips.csv` are the demo's sheets and an example to copy.
 
 ## Every key
 """
 
 
-def arrow_name(kind: pa.DataType) -> str:
-    """Return a plain word for an Arrow type.
+def arrow_name(arrow_type: pa.DataType) -> str:
+    """Return the name of an Arrow type as the pages show it.
 
     >>> arrow_name(pa.list_(pa.float16()))
     'list of float16'
     """
-    if pa.types.is_list(kind):
-        return f"list of {arrow_name(kind.value_type)}"
-    return {"halffloat": "float16", "double": "float64", "bool": "boolean"}.get(
-        str(kind), str(kind)
-    )
+    if pa.types.is_list(arrow_type):
+        return f"list of {arrow_name(arrow_type.value_type)}"
+    name = str(arrow_type)
+    return {"halffloat": "float16", "double": "float64", "bool": "boolean"}.get(name, name)
 
 
 def _column_lines(columns: Any) -> Iterator[str]:
@@ -108,7 +107,7 @@ def _column_lines(columns: Any) -> Iterator[str]:
         yield f"| `{c.name}` | {arrow_name(c.type)}{empty} | {c.unit} | {c.meaning} |"
 
 
-def _paths(table: tables.Table) -> str:
+def _format_paths(table: tables.Table) -> str:
     """Return the path or paths of a table, with the command that writes it if no rule does."""
     paths = ", ".join(filter(None, (table.path, table.merged_path)))
     return f"{paths} ({table.command})" if table.command else paths
@@ -118,19 +117,19 @@ def outputs_page() -> str:
     """Return docs/outputs.md."""
     parts = [_OUTPUTS]
     for name, table in tables.TABLES.items():
-        parts.append(f"## {name}\n\n`{_paths(table)}`: {table.row}.\n")
+        parts.append(f"## {name}\n\n`{_format_paths(table)}`: {table.row}.\n")
         parts.append("\n".join(_column_lines(table.columns)) + "\n")
     parts.append(
-        f"## features\n\n`{tables.FEATURES.path}`: one sample of one extractor. Tensors"
-        " are stored flat; the axes and the inner shape stand in the column's metadata, and "
-        "extractor, VERSION, options and weights in the file's (keys `sfqa.*`).\n"
+        f"## features\n\n`{tables.FEATURES.path}`: one sample of one extractor. Tensors "
+        "are stored flat. Their axes and inner shape are in the metadata of the column; extractor, "
+        "VERSION, options and weights are in the metadata of the file (keys `sfqa.*`).\n"
     )
     parts.append("\n".join(_column_lines(tables.FEATURES.columns)) + "\n")
     for name in base.extractor_names():
-        kind = base.load_extractor(name)
+        extractor_class = base.load_extractor(name)
         parts.append(f"### {name} (VERSION {base.extractor_version(name)})\n")
         lines = ["| column | type | axes | unit | meaning |", "|---|---|---|---|---|"]
-        for f in kind.FEATURES:
+        for f in extractor_class.FEATURES:
             axes = " x ".join(f.axes) or "scalar"
             lines.append(f"| `{f.name}` | {f.dtype} | {axes} | {f.unit} | {f.meaning} |")
         lines += ["", "| option | default | allowed | meaning |", "|---|---|---|---|"]
@@ -144,26 +143,28 @@ def outputs_page() -> str:
 def config_page() -> str:
     """Return config/README.md."""
     schema = yaml.safe_load(SCHEMA.read_text())
-    lines = ["| key | type | default | meaning |", "|---|---|---|---|", *_keys(schema, "")]
+    lines = ["| key | type | default | meaning |", "|---|---|---|---|", *_key_lines(schema, "")]
     return _CONFIG + "\n" + "\n".join(lines) + "\n"
 
 
-def _keys(schema: Mapping[str, Any], prefix: str) -> Iterator[str]:
+def _key_lines(schema: Mapping[str, Any], prefix: str) -> Iterator[str]:
     for key, part in schema.get("properties", {}).items():
         name = f"{prefix}{key}"
-        kind = " or ".join(map(str, part["enum"])) if "enum" in part else part.get("type", "any")
-        shown = "" if part.get("type") == "object" else _default(part)
-        about = part.get("description", "")
-        yield f"| `{name}` | {kind} | {shown} | {about} |".replace("<", "&lt;")
-        yield from _keys(part, f"{name}.")
+        type_name = (
+            " or ".join(map(str, part["enum"])) if "enum" in part else part.get("type", "any")
+        )
+        default = "" if part.get("type") == "object" else _format_default(part)
+        description = part.get("description", "")
+        yield f"| `{name}` | {type_name} | {default} | {description} |".replace("<", "&lt;")
+        yield from _key_lines(part, f"{name}.")
         extra = part.get("additionalProperties")
         if isinstance(extra, dict):
-            yield from _keys(extra, f"{name}.NAME.")
+            yield from _key_lines(extra, f"{name}.NAME.")
         if isinstance(part.get("items"), dict):
-            yield from _keys(part["items"], f"{name}[].")
+            yield from _key_lines(part["items"], f"{name}[].")
 
 
-def _default(part: Mapping[str, Any]) -> str:
+def _format_default(part: Mapping[str, Any]) -> str:
     if "default" not in part:
         return ""
     text = yaml.safe_dump(part["default"], default_flow_style=True, width=10_000).strip()

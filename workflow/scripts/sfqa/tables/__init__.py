@@ -57,8 +57,8 @@ __all__ = [
     "FLAWED", "IMAGES", "LABEL_DIFFERENCES", "LEADERBOARD", "LEARNING", "MEASURED", "MOS",
     "MOS_BY_LABEL", "OK", "PAIRS", "PLAN", "PREDICTIONS", "PUBLISHED", "RATERS", "RATER_REPORT",
     "REJECTS", "RELIABILITY", "ROLES", "SAMPLES", "SCORES", "SCORE_DETAILS", "SIGNIFICANCE",
-    "STATUS", "STATUSES", "STUDY_MEDIA", "TABLES", "VIDEOS", "Column", "Table", "flaw",
-    "merged_path", "table_path",
+    "STATUS", "STATUSES", "STUDY_MEDIA", "TABLES", "VIDEOS", "Column", "Table", "fill_wildcards",
+    "flaw", "merged_path", "table_path",
 ]  # fmt: skip
 
 

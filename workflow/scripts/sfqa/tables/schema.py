@@ -105,10 +105,10 @@ def fill_wildcards(pattern: str, values: dict[str, str]) -> str:
     >>> fill_wildcards("features/{extractor}/{shard}.parquet", {"shard": "0"})
     'features/{extractor}/0.parquet'
     """
-    known = set(_WILDCARD.findall(pattern))
+    wildcards = set(_WILDCARD.findall(pattern))
     for name in values:
-        if name not in known:
-            raise ValueError(f"{pattern!r} has no wildcard {name!r}; it has {sorted(known)}")
+        if name not in wildcards:
+            raise ValueError(f"{pattern!r} has no wildcard {name!r}; it has {sorted(wildcards)}")
     return _WILDCARD.sub(lambda match: str(values.get(match[1], match[0])), pattern)
 
 
