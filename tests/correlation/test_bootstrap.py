@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy import stats
 
-from sfqa.correlation import bootstrap, resampled
+from sfqa.correlation import bootstrap
 from sfqa.correlation.bootstrap import interval, protocol_groups, resampling
 from sfqa.errors import UserError
 from sfqa.identity import generator
+from sfqa.statistics import resampled
 
 SCIPY = {"srcc": stats.spearmanr, "plcc": stats.pearsonr, "krcc": stats.kendalltau}
 
@@ -256,72 +255,3 @@ def test_an_undefined_statistic_has_no_interval() -> None:
 def test_an_unknown_kind_is_a_sentence() -> None:
     with pytest.raises(UserError, match="no interval 'bcaa'; did you mean 'bca'"):
         bootstrap.interval_kind("bcaa", "--interval")
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_ranks_are_scipys(seed: int) -> None:
-    values = generator("ranks", seed).integers(0, 9, (30, 5)).astype(float)
-    np.testing.assert_array_equal(resampled.ranks(values), stats.rankdata(values, axis=0))
-    np.testing.assert_array_equal(resampled.ranks(values[:, 0]), stats.rankdata(values[:, 0]))
-
-
-def test_small_kendall_is_scipys() -> None:
-    draw = generator("kendall")
-    x, y = draw.integers(0, 4, (9, 20)).astype(float), draw.normal(size=(9, 20))
-    want = [stats.kendalltau(x[:, k], y[:, k]).statistic for k in range(20)]
-    np.testing.assert_allclose(resampled.kendall(x, y), want, atol=1e-12)
-
-
-rows = st.lists(
-    st.tuples(st.integers(-20, 20), st.integers(-20, 20), st.integers(0, 3)),
-    min_size=5,
-    max_size=25,
-)
-
-
-@settings(max_examples=60, deadline=None)
-@given(rows)
-def test_a_weight_is_a_number_of_copies(points: list[tuple[int, int, int]]) -> None:
-    x, y, times = np.array(points, float).T
-    copies = np.repeat(np.arange(len(x)), times.astype(int))
-    one = np.ones((len(copies), 1))
-    for call in (resampled.srcc, resampled.plcc):
-        got = call(x[:, None], y, times[:, None])
-        want = call(x[copies, None], y[copies], one) if len(copies) else [[np.nan]]
-        np.testing.assert_allclose(got, want, atol=1e-12)
-    got = resampled.krcc(x[:, None], y, np.arange(len(x)), times[:, None])
-    want = (
-        resampled.krcc(x[copies, None], y[copies], np.arange(len(copies)), one)
-        if len(copies)
-        else [[np.nan]]
-    )
-    np.testing.assert_allclose(got, want, atol=1e-12)
-
-
-@settings(max_examples=40, deadline=None)
-@given(rows)
-def test_monotone_transforms_leave_the_ranks_of_resamples(
-    points: list[tuple[int, int, int]],
-) -> None:
-    x, y, times = np.array(points, float).T
-    cells = np.arange(len(x))
-    for moved in (x**3, np.exp(x / 9), 7 * x - 3):
-        np.testing.assert_array_equal(
-            resampled.srcc(moved[:, None], y, times[:, None]),
-            resampled.srcc(x[:, None], y, times[:, None]),
-        )
-        np.testing.assert_array_equal(
-            resampled.krcc(moved[:, None], y, cells, times[:, None]),
-            resampled.krcc(x[:, None], y, cells, times[:, None]),
-        )
-
-
-@settings(max_examples=40, deadline=None)
-@given(rows, st.floats(0.01, 100), st.floats(-100, 100))
-def test_affine_transforms_leave_the_plcc_of_resamples(
-    points: list[tuple[int, int, int]], scale: float, shift: float
-) -> None:
-    x, y, times = np.array(points, float).T
-    plain = resampled.plcc(x[:, None], y, times[:, None])
-    moved = resampled.plcc(scale * x[:, None] + shift, y, times[:, None])
-    np.testing.assert_allclose(moved, plain, atol=1e-9)

@@ -12,10 +12,11 @@ import pytest
 from scipy import stats
 
 from sfqa import store, tables
-from sfqa.correlation import bootstrap, resampled, significance
+from sfqa.correlation import bootstrap, significance
 from sfqa.correlation.significance import bootstrap_p, holm, meng, significance_rows, steiger
 from sfqa.correlation.summarise import Settings, rounded
 from sfqa.identity import digest, generator
+from sfqa.statistics import resampled
 
 V, A = "visual_quality", "av_consistency"
 SETTINGS = Settings(bootstrap=300, groups={"grouped": ["image"]})

@@ -75,7 +75,7 @@ def test_mean_is_the_mean_of_the_trials(only: Any) -> None:
     own = joined(only, "simplevqa", "random", V)
     each = [correlate(t["prediction"], t["mos"]) for _, t in own.groupby("trial")]
     for name in ("srcc", "plcc", "krcc", "rmse"):
-        want = np.mean([getattr(c, name) for c in each])
+        want = np.mean([c[name] for c in each])
         assert got[name] == pytest.approx(want, abs=1e-9)
     assert got["n"] == sum(c.n for c in each) // 3
     trials = compute_trial_statistics(only.predictions, only.mos, only.samples, only.metrics)
@@ -240,7 +240,7 @@ def test_rows_fit_the_table(world: Any, tmp_path: Path) -> None:
 def test_points_are_those_of_the_pooled_row(only: Any) -> None:
     found = pooled_points(only.predictions, only.mos, only.samples, only.metrics[0], V, "random")
     got = pick(run(only), protocol="random", dimension=V, level="video", pooling="pooled")
-    assert correlate(found["prediction"], found["mos"]).srcc == got["srcc"]
+    assert correlate(found["prediction"], found["mos"])["srcc"] == got["srcc"]
     none = pooled_points(only.predictions, only.mos, only.samples, only.metrics[0], V, "x")
     assert none.empty
 
@@ -282,7 +282,7 @@ def test_median_and_spread_are_those_of_the_trials(only: Any) -> None:
     middle = pick(rows, protocol="random", dimension=V, level="video", pooling="median")
     mean = pick(rows, protocol="random", dimension=V, level="video", pooling="mean")
     for name in ("srcc", "plcc", "krcc", "rmse"):
-        values = [getattr(c, name) for c in each]
+        values = [c[name] for c in each]
         assert middle[name] == pytest.approx(np.median(values), abs=1e-9)
         for row in (middle, mean):
             assert row[f"{name}_sd"] == pytest.approx(np.std(values, ddof=1), abs=1e-9)

@@ -69,7 +69,9 @@ def test_two_tables_of_one_name_are_an_error(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_tables_import_nothing_of_the_stages() -> None:
     code = "import sys, sfqa.tables; print(*(m for m in sys.modules if m.startswith('sfqa.')))"
     names = _python(code, PACKAGE.parent).split()
-    assert [name for name in names if not name.startswith("sfqa.tables")] == []
+    # Statistics are no stage: a list of them, whose names and meanings are columns.
+    allowed = ("sfqa.tables", "sfqa.statistics")
+    assert [name for name in names if not name.startswith(allowed)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)

@@ -10,6 +10,7 @@ from sfqa.challenge.phases import Phase
 from sfqa.challenge.scoring import RESAMPLES, describe_formula
 from sfqa.correlation.captions import spread_of
 from sfqa.correlation.grid import BEST, SECOND, UNDEFINED, Cell, Grid, Head
+from sfqa.statistics.registry import NAMES, STATISTICS, find_statistic
 
 
 def rank_teams(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -39,7 +40,7 @@ def _sort_key(row: Mapping[str, Any]) -> tuple[float, float]:
 
 def build_leaderboard(rows: Sequence[Mapping[str, Any]], phase: Phase, mapping: str) -> Grid:
     """Build the leaderboard of :func:`rank_teams`'s rows, with the formula in the caption."""
-    statistics = ("main_score", "srcc", "plcc", "krcc", "rmse")
+    statistics = ("main_score", *NAMES)
     ranks = {name: _mark_best([r for r in rows if not r["baseline"]], name) for name in statistics}
     notes: list[str] = []
     body = []
@@ -61,7 +62,7 @@ def build_leaderboard(rows: Sequence[Mapping[str, Any]], phase: Phase, mapping: 
             )
         line.append(Cell(row["runtime"] or UNDEFINED, _parse_float(row["runtime"])))
         body.append(line)
-    headings = ["Rank", "Team", "Main score", "SRCC", "PLCC", "KRCC", "RMSE", "s/video"]
+    headings = ["Rank", "Team", "Main score", *(s.label for s in STATISTICS), "s/video"]
     valid = sum(row["main_score"] is not None for row in rows)
     caption = (
         f"Phase {phase.name}: {len(phase.mos)} videos, {valid} valid submissions of {len(rows)}; "
@@ -73,7 +74,8 @@ def build_leaderboard(rows: Sequence[Mapping[str, Any]], phase: Phase, mapping: 
 
 def _mark_best(rows: Sequence[Mapping[str, Any]], name: str) -> dict[float, str]:
     values = {round(row[name], 4) for row in rows if row[name] is not None}
-    best_two = sorted(values, reverse=name != "rmse")[:2]
+    higher_is_better = name == "main_score" or find_statistic(name).higher_is_better
+    best_two = sorted(values, reverse=higher_is_better)[:2]
     return dict(zip(best_two, (BEST, SECOND), strict=False))
 
 

@@ -9,10 +9,11 @@ import numpy as np
 from sfqa import identity
 from sfqa.challenge.phases import Phase
 from sfqa.challenge.submission import Submission
-from sfqa.correlation import resampled
+from sfqa.correlation.agreement import UNDEFINED
 from sfqa.correlation.fits import MAPPINGS, fitted
-from sfqa.correlation.statistics import Array
 from sfqa.errors import UserError, hint
+from sfqa.statistics.functions import Array
+from sfqa.statistics.registry import RowResamples, find_statistic
 from sfqa.tables import FAILED, FLAWED, OK, flaw
 
 VERSION = 1
@@ -53,7 +54,7 @@ def score_submission(
         "rank": None,
         "team": team,
         **dict.fromkeys(("main_score", "main_score_low", "main_score_high")),
-        **dict.fromkeys(("srcc", "plcc", "krcc", "rmse")),
+        **UNDEFINED,
         "n": len(submission.scores),
         "mapping": MAPPINGS[mapping],
         "phase": phase.name,
@@ -71,13 +72,12 @@ def score_submission(
     x = np.array([submission.scores[name] for name in phase.mos])
     y = np.array(list(phase.mos.values()))
     fit, mapping_function = fitted(x, y, mapping)
-    row |= {"mapping": fit.mapping, "krcc": fit.krcc, "rmse": fit.rmse}
-    row |= {"srcc": fit.srcc, "plcc": fit.plcc, "detail": fit.detail}
-    if fit.srcc is None or fit.plcc is None or mapping_function is None:
+    row |= {**fit.values, "mapping": fit.mapping, "detail": fit.detail}
+    main_score = fit.main_score
+    if main_score is None or mapping_function is None:
         return row
     low, high = compute_main_interval(x, mapping_function(x), y)
-    row |= {"main_score": (abs(fit.srcc) + abs(fit.plcc)) / 2}
-    row |= {"main_score_low": low, "main_score_high": high}
+    row |= {"main_score": main_score, "main_score_low": low, "main_score_high": high}
     return row | {"status": FLAWED if fit.detail else OK}
 
 
@@ -95,8 +95,9 @@ def compute_main_interval(scores: Array, mapped: Array, mos: Array) -> tuple[flo
             for _ in range(_BLOCK)
         ]
         weights = np.array(counts, np.float64).T
-        srcc = resampled.srcc(scores[:, None], mos, weights)[0]
-        plcc = resampled.plcc(mapped[:, None], mos, weights)[0]
+        resamples = RowResamples(np.arange(len(mos)), weights, weights)
+        srcc = find_statistic("srcc").compute_resamples(scores[:, None], mos, resamples)[0]
+        plcc = find_statistic("plcc").compute_resamples(mapped[:, None], mos, resamples)[0]
         main_scores.append((np.abs(srcc) + np.abs(plcc)) / 2)
     low, high = np.nanquantile(np.concatenate(main_scores), (0.025, 0.975))
     return float(low), float(high)

@@ -101,6 +101,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _print_score(args: argparse.Namespace, phase: Phase) -> int:
     from sfqa.challenge.scoring import RESAMPLES, describe_formula
+    from sfqa.statistics.registry import STATISTICS
     from sfqa.store import replacing
 
     check_out(args.out, "--out", [".json"])
@@ -120,8 +121,11 @@ def _print_score(args: argparse.Namespace, phase: Phase) -> int:
         print(f"main score {row['main_score']:.4f} = ({srcc:.4f} + {plcc:.4f}) / 2")
         low, high = row["main_score_low"], row["main_score_high"]
         print(f"95 % interval [{low:.4f}, {high:.4f}], {RESAMPLES} bootstrap samples of the videos")
-        statistics = {name: row[name] for name in ("srcc", "plcc", "krcc", "rmse")}
-        figures = ", ".join(f"{k.upper()} {v:.4f}" for k, v in statistics.items() if v is not None)
+        figures = ", ".join(
+            f"{statistic.label} {row[statistic.name]:.4f}"
+            for statistic in STATISTICS
+            if row[statistic.name] is not None
+        )
         print(f"{figures}, n {row['n']}")
         if row["detail"]:
             print(f"note: {row['detail']}")

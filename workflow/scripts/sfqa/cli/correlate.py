@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ sfqa correlate features_and_mos.csv --id Image --mos-column Score --score qalign
 sfqa correlate p.parquet --mos mos.parquet --group portrait --method model --mapping logistic5
 """
 
-_COLUMNS = ("metric", "n", "srcc", "srcc 95 %", "plcc", "plcc 95 %", "krcc", "rmse", "main")
-_BY_METHOD_COLUMNS = ("metric", "method", "n", "srcc", "srcc 95 %", "plcc", "krcc", "rmse")
+#: Statistics whose intervals fit the screen: in the table, and in the table by method.
+_INTERVALS, _INTERVALS_BY_METHOD = ("srcc", "plcc"), ("srcc",)
 _PAIR_COLUMNS = (
     "metric_a",
     "metric_b",
@@ -108,8 +109,9 @@ def run(args: argparse.Namespace) -> int:
             _print_level(rows, level, dimension, args)
     if by_method:
         print("\nby method")
-        by_method = [{**row, "srcc 95 %": _format_interval(row, "srcc")} for row in by_method]
-        print(format_table(_round_rows(by_method), _BY_METHOD_COLUMNS, args.rows))
+        columns = ["metric", "method", "n", *_list_columns(_INTERVALS_BY_METHOD)]
+        by_method = [{**row, **_format_intervals(row, _INTERVALS_BY_METHOD)} for row in by_method]
+        print(format_table(_round_rows(by_method), columns, args.rows))
     if tests:
         _print_tests(to_records(pd.DataFrame(tests)), args.rows)
     if args.out:
@@ -141,17 +143,12 @@ def _print_level(
         return
     rows.sort(key=lambda row: (row["srcc"] is None, -(row["srcc"] or 0.0), row["metric"]))
     table = [
-        {
-            **row,
-            "srcc 95 %": _format_interval(row, "srcc"),
-            "plcc 95 %": _format_interval(row, "plcc"),
-            "main": row["main_score"],
-        }
-        for row in rows
+        {**row, **_format_intervals(row, _INTERVALS), "main": row["main_score"]} for row in rows
     ]
+    columns = ["metric", "n", *_list_columns(_INTERVALS), "main"]
     unit = "samples" if level == "video" else f"means of the column {args.method}"
     print(f"\n{dimension}, {unit}")
-    print(format_table(_round_rows(table), _COLUMNS, args.rows))
+    print(format_table(_round_rows(table), columns, args.rows))
     for row in rows[: args.rows or None]:
         if row["detail"]:
             print(f"{row['metric']}: {row['status']}, {row['detail']}")
@@ -197,8 +194,21 @@ def _format_matrix(tests: list[dict[str, Any]], dimension: str) -> str:
     return format_table(rows, list(rows[0]))
 
 
-def _format_interval(row: dict[str, Any], name: str) -> str:
-    return _format_range(row[f"{name}_low"], row[f"{name}_high"])
+def _list_columns(with_interval: Sequence[str]) -> list[str]:
+    """Return the columns of the statistics, some of them followed by their interval."""
+    from sfqa.statistics.registry import NAMES
+
+    return [
+        column
+        for name in NAMES
+        for column in (name, *([f"{name} 95 %"] if name in with_interval else []))
+    ]
+
+
+def _format_intervals(row: dict[str, Any], names: Sequence[str]) -> dict[str, str]:
+    return {
+        f"{name} 95 %": _format_range(row[f"{name}_low"], row[f"{name}_high"]) for name in names
+    }
 
 
 def _format_range(low: float | None, high: float | None) -> str:

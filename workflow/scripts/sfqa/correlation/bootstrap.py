@@ -16,11 +16,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm, t
 
-from sfqa.correlation import resampled
-from sfqa.correlation.resampled import Array, Codes
 from sfqa.errors import UserError, hint
 from sfqa.identity import generator
 from sfqa.splits.grouping import GROUPS, choose_groups, encode_groups
+from sfqa.statistics.registry import RESAMPLED_NAMES, Array, Codes, RowResamples, find_statistic
 
 #: The protocols whose trials keep groups apart.
 GROUPED = ("fixed", "group_kfold", "group_trials")
@@ -36,7 +35,6 @@ LEAST_DEFINED, LEAST_SHARE = 100, 0.8
 #: Parts left out in turn for the acceleration of BCa.
 JACKKNIFE = 200
 
-STATISTICS = ("srcc", "plcc", "krcc")
 COVERAGE = 0.95
 
 Replicates = dict[str, Array]
@@ -178,21 +176,23 @@ def replicates(
     mos: Array,
     cells: Codes,
     weights: Array,
-    which: Sequence[str] = STATISTICS,
+    which: Sequence[str] = RESAMPLED_NAMES,
 ) -> Replicates:
-    """Return each statistic of each metric in every resample, (metrics, resamples).
+    """Return statistics (``which``) of each metric in every resample, (metrics, resamples).
 
-    ``scores`` and, for PLCC, ``mapped``: (n, metrics); ``mos``: (n,); ``cells``: (n,) codes of
-    ``weights`` (cells, resamples). The mapping is held as it was fitted to all rows.
+    ``scores`` and, for statistics after the mapping, ``mapped``: (n, metrics); ``mos``: (n,);
+    ``cells``: (n,) codes of ``weights`` (cells, resamples). The mapping is held as it was fitted to
+    all rows.
     """
     every = len(cells) == len(weights) and bool((cells == np.arange(len(cells))).all())
     drawn = weights if every else weights[cells]
-    made = {
-        "srcc": lambda: resampled.srcc(scores, mos, drawn),
-        "plcc": lambda: resampled.plcc(mapped, mos, drawn),
-        "krcc": lambda: resampled.krcc(scores, mos, cells, weights),
-    }
-    return {name: made[name]() for name in which}
+    resamples = RowResamples(cells, weights, drawn)
+    made = {}
+    for name in which:
+        statistic = find_statistic(name)
+        values = mapped if statistic.is_mapped else scores
+        made[name] = statistic.compute_resamples(values, mos, resamples)
+    return made
 
 
 def model_replicates(

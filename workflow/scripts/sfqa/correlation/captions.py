@@ -12,11 +12,8 @@ import pandas as pd
 
 from sfqa.correlation.fits import MAPPINGS
 from sfqa.correlation.intervals import NOT_ASKED
-from sfqa.correlation.summarise import MEAN, MEDIAN, OVERALL, SHOWN, VIDEO
-
-#: The columns of every dimension, and those of them where less is better.
-STATISTICS = (*SHOWN, "rmse")
-LESS_IS_BETTER = ("rmse",)
+from sfqa.correlation.summarise import MEAN, MEDIAN, OVERALL, VIDEO
+from sfqa.statistics.registry import MAPPED_LABELS, STATISTICS, find_statistic, join_words
 
 #: What may stand behind a figure, and what captions say of it.
 INTERVALS = {
@@ -35,8 +32,16 @@ RANDOM_WEIGHTS = (
     "about the metric of that name."
 )
 
-#: Mappings that leave PLCC as it is.
+#: Mappings that leave correlations as they are.
 _STRAIGHT = (MAPPINGS["none"], MAPPINGS["rescale"])
+
+#: Statistics as sentences name them: those that are best where least; of those after the mapping,
+#: the correlations, which a straight line does not change, and the others; the correlations of the
+#: scores as given.
+_LEAST = join_words(s.label for s in STATISTICS if not s.higher_is_better)
+_MAPPED_CORRELATIONS = join_words(s.label for s in STATISTICS if s.is_mapped and s.is_correlation)
+_MAPPED_ERRORS = join_words(s.label for s in STATISTICS if s.is_mapped and not s.is_correlation)
+_AS_GIVEN = join_words(s.label for s in STATISTICS if not s.is_mapped and s.is_correlation)
 
 
 def warnings(frame: pd.DataFrame, weights: Iterable[str]) -> list[str]:
@@ -57,7 +62,8 @@ def spread_of(record: Mapping[str, Any], stat: str, intervals: str) -> str:
     >>> spread_of({"srcc_low": 0.61, "srcc_high": 0.792}, "srcc", "brackets")
     '[0.610, 0.792]'
     """
-    digits = 2 if stat in LESS_IS_BETTER else 3
+    # The main score of a challenge is no statistic of the list, and written as a correlation.
+    digits = 3 if stat == "main_score" else find_statistic(stat).decimals
     names = ("sd",) if intervals == "sd" else ("low", "high")
     values: list[Any] = [record.get(f"{stat}_{name}") for name in names]
     if intervals == "none" or any(value is None or pd.isna(value) for value in values):
@@ -76,7 +82,7 @@ def how(frame: pd.DataFrame, intervals: str) -> str:
     if intervals == "none":
         return ""
     ends = ("sd",) if intervals == "sd" else ("low", "high")
-    known = [f"{stat}_{end}" for stat in STATISTICS for end in ends]
+    known = [f"{statistic.name}_{end}" for statistic in STATISTICS for end in ends]
     there = [name for name in known if name in frame]
     shown = bool(there) and bool(frame[there].notna().any(axis=None))
     made: list[str] = []
@@ -101,7 +107,7 @@ def legend(frame: pd.DataFrame, intervals: str) -> str:
         f"Protocol {frame['protocol'].iloc[0]}; {rows} {unit}; {trials} "
         f"trial{'s' if trials != 1 else ''}{averaged}. {_mapping(frame)} Where a lower score means "
         "better quality its sign was flipped first, so that a good metric is positive. Best in "
-        f"bold (least RMSE), second underlined, controls aside.{how(frame, intervals)}"
+        f"bold (least {_LEAST}), second underlined, controls aside.{how(frame, intervals)}"
     )
 
 
@@ -111,9 +117,11 @@ def _mapping(frame: pd.DataFrame) -> str:
     counted = own[own.isin(list(MAPPINGS.values()))].value_counts()
     name = min(counted.index, key=lambda word: (-counted[word], word), default=MAPPINGS["none"])
     if name in _STRAIGHT:
-        error = "and RMSE" if name == MAPPINGS["none"] else f"(RMSE after {name})"
-        return f"PLCC {error} of the scores as given, unless a note says otherwise."
+        which = f"{_MAPPED_CORRELATIONS} ({_MAPPED_ERRORS} after {name})"
+        if name == MAPPINGS["none"]:
+            which = MAPPED_LABELS
+        return f"{which} of the scores as given, unless a note says otherwise."
     return (
-        f"PLCC after the mapping {name}, fitted to the same points, unless a note says otherwise; "
-        "it may fall as well as rise: only SRCC and KRCC show the direction."
+        f"{_MAPPED_CORRELATIONS} after the mapping {name}, fitted to the same points, unless a "
+        f"note says otherwise; it may fall as well as rise: only {_AS_GIVEN} show the direction."
     )

@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde
 
+from sfqa.correlation.agreement import Correlation
 from sfqa.correlation.fits import LOGISTIC, correlate, fit_mapping
-from sfqa.correlation.statistics import Array, Correlation
 from sfqa.correlation.summarise import pooled_points
 from sfqa.errors import UserError
 from sfqa.figure_style import (
@@ -28,6 +28,8 @@ from sfqa.figure_style import (
     save_figure,
     set_title,
 )
+from sfqa.statistics.functions import Array
+from sfqa.statistics.registry import STATISTICS
 
 VERSION = 2
 
@@ -110,7 +112,7 @@ def _cloud(
                 rasterized=len(points) > MANY_POINTS,
             )
     found = correlate(signed, goal)
-    if found.srcc is not None:
+    if found["srcc"] is not None:
         x = np.linspace(signed.min(), signed.max(), 200)
         label = "fit: " + (LOGISTIC if found.mapping == LOGISTIC else "linear")
         line = fit_mapping(signed, goal)(x)
@@ -258,6 +260,6 @@ def _order(own: pd.DataFrame) -> list[str]:
 
 
 def _figures(found: Correlation) -> str:
-    shown = (("SRCC", found.srcc), ("PLCC", found.plcc), ("KRCC", found.krcc), ("RMSE", found.rmse))
-    text = "   ".join(f"{name} {'–' if v is None else format(v, '.3f')}" for name, v in shown)
+    values = [(statistic.label, found[statistic.name]) for statistic in STATISTICS]
+    text = "   ".join(f"{label} {'–' if v is None else format(v, '.3f')}" for label, v in values)
     return "\n".join([f"n = {found.n}   {text}", *textwrap.wrap(found.detail, 66)])

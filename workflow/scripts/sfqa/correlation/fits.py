@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sfqa.correlation import statistics
+from sfqa.correlation.agreement import UNDEFINED, Correlation
 from sfqa.correlation.curves import fit_cubic, fit_logistic4, fit_logistic5, logistic4, logistic5
-from sfqa.correlation.statistics import Array, Correlation
 from sfqa.errors import UserError, hint
+from sfqa.statistics.functions import Array, why_undefined
+from sfqa.statistics.registry import MAPPED_LABELS, STATISTICS
 from sfqa.tables import flaw
 
 __all__ = ["MAPPINGS", "Mapping", "correlate", "fit_mapping", "fitted", "logistic4", "logistic5"]
@@ -112,7 +113,7 @@ def fit_mapping(prediction: npt.ArrayLike, mos: npt.ArrayLike, mapping: str = DE
     """
     mapping = mapping_word(mapping, "mapping")
     x, y = np.asarray(prediction, np.float64), np.asarray(mos, np.float64)
-    reason = statistics.why_undefined(x, y)
+    reason = why_undefined(x, y)
     if reason.startswith("constant_scores"):
         return Mapping(MEAN, (float(y.mean()),))
     if reason:
@@ -163,7 +164,7 @@ def fit_mapping(prediction: npt.ArrayLike, mos: npt.ArrayLike, mapping: str = DE
     return Mapping(
         LINEAR if mapping == "logistic4" else LINEAR5,
         (float(a), float(floor - a * middle)),
-        f"no_convergence: the logistic was not fitted to these {x.size} points: PLCC and RMSE "
+        f"no_convergence: the logistic was not fitted to these {x.size} points: {MAPPED_LABELS} "
         "stand after a straight line",
     )
 
@@ -198,34 +199,25 @@ def fitted(
     One-dimensional arrays of one length.
     """
     x, y = np.asarray(prediction, np.float64), np.asarray(mos, np.float64)
-    reason = statistics.why_undefined(x, y)
+    reason = why_undefined(x, y)
     if reason and not reason.startswith("constant_scores"):
-        return Correlation(x.size, None, None, None, None, NONE, reason), None
+        return Correlation(x.size, UNDEFINED, NONE, reason), None
     made = fit_mapping(x, y, mapping)
     brought = made(x)
     if reason:
-        error = statistics.rmse(brought, y)
-        return Correlation(x.size, None, None, None, error, made.name, reason), None
+        errors = {s.name: s.compute(brought, y) for s in STATISTICS if not s.is_correlation}
+        return Correlation(x.size, {**UNDEFINED, **errors}, made.name, reason), None
     notes = [made.detail] if made.detail else []
     parameters = FITTED.get(made.name, 0)
     if x.size < 2 * parameters:
         notes.append(
             f"few_points: the mapping's {parameters} parameters were fitted to {x.size} points: "
-            "PLCC and RMSE flatter"
+            f"{MAPPED_LABELS} flatter"
         )
-    linear = statistics.plcc(brought, y)
-    if linear is None:
+    values = {s.name: s.compute(brought if s.is_mapped else x, y) for s in STATISTICS}
+    if any(values[s.name] is None for s in STATISTICS if s.is_mapped and s.is_correlation):
         notes.append("flat_mapping: the fitted mapping is flat over these scores")
-    found = Correlation(
-        x.size,
-        statistics.srcc(x, y),
-        linear,
-        statistics.krcc(x, y),
-        statistics.rmse(brought, y),
-        made.name,
-        "; ".join(notes),
-    )
-    return found, made
+    return Correlation(x.size, values, made.name, "; ".join(notes)), made
 
 
 def correlate(prediction: npt.ArrayLike, mos: npt.ArrayLike, mapping: str = DEFAULT) -> Correlation:
@@ -236,7 +228,7 @@ def correlate(prediction: npt.ArrayLike, mos: npt.ArrayLike, mapping: str = DEFA
     do.
 
     >>> found = correlate([1, 2, 3, 4, 5, 6, 7, 8], [1, 3, 2, 5, 6, 7, 9, 8])
-    >>> found.mapping, round(found.srcc, 4), found.status
+    >>> found.mapping, round(found["srcc"], 4), found.status
     ('logistic-4', 0.9524, 'ok')
     >>> correlate([1, 1, 1, 1], [1, 2, 3, 4]).detail
     'constant_scores: all 4 scores are equal'

@@ -9,9 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sfqa.correlation import resampled
 from sfqa.correlation.bootstrap import (
-    STATISTICS,
     Interval,
     Replicates,
     Resampling,
@@ -20,7 +18,7 @@ from sfqa.correlation.bootstrap import (
     replicates,
 )
 from sfqa.correlation.fits import Mapping
-from sfqa.correlation.resampled import Array
+from sfqa.statistics.registry import RESAMPLED, RESAMPLED_NAMES, Array
 
 #: What :func:`intervals` says where none was asked for.
 NOT_ASKED = "none: not asked for"
@@ -34,9 +32,7 @@ class Cloud:
     mapping: Mapping | None
 
 
-def video_replicates(
-    clouds: Sequence[Cloud], drawn: Resampling, which: Sequence[str] = STATISTICS
-) -> list[Replicates]:
+def video_replicates(clouds: Sequence[Cloud], drawn: Resampling) -> list[Replicates]:
     """Return the replicates of each cloud's statistics; none for one that is undefined.
 
     Clouds of the same samples are done together.
@@ -60,7 +56,6 @@ def video_replicates(
             goals[own[0]],
             codes[own[0]],
             weights,
-            which,
         )
         for place, k in enumerate(own):
             found[k] = {name: values[place] for name, values in made.items()}
@@ -84,11 +79,12 @@ def level_replicates(cloud: Cloud, drawn: Resampling) -> Replicates:
         weights,
     )
     whole = np.isfinite(scores).all(axis=0) & np.isfinite(goals).all(axis=0)
-    made = {name: np.full(weights.shape[1], np.nan) for name in STATISTICS}
+    made = {statistic.name: np.full(weights.shape[1], np.nan) for statistic in RESAMPLED}
     scores, goals = scores[:, whole], goals[:, whole]
-    made["srcc"][whole] = resampled.pearson(resampled.ranks(scores), resampled.ranks(goals))
-    made["plcc"][whole] = resampled.pearson(cloud.mapping(scores), goals)
-    made["krcc"][whole] = resampled.kendall(scores, goals)
+    mapped = cloud.mapping(scores)
+    for statistic in RESAMPLED:
+        values = statistic.compute_each(mapped if statistic.is_mapped else scores, goals)
+        made[statistic.name][whole] = values
     return made
 
 
@@ -98,7 +94,7 @@ def pooled(trials: Sequence[Replicates], median: bool) -> Replicates:
     if not some:
         return {}
     made = {}
-    for name in STATISTICS:
+    for name in RESAMPLED_NAMES:
         table = np.stack([trial[name] for trial in some])
         known = np.isfinite(table)
         values = np.full(table.shape[1], np.nan)
@@ -118,7 +114,7 @@ def averaged(dimensions: Sequence[Replicates]) -> Replicates:
         return {}
     return {
         name: np.mean([own[name] for own in dimensions], axis=0, dtype=np.float64)
-        for name in STATISTICS
+        for name in RESAMPLED_NAMES
     }
 
 
@@ -135,7 +131,7 @@ def intervals(
     """
     row: dict[str, float | str | None] = {}
     told = ""
-    for name in STATISTICS:
+    for name in RESAMPLED_NAMES:
         made = Interval(None, None, NOT_ASKED)
         if drawn is not None:
             nothing: npt.NDArray[np.float64] = np.empty(0)

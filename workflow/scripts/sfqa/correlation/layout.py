@@ -12,8 +12,6 @@ from pyarrow import csv
 
 from sfqa.correlation.captions import (
     INTERVALS,
-    LESS_IS_BETTER,
-    STATISTICS,
     how,
     legend,
     spread_of,
@@ -32,6 +30,7 @@ from sfqa.correlation.grid import (
 )
 from sfqa.correlation.summarise import KINDS, OVERALL, POOLED, VIDEO
 from sfqa.errors import UserError
+from sfqa.statistics.registry import NAMES, STATISTICS
 from sfqa.tables import FLAWED
 
 VERSION = 3
@@ -251,7 +250,7 @@ def _grid(
     intervals: str,
 ) -> Grid:
     heads = [Head("Model type"), Head("Metric")]
-    heads += [Head(stat.upper(), _title(dimension)) for dimension in columns for stat in STATISTICS]
+    heads += [Head(s.label, _title(dimension)) for dimension in columns for s in STATISTICS]
     ranks = _ranks(records, columns)
     notes: list[str] = []
 
@@ -275,7 +274,7 @@ def _grid(
             Cell(metric, notes=known, badge=badge),
         ]
         for dimension, record in own.items():
-            for stat in STATISTICS:
+            for stat in NAMES:
                 value = None if record is None else _number(record[stat])
                 if value is None:
                     why = "no_row: not computed" if record is None else str(record["detail"])
@@ -295,17 +294,17 @@ def _ranks(
 ) -> dict[tuple[str, str, str], str]:
     ranks = {}
     for dimension in columns:
-        for stat in STATISTICS:
+        for statistic in STATISTICS:
             shown = {
                 metric: float(_shown(value))
                 for (metric, d), record in records.items()
                 if d == dimension and record["kind"] != KINDS[0]
-                if (value := _number(record[stat])) is not None
+                if (value := _number(record[statistic.name])) is not None
             }
-            top = sorted(set(shown.values()), reverse=stat not in LESS_IS_BETTER)[:2]
+            top = sorted(set(shown.values()), reverse=statistic.higher_is_better)[:2]
             for metric, value in shown.items():
                 if value in top:
-                    ranks[metric, dimension, stat] = (BEST, SECOND)[top.index(value)]
+                    ranks[metric, dimension, statistic.name] = (BEST, SECOND)[top.index(value)]
     return ranks
 
 
@@ -327,8 +326,8 @@ def _csv(
         }
         for dimension in columns:
             record: Mapping[str, Any] = dict(own).get(dimension, {})
-            for name in (n for stat in (*STATISTICS, "main_score") for n in _with_ends(stat)):
-                if name in STATISTICS or any(name in r for r in records.values()):
+            for name in (n for stat in (*NAMES, "main_score") for n in _with_ends(stat)):
+                if name in NAMES or any(name in r for r in records.values()):
                     line[f"{dimension}_{name}"] = _number(record.get(name))
         line["notes"] = " | ".join(f"{d}: {r['detail']}" for d, r in own if r["detail"])
         lines.append(line)

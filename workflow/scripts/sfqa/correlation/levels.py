@@ -11,7 +11,8 @@ from sfqa.correlation.bootstrap import Resampling
 from sfqa.correlation.fits import fitted
 from sfqa.correlation.intervals import Cloud, intervals, video_replicates
 from sfqa.correlation.points import checked, joined, videos
-from sfqa.correlation.summarise import SHOWN, Settings, statistics_row
+from sfqa.correlation.summarise import Settings, statistics_row
+from sfqa.statistics.registry import RESAMPLED
 
 #: Raised whenever the rows change, also by the statistics, the mapping or the bootstrap.
 VERSION = 1
@@ -53,7 +54,7 @@ def method_rows(
             ):
                 ends = intervals(
                     own_made,
-                    {key: getattr(value, key) for key in SHOWN},
+                    {statistic.name: value[statistic.name] for statistic in RESAMPLED},
                     drawn,
                     settings.interval,
                     _cells(cloud, drawn),

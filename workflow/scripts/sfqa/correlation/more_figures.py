@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from sfqa.correlation.fits import fit_mapping
-from sfqa.correlation.statistics import why_undefined
 from sfqa.figure_style import COLOURS, STYLE, in_words, save_figure, set_title, write_reason
+from sfqa.statistics.functions import srcc, why_undefined
 from sfqa.thumbnails import locate_file, read_thumbnail
 
 VERSION = 1
@@ -145,7 +146,7 @@ def metric_matrix(
 
 
 def _heat(axes: Axes, frame: pd.DataFrame) -> Any:
-    matrix = frame.corr(method="spearman", min_periods=4)
+    matrix = _correlate_columns(frame)
     order = [MOS, *_clustered(matrix.drop(index=MOS, columns=MOS))]
     values = matrix.loc[order, order].to_numpy(float)
     drawn = axes.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1)
@@ -170,6 +171,17 @@ def _heat(axes: Axes, frame: pd.DataFrame) -> Any:
                     color="white" if abs(value) > 0.6 else "#222222",
                 )
     return drawn
+
+
+def _correlate_columns(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the SRCC of every two columns on the rows that both know, NaN where undefined."""
+    columns = {str(name): frame[name].to_numpy(float) for name in frame}
+    matrix = pd.DataFrame(np.nan, index=list(columns), columns=list(columns))
+    for a, b in combinations_with_replacement(columns, 2):
+        both = np.isfinite(columns[a]) & np.isfinite(columns[b])
+        value = srcc(columns[a][both], columns[b][both])
+        matrix.loc[a, b] = matrix.loc[b, a] = np.nan if value is None else value
+    return matrix
 
 
 def _clustered(matrix: pd.DataFrame) -> list[str]:

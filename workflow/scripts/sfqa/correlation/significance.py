@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from sfqa.correlation import resampled
+from sfqa.correlation.agreement import Correlation
 from sfqa.correlation.bootstrap import LEAST_UNITS, Replicates, Resampling, interval
 from sfqa.correlation.fits import fitted
 from sfqa.correlation.intervals import Cloud, averaged, video_replicates
 from sfqa.correlation.points import checked, joined, videos
-from sfqa.correlation.resampled import Array
-from sfqa.correlation.statistics import Correlation
-from sfqa.correlation.summarise import OVERALL, SHOWN, Settings
+from sfqa.correlation.summarise import OVERALL, Settings
+from sfqa.statistics import resampled
+from sfqa.statistics.registry import RESAMPLED, Array, Statistic, find_statistic
 from sfqa.tables import FAILED, OK, flaw
 
 #: Raised whenever the rows change, also by the statistics, the mapping or the bootstrap.
@@ -190,23 +190,24 @@ def significance_matrix(
         & (rows["statistic"] == statistic)
     ]
     records = [{str(key): value for key, value in r.items()} for r in own.to_dict("records")]
+    sign = 1.0 if find_statistic(statistic).higher_is_better else -1.0
     values: dict[str, float] = {}
     for row in records:
         for side in ("a", "b"):
-            name, value = row[f"metric_{side}"], _known(row[f"value_{side}"])
+            name, value = row[f"metric_{side}"], _known(row[f"value_{side}"], sign)
             values[name] = max(values.get(name, -math.inf), value)
     order = sorted(values, key=lambda name: (-values[name], name))
     made = pd.DataFrame(math.nan, index=order, columns=order)
     for row in records:
         if pd.notna(row["p_holm"]):
-            better = float(np.sign(row["difference"])) if row["significant"] else 0.0
+            better = sign * float(np.sign(row["difference"])) if row["significant"] else 0.0
             made.loc[row["metric_a"], row["metric_b"]] = better
             made.loc[row["metric_b"], row["metric_a"]] = 0.0 - better
     return made
 
 
-def _known(value: Any) -> float:
-    return -math.inf if value is None or value != value else float(value)
+def _known(value: Any, sign: float) -> float:
+    return -math.inf if value is None or value != value else sign * float(value)
 
 
 def _pairs(
@@ -243,9 +244,9 @@ def _pairs(
 def _tested(
     head: Row, pairs: Mapping[tuple[str, str], Sequence[_Pair]], drawn: Resampling
 ) -> Iterator[Row]:
-    for statistic in SHOWN:
+    for statistic in RESAMPLED:
         rows = [
-            {**head, "statistic": statistic, **_compared(statistic, a, b, own, drawn)}
+            {**head, "statistic": statistic.name, **_compared(statistic, a, b, own, drawn)}
             for (a, b), own in pairs.items()
         ]
         for row, p in zip(rows, holm([row["p_bootstrap"] for row in rows]), strict=True):
@@ -255,7 +256,9 @@ def _tested(
             yield row
 
 
-def _compared(statistic: str, a: str, b: str, pairs: Sequence[_Pair], drawn: Resampling) -> Row:
+def _compared(
+    statistic: Statistic, a: str, b: str, pairs: Sequence[_Pair], drawn: Resampling
+) -> Row:
     """One statistic of two metrics, averaged over the dimensions of ``pairs``."""
     nan = math.nan
     row: Row = {
@@ -265,21 +268,23 @@ def _compared(statistic: str, a: str, b: str, pairs: Sequence[_Pair], drawn: Res
         "resampled": f"{drawn.resamples} resamples of {drawn.units}", "detail": "",
     }  # fmt: skip
     for name, sides in ((a, [pair.a for pair in pairs]), (b, [pair.b for pair in pairs])):
-        values = [getattr(side.value, statistic) for side in sides]
-        if None in values:
+        values = [side.value[statistic.name] for side in sides]
+        defined = [value for value in values if value is not None]
+        if len(defined) < len(values):
             why = sides[values.index(None)].value.detail
-            row["detail"] = flaw("undefined", f"{name} has no {statistic.upper()} ({why})")
+            row["detail"] = flaw("undefined", f"{name} has no {statistic.label} ({why})")
             return row
-        row["value_a" if name == a else "value_b"] = sum(values) / len(values)
+        row["value_a" if name == a else "value_b"] = sum(defined) / len(values)
     row["difference"] = row["value_a"] - row["value_b"]
-    both = [averaged([side.replicates for side in sides])[statistic] for sides in (
+    both = [averaged([side.replicates for side in sides])[statistic.name] for sides in (
         [pair.a for pair in pairs], [pair.b for pair in pairs])]  # fmt: skip
     steps = (both[0] - both[1])[: drawn.resamples]
-    if len(pairs) == 1 and statistic != "krcc":
+    if len(pairs) == 1 and statistic.pearson_of:
         pair = pairs[0]
-        columns = [s.ranks if statistic == "srcc" else s.mapped for s in (pair.a, pair.b)]
+        of_ranks = statistic.pearson_of == "ranks"
+        columns = [s.ranks if of_ranks else s.mapped for s in (pair.a, pair.b)]
         between = float(resampled.pearson(*columns))
-        given = (row["value_a"], row["value_b"], between, pair.n, statistic == "srcc")
+        given = (row["value_a"], row["value_b"], between, pair.n, of_ranks)
         row["z_steiger"], row["p_steiger"] = steiger(*given)
         row["p_meng"] = meng(*given)[1]
     if drawn.drawn < LEAST_UNITS:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from sfqa.correlation.agreement import UNDEFINED, Correlation
 from sfqa.correlation.bootstrap import Replicates, Resampling, interval_kind, resampling
 from sfqa.correlation.fits import DEFAULT, NONE, fitted, mapping_word
 from sfqa.correlation.intervals import (
@@ -32,9 +33,9 @@ from sfqa.correlation.points import (
     ranked,
     videos,
 )
-from sfqa.correlation.statistics import Correlation
+from sfqa.statistics.registry import RESAMPLED, STATISTICS
 
-__all__ = ["KINDS", "SHOWN", "WEIGHTS", "Settings", "correlation_rows", "pooled_points", "rounded"]
+__all__ = ["KINDS", "WEIGHTS", "Settings", "correlation_rows", "pooled_points", "rounded"]
 
 #: Raised whenever the rows change, also by the statistics, the mapping or the bootstrap.
 VERSION = 3
@@ -45,10 +46,6 @@ DIGITS = 8
 OVERALL = "overall"
 VIDEO, MODEL = "video", "model"
 POOLED, MEAN, MEDIAN = "pooled", "mean", "median"
-
-#: The statistics that "overall" averages and that tables show.
-SHOWN = ("srcc", "plcc", "krcc")
-_ALL = (*SHOWN, "rmse")
 
 _Key = tuple[str, str]
 _KEYS: tuple[_Key, ...] = ((VIDEO, POOLED), (VIDEO, MEAN), (VIDEO, MEDIAN), (MODEL, POOLED))
@@ -201,7 +198,7 @@ def _rounded(name: str, value: Any) -> Any:
 def _summaries(part: pd.DataFrame, settings: Settings) -> _Found:
     if part.empty:
         missing = "no_predictions: this metric has no test row in this dimension"
-        nothing = Correlation(0, None, None, None, None, NONE, missing)
+        nothing = Correlation(0, UNDEFINED, NONE, missing)
         return _Found(dict.fromkeys(_KEYS, nothing), {}, {}, [])
     notes = dropped(part)
     points = videos(part)
@@ -254,7 +251,7 @@ def _ends(
     settings: Settings,
     cells: int | None = None,
 ) -> dict[str, Any]:
-    points = {name: getattr(value, name) for name in SHOWN}
+    points = {statistic.name: value[statistic.name] for statistic in RESAMPLED}
     return intervals(replicates, points, drawn, settings.interval, cells)
 
 
@@ -287,10 +284,7 @@ def _over_trials(values: Sequence[Correlation], pooling: str) -> Correlation:
     )
     return Correlation(
         sum(value.n for value in values) // len(values),
-        pool([value.srcc for value in values]),
-        pool([value.plcc for value in values]),
-        pool([value.krcc for value in values]),
-        pool([value.rmse for value in values]),
+        {s.name: pool([value[s.name] for value in values]) for s in STATISTICS},
         mapping,
         "; ".join(notes),
     )
@@ -309,9 +303,9 @@ def _middle(values: Sequence[float | None]) -> float | None:
 def _spread(trials: Sequence[Correlation]) -> dict[str, float | None]:
     """Return the standard deviation over the trials that define a statistic, ddof 1."""
     row: dict[str, float | None] = {}
-    for name in _ALL:
-        known = [getattr(t, name) for t in trials if getattr(t, name) is not None]
-        row[f"{name}_sd"] = stdev(known) if len(known) > 1 else None
+    for statistic in STATISTICS:
+        values = [value for t in trials if (value := t[statistic.name]) is not None]
+        row[f"{statistic.name}_sd"] = stdev(values) if len(values) > 1 else None
     return row
 
 
@@ -331,12 +325,12 @@ def _overall(by_dimension: Mapping[str, Correlation]) -> Correlation:
     values = list(by_dimension.values())
     means: dict[str, float | None] = {}
     missing: dict[str, list[str]] = {}
-    for name in _ALL:
-        each = [getattr(value, name) for value in values]
+    for statistic in STATISTICS:
+        each = [value[statistic.name] for value in values]
         without = [d for d, number in zip(by_dimension, each, strict=True) if number is None]
-        means[name] = None if without else _average(each)
-        if without and name in SHOWN:
-            missing.setdefault(", ".join(without), []).append(name.upper())
+        means[statistic.name] = None if without else _average(each)
+        if without and statistic.is_correlation:
+            missing.setdefault(", ".join(without), []).append(statistic.label)
     notes = [f"undefined: no {', '.join(names)} in {where}" for where, names in missing.items()]
     flawed = [d for d, v in by_dimension.items() if v.status != "ok"]
     if flawed and not notes:
@@ -344,10 +338,7 @@ def _overall(by_dimension: Mapping[str, Correlation]) -> Correlation:
     mappings = sorted({value.mapping for value in values})
     return Correlation(
         sum(value.n for value in values) // len(values),
-        means["srcc"],
-        means["plcc"],
-        means["krcc"],
-        means["rmse"],
+        means,
         "; ".join(mappings),
         "; ".join(notes),
     )
@@ -357,10 +348,7 @@ def statistics_row(value: Correlation) -> dict[str, Any]:
     """Return the columns of a table that hold one metric's statistics, and how they came about."""
     return {
         "n": value.n,
-        "srcc": value.srcc,
-        "plcc": value.plcc,
-        "krcc": value.krcc,
-        "rmse": value.rmse,
+        **value.values,
         "main_score": value.main_score,
         "mapping": value.mapping,
         "status": value.status,

@@ -20,10 +20,12 @@ from sfqa.papers.published import (
     rank_figures,
     read_index,
 )
+from sfqa.statistics.registry import STATISTICS
 from sfqa.store import to_records
 
 VERSION = 1
 
+_STATISTICS = {statistic.label: statistic for statistic in STATISTICS}
 _Figures = dict[tuple[str, str, str, str], str]
 
 #: Number of generators of a dataset, i.e. of points in a model-level correlation.
@@ -127,7 +129,7 @@ def find_wrong_overall(table: Published) -> Iterator[str]:
     if "overall" not in set(figures["dimension"]) or len(set(figures["dimension"])) < 3:
         return
     for (row, statistic), rows in figures.groupby(["row", "statistic"], sort=False):
-        if statistic not in ("SRCC", "PLCC", "KRCC"):
+        if statistic not in _STATISTICS or not _STATISTICS[statistic].is_correlation:
             continue
         mean = rows.loc[rows["dimension"] == "overall", "value"].iloc[0]
         parts = list(rows.loc[rows["dimension"] != "overall", "value"])
@@ -170,8 +172,7 @@ def find_wrong_rank(table: Published) -> Iterator[str]:
 def find_impossible_values(table: Published) -> Iterator[str]:
     """Find correlations outside [-1, 1] and negative errors."""
     for (_, row, column, statistic), value in _index_figures(table).items():
-        number = float(value) if statistic in ("SRCC", "PLCC", "KRCC", "RMSE") else 0.0
-        if (statistic == "RMSE" and number < 0) or (statistic != "RMSE" and abs(number) > 1):
+        if statistic in _STATISTICS and not _STATISTICS[statistic].is_possible(float(value)):
             yield f"{row}, {column} {statistic}: {value} cannot be"
 
 

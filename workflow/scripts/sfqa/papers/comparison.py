@@ -11,9 +11,11 @@ from sfqa.correlation.grid import Cell, Grid, Head
 from sfqa.correlation.summarise import MEAN, MODEL, POOLED, VIDEO
 from sfqa.errors import UserError, hint
 from sfqa.papers.published import Published, unique_rows
+from sfqa.statistics.registry import STATISTICS
 from sfqa.store import to_records
 
-_STATISTICS = ("SRCC", "PLCC", "KRCC", "RMSE")
+#: The statistics that ours have, by the heading that papers give them.
+_STATISTICS = {statistic.label: statistic.name for statistic in STATISTICS}
 
 
 def normalize_name(name: str) -> str:
@@ -57,7 +59,7 @@ def compare_with_ours(
         metric = metric_names.get(figure["row"], names.get(normalize_name(figure["row"]), ""))
         dimension = dimension_names.get(figure["dimension"], figure["dimension"])
         record = our_records.get((metric, dimension, figure["level"]))
-        value = None if record is None else record[figure["statistic"].lower()]
+        value = None if record is None else record[_STATISTICS[figure["statistic"]]]
         value = None if value is None or pd.isna(value) else float(value)
         if value is not None:
             detail = ""

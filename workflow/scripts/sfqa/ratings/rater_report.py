@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from sfqa.errors import UserError, hint
 from sfqa.ratings.mos import pivot_scores
 from sfqa.ratings.screening import Matrix, row_statistics
 from sfqa.ratings.subjective_models import remove_bias
+from sfqa.statistics.functions import correlate_ranks
 from sfqa.tables import FLAWED, OK, RATER_REPORT, flaw
 
 VERSION = 1
@@ -126,7 +126,7 @@ def _compute_agreement(matrix: Matrix) -> npt.NDArray[np.float64]:
         # Rounded, so that equal means remain ties.
         others = np.round((total[shared] - scores) / (count[shared] - 1), 9)
         if shared.sum() > 2 and np.ptp(others) > 0 and np.ptp(scores) > 0:
-            agreement[k] = stats.spearmanr(scores, others).statistic
+            agreement[k] = correlate_ranks(scores, others)
     return agreement
 
 

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from sfqa.errors import UserError
 from sfqa.identity import generator
 from sfqa.ratings.mos import pivot_scores
 from sfqa.ratings.screening import Matrix, row_statistics
+from sfqa.statistics.functions import correlate_ranks
 from sfqa.tables import FLAWED, OK, RELIABILITY, flaw
 
 VERSION = 1
@@ -66,7 +66,7 @@ def split_half(matrix: npt.ArrayLike, seed: int, halves: int = 200) -> SplitHalf
         first, second = _split_ratings(scores, is_complete, rng)
         resample = rng.integers(0, len(scores), len(scores))
         correlations[number] = (
-            _correlate(stats.rankdata(first), stats.rankdata(second)),
+            _correlate_ranks(first, second),
             _correlate(first, second),
             _correlate(first[resample], second[resample]),
         )
@@ -102,6 +102,14 @@ def _split_ratings(
     first = np.where(in_first, filled, 0).sum(axis=1) / np.maximum(cut, 1)
     second = np.where(in_first, 0, filled).sum(axis=1) / (n - cut)
     return first, second
+
+
+def _correlate_ranks(first: Matrix, second: Matrix) -> float:
+    """Return the SRCC; NaN if either side is constant."""
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return float("nan")
+    # This order of the arguments gives the same last bit as the tables made before.
+    return correlate_ranks(second, first)
 
 
 def _correlate(first: Matrix, second: Matrix) -> float:

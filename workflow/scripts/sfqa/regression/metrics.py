@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from sfqa import splits
 from sfqa.errors import UserError, hint
 from sfqa.plugins import read_version
 from sfqa.regression import control_names, heads
+from sfqa.statistics.registry import NAMES, find_statistic
 
 KINDS = ("regressor", "zero_shot", "control", "imported")
 _KEYS = (
@@ -18,7 +20,7 @@ _KEYS = (
     "each", "directions",
 )  # fmt: skip
 #: Keys of ``published``: where a paper's values are and what they are for, and the values.
-_WORDS, _FIGURES = ("source", "protocol", "dimension"), ("srcc", "plcc", "krcc", "rmse")
+_WORDS, _FIGURES = ("source", "protocol", "dimension"), NAMES
 _REQUIRED_KEYS = {
     "regressor": ("inputs", "head"),
     "zero_shot": ("inputs",),
@@ -206,8 +208,9 @@ def _check_published(where: str, published: Any) -> list[dict[str, Any]]:
             if key in _WORDS and not (isinstance(value, str) and value.strip()):
                 raise UserError(f"{where}.{key}: {value!r}; write some words")
             if key in _FIGURES and not _is_figure(key, value):
-                range_text = "a number of 0 or more" if key == "rmse" else "a number from -1 to 1"
-                raise UserError(f"{where}.{key}: {value!r}; write {range_text}")
+                low, high = find_statistic(key).bounds
+                limits = f"of {low:g} or more" if high == math.inf else f"from {low:g} to {high:g}"
+                raise UserError(f"{where}.{key}: {value!r}; write a number {limits}")
         if "source" not in record:
             raise UserError(f"{where}.source: missing; name the paper and its table")
         if not any(key in record for key in _FIGURES):
@@ -218,7 +221,7 @@ def _check_published(where: str, published: Any) -> list[dict[str, Any]]:
 def _is_figure(key: str, value: Any) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
-    return 0 <= value < float("inf") if key == "rmse" else -1 <= value <= 1
+    return find_statistic(key).is_possible(value)
 
 
 def _check_input(where: str, text: str, columns: Mapping[str, Sequence[str] | None]) -> None:

@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 
 from sfqa import store, tables
 from sfqa.correlation.fits import fit_mapping
-from sfqa.correlation.statistics import why_undefined
 from sfqa.correlation.summarise import pooled_points
 from sfqa.errors import UserError
 from sfqa.report import provenance
+from sfqa.statistics.functions import why_undefined
+from sfqa.statistics.registry import STATISTICS
 from sfqa.tables import STATUSES
 
 VERSION = 1
@@ -129,6 +130,15 @@ def collect_parts(source: DatasetTables, initial_view: InitialView, make_url: Ma
         "dimensions": dimensions,
         "protocols": protocols,
         "metrics": metrics,
+        "statistics": [
+            {
+                "name": statistic.name,
+                "label": statistic.label,
+                "higher_is_better": statistic.higher_is_better,
+                "is_mapped": statistic.is_mapped,
+            }
+            for statistic in STATISTICS
+        ],
         "labels": {k: name for k, name in LABELS.items() if k in parts["samples"]["labels"]},
         "correlation": _encode_columns(correlation, list(correlation.columns)),
         "more": [name for name in optional if name in parts],

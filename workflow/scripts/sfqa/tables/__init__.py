@@ -1,7 +1,8 @@
 """Every table: its schema (names, types, units, meanings) and its path, one file for each stage.
 
 A new table is one :class:`Table` in the file of its stage. Catalogue, ``docs/outputs.md`` and rules
-read it from there. This package imports nothing else of sfqa, so every stage can import it.
+read it from there. This package imports nothing of the stages, so every
+stage can import it.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sfqa.statistics.registry import MAPPED_LABELS, STATISTICS
 from sfqa.tables.schema import BOOLEAN, FLOAT, INTEGER, STRING, Column, Table
 
 LEADERBOARD = Table(
@@ -15,12 +16,9 @@ LEADERBOARD = Table(
         Column("main_score", FLOAT, "(|SRCC| + |PLCC|) / 2", nullable=True),
         Column("main_score_low", FLOAT, "lower end of its 95 % interval", nullable=True),
         Column("main_score_high", FLOAT, "upper end of its 95 % interval", nullable=True),
-        Column("srcc", FLOAT, "Spearman rank-order correlation", nullable=True),
-        Column("plcc", FLOAT, "Pearson linear correlation after the mapping", nullable=True),
-        Column("krcc", FLOAT, "Kendall rank-order correlation, tau-b", nullable=True),
-        Column("rmse", FLOAT, "root mean square error after the mapping", "MOS", nullable=True),
+        *(Column(s.name, FLOAT, s.meaning, s.unit, nullable=True) for s in STATISTICS),
         Column("n", INTEGER, "number of videos scored"),
-        Column("mapping", STRING, "what maps scores to MOS before PLCC and RMSE"),
+        Column("mapping", STRING, f"what maps scores to MOS before {MAPPED_LABELS}"),
         Column("phase", STRING, "name of the phase"),
         Column("phase_sha256", STRING, "digest of the phase's names and MOS"),
         Column("submission_sha256", STRING, "sha256 of the file"),

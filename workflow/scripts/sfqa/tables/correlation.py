@@ -2,24 +2,49 @@
 
 from __future__ import annotations
 
+from sfqa.statistics.registry import (
+    MAPPED_LABELS,
+    RESAMPLED,
+    RESAMPLED_NAMES,
+    STATISTICS,
+    Statistic,
+    join_words,
+)
 from sfqa.tables.schema import BOOLEAN, FLOAT, INTEGER, STATUS, STRING, Column, Table
 
+_TESTED = join_words(RESAMPLED_NAMES, "or")
+
 #: The statistics of a row.
-STATISTICS = (
-    Column("srcc", FLOAT, "Spearman rank-order correlation", nullable=True),
-    Column("plcc", FLOAT, "Pearson linear correlation after the mapping", nullable=True),
-    Column("krcc", FLOAT, "Kendall rank-order correlation, tau-b", nullable=True),
-    Column("rmse", FLOAT, "root mean square error after the mapping", "MOS", nullable=True),
+STATISTIC_COLUMNS = (
+    *(Column(s.name, FLOAT, s.meaning, s.unit, nullable=True) for s in STATISTICS),
     Column("main_score", FLOAT, "(|srcc| + |plcc|) / 2, NTIRE's main score", nullable=True),
 )
 
-INTERVALS = (
-    Column("srcc_low", FLOAT, "lower end of its 95 % interval", nullable=True),
-    Column("srcc_high", FLOAT, "upper end of its 95 % interval", nullable=True),
-    Column("plcc_low", FLOAT, "lower end of its 95 % interval, the mapping held", nullable=True),
-    Column("plcc_high", FLOAT, "upper end of its 95 % interval, the mapping held", nullable=True),
-    Column("krcc_low", FLOAT, "lower end of its 95 % interval", nullable=True),
-    Column("krcc_high", FLOAT, "upper end of its 95 % interval", nullable=True),
+_SD_COLUMNS = tuple(
+    Column(
+        f"{s.name}_sd", FLOAT, "its standard deviation over trials (ddof 1)", s.unit, nullable=True
+    )
+    for s in STATISTICS
+)
+
+
+def _list_ends(statistic: Statistic) -> list[Column]:
+    """Return the columns of the two ends of a statistic's interval."""
+    held = ", the mapping held" if statistic.is_mapped else ""
+    return [
+        Column(
+            f"{statistic.name}_{end}",
+            FLOAT,
+            f"{word} end of its 95 % interval{held}",
+            statistic.unit,
+            nullable=True,
+        )
+        for end, word in (("low", "lower"), ("high", "upper"))
+    ]
+
+
+INTERVAL_COLUMNS = (
+    *(column for statistic in RESAMPLED for column in _list_ends(statistic)),
     Column("interval", STRING, "how the interval of srcc was made, or why there is none"),
 )
 
@@ -36,15 +61,10 @@ CORRELATION = Table(
         Column("pooling", STRING, "pooled: all test rows at once; mean, median: over trials"),
         Column("trials", INTEGER, "number of trials"),
         Column("n", INTEGER, "number of test rows (mean over trials, rounded down)"),
-        *STATISTICS,
-        Column("srcc_sd", FLOAT, "its standard deviation over trials (ddof 1)", nullable=True),
-        Column("plcc_sd", FLOAT, "its standard deviation over trials (ddof 1)", nullable=True),
-        Column("krcc_sd", FLOAT, "its standard deviation over trials (ddof 1)", nullable=True),
-        Column(
-            "rmse_sd", FLOAT, "its standard deviation over trials (ddof 1)", "MOS", nullable=True
-        ),
-        *INTERVALS,
-        Column("mapping", STRING, "what maps scores to MOS before PLCC and RMSE"),
+        *STATISTIC_COLUMNS,
+        *_SD_COLUMNS,
+        *INTERVAL_COLUMNS,
+        Column("mapping", STRING, f"what maps scores to MOS before {MAPPED_LABELS}"),
         Column("weights", STRING, "weights behind the features: official, random, none"),
         Column("synthetic_mos", BOOLEAN, "true: the MOS come from simulated raters"),
         *STATUS,
@@ -64,10 +84,10 @@ CORRELATION_BY_METHOD = Table(
         Column("protocol", STRING, "how train and test were split"),
         Column("method", STRING, "label of the generation method"),
         Column("n", INTEGER, "number of its test samples"),
-        *STATISTICS,
-        *INTERVALS,
+        *STATISTIC_COLUMNS,
+        *INTERVAL_COLUMNS,
         Column(
-            "mapping", STRING, "what maps scores to MOS before PLCC and RMSE, fitted per method"
+            "mapping", STRING, f"what maps scores to MOS before {MAPPED_LABELS}, fitted per method"
         ),
         Column("weights", STRING, "weights behind the features: official, random, none"),
         Column("synthetic_mos", BOOLEAN, "true: the MOS come from simulated raters"),
@@ -83,7 +103,7 @@ SIGNIFICANCE = Table(
     (
         Column("dimension", STRING, "what was rated; 'overall' is the mean over dimensions"),
         Column("protocol", STRING, "how train and test were split"),
-        Column("statistic", STRING, "srcc, plcc or krcc; video level, pooled"),
+        Column("statistic", STRING, f"{_TESTED}; video level, pooled"),
         Column("metric_a", STRING, "the first metric"),
         Column("metric_b", STRING, "the second metric"),
         Column("n", INTEGER, "samples that both have a score of"),

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from sfqa import store, tables
-from sfqa.correlation.statistics import srcc
+from sfqa.statistics.functions import srcc
 from sfqa.tables import SCORE_DETAILS
 
 Row = dict[str, Any]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+
+from sfqa.statistics.functions import correlate_ranks
 
 Floats = npt.NDArray[np.float64]
 
@@ -19,6 +20,5 @@ def srcc(prediction: Floats, mos: Floats) -> float:
     """
     if len(prediction) < 2 or np.ptp(prediction) == 0 or np.ptp(mos) == 0:
         return -2.0
-    ranks = stats.rankdata(prediction), stats.rankdata(mos)
     # Rounded, so that equal orders tie exactly and the other criteria decide.
-    return round(float(np.corrcoef(*ranks)[0, 1]), 12)
+    return round(correlate_ranks(prediction, mos), 12)

@@ -2,13 +2,18 @@
 // Metrics against MOS, the effect of leakage, and significance.
 (() => {
   const { h, svg, fixed, words } = SFQA;
-  const STATISTICS = [["srcc", "SRCC"], ["plcc", "PLCC"], ["krcc", "KRCC"], ["rmse", "RMSE"]];
   const LEVELS = { video: "videos", model: "means of the methods", method: "within each method" };
   const POOLINGS = { mean: "mean over the trials", pooled: "all test samples at once", median: "median over the trials", sd: "SD over the trials" };
   const key = row => [row.metric, row.dimension, row.protocol, row.level, row.pooling].join("\n");
   const distinct = (rows, name) => [...new Set(rows.map(row => row[name]))];
   const first = (wanted, there) => there.includes(wanted) ? wanted : there[0];
   const RANDOM = "random";
+
+  /** The labels of the statistics that fit, as a sentence has them: SRCC, PLCC and KRCC. */
+  const labels = fits => {
+    const found = SFQA.have.meta.statistics.filter(fits).map(one => one.label);
+    return [found.slice(0, -1).join(", "), ...found.slice(-1)].filter(Boolean).join(" and ");
+  };
 
   let rows = null, index = null;
   const load = () => {
@@ -34,16 +39,16 @@
     facts: [
       ["Dimension", words(row.dimension)], ["Protocol", words(row.protocol)], ["Level", LEVELS[row.level] || row.level],
       ["Pooling", POOLINGS[row.pooling] || row.pooling], ["Trials", row.trials], ["Test rows", row.n],
-      ["95 % interval", interval(row, name)], ["Method of the interval", interval(row, name) && row.interval], ["Mapped before PLCC and RMSE", row.mapping],
+      ["95 % interval", interval(row, name)], ["Method of the interval", interval(row, name) && row.interval], [`Mapped before ${labels(one => one.is_mapped)}`, row.mapping],
       ["All digits", row[name]], ["Stored in", "correlation/correlation.parquet"],
       ["MOS", row.synthetic_mos ? "from simulated raters" : "from people"], ["Weights", row.weights], ["Status", row.status], ["Note", row.detail],
     ],
   });
 
   /** Best and second value of each column without the controls: Map from column to sorted values. */
-  const ranks = (chosen, columns) => new Map(columns.map(({ dimension, name }) => {
+  const ranks = (chosen, columns) => new Map(columns.map(({ dimension, name, higher_is_better: falling }) => {
     const values = [...new Set(chosen.filter(one => one.metric.kind !== "control").map(one => one.rows[dimension] && one.rows[dimension][name]).filter(v => v !== null && v !== undefined).map(v => Number(v.toFixed(3))))];
-    values.sort((a, b) => name === "rmse" ? a - b : b - a);
+    values.sort((a, b) => falling ? b - a : a - b);
     return [`${dimension}.${name}`, values];
   }));
 
@@ -53,7 +58,7 @@
     const lines = meta.metrics.map(metric => ({ metric, rows: Object.fromEntries(dimensions.map(dimension =>
       [dimension, index.get([metric.name, dimension, chosen.protocol, chosen.level, chosen.pooling].join("\n"))])) }))
       .filter(line => Object.values(line.rows).some(Boolean));
-    const columns = dimensions.flatMap(dimension => STATISTICS.map(([name, label]) => ({ dimension, name, label })));
+    const columns = dimensions.flatMap(dimension => meta.statistics.map(one => ({ ...one, dimension })));
     const order = ranks(lines, columns), known = ["metric", "group", "n", ...columns.map(one => `${one.dimension}.${one.name}`)];
     // By default the metric with the best overall SRCC comes first.
     const told = known.includes(chosen.sort), begin = { sort: told ? chosen.sort : `${dimensions[dimensions.length - 1]}.srcc`, down: told ? chosen.down : true };
@@ -68,7 +73,7 @@
       { key: "group", head: "Type", value: line => line.metric.group, className: "soft" },
       ...columns.map(column => ({
         key: `${column.dimension}.${column.name}`, head: column.label, number: true, note: `${column.label}, ${words(column.dimension)}`,
-        className: column.name === "srcc" ? "begin" : null,
+        className: column.name === meta.statistics[0].name ? "begin" : null,
         value: line => line.rows[column.dimension] ? line.rows[column.dimension][column.name] : null,
         cell: line => {
           const row = line.rows[column.dimension];
@@ -81,7 +86,7 @@
       caption: `Metrics against MOS, ${words(chosen.protocol)} splits, ${LEVELS[chosen.level] || chosen.level}, ${POOLINGS[chosen.pooling] || chosen.pooling}`,
       pageSize: 200, ...begin, changed: given => SFQA.go("leaderboard", { ...chosen, ...given, down: given.down ? "1" : "", page: "" }, true),
       rowClass: line => line.metric.kind === "control" ? "control" : null, empty: "No metric was correlated with MOS here.",
-      groups: h("tr", { class: "groups" }, h("td", { colSpan: 2 }), dimensions.map(name => h("th", { scope: "colgroup", colSpan: STATISTICS.length, class: "begin" }, words(name))), h("td", { colSpan: 2 })),
+      groups: h("tr", { class: "groups" }, h("td", { colSpan: 2 }), dimensions.map(name => h("th", { scope: "colgroup", colSpan: meta.statistics.length, class: "begin" }, words(name))), h("td", { colSpan: 2 })),
     });
     made.show(lines);
     return made.node;
@@ -190,7 +195,7 @@
           SFQA.choice("Protocol", SFQA.have.meta.protocols, chosen.protocol, set("protocol")),
           SFQA.choice("Level", levels, chosen.level, set("level"), name => LEVELS[name] || words(name)),
           SFQA.choice("Pooling", poolings, chosen.pooling, set("pooling"), name => POOLINGS[name] || words(name))),
-        h("p", { class: "quiet" }, "Best in bold, second best underlined, controls excluded. SRCC, PLCC and KRCC: higher is better; the sign is flipped for metrics that are lower for better quality. RMSE: lower is better. Press a number to see where it comes from."),
+        h("p", { class: "quiet" }, `Best in bold, second best underlined, controls excluded. ${labels(one => one.higher_is_better)}: higher is better; the sign is flipped for metrics that are lower for better quality. ${labels(one => !one.higher_is_better)}: lower is better. Press a number to see where it comes from.`),
         board(chosen), leakage(chosen), await significance(chosen), await byMethod(chosen));
     },
   };

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from sfqa.correlation import resampled, statistics
-from sfqa.correlation.statistics import krcc, plcc, rmse, srcc, why_undefined
 from sfqa.identity import generator
+from sfqa.statistics.functions import krcc, plcc, rmse, srcc, why_undefined
 
 STATISTICS = (srcc, plcc, krcc)
 
@@ -106,12 +105,6 @@ def test_lengths_must_match(statistic: object) -> None:
         statistic([1, 2, 3, 4], [1, 2, 3])  # type: ignore[operator]
 
 
-def test_status_follows_from_values_and_detail() -> None:
-    assert statistics.Correlation(9, 0.5, 0.5, 0.4, 1.0, "none").status == "ok"
-    assert statistics.Correlation(9, 0.5, 0.5, 0.4, 1.0, "none", "x: y").status == "flawed"
-    assert statistics.Correlation(9, None, None, None, 1.0, "none", "x: y").status == "failed"
-
-
 # Whole numbers, so that a transform keeps ties and order exactly.
 pairs = st.lists(
     st.tuples(st.integers(-30, 30), st.integers(-30, 30)), min_size=4, max_size=40
@@ -140,17 +133,3 @@ def test_affine_transforms_leave_plcc(
     assert plcc(scale * x + shift, y) == pytest.approx(plain, abs=1e-9)
     assert plcc(-scale * x + shift, y) == pytest.approx(-plain, abs=1e-9)
     assert -1 - 1e-12 <= plain <= 1 + 1e-12
-
-
-def test_the_batched_statistics_agree_with_scipy_at_the_papers_size() -> None:
-    draw = generator("papers size")
-    x = np.round(draw.normal(50, 10, (5184, 3)), 1)
-    y = np.round(x[:, 0] + draw.normal(0, 10, 5184))
-    one = np.ones((5184, 1))
-    for got, want in (
-        (resampled.srcc(x, y, one), stats.spearmanr),
-        (resampled.plcc(x, y, one), stats.pearsonr),
-        (resampled.krcc(x, y, np.arange(5184), one), stats.kendalltau),
-    ):
-        for k in range(3):
-            assert got[k, 0] == pytest.approx(want(x[:, k], y).statistic, abs=1e-12)

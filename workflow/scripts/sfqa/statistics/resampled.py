@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from sfqa.correlation.kendall import agreement
+from sfqa.statistics.kendall import agreement
 
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -63,6 +63,17 @@ def pearson(x: Array, y: Array) -> Array:
     a, b = x - x.mean(axis=0), y - y.mean(axis=0)
     power = (a * a).sum(axis=0) * (b * b).sum(axis=0)
     return np.asarray(np.clip(_ratio((a * b).sum(axis=0), power), -1.0, 1.0))
+
+
+def spearman(x: Array, y: Array) -> Array:
+    """Return Spearman's correlation down the first axis; NaN where a side is constant.
+
+    ``x`` and ``y``: (n, B); the result is (B,).
+
+    >>> spearman(np.array([[1.0], [2.0], [9.0]]), np.array([[1.0], [3.0], [2.0]]))
+    array([0.5])
+    """
+    return pearson(ranks(x), ranks(y))
 
 
 def kendall(x: Array, y: Array) -> Array:

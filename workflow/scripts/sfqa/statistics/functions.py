@@ -1,14 +1,13 @@
-"""Rank and linear agreement of predictions with MOS; undefined stays undefined, with a reason."""
+"""Each statistic of one pair of arrays: predictions and MOS.
+
+A statistic that is undefined is ``None``; :func:`why_undefined` gives the reason. Scipy is loaded
+when a statistic is computed, because the tables' schemas import this file and need none.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
-
-from sfqa.tables import FAILED, FLAWED, OK
 
 Array = npt.NDArray[np.float64]
 
@@ -17,45 +16,6 @@ MIN_ROWS = 4
 
 #: Spread below this share of the largest value is rounding, not a difference.
 ROUNDING = 1e-13
-
-
-@dataclass(frozen=True)
-class Correlation:
-    """The agreement of one set of predictions with MOS; ``None`` where it is undefined.
-
-    ``plcc`` and ``rmse`` stand after ``mapping``. ``status`` is failed when no correlation is
-    defined, flawed when ``detail`` names something that must be known about them.
-    """
-
-    n: int
-    srcc: float | None
-    plcc: float | None
-    krcc: float | None
-    rmse: float | None
-    mapping: str
-    detail: str = ""
-
-    @property
-    def status(self) -> str:
-        """One of ``ok``, ``flawed``, ``failed``.
-
-        >>> Correlation(2, None, None, None, None, "none", "too_few: 2 points").status
-        'failed'
-        """
-        if self.srcc is None and self.plcc is None and self.krcc is None:
-            return FAILED
-        return FLAWED if self.detail else OK
-
-    @property
-    def main_score(self) -> float | None:
-        """NTIRE's main score, ``(|SRCC| + |PLCC|) / 2``; ``None`` where one of them is undefined.
-
-        >>> Correlation(9, -0.5, 0.7, -0.4, 1.0, "none").main_score
-        0.6
-        """
-        if self.srcc is None or self.plcc is None:
-            return None
-        return (abs(self.srcc) + abs(self.plcc)) / 2
 
 
 def why_undefined(prediction: npt.ArrayLike, mos: npt.ArrayLike) -> str:
@@ -101,7 +61,18 @@ def srcc(prediction: npt.ArrayLike, mos: npt.ArrayLike) -> float | None:
     0.8
     """
     x, y = _both(prediction, mos)
-    return None if why_undefined(x, y) else float(stats.spearmanr(x, y).statistic)
+    return None if why_undefined(x, y) else correlate_ranks(x, y)
+
+
+def correlate_ranks(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
+    """Return Spearman's correlation of any two arrays that are not constant, ties at mean ranks.
+
+    >>> correlate_ranks([1, 2, 3], [1, 3, 2])
+    0.5
+    """
+    from scipy.stats import rankdata
+
+    return float(np.corrcoef(rankdata(x), rankdata(y))[1, 0])
 
 
 def plcc(prediction: npt.ArrayLike, mos: npt.ArrayLike) -> float | None:
@@ -112,8 +83,10 @@ def plcc(prediction: npt.ArrayLike, mos: npt.ArrayLike) -> float | None:
     >>> plcc([1, 2, 3, 4], [3, 5, 7, 9])
     1.0
     """
+    from scipy.stats import pearsonr
+
     x, y = _both(prediction, mos)
-    return None if why_undefined(x, y) else float(stats.pearsonr(x, y).statistic)
+    return None if why_undefined(x, y) else float(pearsonr(x, y).statistic)
 
 
 def krcc(prediction: npt.ArrayLike, mos: npt.ArrayLike) -> float | None:
@@ -122,11 +95,13 @@ def krcc(prediction: npt.ArrayLike, mos: npt.ArrayLike) -> float | None:
     >>> round(krcc([1, 2, 3, 4], [1, 2, 4, 3]), 6)
     0.666667
     """
+    from scipy.stats import kendalltau
+
     x, y = _both(prediction, mos)
     if why_undefined(x, y):
         return None
     # The p-value is not used; "asymptotic" keeps scipy from counting permutations for it.
-    return float(stats.kendalltau(x, y, variant="b", method="asymptotic").statistic)
+    return float(kendalltau(x, y, variant="b", method="asymptotic").statistic)
 
 
 def rmse(prediction: npt.ArrayLike, mos: npt.ArrayLike) -> float | None:

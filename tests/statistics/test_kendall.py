@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfqa.correlation import kendall
 from sfqa.identity import generator
+from sfqa.statistics import kendall
 
 
 def all_pairs(mine: np.ndarray, goal: np.ndarray, weights: np.ndarray) -> list[float]:
