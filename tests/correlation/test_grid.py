@@ -22,7 +22,7 @@ from sfqa.correlation.grid import (
     to_markdown,
 )
 from sfqa.papers.layout import to_grid
-from sfqa.papers.published import index, load
+from sfqa.papers.published import load_published, read_index
 
 HEADS = [Head("Type"), Head("Metric"), Head("SRCC", "Visual & more"), Head("RMSE", "Visual & more")]
 
@@ -110,11 +110,11 @@ def test_latex_makes_a_page_of_any_letters(tmp_path: Path) -> None:
         assert text in words, words
 
 
-@pytest.mark.parametrize("row", index(), ids=lambda row: row["table"])
+@pytest.mark.parametrize("row", read_index(), ids=lambda row: row["table"])
 def test_every_published_table_compiles_and_fits_its_page(
     row: dict[str, str], tmp_path: Path
 ) -> None:
-    table = load(row["table"])
+    table = load_published(row["table"])
     words = compiled(latex_page(to_latex(to_grid(table))), tmp_path)
     assert words.count("\f") == 1
     for value in table.figures["value"]:
