@@ -12,7 +12,7 @@ from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
-from site_dataset import DIMENSIONS, make, metric_list
+from site_dataset import DIMENSIONS, list_metrics, make
 
 from sfqa import store, tables
 from sfqa.challenge.leaderboard import build_leaderboard, rank_teams
@@ -37,7 +37,7 @@ def list_places(folder: Path, name: str) -> dict[str, Any]:
     predictions = pd.concat(store.read(tables.PREDICTIONS, path) for path in files)
     mos = store.read(tables.MOS, dataset / tables.MOS.path)
     samples = store.read(tables.SAMPLES, dataset / tables.SAMPLES.path)
-    data = (predictions, mos, samples, metric_list(5), Settings(bootstrap=40))
+    data = (predictions, mos, samples, list_metrics(5), Settings(bootstrap=40))
     for table, table_rows in (
         (tables.CORRELATION, correlation_rows(*data)),
         (tables.CORRELATION_BY_METHOD, method_rows(*data)),
@@ -56,7 +56,7 @@ def list_places(folder: Path, name: str) -> dict[str, Any]:
     ].set_index("level")
     mpl.rcParams["svg.fonttype"] = "none"
     figure = folder / "scatter.svg"
-    scatter(predictions, mos, samples, metric_list(5)[2], DIMENSIONS, "disjoint", [figure])
+    scatter(predictions, mos, samples, list_metrics(5)[2], DIMENSIONS, "disjoint", [figure])
     true = {f"v{n}": float(n % 7 + n / 9) for n in range(20)}
     submission = Submission({video: value**2 for video, value in true.items()}, {})
     team = score_submission(submission, Phase("p", true), "t")
@@ -77,7 +77,7 @@ def list_places(folder: Path, name: str) -> dict[str, Any]:
         "figure": figure.read_text("utf-8"),
         "leaderboard": [head.name for head in grid.heads],
         "challenge": team[name],
-        "published": configured.metric_list({"m": entry}, {})[0]["published"],
+        "published": configured.list_metrics({"m": entry}, {})[0]["published"],
         "site": [statistic["name"] for statistic in meta["statistics"]],
         "site_values": len(meta["correlation"][name]),
     }
