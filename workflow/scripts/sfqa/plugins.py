@@ -86,21 +86,26 @@ def read_version(path: Path, declaring: tuple[str, ...] = ()) -> int:
 
     Raises ``LookupError`` if it has none.
     """
-    version = read_constants(path, declaring).get("VERSION")
+    # OPTIONS of a head may be made by a module that only the package of heads declares.
+    version = read_constants(path, declaring, required=("VERSION",)).get("VERSION")
     if not isinstance(version, int):
         raise LookupError(f"{path} has no line 'VERSION = <number>'")
     return version
 
 
 @cache
-def read_constants(path: Path, declaring: tuple[str, ...] = ()) -> Mapping[str, Any]:
+def read_constants(
+    path: Path,
+    declaring: tuple[str, ...] = (),
+    required: tuple[str, ...] = ("VERSION", "OPTIONS"),
+) -> Mapping[str, Any]:
     """Return the upper-case constants of a Python file without importing it.
 
     A constant may be made of literals, of earlier constants of the file, and of calls to what the
     file imports from :mod:`sfqa.options` and the modules ``declaring``, such as
     ``Option(25, 1, 200, "steps")``; these import nothing heavy. Other constants
-    are left out. Raises ``LookupError`` if VERSION or OPTIONS is not made of these, since it would
-    be taken for missing.
+    are left out. Raises ``LookupError`` if one of those ``required`` is there and not made of
+    these, since it would be taken for missing.
     """
     constants: dict[str, Any] = {}
     callables: dict[str, Any] = {}
@@ -116,7 +121,7 @@ def read_constants(path: Path, declaring: tuple[str, ...] = ()) -> Mapping[str, 
             try:
                 constants[target.id] = _evaluate(node.value, constants, callables)
             except ValueError as error:
-                if target.id in ("VERSION", "OPTIONS"):
+                if target.id in required:
                     raise LookupError(
                         f"{path}, line {node.lineno}: {target.id} is read without importing the "
                         f"file, so it may hold only literals, earlier constants and declared "
