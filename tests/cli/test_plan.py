@@ -10,7 +10,7 @@ import pytest
 
 from sfqa import cli, store, tables
 from sfqa.ratings.plan import make_plan
-from sfqa.ratings.plan_text import plan_report, verify_plan
+from sfqa.ratings.plan_check import describe_plan, verify_plan
 from sfqa.ratings.screen.study import read_plan
 from sfqa.ratings.study_design import StudyDesign
 from sfqa.sheets import read_table
@@ -47,7 +47,7 @@ def test_the_proof_is_printed_and_the_plan_written(
     pd.testing.assert_frame_equal(
         plan, make_plan(samples(), 6, StudyDesign(4, **options), seed=3), check_dtype=False
     )
-    assert said.out == plan_report(plan, samples(), StudyDesign(4, minutes=8)) + "\n"
+    assert said.out == describe_plan(plan, samples(), StudyDesign(4, minutes=8)) + "\n"
     assert (out / "plan.txt").read_text() == said.out
     assert "36 videos x 4 ratings = 144 presentations" in said.out
     assert "style (2)" in said.out
@@ -112,8 +112,8 @@ def test_a_dataset_folder(tmp_path: Path, capsys: Any) -> None:
 def test_groups(table: Path, capsys: Any) -> None:
     assert call(table, "--raters", 6, "--per-sample", 2, "--groups", 3) == 0
     said = capsys.readouterr().out
-    assert "groups: 3, no video in two of them" in said
-    assert "same pair: nobody sees two videos of one" in said
+    assert "groups: 3 without shared videos" in said
+    assert "same pair: no rater sees two videos of a pair" in said
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_groups(table: Path, capsys: Any) -> None:
         (["--raters", "4"], "the following arguments are required: --per-sample"),
         (["--raters", "4", "--per-sample", "5"], "5 ratings per sample cannot come from 4 raters"),
         (["--raters", "0", "--per-sample", "1"], "no rater"),
-        (["--raters", "a b", "--per-sample", "1"], "the rater 'a b' is no name"),
+        (["--raters", "a b", "--per-sample", "1"], "'a b' is not a valid name"),
         (["--raters", "4", "--per-sample", "2", "--gold", "nobody"], "gold: no sample 'nobody'"),
         (["--raters", "4", "--per-sample", "2", "--append"], "--append needs --out"),
         (["--raters", "4", "--per-sample", "2", "--append", "--out", "."], "drop --append for a new study"),
@@ -147,7 +147,7 @@ def test_wrong_calls(
     [
         ("a.csv", "sample_id,method\na,m\n", "the samples have no column 'seconds'"),
         ("a.csv", "sample_id,method,duration_sec\na,m,long\n", "have no length in seconds, 'a' first"),
-        ("a.csv", "sample_id,method,seconds\na,m,3\na,n,3\n", "the sample 'a' is there twice"),
+        ("a.csv", "sample_id,method,seconds\na,m,3\na,n,3\n", "the sample 'a' has two rows"),
         ("a.csv", "", "cannot be read as a table"),
         ("a.parquet", "no parquet", "cannot be read as a table"),
         ("a.xlsx", "x", "read from .csv, .tsv or .parquet"),

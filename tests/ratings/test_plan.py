@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from sfqa import store
 from sfqa.errors import UserError
-from sfqa.ratings.plan import COLUMNS, make_plan, study_samples
-from sfqa.ratings.plan_balance import groups_of, panels, spread
-from sfqa.ratings.plan_text import half_width, plan_report, verify_plan
+from sfqa.ratings.plan import COLUMNS, make_plan, select_ratable_samples
+from sfqa.ratings.plan_balance import assign_groups, assign_raters, order_videos
+from sfqa.ratings.plan_check import compute_half_width, describe_plan, verify_plan
 from sfqa.ratings.study_design import StudyDesign
 from sfqa.tables import PLAN
 
@@ -56,13 +56,13 @@ def test_the_papers_size_is_balanced_and_quick() -> None:
     for label in ("method", "image_category", "style", "language"):
         even = facts.evenness[label]
         assert even.largest <= 5
-        assert even.mean < 0.4 * even.by_chance
+        assert even.mean < 0.4 * even.random_mean
     for role in ("gold", "trap"):
         own = plan[plan["role"] == role]
         assert (own.groupby(["rater", "session"]).size() == 1).all()
         assert len(own) == plan.groupby("rater")["session"].max().sum()
         assert (own["position"] > 3).all()
-    text = plan_report(plan, samples, StudyDesign(6))
+    text = describe_plan(plan, samples, StudyDesign(6))
     assert "5184 videos x 6 ratings = 31104 presentations" in text
     assert "6 ratings per video are below the 15 raters that ITU-R BT.500 asks for" in text
     assert "+-0.94 with 6 ratings, +-0.50 with 15" in text
@@ -113,7 +113,7 @@ def test_small_plans_keep_every_promise(of: dict[str, Any]) -> None:
     assert facts.problems == ()
     assert facts.ratings == (k, k)
     assert facts.load[1] - facts.load[0] <= 1 or facts.load[0] == 0
-    assert facts.distance <= facts.distance_best or not facts.distance_best
+    assert facts.distance <= facts.distance_bound or not facts.distance_bound
     again = make_plan(
         samples.sample(frac=1, random_state=1),
         of["raters"],
@@ -266,7 +266,7 @@ def test_verify_sees_what_is_broken(how: str, words: str) -> None:
     assert verify_plan(plan, samples, StudyDesign(2, minutes=4)).problems == ()
     found = verify_plan(broken(plan, how), samples, StudyDesign(2, minutes=4))
     assert any(words in problem for problem in found.problems)
-    assert "BROKEN" in plan_report(broken(plan, how), samples, StudyDesign(2, minutes=4))
+    assert "BROKEN" in describe_plan(broken(plan, how), samples, StudyDesign(2, minutes=4))
 
 
 def test_verify_sees_loads_changes_and_groups() -> None:
@@ -288,11 +288,11 @@ def test_verify_sees_loads_changes_and_groups() -> None:
     [
         ({"per_sample": 5}, "5 ratings per sample cannot come from 4 raters of the study"),
         ({"raters": 0}, "no rater"),
-        ({"raters": ["a", "a"]}, "'a' is there twice"),
-        ({"raters": ["a b"]}, "'a b' is no name"),
+        ({"raters": ["a", "a"]}, "'a' is named twice"),
+        ({"raters": ["a b"]}, "'a b' is not a valid name"),
         ({"training": ["nobody"]}, "training: no sample 'nobody'"),
         ({"training": ["x0"], "gold": ["x0"]}, "gold: the sample 'x0' is named twice"),
-        ({"groups": 3}, "4 raters do not fall into 3 equal groups"),
+        ({"groups": 3}, "4 raters cannot form 3 equal groups"),
         ({"groups": 2}, "has 3 videos for 2 groups"),
         ({"groups": 4}, "from 1 raters of a group"),
         ({"minutes": 0.2}, "a session has 0.2"),
@@ -313,7 +313,7 @@ def test_impossible_plans(change: dict[str, Any], message: str) -> None:
         (lambda s: s.drop(columns="seconds"), "no column 'seconds'"),
         (lambda s: s.assign(seconds=np.nan), "have no length"),
         (lambda s: s.assign(seconds=0.0), "have no length"),
-        (lambda s: pd.concat([s, s.iloc[:1]]), "is there twice"),
+        (lambda s: pd.concat([s, s.iloc[:1]]), "has two rows"),
         (lambda s: s.assign(sample_id=None), "no sample_id"),
         (lambda s: s.iloc[:0], "no sample is left"),
     ],
@@ -335,12 +335,12 @@ def test_a_running_study_keeps_its_number() -> None:
 
 
 def test_half_width_of_the_interval() -> None:
-    assert half_width(6, 1.0) == pytest.approx(2.5705818 / 6**0.5, abs=1e-6)
-    assert half_width(1, 1.0) == float("inf")
-    report = plan_report(
+    assert compute_half_width(6, 1.0) == pytest.approx(2.5705818 / 6**0.5, abs=1e-6)
+    assert compute_half_width(1, 1.0) == float("inf")
+    report = describe_plan(
         make_plan(crossed(4, 2), 2, StudyDesign(1), seed=1), crossed(4, 2), StudyDesign(1), sd=0.7
     )
-    assert "without bound with 1 ratings" in report
+    assert "unbounded with 1 ratings" in report
     assert "standard deviation 0.70: given" in report
 
 
@@ -348,15 +348,15 @@ def test_designs_by_themselves() -> None:
     rng = np.random.default_rng(1)
     pair = np.repeat(np.arange(40), 6)
     method = np.tile(np.arange(6), 40)
-    group = groups_of(pair, method, 6, rng)
+    group = assign_groups(pair, method, 6, rng)
     assert (np.bincount(group) == 40).all()
     assert len(set(zip(pair, group, strict=True))) == 240
-    table = panels(pair, method, pair * 0, 9, 3, rng)
+    table = assign_raters(pair, method, pair * 0, 9, 3, rng)
     assert set(table.sum(axis=1)) == {3}
     assert set(table.sum(axis=0)) == {80}
     own = np.flatnonzero(table[:, 0])
     codes = np.unique(pair[own], return_inverse=True)[1]
-    order = spread(codes, method[own], [], 4, rng)
+    order = order_videos(codes, method[own], [], 4, rng)
     positions = [np.flatnonzero(codes[order] == code) for code in range(40)]
     assert min(np.diff(showings).min() for showings in positions) >= 2 / 3 * 39
 
@@ -400,7 +400,7 @@ def test_groups_take_new_methods_too(tmp_path: Any) -> None:
     assert facts.ratings == (2, 2)
     test = grown[grown["role"] == "test"].merge(more, on="sample_id")
     assert test.groupby(["rater", "pair_id"]).size().max() == 2  # five videos in three groups
-    assert "groups: 3" in plan_report(grown, more, StudyDesign(2, groups=3), existing=plan)
+    assert "groups: 3" in describe_plan(grown, more, StudyDesign(2, groups=3), existing=plan)
     for wrong in ([*people[:5], "fay"], [*people, "fay", "gil", "hal"]):
         with pytest.raises(UserError, match="keep its 6 raters, 'ann' to 'zoe'"):
             make_plan(more, wrong, StudyDesign(2, groups=3), seed=1, existing=plan)
@@ -420,7 +420,7 @@ def test_what_of_a_dataset_can_be_rated() -> None:
         {"sample_id": samples["sample_id"], "status": ["ok", "flawed", "failed", "ok", "ok", "ok"],
          "duration_sec": [1.0, 2.0, None, 4.0, 5.0, 6.0]}
     )  # fmt: skip
-    found = study_samples(samples, videos.iloc[::-1])
+    found = select_ratable_samples(samples, videos.iloc[::-1])
     assert found["sample_id"].tolist() == samples["sample_id"].drop(index=2).tolist()
     assert found["seconds"].tolist() == [1.0, 2.0, 4.0, 5.0, 6.0]
     plan = make_plan(found, 2, StudyDesign(1), seed=1)

@@ -101,9 +101,9 @@ def run(args: argparse.Namespace) -> int:
     """Make the plan, print its report, write both. Returns 1 if a guarantee is broken."""
     from sfqa import store
     from sfqa.ratings.plan import make_plan
-    from sfqa.ratings.plan_text import plan_report
+    from sfqa.ratings.plan_check import describe_plan
     from sfqa.ratings.study_design import StudyDesign
-    from sfqa.ratings.study_folder import fill_study
+    from sfqa.ratings.study_folder import write_study_files
     from sfqa.tables import PLAN
 
     if args.out and args.samples.is_dir():  # ratings/ of a dataset may not exist yet
@@ -127,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
         groups=args.groups,
     )
     plan = make_plan(samples, _parse_raters(args.raters), design, args.seed, existing)
-    report = plan_report(plan, samples, design, existing, sd=args.sd, scale=(low, high))
+    report = describe_plan(plan, samples, design, existing, sd=args.sd, scale=(low, high))
     if existing is not None:
         new = plan.iloc[len(existing) :]
         count = new.loc[new["role"] == "test", "sample_id"].nunique()
@@ -137,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
         args.out.mkdir(exist_ok=True)
         written = [args.out / _REPORT, args.out / _PLAN]
         if args.samples.is_dir():
-            written += fill_study(args.samples, args.out, plan["sample_id"], args.study)
+            written += write_study_files(args.samples, args.out, plan["sample_id"], args.study)
         with store.replacing(args.out / _REPORT) as part:
             part.write_text(report + "\n", encoding="utf-8")
         store.write(PLAN, plan, args.out / _PLAN)
@@ -174,7 +174,7 @@ def _parse_raters(text: str) -> int | list[str]:
 def _read_samples(path: Path) -> pd.DataFrame:
     if path.is_dir():
         from sfqa import store, tables
-        from sfqa.ratings.plan import study_samples
+        from sfqa.ratings.plan import select_ratable_samples
 
         files = path / tables.SAMPLES.path, path / tables.CONFORMED.merged_path
         for file in files:
@@ -182,7 +182,7 @@ def _read_samples(path: Path) -> pd.DataFrame:
                 raise UserError(
                     f"{file}: no such file; give a dataset whose videos are conformed, or a table"
                 )
-        return study_samples(
+        return select_ratable_samples(
             store.read(tables.SAMPLES, files[0]), store.read(tables.CONFORMED, files[1])
         )
     frame = read_table(path, "samples")

@@ -1,4 +1,4 @@
-"""The design of a rating study: how many ratings, how long a session, which clips for checks."""
+"""The design of a rating study: number of ratings, length of sessions, control clips."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class StudyDesign:
-    """The numbers that a plan is made with and is checked against.
+    """Parameters of a rating plan.
 
-    ``per_sample``: raters of every test video. ``training``, ``gold`` and ``traps`` name samples
-    that are outside the test; every session gets one gold and one trap clip, the first one starts
-    with the training, later ones with ``warm_up`` clips of it (BT.500 speaks of about three).
-    ``repeats_share`` of a rater's videos are shown once more, later. A session, training and checks
-    included, takes at most ``minutes``, each video its own length and ``scoring_sec``; a session
-    has a break at least every ``block_minutes``. ``groups``: the raters fall into so many groups
-    that share no video; each group sees every pair once, the methods dealt evenly (LGVQ: 6 groups
-    of 10 raters, ``per_sample`` 10).
+    ``per_sample``: number of raters per test video. ``training``, ``gold`` and ``traps``: samples
+    that are not part of the test. Every session contains one gold and one trap clip; the first
+    session starts with the training, later ones with ``warm_up`` of its clips (BT.500 mentions
+    about three). ``repeats_share``: share of a rater's videos that are shown a second time later.
+    ``minutes``: maximum length of a session, including training and control clips; each video
+    counts its own length plus ``scoring_sec``. ``block_minutes``: maximum time between breaks.
+    ``groups``: number of groups of raters that share no video; each group sees every pair once,
+    with the methods spread evenly (LGVQ: 6 groups of 10 raters, ``per_sample`` 10).
     """
 
     per_sample: int
@@ -33,17 +33,17 @@ class StudyDesign:
 
     @property
     def session_sec(self) -> float:
-        """The longest session, in seconds."""
+        """Maximum length of a session in seconds."""
         return 60.0 * self.minutes
 
     @property
     def block_sec(self) -> float:
-        """The longest time without a break, in seconds."""
+        """Maximum time between breaks in seconds."""
         return 60.0 * self.block_minutes
 
     @property
     def warm_up_clips(self) -> int:
-        """How many clips warm up a later session: at most those of the training.
+        """Number of warm-up clips of later sessions, at most the number of training clips.
 
         >>> StudyDesign(per_sample=2, training=["t1"], warm_up=3).warm_up_clips
         1

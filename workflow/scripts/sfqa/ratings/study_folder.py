@@ -1,4 +1,4 @@
-"""A study's folder out of a dataset: what raters see of each sample, and the words they read."""
+"""Files of a rating study made from a dataset: the media of each sample, and study.yaml."""
 
 from __future__ import annotations
 
@@ -15,68 +15,68 @@ from sfqa.tables import STUDY_MEDIA
 _STUDIES = Path(__file__).parent / "screen" / "studies"
 
 
-def studies() -> list[str]:
-    """Return the names of the ready sets of dimensions and criteria.
+def list_studies() -> list[str]:
+    """Return the names of the predefined studies (dimensions and criteria).
 
-    >>> studies()
+    >>> list_studies()
     ['lgvq', 'sfqa']
     """
     return sorted(path.stem for path in _STUDIES.glob("*.yaml"))
 
 
-def media_rows(dataset: Path, folder: Path, samples: Iterable[str]) -> list[dict[str, Any]]:
+def make_media_rows(dataset: Path, folder: Path, samples: Iterable[str]) -> list[dict[str, Any]]:
     """Return rows of ``STUDY_MEDIA`` for samples of a dataset (``results/<name>``).
 
-    The video is the copy for raters where there is one, else the conformed one; the clip is the
-    stereo master. Paths of a dataset's tables begin at the folder that holds ``results``. Raises
-    :class:`UserError` for a sample whose video is not there.
+    The video is the copy for raters if there is one, else the conformed video; the clip is the
+    stereo master. Paths in a dataset's tables are relative to the folder that contains
+    ``results``. Raises :class:`UserError` for a sample without a video.
     """
     base = dataset.absolute().parents[1]
-    every = store.to_records(store.read(tables.SAMPLES, dataset / tables.SAMPLES.path))
+    samples_table = store.to_records(store.read(tables.SAMPLES, dataset / tables.SAMPLES.path))
     videos = store.to_records(store.read(tables.CONFORMED, dataset / tables.CONFORMED.merged_path))
-    known = {row["sample_id"]: row for row in every}
-    seen = {row["sample_id"]: row["viewing_path"] or row["path"] for row in videos}
-    clips = _clips(dataset)
+    row_by_id = {row["sample_id"]: row for row in samples_table}
+    video_by_id = {row["sample_id"]: row["viewing_path"] or row["path"] for row in videos}
+    clips = _read_clips(dataset)
     rows = []
     for sample in sorted(set(samples)):
-        if sample not in known or not seen.get(sample):
+        if sample not in row_by_id or not video_by_id.get(sample):
             raise UserError(f"{dataset}: no conformed video of {sample!r}; plan without it")
-        row = known[sample]
+        row = row_by_id[sample]
         clip = clips.get(row["clip_id"] or "", {})
-        heard = clip.get("stereo_path") or row["clip_path"]
+        clip_path = clip.get("stereo_path") or row["clip_path"]
         rows.append(
             media_row(
-                folder.absolute(), sample, base / seen[sample],
+                folder.absolute(), sample, base / video_by_id[sample],
                 base / row["image_path"] if row["image_path"] else None,
-                base / heard if heard else None,
+                base / clip_path if clip_path else None,
                 title=clip.get("title"), language=row["language"], prompt=row["prompt"],
             )
         )  # fmt: skip
     return rows
 
 
-def fill_study(
-    dataset: Path, folder: Path, samples: Iterable[str], words: str = "sfqa"
+def write_study_files(
+    dataset: Path, folder: Path, samples: Iterable[str], study: str = "sfqa"
 ) -> list[Path]:
-    """Write ``media.parquet``, and ``study.yaml`` where there is none; return what was written.
+    """Write ``media.parquet``, and ``study.yaml`` if it is missing; return the written files.
 
-    ``words`` names a ready study (:func:`studies`) or is the path of a YAML file of one's own.
+    ``study`` is the name of a predefined study (:func:`list_studies`) or the path of a YAML file.
     """
-    own = Path(words)
-    source = own if own.suffix in (".yaml", ".yml") else _STUDIES / f"{words}.yaml"
+    path = Path(study)
+    source = path if path.suffix in (".yaml", ".yml") else _STUDIES / f"{study}.yaml"
     if not source.is_file():
-        raise UserError(f"--study {words}: no such file or study; {hint(words, studies())}")
+        raise UserError(f"--study {study}: no such file or study; {hint(study, list_studies())}")
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / STUDY_MEDIA.file_name]
-    store.write(STUDY_MEDIA, media_rows(dataset, folder, samples), written[0])
+    store.write(STUDY_MEDIA, make_media_rows(dataset, folder, samples), written[0])
     if not (folder / "study.yaml").exists():
         shutil.copyfile(source, folder / "study.yaml")
         written.append(folder / "study.yaml")
     return written
 
 
-def _clips(dataset: Path) -> dict[str, dict[str, Any]]:
-    """The dataset's clips by name; none where it was imported."""
+def _read_clips(dataset: Path) -> dict[str, dict[str, Any]]:
+    """Return the dataset's clips by name; an imported dataset has none."""
     path = dataset / tables.CLIPS.path
     if not path.is_file():
         return {}
