@@ -39,7 +39,7 @@ def draw(folder: Path, rows: int) -> bool:
     store.write(tables.SAMPLES, records, folder / tables.SAMPLES.path)
     samples = store.read(tables.SAMPLES, folder / tables.SAMPLES.path)
     ids = samples["sample_id"].tolist()
-    numbers = identity.generator(SEED, "big tables", rows)
+    numbers = identity.random_generator(SEED, "big tables", rows)
     lost = numbers.random(rows) < 0.01
     good = {"status": "ok", "detail": ""}
     bad = {"status": "failed", "detail": "not_decodable: the file ends in the middle"}
@@ -120,7 +120,7 @@ def draw_features(folder: Path, samples: Any, lost: Any, quality: Any) -> None:
     extractors = {"slowfast": (6, 2304), "clip": (8, 512), "lse": ()}
     for (method, shard), own in samples.groupby(["method", "shard"]):
         for name, shape in extractors.items():
-            numbers = identity.generator(SEED, name, str(method), int(shard))
+            numbers = identity.random_generator(SEED, name, str(method), int(shard))
             rows = []
             for place in own.index:
                 row = {"sample_id": own.at[place, "sample_id"], "method": method,
@@ -157,7 +157,7 @@ def draw_predictions(folder: Path, samples: Any, quality: dict[str, Any]) -> Non
             ids = [s for s, part in split.part.items() if part in keep]
             where = np.array([place[s] for s in ids])
             for d, values in quality.items():
-                numbers = identity.generator(SEED, metric, split.protocol, split.trial, d)
+                numbers = identity.random_generator(SEED, metric, split.protocol, split.trial, d)
                 noise = numbers.standard_normal(len(ids)) * (spread or 0.0)
                 value = np.zeros(len(ids)) if spread is None else values[where] + noise
                 frames.append(pd.DataFrame({

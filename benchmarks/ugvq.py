@@ -106,7 +106,7 @@ def trials(
     from sfqa.regression.problems import make_problem
 
     rows, widths, _ = SHAPES[size]
-    numbers = identity.generator(common.SEED, "ugvq", size)
+    numbers = identity.random_generator(common.SEED, "ugvq", size)
     spatial, temporal, text = (
         numbers.normal(size=shape).astype(np.float32)
         for shape in ((rows, 8, widths[0]), (rows, 8, widths[1]), (rows, widths[2]))
@@ -117,7 +117,7 @@ def trials(
     mos = 50 + 10 * dims.astype(np.float64)
     made, tests = [], []
     for seed in range(count):
-        order = identity.generator(common.SEED, "split", seed).permutation(rows)
+        order = identity.random_generator(common.SEED, "split", seed).permutation(rows)
         train, validation = round(rows * 0.7), round(rows * 0.1)
         made.append(make_problem(order[:train], order[train : train + validation], mos, seed))
         tests.append(order[train + validation :])

@@ -58,5 +58,5 @@ def test_shards_are_pinned_for_ever():
 
 
 def test_generators_of_other_parts_differ():
-    draws = {identity.generator(1, name).random() for name in "abcdefgh"}
+    draws = {identity.random_generator(1, name).random() for name in "abcdefgh"}
     assert len(draws) == 8

@@ -19,11 +19,11 @@ from sfqa.challenge.phases import Phase, read_phase, split_phases
 from sfqa.challenge.scoring import describe_formula, score_submission
 from sfqa.challenge.submission import Submission, read_zip
 from sfqa.errors import UserError
-from sfqa.identity import generator
+from sfqa.identity import random_generator
 from sfqa.tables import LEADERBOARD
 from submissions import NAMES, README, pack, pack_scores
 
-DRAW = generator("challenge tests")
+DRAW = random_generator("challenge tests")
 MOS = {name: float(DRAW.uniform(1, 5)) for name in NAMES}
 SCORES = {name: value + float(DRAW.normal(0, 0.7)) for name, value in MOS.items()}
 # --- the score ------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from scipy import stats
 
 from sfqa import cli, store, tables
 from sfqa.correlation.significance import steiger
-from sfqa.identity import generator
+from sfqa.identity import random_generator
 
 
 def call(*words: Any) -> int:
@@ -20,7 +20,7 @@ def call(*words: Any) -> int:
 
 
 def scores(n: int = 60) -> pd.DataFrame:
-    draw = generator("cli correlate")
+    draw = random_generator("cli correlate")
     mos = np.round(draw.normal(50, 15, n), 2)
     return pd.DataFrame(
         {

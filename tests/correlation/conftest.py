@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from sfqa import figure_style
 from sfqa.correlation import figures, learning_figure, more_figures
-from sfqa.identity import generator
+from sfqa.identity import random_generator
 
 METHODS = ("sonic", "float", "sharp", "memo", "sad")
 METRICS = [
@@ -25,7 +25,7 @@ class World:
     """A small dataset: 60 samples of 5 methods, 2 dimensions, 5 metrics, 3 protocols, 3 trials."""
 
     def __init__(self) -> None:
-        draw = generator("correlation world")
+        draw = random_generator("correlation world")
         names = [f"i{n:02d}__c{n % 3}" for n in range(12)]
         self.samples = pd.DataFrame(
             [

@@ -10,7 +10,7 @@ from scipy import stats
 from sfqa.correlation import bootstrap
 from sfqa.correlation.bootstrap import interval, protocol_groups, resampling
 from sfqa.errors import UserError
-from sfqa.identity import generator
+from sfqa.identity import random_generator
 from sfqa.statistics import resampled
 
 SCIPY = {"srcc": stats.spearmanr, "plcc": stats.pearsonr, "krcc": stats.kendalltau}
@@ -22,7 +22,7 @@ def table(n: int, **columns: list[str]) -> pd.DataFrame:
 
 def data(n: int, m: int = 4) -> tuple[np.ndarray, np.ndarray]:
     """Scores of m metrics, every second with many ties, and MOS with some."""
-    draw = generator("bootstrap data", n)
+    draw = random_generator("bootstrap data", n)
     y = np.round(draw.normal(50, 15, n), 1)
     x = y[:, None] + draw.normal(0, 20, (n, m))
     x[:, 1::2] = np.round(x[:, 1::2] / 20)
@@ -156,7 +156,7 @@ def coverage(
     kind: str, names: tuple[str, ...], n: int, simulations: int, rho: float = 0.6
 ) -> dict[str, float]:
     """The share of simulations whose interval holds the true value."""
-    draw = generator("coverage of intervals", n)
+    draw = random_generator("coverage of intervals", n)
     inside = dict.fromkeys(names, 0)
     for number in range(simulations):
         if number % 20 == 0:
@@ -190,7 +190,7 @@ def test_where_samples_share_a_group_only_the_cluster_bootstrap_covers() -> None
     groups, size, rho, simulations = 40, 8, 0.5, 200
     n = groups * size
     labels = table(n, image_id=[f"i{k // size:02d}" for k in range(n)])
-    draw = generator("clusters")
+    draw = random_generator("clusters")
     inside = {True: 0, False: 0}
     mixed = np.array([[1.0, 0.0], [rho, np.sqrt(1 - rho**2)]])
     for number in range(simulations):
@@ -220,7 +220,7 @@ def test_bca_is_scipys() -> None:
         lambda a, b, axis: resampled.pearson(np.moveaxis(a, axis, 0), np.moveaxis(b, axis, 0)),
         paired=True,
         n_resamples=20000,
-        rng=generator("scipy"),
+        rng=random_generator("scipy"),
         method="BCa",
     ).confidence_interval
     assert found.low == pytest.approx(want.low, abs=0.004)

@@ -14,7 +14,7 @@ from matplotlib.image import imread
 
 from sfqa.correlation.figures import FEW_POINTS, INSIDE, density, mos_by_label, scatter
 from sfqa.errors import UserError
-from sfqa.identity import generator
+from sfqa.identity import random_generator
 
 V, A = "visual_quality", "av_consistency"
 
@@ -123,7 +123,7 @@ def test_few_points_have_no_lines_of_density(
 
 
 def test_density_of_a_normal_encloses_the_shares_at_the_known_radii() -> None:
-    x, y = generator("density").normal(size=(2, 20_000))
+    x, y = random_generator("density").normal(size=(2, 20_000))
     found = density(1e-9 * x + 4, 300 * y)
     assert found is not None
     across, up, heights, levels = found
@@ -151,7 +151,7 @@ def test_no_density_where_there_is_none(x: Any, y: Any) -> None:
 
 
 def test_density_of_few_different_scores() -> None:
-    draw = generator("steps").integers(0, 2, size=(2, 400)).astype(float)
+    draw = random_generator("steps").integers(0, 2, size=(2, 400)).astype(float)
     found = density(draw[0], draw[1])
     assert found is not None
     assert np.isfinite(found[2]).all()

@@ -26,7 +26,7 @@ from sfqa.correlation.fits import (
     mapping_word,
 )
 from sfqa.errors import UserError
-from sfqa.identity import generator
+from sfqa.identity import random_generator
 from sfqa.statistics import functions
 
 
@@ -88,7 +88,7 @@ def test_recovers_known_parameters_on_every_scale(
     known: tuple[float, ...], scale: float, shift: float
 ) -> None:
     b1, b2, b3, b4 = known
-    x = generator("recover").normal(size=200)
+    x = random_generator("recover").normal(size=200)
     y = written(x, *known)
     found = fit_mapping(scale * x + shift, y)
     assert found.name == LOGISTIC
@@ -97,7 +97,7 @@ def test_recovers_known_parameters_on_every_scale(
 
 
 def test_is_the_least_squares_fit_under_noise() -> None:
-    draw = generator("noise")
+    draw = random_generator("noise")
     x = draw.uniform(0, 100, 300)
     y = written(x, 75, 30, 55, 9) + draw.normal(0, 4, 300)
     found = fit_mapping(x, y)
@@ -115,7 +115,7 @@ def test_is_the_least_squares_fit_under_noise() -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_never_worse_than_a_line(seed: int) -> None:
-    draw = generator("line", seed)
+    draw = random_generator("line", seed)
     n = int(draw.integers(4, 80))
     x = draw.normal(size=n) * 10.0 ** float(draw.integers(-6, 6))
     y = draw.normal() * x / np.std(x) + draw.normal(size=n)
@@ -127,7 +127,7 @@ def test_never_worse_than_a_line(seed: int) -> None:
 
 
 def test_a_negative_relation_fits_and_keeps_the_ranks_negative() -> None:
-    x = generator("negative").normal(size=100)
+    x = random_generator("negative").normal(size=100)
     found = correlate(x, written(x, 20, 80, 0.1, 0.6))
     assert found.mapping == LOGISTIC
     assert found["plcc"] == pytest.approx(1, abs=1e-9)
@@ -138,7 +138,7 @@ def test_a_negative_relation_fits_and_keeps_the_ranks_negative() -> None:
 
 @pytest.mark.parametrize("factor", [1.0, -1.0, 1e3, 1e-3])
 def test_a_straight_line_is_a_limit_of_the_logistic(factor: float) -> None:
-    y = generator("oracle").uniform(0, 100, 60)
+    y = random_generator("oracle").uniform(0, 100, 60)
     found = correlate(factor * y, y)
     assert found["plcc"] == pytest.approx(1, abs=1e-7)
     assert found.status == "ok"
@@ -146,7 +146,7 @@ def test_a_straight_line_is_a_limit_of_the_logistic(factor: float) -> None:
 
 @pytest.mark.parametrize("bend", [np.exp, lambda x: np.exp(2 * x), lambda x: -np.exp(-2 * x)])
 def test_data_that_bend_one_way_only(bend: object) -> None:
-    x = generator("bend").normal(size=200)
+    x = random_generator("bend").normal(size=200)
     y = bend(x)  # type: ignore[operator]
     found = correlate(x, y)
     assert found.mapping == LOGISTIC
@@ -162,7 +162,7 @@ def test_no_convergence_falls_back_to_the_line_and_says_so(
         raise RuntimeError("Optimal parameters not found")
 
     monkeypatch.setattr(curves, "curve_fit", never)
-    draw = generator("fallback")
+    draw = random_generator("fallback")
     x = draw.normal(5, 2, 40)
     y = 3 * x + draw.normal(size=40)
     mapping = fit_mapping(x, y)
@@ -213,7 +213,7 @@ def test_few_points_are_said() -> None:
 
 def test_agrees_with_the_plain_published_fit() -> None:
     """Where the field's own start does well, ours gives the same PLCC."""
-    draw = generator("published")
+    draw = random_generator("published")
     x = draw.normal(0, 1, 150)
     y = written(x, 4.5, 1.5, 0.2, 0.5) + draw.normal(0, 0.3, 150)
     b, _ = optimize.curve_fit(written, x, y, [y.max(), y.min(), x.mean(), 0.5])
@@ -224,7 +224,7 @@ def test_agrees_with_the_plain_published_fit() -> None:
 @pytest.mark.parametrize("noise", [0.1, 0.3, 0.6])
 def test_agrees_with_curve_fit_from_the_published_starts(noise: float) -> None:
     """scipy's curve_fit from the field's start, no slopes given: never better, else equal."""
-    draw = generator("starts", str(noise))
+    draw = random_generator("starts", str(noise))
     x = draw.normal(0, 1, 200)
     y = written(x, 4.5, 1.5, 0.2, 0.5) + draw.normal(0, noise, 200)
     starts = {
@@ -250,7 +250,7 @@ def test_agrees_with_curve_fit_from_the_published_starts(noise: float) -> None:
 
 @pytest.mark.parametrize(("scale", "shift"), [(1, 0), (1e-5, 0), (1e4, 3e5), (40, 50)])
 def test_recovers_the_five_parameter_curve_on_every_scale(scale: float, shift: float) -> None:
-    x = generator("recover five").normal(size=300)
+    x = random_generator("recover five").normal(size=300)
     y = written5(x, 40, 3, 0.4, 5, 50)
     found = fit_mapping(scale * x + shift, y, "logistic5")
     assert found.name == LOGISTIC5
@@ -259,7 +259,7 @@ def test_recovers_the_five_parameter_curve_on_every_scale(scale: float, shift: f
 
 def test_five_parameters_fit_at_least_as_well_as_four_and_both_as_a_line() -> None:
     for seed in range(8):
-        draw = generator("five", seed)
+        draw = random_generator("five", seed)
         n = int(draw.integers(8, 90))
         x = draw.normal(size=n) * 10.0 ** float(draw.integers(-6, 6))
         y = draw.normal() * x / np.std(x) + draw.normal(size=n)
@@ -272,7 +272,7 @@ def test_five_parameters_fit_at_least_as_well_as_four_and_both_as_a_line() -> No
 
 
 def test_cubic_is_polyfit() -> None:
-    draw = generator("cubic")
+    draw = random_generator("cubic")
     x = draw.uniform(20, 80, 60)
     y = 1e-4 * (x - 50) ** 3 + x + draw.normal(size=60)
     found = fit_mapping(x, y, "cubic")
@@ -287,7 +287,7 @@ def test_cubic_of_three_different_scores_passes_through_their_means() -> None:
 
 
 def test_none_and_rescaling_leave_plcc_and_change_rmse() -> None:
-    draw = generator("rescale")
+    draw = random_generator("rescale")
     x = draw.normal(5, 2, 80)
     y = 40 + 8 * x + draw.normal(0, 10, 80)
     plain, moved = correlate(x, y, "none"), correlate(x, y, "rescale")
@@ -311,7 +311,7 @@ def test_no_convergence_of_five_parameters_is_said(monkeypatch: pytest.MonkeyPat
         raise RuntimeError("Optimal parameters not found")
 
     monkeypatch.setattr(curves, "curve_fit", never)
-    x = generator("fallback").normal(5, 2, 40)
+    x = random_generator("fallback").normal(5, 2, 40)
     found = correlate(x, 3 * x + 1, "logistic5")
     assert found.mapping == LINEAR5 == "linear (logistic-5 did not converge)"
     assert found.detail.startswith("no_convergence: ")
@@ -330,7 +330,7 @@ def test_a_curve_that_turns_says_so() -> None:
 
 @pytest.mark.parametrize("word", MAPPINGS)
 def test_every_mapping_has_its_name_and_its_reasons(word: str) -> None:
-    x = generator("names").normal(size=40)
+    x = random_generator("names").normal(size=40)
     assert correlate(x, x + x**3, word).mapping == MAPPINGS[word]
     assert mapping_word(MAPPINGS[word], "") == word
     assert correlate([2.0] * 5, [1.0, 2, 3, 4, 5], word).mapping == MEAN

@@ -22,7 +22,7 @@ from sfqa.correlation.more_figures import (
     metric_matrix,
     ranks,
 )
-from sfqa.identity import generator
+from sfqa.identity import random_generator
 
 V, A = "visual_quality", "av_consistency"
 
@@ -71,7 +71,7 @@ def test_bars_without_intervals_show_the_mean_over_trials(
 
 
 def test_the_matrix_is_spearmans(drawn: list[Figure], tmp_path: Path) -> None:
-    draw = generator("matrix")
+    draw = random_generator("matrix")
     frame = pd.DataFrame(draw.standard_normal((40, 3)), columns=[MOS, "x", "y"])
     frame["z"] = frame["x"] + 0.1 * frame["y"]
     frame.loc[3, "y"] = np.nan
@@ -94,7 +94,7 @@ def test_the_matrix_is_spearmans(drawn: list[Figure], tmp_path: Path) -> None:
 
 
 def test_failures_are_the_largest_errors(drawn: list[Figure], tmp_path: Path) -> None:
-    draw = generator("failures")
+    draw = random_generator("failures")
     goal = draw.uniform(20, 80, 60)
     points = pd.DataFrame(
         {"prediction": goal + draw.standard_normal(60), "mos": goal},

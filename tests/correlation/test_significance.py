@@ -15,7 +15,7 @@ from sfqa import store, tables
 from sfqa.correlation import bootstrap, significance
 from sfqa.correlation.significance import bootstrap_p, holm, meng, significance_rows, steiger
 from sfqa.correlation.summarise import Settings, rounded
-from sfqa.identity import digest, generator
+from sfqa.identity import digest, random_generator
 from sfqa.statistics import resampled
 
 V, A = "visual_quality", "av_consistency"
@@ -58,7 +58,7 @@ def pair(draw: np.random.Generator, n: int, gap: float = 0.0) -> tuple[Any, Any]
 
 
 def simulated(times: int, n: int) -> list[tuple[float, float, float]]:
-    draw = generator("steiger", n)
+    draw = random_generator("steiger", n)
     found = []
     for _ in range(times):
         x, y = pair(draw, n)
@@ -69,7 +69,7 @@ def simulated(times: int, n: int) -> list[tuple[float, float, float]]:
 
 def rejected(n: int, times: int, gap: float) -> dict[str, float]:
     """The share of simulations that each test calls significant at 5 %."""
-    draw = generator("size", n, str(gap))
+    draw = random_generator("size", n, str(gap))
     labels = pd.DataFrame({"sample_id": [f"{k:04d}" for k in range(n)]})
     count = dict.fromkeys(
         (f"{test} {name}" for test in ("bootstrap", "steiger", "meng") for name in ("srcc", "plcc")), 0
@@ -103,7 +103,7 @@ def test_the_power_against_a_clear_difference() -> None:
 
 
 def test_holm_is_the_step_down_by_its_definition() -> None:
-    draw = generator("holm")
+    draw = random_generator("holm")
     p = draw.uniform(size=9) ** 3
     want = np.empty(9)
     order = np.argsort(p)
@@ -202,7 +202,7 @@ def test_an_undefined_metric_says_why(small: Any) -> None:
 def test_the_matrix_is_that_of_the_rows(small: Any) -> None:
     p = small.predictions
     worse = p["metric"] == "simplevqa"
-    noise = generator("worse").normal(0, 40, int(worse.sum()))
+    noise = random_generator("worse").normal(0, 40, int(worse.sum()))
     p.loc[worse, "prediction"] += noise
     rows = run(small)
     matrix = significance.significance_matrix(rows, V, "random")

@@ -39,7 +39,7 @@ for name in ("workflow/scripts", "tests/support", "tests/workflow", "tests/fault
 from progress import jobs, made, sleep_until, tables, within  # noqa: E402
 
 from flow import PROTOCOLS, SMALL, Flow  # noqa: E402
-from sfqa.identity import generator  # noqa: E402
+from sfqa.identity import random_generator  # noqa: E402
 
 #: Eight videos, the three networks of the demo, a regressor of each kind: every rule of the demo.
 SOAK: dict[str, Any] = {
@@ -219,7 +219,7 @@ class Fire:
     def _kill(self, process: subprocess.Popen[bytes], begun: float) -> str | None:
         """Wait for the drawn moment and kill; None where the run ended before."""
         number = len(self.round.kills) + 1
-        draw = generator("kills", self.seed, self.round.number, number)
+        draw = random_generator("kills", self.seed, self.round.number, number)
         kind = "run" if draw.random() < _WHOLE else "job"
         early = draw.random() < _EARLY and kind == "run" and not jobs(process)
         chance, choice = draw.random(), draw.random()

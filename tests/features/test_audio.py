@@ -37,7 +37,7 @@ def music(samples: int, rate: int = RATE, seed: int = 0) -> np.ndarray:
     t = np.arange(samples) / rate
     glide = 2 * np.pi * (220 * t + 30 * t**2)
     voice = sum(np.sin(n * glide) / n for n in range(1, 9)) * (1.2 + np.sin(2 * np.pi * 3 * t))
-    noise = identity.generator("test_audio", seed).normal(size=samples)
+    noise = identity.random_generator("test_audio", seed).normal(size=samples)
     return (0.1 * voice + 0.02 * noise).astype(np.float32)
 
 

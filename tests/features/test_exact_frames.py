@@ -59,7 +59,7 @@ def check(path: Path, count: int, any_order: bool = True) -> None:
     np.testing.assert_array_equal(ours, wanted)
     if not any_order:
         return
-    rng = identity.generator("test_exact_frames", path.stem)
+    rng = identity.random_generator("test_exact_frames", path.stem)
     for places in ([count - 1], [7, 3, 3, 20, 0], rng.permutation(count).tolist()):
         np.testing.assert_array_equal(media.read_frames(path, places), wanted[places])
 

@@ -48,7 +48,7 @@ def test_gaps_are_filled_linearly():
 
 
 def test_two_faces_stay_apart_whatever_the_order_of_boxes():
-    rng = identity.generator("two faces")
+    rng = identity.random_generator("two faces")
     found = []
     for frame in range(40):
         boxes = [Box(10 + frame, 20, 60, 60), Box(150 - frame, 30, 30, 30)]
@@ -103,7 +103,7 @@ def slow_median(values):
 @settings(max_examples=30, deadline=None)
 @given(length=st.integers(7, 40), seed=st.integers(0, 100))
 def test_smooth_is_a_median_of_13(length, seed):
-    boxes = identity.generator("smooth", seed).uniform(20, 80, (length, 4))
+    boxes = identity.random_generator("smooth", seed).uniform(20, 80, (length, 4))
     found = ft.smooth(ft.Track(0, boxes, length))
     x, y, w, h = boxes.T
     np.testing.assert_allclose(found[:, 0], slow_median(np.maximum(w, h) / 2))
@@ -120,7 +120,7 @@ def test_smooth_of_a_very_short_track_is_no_zero():
 @settings(max_examples=60, deadline=None)
 @given(half=st.floats(4, 60), x=st.floats(0, 99), y=st.floats(0, 79), seed=st.integers(0, 3))
 def test_crop_equals_padding_the_whole_picture(half, x, y, seed):
-    image = identity.generator("crop", seed).integers(0, 256, (80, 100, 3), dtype=np.uint8)
+    image = identity.random_generator("crop", seed).integers(0, 256, (80, 100, 3), dtype=np.uint8)
     pad = int(half * 1.8)
     wide = np.full((80 + 2 * pad, 100 + 2 * pad, 3), 110, np.uint8)
     wide[pad : pad + 80, pad : pad + 100] = image

@@ -37,7 +37,7 @@ _REST = 10
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("delay")
     save_portrait(made / "portrait01.png", 1, 256)
-    rng, levels = identity.generator("known_delay"), [0.0] * _REST
+    rng, levels = identity.random_generator("known_delay"), [0.0] * _REST
     while len(levels) < FRAMES - _REST:
         levels += [float(rng.choice([0.0, 0.1, 0.3, 0.5]))] * int(rng.integers(3, 8))
     levels = levels[: FRAMES - _REST] + [0.0] * _REST

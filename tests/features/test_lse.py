@@ -42,7 +42,7 @@ def picture(frame):
 
 
 def sound(seconds, seed=0):
-    rng = identity.generator("test_lse", "sound", seed)
+    rng = identity.random_generator("test_lse", "sound", seed)
     steps = np.repeat(rng.uniform(0.01, 0.3, int(seconds * 25) + 1), 640)
     return (steps * rng.normal(size=steps.size)).clip(-1, 1).astype(np.float32)
 
@@ -115,7 +115,7 @@ def published_distances(lip, audio, shift):
 @settings(max_examples=20, deadline=None)
 @given(windows=st.integers(1, 20), shift=st.integers(1, 15), seed=st.integers(0, 99))
 def test_distances_equal_the_published_loop(windows, shift, seed):
-    rng = identity.generator("distances", seed)
+    rng = identity.random_generator("distances", seed)
     lip, audio = rng.normal(size=(2, windows, 32)).astype(np.float32)
     # In float64, since the loop is the definition here and not its rounding.
     wanted = published_distances(torch.tensor(lip).double(), torch.tensor(audio).double(), shift)
@@ -129,7 +129,7 @@ def test_the_distance_of_equal_features_is_that_of_eps():
 
 
 def test_scores_equal_torch_on_random_distances():
-    mean = identity.generator("scores").uniform(5, 15, 31)
+    mean = identity.random_generator("scores").uniform(5, 15, 31)
     found = sync_distance.scores(mean)
     least, place = torch.tensor(mean).min(0)
     assert found.lse_d == least.item()
@@ -139,7 +139,7 @@ def test_scores_equal_torch_on_random_distances():
 
 @pytest.mark.parametrize("early", [-9, 0, 4])
 def test_the_offset_is_positive_when_the_sound_comes_first(early):
-    lip = identity.generator("offset").normal(size=(60, 64)).astype(np.float32)
+    lip = identity.random_generator("offset").normal(size=(60, 64)).astype(np.float32)
     audio = np.roll(lip, -early, axis=0)  # what is seen at v + early is heard at v
     found = sync_distance.scores(sync_distance.distances(lip, audio).mean(axis=0))
     assert found.offset == early
@@ -361,7 +361,7 @@ def test_golden(stub, monkeypatch):
 
 @pytest.mark.parametrize("batch", [2, 7])
 def test_rows_do_not_depend_on_the_pass_they_share(batch):
-    rng = identity.generator("test_lse", "mixed")
+    rng = identity.random_generator("test_lse", "mixed")
     talks = [
         lse.Talk(
             rng.integers(0, 256, (n + 4, 224, 224, 3), dtype=np.uint8),

@@ -8,7 +8,7 @@ from sfqa.features.mfcc import mel_filters, mfcc
 
 
 def noise(samples, seed=0):
-    rng = identity.generator("test_mfcc", seed)
+    rng = identity.random_generator("test_mfcc", seed)
     loudness = np.repeat(rng.uniform(0, 8000, samples // 800 + 1), 800)[:samples]
     return (rng.normal(size=samples) * loudness).clip(-32768, 32767).astype(np.int16)
 

@@ -293,7 +293,7 @@ def test_golden(stub):
 
 
 def test_a_file_is_measured_like_its_pictures(tmp_path):
-    rng = identity.generator("test_signal", "file")
+    rng = identity.random_generator("test_signal", "file")
     frames = [np.repeat(np.repeat(rng.integers(0, 255, (12, 16, 3), np.uint8), 8, 0), 8, 1)] * 30
     media.write_video(tmp_path / "v.mp4", frames, 25.0)
     video = base.Video("v", tmp_path / "v.mp4", "0" * 64, 25.0, 30)

@@ -127,7 +127,7 @@ def test_loudness_has_one_value_per_whole_frame(fps):
 
 def course(seed, frames=100):
     """Syllables of 3 to 7 frames of random strength."""
-    rng = identity.generator("course", seed)
+    rng = identity.random_generator("course", seed)
     steps = np.repeat(rng.uniform(0, 1, frames), rng.integers(3, 8, frames))
     return np.convolve(steps[: frames + 2], [0.25, 0.5, 0.25], "valid")
 
@@ -144,7 +144,7 @@ def test_the_offset_is_how_late_the_lips_are(late, seed, gain):
 
 
 def test_correlation_equals_numpy_at_every_shift():
-    rng = identity.generator("pearson")
+    rng = identity.random_generator("pearson")
     lips, sound = rng.normal(size=(2, 60))
     found = lip_sync_signal.compare(lips, sound, 10, 9)
     a, b = (plain_high_pass(v, 9) for v in (lips, sound))

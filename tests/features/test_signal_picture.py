@@ -17,7 +17,7 @@ from sfqa.features.motion_signal import Motion
 
 def drawn(height, width, *seed):
     """A picture with edges, shades, grain and colours, uint8 RGB."""
-    rng = identity.generator("signal_picture", *seed)
+    rng = identity.random_generator("signal_picture", *seed)
     y, x = np.mgrid[:height, :width]
     shade = np.stack([x * 3 % 256, y * 2 % 256, (x + y) % 200], axis=-1)
     shade[(x - width / 2) ** 2 + (y - height / 2) ** 2 < (height / 3) ** 2] = (210, 160, 130)
@@ -144,7 +144,7 @@ def test_pure_red_has_the_colourfulness_that_arithmetic_gives():
 
 @pytest.mark.parametrize("sigma", [3, 8, 20])
 def test_the_noise_of_a_smooth_picture_is_that_added(sigma):
-    grain = identity.generator("noise", sigma).normal(0, sigma, (128, 128))
+    grain = identity.random_generator("noise", sigma).normal(0, sigma, (128, 128))
     noisy = np.clip(np.round(smooth() + grain), 0, 255).astype(np.uint8)
     assert picture_signal.noise(noisy) == pytest.approx(sigma, rel=0.03)
     assert picture_signal.noise(smooth()) < 0.8  # the rounding to whole levels
@@ -252,7 +252,9 @@ def test_moving_lips_in_a_still_picture_are_no_stand_still():
     seed=st.integers(0, 99),
 )
 def test_standing_still_is_decided_by_the_block_that_changed_most(height, width, top, seed):
-    difference = identity.generator("still", seed).integers(0, top, (height, width), np.uint8)
+    difference = identity.random_generator("still", seed).integers(
+        0, top, (height, width), np.uint8
+    )
     rows, columns = height // 16, width // 16
     blocks = difference[: rows * 16, : columns * 16].reshape(rows, 16, columns, 16)
     assert motion_signal.stands_still(difference) == (blocks.mean(axis=(1, 3)).max() <= 2)

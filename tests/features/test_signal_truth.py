@@ -25,7 +25,7 @@ def portraits(tmp_path_factory):
 def measured(portraits, tmp_path):
     def measure(portrait=0, seed=5, frames=80, size=160, **options):
         """The measures of a portrait that sings syllables with the given defects."""
-        rng, levels = identity.generator("truth", seed), []
+        rng, levels = identity.random_generator("truth", seed), []
         while len(levels) < frames:
             levels += [float(rng.choice([0.0, 0.1, 0.3, 0.5]))] * int(rng.integers(3, 8))
         tone = np.sin(2 * np.pi * 220 * np.arange(frames * 640) / RATE)

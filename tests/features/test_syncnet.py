@@ -25,7 +25,7 @@ def net():
 
 @pytest.fixture(scope="module")
 def crops():
-    rng = identity.generator("test_syncnet")
+    rng = identity.random_generator("test_syncnet")
     return rng.integers(0, 256, (14, 224, 224, 3), dtype=np.uint8)
 
 
@@ -129,7 +129,7 @@ def test_the_stream_leaves_the_network_as_it_was(net, crops):
 
 
 def test_audio_windows_are_20_columns_every_4(net):
-    columns = identity.generator("mfcc").normal(size=(57, 13))
+    columns = identity.random_generator("mfcc").normal(size=(57, 13))
     found = compute_audio_features(net, columns, 10)
     with torch.inference_mode():
         one = [

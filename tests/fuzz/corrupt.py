@@ -195,7 +195,7 @@ def _structures(data: bytes) -> dict[str, bytes]:
 
 
 def _random(name: str) -> np.random.Generator:
-    return identity.generator("fuzz", name)
+    return identity.random_generator("fuzz", name)
 
 
 def flipped(data: bytes, density: float, rng: np.random.Generator, part: slice) -> bytes:

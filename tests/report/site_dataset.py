@@ -40,7 +40,7 @@ def make(
     raters: int = 5, features: int = 3, protocols: int = 3,
 ) -> Path:  # fmt: skip
     """Write a dataset below ``results/`` and return its folder; the first samples have real videos."""
-    draw = identity.generator("site test", methods, pairs)
+    draw = identity.random_generator("site test", methods, pairs)
     labels = [f"method{n:02d}" for n in range(methods)]
     samples, conformed = [], []
     for pair in range(pairs):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from sfqa.identity import generator
+from sfqa.identity import random_generator
 from sfqa.statistics.functions import krcc, plcc, rmse, srcc, why_undefined
 
 STATISTICS = (srcc, plcc, krcc)
@@ -36,7 +36,7 @@ def tau_b(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def tied(seed: int, n: int = 60) -> tuple[np.ndarray, np.ndarray]:
-    draw = generator("statistics", seed)
+    draw = random_generator("statistics", seed)
     x = draw.integers(0, 12, n).astype(float)
     return x, np.round(x / 3 + draw.normal(0, 2, n))
 

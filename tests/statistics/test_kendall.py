@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfqa.identity import generator
+from sfqa.identity import random_generator
 from sfqa.statistics import kendall
 
 
@@ -38,7 +38,7 @@ def test_all_pairs_are_counted_once_whatever_the_bins(points, side) -> None:
 
 @pytest.mark.parametrize("decimals", [9, 1, -1])
 def test_more_rows_than_a_bin_holds(decimals: int) -> None:
-    draw = generator("pairs")
+    draw = random_generator("pairs")
     y = np.round(draw.normal(50, 10, 900), decimals)
     x = np.round(y + draw.normal(0, 10, 900), 1)
     weights = draw.multinomial(900, np.full(900, 1 / 900), 3).T.astype(float)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfqa.identity import generator
+from sfqa.identity import random_generator
 from sfqa.regression import ranking
 from sfqa.regression.heads import _common
 from sfqa.statistics import functions
@@ -65,7 +65,7 @@ def test_columns_are_the_statistic_one_by_one(
 
 def test_without_batched_functions_the_single_one_is_called() -> None:
     plain = Statistic("mae", "MAE", "mean absolute error", lambda x, y: float(np.abs(x - y).mean()))
-    draw = generator("loop")
+    draw = random_generator("loop")
     x, y = draw.normal(size=(20, 2)), draw.normal(size=20)
     weights = draw.integers(0, 3, (20, 4)).astype(float)
     got = plain.compute_resamples(x, y, RowResamples(np.arange(20), weights, weights))
@@ -89,7 +89,7 @@ def test_entries_are_whole(statistic: Statistic) -> None:
 
 
 def test_the_criterion_of_heads_and_of_networks_is_the_same_srcc() -> None:
-    draw = generator("criteria")
+    draw = random_generator("criteria")
     for n in (4, 17, 300):
         x, y = np.round(draw.normal(size=n), 1), np.round(draw.normal(size=n), 1)
         want = functions.srcc(x, y)

@@ -8,19 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from sfqa.identity import generator
+from sfqa.identity import random_generator
 from sfqa.statistics import resampled
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_ranks_are_scipys(seed: int) -> None:
-    values = generator("ranks", seed).integers(0, 9, (30, 5)).astype(float)
+    values = random_generator("ranks", seed).integers(0, 9, (30, 5)).astype(float)
     np.testing.assert_array_equal(resampled.ranks(values), stats.rankdata(values, axis=0))
     np.testing.assert_array_equal(resampled.ranks(values[:, 0]), stats.rankdata(values[:, 0]))
 
 
 def test_small_kendall_is_scipys() -> None:
-    draw = generator("kendall")
+    draw = random_generator("kendall")
     x, y = draw.integers(0, 4, (9, 20)).astype(float), draw.normal(size=(9, 20))
     want = [stats.kendalltau(x[:, k], y[:, k]).statistic for k in range(20)]
     np.testing.assert_allclose(resampled.kendall(x, y), want, atol=1e-12)
@@ -82,7 +82,7 @@ def test_affine_transforms_leave_the_plcc_of_resamples(
 
 
 def test_the_batched_statistics_agree_with_scipy_at_the_papers_size() -> None:
-    draw = generator("papers size")
+    draw = random_generator("papers size")
     x = np.round(draw.normal(50, 10, (5184, 3)), 1)
     y = np.round(x[:, 0] + draw.normal(0, 10, 5184))
     one = np.ones((5184, 1))

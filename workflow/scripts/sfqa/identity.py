@@ -73,10 +73,10 @@ def seed_of(*parts: str | int) -> int:
     return int(digest([str(part) for part in parts])[:15], 16)
 
 
-def generator(*parts: str | int) -> np.random.Generator:
+def random_generator(*parts: str | int) -> np.random.Generator:
     """Return a numpy generator seeded by the given parts (:func:`seed_of`).
 
-    >>> bool(generator(1, "a").random() == generator(1, "a").random())
+    >>> bool(random_generator(1, "a").random() == random_generator(1, "a").random())
     True
     """
     return np.random.default_rng(seed_of(*parts))

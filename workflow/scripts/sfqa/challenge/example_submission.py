@@ -15,7 +15,7 @@ def make_example_zip(names: Sequence[str], seed: int = 0) -> bytes:
     >>> zipfile.ZipFile(io.BytesIO(make_example_zip(["a.mp4"]))).namelist()
     ['output.txt', 'readme.txt']
     """
-    draw = identity.generator("example submission", seed)
+    draw = identity.random_generator("example submission", seed)
     output = "".join(f"{_quote_csv(name)},{draw.uniform(1, 5):.4f}\n" for name in names)
     readme = (
         "runtime per video [s] : 1.00\nCPU[1] / GPU[0] : 1\n"

@@ -87,7 +87,7 @@ def compute_main_interval(scores: Array, mapped: Array, mos: Array) -> tuple[flo
     ``scores``, ``mapped`` (scores after the mapping, which is not refitted) and ``mos``: (n,).
     Every submission to a phase uses the same resamples, so intervals differ only by the scores.
     """
-    draw = identity.generator("challenge interval", len(mos))
+    draw = identity.random_generator("challenge interval", len(mos))
     main_scores = []
     for _ in range(RESAMPLES // _BLOCK):
         counts = [

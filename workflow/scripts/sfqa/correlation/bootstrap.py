@@ -17,7 +17,7 @@ import pandas as pd
 from scipy.stats import norm, t
 
 from sfqa.errors import UserError, hint
-from sfqa.identity import generator
+from sfqa.identity import random_generator
 from sfqa.splits.grouping import GROUPS, choose_groups, encode_groups
 from sfqa.statistics.registry import RESAMPLED_NAMES, Array, Codes, RowResamples, find_statistic
 
@@ -135,7 +135,7 @@ def resampling(
     counts: Array | float = 1.0
     left_out = []
     for place, (key, size) in enumerate(sizes.items()):
-        draw = generator("bootstrap", seed, key, size)
+        draw = random_generator("bootstrap", seed, key, size)
         times = _multinomial(draw, size, count)
         # One kind of group: each cell is one of its units.
         counts = times if len(codes) == 1 else counts * times[cells[:, place]]

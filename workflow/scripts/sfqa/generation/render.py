@@ -128,7 +128,7 @@ def _as_pixels(picture: npt.NDArray[Any]) -> Pixels:
 
 def _random_stream(job: RenderJob, purpose: str) -> np.random.Generator:
     """Return the random numbers of one purpose, so that one defect does not change another."""
-    return identity.generator(job.seed, job.sample_id, purpose)
+    return identity.random_generator(job.seed, job.sample_id, purpose)
 
 
 def _draw_motion(seconds: Array, rng: np.random.Generator) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sfqa.identity import generator, seed_of
+from sfqa.identity import random_generator, seed_of
 from sfqa.pairs.material import LABEL_COLUMNS, SIDES, Material, Unit
 
 SideMembers = dict[tuple[str, str, int], list[str]]
@@ -76,7 +76,7 @@ def _distribute_uses(
     other = "clip" if item_type == "image" else "image"
     for k in range(len(material.get_units(item_type))):
         members, turn = side_members[item_type, side, k], 0
-        order = generator(seed, "turns", item_type, side, k).permutation(
+        order = random_generator(seed, "turns", item_type, side, k).permutation(
             len(material.get_units(other))
         )
         for m in order.tolist():

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sfqa.errors import UserError
-from sfqa.identity import generator
+from sfqa.identity import random_generator
 from sfqa.ratings import plan_balance
 from sfqa.ratings.plan_balance import Ints
 from sfqa.ratings.plan_sessions import (
@@ -78,7 +78,7 @@ def make_plan(
     old_load = old[old["role"] == "test"].groupby("rater").size()
     load = np.array([old_load.get(name, 0) for name in names], np.int64)
     assigned = np.zeros((len(test), len(names)), np.bool_)
-    rng = generator(seed, "panels", len(old))
+    rng = random_generator(seed, "panels", len(old))
     groups, per_sample = design.groups, design.per_sample
     if groups is None:
         assigned = plan_balance.assign_raters(
@@ -117,7 +117,7 @@ def make_plan(
             int(old_rows["session"].max()) if len(old_rows) else 0,
             [pairs_of.get(sample, "") for sample in reversed(rated.tolist())],
         )
-        order_rng = generator(seed, "order", name, len(old))
+        order_rng = random_generator(seed, "order", name, len(old))
         indices = np.flatnonzero(assigned[:, number])
         rows += _plan_sessions(rater, indices, videos, design, order_rng)
     new = pd.DataFrame(rows, columns=list(COLUMNS))

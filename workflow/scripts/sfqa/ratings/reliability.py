@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sfqa.errors import UserError
-from sfqa.identity import generator
+from sfqa.identity import random_generator
 from sfqa.ratings.mos import pivot_scores
 from sfqa.ratings.screening import Matrix, row_statistics
 from sfqa.statistics.functions import correlate_ranks
@@ -60,7 +60,7 @@ def split_half(matrix: npt.ArrayLike, seed: int, halves: int = 200) -> SplitHalf
             f"ratings: {len(scores)} samples have two ratings or more; split halves need three"
         )
     is_complete = not np.isnan(scores).any()
-    rng = generator(seed, "split-half")
+    rng = random_generator(seed, "split-half")
     correlations = np.empty((halves, 3))  # SRCC, PLCC, PLCC of bootstrapped samples
     for number in range(halves):
         first, second = _split_ratings(scores, is_complete, rng)

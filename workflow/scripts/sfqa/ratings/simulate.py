@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sfqa.errors import UserError
-from sfqa.identity import generator, seed_of
+from sfqa.identity import random_generator, seed_of
 
 VERSION = 1
 LOWEST, HIGHEST, STEP = 1.0, 5.0, 0.1
@@ -56,13 +56,13 @@ def simulate_scores(
         chosen = _choose_raters(names, seed, sample, per_sample)
         for dimension, truth in sorted(truths[method].items()):
             if (pair, dimension) not in content:
-                noise = generator(seed, "content", pair, dimension).normal()
+                noise = random_generator(seed, "content", pair, dimension).normal()
                 content[pair, dimension] = _CONTENT_SD * noise
             latent = LOWEST + (HIGHEST - LOWEST) * truth + content[pair, dimension]
             for rater in chosen:
                 if (rater, dimension) not in habits:
                     habits[rater, dimension] = _draw_habits(seed, rater, dimension)
-                rng = generator(seed, rater, sample, dimension)
+                rng = random_generator(seed, rater, sample, dimension)
                 if rater in careless_raters:
                     value = rng.uniform(LOWEST, HIGHEST)
                 else:
@@ -101,7 +101,7 @@ def _choose_raters(names: list[str], seed: int, sample: str, size: int | None) -
 
 def _draw_habits(seed: int, rater: str, dimension: str) -> tuple[float, float, float]:
     """Return a rater's bias, stretch of the scale and noise in a dimension."""
-    rng = generator(seed, "rater", rater, dimension)
+    rng = random_generator(seed, "rater", rater, dimension)
     return float(rng.normal(0, _BIAS_SD)), rng.uniform(*_STRETCH), rng.uniform(*_NOISE_SD)
 
 

@@ -41,7 +41,9 @@ def score_control(
                 for sample in _rows.list_samples(split, [TEST]):
                     note, value = "", None
                     if control == "random":
-                        value = float(identity.generator(seed, "random control", sample).random())
+                        value = float(
+                            identity.random_generator(seed, "random control", sample).random()
+                        )
                     elif control == "constant":
                         value = 0.0
                     elif sample in mos_of:

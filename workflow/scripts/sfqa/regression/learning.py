@@ -130,7 +130,7 @@ def _draw_orders(
     The further orders are rotations of the first, so that small shares have no group in common.
     """
     codes = np.array(sorted(groups), np.int64)
-    generator = identity.generator(seed, str(protocol["kind"]), "learning", trial)
+    generator = identity.random_generator(seed, str(protocol["kind"]), "learning", trial)
     order = generator.permutation(codes)
     draws = -(-FITS // trials)
     return [np.roll(order, -(draw * len(codes) // draws)).tolist() for draw in range(draws)]

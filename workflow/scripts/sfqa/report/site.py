@@ -288,7 +288,7 @@ def draw_samples(source: DatasetTables, count: int, seed: str, tested: set[str])
     """
     samples = source.read_frame(tables.SAMPLES)
     pairs = samples["pair_id"].fillna(samples["sample_id"])
-    shuffled = identity.generator("site", seed).permutation(sorted(set(pairs)))
+    shuffled = identity.random_generator("site", seed).permutation(sorted(set(pairs)))
     rank = {str(pair): number for number, pair in enumerate(shuffled)}
     tested_pairs = pairs[samples["sample_id"].isin(tested)]
     order = samples.assign(untested=~pairs.isin(tested_pairs), rank=pairs.map(rank))

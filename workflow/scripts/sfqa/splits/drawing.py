@@ -31,7 +31,7 @@ def draw_folds(codes: Codes, k: int, seed: Seed) -> Codes:
     [8, 8, 8]
     """
     sizes = np.bincount(codes)
-    order = identity.generator(*seed).permutation(len(sizes))
+    order = identity.random_generator(*seed).permutation(len(sizes))
     order = order[np.argsort(-sizes[order], kind="stable")]
     fold_rows, fold = np.zeros(k, np.int64), np.zeros(len(sizes), np.int64)
     if len(sizes) and (sizes == sizes[0]).all():
@@ -61,7 +61,7 @@ def draw_parts(codes: Codes, shares: Sequence[float], seed: Seed) -> Codes:
     [328, 47, 93]
     """
     sizes = np.bincount(codes)
-    generator = identity.generator(*seed)
+    generator = identity.random_generator(*seed)
     order = generator.permutation(np.flatnonzero(sizes))
     order = order[np.argsort(-sizes[order], kind="stable")]
     chances = generator.random(len(order)).tolist()
@@ -117,7 +117,7 @@ def draw_validation(train: Mask, codes: Codes, share: float, seed: Seed, where: 
             f"{where}: train has fewer than 2 groups, too few to draw validation rows from; "
             "choose other groups, or write validation: 0"
         )
-    order = identity.generator(*seed).permutation(len(groups))
+    order = identity.random_generator(*seed).permutation(len(groups))
     rows = np.cumsum(sizes[order])[:-1]
     n_groups = 1 + int(np.argmin(np.abs(rows - share * train.sum())))
     return train & np.isin(codes, groups[order[:n_groups]])

@@ -6,7 +6,8 @@ functions, so that reading methods.yaml stays fast.
 
 For methods of kind ``procedural`` it has ``generate(job)``, which writes ``job.output``, an mp4
 file with picture and sound, or raises an exception. It may write only there and to ``job.work``, an
-empty folder of its own. Random numbers come from ``identity.generator(job.seed, job.sample_id)``.
+empty folder of its own. Random numbers come from
+``identity.random_generator(job.seed, job.sample_id)``.
 
 For methods of kind ``command`` it has ``GENERATOR``, a :class:`sfqa.generation.generator.Generator`
 that describes the program; :mod:`sfqa.generation.command_engine` runs it.

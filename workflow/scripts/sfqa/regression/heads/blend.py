@@ -203,7 +203,7 @@ def _assign_folds(problem: Problem, folds: int) -> Ints:
     values, index = np.unique(codes, return_inverse=True)
     if len(values) < 2:  # one group has no other to be predicted from
         values, index = problem.train, np.arange(len(problem.train))
-    order = identity.generator(problem.seed, "blend").permutation(len(values))
+    order = identity.random_generator(problem.seed, "blend").permutation(len(values))
     return (order % min(folds, len(values)))[index]
 
 
