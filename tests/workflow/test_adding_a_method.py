@@ -2,54 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
-from flow import ROOT, started
+from flow import started
+from pages import copy_project, follow_page
 from sfqa import media, store, tables
-
-PAGE = ROOT / "docs" / "adding_a_method.md"
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
-
-
-def follow(folder: Path) -> list[str]:
-    """Do what every block of the page says; return what its commands printed."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    said = []
-    for kind, text in BLOCK.findall(PAGE.read_text()):
-        if kind == "bash":
-            done = subprocess.run(
-                ["bash", "-euc", text], cwd=folder, env=environment, capture_output=True,
-                text=True, check=False,
-            )  # fmt: skip
-            assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-            said.append(done.stdout + done.stderr)
-            continue
-        first, rest = text.split("\n", 1)
-        append, name = re.fullmatch(r"# (append to )?(\S+)", first).groups()
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if append:
-            with path.open("a") as handle:
-                handle.write("\n" + rest)
-        else:
-            path.write_text(rest if kind == "text" else text)
-    return said
 
 
 @pytest.mark.slow
 def test_the_page_adds_a_thirteenth_method_and_runs_nothing_else(tmp_path):
-    for name in ("workflow", "config", "profiles", "resources/demo"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "Snakefile", tmp_path)
-    first, _, second, third = follow(tmp_path)
+    copy_project(tmp_path)
+    first, _, second, third = follow_page("adding_a_method.md", tmp_path)
 
     samples = store.read(tables.SAMPLES, tmp_path / "results/small/samples.parquet")
     shards = samples[samples["method"] == "Nod"]["shard"].nunique()
