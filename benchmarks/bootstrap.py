@@ -70,8 +70,8 @@ def against_scipy(
     rows = len(y)
     table = pd.DataFrame({"sample_id": [f"{k:05d}" for k in range(rows)]})
     paired = table.assign(image_id=[f"p{k // METHODS}" for k in range(rows)])
-    whole = bootstrap.resampling(table, None, samples, SEED, grouped=False)
-    groups = bootstrap.resampling(paired, ["image"], samples, SEED)
+    whole = bootstrap.draw_resampling(table, None, samples, SEED, grouped=False)
+    groups = bootstrap.draw_resampling(paired, ["image"], samples, SEED)
     picks = [np.repeat(np.arange(rows), whole.counts[:, k].astype(int)) for k in range(loops)]
     few = max(1, loops // 10)
     found: dict[str, Array] = {}
@@ -95,14 +95,14 @@ def against_scipy(
         return Spent(a.wall + b.wall, a.cpu + b.cpu)
 
     def ours_two() -> None:
-        made = bootstrap.resampling(table, None, samples, SEED, grouped=False)
-        cells = made.codes(table["sample_id"].tolist())
-        got = bootstrap.replicates(x, x, y, cells, made.weights, ("srcc", "plcc"))
+        made = bootstrap.draw_resampling(table, None, samples, SEED, grouped=False)
+        cells = made.get_cells(table["sample_id"].tolist())
+        got = bootstrap.compute_replicates(x, x, y, cells, made.weights, ("srcc", "plcc"))
         found.update({"SRCC": got["srcc"], "PLCC": got["plcc"]})
 
     def ours_kendall(drawing: Any) -> None:
-        cells = drawing.codes(table["sample_id"].tolist())
-        got = bootstrap.replicates(x, x, y, cells, drawing.weights, ("krcc",))
+        cells = drawing.get_cells(table["sample_id"].tolist())
+        got = bootstrap.compute_replicates(x, x, y, cells, drawing.weights, ("krcc",))
         if drawing is whole:
             found["KRCC"] = got["krcc"]
 

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from sfqa import cli, store, tables
-from sfqa.correlation.significance import steiger
+from sfqa.correlation.significance import compute_steiger
 from sfqa.identity import random_generator
 
 
@@ -82,7 +82,9 @@ def test_metrics_are_compared_with_each_other(files: Any, tmp_path: Path, capsys
     frame = scores()
     a, b = (stats.spearmanr(frame[name], frame["MOS"])[0] for name in ("good", "fair"))
     between = stats.spearmanr(frame["good"], frame["fair"])[0]
-    assert row["z_steiger"] == pytest.approx(steiger(a, b, between, 60, ranks=True)[0], abs=1e-6)
+    assert row["z_steiger"] == pytest.approx(
+        compute_steiger(a, b, between, 60, ranks=True)[0], abs=1e-6
+    )
     assert bool(row["significant"])
     assert "SRCC differs significantly in 3 of 3 pairs" in capsys.readouterr().out
 

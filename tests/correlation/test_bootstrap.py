@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from sfqa.correlation import bootstrap
-from sfqa.correlation.bootstrap import interval, protocol_groups, resampling
+from sfqa.correlation.bootstrap import compute_interval, draw_resampling, protocol_groups
 from sfqa.errors import UserError
 from sfqa.identity import random_generator
 from sfqa.statistics import resampled
@@ -37,9 +37,9 @@ def drawn_rows(counts: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("n", [7, 150])
 def test_every_replicate_is_scipys_of_the_drawn_rows(name: str, n: int) -> None:
     x, y = data(n)
-    made = resampling(table(n), None, 150, grouped=False)  # more than one block of resamples
-    cells = made.codes(list(table(n)["sample_id"]))
-    got = bootstrap.replicates(x, x, y, cells, made.weights, (name,))[name]
+    made = draw_resampling(table(n), None, 150, grouped=False)  # more than one block of resamples
+    cells = made.get_cells(list(table(n)["sample_id"]))
+    got = bootstrap.compute_replicates(x, x, y, cells, made.weights, (name,))[name]
     assert got.shape == (4, 150)
     for k in range(150):
         rows = drawn_rows(made.counts[cells, k])
@@ -52,7 +52,7 @@ def test_every_replicate_is_scipys_of_the_drawn_rows(name: str, n: int) -> None:
 
 def test_many_metrics_and_many_rows_go_in_parts_with_the_same_result() -> None:
     x, y = data(3000, 110)
-    made = resampling(table(3000), None, 140, grouped=False)
+    made = draw_resampling(table(3000), None, 140, grouped=False)
     got = resampled.srcc(x, y, made.counts)
     for k in (0, 139):
         rows = drawn_rows(made.counts[:, k])
@@ -73,10 +73,10 @@ def test_every_replicate_of_groups_is_scipys_of_the_drawn_rows(
         image_id=[f"i{k % 12}" for k in range(n)],
         clip_id=[f"c{k // 12 % 5}" for k in range(n)],
     )
-    made = resampling(labels, groups, 60)
-    cells = made.codes(list(labels["sample_id"]))
+    made = draw_resampling(labels, groups, 60)
+    cells = made.get_cells(list(labels["sample_id"]))
     assert len(made.counts) == (12 if len(groups) == 1 else 60)
-    got = bootstrap.replicates(x, x, y, cells, made.weights, (name,))[name]
+    got = bootstrap.compute_replicates(x, x, y, cells, made.weights, (name,))[name]
     for k in range(60):
         rows = drawn_rows(made.counts[cells, k])
         for m in range(4):
@@ -89,10 +89,10 @@ def test_groups_are_drawn_whole_and_crossed_ones_by_themselves() -> None:
     labels = table(
         n, image_id=[f"i{k % 6}" for k in range(n)], clip_id=[f"c{k // 6 % 10}" for k in range(n)]
     )
-    one = resampling(labels, ["image"], 50)
+    one = draw_resampling(labels, ["image"], 50)
     assert one.units == "6 image groups"
     assert (one.counts.sum(axis=0) == 6).all()
-    both = resampling(labels, None, 50)
+    both = draw_resampling(labels, None, 50)
     assert both.units == "6 image x 10 clip groups"
     assert both.drawn == 6
     counts = both.counts.reshape(6, 10, 50)
@@ -106,32 +106,32 @@ def test_nested_groups_are_one() -> None:
     labels = table(
         12, image_id=[f"i{k // 4}" for k in range(12)], clip_id=[f"c{k // 2}" for k in range(12)]
     )
-    assert resampling(labels, None, 5).units == "3 image+clip groups"
+    assert draw_resampling(labels, None, 5).units == "3 image+clip groups"
 
 
 def test_columns_of_any_name_can_be_groups() -> None:
     labels = table(
         12, portrait=[f"i{k // 4}" for k in range(12)], song=[f"c{k % 4}" for k in range(12)]
     )
-    assert resampling(labels, ["portrait"], 5).units == "3 portrait groups"
-    assert resampling(labels, ["portrait", "song"], 5).units == "3 portrait x 4 song groups"
+    assert draw_resampling(labels, ["portrait"], 5).units == "3 portrait groups"
+    assert draw_resampling(labels, ["portrait", "song"], 5).units == "3 portrait x 4 song groups"
 
 
 def test_samples_without_a_group_are_drawn_one_by_one_and_it_is_said() -> None:
-    made = resampling(table(9), ["image"], 5)
+    made = draw_resampling(table(9), ["image"], 5)
     assert made.units == "9 samples (the groups are not known)"
     assert made.counts.shape == (9, 5)
 
 
 def test_draws_depend_on_names_and_seed_alone() -> None:
     labels = table(30, image_id=[f"i{k % 7}" for k in range(30)])
-    made = resampling(labels, ["image"], 20, seed=3)
-    shuffled = resampling(labels.sample(frac=1, random_state=1), ["image"], 20, seed=3)
+    made = draw_resampling(labels, ["image"], 20, seed=3)
+    shuffled = draw_resampling(labels.sample(frac=1, random_state=1), ["image"], 20, seed=3)
     names = list(labels["sample_id"])
-    for other in (resampling(labels, ["image"], 20, seed=3), shuffled):
-        same = made.counts[made.codes(names)] == other.counts[other.codes(names)]
+    for other in (draw_resampling(labels, ["image"], 20, seed=3), shuffled):
+        same = made.counts[made.get_cells(names)] == other.counts[other.get_cells(names)]
         assert same.all()
-    assert (resampling(labels, ["image"], 20, seed=4).counts != made.counts).any()
+    assert (draw_resampling(labels, ["image"], 20, seed=4).counts != made.counts).any()
 
 
 def test_only_protocols_that_keep_groups_apart_are_grouped() -> None:
@@ -160,13 +160,13 @@ def coverage(
     inside = dict.fromkeys(names, 0)
     for number in range(simulations):
         if number % 20 == 0:
-            made = resampling(table(n), None, 400, number, kind, grouped=False)
+            made = draw_resampling(table(n), None, 400, number, kind, grouped=False)
             weights = np.hstack([made.weights, np.ones((n, 1))])
         y = draw.normal(size=n)
         x = (rho * y + np.sqrt(1 - rho**2) * draw.normal(size=n))[:, None]
-        got = bootstrap.replicates(x, x, y, np.arange(n), weights, names)
+        got = bootstrap.compute_replicates(x, x, y, np.arange(n), weights, names)
         for name, (values,) in got.items():
-            found = interval(values[:-1], float(values[-1]), made, kind)
+            found = compute_interval(values[:-1], float(values[-1]), made, kind)
             assert found.low is not None
             assert found.high is not None
             inside[name] += found.low <= TRUTH[name](rho) <= found.high
@@ -197,12 +197,12 @@ def test_where_samples_share_a_group_only_the_cluster_bootstrap_covers() -> None
         shared = np.repeat(draw.normal(size=(groups, 2)), size, axis=0)
         y, x = mixed @ (np.sqrt(0.8) * shared + np.sqrt(0.2) * draw.normal(size=(n, 2))).T
         for grouped in inside:
-            made = resampling(labels, ["image"], 300, number, grouped=grouped)
-            cells = made.codes(list(labels["sample_id"]))
-            (values,) = bootstrap.replicates(
+            made = draw_resampling(labels, ["image"], 300, number, grouped=grouped)
+            cells = made.get_cells(list(labels["sample_id"]))
+            (values,) = bootstrap.compute_replicates(
                 x[:, None], x[:, None], y, cells, made.weights, ("plcc",)
             )["plcc"]
-            found = interval(values, 0.5, made)
+            found = compute_interval(values, 0.5, made)
             inside[grouped] += (found.low or 1) <= rho <= (found.high or -1)
     assert inside[True] / simulations > 0.90
     assert inside[False] / simulations < 0.75
@@ -212,9 +212,9 @@ def test_bca_is_scipys() -> None:
     """Against scipy's own bootstrap: the same method on other draws."""
     n = 60
     x, y = data(n, 1)
-    made = resampling(table(n), None, 20000, kind="bca", grouped=False)
-    (values,) = bootstrap.replicates(x, x, y, np.arange(n), made.weights, ("plcc",))["plcc"]
-    found = interval(values, float(stats.pearsonr(x[:, 0], y).statistic), made, "bca")
+    made = draw_resampling(table(n), None, 20000, kind="bca", grouped=False)
+    (values,) = bootstrap.compute_replicates(x, x, y, np.arange(n), made.weights, ("plcc",))["plcc"]
+    found = compute_interval(values, float(stats.pearsonr(x[:, 0], y).statistic), made, "bca")
     want = stats.bootstrap(
         (x[:, 0], y),
         lambda a, b, axis: resampled.pearson(np.moveaxis(a, axis, 0), np.moveaxis(b, axis, 0)),
@@ -225,7 +225,7 @@ def test_bca_is_scipys() -> None:
     ).confidence_interval
     assert found.low == pytest.approx(want.low, abs=0.004)
     assert found.high == pytest.approx(want.high, abs=0.004)
-    plain = interval(values, float(stats.pearsonr(x[:, 0], y).statistic), made)
+    plain = compute_interval(values, float(stats.pearsonr(x[:, 0], y).statistic), made)
     assert abs((plain.low or 0) - want.low) > 0.004
 
 
@@ -243,15 +243,15 @@ def test_bca_is_scipys() -> None:
 )
 def test_no_interval_has_a_reason(groups: int, values: np.ndarray, how: str) -> None:
     labels = table(18, image_id=[f"i{k % groups}" for k in range(18)])
-    found = interval(values, 0.5, resampling(labels, ["image"], 200))
+    found = compute_interval(values, 0.5, draw_resampling(labels, ["image"], 200))
     assert (found.low, found.high, found.how) == (None, None, how)
 
 
 def test_an_undefined_statistic_has_no_interval() -> None:
-    made = resampling(table(9), None, 10, grouped=False)
-    assert interval(np.ones(10), None, made).how == "none: the statistic is undefined"
+    made = draw_resampling(table(9), None, 10, grouped=False)
+    assert compute_interval(np.ones(10), None, made).how == "none: the statistic is undefined"
 
 
 def test_an_unknown_kind_is_a_sentence() -> None:
     with pytest.raises(UserError, match="no interval 'bcaa'; did you mean 'bca'"):
-        bootstrap.interval_kind("bcaa", "--interval")
+        bootstrap.check_interval_kind("bcaa", "--interval")

@@ -12,7 +12,13 @@ from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from sfqa.correlation.figures import FEW_POINTS, INSIDE, density, mos_by_label, scatter
+from sfqa.correlation.figures import (
+    FEW_POINTS,
+    INSIDE,
+    draw_mos_by_label,
+    draw_scatter,
+    estimate_density,
+)
 from sfqa.errors import UserError
 from sfqa.identity import random_generator
 
@@ -20,7 +26,7 @@ V, A = "visual_quality", "av_consistency"
 
 
 def draw(world: Any, number: int, paths: list[Path], dimensions: tuple[str, ...] = (V, A)) -> None:
-    scatter(
+    draw_scatter(
         world.predictions,
         world.mos,
         world.samples,
@@ -56,7 +62,7 @@ def labels() -> pd.DataFrame:
 def test_same_input_gives_the_same_bytes(world: Any, tmp_path: Path) -> None:
     for name in ("one", "two"):
         draw(world, 2, [tmp_path / f"{name}.svg", tmp_path / f"{name}.png"], (V,))
-        mos_by_label(labels(), [tmp_path / f"{name}_mos.svg"])
+        draw_mos_by_label(labels(), [tmp_path / f"{name}_mos.svg"])
     for ending in (".svg", ".png", "_mos.svg"):
         one, two = ((tmp_path / f"{n}{ending}").read_bytes() for n in ("one", "two"))
         assert one == two
@@ -124,7 +130,7 @@ def test_few_points_have_no_lines_of_density(
 
 def test_density_of_a_normal_encloses_the_shares_at_the_known_radii() -> None:
     x, y = random_generator("density").normal(size=(2, 20_000))
-    found = density(1e-9 * x + 4, 300 * y)
+    found = estimate_density(1e-9 * x + 4, 300 * y)
     assert found is not None
     across, up, heights, levels = found
     assert levels == sorted(levels)
@@ -147,12 +153,12 @@ def test_density_of_a_normal_encloses_the_shares_at_the_known_radii() -> None:
     ],
 )
 def test_no_density_where_there_is_none(x: Any, y: Any) -> None:
-    assert density(x, y) is None
+    assert estimate_density(x, y) is None
 
 
 def test_density_of_few_different_scores() -> None:
     draw = random_generator("steps").integers(0, 2, size=(2, 400)).astype(float)
-    found = density(draw[0], draw[1])
+    found = estimate_density(draw[0], draw[1])
     assert found is not None
     assert np.isfinite(found[2]).all()
     assert found[3] == sorted(set(found[3]))
@@ -188,7 +194,7 @@ def test_scatter_without_points_says_so(world: Any, tmp_path: Path, drawn: list[
 
 
 def test_name_and_direction_are_enough(world: Any, tmp_path: Path) -> None:
-    scatter(
+    draw_scatter(
         world.predictions,
         world.mos,
         world.samples,
@@ -201,7 +207,7 @@ def test_name_and_direction_are_enough(world: Any, tmp_path: Path) -> None:
 
 
 def test_bars_are_the_means_and_arms_the_intervals(tmp_path: Path, drawn: list[Figure]) -> None:
-    mos_by_label(labels(), [tmp_path / "m.svg", tmp_path / "m.png"], synthetic=True)
+    draw_mos_by_label(labels(), [tmp_path / "m.svg", tmp_path / "m.png"], synthetic=True)
     figure = drawn[0]
     assert figure.get_suptitle() == "synthetic ratings"
     assert len(figure.axes) == 4
@@ -218,14 +224,14 @@ def test_bars_are_the_means_and_arms_the_intervals(tmp_path: Path, drawn: list[F
 def test_a_label_missing_on_one_side_is_said(tmp_path: Path, drawn: list[Figure]) -> None:
     frame = labels()
     frame = frame[~((frame["label"] == "b") & (frame["dimension"] == A))]
-    mos_by_label(frame, [tmp_path / "m.png"])
+    draw_mos_by_label(frame, [tmp_path / "m.png"])
     assert drawn[0].get_suptitle() == ""
     assert "no rating" in [t.get_text() for t in drawn[0].axes[1].texts]
 
 
 def test_mistakes(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no row to draw"):
-        mos_by_label(labels()[:0], [tmp_path / "m.png"])
+        draw_mos_by_label(labels()[:0], [tmp_path / "m.png"])
     with pytest.raises(ValueError, match=r"\.svg or \.png"):
-        mos_by_label(labels(), [tmp_path / "m.jpg"])
+        draw_mos_by_label(labels(), [tmp_path / "m.jpg"])
     assert list(tmp_path.iterdir()) == []

@@ -19,8 +19,8 @@ from sfqa.correlation.fits import (
     MEAN,
     RESCALED,
     correlate,
+    correlate_with_mapping,
     fit_mapping,
-    fitted,
     logistic4,
     logistic5,
     mapping_word,
@@ -335,7 +335,7 @@ def test_every_mapping_has_its_name_and_its_reasons(word: str) -> None:
     assert mapping_word(MAPPINGS[word], "") == word
     assert correlate([2.0] * 5, [1.0, 2, 3, 4, 5], word).mapping == MEAN
     assert correlate([1.0, 2], [1.0, 2], word).detail.startswith("too_few: ")
-    assert fitted([1.0, 2], [1.0, 2], word)[1] is None
+    assert correlate_with_mapping([1.0, 2], [1.0, 2], word)[1] is None
 
 
 def test_an_unknown_mapping_is_a_sentence() -> None:

@@ -14,8 +14,8 @@ from sfqa.correlation.grid import (
     PACKAGES,
     SECOND,
     Cell,
+    ColumnHeading,
     Grid,
-    Head,
     latex_page,
     to_html,
     to_latex,
@@ -24,7 +24,12 @@ from sfqa.correlation.grid import (
 from sfqa.papers.layout import to_grid
 from sfqa.papers.published import load_published, read_index
 
-HEADS = [Head("Type"), Head("Metric"), Head("SRCC", "Visual & more"), Head("RMSE", "Visual & more")]
+HEADS = [
+    ColumnHeading("Type"),
+    ColumnHeading("Metric"),
+    ColumnHeading("SRCC", "Visual & more"),
+    ColumnHeading("RMSE", "Visual & more"),
+]
 
 
 def grid() -> Grid:
@@ -48,7 +53,9 @@ def test_an_interval_stands_behind_the_marked_figure() -> None:
 def test_a_name_of_any_kind_is_no_markup() -> None:
     evil = "</td><script>evil()</script>\"'&"
     cells = [Cell(evil), Cell(evil, badge=evil, spread=evil), Cell("1", 1.0), Cell("2", 2.0)]
-    text = to_html(Grid(evil, [Head(evil, evil), *HEADS[1:]], [cells], 2, [evil], [evil]), evil)
+    text = to_html(
+        Grid(evil, [ColumnHeading(evil, evil), *HEADS[1:]], [cells], 2, [evil], [evil]), evil
+    )
     assert "evil()" in text
     assert "<script>evil" not in text
     assert text.count("<script>") == text.count("</script>") == 1

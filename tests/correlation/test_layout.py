@@ -10,7 +10,13 @@ import pandas as pd
 import pytest
 
 from sfqa.correlation import layout
-from sfqa.correlation.layout import as_arrow, leakage_panel, render, render_leakage, select
+from sfqa.correlation.layout import (
+    build_leakage_panel,
+    convert_csv_to_arrow,
+    render,
+    render_leakage,
+    select_rows,
+)
 from sfqa.errors import UserError
 from sfqa.identity import digest
 
@@ -217,9 +223,9 @@ def test_mixed_rows_are_a_mistake_of_the_caller(rows: list[dict[str, Any]]) -> N
 
 
 def test_select_names_what_is_there(rows: list[dict[str, Any]]) -> None:
-    assert len(select(rows, "random")) == len(rows)
+    assert len(select_rows(rows, "random")) == len(rows)
     with pytest.raises(UserError, match=r"no row of protocol 'x'.*random/video/pooled"):
-        select(rows, "x")
+        select_rows(rows, "x")
 
 
 def panel_rows() -> list[dict[str, Any]]:
@@ -233,7 +239,7 @@ def panel_rows() -> list[dict[str, Any]]:
 
 
 def test_leakage_panel_sets_protocols_side_by_side() -> None:
-    panel = leakage_panel(panel_rows()).set_index("metric")
+    panel = build_leakage_panel(panel_rows()).set_index("metric")
     assert list(panel.columns[3:]) == [
         "random",
         "grouped",
@@ -308,12 +314,12 @@ def test_intervals_can_be_left_out_and_do_not_change_the_marks(rows: list[dict[s
 
 def test_the_leakage_panel_has_the_intervals_of_every_protocol() -> None:
     told = with_intervals(panel_rows())
-    panel = leakage_panel(told).set_index("metric")
+    panel = build_leakage_panel(told).set_index("metric")
     assert panel.loc["alpha", "low_grouped"] == pytest.approx(0.5)
     assert panel.loc["alpha", "high_random"] == pytest.approx(0.85)
     assert pd.isna(panel.loc["beta", "low_random"])
-    same = leakage_panel(panel_rows())
-    pd.testing.assert_frame_equal(leakage_panel(told)[list(same.columns)], same)
+    same = build_leakage_panel(panel_rows())
+    pd.testing.assert_frame_equal(build_leakage_panel(told)[list(same.columns)], same)
     line = next(x for x in render_leakage(told, "L.")["md"].splitlines() if "alpha" in x)
     assert r"| 0.8000 \[0.700, 0.850\] | 0.6000 \[0.500, 0.650\] |" in line
     assert line.endswith("| 0.2000 | 0.7000 |")
@@ -328,7 +334,7 @@ def test_the_sd_over_trials_can_stand_there_instead(rows: list[dict[str, Any]]) 
     assert table["alpha"][2:4] == ["**0.7000** ±0.031", "**0.7500**"]
     assert "Behind ±: standard deviation over the trials." in text
     assert "±" not in render(told, "C.")["md"]
-    panel = leakage_panel([{**r, "srcc_sd": 0.05} for r in panel_rows()])
+    panel = build_leakage_panel([{**r, "srcc_sd": 0.05} for r in panel_rows()])
     assert panel.loc[0, "sd_grouped"] == 0.05
 
 
@@ -367,13 +373,13 @@ def test_csv_becomes_parquet_with_numbers_and_words(rows: list[dict[str, Any]]) 
     rows = [
         {**r, "metric": {"zeta": "007", "alpha": "NA"}.get(r["metric"], r["metric"])} for r in rows
     ]
-    table = as_arrow(render(rows, "C.")["csv"])
+    table = convert_csv_to_arrow(render(rows, "C.")["csv"])
     found = {r["metric"]: r for r in table.to_pylist()}
     assert found["NA"]["overall_srcc"] == pytest.approx(0.705)
     assert found["007"]["weights"] == "official"
     assert found["constant"]["overall_srcc"] is None
     assert found["NA"]["notes"] == ""
-    leaks = as_arrow(render_leakage(panel_rows(), "L.")["csv"]).to_pylist()
+    leaks = convert_csv_to_arrow(render_leakage(panel_rows(), "L.")["csv"]).to_pylist()
     assert (leaks[1]["metric"], leaks[1]["random"]) == ("beta", None)
 
 

@@ -16,11 +16,11 @@ from scipy.stats import spearmanr
 from sfqa import media
 from sfqa.correlation.more_figures import (
     MOS,
-    bars,
-    failure_cases,
-    groups_alike,
-    metric_matrix,
-    ranks,
+    draw_failure_cases,
+    draw_metric_matrix,
+    draw_ranks,
+    draw_srcc_bars,
+    find_equal_groups,
 )
 from sfqa.identity import random_generator
 
@@ -51,7 +51,7 @@ def texts(figure: Figure) -> str:
 def test_bars_stand_at_their_values_with_their_intervals(
     drawn: list[Figure], tmp_path: Path
 ) -> None:
-    bars(correlations(), "random", (V, A), [tmp_path / "bars.svg"])
+    draw_srcc_bars(correlations(), "random", (V, A), [tmp_path / "bars.svg"])
     axes = drawn[0].axes[0]
     assert [b.get_width() for b in axes.patches] == [0.8, 0.5]
     ends = sorted(x for s in axes.collections[0].get_segments() for x in s[:, 0])
@@ -64,7 +64,7 @@ def test_bars_stand_at_their_values_with_their_intervals(
 def test_bars_without_intervals_show_the_mean_over_trials(
     drawn: list[Figure], tmp_path: Path
 ) -> None:
-    bars(correlations(intervals=False), "random", (V,), [tmp_path / "bars.png"])
+    draw_srcc_bars(correlations(intervals=False), "random", (V,), [tmp_path / "bars.png"])
     np.testing.assert_allclose([b.get_width() for b in drawn[0].axes[0].patches], [0.9, 0.6])
     assert "mean over the trials" in texts(drawn[0])
     assert imread(tmp_path / "bars.png").std() > 0
@@ -76,7 +76,7 @@ def test_the_matrix_is_spearmans(drawn: list[Figure], tmp_path: Path) -> None:
     frame["z"] = frame["x"] + 0.1 * frame["y"]
     frame.loc[3, "y"] = np.nan
     frame["flat"] = 1.0
-    metric_matrix({V: frame}, [tmp_path / "m.svg"], "Metric against metric")
+    draw_metric_matrix({V: frame}, [tmp_path / "m.svg"], "Metric against metric")
     axes = drawn[0].axes[0]
     names = [t.get_text() for t in axes.get_yticklabels()]
     shown = np.asarray(axes.images[0].get_array().filled(np.nan), float)
@@ -105,7 +105,7 @@ def test_failures_are_the_largest_errors(drawn: list[Figure], tmp_path: Path) ->
     video = tmp_path / "results" / "made" / "conform" / "a.mp4"
     picture = np.full((48, 64, 3), 200, np.uint8)
     media.write_video(video, [picture] * 5, 25.0)
-    found = failure_cases(
+    found = draw_failure_cases(
         points,
         {"s07": "results/made/conform/a.mp4"},
         tmp_path / "results/made",
@@ -126,10 +126,10 @@ def test_failures_are_the_largest_errors(drawn: list[Figure], tmp_path: Path) ->
 
 def test_nothing_to_draw_is_said(drawn: list[Figure], tmp_path: Path) -> None:
     none = pd.DataFrame(columns=["prediction", "mos"])
-    assert failure_cases(none, {}, tmp_path, "No metric", [tmp_path / "f.png"]).empty
-    bars(correlations().iloc[:0], "random", (V,), [tmp_path / "b.png"])
-    ranks(pairs([]).iloc[:0], "random", (V,), [tmp_path / "r.png"])
-    metric_matrix({}, [tmp_path / "m.png"])
+    assert draw_failure_cases(none, {}, tmp_path, "No metric", [tmp_path / "f.png"]).empty
+    draw_srcc_bars(correlations().iloc[:0], "random", (V,), [tmp_path / "b.png"])
+    draw_ranks(pairs([]).iloc[:0], "random", (V,), [tmp_path / "r.png"])
+    draw_metric_matrix({}, [tmp_path / "m.png"])
     for figure, words in zip(
         drawn, ("no sample", "no metric", "no pair", "no metric"), strict=True
     ):
@@ -147,7 +147,7 @@ def pairs(told: list[tuple[str, str]]) -> pd.DataFrame:
 
 
 def test_ranks_are_joined_where_nothing_differs(drawn: list[Figure], tmp_path: Path) -> None:
-    ranks(
+    draw_ranks(
         pairs([("a", "c"), ("a", "d"), ("b", "d"), ("c", "d")]),
         "random",
         (V,),
@@ -166,7 +166,7 @@ def test_groups_hold_all_that_is_alike_and_nothing_else(count: int, data: Any) -
     order = [f"m{n}" for n in range(count)]
     every = [frozenset((a, b)) for n, a in enumerate(order) for b in order[n + 1 :]]
     different = set(data.draw(st.lists(st.sampled_from(every))) if every else [])
-    runs = groups_alike(order, different)
+    runs = find_equal_groups(order, different)
 
     def alike(first: int, last: int) -> bool:
         own = order[first : last + 1]
@@ -185,8 +185,10 @@ def test_groups_hold_all_that_is_alike_and_nothing_else(count: int, data: Any) -
 
 def test_same_input_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        bars(correlations(), "random", (V, A), [tmp_path / f"{name}.svg", tmp_path / f"{name}.png"])
-        ranks(pairs([("a", "d")]), "random", (V,), [tmp_path / f"{name}_r.svg"])
+        draw_srcc_bars(
+            correlations(), "random", (V, A), [tmp_path / f"{name}.svg", tmp_path / f"{name}.png"]
+        )
+        draw_ranks(pairs([("a", "d")]), "random", (V,), [tmp_path / f"{name}_r.svg"])
     for suffix in (".svg", ".png", "_r.svg"):
         one = (tmp_path / f"one{suffix}").read_bytes()
         assert one == (tmp_path / f"two{suffix}").read_bytes()

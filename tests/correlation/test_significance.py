@@ -13,8 +13,14 @@ from scipy import stats
 
 from sfqa import store, tables
 from sfqa.correlation import bootstrap, significance
-from sfqa.correlation.significance import bootstrap_p, holm, meng, significance_rows, steiger
-from sfqa.correlation.summarise import Settings, rounded
+from sfqa.correlation.significance import (
+    adjust_holm,
+    compute_bootstrap_p,
+    compute_meng,
+    compute_steiger,
+    significance_rows,
+)
+from sfqa.correlation.summarise import Settings, round_rows
 from sfqa.identity import digest, random_generator
 from sfqa.statistics import resampled
 
@@ -24,30 +30,30 @@ SETTINGS = Settings(bootstrap=300, groups={"grouped": ["image"]})
 
 def test_mengs_own_example() -> None:
     """Meng, Rosenthal and Rubin (1992): n 15, r .63 and -.03, between them -.19: Z 1.68."""
-    z, p = meng(0.63, -0.03, -0.19, 15)
+    z, p = compute_meng(0.63, -0.03, -0.19, 15)
     assert z == pytest.approx(1.68, abs=0.005)
     assert p / 2 == pytest.approx(0.046, abs=0.001)
 
 
 def test_both_tests_turn_with_the_sides_and_agree_on_many_rows() -> None:
     for r_a, r_b, r_ab in ((0.7, 0.65, 0.5), (0.3, -0.1, 0.2), (0.9, 0.88, 0.85)):
-        z, p = steiger(r_a, r_b, r_ab, 400)
-        assert steiger(r_b, r_a, r_ab, 400) == pytest.approx((-z, p))
-        assert meng(r_a, r_b, r_ab, 400)[0] == pytest.approx(z, rel=0.03)
-    assert steiger(0.5, 0.5, 0.3, 100) == (0.0, 1.0)
+        z, p = compute_steiger(r_a, r_b, r_ab, 400)
+        assert compute_steiger(r_b, r_a, r_ab, 400) == pytest.approx((-z, p))
+        assert compute_meng(r_a, r_b, r_ab, 400)[0] == pytest.approx(z, rel=0.03)
+    assert compute_steiger(0.5, 0.5, 0.3, 100) == (0.0, 1.0)
 
 
 def test_steigers_variance_is_that_of_simulated_differences() -> None:
     """Z has the spread of a standard normal where both metrics are equally good."""
-    zs = np.array([steiger(*row, 100)[0] for row in simulated(1500, 100)])
+    zs = np.array([compute_steiger(*row, 100)[0] for row in simulated(1500, 100)])
     assert zs.std() == pytest.approx(1, abs=0.06)
     assert zs.mean() == pytest.approx(0, abs=0.08)
 
 
 @pytest.mark.parametrize("given", [(1.0, 0.5, 0.5, 50), (0.5, 0.4, 0.3, 3), (0.5, 0.5, 1.0, 50)])
 def test_no_test_where_it_has_no_meaning(given: tuple[float, float, float, int]) -> None:
-    assert math.isnan(steiger(*given)[1])
-    assert math.isnan(meng(*given)[1])
+    assert math.isnan(compute_steiger(*given)[1])
+    assert math.isnan(compute_meng(*given)[1])
 
 
 def pair(draw: np.random.Generator, n: int, gap: float = 0.0) -> tuple[Any, Any]:
@@ -76,18 +82,18 @@ def rejected(n: int, times: int, gap: float) -> dict[str, float]:
     )  # fmt: skip
     for number in range(times):
         if number % 50 == 0:
-            made = bootstrap.resampling(labels, None, 300, number, grouped=False)
+            made = bootstrap.draw_resampling(labels, None, 300, number, grouped=False)
             weights = np.hstack([made.weights, np.ones((n, 1))])
         x, y = pair(draw, n, gap)
-        got = bootstrap.replicates(x, x, y, np.arange(n), weights, ("srcc", "plcc"))
-        between = {"srcc": resampled.ranks(x), "plcc": x}
+        got = bootstrap.compute_replicates(x, x, y, np.arange(n), weights, ("srcc", "plcc"))
+        between = {"srcc": resampled.compute_ranks(x), "plcc": x}
         for name, values in got.items():
             a, b = map(float, values[:, -1])
             own = (a, b, float(np.corrcoef(between[name].T)[0, 1]), n, name == "srcc")
             steps = (values[0] - values[1])[:-1]
-            count[f"bootstrap {name}"] += bootstrap_p(steps, a - b, n) < 0.05
-            count[f"steiger {name}"] += steiger(*own)[1] < 0.05
-            count[f"meng {name}"] += meng(*own)[1] < 0.05
+            count[f"bootstrap {name}"] += compute_bootstrap_p(steps, a - b, n) < 0.05
+            count[f"steiger {name}"] += compute_steiger(*own)[1] < 0.05
+            count[f"meng {name}"] += compute_meng(*own)[1] < 0.05
     return {test: hits / times for test, hits in count.items()}
 
 
@@ -110,9 +116,9 @@ def test_holm_is_the_step_down_by_its_definition() -> None:
     for place in range(9):
         steps = [(9 - k) * p[order[k]] for k in range(place + 1)]
         want[order[place]] = min(1, max(steps))
-    assert holm(list(p)) == pytest.approx(want)
-    assert holm([math.nan, 0.01])[1] == 0.01
-    assert holm([]) == []
+    assert adjust_holm(list(p)) == pytest.approx(want)
+    assert adjust_holm([math.nan, 0.01])[1] == 0.01
+    assert adjust_holm([]) == []
 
 
 def run(world: Any, given: Settings = SETTINGS) -> pd.DataFrame:
@@ -133,7 +139,7 @@ def test_rows_are_all_pairs_without_controls_and_fit_the_table(small: Any, tmp_p
     pairs = {tuple(sorted(p)) for p in rows[["metric_a", "metric_b"]].to_numpy()}
     assert pairs == {("lse_d", "simplevqa"), ("fastvqa", "lse_d"), ("fastvqa", "simplevqa")}
     assert len(rows) == 2 * 3 * 3 * 3  # protocols, dimensions with overall, statistics, pairs
-    store.write(tables.SIGNIFICANCE, rounded(rows.to_dict("records")), tmp_path / "s.parquet")
+    store.write(tables.SIGNIFICANCE, round_rows(rows.to_dict("records")), tmp_path / "s.parquet")
     by_protocol = rows.groupby("protocol")["resampled"].unique().map(list).to_dict()
     assert by_protocol == {
         "grouped": ["300 resamples of 12 image groups"],
@@ -164,7 +170,9 @@ def test_the_figures_are_those_of_the_shared_samples(small: Any) -> None:
     assert row["value_a"] == pytest.approx(a, abs=1e-12)
     assert row["value_b"] == pytest.approx(b, abs=1e-12)
     assert row["difference"] == pytest.approx(a - b, abs=1e-12)
-    assert row["z_steiger"] == pytest.approx(steiger(a, b, between, 55, ranks=True)[0], abs=1e-9)
+    assert row["z_steiger"] == pytest.approx(
+        compute_steiger(a, b, between, 55, ranks=True)[0], abs=1e-9
+    )
     assert row["ci95_low"] < row["difference"] < row["ci95_high"]
 
 
@@ -226,11 +234,11 @@ def test_without_resamples_there_is_no_row(small: Any) -> None:
 
 
 def test_rows_do_not_depend_on_the_order(small: Any) -> None:
-    want = rounded(run(small).to_dict("records"))
+    want = round_rows(run(small).to_dict("records"))
     small.predictions = small.predictions.sample(frac=1, random_state=1)
     small.mos = small.mos.sample(frac=1, random_state=2)
     small.samples = small.samples.sample(frac=1, random_state=3)
-    got = rounded(run(small).to_dict("records"))
+    got = round_rows(run(small).to_dict("records"))
     pd.testing.assert_frame_equal(pd.DataFrame(got), pd.DataFrame(want))
 
 

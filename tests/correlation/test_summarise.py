@@ -10,14 +10,14 @@ from scipy import stats
 
 from sfqa import store, tables
 from sfqa.correlation import points, summarise
-from sfqa.correlation.bootstrap import interval, replicates, resampling
+from sfqa.correlation.bootstrap import compute_interval, compute_replicates, draw_resampling
 from sfqa.correlation.fits import correlate
 from sfqa.correlation.levels import method_rows
 from sfqa.correlation.summarise import (
     Settings,
     correlation_rows,
-    pooled_points,
-    rounded,
+    pool_points,
+    round_rows,
 )
 from sfqa.errors import UserError
 from sfqa.identity import digest
@@ -209,7 +209,7 @@ def test_equal_predictions_keep_their_ties_through_averaging() -> None:
     # .1 + .1 + .1 is not .3: a plain mean over three trials would break the tie with two trials.
     rows = pd.DataFrame({"s": ["a"] * 3 + ["b"] * 2, "x": [0.1] * 5})
     assert rows.groupby("s")["x"].apply(lambda x: sum(x) / len(x)).nunique() == 2
-    assert points.means(rows, "s", "x").nunique() == 1
+    assert points.compute_group_means(rows, "s", "x").nunique() == 1
 
 
 def test_a_metric_without_rows_stays_in_the_table(only: Any) -> None:
@@ -238,10 +238,10 @@ def test_rows_fit_the_table(world: Any, tmp_path: Path) -> None:
 
 
 def test_points_are_those_of_the_pooled_row(only: Any) -> None:
-    found = pooled_points(only.predictions, only.mos, only.samples, only.metrics[0], V, "random")
+    found = pool_points(only.predictions, only.mos, only.samples, only.metrics[0], V, "random")
     got = pick(run(only), protocol="random", dimension=V, level="video", pooling="pooled")
     assert correlate(found["prediction"], found["mos"])["srcc"] == got["srcc"]
-    none = pooled_points(only.predictions, only.mos, only.samples, only.metrics[0], V, "x")
+    none = pool_points(only.predictions, only.mos, only.samples, only.metrics[0], V, "x")
     assert none.empty
 
 
@@ -339,16 +339,14 @@ def test_intervals_are_those_of_the_points(grouped: Any) -> None:
     rows = run(grouped, WITH)
     for protocol, units in (("grouped", "12 image groups"), ("random", "60 samples")):
         metric = grouped.metrics[1]
-        points = pooled_points(
-            grouped.predictions, grouped.mos, grouped.samples, metric, V, protocol
-        )
-        drawn = resampling(grouped.samples, ["image"], 200, grouped=protocol == "grouped")
+        points = pool_points(grouped.predictions, grouped.mos, grouped.samples, metric, V, protocol)
+        drawn = draw_resampling(grouped.samples, ["image"], 200, grouped=protocol == "grouped")
         x, y = points["prediction"].to_numpy(), points["mos"].to_numpy()
-        made = replicates(
+        made = compute_replicates(
             x[:, None],
             x[:, None],
             y,
-            drawn.codes(list(points.index)),
+            drawn.get_cells(list(points.index)),
             drawn.weights,
             ("srcc", "krcc"),
         )
@@ -362,7 +360,7 @@ def test_intervals_are_those_of_the_points(grouped: Any) -> None:
         )
         for name in ("srcc", "krcc"):
             cells = 12 if protocol == "grouped" else 60
-            want = interval(made[name][0], got[name], drawn, cells=cells)
+            want = compute_interval(made[name][0], got[name], drawn, cells=cells)
             assert (got[f"{name}_low"], got[f"{name}_high"]) == (want.low, want.high)
         assert got["interval"] == f"percentile of 200 resamples of {units}"
 
@@ -398,17 +396,17 @@ def test_intervals_change_no_statistic(grouped: Any) -> None:
 
 
 def test_rows_are_the_same_each_time_whatever_the_order(grouped: Any) -> None:
-    want = rounded(run(grouped, WITH).to_dict("records"))
+    want = round_rows(run(grouped, WITH).to_dict("records"))
     grouped.predictions = grouped.predictions.sample(frac=1, random_state=1)
     grouped.samples = grouped.samples.sample(frac=1, random_state=2)
-    got = rounded(run(grouped, WITH).to_dict("records"))
+    got = round_rows(run(grouped, WITH).to_dict("records"))
     pd.testing.assert_frame_equal(pd.DataFrame(got), pd.DataFrame(want))
 
 
 def test_by_method_are_the_statistics_of_its_videos(grouped: Any, tmp_path: Path) -> None:
     given = (grouped.predictions, grouped.mos, grouped.samples, grouped.metrics, WITH)
     rows = method_rows(*given)
-    store.write(tables.CORRELATION_BY_METHOD, rounded(rows), tmp_path / "m.parquet")
+    store.write(tables.CORRELATION_BY_METHOD, round_rows(rows), tmp_path / "m.parquet")
     frame = pd.DataFrame(rows)
     assert len(frame) == 2 * 2 * 2 * 5
     own = joined(grouped, "simplevqa", "random", V)

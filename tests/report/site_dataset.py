@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from sfqa import identity, media, store, tables
-from sfqa.correlation.summarise import correlation_rows, rounded
+from sfqa.correlation.summarise import correlation_rows, round_rows
 
 DIMENSIONS = ("visual_quality", "audio_visual_consistency")
 PROTOCOLS = ("disjoint", "random", "leave_one_method_out")
@@ -185,4 +185,4 @@ def _predictions(
     mos = store.read(tables.MOS, folder / "ratings/mos.parquet")
     listed = store.read(tables.SAMPLES, folder / "samples.parquet")
     rows = correlation_rows(pd.concat(frames, ignore_index=True), mos, listed, metrics)
-    store.write(tables.CORRELATION, rounded(rows), folder / "correlation/correlation.parquet")
+    store.write(tables.CORRELATION, round_rows(rows), folder / "correlation/correlation.parquet")

@@ -32,7 +32,7 @@ def test_all_pairs_are_counted_once_whatever_the_bins(points, side) -> None:
     mine, goal, weights = ranked(x), ranked(y), np.array([times, times[::-1]], float).T
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kendall, "SIDE", side)
-        found = kendall.agreement(mine, goal, weights)
+        found = kendall.sum_pair_agreement(mine, goal, weights)
     assert found.tolist() == all_pairs(mine, goal, weights)
 
 
@@ -43,7 +43,9 @@ def test_more_rows_than_a_bin_holds(decimals: int) -> None:
     x = np.round(y + draw.normal(0, 10, 900), 1)
     weights = draw.multinomial(900, np.full(900, 1 / 900), 3).T.astype(float)
     mine, goal = ranked(x.tolist()), ranked(y.tolist())
-    assert kendall.agreement(mine, goal, weights).tolist() == all_pairs(mine, goal, weights)
+    assert kendall.sum_pair_agreement(mine, goal, weights).tolist() == all_pairs(
+        mine, goal, weights
+    )
 
 
 def test_no_bin_is_large_but_that_of_one_value() -> None:
@@ -58,4 +60,6 @@ def test_no_bin_is_large_but_that_of_one_value() -> None:
 def test_large_weights_stay_exact() -> None:
     mine, goal = np.array([0, 1, 2]), np.array([0, 2, 1])
     weights = np.array([[2.0**20 + 1], [2.0**20], [2.0**20 - 1]])
-    assert kendall.agreement(mine, goal, weights).tolist() == all_pairs(mine, goal, weights)
+    assert kendall.sum_pair_agreement(mine, goal, weights).tolist() == all_pairs(
+        mine, goal, weights
+    )

@@ -19,11 +19,11 @@ from sfqa.challenge.leaderboard import build_leaderboard, rank_teams
 from sfqa.challenge.phases import Phase
 from sfqa.challenge.scoring import score_submission
 from sfqa.challenge.submission import Submission
-from sfqa.correlation.figures import scatter
-from sfqa.correlation.layout import render, select
+from sfqa.correlation.figures import draw_scatter
+from sfqa.correlation.layout import render, select_rows
 from sfqa.correlation.levels import method_rows
 from sfqa.correlation.significance import significance_rows
-from sfqa.correlation.summarise import Settings, correlation_rows, rounded
+from sfqa.correlation.summarise import Settings, correlation_rows, round_rows
 from sfqa.regression import metrics as configured
 from sfqa.report.site_data import DatasetTables, InitialView, collect_parts
 
@@ -43,7 +43,7 @@ def list_places(folder: Path, name: str) -> dict[str, Any]:
         (tables.CORRELATION_BY_METHOD, method_rows(*data)),
         (tables.SIGNIFICANCE, significance_rows(*data)),
     ):
-        store.write(table, rounded(table_rows), dataset / table.path)
+        store.write(table, round_rows(table_rows), dataset / table.path)
     rows = store.read(tables.CORRELATION, dataset / tables.CORRELATION.path)
     by_method = store.read(
         tables.CORRELATION_BY_METHOD, dataset / tables.CORRELATION_BY_METHOD.path
@@ -56,7 +56,7 @@ def list_places(folder: Path, name: str) -> dict[str, Any]:
     ].set_index("level")
     mpl.rcParams["svg.fonttype"] = "none"
     figure = folder / "scatter.svg"
-    scatter(predictions, mos, samples, list_metrics(5)[2], DIMENSIONS, "disjoint", [figure])
+    draw_scatter(predictions, mos, samples, list_metrics(5)[2], DIMENSIONS, "disjoint", [figure])
     true = {f"v{n}": float(n % 7 + n / 9) for n in range(20)}
     submission = Submission({video: value**2 for video, value in true.items()}, {})
     team = score_submission(submission, Phase("p", true), "t")
@@ -73,7 +73,7 @@ def list_places(folder: Path, name: str) -> dict[str, Any]:
         },
         "compared": sorted(set(tests["statistic"])),
         "tested": int(tests.loc[tests["statistic"] == name, "p_holm"].notna().sum()),
-        "page": render(select(rows, "disjoint"), "C.")["md"],
+        "page": render(select_rows(rows, "disjoint"), "C.")["md"],
         "figure": figure.read_text("utf-8"),
         "leaderboard": [head.name for head in grid.heads],
         "challenge": team[name],

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from sfqa.correlation.fits import DEFAULT, fitted
-from sfqa.correlation.points import by_trial, checked, joined
+from sfqa.correlation.fits import DEFAULT, correlate_with_mapping
+from sfqa.correlation.points import check_metrics, iterate_trials, join_test_rows
 from sfqa.correlation.summarise import statistics_row
 
 
@@ -19,14 +19,16 @@ def compute_trial_statistics(
     metrics: Sequence[Mapping[str, Any]],
 ) -> pd.DataFrame:
     """Return a row of statistics for each metric, protocol, dimension and trial."""
-    table = joined(predictions, mos, samples, checked(metrics))
+    table = join_test_rows(predictions, mos, samples, check_metrics(metrics))
     rows = [
         {
             **dict(zip(("metric", "protocol", "dimension"), key, strict=True)),
             "trial": trial,
-            **statistics_row(fitted(points["prediction"], points["mos"], DEFAULT)[0]),
+            **statistics_row(
+                correlate_with_mapping(points["prediction"], points["mos"], DEFAULT)[0]
+            ),
         }
         for key, part in table.groupby(["metric", "protocol", "dimension"])
-        for trial, points in by_trial(part)
+        for trial, points in iterate_trials(part)
     ]
     return pd.DataFrame(rows)

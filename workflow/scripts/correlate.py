@@ -4,7 +4,7 @@ from sfqa import store, tables
 from sfqa.correlation.bootstrap import protocol_groups
 from sfqa.correlation.levels import method_rows
 from sfqa.correlation.significance import significance_rows
-from sfqa.correlation.summarise import Settings, correlation_rows, rounded
+from sfqa.correlation.summarise import Settings, correlation_rows, round_rows
 from sfqa.job import run_job
 
 with run_job(snakemake.log[0]) as log:
@@ -22,4 +22,4 @@ with run_job(snakemake.log[0]) as log:
     ):
         rows = compute_rows(*arguments)
         log.info("%d rows of %s", len(rows), table.name)
-        store.write(table, rounded(rows), path)
+        store.write(table, round_rows(rows), path)

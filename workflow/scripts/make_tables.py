@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sfqa import store, tables
-from sfqa.correlation.layout import as_arrow, render, render_leakage, select
+from sfqa.correlation.layout import convert_csv_to_arrow, render, render_leakage, select_rows
 from sfqa.job import run_job
 
 with run_job(snakemake.log[0]):
@@ -11,7 +11,7 @@ with run_job(snakemake.log[0]):
     params = snakemake.params
 
     def render_table(words: str, **which: str) -> dict[str, str]:
-        selected_rows = select(rows, params.protocol, **which)
+        selected_rows = select_rows(rows, params.protocol, **which)
         caption = f"Metrics against MOS on {params.dataset}, {words}."
         return render(selected_rows, caption, params.order, params.dimensions)
 
@@ -28,7 +28,7 @@ with run_job(snakemake.log[0]):
     for path in sorted({Path(path) for path in snakemake.output}):
         texts = texts_of_table[path.stem]
         if path.suffix == ".parquet":
-            store.write_arrow(as_arrow(texts["csv"]), path)
+            store.write_arrow(convert_csv_to_arrow(texts["csv"]), path)
             continue
         with store.replacing(path) as temporary:
             temporary.write_text(texts[path.suffix[1:]], encoding="utf-8")

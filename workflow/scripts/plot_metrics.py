@@ -6,7 +6,7 @@ import pandas as pd
 
 from sfqa import store, tables
 from sfqa.correlation import more_figures
-from sfqa.correlation.points import pooled_points
+from sfqa.correlation.points import pool_points
 from sfqa.job import run_job
 
 with run_job(snakemake.log[0]) as log:
@@ -25,13 +25,13 @@ with run_job(snakemake.log[0]) as log:
     panels = [*rated, "overall"]
     synthetic = ["synthetic"] if mos["synthetic"].any() else []
 
-    more_figures.bars(rows, params.protocol, panels, list_files("bars"))
+    more_figures.draw_srcc_bars(rows, params.protocol, panels, list_files("bars"))
     significance = store.read(tables.SIGNIFICANCE, inputs.significance)
-    more_figures.ranks(significance, params.protocol, panels, list_files("ranks"))
+    more_figures.draw_ranks(significance, params.protocol, panels, list_files("ranks"))
 
     metrics = [m for m in params.metrics if m["kind"] != "control"]
-    clouds = {
-        (dimension, m["name"]): pooled_points(
+    points_by_metric = {
+        (dimension, m["name"]): pool_points(
             predictions, mos, samples, m, dimension, params.protocol
         )
         for dimension in rated
@@ -39,12 +39,14 @@ with run_job(snakemake.log[0]) as log:
     }
     scores = {}
     for dimension in rated:
-        own = mos[(mos["dimension"] == dimension) & (mos["status"] != tables.FAILED)]
-        columns = {more_figures.MOS: own.set_index("sample_id")["mos"]}
-        columns |= {m["name"]: clouds[dimension, m["name"]]["prediction"] for m in metrics}
+        dimension_mos = mos[(mos["dimension"] == dimension) & (mos["status"] != tables.FAILED)]
+        columns = {more_figures.MOS: dimension_mos.set_index("sample_id")["mos"]}
+        columns |= {
+            m["name"]: points_by_metric[dimension, m["name"]]["prediction"] for m in metrics
+        }
         scores[dimension] = pd.DataFrame(columns).astype(float)
     untrained = ["random"] if any(m["weights"] == "random" for m in metrics) else []
-    more_figures.metric_matrix(
+    more_figures.draw_metric_matrix(
         scores,
         list_files("matrix"),
         f"Metric against metric, SRCC, {params.protocol.replace('_', ' ')} splits",
@@ -64,13 +66,13 @@ with run_job(snakemake.log[0]) as log:
         frame = store.read(tables.CONFORMED, conformed)
         videos = dict(zip(frame["sample_id"], frame["path"], strict=True))
     if best.empty:
-        cloud, title, warned = pd.DataFrame(columns=["prediction", "mos"]), "No metric", synthetic
+        points, title, warned = pd.DataFrame(columns=["prediction", "mos"]), "No metric", synthetic
     else:
         top = best.iloc[0]
-        cloud = clouds[top["dimension"], top["metric"]]
+        points = points_by_metric[top["dimension"], top["metric"]]
         title = f"Largest errors of {top['metric']}, {top['dimension'].replace('_', ' ')}"
         warned = synthetic + (["random"] if top["weights"] == "random" else [])
     folder = Path(inputs.samples).parent
-    more_figures.failure_cases(
-        cloud, videos, folder, title, list_files("failures"), " ".join(warned)
+    more_figures.draw_failure_cases(
+        points, videos, folder, title, list_files("failures"), " ".join(warned)
     )

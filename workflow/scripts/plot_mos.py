@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sfqa import store, tables
-from sfqa.correlation.figures import mos_by_label
+from sfqa.correlation.figures import draw_mos_by_label
 from sfqa.job import run_job
 from sfqa.ratings import figures
 from sfqa.ratings.by_label import LABEL_KINDS, read_tags
@@ -19,7 +19,7 @@ with run_job(snakemake.log[0]):
     kinds = [*LABEL_KINDS, *tags]
     frame = frame.sort_values("dimension", key=lambda d: d.map(order.index), kind="stable")
     frame = frame.sort_values("label_kind", key=lambda k: k.map(kinds.index), kind="stable")
-    mos_by_label(frame, [Path(outputs.svg), Path(outputs.png)], synthetic)
+    draw_mos_by_label(frame, [Path(outputs.svg), Path(outputs.png)], synthetic)
     figures.plot_or_explain(
         lambda files: figures.plot_distributions(mos, samples, files, tags, synthetic),
         [outputs.distributions, outputs.distributions_png],

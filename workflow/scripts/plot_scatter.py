@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from sfqa import store, tables
-from sfqa.correlation.figures import scatter
+from sfqa.correlation.figures import draw_scatter
 from sfqa.job import run_job
 
 with run_job(snakemake.log[0]):
     mos = store.read(tables.MOS, snakemake.input.mos)
     order = list(snakemake.params.dimensions)
-    scatter(
+    draw_scatter(
         store.read(tables.PREDICTIONS, snakemake.input.predictions),
         mos,
         store.read(tables.SAMPLES, snakemake.input.samples),

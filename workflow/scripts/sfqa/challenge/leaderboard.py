@@ -8,8 +8,8 @@ from typing import Any
 
 from sfqa.challenge.phases import Phase
 from sfqa.challenge.scoring import RESAMPLES, describe_formula
-from sfqa.correlation.captions import spread_of
-from sfqa.correlation.grid import BEST, SECOND, UNDEFINED, Cell, Grid, Head
+from sfqa.correlation.captions import format_spread
+from sfqa.correlation.grid import BEST, SECOND, UNDEFINED, Cell, ColumnHeading, Grid
 from sfqa.statistics.registry import NAMES, STATISTICS, find_statistic
 
 
@@ -54,7 +54,7 @@ def build_leaderboard(rows: Sequence[Mapping[str, Any]], phase: Phase, mapping: 
         for name in statistics:
             value = row[name]
             rank = "" if row["baseline"] or value is None else ranks[name].get(round(value, 4), "")
-            spread = spread_of(row, name, "brackets")
+            spread = format_spread(row, name, "brackets")
             line.append(
                 Cell(UNDEFINED)
                 if value is None
@@ -69,7 +69,7 @@ def build_leaderboard(rows: Sequence[Mapping[str, Any]], phase: Phase, mapping: 
         f"{describe_formula(mapping)}. In brackets: 95 % interval ({RESAMPLES} bootstrap "
         f"samples of the videos). Phase file {phase.sha256[:12]}."
     )
-    return Grid(caption, [Head(name) for name in headings], body, 2, notes)
+    return Grid(caption, [ColumnHeading(name) for name in headings], body, 2, notes)
 
 
 def _mark_best(rows: Sequence[Mapping[str, Any]], name: str) -> dict[float, str]:

@@ -10,7 +10,7 @@ from sfqa import identity
 from sfqa.challenge.phases import Phase
 from sfqa.challenge.submission import Submission
 from sfqa.correlation.agreement import UNDEFINED
-from sfqa.correlation.fits import MAPPINGS, fitted
+from sfqa.correlation.fits import MAPPINGS, correlate_with_mapping
 from sfqa.errors import UserError, hint
 from sfqa.statistics.functions import Array
 from sfqa.statistics.registry import RowResamples, find_statistic
@@ -71,7 +71,7 @@ def score_submission(
         return row | {"detail": flaw("not_valid", " | ".join(submission.errors[:3]))}
     x = np.array([submission.scores[name] for name in phase.mos])
     y = np.array(list(phase.mos.values()))
-    fit, mapping_function = fitted(x, y, mapping)
+    fit, mapping_function = correlate_with_mapping(x, y, mapping)
     row |= {**fit.values, "mapping": fit.mapping, "detail": fit.detail}
     main_score = fit.main_score
     if main_score is None or mapping_function is None:

@@ -41,7 +41,7 @@ def draw_figures(
         return
     by_label = average_by_label(mos, samples, extra)
     if not by_label.empty:
-        bars.mos_by_label(by_label, list_files("mos_by_label"), synthetic)
+        bars.draw_mos_by_label(by_label, list_files("mos_by_label"), synthetic)
         figures.plot_distributions(mos, samples, list_files("distributions"), extra, synthetic)
     for label_kind in dict.fromkeys(differences["label_kind"]):
         files = list_files(f"differences_{label_kind}")

@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     from sfqa import tables
     from sfqa.correlation.levels import method_rows
     from sfqa.correlation.significance import significance_rows
-    from sfqa.correlation.summarise import Settings, correlation_rows, rounded
+    from sfqa.correlation.summarise import Settings, correlation_rows, round_rows
     from sfqa.store import to_records
 
     for name in ("rows", "bootstrap"):
@@ -86,11 +86,11 @@ def run(args: argparse.Namespace) -> int:
     )
     inputs = _score_tables.read_tables(args)
     data = (inputs.predictions, inputs.mos, inputs.samples, inputs.metrics, settings)
-    rows = [row for row in rounded(correlation_rows(*data)) if row["pooling"] == "pooled"]
+    rows = [row for row in round_rows(correlation_rows(*data)) if row["pooling"] == "pooled"]
     if args.method is None:
         rows = [row for row in rows if row["level"] == "video"]
-    tests = rounded(significance_rows(*data))
-    by_method = rounded(method_rows(*data)) if args.method is not None else []
+    tests = round_rows(significance_rows(*data))
+    by_method = round_rows(method_rows(*data)) if args.method is not None else []
     if args.out:
         for suffix, table, table_rows in (
             ("", tables.CORRELATION, rows),

@@ -1,9 +1,9 @@
-"""Confidence intervals by the bootstrap: of samples, or of the groups that samples share.
+"""Confidence intervals by the bootstrap, over samples or over groups of samples.
 
-The samples of one portrait, song or prompt are not independent of each other. Where a protocol
-keeps groups apart, whole groups are drawn (the cluster bootstrap); of several crossed groups each
-is drawn by itself, and a sample counts as often as the product says (the pigeonhole bootstrap of
-Owen, 2007, which errs to the wide side). Elsewhere single samples are drawn.
+The samples of one portrait, song or prompt are not independent of each other. If a protocol splits
+by groups, whole groups are drawn (cluster bootstrap). Several crossed groups are drawn
+independently, and the weight of a sample is the product of the counts of its groups (pigeonhole
+bootstrap, Owen, 2007; its intervals are conservative). Otherwise single samples are drawn.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ GROUPED = ("fixed", "group_kfold", "group_trials")
 
 KINDS = ("percentile", "bca")
 
-#: Fewer groups or samples than this give no interval: they say little about those not seen.
+#: No interval below this number of groups or samples: too few to generalise from.
 LEAST_UNITS = 5
 
-#: An interval needs so many resamples in which the statistic is defined, and this share of all.
+#: Minimum number and share of resamples in which the statistic must be defined for an interval.
 LEAST_DEFINED, LEAST_SHARE = 100, 0.8
 
-#: Parts left out in turn for the acceleration of BCa.
+#: Number of jackknife parts for the acceleration of BCa.
 JACKKNIFE = 200
 
 COVERAGE = 0.95
@@ -42,7 +42,7 @@ Replicates = dict[str, Array]
 
 @dataclass(frozen=True)
 class Interval:
-    """The ends of an interval, None where there is none, and how it was made or why not."""
+    """The ends of an interval (None if undefined), and how it was computed or why it was not."""
 
     low: float | None
     high: float | None
@@ -51,11 +51,12 @@ class Interval:
 
 @dataclass(frozen=True)
 class Resampling:
-    """Which samples are drawn how often: the same for all metrics, dimensions and trials.
+    """How often each sample is drawn; the same for all metrics, dimensions and trials.
 
-    ``cells``: sample id to cell; ``counts``: (cells, resamples) how often; ``left_out``: (cells,
-    parts) 0 or 1, for the jackknife of BCa, else no column; ``units``: what is drawn, in words;
-    ``drawn``: how many of them, of the rarest kind.
+    ``cells``: maps a sample id to its cell, the samples that are always drawn together. ``counts``:
+    (cells, resamples), how often a cell is drawn. ``left_out``: (cells, parts), 0 or 1 for the
+    jackknife of BCa, without columns for other intervals. ``units``: description of what is drawn.
+    ``drawn``: number of units; if two groups are crossed, the smaller number.
     """
 
     cells: dict[str, int]
@@ -66,21 +67,21 @@ class Resampling:
 
     @property
     def resamples(self) -> int:
-        """How many resamples there are."""
+        """The number of resamples."""
         return int(self.counts.shape[1])
 
     @property
     def weights(self) -> Array:
-        """Resamples and then jackknife parts, (cells, resamples + parts)."""
+        """Weights of the resamples, then of the jackknife parts: (cells, resamples + parts)."""
         return np.hstack([self.counts, self.left_out]) if self.left_out.size else self.counts
 
-    def codes(self, sample_ids: Iterable[str]) -> Codes:
-        """Return the cells of some samples."""
+    def get_cells(self, sample_ids: Iterable[str]) -> Codes:
+        """Return the cell of each sample."""
         return np.array([self.cells[name] for name in sample_ids], np.int64)
 
 
 def protocol_groups(protocols: Sequence[Mapping[str, Any]]) -> dict[str, list[str] | None]:
-    """Return the groups that each grouped protocol keeps apart (None: all that there are).
+    """Return the groups by which each grouped protocol splits (None: all groups).
 
     >>> protocol_groups([{"name": "p", "kind": "group_kfold", "groups": ["image"]},
     ...     {"name": "r", "kind": "random_kfold"}])
@@ -89,14 +90,17 @@ def protocol_groups(protocols: Sequence[Mapping[str, Any]]) -> dict[str, list[st
     return {p["name"]: p.get("groups") for p in protocols if p["kind"] in GROUPED}
 
 
-def interval_kind(word: str, where: str) -> str:
-    """Return a word of :data:`KINDS`; :class:`UserError` begun with ``where`` for any other."""
+def check_interval_kind(word: str, where: str) -> str:
+    """Return ``word`` if it is one of :data:`KINDS`.
+
+    Raises :class:`UserError`, its message starting with ``where``, for any other word.
+    """
     if word not in KINDS:
         raise UserError(f"{where}: no interval {word!r}; {hint(word, KINDS)}")
     return word
 
 
-def resampling(
+def draw_resampling(
     samples: pd.DataFrame,
     groups: Sequence[str] | None,
     count: int,
@@ -106,14 +110,14 @@ def resampling(
 ) -> Resampling:
     """Draw the resamples of a table of samples (columns of tables.SAMPLES).
 
-    ``groups`` as in a protocol (image, clip, prompt, method; None: all of image, clip, prompt that
-    tell samples apart) or one or two columns of the table, used where ``grouped``. Where no group
-    is known the samples are drawn one by one, and ``units`` says so. Depends on names, labels and
-    the seed, not on the order of rows.
+    ``groups``: as in a protocol (image, clip, prompt, method; None: those of image, clip and prompt
+    that differ between samples), or one or two columns of the table; ignored unless ``grouped``. If
+    the groups are not known, single samples are drawn and ``units`` says so. The result depends on
+    names, labels and the seed, not on the order of rows.
 
     >>> table = pd.DataFrame({"sample_id": list("abcd"), "image_id": list("xxyz")})
-    >>> made = resampling(table, ["image"], 3)
-    >>> made.units, made.counts.shape, made.counts[0].tolist() == made.counts[1].tolist()
+    >>> drawn = draw_resampling(table, ["image"], 3)
+    >>> drawn.units, drawn.counts.shape, drawn.counts[0].tolist() == drawn.counts[1].tolist()
     ('3 image groups', (3, 3), False)
     """
     rows = samples.sort_values("sample_id", ignore_index=True)
@@ -129,25 +133,25 @@ def resampling(
         codes = {"": np.arange(len(rows))}
     sizes = {key: int(code.max()) + 1 if len(code) else 0 for key, code in codes.items()}
     words = " x ".join(f"{sizes[key]} {key}" for key in codes if key) + " groups"
-    said = words if codes and "" not in codes else f"{len(rows)} samples{note}"
+    drawn_units = words if codes and "" not in codes else f"{len(rows)} samples{note}"
     table = np.stack(list(codes.values()), axis=1)
     cells, owner = np.unique(table, axis=0, return_inverse=True)
     counts: Array | float = 1.0
     left_out = []
-    for place, (key, size) in enumerate(sizes.items()):
+    for group_index, (key, size) in enumerate(sizes.items()):
         draw = random_generator("bootstrap", seed, key, size)
-        times = _multinomial(draw, size, count)
-        # One kind of group: each cell is one of its units.
-        counts = times if len(codes) == 1 else counts * times[cells[:, place]]
+        times = _draw_counts(draw, size, count)
+        # With one group type, each cell is one group.
+        counts = times if len(codes) == 1 else counts * times[cells[:, group_index]]
         if kind == "bca":
             parts = min(size, JACKKNIFE)
             part = np.arange(size) * parts // max(size, 1)
-            left_out.append((part[cells[:, place], None] != np.arange(parts)).astype(float))
+            left_out.append((part[cells[:, group_index], None] != np.arange(parts)).astype(float))
     return Resampling(
         dict(zip(names, owner.reshape(-1).tolist(), strict=True)),
         np.asarray(counts),
         np.hstack(left_out) if left_out else np.ones((len(cells), 0)),
-        said,
+        drawn_units,
         min(sizes.values()),
     )
 
@@ -155,14 +159,16 @@ def resampling(
 def _group_codes(rows: pd.DataFrame, groups: Sequence[str] | None) -> dict[str, Codes]:
     if groups is None or set(groups) <= set(GROUPS):
         return encode_groups(rows, choose_groups(rows, {"groups": groups}, ""), "")
-    # Columns of the user's: they stand in for image and clip, and nested ones become one as there.
-    stand = dict(zip(("image", "clip"), groups, strict=False))
-    own = rows.assign(**{GROUPS[key]: rows[name] for key, name in stand.items()})
-    found = encode_groups(own, list(stand), "")
-    return {"+".join(stand[part] for part in key.split("+")): c for key, c in found.items()}
+    # Columns of the user take the place of image and clip, so that nested columns are merged too.
+    stand_ins = dict(zip(("image", "clip"), groups, strict=False))
+    renamed_rows = rows.assign(**{GROUPS[key]: rows[name] for key, name in stand_ins.items()})
+    group_codes = encode_groups(renamed_rows, list(stand_ins), "")
+    return {
+        "+".join(stand_ins[part] for part in key.split("+")): c for key, c in group_codes.items()
+    }
 
 
-def _multinomial(draw: np.random.Generator, size: int, count: int) -> Array:
+def _draw_counts(draw: np.random.Generator, size: int, count: int) -> Array:
     """Return how often each of ``size`` units is drawn in ``count`` draws of ``size``."""
     times = np.empty((count, size))
     for row in times:
@@ -170,7 +176,7 @@ def _multinomial(draw: np.random.Generator, size: int, count: int) -> Array:
     return times.T
 
 
-def replicates(
+def compute_replicates(
     scores: Array,
     mapped: Array,
     mos: Array,
@@ -178,48 +184,48 @@ def replicates(
     weights: Array,
     which: Sequence[str] = RESAMPLED_NAMES,
 ) -> Replicates:
-    """Return statistics (``which``) of each metric in every resample, (metrics, resamples).
+    """Return the statistics named in ``which`` in every resample, each (metrics, resamples).
 
-    ``scores`` and, for statistics after the mapping, ``mapped``: (n, metrics); ``mos``: (n,);
-    ``cells``: (n,) codes of ``weights`` (cells, resamples). The mapping is held as it was fitted to
-    all rows.
+    ``scores`` and ``mapped`` (scores after the mapping): (n, metrics); ``mos``: (n,); ``cells``:
+    (n,) indices into the rows of ``weights`` (cells, resamples). The mapping fitted to all rows is
+    used in every resample.
     """
-    every = len(cells) == len(weights) and bool((cells == np.arange(len(cells))).all())
-    drawn = weights if every else weights[cells]
+    is_identity = len(cells) == len(weights) and bool((cells == np.arange(len(cells))).all())
+    drawn = weights if is_identity else weights[cells]
     resamples = RowResamples(cells, weights, drawn)
-    made = {}
+    values_by_statistic = {}
     for name in which:
         statistic = find_statistic(name)
         values = mapped if statistic.is_mapped else scores
-        made[name] = statistic.compute_resamples(values, mos, resamples)
-    return made
+        values_by_statistic[name] = statistic.compute_resamples(values, mos, resamples)
+    return values_by_statistic
 
 
-def model_replicates(
+def resample_method_means(
     scores: Array, mos: Array, methods: Codes, drawn: Array
 ) -> tuple[Array, Array]:
-    """Return the means of every method in every resample: of scores and of MOS.
+    """Return the mean score and the mean MOS of every method in every resample.
 
     ``scores`` and ``mos``: (n,); ``methods``: (n,) codes; ``drawn``: (n, B) weights; the results
     are (methods, B), NaN where a method was not drawn.
     """
     size = int(methods.max()) + 1
-    found = []
+    resampled_means = []
     for values in (scores, mos):
         sums, n = np.empty((size, drawn.shape[1])), np.empty((size, drawn.shape[1]))
         for code in range(size):
-            own = methods == code
-            first = float(values[own][0])  # equal values keep exactly their mean
-            n[code] = drawn[own].sum(axis=0)
-            sums[code] = (values[own] - first) @ drawn[own]
+            is_method = methods == code
+            first = float(values[is_method][0])  # the mean of equal values stays exact
+            n[code] = drawn[is_method].sum(axis=0)
+            sums[code] = (values[is_method] - first) @ drawn[is_method]
             sums[code] = first + np.divide(
                 sums[code], n[code], out=np.full(len(n[code]), np.nan), where=n[code] > 0
             )
-        found.append(sums)
-    return found[0], found[1]
+        resampled_means.append(sums)
+    return resampled_means[0], resampled_means[1]
 
 
-def interval(
+def compute_interval(
     values: Array,
     point: float | None,
     drawn: Resampling,
@@ -228,15 +234,15 @@ def interval(
 ) -> Interval:
     """Return the 95 % interval of a statistic from its replicates (resamples, then jackknife).
 
-    ``percentile``: the quantiles of the replicates, a little farther out by the number of units
-    drawn, as t is from the normal (Hesterberg, 2015). ``bca``: corrected for bias and acceleration
-    (Efron, 1987). None where the statistic is undefined, where fewer than
-    :data:`LEAST_UNITS` groups or samples were drawn (or of them ``cells`` take part), or where too
-    few resamples define it.
+    ``percentile``: quantiles of the replicates, widened for small numbers of units by the ratio of
+    t to normal quantiles (Hesterberg, 2015). ``bca``: corrected for bias and acceleration (Efron,
+    1987). The ends are None if the statistic is undefined, if fewer than :data:`LEAST_UNITS` groups
+    or samples were drawn (or fewer ``cells`` contribute), or if it is defined in too few resamples.
 
-    >>> made = resampling(pd.DataFrame({"sample_id": list("abcdef")}), None, 200, grouped=False)
-    >>> found = interval(np.linspace(0, 1, 200), 0.5, made)
-    >>> round(found.low, 3), round(found.high, 3), found.how
+    >>> table = pd.DataFrame({"sample_id": list("abcdef")})
+    >>> drawn = draw_resampling(table, None, 200, grouped=False)
+    >>> ends = compute_interval(np.linspace(0, 1, 200), 0.5, drawn)
+    >>> round(ends.low, 3), round(ends.high, 3), ends.how
     (0.002, 0.998, 'percentile of 200 resamples of 6 samples')
     """
     if point is None:
@@ -246,19 +252,22 @@ def interval(
         return Interval(None, None, f"none: {drawn.units} {least}")
     if cells is not None and cells < LEAST_UNITS:
         return Interval(None, None, f"none: {cells} of {drawn.units} {least}")
-    good = values[: drawn.resamples]
-    good = good[np.isfinite(good)]
-    if len(good) < max(min(LEAST_DEFINED, drawn.resamples), LEAST_SHARE * drawn.resamples):
-        told = f"none: defined in {len(good)} of {drawn.resamples} resamples of {drawn.units}"
-        return Interval(None, None, told)
+    defined_values = values[: drawn.resamples]
+    defined_values = defined_values[np.isfinite(defined_values)]
+    if len(defined_values) < max(
+        min(LEAST_DEFINED, drawn.resamples), LEAST_SHARE * drawn.resamples
+    ):
+        resamples = f"{drawn.resamples} resamples of {drawn.units}"
+        reason = f"none: defined in {len(defined_values)} of {resamples}"
+        return Interval(None, None, reason)
     tail = (1 - COVERAGE) / 2
     if kind != "bca":
         units = drawn.drawn if cells is None else min(drawn.drawn, cells)
         tail = float(norm.cdf(-((units / (units - 1)) ** 0.5) * t.ppf(1 - tail, units - 1)))
     levels = np.array([tail, 1 - tail])
     if kind == "bca":
-        levels = _bca_levels(good, point, values[drawn.resamples :], levels)
-    low, high = np.quantile(good, levels)
+        levels = _bca_levels(defined_values, point, values[drawn.resamples :], levels)
+    low, high = np.quantile(defined_values, levels)
     how = f"{kind} of {drawn.resamples} resamples of {drawn.units}"
     return Interval(float(low), float(high), how)
 

@@ -1,6 +1,6 @@
-"""What stands around the figures of a table: intervals, warnings, and the caption's legend.
+"""The text around the numbers of a table: intervals, warnings and the end of the caption.
 
-VERSION of layout.py stands for this file and for grid.py too.
+VERSION of layout.py covers this file and grid.py too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sfqa.correlation.intervals import NOT_ASKED
 from sfqa.correlation.summarise import MEAN, MEDIAN, OVERALL, VIDEO
 from sfqa.statistics.registry import MAPPED_LABELS, STATISTICS, find_statistic, join_words
 
-#: What may stand behind a figure, and what captions say of it.
+#: What can follow a number in a table, and its description in captions.
 INTERVALS = {
     "brackets": " In brackets: 95 % intervals",
     "plus_minus": " Behind ±: half the width of the 95 % interval",
@@ -44,22 +44,22 @@ _MAPPED_ERRORS = join_words(s.label for s in STATISTICS if s.is_mapped and not s
 _AS_GIVEN = join_words(s.label for s in STATISTICS if not s.is_mapped and s.is_correlation)
 
 
-def warnings(frame: pd.DataFrame, weights: Iterable[str]) -> list[str]:
-    """Return what must be said loudly of rows: simulated MOS, random ``weights``.
+def list_warnings(frame: pd.DataFrame, weights: Iterable[str]) -> list[str]:
+    """Return the warnings that apply to rows: simulated MOS, random ``weights``.
 
-    >>> warnings(pd.DataFrame({"synthetic_mos": [False]}), ["official"])
+    >>> list_warnings(pd.DataFrame({"synthetic_mos": [False]}), ["official"])
     []
     """
-    made = len(frame) > 0 and bool(frame["synthetic_mos"].any())
-    return ([SYNTHETIC_MOS] if made else []) + (
+    is_synthetic = len(frame) > 0 and bool(frame["synthetic_mos"].any())
+    return ([SYNTHETIC_MOS] if is_synthetic else []) + (
         [RANDOM_WEIGHTS] if "random" in set(weights) else []
     )
 
 
-def spread_of(record: Mapping[str, Any], stat: str, intervals: str) -> str:
-    """Return what stands behind a figure, by a word of :data:`INTERVALS`; empty for nothing.
+def format_spread(record: Mapping[str, Any], stat: str, intervals: str) -> str:
+    """Return the text behind a number, by a key of :data:`INTERVALS`; empty if there is none.
 
-    >>> spread_of({"srcc_low": 0.61, "srcc_high": 0.792}, "srcc", "brackets")
+    >>> format_spread({"srcc_low": 0.61, "srcc_high": 0.792}, "srcc", "brackets")
     '[0.610, 0.792]'
     """
     # The main score of a challenge is no statistic of the list, and written as a correlation.
@@ -74,28 +74,34 @@ def spread_of(record: Mapping[str, Any], stat: str, intervals: str) -> str:
     return f"±{wide:.{digits}f}"
 
 
-def how(frame: pd.DataFrame, intervals: str) -> str:
-    """Return the caption's sentence about what stands behind the figures; empty for nothing.
+def describe_intervals(frame: pd.DataFrame, intervals: str) -> str:
+    """Return the caption's sentence about the intervals in a table; empty if there is none.
 
-    Where all intervals were made alike (column ``interval``), it says how, or why there is none.
+    If all rows have the same text in the column ``interval``, the sentence contains it.
     """
     if intervals == "none":
         return ""
     ends = ("sd",) if intervals == "sd" else ("low", "high")
-    known = [f"{statistic.name}_{end}" for statistic in STATISTICS for end in ends]
-    there = [name for name in known if name in frame]
-    shown = bool(there) and bool(frame[there].notna().any(axis=None))
-    made: list[str] = []
+    column_names = [f"{statistic.name}_{end}" for statistic in STATISTICS for end in ends]
+    present_columns = [name for name in column_names if name in frame]
+    has_values = bool(present_columns) and bool(frame[present_columns].notna().any(axis=None))
+    descriptions: list[str] = []
     if "interval" in frame and intervals != "sd":
-        defined = frame["srcc_low"].notna() if shown else frame["srcc"].notna()
-        made = sorted(set(frame.loc[defined, "interval"]) - {NOT_ASKED})
-    if shown:
-        return INTERVALS[intervals] + (f" ({made[0]})" if len(made) == 1 else "") + "."
-    return f" No 95 % intervals ({made[0].removeprefix('none: ')})." if len(made) == 1 else ""
+        defined = frame["srcc_low"].notna() if has_values else frame["srcc"].notna()
+        descriptions = sorted(set(frame.loc[defined, "interval"]) - {NOT_ASKED})
+    if has_values:
+        return (
+            INTERVALS[intervals] + (f" ({descriptions[0]})" if len(descriptions) == 1 else "") + "."
+        )
+    return (
+        f" No 95 % intervals ({descriptions[0].removeprefix('none: ')})."
+        if len(descriptions) == 1
+        else ""
+    )
 
 
-def legend(frame: pd.DataFrame, intervals: str) -> str:
-    """Return what a reader must know of rows of one protocol, level and pooling."""
+def describe_rows(frame: pd.DataFrame, intervals: str) -> str:
+    """Return the end of a caption: protocol, numbers of rows and trials, mapping and intervals."""
     counted = frame.loc[frame["n"] > 0, "n"]
     low, high = (int(counted.min()), int(counted.max())) if len(counted) else (0, 0)
     rows = str(high) if low == high else f"{low} to {high}"
@@ -105,16 +111,18 @@ def legend(frame: pd.DataFrame, intervals: str) -> str:
     averaged = words.get(frame["pooling"].iloc[0], "")
     return (
         f"Protocol {frame['protocol'].iloc[0]}; {rows} {unit}; {trials} "
-        f"trial{'s' if trials != 1 else ''}{averaged}. {_mapping(frame)} Where a lower score means "
-        "better quality its sign was flipped first, so that a good metric is positive. Best in "
-        f"bold (least {_LEAST}), second underlined, controls aside.{how(frame, intervals)}"
+        f"trial{'s' if trials != 1 else ''}{averaged}. {_describe_mapping(frame)} "
+        "Where a lower score means better quality its sign was flipped first, so that a good "
+        "metric is positive. Best in "
+        f"bold (least {_LEAST}), second underlined, controls aside."
+        f"{describe_intervals(frame, intervals)}"
     )
 
 
-def _mapping(frame: pd.DataFrame) -> str:
-    """Say what stands before PLCC: the mapping that most rows name."""
-    own = frame.loc[(frame["dimension"] != OVERALL) & frame["plcc"].notna(), "mapping"]
-    counted = own[own.isin(list(MAPPINGS.values()))].value_counts()
+def _describe_mapping(frame: pd.DataFrame) -> str:
+    """Return the sentence about the mapping before PLCC: the one used in most rows."""
+    mapping_names = frame.loc[(frame["dimension"] != OVERALL) & frame["plcc"].notna(), "mapping"]
+    counted = mapping_names[mapping_names.isin(list(MAPPINGS.values()))].value_counts()
     name = min(counted.index, key=lambda word: (-counted[word], word), default=MAPPINGS["none"])
     if name in _STRAIGHT:
         which = f"{_MAPPED_CORRELATIONS} ({_MAPPED_ERRORS} after {name})"

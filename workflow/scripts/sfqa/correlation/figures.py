@@ -1,4 +1,4 @@
-"""Figures beside the tables: predictions against MOS, MOS by label; the same bytes each time."""
+"""Figures of predictions against MOS and of MOS by label; files are reproducible byte by byte."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scipy.stats import gaussian_kde
 
 from sfqa.correlation.agreement import Correlation
 from sfqa.correlation.fits import LOGISTIC, correlate, fit_mapping
-from sfqa.correlation.summarise import pooled_points
+from sfqa.correlation.summarise import pool_points
 from sfqa.errors import UserError
 from sfqa.figure_style import (
     COLOURS,
@@ -33,14 +33,14 @@ from sfqa.statistics.registry import STATISTICS
 
 VERSION = 2
 
-#: Fewer points have no density worth a line.
+#: Below this number of points no density is estimated.
 FEW_POINTS = 50
-#: Shares of the points that lie inside the lines of density, and the cells of its grid per axis.
+#: Shares of the points inside the density contours, and grid cells per axis.
 INSIDE = (0.9, 0.5, 0.25)
 _CELLS = 80
 
 
-def scatter(
+def draw_scatter(
     predictions: pd.DataFrame,
     mos: pd.DataFrame,
     samples: pd.DataFrame,
@@ -61,15 +61,15 @@ def scatter(
     """
     metric = {"group": "", "kind": "zero_shot", "weights": "none", **metric}
     rated = mos[mos["dimension"].isin(dimensions)]
-    points = {
-        d: pooled_points(predictions, rated, samples, metric, d, protocol) for d in dimensions
-    }
-    methods = sorted({method for own in points.values() for method in own["method"]})
+    points = {d: pool_points(predictions, rated, samples, metric, d, protocol) for d in dimensions}
+    methods = sorted(
+        {method for metric_points in points.values() for method in metric_points["method"]}
+    )
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.6 * len(dimensions) + 1.6, 4.7), layout="constrained")
         panels = figure.subplots(1, len(dimensions), squeeze=False)[0]
         for axes, dimension in zip(panels, dimensions, strict=True):
-            _cloud(axes, points[dimension], methods, metric, dimension)
+            _draw_panel(axes, points[dimension], methods, metric, dimension)
         title = f"{metric['name']}, {in_words(protocol)} splits"
         set_title(figure, title, bool(rated["synthetic"].any()), metric["weights"] == "random")
         handles = {
@@ -88,7 +88,7 @@ def scatter(
         save_figure(figure, paths)
 
 
-def _cloud(
+def _draw_panel(
     axes: Axes,
     points: pd.DataFrame,
     methods: Sequence[str],
@@ -98,11 +98,11 @@ def _cloud(
     signed, goal = points["prediction"].to_numpy(float), points["mos"].to_numpy(float)
     sign = metric["direction"]
     for number, method in enumerate(methods):
-        own = (points["method"] == method).to_numpy(bool)
-        if own.any():
+        is_method = (points["method"] == method).to_numpy(bool)
+        if is_method.any():
             axes.scatter(
-                sign * signed[own],
-                goal[own],
+                sign * signed[is_method],
+                goal[is_method],
                 s=22 if len(points) < 300 else 14,
                 color=COLOURS[number % len(COLOURS)],
                 marker=MARKERS[number % len(MARKERS)],
@@ -111,33 +111,33 @@ def _cloud(
                 label=method,
                 rasterized=len(points) > MANY_POINTS,
             )
-    found = correlate(signed, goal)
-    if found["srcc"] is not None:
+    statistics = correlate(signed, goal)
+    if statistics["srcc"] is not None:
         x = np.linspace(signed.min(), signed.max(), 200)
-        label = "fit: " + (LOGISTIC if found.mapping == LOGISTIC else "linear")
+        label = "fit: " + (LOGISTIC if statistics.mapping == LOGISTIC else "linear")
         line = fit_mapping(signed, goal)(x)
         axes.plot(sign * x, line, color="#222222", linewidth=1.6, label=label, zorder=4)
-    _density(axes, sign * signed, goal)
+    _draw_density(axes, sign * signed, goal)
     if points.empty:
         axes.text(0.5, 0.5, "no test sample with a score and a MOS", ha="center")
     worse = ", lower is better" if sign < 0 else ""
     axes.set_title(in_words(dimension), weight="bold")
     axes.set_ylabel("MOS")
-    axes.set_xlabel(f"{metric['name']} (score{worse})\n\n{_figures(found)}")
+    axes.set_xlabel(f"{metric['name']} (score{worse})\n\n{_format_statistics(statistics)}")
     axes.grid(color="#e4e4e4", linewidth=0.6)
     axes.set_axisbelow(True)
 
 
-def _density(axes: Axes, x: Array, y: Array) -> None:
-    """Lines around the densest shares of the points; none where they are few, or on one line."""
-    found = density(x, y)
-    if found is None:
+def _draw_density(axes: Axes, x: Array, y: Array) -> None:
+    """Draw density contours, if :func:`estimate_density` returns an estimate."""
+    estimate = estimate_density(x, y)
+    if estimate is None:
         return
-    across, up, heights, levels = found
+    across, up, heights, levels = estimate
     style: Any = {"colors": "#4a4a4a", "linewidths": 0.9, "alpha": 0.85, "zorder": 3}
     limits = axes.dataLim.frozen()
     lines = axes.contour(across, up, heights, levels=levels, **style)
-    # Room for the lines, not for the whole grid.
+    # The axes include the contours but not the rest of the grid.
     axes.dataLim.set(limits)
     axes.update_datalim(np.concatenate([path.vertices for path in lines.get_paths()]))
     axes.autoscale_view()
@@ -145,21 +145,21 @@ def _density(axes: Axes, x: Array, y: Array) -> None:
     axes.plot([], [], color="#4a4a4a", linewidth=0.9, label=f"{shares} % of the density")
 
 
-def density(x: Array, y: Array) -> tuple[Array, Array, Array, list[float]] | None:
-    """Return where a kernel estimate was taken, its heights, and the levels that enclose shares.
+def estimate_density(x: Array, y: Array) -> tuple[Array, Array, Array, list[float]] | None:
+    """Return the grid of a kernel density estimate, its heights and its contour levels.
 
     ``x``, ``y``: n values each. A Gaussian kernel of Scott's width, on a grid of 80 x 80 cells;
     the levels, rising, are those of the smallest regions with the shares :data:`INSIDE` of the
     estimate. None below :data:`FEW_POINTS` points, for a constant, and for points on a line.
 
     >>> draw = np.random.default_rng(0).normal(size=(2, 100))
-    >>> across, up, heights, levels = density(*draw)
-    >>> heights.shape, len(levels), density(draw[0], 2 * draw[0])
+    >>> across, up, heights, levels = estimate_density(*draw)
+    >>> heights.shape, len(levels), estimate_density(draw[0], 2 * draw[0])
     ((80, 80), 3, None)
     """
     if len(x) < FEW_POINTS:
         return None
-    # Both sides on one scale: scores of 0..1e-6 are as good as others.
+    # Standardised, so that scores of 0..1e-6 work as well as any others.
     spread = [float(np.std(v)) for v in (x, y)]
     if any(s <= 1e-12 * float(np.abs(v).max()) for s, v in zip(spread, (x, y), strict=True)):
         return None
@@ -182,7 +182,7 @@ def density(x: Array, y: Array) -> tuple[Array, Array, Array, list[float]] | Non
     return across, up, heights, levels
 
 
-def mos_by_label(frame: pd.DataFrame, paths: Sequence[Path], synthetic: bool = False) -> None:
+def draw_mos_by_label(frame: pd.DataFrame, paths: Sequence[Path], synthetic: bool = False) -> None:
     """Draw mean MOS with 95 % intervals by method, category, style, language (SFQA, Fig. 4).
 
     ``frame``: label_kind, label, dimension, n, mean, sd, ci95_low, ci95_high. One row of panels per
@@ -191,9 +191,12 @@ def mos_by_label(frame: pd.DataFrame, paths: Sequence[Path], synthetic: bool = F
     """
     if frame.empty:
         raise UserError("mos_by_label: no row to draw; check that MOS and labels share samples")
-    kinds = list(dict.fromkeys(frame["label_kind"]))
+    label_kinds = list(dict.fromkeys(frame["label_kind"]))
     dimensions = list(dict.fromkeys(frame["dimension"]))
-    orders = {kind: _order(frame[frame["label_kind"] == kind]) for kind in kinds}
+    orders = {
+        label_kind: _order_labels(frame[frame["label_kind"] == label_kind])
+        for label_kind in label_kinds
+    }
     heights = [max(2, len(order)) + 1.6 for order in orders.values()]
     top = float(np.nanmax(frame[["mean", "ci95_high"]].to_numpy(float)))
     with mpl.rc_context(STYLE):
@@ -201,65 +204,80 @@ def mos_by_label(frame: pd.DataFrame, paths: Sequence[Path], synthetic: bool = F
             figsize=(4.2 * len(dimensions) + 0.6, 0.27 * sum(heights) + 0.9), layout="constrained"
         )
         grid = figure.subplots(
-            len(kinds),
+            len(label_kinds),
             len(dimensions),
             squeeze=False,
             sharex=True,
             sharey="row",
             height_ratios=heights,
         )
-        for row, kind in enumerate(kinds):
+        for row, label_kind in enumerate(label_kinds):
             for column, dimension in enumerate(dimensions):
                 axes = grid[row][column]
-                own = frame[(frame["label_kind"] == kind) & (frame["dimension"] == dimension)]
-                _bars(axes, own.set_index("label"), orders[kind], COLOURS[column % len(COLOURS)])
+                panel_rows = frame[
+                    (frame["label_kind"] == label_kind) & (frame["dimension"] == dimension)
+                ]
+                _draw_bars(
+                    axes,
+                    panel_rows.set_index("label"),
+                    orders[label_kind],
+                    COLOURS[column % len(COLOURS)],
+                )
                 axes.set_xlim(0, top * 1.12)
-                axes.tick_params(labelbottom=row == len(kinds) - 1)
+                axes.tick_params(labelbottom=row == len(label_kinds) - 1)
                 if row == 0:
                     axes.set_title(in_words(dimension), weight="bold")
                 if column == 0:
-                    axes.set_ylabel(LABEL_TITLES.get(kind, in_words(kind)))
-                if row == len(kinds) - 1:
+                    axes.set_ylabel(LABEL_TITLES.get(label_kind, in_words(label_kind)))
+                if row == len(label_kinds) - 1:
                     axes.set_xlabel("MOS, mean and 95 % interval")
         figure.align_ylabels(grid[:, 0])
         set_title(figure, synthetic=synthetic)
         save_figure(figure, paths)
 
 
-def _bars(axes: Axes, own: pd.DataFrame, order: list[str], colour: str) -> None:
-    own = own.reindex(order)
-    places = np.arange(len(order))
-    means = own["mean"].to_numpy(float)
-    ends = own[["ci95_low", "ci95_high"]].to_numpy(float)
-    axes.barh(places, np.nan_to_num(means), height=0.66, color=colour, alpha=0.8)
-    known = np.isfinite(ends).all(axis=1) & np.isfinite(means)
-    arms = np.abs(ends[known] - means[known, None]).T
+def _draw_bars(axes: Axes, label_rows: pd.DataFrame, order: list[str], colour: str) -> None:
+    label_rows = label_rows.reindex(order)
+    positions = np.arange(len(order))
+    means = label_rows["mean"].to_numpy(float)
+    ends = label_rows[["ci95_low", "ci95_high"]].to_numpy(float)
+    axes.barh(positions, np.nan_to_num(means), height=0.66, color=colour, alpha=0.8)
+    has_interval = np.isfinite(ends).all(axis=1) & np.isfinite(means)
+    arms = np.abs(ends[has_interval] - means[has_interval, None]).T
     axes.errorbar(
-        means[known], places[known], xerr=arms, fmt="none", ecolor="#222222", capsize=2, lw=1
+        means[has_interval],
+        positions[has_interval],
+        xerr=arms,
+        fmt="none",
+        ecolor="#222222",
+        capsize=2,
+        lw=1,
     )
     digits = 1 if np.nanmax(np.append(means, 0.0)) > 10 else 2  # 0..100, or a scale of few steps
-    for place, mean, high, count in zip(places, means, ends[:, 1], own["n"], strict=True):
+    for position, mean, high, count in zip(
+        positions, means, ends[:, 1], label_rows["n"], strict=True
+    ):
         missing = not np.isfinite(mean)
         text = "no rating" if missing else f"{mean:.{digits}f}"
         if not missing and not np.isfinite(high):
             text += f", n={count:.0f}"
         where = 0.0 if missing else float(np.nanmax([mean, high]))
         axes.annotate(
-            text, (where, place), (4, 0), textcoords="offset points", va="center", fontsize=7.5
+            text, (where, position), (4, 0), textcoords="offset points", va="center", fontsize=7.5
         )
-    axes.set_yticks(places, order)
+    axes.set_yticks(positions, order)
     axes.set_ylim(len(order) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color="#e4e4e4", linewidth=0.6)
     axes.set_axisbelow(True)
 
 
-def _order(own: pd.DataFrame) -> list[str]:
-    means = own.groupby("label")["mean"].mean().fillna(-np.inf)
+def _order_labels(label_rows: pd.DataFrame) -> list[str]:
+    means = label_rows.groupby("label")["mean"].mean().fillna(-np.inf)
     return sorted(means.index, key=lambda label: (-means[label], label))
 
 
-def _figures(found: Correlation) -> str:
-    values = [(statistic.label, found[statistic.name]) for statistic in STATISTICS]
+def _format_statistics(statistics: Correlation) -> str:
+    values = [(statistic.label, statistics[statistic.name]) for statistic in STATISTICS]
     text = "   ".join(f"{label} {'–' if v is None else format(v, '.3f')}" for label, v in values)
-    return "\n".join([f"n = {found.n}   {text}", *textwrap.wrap(found.detail, 66)])
+    return "\n".join([f"n = {statistics.n}   {text}", *textwrap.wrap(statistics.detail, 66)])

@@ -1,4 +1,4 @@
-"""The mapping of metric scores to the MOS scale that stands before PLCC and RMSE."""
+"""The mapping of metric scores to the MOS scale, applied before PLCC and RMSE."""
 
 from __future__ import annotations
 
@@ -14,9 +14,17 @@ from sfqa.statistics.functions import Array, why_undefined
 from sfqa.statistics.registry import MAPPED_LABELS, STATISTICS
 from sfqa.tables import flaw
 
-__all__ = ["MAPPINGS", "Mapping", "correlate", "fit_mapping", "fitted", "logistic4", "logistic5"]
+__all__ = [
+    "MAPPINGS",
+    "ScoreMapping",
+    "correlate",
+    "correlate_with_mapping",
+    "fit_mapping",
+    "logistic4",
+    "logistic5",
+]
 
-#: The mappings: the word of the configuration, and the name that stands in tables.
+#: The mappings: the word in the configuration and the name in tables.
 MAPPINGS = {
     "none": "none",
     "rescale": "z-rescaling",
@@ -35,17 +43,17 @@ LINEAR = "linear (logistic-4 did not converge)"
 LINEAR5 = "linear (logistic-5 did not converge)"
 MEAN = "mean (constant scores)"
 
-#: Parameters that are fitted; below twice as many points the mapping fits noise.
+#: Number of fitted parameters. With fewer than twice as many points the mapping fits noise.
 FITTED = {LOGISTIC: 4, LOGISTIC5: 5, CUBIC: 4}
 
-#: A fit that leaves more than the straight line does, by this share of the variance, is stuck:
-#: the logistic contains every line as a limit.
+#: A logistic fit whose error exceeds that of a straight line by this share of the variance has not
+#: converged, because every line is a limit of the logistic.
 SLACK = 1e-6
 
 
 @dataclass(frozen=True)
-class Mapping:
-    """A fitted mapping: its name, its parameters, and what must be known about it (or '').
+class ScoreMapping:
+    """A fitted mapping: its name, its parameters, and a note on the fit (or '').
 
     Parameters: (b1, b2, b3, b4) of :func:`logistic4`, (b1, ..., b5) of :func:`logistic5`, those of
     a cubic in ``(x - centre) / scale`` as (constant, ..., third, centre, scale), (slope, intercept)
@@ -57,9 +65,9 @@ class Mapping:
     detail: str = ""
 
     def __call__(self, prediction: npt.ArrayLike) -> Array:
-        """Return the scores brought to the MOS scale.
+        """Return the scores mapped to the MOS scale.
 
-        >>> Mapping(LINEAR, (2.0, 1.0))([1.0, 2.0]).tolist()
+        >>> ScoreMapping(LINEAR, (2.0, 1.0))([1.0, 2.0]).tolist()
         [3.0, 5.0]
         """
         x = np.asarray(prediction, np.float64)
@@ -73,7 +81,7 @@ class Mapping:
             return logistic5(x, b1, b2, b3, b4, b5)
         if self.name == CUBIC:
             *powers, centre, scale = self.parameters
-            return _polynomial((x - centre) / scale, powers)
+            return _evaluate_polynomial((x - centre) / scale, powers)
         if len(self.parameters) == 2:
             slope, intercept = self.parameters
             return slope * x + intercept
@@ -83,27 +91,30 @@ class Mapping:
 def mapping_word(word: str, where: str) -> str:
     """Return a key of :data:`MAPPINGS` from its word or name.
 
-    Raises :class:`UserError`, its sentence begun with ``where``, for any other word.
+    Raises :class:`UserError`, its message starting with ``where``, for any other word.
 
     >>> mapping_word("logistic-5", "config"), mapping_word("cubic", "config")
     ('logistic5', 'cubic')
     """
-    known = {name: key for key, name in MAPPINGS.items()} | {key: key for key in MAPPINGS}
-    if word not in known:
+    keys = {name: key for key, name in MAPPINGS.items()} | {key: key for key in MAPPINGS}
+    if word not in keys:
         raise UserError(f"{where}: no mapping {word!r}; {hint(word, MAPPINGS)}")
-    return known[word]
+    return keys[word]
 
 
-def fit_mapping(prediction: npt.ArrayLike, mos: npt.ArrayLike, mapping: str = DEFAULT) -> Mapping:
-    """Fit a mapping of :data:`MAPPINGS` by least squares; a line where a logistic does not fit.
+def fit_mapping(
+    prediction: npt.ArrayLike, mos: npt.ArrayLike, mapping: str = DEFAULT
+) -> ScoreMapping:
+    """Fit a mapping of :data:`MAPPINGS` by least squares; a line if the logistic fit fails.
 
-    ``none`` leaves the scores; ``rescale`` gives them the mean and the standard deviation of the
-    MOS; ``cubic`` is linear least squares. A logistic is fitted from several starts, the best end
-    kept: the field's, ``[max y, min y, mean x, .5]`` for four parameters and ``[max y, min y,
-    mean x, .1, .1]`` for five, and the best of a grid scaled to the data, since .5 is a step for
-    scores of 0..100 and flat for scores of 0..0.01. A falling relation is fitted as well as a
-    rising one. A curve that turns inside the range of the scores is said to. Constant scores map to
-    the mean MOS. Raises ``ValueError`` for undefined input other than constant scores.
+    ``none`` does not change the scores; ``rescale`` gives them the mean and the standard deviation
+    of the MOS; ``cubic`` is linear least squares. A logistic is fitted from several starts and the
+    best fit is returned. The starts are that of most papers (``[max y, min y, mean x, .5]`` for
+    four parameters, ``[max y, min y, mean x, .1, .1]`` for five) and the best point of a grid
+    scaled to the data, because .5 is a step for scores of 0..100 and flat for scores of 0..0.01.
+    Decreasing relations are fitted too. ``detail`` reports a curve that is not monotone in the
+    range of the scores. Constant scores map to the mean MOS. Raises ``ValueError`` for undefined
+    input other than constant scores.
 
     >>> x = np.linspace(-3, 3, 50); y = logistic4(x, 80.0, 20.0, 0.5, 0.7)
     >>> [round(b, 6) for b in fit_mapping(x, y).parameters]
@@ -115,20 +126,20 @@ def fit_mapping(prediction: npt.ArrayLike, mos: npt.ArrayLike, mapping: str = DE
     x, y = np.asarray(prediction, np.float64), np.asarray(mos, np.float64)
     reason = why_undefined(x, y)
     if reason.startswith("constant_scores"):
-        return Mapping(MEAN, (float(y.mean()),))
+        return ScoreMapping(MEAN, (float(y.mean()),))
     if reason:
         raise ValueError(reason)
     if mapping == "none":
-        return Mapping(NONE, ())
+        return ScoreMapping(NONE, ())
     (middle, scale), (floor, height) = _centre_and_spread(x), _centre_and_spread(y)
     if mapping == "rescale":
-        return Mapping(RESCALED, (height / scale, floor - height / scale * middle))
+        return ScoreMapping(RESCALED, (height / scale, floor - height / scale * middle))
     u, v = (x - middle) / scale, (y - floor) / height
     if mapping == "cubic":
         powers = fit_cubic(u, v) * height
         powers[0] += floor
-        made = Mapping(CUBIC, (*map(float, powers), middle, scale))
-        return Mapping(CUBIC, made.parameters, _turning(made, x))
+        score_mapping = ScoreMapping(CUBIC, (*map(float, powers), middle, scale))
+        return ScoreMapping(CUBIC, score_mapping.parameters, _describe_turning(score_mapping, x))
     slope = float(np.mean(u * v))
     max_error = float(np.mean((v - slope * u) ** 2)) + SLACK
     if mapping == "logistic4":
@@ -136,7 +147,7 @@ def fit_mapping(prediction: npt.ArrayLike, mos: npt.ArrayLike, mapping: str = DE
         if parameters4 is not None:
             b1, b2, b3, b4 = map(float, parameters4)
             ends = (floor + height * b1, floor + height * b2)
-            return Mapping(LOGISTIC, (*ends, middle + scale * b3, scale * abs(b4)))
+            return ScoreMapping(LOGISTIC, (*ends, middle + scale * b3, scale * abs(b4)))
     else:
         start = [
             float(y.max()) / height,
@@ -149,7 +160,7 @@ def fit_mapping(prediction: npt.ArrayLike, mos: npt.ArrayLike, mapping: str = DE
         if parameters5 is not None:
             b1, b2, b3, b4, b5 = map(float, parameters5)
             tilt = b4 * height / scale
-            made = Mapping(
+            score_mapping = ScoreMapping(
                 LOGISTIC5,
                 (
                     b1 * height,
@@ -159,9 +170,11 @@ def fit_mapping(prediction: npt.ArrayLike, mos: npt.ArrayLike, mapping: str = DE
                     floor + height * b5 - tilt * middle,
                 ),
             )
-            return Mapping(LOGISTIC5, made.parameters, _turning(made, x))
+            return ScoreMapping(
+                LOGISTIC5, score_mapping.parameters, _describe_turning(score_mapping, x)
+            )
     a = slope * height / scale
-    return Mapping(
+    return ScoreMapping(
         LINEAR if mapping == "logistic4" else LINEAR5,
         (float(a), float(floor - a * middle)),
         f"no_convergence: the logistic was not fitted to these {x.size} points: {MAPPED_LABELS} "
@@ -171,19 +184,19 @@ def fit_mapping(prediction: npt.ArrayLike, mos: npt.ArrayLike, mapping: str = DE
 
 def _centre_and_spread(values: Array) -> tuple[float, float]:
     centre = float(values.mean())
-    peak = float(np.max(np.abs(values - centre)))  # squares of tiny scores would vanish
+    peak = float(np.max(np.abs(values - centre)))  # avoids underflow in the squares of tiny scores
     return centre, peak * float(np.std((values - centre) / peak))
 
 
-def _polynomial(u: Array, powers: list[float]) -> Array:
+def _evaluate_polynomial(u: Array, powers: list[float]) -> Array:
     value = np.zeros_like(u)
     for power in reversed(powers):
         value = value * u + power
     return value
 
 
-def _turning(mapping: Mapping, x: Array) -> str:
-    """Say that a curve is not monotone between the least and the largest score, if so."""
+def _describe_turning(mapping: ScoreMapping, x: Array) -> str:
+    """Return a note if the curve is not monotone between the smallest and the largest score."""
     steps = np.diff(mapping(np.linspace(x.min(), x.max(), 201)))
     least = 1e-6 * float(np.abs(steps).sum())
     if (steps > least).any() and (steps < -least).any():
@@ -191,46 +204,45 @@ def _turning(mapping: Mapping, x: Array) -> str:
     return ""
 
 
-def fitted(
+def correlate_with_mapping(
     prediction: npt.ArrayLike, mos: npt.ArrayLike, mapping: str = DEFAULT
-) -> tuple[Correlation, Mapping | None]:
-    """Return :func:`correlate` and the mapping behind it; None where no statistic is defined.
+) -> tuple[Correlation, ScoreMapping | None]:
+    """Return the result of :func:`correlate` and the mapping, None if no statistic is defined.
 
-    One-dimensional arrays of one length.
+    One-dimensional arrays of equal length.
     """
     x, y = np.asarray(prediction, np.float64), np.asarray(mos, np.float64)
     reason = why_undefined(x, y)
     if reason and not reason.startswith("constant_scores"):
         return Correlation(x.size, UNDEFINED, NONE, reason), None
-    made = fit_mapping(x, y, mapping)
-    brought = made(x)
+    score_mapping = fit_mapping(x, y, mapping)
+    mapped_scores = score_mapping(x)
     if reason:
-        errors = {s.name: s.compute(brought, y) for s in STATISTICS if not s.is_correlation}
-        return Correlation(x.size, {**UNDEFINED, **errors}, made.name, reason), None
-    notes = [made.detail] if made.detail else []
-    parameters = FITTED.get(made.name, 0)
+        errors = {s.name: s.compute(mapped_scores, y) for s in STATISTICS if not s.is_correlation}
+        return Correlation(x.size, {**UNDEFINED, **errors}, score_mapping.name, reason), None
+    notes = [score_mapping.detail] if score_mapping.detail else []
+    parameters = FITTED.get(score_mapping.name, 0)
     if x.size < 2 * parameters:
         notes.append(
             f"few_points: the mapping's {parameters} parameters were fitted to {x.size} points: "
             f"{MAPPED_LABELS} flatter"
         )
-    values = {s.name: s.compute(brought if s.is_mapped else x, y) for s in STATISTICS}
+    values = {s.name: s.compute(mapped_scores if s.is_mapped else x, y) for s in STATISTICS}
     if any(values[s.name] is None for s in STATISTICS if s.is_mapped and s.is_correlation):
         notes.append("flat_mapping: the fitted mapping is flat over these scores")
-    return Correlation(x.size, values, made.name, "; ".join(notes)), made
+    return Correlation(x.size, values, score_mapping.name, "; ".join(notes)), score_mapping
 
 
 def correlate(prediction: npt.ArrayLike, mos: npt.ArrayLike, mapping: str = DEFAULT) -> Correlation:
     """Return SRCC and KRCC of the scores as given, PLCC and RMSE after :func:`fit_mapping`.
 
-    One-dimensional arrays of one length; higher scores should mean higher MOS. Because a fitted
-    mapping may fall as well as rise, PLCC does not show the direction of a relation: SRCC and KRCC
-    do.
+    One-dimensional arrays of equal length; higher scores should mean higher MOS. A fitted mapping
+    may decrease, so PLCC does not show the direction of a relation; SRCC and KRCC do.
 
-    >>> found = correlate([1, 2, 3, 4, 5, 6, 7, 8], [1, 3, 2, 5, 6, 7, 9, 8])
-    >>> found.mapping, round(found["srcc"], 4), found.status
+    >>> agreement = correlate([1, 2, 3, 4, 5, 6, 7, 8], [1, 3, 2, 5, 6, 7, 9, 8])
+    >>> agreement.mapping, round(agreement["srcc"], 4), agreement.status
     ('logistic-4', 0.9524, 'ok')
     >>> correlate([1, 1, 1, 1], [1, 2, 3, 4]).detail
     'constant_scores: all 4 scores are equal'
     """
-    return fitted(prediction, mos, mapping)[0]
+    return correlate_with_mapping(prediction, mos, mapping)[0]

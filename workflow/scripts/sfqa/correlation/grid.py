@@ -15,7 +15,7 @@ UNDEFINED = "–"
 
 
 @dataclass(frozen=True)
-class Head:
+class ColumnHeading:
     """A column's name, and the heading it shares with its neighbours ('' for none)."""
 
     name: str
@@ -46,7 +46,7 @@ class Grid:
     """A table: ``text_columns`` columns of words, then numbers; warnings stand out."""
 
     caption: str
-    heads: list[Head]
+    heads: list[ColumnHeading]
     rows: list[list[Cell]]
     text_columns: int
     notes: list[str] = field(default_factory=list)
@@ -67,7 +67,7 @@ def _find_heading_spans(grid: Grid) -> Iterator[tuple[str, int, int]]:
 def to_markdown(grid: Grid) -> str:
     """Return the table as Markdown: best bold, second underlined (``<u>``), notes below it.
 
-    >>> heads = [Head("m"), Head("SRCC", "A")]
+    >>> heads = [ColumnHeading("m"), ColumnHeading("SRCC", "A")]
     >>> print(to_markdown(Grid("Cap.", heads, [[Cell("x"), Cell("1")]], 1)))
     Cap.
     <BLANKLINE>

@@ -1,4 +1,4 @@
-"""Replicates of the statistics behind every row of the correlation table."""
+"""Bootstrap replicates and intervals of the statistics in the correlation table."""
 
 from __future__ import annotations
 
@@ -13,112 +13,122 @@ from sfqa.correlation.bootstrap import (
     Interval,
     Replicates,
     Resampling,
-    interval,
-    model_replicates,
-    replicates,
+    compute_interval,
+    compute_replicates,
+    resample_method_means,
 )
-from sfqa.correlation.fits import Mapping
+from sfqa.correlation.fits import ScoreMapping
 from sfqa.statistics.registry import RESAMPLED, RESAMPLED_NAMES, Array
 
-#: What :func:`intervals` says where none was asked for.
+#: What :func:`build_interval_columns` says if no interval was requested.
 NOT_ASKED = "none: not asked for"
 
 
 @dataclass(frozen=True)
-class Cloud:
-    """One metric's points (prediction, mos, method by sample) and its mapping; None: undefined."""
+class MetricPoints:
+    """One metric's points (prediction, mos, method by sample) and its mapping, if any."""
 
     points: pd.DataFrame
-    mapping: Mapping | None
+    mapping: ScoreMapping | None
 
 
-def video_replicates(clouds: Sequence[Cloud], drawn: Resampling) -> list[Replicates]:
-    """Return the replicates of each cloud's statistics; none for one that is undefined.
+def compute_video_replicates(
+    all_points: Sequence[MetricPoints], drawn: Resampling
+) -> list[Replicates]:
+    """Return the replicates of the statistics of each set of points, {} if they are undefined.
 
-    Clouds of the same samples are done together.
+    Sets of points with the same samples are resampled together.
     """
-    found: list[Replicates] = [{} for _ in clouds]
-    alike: dict[bytes, list[int]] = {}
+    all_replicates: list[Replicates] = [{} for _ in all_points]
+    indices_by_samples: dict[bytes, list[int]] = {}
     codes, goals = [], []
-    for number, cloud in enumerate(clouds):
-        codes.append(drawn.codes(cloud.points.index.tolist()))
-        goals.append(cloud.points["mos"].to_numpy(np.float64))
-        if cloud.mapping is not None:
-            names = "\0".join(map(str, cloud.points.index.tolist()))
-            alike.setdefault(names.encode() + goals[-1].tobytes(), []).append(number)
+    for number, metric_points in enumerate(all_points):
+        codes.append(drawn.get_cells(metric_points.points.index.tolist()))
+        goals.append(metric_points.points["mos"].to_numpy(np.float64))
+        if metric_points.mapping is not None:
+            names = "\0".join(map(str, metric_points.points.index.tolist()))
+            indices_by_samples.setdefault(names.encode() + goals[-1].tobytes(), []).append(number)
     weights = drawn.weights
-    for own in alike.values():
-        scores = [clouds[k].points["prediction"].to_numpy(np.float64) for k in own]
-        brought = [_mapped(clouds[k].mapping, x) for k, x in zip(own, scores, strict=True)]
-        made = replicates(
+    for indices in indices_by_samples.values():
+        scores = [all_points[k].points["prediction"].to_numpy(np.float64) for k in indices]
+        mapped_scores = [
+            _apply_mapping(all_points[k].mapping, x) for k, x in zip(indices, scores, strict=True)
+        ]
+        group_replicates = compute_replicates(
             np.stack(scores, axis=1),
-            np.stack(brought, axis=1),
-            goals[own[0]],
-            codes[own[0]],
+            np.stack(mapped_scores, axis=1),
+            goals[indices[0]],
+            codes[indices[0]],
             weights,
         )
-        for place, k in enumerate(own):
-            found[k] = {name: values[place] for name, values in made.items()}
-    return found
+        for column, k in enumerate(indices):
+            all_replicates[k] = {name: values[column] for name, values in group_replicates.items()}
+    return all_replicates
 
 
-def level_replicates(cloud: Cloud, drawn: Resampling) -> Replicates:
-    """Return the replicates of the statistics of the methods' means; ``points`` are samples.
+def compute_method_replicates(metric_points: MetricPoints, drawn: Resampling) -> Replicates:
+    """Return the replicates of the statistics of the methods' means.
 
-    The methods are held: their samples, or groups, are drawn anew. The mapping is that of the
-    means.
+    ``metric_points``: points of samples, with the mapping fitted to the means. All methods are in
+    every resample; their samples or groups are drawn.
     """
-    if cloud.mapping is None:
+    if metric_points.mapping is None:
         return {}
-    methods = np.unique(cloud.points["method"].to_numpy(str), return_inverse=True)[1]
-    weights = drawn.weights[drawn.codes(cloud.points.index.tolist())]
-    scores, goals = model_replicates(
-        cloud.points["prediction"].to_numpy(np.float64),
-        cloud.points["mos"].to_numpy(np.float64),
+    methods = np.unique(metric_points.points["method"].to_numpy(str), return_inverse=True)[1]
+    weights = drawn.weights[drawn.get_cells(metric_points.points.index.tolist())]
+    scores, goals = resample_method_means(
+        metric_points.points["prediction"].to_numpy(np.float64),
+        metric_points.points["mos"].to_numpy(np.float64),
         methods.astype(np.int64),
         weights,
     )
-    whole = np.isfinite(scores).all(axis=0) & np.isfinite(goals).all(axis=0)
-    made = {statistic.name: np.full(weights.shape[1], np.nan) for statistic in RESAMPLED}
-    scores, goals = scores[:, whole], goals[:, whole]
-    mapped = cloud.mapping(scores)
+    is_defined = np.isfinite(scores).all(axis=0) & np.isfinite(goals).all(axis=0)
+    values_by_statistic = {
+        statistic.name: np.full(weights.shape[1], np.nan) for statistic in RESAMPLED
+    }
+    scores, goals = scores[:, is_defined], goals[:, is_defined]
+    mapped = metric_points.mapping(scores)
     for statistic in RESAMPLED:
         values = statistic.compute_each(mapped if statistic.is_mapped else scores, goals)
-        made[statistic.name][whole] = values
-    return made
+        values_by_statistic[statistic.name][is_defined] = values
+    return values_by_statistic
 
 
-def pooled(trials: Sequence[Replicates], median: bool) -> Replicates:
-    """Return the mean or the median over the trials that define a replicate."""
-    some = [trial for trial in trials if trial]
-    if not some:
+def pool_replicates(trials: Sequence[Replicates], median: bool) -> Replicates:
+    """Return the mean or the median of each replicate over the trials in which it is defined."""
+    defined_trials = [trial for trial in trials if trial]
+    if not defined_trials:
         return {}
-    made = {}
+    pooled_values = {}
     for name in RESAMPLED_NAMES:
-        table = np.stack([trial[name] for trial in some])
-        known = np.isfinite(table)
+        table = np.stack([trial[name] for trial in defined_trials])
+        is_finite = np.isfinite(table)
         values = np.full(table.shape[1], np.nan)
-        there = known.any(axis=0)
+        is_defined = is_finite.any(axis=0)
         if median:
-            values[there] = np.nanmedian(table[:, there], axis=0)
+            values[is_defined] = np.nanmedian(table[:, is_defined], axis=0)
         else:
-            sums = np.where(known, table, 0.0).sum(axis=0)
-            values[there] = sums[there] / known.sum(axis=0)[there]
-        made[name] = values
-    return made
+            sums = np.where(is_finite, table, 0.0).sum(axis=0)
+            values[is_defined] = sums[is_defined] / is_finite.sum(axis=0)[is_defined]
+        pooled_values[name] = values
+    return pooled_values
 
 
-def averaged(dimensions: Sequence[Replicates]) -> Replicates:
-    """Return the mean over all dimensions, of the same resamples; none where one has none."""
+def average_replicates(dimensions: Sequence[Replicates]) -> Replicates:
+    """Return the mean of each replicate over all dimensions; {} if a dimension has none."""
     if not all(dimensions):
         return {}
     return {
-        name: np.mean([own[name] for own in dimensions], axis=0, dtype=np.float64)
+        name: np.mean(
+            [dimension_replicates[name] for dimension_replicates in dimensions],
+            axis=0,
+            dtype=np.float64,
+        )
         for name in RESAMPLED_NAMES
     }
 
 
-def intervals(
+def build_interval_columns(
     values: Replicates,
     points: dict[str, float | None],
     drawn: Resampling | None,
@@ -127,20 +137,21 @@ def intervals(
 ) -> dict[str, float | str | None]:
     """Return the cells ``<statistic>_low``, ``<statistic>_high`` and ``interval`` of a row.
 
-    ``points``: the statistics themselves. ``interval`` says how that of SRCC was made, or why not.
+    ``points``: the statistics themselves. ``interval`` says how the interval of SRCC was computed,
+    or why there is none.
     """
     row: dict[str, float | str | None] = {}
-    told = ""
+    interval_text = ""
     for name in RESAMPLED_NAMES:
-        made = Interval(None, None, NOT_ASKED)
+        ends = Interval(None, None, NOT_ASKED)
         if drawn is not None:
-            nothing: npt.NDArray[np.float64] = np.empty(0)
+            no_values: npt.NDArray[np.float64] = np.empty(0)
             point = points[name] if name in values else None
-            made = interval(values.get(name, nothing), point, drawn, kind, cells)
-        row |= {f"{name}_low": made.low, f"{name}_high": made.high}
-        told = told or made.how
-    return {**row, "interval": told}
+            ends = compute_interval(values.get(name, no_values), point, drawn, kind, cells)
+        row |= {f"{name}_low": ends.low, f"{name}_high": ends.high}
+        interval_text = interval_text or ends.how
+    return {**row, "interval": interval_text}
 
 
-def _mapped(mapping: Mapping | None, scores: Array) -> Array:
+def _apply_mapping(mapping: ScoreMapping | None, scores: Array) -> Array:
     return scores if mapping is None else mapping(scores)

@@ -1,4 +1,4 @@
-"""The statistics inside each method: whether a metric tells one method's videos apart."""
+"""Statistics within each method: how well a metric ranks the videos of a single method."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from typing import Any
 import pandas as pd
 
 from sfqa.correlation.bootstrap import Resampling
-from sfqa.correlation.fits import fitted
-from sfqa.correlation.intervals import Cloud, intervals, video_replicates
-from sfqa.correlation.points import checked, joined, videos
+from sfqa.correlation.fits import correlate_with_mapping
+from sfqa.correlation.intervals import (
+    MetricPoints,
+    build_interval_columns,
+    compute_video_replicates,
+)
+from sfqa.correlation.points import average_trials, check_metrics, join_test_rows
 from sfqa.correlation.summarise import Settings, statistics_row
 from sfqa.statistics.registry import RESAMPLED
 
@@ -25,39 +29,43 @@ def method_rows(
     metrics: Sequence[Mapping[str, Any]],
     settings: Settings = Settings(),  # noqa: B008 - frozen
 ) -> list[dict[str, Any]]:
-    """Return a row per metric, dimension, protocol and method: the statistics of its videos alone.
+    """Return the statistics within each method, a row per metric, dimension, protocol and method.
 
     Arguments, errors and points (all trials pooled) as in
     :func:`sfqa.correlation.summarise.correlation_rows`; rows of tables.CORRELATION_BY_METHOD. A
-    metric that only knows which method made a video has SRCC near 0 here and near 1 at level model.
-    The mapping is fitted per method.
+    metric that only recognises the method has SRCC near 0 here and near 1 at level model. The
+    mapping is fitted per method.
     """
-    listed = checked(metrics)
-    table = joined(predictions, mos, samples, listed)
+    listed = check_metrics(metrics)
+    table = join_test_rows(predictions, mos, samples, listed)
     synthetic = mos.groupby("dimension")["synthetic"].any().to_dict()
     rows: list[dict[str, Any]] = []
     for protocol, tested in table.groupby("protocol", sort=True):
-        drawn = settings.draw(samples, str(protocol), set(tested["sample_id"]))
+        drawn = settings.draw_resampling(samples, str(protocol), set(tested["sample_id"]))
         for dimension, rated in tested.groupby("dimension", sort=True):
-            heads, clouds, values = [], [], []
+            keys, all_points, values = [], [], []
             for name, part in rated.groupby("metric", sort=True):
-                points = videos(part)
+                points = average_trials(part)
                 for method in sorted(set(part["method"])):
-                    own = points[points["method"] == method]
-                    value, mapping = fitted(own["prediction"], own["mos"], settings.mapping)
-                    heads.append((str(name), str(method)))
-                    clouds.append(Cloud(own, mapping))
+                    method_points = points[points["method"] == method]
+                    value, mapping = correlate_with_mapping(
+                        method_points["prediction"], method_points["mos"], settings.mapping
+                    )
+                    keys.append((str(name), str(method)))
+                    all_points.append(MetricPoints(method_points, mapping))
                     values.append(value)
-            made = video_replicates(clouds, drawn) if drawn else [{} for _ in clouds]
-            for (name, method), cloud, value, own_made in zip(
-                heads, clouds, values, made, strict=True
+            all_replicates = (
+                compute_video_replicates(all_points, drawn) if drawn else [{} for _ in all_points]
+            )
+            for (name, method), metric_points, value, method_replicates in zip(
+                keys, all_points, values, all_replicates, strict=True
             ):
-                ends = intervals(
-                    own_made,
+                ends = build_interval_columns(
+                    method_replicates,
                     {statistic.name: value[statistic.name] for statistic in RESAMPLED},
                     drawn,
                     settings.interval,
-                    _cells(cloud, drawn),
+                    _count_cells(metric_points, drawn),
                 )
                 shared = {
                     "metric": name,
@@ -73,5 +81,7 @@ def method_rows(
     return rows
 
 
-def _cells(cloud: Cloud, drawn: Resampling | None) -> int | None:
-    return len(set(drawn.codes(cloud.points.index.tolist()).tolist())) if drawn else None
+def _count_cells(metric_points: MetricPoints, drawn: Resampling | None) -> int | None:
+    return (
+        len(set(drawn.get_cells(metric_points.points.index.tolist()).tolist())) if drawn else None
+    )

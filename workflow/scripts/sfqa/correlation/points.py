@@ -1,4 +1,4 @@
-"""The points behind the statistics: test rows with their MOS, one per sample, one set per trial."""
+"""The points from which statistics are computed: test rows with MOS, per sample and per trial."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from sfqa.tables import FAILED
 
 KINDS = ("control", "zero_shot", "regressor", "imported")
 WEIGHTS = ("official", "random", "none")
-NEEDED = ("name", "group", "kind", "direction", "weights")
+REQUIRED_KEYS = ("name", "group", "kind", "direction", "weights")
 
 
-def pooled_points(
+def pool_points(
     predictions: pd.DataFrame,
     mos: pd.DataFrame,
     samples: pd.DataFrame,
@@ -24,26 +24,26 @@ def pooled_points(
     dimension: str,
     protocol: str,
 ) -> pd.DataFrame:
-    """Return the points behind level video, pooling pooled, one per sample, by sample.
+    """Return the points of level video, pooling pooled: one row per sample.
 
-    Columns: prediction (its sign flipped where the metric's direction is -1), mos, method; the
-    index is ``sample_id``. Empty where the metric has no usable test row there.
+    Columns: prediction (sign flipped if the metric's direction is -1), mos, method; the index is
+    ``sample_id``. Empty if the metric has no usable test row.
     """
-    own = predictions[
+    metric_predictions = predictions[
         (predictions["metric"] == metric["name"])
         & (predictions["dimension"] == dimension)
         & (predictions["protocol"] == protocol)
     ]
-    if not (own["part"] == "test").any():
+    if not (metric_predictions["part"] == "test").any():
         return pd.DataFrame(columns=["prediction", "mos", "method"])
-    return videos(joined(own, mos, samples, checked([metric])))
+    return average_trials(join_test_rows(metric_predictions, mos, samples, check_metrics([metric])))
 
 
-def checked(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """Return the metrics by name; :class:`UserError` for an entry that is wrong or there twice."""
-    listed: dict[str, Mapping[str, Any]] = {}
+def check_metrics(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Return the metrics by name; raises :class:`UserError` for a wrong or repeated entry."""
+    metrics_by_name: dict[str, Mapping[str, Any]] = {}
     for number, metric in enumerate(metrics):
-        for key in NEEDED:
+        for key in REQUIRED_KEYS:
             if key not in metric:
                 raise UserError(f"metrics, entry {number}: {key!r} is missing; add it")
         for key, allowed in (("kind", KINDS), ("weights", WEIGHTS), ("direction", (1, -1))):
@@ -52,22 +52,22 @@ def checked(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]
                     f"metrics, entry {metric['name']!r}: {key} is {metric[key]!r}; "
                     f"write one of {', '.join(map(str, allowed))}"
                 )
-        if metric["name"] in listed:
+        if metric["name"] in metrics_by_name:
             raise UserError(f"metrics: {metric['name']!r} is there twice; keep one")
-        listed[metric["name"]] = metric
-    return listed
+        metrics_by_name[metric["name"]] = metric
+    return metrics_by_name
 
 
-def joined(
+def join_test_rows(
     predictions: pd.DataFrame,
     mos: pd.DataFrame,
     samples: pd.DataFrame,
     listed: Mapping[str, Mapping[str, Any]],
 ) -> pd.DataFrame:
-    """Return the test rows with MOS, method, the sign put right, and whether they are usable.
+    """Join the test rows with MOS and method; flip signs so that higher is better.
 
-    Columns beside those of the predictions: mos, method, scored. Raises :class:`UserError` where no
-    row is a test row, and for metrics or samples that are not listed.
+    Adds the columns mos, method and scored (the row has a usable score). Raises :class:`UserError`
+    if no row is a test row, and for metrics or samples that are not listed.
     """
     test = predictions[predictions["part"] == "test"]
     if test.empty:
@@ -95,48 +95,50 @@ def joined(
     return table.sort_values(["trial", "sample_id"], kind="stable")
 
 
-def videos(part: pd.DataFrame) -> pd.DataFrame:
+def average_trials(part: pd.DataFrame) -> pd.DataFrame:
     """Return one row per tested sample: its mean prediction over the trials, MOS and method."""
     usable = part[part["scored"] & part["mos"].notna()]
     samples = usable.groupby("sample_id")
     return pd.DataFrame(
         {
-            "prediction": means(usable, "sample_id", "prediction"),
+            "prediction": compute_group_means(usable, "sample_id", "prediction"),
             "mos": samples["mos"].first(),
             "method": samples["method"].first(),
         }
     )
 
 
-def by_trial(part: pd.DataFrame) -> Iterator[tuple[int, pd.DataFrame]]:
+def iterate_trials(part: pd.DataFrame) -> Iterator[tuple[int, pd.DataFrame]]:
     """Yield each trial's number and usable rows: prediction, mos, method, by ``sample_id``."""
     for trial, rows in part.groupby("trial"):
         usable = rows[rows["scored"] & rows["mos"].notna()].set_index("sample_id")
         yield int(str(trial)), usable[["prediction", "mos", "method"]]
 
 
-def models(points: pd.DataFrame) -> pd.DataFrame:
+def average_methods(points: pd.DataFrame) -> pd.DataFrame:
     """Return one row per method: the means of its samples' predictions and MOS."""
-    return pd.DataFrame({name: means(points, "method", name) for name in ("prediction", "mos")})
+    return pd.DataFrame(
+        {name: compute_group_means(points, "method", name) for name in ("prediction", "mos")}
+    )
 
 
-def means(frame: pd.DataFrame, by: str, column: str) -> pd.Series[float]:
-    """Return the means by group, exact where all values of a group are equal.
+def compute_group_means(frame: pd.DataFrame, by: str, column: str) -> pd.Series[float]:
+    """Return the means by group, exact for groups of equal values.
 
-    The plain mean of equal values may differ from them in the last bit, and that would break ties.
+    The usual mean of equal values can differ from them in the last bit, which would break ties.
     """
     first = frame.groupby(by)[column].transform("first")
     rest = (frame[column] - first).groupby(frame[by]).mean()
     return frame.groupby(by)[column].first() + rest
 
 
-def dropped(part: pd.DataFrame) -> list[str]:
-    """Say which test rows do not count: 'dropped: ...' without a score, 'no_mos: ...'."""
+def describe_dropped_rows(part: pd.DataFrame) -> list[str]:
+    """Return notes on the ignored test rows: 'dropped: ...' (no score) and 'no_mos: ...'."""
     notes = []
     lost = part[~part["scored"]]
     if len(lost):
         words = Counter(detail.split(":")[0] for detail in lost["detail"] if detail)
-        reasons = ", ".join(f"{word} {count}" for word, count in ranked(words))
+        reasons = ", ".join(f"{word} {count}" for word, count in sort_by_count(words))
         notes.append(
             f"dropped: {len(lost)} of {len(part)} test rows have no score"
             + (f" ({reasons})" if reasons else "")
@@ -147,6 +149,6 @@ def dropped(part: pd.DataFrame) -> list[str]:
     return notes
 
 
-def ranked(words: Counter[str]) -> list[tuple[str, int]]:
+def sort_by_count(words: Counter[str]) -> list[tuple[str, int]]:
     """Return words and counts, the most frequent first, then by word."""
     return sorted(words.items(), key=lambda pair: (-pair[1], pair[0]))

@@ -1,4 +1,4 @@
-"""Which metric is better than which: paired bootstrap, Steiger's and Meng's tests, Holm."""
+"""Significance of the differences between metrics: paired bootstrap, Steiger, Meng, Holm."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pandas as pd
 from scipy import stats
 
 from sfqa.correlation.agreement import Correlation
-from sfqa.correlation.bootstrap import LEAST_UNITS, Replicates, Resampling, interval
-from sfqa.correlation.fits import fitted
-from sfqa.correlation.intervals import Cloud, averaged, video_replicates
-from sfqa.correlation.points import checked, joined, videos
+from sfqa.correlation.bootstrap import LEAST_UNITS, Replicates, Resampling, compute_interval
+from sfqa.correlation.fits import correlate_with_mapping
+from sfqa.correlation.intervals import MetricPoints, average_replicates, compute_video_replicates
+from sfqa.correlation.points import average_trials, check_metrics, join_test_rows
 from sfqa.correlation.summarise import OVERALL, Settings
 from sfqa.statistics import resampled
 from sfqa.statistics.registry import RESAMPLED, Array, Statistic, find_statistic
@@ -27,23 +27,24 @@ VERSION = 1
 
 LEVEL = 0.05
 
-#: Controls bracket the table; a test against them says nothing that the intervals do not.
+#: Controls are reference points; a test against them adds nothing to the intervals.
 _LEFT_OUT = ("control",)
 
 Row = dict[str, Any]
 
 
-def steiger(
+def compute_steiger(
     r_a: float, r_b: float, r_ab: float, n: int, ranks: bool = False
 ) -> tuple[float, float]:
-    """Return Steiger's Z (1980, eq. 14) and its two-sided p for two correlations with one variable.
+    """Return Steiger's Z (1980, eq. 14) and its two-sided p for two dependent correlations.
 
-    ``r_a`` and ``r_b``: of two metrics with the MOS; ``r_ab``: of the metrics with each other;
-    ``n``: rows, which the test takes to be independent. ``ranks``: they are SRCC, whose Fisher z
-    has a variance larger by ``1 + r^2 / 2`` (Bonett and Wright, 2000): without that, 7 to 8 % of
-    equally good metrics differ at 5 %. NaN for n < 4 and for perfect correlations.
+    ``r_a`` and ``r_b``: correlations of two metrics with the MOS. ``r_ab``: correlation of the two
+    metrics. ``n``: number of rows, which are assumed to be independent. ``ranks``: the correlations
+    are SRCC; the variance of their Fisher z is larger by ``1 + r^2 / 2`` (Bonett and Wright, 2000),
+    and without this factor 7 to 8 % of equally good metrics differ at the 5 % level. Returns NaN
+    for n < 4 and for perfect correlations.
 
-    >>> z, p = steiger(0.63, -0.03, -0.19, 15)
+    >>> z, p = compute_steiger(0.63, -0.03, -0.19, 15)
     >>> round(z, 2), round(p, 3)
     (1.7, 0.089)
     """
@@ -52,13 +53,17 @@ def steiger(
     if n < 4 or max(abs(r_a), abs(r_b)) >= 1 or rest <= 0:
         return math.nan, math.nan
     shared = r_ab * (1 - 2 * mean**2) - mean**2 * (1 - 2 * mean**2 - r_ab**2) / 2
-    return _z(r_a, r_b, n, (2 - 2 * shared / rest**2) * (1 + mean**2 / 2 if ranks else 1))
+    return _compute_z(r_a, r_b, n, (2 - 2 * shared / rest**2) * (1 + mean**2 / 2 if ranks else 1))
 
 
-def meng(r_a: float, r_b: float, r_ab: float, n: int, ranks: bool = False) -> tuple[float, float]:
-    """Return the Z of Meng, Rosenthal and Rubin (1992) and its two-sided p; as :func:`steiger`.
+def compute_meng(
+    r_a: float, r_b: float, r_ab: float, n: int, ranks: bool = False
+) -> tuple[float, float]:
+    """Return the Z of Meng, Rosenthal and Rubin (1992) and its two-sided p.
 
-    >>> z, p = meng(0.63, -0.03, -0.19, 15)  # their example: Z = 1.68
+    Arguments as for :func:`compute_steiger`.
+
+    >>> z, p = compute_meng(0.63, -0.03, -0.19, 15)  # their example: Z = 1.68
     >>> round(z, 2), round(p, 3)
     (1.68, 0.093)
     """
@@ -67,53 +72,54 @@ def meng(r_a: float, r_b: float, r_ab: float, n: int, ranks: bool = False) -> tu
         return math.nan, math.nan
     f = min((1 - r_ab) / (2 * (1 - square)), 1.0)
     variance = 2 * (1 - r_ab) * (1 - f * square) / (1 - square)
-    return _z(r_a, r_b, n, variance * (1 + square / 2 if ranks else 1))
+    return _compute_z(r_a, r_b, n, variance * (1 + square / 2 if ranks else 1))
 
 
-def _z(r_a: float, r_b: float, n: int, variance: float) -> tuple[float, float]:
+def _compute_z(r_a: float, r_b: float, n: int, variance: float) -> tuple[float, float]:
     if variance <= 1e-12:
         return math.nan, math.nan
     z = (math.atanh(r_a) - math.atanh(r_b)) * math.sqrt((n - 3) / variance)
     return z, 2 * float(stats.norm.sf(abs(z)))
 
 
-def bootstrap_p(differences: Array, point: float, units: int) -> float:
-    """Return the two-sided p of a difference from its replicates: a t-test with their spread.
+def compute_bootstrap_p(differences: Array, point: float, units: int) -> float:
+    """Return the two-sided p of a difference: a t-test with the spread of its replicates.
 
-    ``differences``: replicates, NaN left out; ``units``: groups or samples drawn, for the degrees
-    of freedom. A share of replicates beyond 0 could not get below 1 in their number, too coarse
-    for Holm. NaN where the replicates do not differ.
+    ``differences``: the replicates; NaN is ignored. ``units``: number of groups or samples drawn,
+    for the degrees of freedom. The share of replicates below 0 is not used as p, because its
+    smallest value, one over their number, is too coarse for Holm. Returns NaN if all replicates are
+    equal.
 
-    >>> round(bootstrap_p(np.array([0.9, 1.0, 1.1]), 1.0, 10**6) * 1e23)
+    >>> round(compute_bootstrap_p(np.array([0.9, 1.0, 1.1]), 1.0, 10**6) * 1e23)
     2
     """
-    good = differences[np.isfinite(differences)]
-    if len(good) < 2 or units < 2:
+    defined_values = differences[np.isfinite(differences)]
+    if len(defined_values) < 2 or units < 2:
         return math.nan
-    spread = float(good.std(ddof=1))
+    spread = float(defined_values.std(ddof=1))
     if spread <= 1e-12:
         return math.nan
     return 2 * float(stats.t.sf(abs(point) / spread, units - 1))
 
 
-def holm(values: Sequence[float]) -> list[float]:
-    """Return p-values after Holm (1979); NaN stays NaN and does not count.
+def adjust_holm(values: Sequence[float]) -> list[float]:
+    """Return p-values after the correction of Holm (1979); NaN stays NaN and is not counted.
 
-    >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03, float("nan")])]
+    >>> [round(p, 3) for p in adjust_holm([0.01, 0.04, 0.03, float("nan")])]
     [0.03, 0.06, 0.06, nan]
     """
-    found = [math.nan] * len(values)
+    adjusted = [math.nan] * len(values)
     tested = sorted((k for k, p in enumerate(values) if p == p), key=lambda k: values[k])
     highest = 0.0
-    for place, k in enumerate(tested):
-        highest = max(highest, min(1.0, (len(tested) - place) * values[k]))
-        found[k] = highest
-    return found
+    for rank, k in enumerate(tested):
+        highest = max(highest, min(1.0, (len(tested) - rank) * values[k]))
+        adjusted[k] = highest
+    return adjusted
 
 
 @dataclass(frozen=True)
-class _Side:
-    """One metric on the samples that a pair shares."""
+class _ComparedMetric:
+    """One metric on the samples that a pair of metrics has in common."""
 
     value: Correlation
     replicates: Replicates
@@ -122,10 +128,10 @@ class _Side:
 
 
 @dataclass(frozen=True)
-class _Pair:
+class _MetricPair:
     n: int
-    a: _Side
-    b: _Side
+    a: _ComparedMetric
+    b: _ComparedMetric
 
 
 def significance_rows(
@@ -144,39 +150,49 @@ def significance_rows(
     Steiger's and Meng's tests (on the ranks for SRCC) stand beside it; they take samples for
     independent. Controls are left out. Without resamples (``settings.bootstrap`` 0): no row.
     """
-    listed = checked(metrics)
-    table = joined(predictions, mos, samples, listed)
+    metrics_by_name = check_metrics(metrics)
+    table = join_test_rows(predictions, mos, samples, metrics_by_name)
     synthetic = mos.groupby("dimension")["synthetic"].any().to_dict()
-    names = [name for name, metric in listed.items() if metric["kind"] not in _LEFT_OUT]
+    names = [name for name, metric in metrics_by_name.items() if metric["kind"] not in _LEFT_OUT]
     rows: list[Row] = []
     for protocol, tested in table.groupby("protocol", sort=True):
-        drawn = settings.draw(samples, str(protocol), set(tested["sample_id"]))
+        drawn = settings.draw_resampling(samples, str(protocol), set(tested["sample_id"]))
         if drawn is None:
             continue
-        found: dict[str, dict[tuple[str, str], _Pair]] = {}
+        pairs_by_dimension: dict[str, dict[tuple[str, str], _MetricPair]] = {}
         for dimension, rated in tested.groupby("dimension", sort=True):
-            found[str(dimension)] = _pairs(rated, names, drawn, settings)
-        for dimension, pairs in found.items():
-            made = bool(synthetic.get(dimension, False))
-            head = {"dimension": dimension, "protocol": str(protocol), "synthetic_mos": made}
-            rows += _tested(head, {key: [pair] for key, pair in pairs.items()}, drawn)
-        if len(found) > 1:
-            every = {
-                key: [pairs[key] for pairs in found.values()] for key in combinations(names, 2)
+            pairs_by_dimension[str(dimension)] = _build_pairs(rated, names, drawn, settings)
+        for dimension, pairs in pairs_by_dimension.items():
+            is_synthetic = bool(synthetic.get(dimension, False))
+            shared_cells = {
+                "dimension": dimension,
+                "protocol": str(protocol),
+                "synthetic_mos": is_synthetic,
             }
-            made = any(bool(synthetic.get(d, False)) for d in found)
-            head = {"dimension": OVERALL, "protocol": str(protocol), "synthetic_mos": made}
-            rows += _tested(head, every, drawn)
+            rows += _test_pairs(shared_cells, {key: [pair] for key, pair in pairs.items()}, drawn)
+        if len(pairs_by_dimension) > 1:
+            all_pairs = {
+                key: [pairs[key] for pairs in pairs_by_dimension.values()]
+                for key in combinations(names, 2)
+            }
+            is_synthetic = any(bool(synthetic.get(d, False)) for d in pairs_by_dimension)
+            shared_cells = {
+                "dimension": OVERALL,
+                "protocol": str(protocol),
+                "synthetic_mos": is_synthetic,
+            }
+            rows += _test_pairs(shared_cells, all_pairs, drawn)
     return rows
 
 
 def significance_matrix(
     rows: pd.DataFrame, dimension: str, protocol: str, statistic: str = "srcc"
 ) -> pd.DataFrame:
-    """Return who is significantly better than whom: metric by metric, the best first.
+    """Return the matrix of significant differences, metric by metric, the best metric first.
 
-    ``rows``: tables.SIGNIFICANCE. Cells: 1 where the metric of the row is better than that of the
-    column, -1 worse, 0 not shown to differ, NaN not tested and on the diagonal.
+    ``rows``: tables.SIGNIFICANCE. Cells: 1 if the metric of the row is significantly better than
+    that of the column, -1 if it is worse, 0 if the difference is not significant, NaN if it was not
+    tested and on the diagonal.
 
     >>> row = {"dimension": "q", "protocol": "p", "statistic": "srcc", "metric_a": "a",
     ...     "metric_b": "b", "value_a": 0.1, "value_b": 0.9, "difference": -0.8, "p_holm": 0.01,
@@ -184,80 +200,92 @@ def significance_matrix(
     >>> significance_matrix(pd.DataFrame([row]), "q", "p").to_dict("index")
     {'b': {'b': nan, 'a': 1.0}, 'a': {'b': -1.0, 'a': nan}}
     """
-    own = rows[
+    selected_rows = rows[
         (rows["dimension"] == dimension)
         & (rows["protocol"] == protocol)
         & (rows["statistic"] == statistic)
     ]
-    records = [{str(key): value for key, value in r.items()} for r in own.to_dict("records")]
+    records = [
+        {str(key): value for key, value in r.items()} for r in selected_rows.to_dict("records")
+    ]
     sign = 1.0 if find_statistic(statistic).higher_is_better else -1.0
     values: dict[str, float] = {}
     for row in records:
         for side in ("a", "b"):
-            name, value = row[f"metric_{side}"], _known(row[f"value_{side}"], sign)
+            name, value = row[f"metric_{side}"], _signed_value(row[f"value_{side}"], sign)
             values[name] = max(values.get(name, -math.inf), value)
     order = sorted(values, key=lambda name: (-values[name], name))
-    made = pd.DataFrame(math.nan, index=order, columns=order)
+    matrix = pd.DataFrame(math.nan, index=order, columns=order)
     for row in records:
         if pd.notna(row["p_holm"]):
             better = sign * float(np.sign(row["difference"])) if row["significant"] else 0.0
-            made.loc[row["metric_a"], row["metric_b"]] = better
-            made.loc[row["metric_b"], row["metric_a"]] = 0.0 - better
-    return made
+            matrix.loc[row["metric_a"], row["metric_b"]] = better
+            matrix.loc[row["metric_b"], row["metric_a"]] = 0.0 - better
+    return matrix
 
 
-def _known(value: Any, sign: float) -> float:
+def _signed_value(value: Any, sign: float) -> float:
     return -math.inf if value is None or value != value else sign * float(value)
 
 
-def _pairs(
+def _build_pairs(
     rated: pd.DataFrame, names: Sequence[str], drawn: Resampling, settings: Settings
-) -> dict[tuple[str, str], _Pair]:
-    """Return every pair on the samples that it shares; pairs of the same samples are done once."""
-    points = {name: videos(rated[rated["metric"] == name]) for name in names}
+) -> dict[tuple[str, str], _MetricPair]:
+    """Return every pair on its common samples; pairs with the same samples share computations."""
+    points = {name: average_trials(rated[rated["metric"] == name]) for name in names}
     shared = {
         (a, b): points[a].index.intersection(points[b].index).sort_values()
         for a, b in combinations(names, 2)
     }
-    alike: dict[tuple[str, ...], set[str]] = {}
+    metrics_by_samples: dict[tuple[str, ...], set[str]] = {}
     for (a, b), ids in shared.items():
-        alike.setdefault(tuple(map(str, ids)), set()).update((a, b))
-    sides: dict[tuple[tuple[str, ...], str], _Side] = {}
-    for own, members in alike.items():
+        metrics_by_samples.setdefault(tuple(map(str, ids)), set()).update((a, b))
+    sides: dict[tuple[tuple[str, ...], str], _ComparedMetric] = {}
+    for sample_ids, members in metrics_by_samples.items():
         order = sorted(members)
-        frames = [points[name].loc[list(own)] for name in order]
-        fits = [fitted(f["prediction"], f["mos"], settings.mapping) for f in frames]
-        clouds = [Cloud(f, mapping) for f, (_, mapping) in zip(frames, fits, strict=True)]
-        made = video_replicates(clouds, drawn)
-        for name, cloud, (value, mapping), replicates in zip(
-            order, clouds, fits, made, strict=True
+        frames = [points[name].loc[list(sample_ids)] for name in order]
+        fits = [correlate_with_mapping(f["prediction"], f["mos"], settings.mapping) for f in frames]
+        all_points = [
+            MetricPoints(f, mapping) for f, (_, mapping) in zip(frames, fits, strict=True)
+        ]
+        all_replicates = compute_video_replicates(all_points, drawn)
+        for name, metric_points, (value, mapping), replicates in zip(
+            order, all_points, fits, all_replicates, strict=True
         ):
-            scores = cloud.points["prediction"].to_numpy(np.float64)
+            scores = metric_points.points["prediction"].to_numpy(np.float64)
             mapped = scores if mapping is None else mapping(scores)
-            sides[own, name] = _Side(value, replicates, resampled.ranks(scores), mapped)
+            sides[sample_ids, name] = _ComparedMetric(
+                value, replicates, resampled.compute_ranks(scores), mapped
+            )
     return {
-        (a, b): _Pair(len(ids), sides[tuple(map(str, ids)), a], sides[tuple(map(str, ids)), b])
+        (a, b): _MetricPair(
+            len(ids), sides[tuple(map(str, ids)), a], sides[tuple(map(str, ids)), b]
+        )
         for (a, b), ids in shared.items()
     }
 
 
-def _tested(
-    head: Row, pairs: Mapping[tuple[str, str], Sequence[_Pair]], drawn: Resampling
+def _test_pairs(
+    shared_cells: Row, pairs: Mapping[tuple[str, str], Sequence[_MetricPair]], drawn: Resampling
 ) -> Iterator[Row]:
     for statistic in RESAMPLED:
         rows = [
-            {**head, "statistic": statistic.name, **_compared(statistic, a, b, own, drawn)}
-            for (a, b), own in pairs.items()
+            {
+                **shared_cells,
+                "statistic": statistic.name,
+                **_compare_pair(statistic, a, b, dimension_pairs, drawn),
+            }
+            for (a, b), dimension_pairs in pairs.items()
         ]
-        for row, p in zip(rows, holm([row["p_bootstrap"] for row in rows]), strict=True):
+        for row, p in zip(rows, adjust_holm([row["p_bootstrap"] for row in rows]), strict=True):
             row["p_holm"] = p
             row["significant"] = bool(p < LEVEL)
             row["status"] = FAILED if row["detail"] else OK
             yield row
 
 
-def _compared(
-    statistic: Statistic, a: str, b: str, pairs: Sequence[_Pair], drawn: Resampling
+def _compare_pair(
+    statistic: Statistic, a: str, b: str, pairs: Sequence[_MetricPair], drawn: Resampling
 ) -> Row:
     """One statistic of two metrics, averaged over the dimensions of ``pairs``."""
     nan = math.nan
@@ -276,25 +304,27 @@ def _compared(
             return row
         row["value_a" if name == a else "value_b"] = sum(defined) / len(values)
     row["difference"] = row["value_a"] - row["value_b"]
-    both = [averaged([side.replicates for side in sides])[statistic.name] for sides in (
-        [pair.a for pair in pairs], [pair.b for pair in pairs])]  # fmt: skip
-    steps = (both[0] - both[1])[: drawn.resamples]
+    mean_replicates = [
+        average_replicates([side.replicates for side in sides])[statistic.name]
+        for sides in ([pair.a for pair in pairs], [pair.b for pair in pairs])
+    ]
+    steps = (mean_replicates[0] - mean_replicates[1])[: drawn.resamples]
     if len(pairs) == 1 and statistic.pearson_of:
         pair = pairs[0]
         of_ranks = statistic.pearson_of == "ranks"
         columns = [s.ranks if of_ranks else s.mapped for s in (pair.a, pair.b)]
         between = float(resampled.pearson(*columns))
-        given = (row["value_a"], row["value_b"], between, pair.n, of_ranks)
-        row["z_steiger"], row["p_steiger"] = steiger(*given)
-        row["p_meng"] = meng(*given)[1]
+        test_arguments = (row["value_a"], row["value_b"], between, pair.n, of_ranks)
+        row["z_steiger"], row["p_steiger"] = compute_steiger(*test_arguments)
+        row["p_meng"] = compute_meng(*test_arguments)[1]
     if drawn.drawn < LEAST_UNITS:
         row["detail"] = flaw("too_few", f"{drawn.units} where a test needs {LEAST_UNITS}")
         return row
-    good = steps[np.isfinite(steps)]
-    row["p_bootstrap"] = bootstrap_p(good, row["difference"], drawn.drawn)
+    defined_steps = steps[np.isfinite(steps)]
+    row["p_bootstrap"] = compute_bootstrap_p(defined_steps, row["difference"], drawn.drawn)
     if row["p_bootstrap"] != row["p_bootstrap"]:
         row["detail"] = flaw("no_spread", "the two metrics do not differ from sample to sample")
     else:
-        ends = interval(steps, row["difference"], drawn)
+        ends = compute_interval(steps, row["difference"], drawn)
         row["ci95_low"], row["ci95_high"] = ends.low, ends.high
     return row

@@ -1,4 +1,4 @@
-"""From predictions and MOS to the rows of the correlation table."""
+"""Compute the rows of the correlation table from predictions and MOS."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from typing import Any
 import pandas as pd
 
 from sfqa.correlation.agreement import UNDEFINED, Correlation
-from sfqa.correlation.bootstrap import Replicates, Resampling, interval_kind, resampling
-from sfqa.correlation.fits import DEFAULT, NONE, fitted, mapping_word
+from sfqa.correlation.bootstrap import Replicates, Resampling, check_interval_kind, draw_resampling
+from sfqa.correlation.fits import DEFAULT, NONE, correlate_with_mapping, mapping_word
 from sfqa.correlation.intervals import (
-    Cloud,
-    averaged,
-    intervals,
-    level_replicates,
-    pooled,
-    video_replicates,
+    MetricPoints,
+    average_replicates,
+    build_interval_columns,
+    compute_method_replicates,
+    compute_video_replicates,
+    pool_replicates,
 )
 from sfqa.correlation.points import (
     KINDS,
     WEIGHTS,
-    by_trial,
-    checked,
-    dropped,
-    joined,
-    models,
-    pooled_points,
-    ranked,
-    videos,
+    average_methods,
+    average_trials,
+    check_metrics,
+    describe_dropped_rows,
+    iterate_trials,
+    join_test_rows,
+    pool_points,
+    sort_by_count,
 )
 from sfqa.statistics.registry import RESAMPLED, STATISTICS
 
-__all__ = ["KINDS", "WEIGHTS", "Settings", "correlation_rows", "pooled_points", "rounded"]
+__all__ = ["KINDS", "WEIGHTS", "Settings", "correlation_rows", "pool_points", "round_rows"]
 
 #: Raised whenever the rows change, also by the statistics, the mapping or the bootstrap.
 VERSION = 3
@@ -53,7 +53,7 @@ _KEYS: tuple[_Key, ...] = ((VIDEO, POOLED), (VIDEO, MEAN), (VIDEO, MEDIAN), (MOD
 
 @dataclass(frozen=True)
 class Settings:
-    """How rows are made: the mapping, and the intervals.
+    """Settings of the mapping and of the intervals.
 
     ``mapping``: a word of :data:`sfqa.correlation.fits.MAPPINGS`. ``bootstrap``: resamples, 0 for
     no interval; ``interval``: percentile or bca; ``groups``: of each grouped protocol
@@ -68,25 +68,29 @@ class Settings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mapping", mapping_word(self.mapping, "correlation.mapping"))
-        interval_kind(self.interval, "correlation.interval")
+        check_interval_kind(self.interval, "correlation.interval")
 
-    def draw(self, samples: pd.DataFrame, protocol: str, ids: set[str]) -> Resampling | None:
-        """Return the resamples of the samples that a protocol tests, None for no interval."""
+    def draw_resampling(
+        self, samples: pd.DataFrame, protocol: str, ids: set[str]
+    ) -> Resampling | None:
+        """Draw resamples of the samples that a protocol tests; None if no interval is requested."""
         if not self.bootstrap:
             return None
-        own = samples[samples["sample_id"].isin(ids)]
+        tested_samples = samples[samples["sample_id"].isin(ids)]
         groups, grouped = self.groups.get(protocol), protocol in self.groups
-        return resampling(own, groups, self.bootstrap, self.seed, self.interval, grouped)
+        return draw_resampling(
+            tested_samples, groups, self.bootstrap, self.seed, self.interval, grouped
+        )
 
 
 @dataclass
-class _Found:
+class _MetricStatistics:
     """One metric in one dimension under one protocol: statistics, and the points behind them."""
 
     values: dict[_Key, Correlation]
     trials: dict[int, Correlation]
-    clouds: dict[str, Cloud]
-    parts: list[Cloud]
+    points_by_level: dict[str, MetricPoints]
+    parts: list[MetricPoints]
     replicates: dict[_Key, Replicates] = field(default_factory=dict)
 
 
@@ -110,29 +114,35 @@ def correlation_rows(
     is flipped first) and weights, in the order of the result. Raises :class:`UserError` for metrics
     that predictions and list do not share, samples without a row, and no test row at all.
     """
-    listed = checked(metrics)
-    table = joined(predictions, mos, samples, listed)
+    metrics_by_name = check_metrics(metrics)
+    table = join_test_rows(predictions, mos, samples, metrics_by_name)
     dimensions = sorted(table["dimension"].unique())
     groups = dict(iter(table.groupby(["metric", "protocol", "dimension"])))
     protocols = sorted(table["protocol"].unique())
     synthetic = mos.groupby("dimension")["synthetic"].any().to_dict()
-    made = {
-        (name, protocol, d): _summaries(groups.get((name, protocol, d), table.iloc[:0]), settings)
-        for name in listed
+    all_statistics = {
+        (name, protocol, d): _compute_statistics(
+            groups.get((name, protocol, d), table.iloc[:0]), settings
+        )
+        for name in metrics_by_name
         for protocol in protocols
         for d in dimensions
     }
     drawn: dict[str, Resampling | None] = {}
     for protocol in protocols:
         ids = set(table.loc[table["protocol"] == protocol, "sample_id"])
-        drawn[protocol] = settings.draw(samples, protocol, ids)
+        drawn[protocol] = settings.draw_resampling(samples, protocol, ids)
         for d in dimensions:
-            _replicate([made[name, protocol, d] for name in listed], drawn[protocol])
+            _add_replicates(
+                [all_statistics[name, protocol, d] for name in metrics_by_name], drawn[protocol]
+            )
     rows = []
-    for name, metric in listed.items():
-        own = [p for p in protocols if any((name, p, d) in groups for d in dimensions)] or protocols
-        for protocol in own:
-            by_dimension = {d: made[name, protocol, d] for d in dimensions}
+    for name, metric in metrics_by_name.items():
+        metric_protocols = [
+            p for p in protocols if any((name, p, d) in groups for d in dimensions)
+        ] or protocols
+        for protocol in metric_protocols:
+            by_dimension = {d: all_statistics[name, protocol, d] for d in dimensions}
             for level, pooling in _KEYS:
                 key = (level, pooling)
                 shared = {
@@ -144,24 +154,33 @@ def correlation_rows(
                     "pooling": pooling,
                     "weights": metric["weights"],
                 }
-                for d, found in by_dimension.items():
-                    trials = list(found.trials.values()) if pooling in (MEAN, MEDIAN) else []
-                    cells = _cells(found, level, drawn[protocol])
+                for d, statistics in by_dimension.items():
+                    trials = list(statistics.trials.values()) if pooling in (MEAN, MEDIAN) else []
+                    cells = _count_cells(statistics, level, drawn[protocol])
                     rows.append(
                         {
                             **shared,
                             "dimension": d,
-                            "trials": len(found.trials),
+                            "trials": len(statistics.trials),
                             "synthetic_mos": bool(synthetic.get(d, False)),
-                            **statistics_row(found.values[key]),
-                            **_spread(trials),
-                            **_ends(found.values[key], found.replicates.get(key, {}),
-                                    drawn[protocol], settings, cells),
+                            **statistics_row(statistics.values[key]),
+                            **_compute_trial_sd(trials),
+                            **_build_interval_cells(
+                                statistics.values[key],
+                                statistics.replicates.get(key, {}),
+                                drawn[protocol],
+                                settings,
+                                cells,
+                            ),
                         }
-                    )  # fmt: skip
+                    )
                 if len(dimensions) > 1:
-                    overall = _overall({d: found.values[key] for d, found in by_dimension.items()})
-                    both = averaged([f.replicates.get(key, {}) for f in by_dimension.values()])
+                    overall = _average_dimensions(
+                        {d: statistics.values[key] for d, statistics in by_dimension.items()}
+                    )
+                    mean_replicates = average_replicates(
+                        [f.replicates.get(key, {}) for f in by_dimension.values()]
+                    )
                     rows.append(
                         {
                             **shared,
@@ -169,82 +188,104 @@ def correlation_rows(
                             "trials": max(len(f.trials) for f in by_dimension.values()),
                             "synthetic_mos": any(synthetic.get(d, False) for d in dimensions),
                             **statistics_row(overall),
-                            **_spread(_overall_trials(by_dimension, pooling)),
-                            **_ends(overall, both, drawn[protocol], settings),
+                            **_compute_trial_sd(
+                                _average_dimensions_by_trial(by_dimension, pooling)
+                            ),
+                            **_build_interval_cells(
+                                overall, mean_replicates, drawn[protocol], settings
+                            ),
                         }
                     )
     return rows
 
 
-def rounded(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return rows with their numbers at the digits that the stored table keeps.
+def round_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows with their numbers rounded to the precision of the stored table.
 
-    A fit's last digits differ from run to run, since memory alignment changes the order of sums;
-    the stored table is to have the same bytes each time. p-values (``p_...``) keep six significant
-    digits, since they may be tiny.
+    The last digits of a fit differ between runs, because memory alignment changes the order of
+    sums; rounding makes the stored table identical in every run. p-values (``p_...``) keep six
+    significant digits, because they can be very small.
 
-    >>> rounded([{"metric": "oracle", "srcc": 1.0, "rmse": 2.1e-10, "p_holm": 1.23456789e-20}])
+    >>> round_rows([{"metric": "oracle", "srcc": 1.0, "rmse": 2.1e-10, "p_holm": 1.23456789e-20}])
     [{'metric': 'oracle', 'srcc': 1.0, 'rmse': 0.0, 'p_holm': 1.23457e-20}]
     """
-    return [{name: _rounded(name, value) for name, value in row.items()} for row in rows]
+    return [{name: _round_value(name, value) for name, value in row.items()} for row in rows]
 
 
-def _rounded(name: str, value: Any) -> Any:
+def _round_value(name: str, value: Any) -> Any:
     if not isinstance(value, float):
         return value
     return float(f"{value:.6g}") if name.startswith("p_") else round(value, DIGITS) + 0.0
 
 
-def _summaries(part: pd.DataFrame, settings: Settings) -> _Found:
+def _compute_statistics(part: pd.DataFrame, settings: Settings) -> _MetricStatistics:
     if part.empty:
         missing = "no_predictions: this metric has no test row in this dimension"
         nothing = Correlation(0, UNDEFINED, NONE, missing)
-        return _Found(dict.fromkeys(_KEYS, nothing), {}, {}, [])
-    notes = dropped(part)
-    points = videos(part)
+        return _MetricStatistics(dict.fromkeys(_KEYS, nothing), {}, {}, [])
+    notes = describe_dropped_rows(part)
+    points = average_trials(part)
     values: dict[_Key, Correlation] = {}
     trials: dict[int, Correlation] = {}
     parts = []
-    clouds = {}
-    for level, own in ((VIDEO, points), (MODEL, models(points))):
-        found, mapping = fitted(own["prediction"], own["mos"], settings.mapping)
-        values[level, POOLED] = _noted(found, notes)
-        clouds[level] = Cloud(points, mapping)
-    for trial, own in by_trial(part):
-        found, mapping = fitted(own["prediction"], own["mos"], settings.mapping)
-        trials[trial] = found
-        parts.append(Cloud(own, mapping))
+    points_by_level = {}
+    for level, level_points in ((VIDEO, points), (MODEL, average_methods(points))):
+        correlation, mapping = correlate_with_mapping(
+            level_points["prediction"], level_points["mos"], settings.mapping
+        )
+        values[level, POOLED] = _add_notes(correlation, notes)
+        points_by_level[level] = MetricPoints(points, mapping)
+    for trial, trial_points in iterate_trials(part):
+        correlation, mapping = correlate_with_mapping(
+            trial_points["prediction"], trial_points["mos"], settings.mapping
+        )
+        trials[trial] = correlation
+        parts.append(MetricPoints(trial_points, mapping))
     for pooling in (MEAN, MEDIAN):
-        values[VIDEO, pooling] = _noted(_over_trials(list(trials.values()), pooling), notes)
-    return _Found(values, trials, clouds, parts)
+        values[VIDEO, pooling] = _add_notes(_pool_trials(list(trials.values()), pooling), notes)
+    return _MetricStatistics(values, trials, points_by_level, parts)
 
 
-def _replicate(found: Sequence[_Found], drawn: Resampling | None) -> None:
-    """Fill in the replicates of all metrics in one dimension under one protocol."""
-    there = [own for own in found if own.clouds]
-    if drawn is None or not there:
+def _add_replicates(statistics: Sequence[_MetricStatistics], drawn: Resampling | None) -> None:
+    """Add the replicates of all metrics in one dimension under one protocol."""
+    defined = [
+        metric_statistics for metric_statistics in statistics if metric_statistics.points_by_level
+    ]
+    if drawn is None or not defined:
         return
-    for own, made in zip(
-        there, video_replicates([f.clouds[VIDEO] for f in there], drawn), strict=True
+    for metric_statistics, pooled_replicates in zip(
+        defined,
+        compute_video_replicates([f.points_by_level[VIDEO] for f in defined], drawn),
+        strict=True,
     ):
-        own.replicates[VIDEO, POOLED] = made
-        own.replicates[MODEL, POOLED] = level_replicates(own.clouds[MODEL], drawn)
-    every = [(own, cloud) for own in there for cloud in own.parts]
-    single = iter(video_replicates([cloud for _, cloud in every], drawn))
-    for own in there:
-        trials = [next(single) for _ in own.parts]
-        own.replicates[VIDEO, MEAN] = pooled(trials, median=False)
-        own.replicates[VIDEO, MEDIAN] = pooled(trials, median=True)
+        metric_statistics.replicates[VIDEO, POOLED] = pooled_replicates
+        metric_statistics.replicates[MODEL, POOLED] = compute_method_replicates(
+            metric_statistics.points_by_level[MODEL], drawn
+        )
+    trial_points = [
+        (metric_statistics, metric_points)
+        for metric_statistics in defined
+        for metric_points in metric_statistics.parts
+    ]
+    single = iter(
+        compute_video_replicates([metric_points for _, metric_points in trial_points], drawn)
+    )
+    for metric_statistics in defined:
+        trials = [next(single) for _ in metric_statistics.parts]
+        metric_statistics.replicates[VIDEO, MEAN] = pool_replicates(trials, median=False)
+        metric_statistics.replicates[VIDEO, MEDIAN] = pool_replicates(trials, median=True)
 
 
-def _cells(found: _Found, level: str, drawn: Resampling | None) -> int | None:
-    """How many different groups or samples are behind a row, at most as many as were drawn."""
-    if drawn is None or level not in found.clouds:
+def _count_cells(statistics: _MetricStatistics, level: str, drawn: Resampling | None) -> int | None:
+    """Return how many different groups or samples contribute to a row."""
+    if drawn is None or level not in statistics.points_by_level:
         return None
-    return len(set(drawn.codes(found.clouds[level].points.index.tolist()).tolist()))
+    return len(
+        set(drawn.get_cells(statistics.points_by_level[level].points.index.tolist()).tolist())
+    )
 
 
-def _ends(
+def _build_interval_cells(
     value: Correlation,
     replicates: Replicates,
     drawn: Resampling | None,
@@ -252,17 +293,17 @@ def _ends(
     cells: int | None = None,
 ) -> dict[str, Any]:
     points = {statistic.name: value[statistic.name] for statistic in RESAMPLED}
-    return intervals(replicates, points, drawn, settings.interval, cells)
+    return build_interval_columns(replicates, points, drawn, settings.interval, cells)
 
 
-def _noted(value: Correlation, notes: list[str]) -> Correlation:
+def _add_notes(value: Correlation, notes: list[str]) -> Correlation:
     detail = "; ".join([*notes, value.detail] if value.detail else notes)
     return replace(value, detail=detail)
 
 
-def _over_trials(values: Sequence[Correlation], pooling: str) -> Correlation:
-    """Pool the trials' statistics; a trial in which one is undefined is left out and counted."""
-    pool = _average if pooling == MEAN else _middle
+def _pool_trials(values: Sequence[Correlation], pooling: str) -> Correlation:
+    """Pool statistics over trials; undefined values are ignored and counted in ``detail``."""
+    pool = _compute_mean if pooling == MEAN else _compute_median
     if len(values) == 1:
         return values[0]
     reasons: dict[str, list[str]] = {}
@@ -279,7 +320,7 @@ def _over_trials(values: Sequence[Correlation], pooling: str) -> Correlation:
         values[0].mapping
         if len(names) == 1
         else "; ".join(
-            f"{name} in {count} of {len(values)} trials" for name, count in ranked(names)
+            f"{name} in {count} of {len(values)} trials" for name, count in sort_by_count(names)
         )
     )
     return Correlation(
@@ -290,17 +331,17 @@ def _over_trials(values: Sequence[Correlation], pooling: str) -> Correlation:
     )
 
 
-def _average(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+def _compute_mean(values: Sequence[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return sum(defined) / len(defined) if defined else None
 
 
-def _middle(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(median(known)) if known else None
+def _compute_median(values: Sequence[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return float(median(defined)) if defined else None
 
 
-def _spread(trials: Sequence[Correlation]) -> dict[str, float | None]:
+def _compute_trial_sd(trials: Sequence[Correlation]) -> dict[str, float | None]:
     """Return the standard deviation over the trials that define a statistic, ddof 1."""
     row: dict[str, float | None] = {}
     for statistic in STATISTICS:
@@ -309,26 +350,28 @@ def _spread(trials: Sequence[Correlation]) -> dict[str, float | None]:
     return row
 
 
-def _overall_trials(by_dimension: Mapping[str, _Found], pooling: str) -> list[Correlation]:
+def _average_dimensions_by_trial(
+    by_dimension: Mapping[str, _MetricStatistics], pooling: str
+) -> list[Correlation]:
     """Return the mean over the dimensions of each trial that all of them have."""
     if pooling == POOLED:
         return []
-    common = set.intersection(*(set(found.trials) for found in by_dimension.values()))
+    common = set.intersection(*(set(statistics.trials) for statistics in by_dimension.values()))
     return [
-        _overall({d: found.trials[trial] for d, found in by_dimension.items()})
+        _average_dimensions({d: statistics.trials[trial] for d, statistics in by_dimension.items()})
         for trial in sorted(common)
     ]
 
 
-def _overall(by_dimension: Mapping[str, Correlation]) -> Correlation:
-    """Average over the dimensions; undefined where it is undefined in one of them."""
+def _average_dimensions(by_dimension: Mapping[str, Correlation]) -> Correlation:
+    """Average over the dimensions; undefined if it is undefined in any of them."""
     values = list(by_dimension.values())
     means: dict[str, float | None] = {}
     missing: dict[str, list[str]] = {}
     for statistic in STATISTICS:
         each = [value[statistic.name] for value in values]
         without = [d for d, number in zip(by_dimension, each, strict=True) if number is None]
-        means[statistic.name] = None if without else _average(each)
+        means[statistic.name] = None if without else _compute_mean(each)
         if without and statistic.is_correlation:
             missing.setdefault(", ".join(without), []).append(statistic.label)
     notes = [f"undefined: no {', '.join(names)} in {where}" for where, names in missing.items()]
@@ -345,7 +388,7 @@ def _overall(by_dimension: Mapping[str, Correlation]) -> Correlation:
 
 
 def statistics_row(value: Correlation) -> dict[str, Any]:
-    """Return the columns of a table that hold one metric's statistics, and how they came about."""
+    """Return the columns of one metric's statistics, with the mapping, status and detail."""
     return {
         "n": value.n,
         **value.values,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from sfqa.correlation.grid import Cell, Grid, Head
+from sfqa.correlation.grid import Cell, ColumnHeading, Grid
 from sfqa.correlation.summarise import MEAN, MODEL, POOLED, VIDEO
 from sfqa.errors import UserError, hint
 from sfqa.papers.published import Published, unique_rows
@@ -132,9 +132,9 @@ def build_comparison_grid(frame: pd.DataFrame, caption: str) -> Grid:
             ]
         body.append(line)
         previous = (group, row)
-    headings = [Head("Model type"), Head("Model"), Head("Column")]
+    headings = [ColumnHeading("Model type"), ColumnHeading("Model"), ColumnHeading("Column")]
     for statistic in statistics:
-        headings += [Head(name, statistic) for name in ("published", "ours", "difference")]
+        headings += [ColumnHeading(name, statistic) for name in ("published", "ours", "difference")]
     warnings = []
     if frame["synthetic_mos"].any():
         warnings.append("Ours were computed against MOS from simulated raters.")

@@ -9,8 +9,8 @@ from sfqa.correlation.grid import (
     SECOND,
     UNDEFINED,
     Cell,
+    ColumnHeading,
     Grid,
-    Head,
     to_html,
     to_latex,
     to_markdown,
@@ -45,8 +45,8 @@ def to_grid(table: Published, findings: Sequence[str] = ()) -> Grid:
             line.append(Cell(text, float(text), mark) if text else Cell(UNDEFINED))
         body.append(line)
         before = group
-    heads = [Head(name) for name in table.heads]
-    heads += [Head(statistic, top) for top, statistic in words + numbers]
+    heads = [ColumnHeading(name) for name in table.heads]
+    heads += [ColumnHeading(statistic, top) for top, statistic in words + numbers]
     return Grid(
         f"{table.label}: {table.title}. {_format_caption(table)}",
         heads,

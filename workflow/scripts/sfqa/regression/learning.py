@@ -20,7 +20,7 @@ import pandas as pd
 from sfqa import identity
 from sfqa.arrays import Floats, Ints
 from sfqa.correlation.fits import DEFAULT
-from sfqa.correlation.summarise import MEAN, VIDEO, Settings, correlation_rows, rounded
+from sfqa.correlation.summarise import MEAN, VIDEO, Settings, correlation_rows, round_rows
 from sfqa.errors import UserError
 from sfqa.regression import _rows, train
 from sfqa.splits.protocols import CROSS, TEST, TRAIN, VALIDATION, Split, make_splits
@@ -179,7 +179,7 @@ def _summarise_share(
             "groups": float(means.loc[row["dimension"], "groups"]),
             "rows": float(means.loc[row["dimension"], "rows"]),
         }
-        for row in rounded(statistics)
+        for row in round_rows(statistics)
         if (row["level"], row["pooling"]) == (VIDEO, MEAN) and row["dimension"] in means.index
     ]
 

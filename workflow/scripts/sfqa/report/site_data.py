@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from sfqa import store, tables
 from sfqa.correlation.fits import fit_mapping
-from sfqa.correlation.summarise import pooled_points
+from sfqa.correlation.summarise import pool_points
 from sfqa.errors import UserError
 from sfqa.report import provenance
 from sfqa.statistics.functions import why_undefined
@@ -245,7 +245,7 @@ def _collect_predictions(
         for (protocol, dimension), rows in frame.groupby(["protocol", "dimension"]):
             if protocol not in predictions or dimension not in dimensions:
                 continue
-            points = pooled_points(rows, mos, samples, metric, str(dimension), str(protocol))
+            points = pool_points(rows, mos, samples, metric, str(dimension), str(protocol))
             if points.empty:
                 continue
             signed = points["prediction"].astype(float)

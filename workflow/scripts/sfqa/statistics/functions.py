@@ -11,25 +11,25 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-#: Fewer points say nothing: any three points have |SRCC| of .5 or 1.
+#: Minimum number of points: any three points have an |SRCC| of .5 or 1.
 MIN_ROWS = 4
 
-#: Spread below this share of the largest value is rounding, not a difference.
+#: A range below this share of the largest value is treated as rounding error.
 ROUNDING = 1e-13
 
 
 def why_undefined(prediction: npt.ArrayLike, mos: npt.ArrayLike) -> str:
-    """Return why no correlation is defined, as ``word: sentence``; empty where one is.
+    """Return why no correlation is defined, as ``word: sentence``; empty if one is.
 
-    Both arrays are one-dimensional and of one length, else ``ValueError``. Reasons: fewer than
-    :data:`MIN_ROWS` values, a value that is not finite, one side constant up to rounding.
+    Raises ``ValueError`` unless both arrays are one-dimensional and of equal length. Reasons: fewer
+    than :data:`MIN_ROWS` values, a value that is not finite, an array constant up to rounding.
 
     >>> why_undefined([1, 1, 1, 1], [1, 2, 3, 4])
     'constant_scores: all 4 scores are equal'
     >>> why_undefined([1, 2, 3, 4], [1, 2, 3, 4])
     ''
     """
-    x, y = _both(prediction, mos)
+    x, y = _to_arrays(prediction, mos)
     for name, values in (("scores", x), ("MOS", y)):
         bad = int(np.count_nonzero(~np.isfinite(values)))
         if bad:
@@ -55,12 +55,12 @@ def is_constant(values: Array) -> bool:
 def srcc(prediction: npt.ArrayLike, mos: npt.ArrayLike) -> float | None:
     """Return Spearman's rank-order correlation, ties at their mean rank; ``None`` if undefined.
 
-    :func:`why_undefined` tells why.
+    :func:`why_undefined` gives the reason.
 
     >>> round(srcc([1, 2, 3, 4], [1, 2, 4, 3]), 6)
     0.8
     """
-    x, y = _both(prediction, mos)
+    x, y = _to_arrays(prediction, mos)
     return None if why_undefined(x, y) else correlate_ranks(x, y)
 
 
@@ -85,7 +85,7 @@ def plcc(prediction: npt.ArrayLike, mos: npt.ArrayLike) -> float | None:
     """
     from scipy.stats import pearsonr
 
-    x, y = _both(prediction, mos)
+    x, y = _to_arrays(prediction, mos)
     return None if why_undefined(x, y) else float(pearsonr(x, y).statistic)
 
 
@@ -97,7 +97,7 @@ def krcc(prediction: npt.ArrayLike, mos: npt.ArrayLike) -> float | None:
     """
     from scipy.stats import kendalltau
 
-    x, y = _both(prediction, mos)
+    x, y = _to_arrays(prediction, mos)
     if why_undefined(x, y):
         return None
     # The p-value is not used; "asymptotic" keeps scipy from counting permutations for it.
@@ -107,18 +107,18 @@ def krcc(prediction: npt.ArrayLike, mos: npt.ArrayLike) -> float | None:
 def rmse(prediction: npt.ArrayLike, mos: npt.ArrayLike) -> float | None:
     """Return the root mean square difference, in the unit of the MOS.
 
-    ``None`` where there is no row or a value is not finite; a constant is no obstacle here.
+    ``None`` if there is no row or a value is not finite; constant scores are allowed.
 
     >>> rmse([1, 2, 3, 4], [1, 2, 3, 6])
     1.0
     """
-    x, y = _both(prediction, mos)
+    x, y = _to_arrays(prediction, mos)
     if not x.size or not (np.isfinite(x).all() and np.isfinite(y).all()):
         return None
     return float(np.sqrt(np.mean((x - y) ** 2)))
 
 
-def _both(prediction: npt.ArrayLike, mos: npt.ArrayLike) -> tuple[Array, Array]:
+def _to_arrays(prediction: npt.ArrayLike, mos: npt.ArrayLike) -> tuple[Array, Array]:
     x, y = np.asarray(prediction, np.float64), np.asarray(mos, np.float64)
     if x.ndim != 1 or x.shape != y.shape:
         raise ValueError(f"two arrays of one length are needed, not {x.shape} and {y.shape}")

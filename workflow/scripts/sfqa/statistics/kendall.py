@@ -1,9 +1,9 @@
-"""How far two orders agree, pair by pair, in many resamples at once: what Kendall's tau counts.
+"""Sum of pairwise agreement between two orders in many resamples at once, for Kendall's tau.
 
 Both orders are cut into bins of about :data:`SIDE` rows, never between equal values. Pairs of rows
-in one bin are compared one by one, as a product of matrices; all others are known from how much of
-a bin of the one order lies in which bin of the other. That is n times the bins, not n times n. All
-sums are of whole numbers, exact whatever their order.
+in the same bin are compared one by one, as a matrix product; all other pairs follow from the weight
+of each bin of one order in each bin of the other. The cost is n times the number of bins instead of
+n times n. All sums are of integers and therefore exact in any order.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
-#: Rows of a bin: larger ones cost products, smaller ones sums over bins.
+#: Rows per bin: larger bins make the products slower, smaller ones the sums over bins.
 SIDE = 192
 
-#: Whole numbers up to here are exact in single precision.
+#: Integers up to this value are exact in single precision.
 _EXACT = 2**24
 
 
-def agreement(mine: Codes, goal: Codes, weights: Array) -> Array:
+def sum_pair_agreement(mine: Codes, goal: Codes, weights: Array) -> Array:
     """Return the sum over all pairs (i, j) of w_i w_j sign(mine_i - mine_j) sign(goal_i - goal_j).
 
     ``mine``, ``goal``: (n,) ranks without gaps, from 0; ``weights``: (n, B) whole numbers, a column
     per resample; the result is (B,). Every pair counts twice, as (i, j) and as (j, i).
 
-    >>> agreement(np.array([0, 1, 2]), np.array([0, 2, 1]), np.ones((3, 1)))
+    >>> sum_pair_agreement(np.array([0, 1, 2]), np.array([0, 2, 1]), np.ones((3, 1)))
     array([2.])
     """
     single = weights.sum(axis=0).max(initial=0.0) * weights.max(initial=0.0) < _EXACT
     dtype = np.float32 if single else np.float64
     x, y = _Bins(mine), _Bins(goal)
-    found = np.zeros(weights.shape[1])
-    # Bins of x so far: of their weight, what is below a bin of y, less what is above it.
+    sums = np.zeros(weights.shape[1])
+    # Weight of the bins of x so far that is below each bin of y, minus the weight above it.
     below = np.zeros((y.count, weights.shape[1]))
     for number, rows in enumerate(x.rows):
         rows = rows[np.argsort(y.of[rows], kind="stable")]
@@ -43,21 +43,21 @@ def agreement(mine: Codes, goal: Codes, weights: Array) -> Array:
         first = np.flatnonzero(np.append(True, where[1:] != where[:-1]))
         inside = np.zeros_like(below)
         inside[where[first]] = np.add.reduceat(drawn, first, axis=0)
-        found += 2.0 * np.einsum("qb,qb->b", inside, below)
+        sums += 2.0 * np.einsum("qb,qb->b", inside, below)
         running = np.cumsum(inside, axis=0)
         below += running + running - inside - running[-1]
         if not x.alike[number]:
-            found += _within(mine[rows], goal[rows], drawn.astype(dtype))
+            sums += _sum_within_bin(mine[rows], goal[rows], drawn.astype(dtype))
     for number, rows in enumerate(y.rows):
         if not y.alike[number]:
-            found += _within(mine[rows], goal[rows], weights[rows].astype(dtype), x.of[rows])
-    return found
+            sums += _sum_within_bin(mine[rows], goal[rows], weights[rows].astype(dtype), x.of[rows])
+    return sums
 
 
 class _Bins:
-    """Bins of an order: ``of`` each row its bin, ``rows`` of each bin, whether all are ``alike``.
+    """Bins of an order: ``of``: bin of each row; ``rows``: rows of each bin; ``alike``: all equal.
 
-    A value that many rows share has a bin of its own, so that no other is large.
+    A value that occurs in many rows gets a separate bin, so that the other bins stay small.
     """
 
     def __init__(self, codes: Codes) -> None:
@@ -65,25 +65,25 @@ class _Bins:
         window = (np.cumsum(sizes) - sizes) // SIDE
         large = sizes >= SIDE
         new = (window[1:] != window[:-1]) | large[1:] | large[:-1]
-        own = np.append(0, np.cumsum(new))
-        self.of = own[codes]
-        self.count = int(own[-1]) + 1
+        bin_of_value = np.append(0, np.cumsum(new))
+        self.of = bin_of_value[codes]
+        self.count = int(bin_of_value[-1]) + 1
         order = np.argsort(self.of, kind="stable")
         self.rows = np.split(order, np.cumsum(np.bincount(self.of))[:-1])
-        self.alike = np.bincount(own) == 1
+        self.alike = np.bincount(bin_of_value) == 1
 
 
-def _within(
-    mine: Codes, goal: Codes, drawn: npt.NDArray[np.floating], apart: Codes | None = None
+def _sum_within_bin(
+    mine: Codes, goal: Codes, drawn: npt.NDArray[np.floating], other_bins: Codes | None = None
 ) -> Array:
-    """Return the sum over pairs of some rows; with ``apart``, of those that differ in it alone."""
-    signs = _signs(mine) * _signs(goal)
-    if apart is not None:
-        signs *= apart[:, None] != apart
+    """Return the sum over pairs of rows; with ``other_bins``, only over pairs in different ones."""
+    signs = _compare_signs(mine) * _compare_signs(goal)
+    if other_bins is not None:
+        signs *= other_bins[:, None] != other_bins
     products = drawn * (signs.astype(drawn.dtype) @ drawn)
     return np.asarray(products.sum(axis=0, dtype=np.float64))
 
 
-def _signs(values: Codes) -> npt.NDArray[np.int8]:
-    own = values[:, None]
-    return (own > values).view(np.int8) - (own < values).view(np.int8)
+def _compare_signs(values: Codes) -> npt.NDArray[np.int8]:
+    column = values[:, None]
+    return (column > values).view(np.int8) - (column < values).view(np.int8)

@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from sfqa.statistics.kendall import agreement
+from sfqa.statistics.kendall import sum_pair_agreement
 
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -29,10 +29,10 @@ BLOCK, NUMBERS, METRICS = 128, 57_344, 48
 COLUMNS = 512
 
 
-def ranks(values: npt.ArrayLike) -> Array:
+def compute_ranks(values: npt.ArrayLike) -> Array:
     """Return the ranks, from 1, down each column; ties at their mean rank. Shape as given.
 
-    >>> ranks([[10.0, 1.0], [20.0, 1.0], [10.0, 0.0]]).tolist()
+    >>> compute_ranks([[10.0, 1.0], [20.0, 1.0], [10.0, 0.0]]).tolist()
     [[1.5, 2.5], [3.0, 2.5], [1.5, 1.0]]
     """
     x = np.asarray(values, np.float64)
@@ -40,16 +40,16 @@ def ranks(values: npt.ArrayLike) -> Array:
         return x.copy()
     order = np.argsort(x, axis=0, kind="stable")
     lined = np.take_along_axis(x, order, axis=0)
-    place = np.arange(len(x)).reshape(-1, *[1] * (x.ndim - 1))
+    positions = np.arange(len(x)).reshape(-1, *[1] * (x.ndim - 1))
     new = np.ones(x.shape, bool)
     new[1:] = lined[1:] != lined[:-1]
-    first = np.maximum.accumulate(np.where(new, place, 0), axis=0)
+    first = np.maximum.accumulate(np.where(new, positions, 0), axis=0)
     ends = np.ones(x.shape, bool)
     ends[:-1] = new[1:]
-    last = np.minimum.accumulate(np.where(ends, place, len(x))[::-1], axis=0)[::-1]
-    found = np.empty_like(x)
-    np.put_along_axis(found, order, (first + last) / 2 + 1, axis=0)
-    return found
+    last = np.minimum.accumulate(np.where(ends, positions, len(x))[::-1], axis=0)[::-1]
+    mean_ranks = np.empty_like(x)
+    np.put_along_axis(mean_ranks, order, (first + last) / 2 + 1, axis=0)
+    return mean_ranks
 
 
 def pearson(x: Array, y: Array) -> Array:
@@ -62,7 +62,7 @@ def pearson(x: Array, y: Array) -> Array:
     """
     a, b = x - x.mean(axis=0), y - y.mean(axis=0)
     power = (a * a).sum(axis=0) * (b * b).sum(axis=0)
-    return np.asarray(np.clip(_ratio((a * b).sum(axis=0), power), -1.0, 1.0))
+    return np.asarray(np.clip(_divide_by_root((a * b).sum(axis=0), power), -1.0, 1.0))
 
 
 def spearman(x: Array, y: Array) -> Array:
@@ -73,7 +73,7 @@ def spearman(x: Array, y: Array) -> Array:
     >>> spearman(np.array([[1.0], [2.0], [9.0]]), np.array([[1.0], [3.0], [2.0]]))
     array([0.5])
     """
-    return pearson(ranks(x), ranks(y))
+    return pearson(compute_ranks(x), compute_ranks(y))
 
 
 def kendall(x: Array, y: Array) -> Array:
@@ -85,7 +85,9 @@ def kendall(x: Array, y: Array) -> Array:
     array([0.333333])
     """
     a, b = np.sign(x[:, None] - x[None]), np.sign(y[:, None] - y[None])
-    return _ratio((a * b).sum(axis=(0, 1)), (a * a).sum(axis=(0, 1)) * (b * b).sum(axis=(0, 1)))
+    return _divide_by_root(
+        (a * b).sum(axis=(0, 1)), (a * a).sum(axis=(0, 1)) * (b * b).sum(axis=(0, 1))
+    )
 
 
 def srcc(x: Array, y: Array, weights: Array) -> Array:
@@ -98,32 +100,38 @@ def srcc(x: Array, y: Array, weights: Array) -> Array:
     >>> srcc(x, y, np.ones((4, 1))).round(6).tolist()
     [[0.8]]
     """
-    goal = _Order(y)
-    orders = [_Order(column) for column in x.T]
+    goal = _SortedOrder(y)
+    orders = [_SortedOrder(column) for column in x.T]
     tied = [k for k, order in enumerate(orders) if order.tied]
     untied = [k for k, order in enumerate(orders) if not order.tied]
-    found = np.empty((x.shape[1], weights.shape[1]))
+    correlations = np.empty((x.shape[1], weights.shape[1]))
     block = max(BLOCK, min(8 * BLOCK, 300_000 // max(len(y), 1)))
     for start in range(0, weights.shape[1], block):
         columns = slice(start, start + block)
         w = np.ascontiguousarray(weights[:, columns], np.float64)
-        work = _Sums(w)
+        work = _RunningSums(w)
         total = w.sum(axis=0)
-        both_sides = [goal, *(orders[k] for k in tied)]
-        made = chain.from_iterable(work.ranks(few) for few in _parts(both_sides))
+        tied_orders = [goal, *(orders[k] for k in tied)]
+        rank_sums = chain.from_iterable(
+            work.compute_ranks(few) for few in _split_groups(tied_orders)
+        )
         # Twice the rank of a row, less what makes its weighted mean zero; times its weight.
-        centred, cubes = next(made)
+        centred, cubes = next(rank_sums)
         centred -= total
         centred *= w
         power = total**3 - cubes
-        for k, (doubled, cubes) in zip(tied, made, strict=True):
-            found[k, columns] = _ratio(_dot(centred, doubled), power * (total**3 - cubes))
-        for many in _parts(untied):
-            lined = np.stack([orders[k].rows for k in many], axis=1)
-            both = 2.0 * work.along(lined, centred) - _dot(centred, w)
-            found[many, columns] = _ratio(both, power * (total**3 - _dot(w * w, w)))
-    found *= 3.0
-    return np.asarray(np.clip(found, -1.0, 1.0))
+        for k, (doubled, cubes) in zip(tied, rank_sums, strict=True):
+            correlations[k, columns] = _divide_by_root(
+                _sum_products(centred, doubled), power * (total**3 - cubes)
+            )
+        for group in _split_groups(untied):
+            ordered_rows = np.stack([orders[k].rows for k in group], axis=1)
+            covariance = 2.0 * work.sum_along(ordered_rows, centred) - _sum_products(centred, w)
+            correlations[group, columns] = _divide_by_root(
+                covariance, power * (total**3 - _sum_products(w * w, w))
+            )
+    correlations *= 3.0
+    return np.asarray(np.clip(correlations, -1.0, 1.0))
 
 
 def plcc(x: Array, y: Array, weights: Array) -> Array:
@@ -135,18 +143,20 @@ def plcc(x: Array, y: Array, weights: Array) -> Array:
     >>> plcc(x, y, np.array([[1.0], [2.0], [0.0], [1.0]])).round(9).tolist()
     [[1.0]]
     """
-    a, b = _standard(x), _standard(y[:, None])
+    a, b = _standardise(x), _standardise(y[:, None])
     m = a.shape[1]
     sums = np.hstack([a, a * a, a * b, b, b * b, np.ones_like(b)]).T @ weights
     means = np.divide(sums, sums[-1], out=np.full(sums.shape, np.nan), where=sums[-1] > 0)
-    mean_a, own_a, both, (mean_b, own_b, _) = (
+    mean_a, square_a, mean_products, (mean_b, square_b, _) = (
         means[:m], means[m : 2 * m], means[2 * m : 3 * m], means[3 * m :],
     )  # fmt: skip
     power = [
-        np.where(own - mean**2 > 1e-12 * own, own - mean**2, 0.0)
-        for own, mean in ((own_a, mean_a), (own_b, mean_b))
+        np.where(mean_square - mean**2 > 1e-12 * mean_square, mean_square - mean**2, 0.0)
+        for mean_square, mean in ((square_a, mean_a), (square_b, mean_b))
     ]
-    return np.asarray(np.clip(_ratio(both - mean_a * mean_b, power[0] * power[1]), -1.0, 1.0))
+    return np.asarray(
+        np.clip(_divide_by_root(mean_products - mean_a * mean_b, power[0] * power[1]), -1.0, 1.0)
+    )
 
 
 def krcc(x: Array, y: Array, cells: Codes, counts: Array) -> Array:
@@ -162,28 +172,28 @@ def krcc(x: Array, y: Array, cells: Codes, counts: Array) -> Array:
     """
     goal = np.unique(y, return_inverse=True)[1]
     mine = [np.unique(column, return_inverse=True)[1] for column in x.T]
-    found = np.empty((x.shape[1], counts.shape[1]))
+    correlations = np.empty((x.shape[1], counts.shape[1]))
     for start in range(0, counts.shape[1], COLUMNS):
         columns = slice(start, start + COLUMNS)
         weights = counts[cells, columns]
         squares = weights.sum(axis=0) ** 2
-        ties = _tied(y, weights)
-        for k, own in enumerate(mine):
-            both = agreement(own, goal, weights)
-            power = (squares - ties) * (squares - _tied(x[:, k], weights))
-            found[k, columns] = _ratio(both, power)
-    return found
+        ties = _sum_tied_squares(y, weights)
+        for k, codes in enumerate(mine):
+            pair_sums = sum_pair_agreement(codes, goal, weights)
+            power = (squares - ties) * (squares - _sum_tied_squares(x[:, k], weights))
+            correlations[k, columns] = _divide_by_root(pair_sums, power)
+    return correlations
 
 
-def _parts(items: list[Item]) -> Iterator[list[Item]]:
+def _split_groups(items: list[Item]) -> Iterator[list[Item]]:
     """Yield the items, a few at a time."""
     return (items[k : k + METRICS] for k in range(0, len(items), METRICS))
 
 
-class _Order:
-    """The order of some values: ``rows`` by value; where ties are, ``first`` and ``last`` of each.
+class _SortedOrder:
+    """The sorted order of values: ``rows`` by value, and ``first`` and ``last`` of each tie.
 
-    ``tie`` is the tie of each row, in the order of the rows as given.
+    ``tie``: index of the tie of each row, in the original order of the rows.
     """
 
     def __init__(self, values: Array) -> None:
@@ -197,12 +207,11 @@ class _Order:
         self.tie[self.rows] = np.cumsum(new) - 1
 
 
-class _Sums:
+class _RunningSums:
     """Running sums of weights (n, b) along orders of the rows.
 
-    A few rows at a time, of several orders at once, so that what is summed stays in the processor's
-    cache, in memory that is used again; row by row, because a running sum along the other side is
-    many times slower.
+    Sums a few rows of several orders at a time in a reused buffer, so that the numbers stay in the
+    processor's cache; row by row, because a running sum along the other axis is many times slower.
     """
 
     def __init__(self, weights: Array) -> None:
@@ -211,8 +220,8 @@ class _Sums:
         self.sums = np.empty((max(METRICS, NUMBERS // b), b))
         self.values = np.empty_like(self.sums)
 
-    def _chunks(self, orders: Codes) -> Iterator[tuple[slice, Array]]:
-        """Yield places in the orders (n, m) and the running sums there, (places, m, b)."""
+    def _iterate_chunks(self, orders: Codes) -> Iterator[tuple[slice, Array]]:
+        """Yield slices of the orders (n, m) with their running sums, (slice, m, b)."""
         (n, m), b = orders.shape, self.weights.shape[1]
         size = max(1, len(self.sums) // m)
         before = np.zeros(m * b)
@@ -226,17 +235,17 @@ class _Sums:
             before = before.copy()
             yield slice(start, start + len(rows)), sums.reshape(len(rows), m, b)
 
-    def along(self, orders: Codes, values: Array) -> Array:
+    def sum_along(self, orders: Codes, values: Array) -> Array:
         """Return the sum of each row's value times its running sum, along orders (n, m): (m, b)."""
-        found = np.zeros((orders.shape[1], self.weights.shape[1]))
-        for places, sums in self._chunks(orders):
+        weighted_sums = np.zeros((orders.shape[1], self.weights.shape[1]))
+        for places, sums in self._iterate_chunks(orders):
             rows = orders[places].reshape(-1)
-            own = self.values[: len(rows)]
-            values.take(rows, axis=0, out=own, mode="clip")
-            found += np.einsum("kmb,kmb->mb", own.reshape(sums.shape), sums)
-        return found
+            row_values = self.values[: len(rows)]
+            values.take(rows, axis=0, out=row_values, mode="clip")
+            weighted_sums += np.einsum("kmb,kmb->mb", row_values.reshape(sums.shape), sums)
+        return weighted_sums
 
-    def ranks(self, orders: Sequence[_Order]) -> Iterator[tuple[Array, Array]]:
+    def compute_ranks(self, orders: Sequence[_SortedOrder]) -> Iterator[tuple[Array, Array]]:
         """Yield, for each order, twice the mean rank of each row less 1, the rows as given, (n, b).
 
         And with it the sum of cubes of the drawn rows of each tie, (b,).
@@ -244,7 +253,7 @@ class _Sums:
         ends = [np.empty((len(order.last), self.weights.shape[1])) for order in orders]
         done = [0] * len(orders)
         lined = np.stack([order.rows for order in orders], axis=1)
-        for places, sums in self._chunks(lined):
+        for places, sums in self._iterate_chunks(lined):
             for k, order in enumerate(orders):
                 stop = int(np.searchsorted(order.last, places.stop))
                 last = order.last[done[k] : stop] - places.start
@@ -253,18 +262,18 @@ class _Sums:
         for after, order in zip(ends, orders, strict=True):
             drawn = after.copy()
             drawn[1:] -= after[:-1]
-            cubes = _dot(drawn * drawn, drawn)
+            cubes = _sum_products(drawn * drawn, drawn)
             after += after
             after -= drawn
             yield after.take(order.tie, axis=0), cubes
 
 
-def _dot(a: Array, b: Array) -> Array:
+def _sum_products(a: Array, b: Array) -> Array:
     return np.asarray(np.einsum("gb,gb->b", a, b))
 
 
-def _standard(x: Array) -> Array:
-    """Return columns of mean 0 and standard deviation 1, so that sums of squares lose no digits."""
+def _standardise(x: Array) -> Array:
+    """Standardise columns to mean 0 and standard deviation 1, so that squares keep precision."""
     centred = x - x.mean(axis=0)
     scale = np.abs(centred).max(axis=0)
     centred = centred / np.where(scale > 0, scale, 1.0)
@@ -272,16 +281,18 @@ def _standard(x: Array) -> Array:
     return np.asarray(centred / np.where(spread > 0, spread, 1.0))
 
 
-def _ratio(both: Array, power: Array) -> Array:
+def _divide_by_root(numerator: Array, power: Array) -> Array:
     """Return ``both / sqrt(power)``, NaN where there is no power."""
     root = np.sqrt(np.maximum(power, 0.0))
-    return np.asarray(np.divide(both, root, out=np.full(np.shape(both), np.nan), where=root > 0))
+    return np.asarray(
+        np.divide(numerator, root, out=np.full(np.shape(numerator), np.nan), where=root > 0)
+    )
 
 
-def _tied(values: Array, weights: Array) -> Array:
+def _sum_tied_squares(values: Array, weights: Array) -> Array:
     """Return the sum of squares of the drawn rows at each value."""
-    order = _Order(values)
+    order = _SortedOrder(values)
     if not order.tied:
-        return _dot(weights, weights)
+        return _sum_products(weights, weights)
     drawn = np.add.reduceat(weights[order.rows], order.first, axis=0)
-    return _dot(drawn, drawn)
+    return _sum_products(drawn, drawn)
