@@ -64,11 +64,11 @@ def _reject_old_keys(config: Mapping[str, Any]) -> None:
     materials = config.get("materials")
     if not isinstance(materials, Mapping):
         return
-    for kind, sheet in _DEMO_SHEETS.items():
-        if materials.get(kind) == "synthetic":
+    for key, sheet in _DEMO_SHEETS.items():
+        if materials.get(key) == "synthetic":
             raise UserError(
-                f"config, materials.{kind}: 'synthetic' is no longer possible; write "
-                f"'{kind}: {sheet}' for the demo's material, or name a sheet of your own"
+                f"config, materials.{key}: 'synthetic' is no longer possible; write "
+                f"'{key}: {sheet}' for the demo's material, or name a sheet of your own"
             )
     if "synthetic" in materials:
         raise UserError(
