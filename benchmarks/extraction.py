@@ -84,7 +84,7 @@ def build(name: str, device: str, precision: str, small: bool) -> Built:
     if name == "clip":
         options["model"] = common.MODELS[small]
     spec = {"weights": "random", "options": options}
-    resolved = weights.resolve(spec, name)
+    resolved = weights.resolve_weights(spec, name)
     return Built(name, spec, base.build_extractor(name, options, resolved, device))
 
 
@@ -114,7 +114,7 @@ def bare(built: Sequence[Built]) -> dict[str, list[Any]]:
     from sfqa.features import batches
 
     made: dict[str, list[Any]] = {}
-    with torch.inference_mode(), batches.exact():
+    with torch.inference_mode(), batches.disable_tf32():
         for one in built:
             for column, forward, x in one.passes:
                 made.setdefault(column, []).append(forward(x))

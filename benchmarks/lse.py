@@ -60,14 +60,14 @@ def faces(video: Path, work: Path, ffmpeg: str, min_track: int, imports: bool) -
     for number, file in enumerate(files):
         image = cv2.cvtColor(_image(file), cv2.COLOR_BGR2RGB)
         found.append((number, detect_faces(np.asarray(image, np.uint8))))
-    least = face_track.needed(min_track, len(files), len(files))
-    track = face_track.link(found, least)[0]
-    places = face_track.smooth(track)
+    least = face_track.count_needed_detections(min_track, len(files), len(files))
+    track = face_track.link_tracks(found, least)[0]
+    places = face_track.smooth_track(track)
     out = cv2.VideoWriter(
         str(work / "crop.avi"), cv2.VideoWriter.fourcc(*"XVID"), 25, (face_track.SIDE,) * 2
     )
     for file, (half, x, y) in zip(files[track.first : track.last + 1], places, strict=True):
-        out.write(face_track.crop(_image(file), half, x, y))
+        out.write(face_track.crop_face(_image(file), half, x, y))
     out.release()
     with wave.open(sound) as source, wave.open(str(work / "crop.wav"), "wb") as cut:
         cut.setparams(source.getparams())
@@ -108,9 +108,9 @@ def scores(work: Path, ffmpeg: str, weights: Path) -> None:
         for start in range(0, windows, BATCH):
             part = range(start, min(windows, start + BATCH))
             seen = torch.stack([film[:, v : v + 5] for v in part]).to(device)
-            lip.append(net.lip(seen).cpu())
+            lip.append(net.encode_lip(seen).cpu())
             spoken = torch.stack([cepstra[None, :, 4 * v : 4 * v + 20] for v in part]).to(device)
-            heard.append(net.audio(spoken).cpu())
+            heard.append(net.encode_audio(spoken).cpu())
     # The published loop: every window against 31 shifts, zeros beyond the ends.
     left, right = torch.cat(lip), torch.nn.functional.pad(torch.cat(heard), (0, 0, 15, 15))
     each = [

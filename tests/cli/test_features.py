@@ -108,7 +108,7 @@ def test_screen_and_parquet_show_tensors(scored):
     table = pq.read_table(folder / "table.parquet")
     field = table.schema.field("lse.mean_distance")
     assert field.metadata[b"axes"] == b"shift"
-    assert base.tensor(table.column("lse.mean_distance"), field, 0).shape == (11,)
+    assert base.read_tensor(table.column("lse.mean_distance"), field, 0).shape == (11,)
 
 
 def test_a_second_call_with_a_cache_computes_nothing(scored):

@@ -118,7 +118,7 @@ def test_spafes_gfcc(rate: int, hop: int) -> None:
         sound, fs=rate, nfft=1024, nfilts=256, num_ceps=128,
         window=sliding(1024 / rate, (hop + 1e-6) / rate, "hamming"),
     )  # fmt: skip
-    np.testing.assert_allclose(gammatone.gfcc(sound, rate, hop), wanted, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(gammatone.compute_gfcc(sound, rate, hop), wanted, rtol=0, atol=1e-10)
 
 
 # Against definitions ---------------------------------------------------------------------------
@@ -134,7 +134,7 @@ def test_gammatone_centres_are_even_in_erb_rate() -> None:
 
 @pytest.mark.parametrize("rate", [16000, 48000])
 def test_gammatone_filters_peak_at_their_centre_and_are_as_wide_as_stated(rate: int) -> None:
-    centres, filters = gammatone.centre_frequencies(rate), gammatone.filters(rate)
+    centres, filters = gammatone.centre_frequencies(rate), gammatone.gammatone_filters(rate)
     assert filters.shape == (256, 513)
     line = rate / 1024
     middle = (centres > 3 * line) & (centres < 0.35 * rate)
@@ -245,7 +245,7 @@ def test_a_note_lights_its_gammatone_and_mel_filters(note: int) -> None:
     decibels = idct(spectra.mel_cepstra(sound, RATE, 512), norm="ortho", axis=1)[4]
     line = round(hertz * 1024 / RATE)
     assert spectra.mel_filters(RATE)[decibels.argmax(), line - 1 : line + 2].max() > 0
-    smooth = idct(gammatone.gfcc(sound, RATE, 508), n=256, norm="ortho", axis=1)[4]
+    smooth = idct(gammatone.compute_gfcc(sound, RATE, 508), n=256, norm="ortho", axis=1)[4]
     centre = gammatone.centre_frequencies(RATE)[smooth.argmax()]
     assert abs(centre - hertz) < RATE / 1024
 
@@ -253,8 +253,8 @@ def test_a_note_lights_its_gammatone_and_mel_filters(note: int) -> None:
 @pytest.mark.parametrize("cents", [-30, 0, 30])
 def test_tuning_of_a_tone_out_of_tune(cents: int) -> None:
     bins = 128 * cents / 1200
-    spectrum = spectra._spectrum(tone(440 * 2 ** (cents / 1200), RATE // 2), 2048, 512)
-    got = spectra.tuning(spectrum[4:-4], RATE, 2048)
+    spectrum = spectra._compute_magnitudes(tone(440 * 2 ** (cents / 1200), RATE // 2), 2048, 512)
+    got = spectra.estimate_tuning(spectrum[4:-4], RATE, 2048)
     apart = (got - bins + 0.5) % 1 - 0.5
     # The parabola through a Hann window's lobe is off by up to some .05 lines, 1.2 Hz.
     assert abs(apart) < 128 * np.log2(1 + 1.2 / 440) + 0.01
@@ -265,7 +265,7 @@ def test_twice_as_loud_moves_the_first_cepstrum_alone() -> None:
     quiet, loud = (spectra.mel_cepstra(s, RATE, 512) for s in (sound, 2 * sound))
     np.testing.assert_allclose(loud[:, 0] - quiet[:, 0], 20 * np.log10(2) * np.sqrt(128), rtol=1e-6)
     np.testing.assert_allclose(loud[:, 1:], quiet[:, 1:], atol=1e-6)
-    quiet, loud = (gammatone.gfcc(s, RATE, 508) for s in (sound, 2 * sound))
+    quiet, loud = (gammatone.compute_gfcc(s, RATE, 508) for s in (sound, 2 * sound))
     np.testing.assert_allclose(loud, quiet * 4 ** (1 / 3), rtol=1e-6, atol=1e-9)
 
 
@@ -273,7 +273,7 @@ def test_silence_within_a_sound_is_finite_and_dark() -> None:
     nothing = np.zeros(9600, np.float32)
     for made in (spectra.chroma_stft, spectra.chroma_cqt):
         assert not made(nothing, RATE, 512).any()
-    assert not gammatone.gfcc(nothing, RATE, 508).any()
+    assert not gammatone.compute_gfcc(nothing, RATE, 508).any()
     cepstra = spectra.mel_cepstra(nothing, RATE, 512)
     np.testing.assert_allclose(cepstra[:, 0], -100 * np.sqrt(128))
     np.testing.assert_allclose(cepstra[:, 1:], 0, atol=1e-9)
@@ -286,7 +286,7 @@ def test_silence_within_a_sound_is_finite_and_dark() -> None:
 @given(samples=st.integers(16000, 600_000))
 @example(samples=83_200)
 def test_segments_are_the_published_ones(samples: int) -> None:
-    parts = audio.segments(np.arange(samples, dtype=np.float32))
+    parts = audio.cut_segments(np.arange(samples, dtype=np.float32))
     length = int(np.floor(samples / 8 * 0.75))
     starts = range(0, samples - length + 1, length - int(np.ceil(samples / 8 * 0.5)))
     assert len(parts) == 30
@@ -297,10 +297,10 @@ def test_segments_are_the_published_ones(samples: int) -> None:
 @pytest.mark.parametrize("rate", [44100, 48000])
 def test_eight_seconds_are_as_published(rate: int) -> None:
     """At its data's 8 s the steps are GeneralAVQA's 512 and 508, of which 64 columns are kept."""
-    part = audio.segments(music(8 * rate, rate))[0]
-    got = audio.segment_maps(part, rate)
+    part = audio.cut_segments(music(8 * rate, rate))[0]
+    got = audio.compute_segment_maps(part, rate)
     np.testing.assert_array_equal(got["mfcc"], spectra.mel_cepstra(part, rate, 512)[:64])
-    np.testing.assert_array_equal(got["gfcc"], gammatone.gfcc(part, rate, 508)[:64])
+    np.testing.assert_array_equal(got["gfcc"], gammatone.compute_gfcc(part, rate, 508)[:64])
     assert {v.shape for v in got.values()} == {(64, 128)}
 
 
@@ -324,7 +324,7 @@ def test_the_extractor_reads_the_track(video: Video) -> None:
     assert row["log_mel"].shape == ((len(sound) - 720) // 240, 224)
     assert [row[n].shape for n in names[1:]] == [(30, 64, 128)] * 4 + [(1472,)]
     assert {v.dtype for v in row.values()} == {np.dtype(np.float16)}
-    part = audio.segments(sound)[7]
+    part = audio.cut_segments(sound)[7]
     wanted = spectra.chroma_stft(part, RATE, len(part) // 63)[:64].astype(np.float16)
     np.testing.assert_array_equal(row["chroma_stft"][7], wanted)
     for start, kind in ((0, "log_mel"), (448, "mfcc"), (1216, "gfcc")):
@@ -352,10 +352,10 @@ def test_videos_without_sound_say_why(video: Video, tmp_path: Path) -> None:
     with pytest.raises(UnusableError, match=r"^silent: the video has no sound"):
         extractor.extract(Video("a", video.path, "0", 25.0, 31))
     with pytest.raises(UnusableError, match=r"^silent: .* -60 dBFS"):
-        extractor.describe(tone(440, 2 * RATE, height=0.0009))
+        extractor.compute_features(tone(440, 2 * RATE, height=0.0009))
     with pytest.raises(UnusableError, match=r"^short: the sound lasts 0.98 s"):
-        extractor.describe(tone(440, 47000))
-    assert extractor.describe(tone(440, RATE, height=0.0011))["mfcc"].shape == (30, 64, 128)
+        extractor.compute_features(tone(440, 47000))
+    assert extractor.compute_features(tone(440, RATE, height=0.0011))["mfcc"].shape == (30, 64, 128)
     noise = tmp_path / "noise.mp4"
     noise.write_bytes(b"no video" * 99)
     with pytest.raises(UnusableError, match=r"^broken: ") as caught:
@@ -377,10 +377,10 @@ def pinned() -> dict[str, Any]:
     """Some numbers of each kind, at both rates."""
     made: dict[str, Any] = {"version": audio.VERSION}
     for rate in (16000, 48000):
-        row = base.build_extractor("audio", {"sample_rate": rate}, NONE, "cpu").describe(
+        row = base.build_extractor("audio", {"sample_rate": rate}, NONE, "cpu").compute_features(
             music(rate, rate)
         )
-        for kind in audio.KINDS:
+        for kind in audio.STATISTICS_OF:
             flat = row[kind].astype(float).ravel()
             chosen = [flat.mean(), flat.std(), *flat[:: len(flat) // 10]]
             made[f"{kind}_{rate}"] = [float(f"{v:.6g}") for v in chosen]

@@ -55,9 +55,9 @@ def test_tensors_come_back_in_their_shape():
     ]
     table = base.to_table(features, rows)
     field = table.schema.field("x")
-    assert np.array_equal(base.tensor(table.column("x"), field, 0), value)
-    assert base.tensor(table.column("x"), field, 1).shape == (2, 3, 4)
-    assert base.tensor(table.column("x"), field, 2) is None
+    assert np.array_equal(base.read_tensor(table.column("x"), field, 0), value)
+    assert base.read_tensor(table.column("x"), field, 1).shape == (2, 3, 4)
+    assert base.read_tensor(table.column("x"), field, 2) is None
 
 
 def test_rows_of_different_inner_shapes_are_refused():

@@ -54,10 +54,10 @@ def standard() -> clip.Extractor:
     return base.build_extractor("clip", {}, RANDOM, "cpu")
 
 
-def seen(extractor: clip.Extractor, frames: media.Pixels, prompt: str | None) -> clip.Seen:
+def seen(extractor: clip.Extractor, frames: media.Pixels, prompt: str | None) -> clip.KeyFrames:
     """Frames and a prompt as the reader would give them."""
     size = extractor.reader.size
-    return clip.Seen(clip.shrink(frames, size), np.arange(len(frames)), prompt)
+    return clip.KeyFrames(clip.resize_frames(frames, size), np.arange(len(frames)), prompt)
 
 
 def embed(extractor: clip.Extractor, frames: media.Pixels, prompt: str | None) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def test_open_clip_by_hand(standard: clip.Extractor, video: Video) -> None:
     frames = media.read_frames(video.path)[[0, 2, 5, 7, 10, 13, 15, 18]]
     image, text = by_hand("ViT-B-32", None, frames)
     assert image.std() > 0.1
-    ((exact, spoken, _),) = standard.embeddings([seen(standard, frames, PROMPT)])
+    ((exact, spoken, _),) = standard.compute_embeddings([seen(standard, frames, PROMPT)])
     np.testing.assert_allclose(exact, image.numpy(), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(spoken, text[0].numpy(), rtol=1e-5, atol=1e-5)
 
@@ -99,7 +99,7 @@ def test_open_clip_by_hand(standard: clip.Extractor, video: Video) -> None:
 
     made = [{"sample_id": "a", "cache_key": "k", "status": "ok", "detail": "", **row}]
     table = base.to_table(clip.Extractor.FEATURES, made)
-    back = base.tensor(table["image"], table.schema.field("image"), 0)
+    back = base.read_tensor(table["image"], table.schema.field("image"), 0)
     np.testing.assert_array_equal(back, row["image"].astype(np.float32))
 
 
@@ -129,7 +129,7 @@ def test_shrink_is_open_clips(height: int, width: int) -> None:
     size = transform.transforms[0].size
     wanted = torch.stack([transform(Image.fromarray(f)) for f in frames])
     mean, std = (torch.tensor(getattr(transform.transforms[-1], k)) for k in ("mean", "std"))
-    got = torch.from_numpy(clip.shrink(frames, size)).permute(0, 3, 1, 2).float() / 255
+    got = torch.from_numpy(clip.resize_frames(frames, size)).permute(0, 3, 1, 2).float() / 255
     assert torch.equal((got - mean.view(3, 1, 1)) / std.view(3, 1, 1), wanted)
 
 
@@ -234,17 +234,17 @@ def test_no_false_word_of_random_weights(tiny: str, caplog: pytest.LogCaptureFix
 
 @pytest.mark.parametrize("batch", [1, 3, 20])
 def test_rows_do_not_depend_on_the_pass_they_share(tiny: str, batch: int) -> None:
-    alone = base.build_extractor("clip", {"model": tiny, "frames": 4}, RANDOM, "cpu")
+    single = base.build_extractor("clip", {"model": tiny, "frames": 4}, RANDOM, "cpu")
     frames = np.random.default_rng(0).integers(0, 256, (5, 4, 64, 64, 3), dtype=np.uint8)
     prompts = [PROMPT, None, "a cat", "a dog", " "]
-    items = [seen(alone, f, p) for f, p in zip(frames, prompts, strict=True)]
-    wanted = list(alone.embeddings(items))
+    items = [seen(single, f, p) for f, p in zip(frames, prompts, strict=True)]
+    wanted = list(single.compute_embeddings(items))
     mixed = base.build_extractor(
         "clip", {"model": tiny, "frames": 4, "batch": batch}, RANDOM, "cpu"
     )
     for order in ([0, 1, 2, 3, 4], [3, 1, 4, 0, 2]):
         for place, (image, text, prompt) in zip(
-            order, mixed.embeddings(items[i] for i in order), strict=True
+            order, mixed.compute_embeddings(items[i] for i in order), strict=True
         ):
             assert prompt == prompts[place]
             assert (text is None) == (wanted[place][1] is None)

@@ -7,7 +7,7 @@ import pytest
 from demo_material import load_portrait
 from sfqa import faces, media
 from sfqa.faces import Box
-from sfqa.features.face_track import Search
+from sfqa.features.face_track import FaceSearch
 
 FACE, OTHER = Box(10, 10, 40, 40), Box(100, 10, 30, 30)
 
@@ -74,24 +74,24 @@ class Eyes:
 )
 def test_only_a_face_alone_is_followed_and_never_for_a_second(found, sure, wanted):
     eyes = Eyes(found, sure)
-    search = Search(eyes.detect, eyes.follow)
-    assert [search.look(n, np.zeros((8, 8, 3), np.uint8)) for n in range(27)] == [found] * 27
+    search = FaceSearch(eyes.detect, eyes.follow)
+    assert [search.find_faces(n, np.zeros((8, 8, 3), np.uint8)) for n in range(27)] == [found] * 27
     assert eyes.asked == wanted
 
 
 def test_frames_far_apart_are_each_searched_whole():
     eyes = Eyes([FACE])
-    search = Search(eyes.detect, eyes.follow)
+    search = FaceSearch(eyes.detect, eyes.follow)
     for frame in (0, 25, 50, 52, 75):
-        search.look(frame, np.zeros((8, 8, 3), np.uint8))
+        search.find_faces(frame, np.zeros((8, 8, 3), np.uint8))
     assert eyes.asked == ["all", "all", "all", FACE, "all"]
 
 
 def test_a_detector_that_cannot_follow_searches_every_picture():
     eyes = Eyes([FACE])
-    search = Search(eyes.detect)
+    search = FaceSearch(eyes.detect)
     for frame in range(3):
-        search.look(frame, np.zeros((8, 8, 3), np.uint8))
+        search.find_faces(frame, np.zeros((8, 8, 3), np.uint8))
     assert eyes.asked == ["all"] * 3
 
 
@@ -107,8 +107,8 @@ def test_on_real_videos_the_boxes_are_the_same(shared_data, name):
         follow.append(faces.follow_face(image, last))
         return follow[-1]
 
-    search = Search(faces.detect_faces, followed)
-    assert [search.look(n, f) for n, f in enumerate(frames)] == [
+    search = FaceSearch(faces.detect_faces, followed)
+    assert [search.find_faces(n, f) for n, f in enumerate(frames)] == [
         faces.detect_faces(f) for f in frames
     ]
     assert sum(box is not None for box in follow) >= 10

@@ -56,7 +56,7 @@ def test_two_faces_stay_apart_whatever_the_order_of_boxes():
     large, small = ft.link(found, 30)
     np.testing.assert_allclose(large.boxes[:, 0], 10 + np.arange(40))
     np.testing.assert_allclose(small.boxes[:, 0], 150 - np.arange(40))
-    assert large.overlaps(small)
+    assert large.overlaps_with(small)
 
 
 def test_the_longest_track_comes_first():
@@ -67,8 +67,8 @@ def test_the_longest_track_comes_first():
 
 def test_tracks_after_each_other_do_not_overlap():
     first, second = ft.link(still([*range(10), *range(60, 65)]), 0)
-    assert not first.overlaps(second)
-    assert not second.overlaps(first)
+    assert not first.overlaps_with(second)
+    assert not second.overlaps_with(first)
 
 
 def test_link_leaves_its_input_alone():

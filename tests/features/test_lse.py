@@ -68,7 +68,9 @@ def quick(monkeypatch):
     """Features from the mean brightness: for tests that are not about the network."""
 
     def lip(stream, windows, device):
-        return torch.tensor([[float(crops[v : v + 5].mean())] * 4 for crops, v in windows])
+        return torch.tensor(
+            [[float(crop_faces[v : v + 5].mean())] * 4 for crop_faces, v in windows]
+        )
 
     def audio(net, windows, device):
         assert all(w.shape == (1, 13, 20) for w in windows)
@@ -119,18 +121,20 @@ def test_distances_equal_the_published_loop(windows, shift, seed):
     lip, audio = rng.normal(size=(2, windows, 32)).astype(np.float32)
     # In float64, since the loop is the definition here and not its rounding.
     wanted = published_distances(torch.tensor(lip).double(), torch.tensor(audio).double(), shift)
-    found = sync_distance.distances(lip, audio, shift)
+    found = sync_distance.compute_distances(lip, audio, shift)
     np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-9)
 
 
 def test_the_distance_of_equal_features_is_that_of_eps():
     lip = np.ones((3, 1024), np.float32)
-    np.testing.assert_allclose(sync_distance.distances(lip, lip, 1)[:, 1], 1e-6 * 32, rtol=1e-6)
+    np.testing.assert_allclose(
+        sync_distance.compute_distances(lip, lip, 1)[:, 1], 1e-6 * 32, rtol=1e-6
+    )
 
 
 def test_scores_equal_torch_on_random_distances():
     mean = identity.random_generator("scores").uniform(5, 15, 31)
-    found = sync_distance.scores(mean)
+    found = sync_distance.compute_scores(mean)
     least, place = torch.tensor(mean).min(0)
     assert found.lse_d == least.item()
     assert found.lse_c == pytest.approx(torch.tensor(mean).median().item() - least.item())
@@ -141,16 +145,16 @@ def test_scores_equal_torch_on_random_distances():
 def test_the_offset_is_positive_when_the_sound_comes_first(early):
     lip = identity.random_generator("offset").normal(size=(60, 64)).astype(np.float32)
     audio = np.roll(lip, -early, axis=0)  # what is seen at v + early is heard at v
-    found = sync_distance.scores(sync_distance.distances(lip, audio).mean(axis=0))
+    found = sync_distance.compute_scores(sync_distance.compute_distances(lip, audio).mean(axis=0))
     assert found.offset == early
     assert found.lse_c > 3
 
 
 def test_wrong_shapes_are_errors():
     with pytest.raises(ValueError, match="shapes"):
-        sync_distance.distances(np.zeros((3, 4), np.float32), np.zeros((4, 4), np.float32))
+        sync_distance.compute_distances(np.zeros((3, 4), np.float32), np.zeros((4, 4), np.float32))
     with pytest.raises(ValueError, match="zero"):
-        sync_distance.scores(np.zeros(30))
+        sync_distance.compute_scores(np.zeros(30))
 
 
 @pytest.mark.parametrize(
@@ -243,8 +247,8 @@ def test_the_sound_is_cut_to_the_track(stub, quick, make, monkeypatch):
     monkeypatch.setattr(lse.media, "read_audio", lambda path, rate: sound(60 / 25)[6400:])
     later = media_from(10, lse.media.iterate_frames)
     monkeypatch.setattr(lse.media, "each_frame", later)
-    alone = make().extract(replace(VIDEO, frames=50))
-    np.testing.assert_array_equal(cut["mean_distance"], alone["mean_distance"])
+    single = make().extract(replace(VIDEO, frames=50))
+    np.testing.assert_array_equal(cut["mean_distance"], single["mean_distance"])
 
 
 def media_from(first, read):
@@ -363,7 +367,7 @@ def test_golden(stub, monkeypatch):
 def test_rows_do_not_depend_on_the_pass_they_share(batch):
     rng = identity.random_generator("test_lse", "mixed")
     talks = [
-        lse.Talk(
+        lse.FaceClip(
             rng.integers(0, 256, (n + 4, 224, 224, 3), dtype=np.uint8),
             rng.normal(size=(4 * n + 16, 13)),
             n,
@@ -371,8 +375,8 @@ def test_rows_do_not_depend_on_the_pass_they_share(batch):
         )
         for n in (9, 3, 5)
     ]
-    alone = extractor_with(max_shift=2).score(talks)
-    wanted = {row["track_frames"]: row for row in alone}
+    single = extractor_with(max_shift=2).score(talks)
+    wanted = {row["track_frames"]: row for row in single}
     mixed = list(extractor_with(max_shift=2, batch=batch).score(talks[i] for i in (2, 0, 1)))
     assert [row["track_frames"] for row in mixed] == [5, 9, 3]
     for row in mixed:

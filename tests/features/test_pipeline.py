@@ -64,7 +64,7 @@ class Halves:
         self.reader = Fakes(Path(os.environ["FAKES"]))
 
     def extract(self, video):
-        return base.alone(self, video)
+        return base.extract_one(self, video)
 
     def score(self, prepared):
         for got in prepared:

@@ -47,7 +47,7 @@ def test_every_size_is_pillows(height, width):
     frames = pictures(height, width)
     for to in (224, 256):
         wanted = pillow(frames, to, to)
-        np.testing.assert_array_equal(resizing.bilinear(frames, to, to), wanted)
+        np.testing.assert_array_equal(resizing.resize_bilinear(frames, to, to), wanted)
 
 
 @pytest.mark.parametrize(("source", "target"), PROVED)
@@ -56,7 +56,7 @@ def test_what_is_proved_holds_for_torch_itself(source, target):
     for width in {source, 2 * source, 3 * target}:
         frames = pictures(source, width)
         wanted = pillow(frames, target, target)
-        np.testing.assert_array_equal(resizing.bilinear(frames, target, target), wanted)
+        np.testing.assert_array_equal(resizing.resize_bilinear(frames, target, target), wanted)
         if width >= source and resizing.equal_in_torch(width, target):
             np.testing.assert_array_equal(by_torch(frames, target, target), wanted)
 
@@ -75,14 +75,14 @@ def test_a_larger_picture_is_left_to_pillow():
 
 def test_the_fast_way_is_taken_where_it_may(monkeypatch):
     frames = pictures(512, 512)
-    wanted = resizing.bilinear(frames, 224, 224)
+    wanted = resizing.resize_bilinear(frames, 224, 224)
     monkeypatch.setattr(resizing.Image, "fromarray", lambda _: pytest.fail("Pillow was used"))
-    np.testing.assert_array_equal(resizing.bilinear(frames, 224, 224), wanted)
+    np.testing.assert_array_equal(resizing.resize_bilinear(frames, 224, 224), wanted)
 
 
 def test_any_strides_and_read_only_frames_will_do():
     frames = pictures(512, 1024)[:, :, ::2][::-1]
     frames.flags.writeable = False
     np.testing.assert_array_equal(
-        resizing.bilinear(frames, 224, 224), pillow(np.ascontiguousarray(frames), 224, 224)
+        resizing.resize_bilinear(frames, 224, 224), pillow(np.ascontiguousarray(frames), 224, 224)
     )

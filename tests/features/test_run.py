@@ -87,8 +87,8 @@ def test_rows_and_metadata_are_whole(tmp_path):
     assert table.column("status").to_pylist() == ["ok", "flawed", "failed"]
     assert table.column("detail").to_pylist()[2] == "no_face: none in 150 frames"
     field = table.schema.field("map")
-    assert base.tensor(table.column("map"), field, 0).tolist() == [[1, 1, 1], [1, 1, 1]]
-    assert base.tensor(table.column("map"), field, 2) is None
+    assert base.read_tensor(table.column("map"), field, 0).tolist() == [[1, 1, 1], [1, 1, 1]]
+    assert base.read_tensor(table.column("map"), field, 2) is None
     assert table.column("count").to_pylist() == [50, 50, None]
     assert about["weights"] == {"kind": "random", "identity": "random:0"}
     store.write_arrow(table, tmp_path / "f.parquet", about)
@@ -242,11 +242,11 @@ def test_weights_files_are_checked(tmp_path):
     path = tmp_path / "w.pt"
     path.write_bytes(b"abc")
     with pytest.raises(UserError, match=r"w\.pt has the sha256 ba7816bf"):
-        weights.resolve({"weights": str(path), "sha256": "0" * 64}, "lse")
+        weights.resolve_weights({"weights": str(path), "sha256": "0" * 64}, "lse")
     with pytest.raises(UserError, match="there is no file"):
-        weights.resolve({"weights": str(tmp_path / "none.pt")}, "lse")
+        weights.resolve_weights({"weights": str(tmp_path / "none.pt")}, "lse")
     with pytest.raises(UserError, match="say 'random'"):
-        weights.resolve({}, "lse")
+        weights.resolve_weights({}, "lse")
 
 
 def test_weights_load_from_a_file_in_any_wrapping(tmp_path):
@@ -269,7 +269,7 @@ def test_weights_load_from_a_file_in_any_wrapping(tmp_path):
 
 def test_none_is_not_a_way_to_run_untrained_in_silence():
     with pytest.raises(UserError, match="say 'random'"):
-        weights.resolve({"weights": "none"}, "x").load(lambda: pytest.fail("was built"))
+        weights.resolve_weights({"weights": "none"}, "x").load(lambda: pytest.fail("was built"))
 
 
 def test_a_weights_file_cannot_run_code(tmp_path):
@@ -291,9 +291,11 @@ def test_random_weights_are_the_same_for_a_seed_and_leave_the_generator_alone():
 
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    a = weights.resolve(SPEC, "x").load(lambda: torch.nn.Linear(3, 2))
-    b = weights.resolve(SPEC, "x").load(lambda: torch.nn.Linear(3, 2))
-    c = weights.resolve({**SPEC, "weights_seed": 1}, "x").load(lambda: torch.nn.Linear(3, 2))
+    a = weights.resolve_weights(SPEC, "x").load(lambda: torch.nn.Linear(3, 2))
+    b = weights.resolve_weights(SPEC, "x").load(lambda: torch.nn.Linear(3, 2))
+    c = weights.resolve_weights({**SPEC, "weights_seed": 1}, "x").load(
+        lambda: torch.nn.Linear(3, 2)
+    )
     assert torch.equal(a.weight, b.weight)
     assert not torch.equal(a.weight, c.weight)
     assert torch.equal(torch.get_rng_state(), before)

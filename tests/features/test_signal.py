@@ -73,7 +73,7 @@ def extract(video=VIDEO, **options):
 
 
 def si_of(image):
-    return picture_signal.measure(image, signal.siti.luma(image)).si
+    return picture_signal.measure_picture(image, signal.siti.compute_luma(image)).si
 
 
 def empty(values):
@@ -102,7 +102,7 @@ def test_late_lips_are_found(stub, late):
 
 def test_courses_are_the_means_of_their_seconds(stub):
     values = extract(replace(VIDEO, frames=55))
-    bright = [signal.siti.luma(picture(n)).mean() for n in range(55)]
+    bright = [signal.siti.compute_luma(picture(n)).mean() for n in range(55)]
     wanted = [np.mean(bright[a:b]) for a, b in ((0, 25), (25, 50), (50, 55))]
     np.testing.assert_allclose(values["brightness_per_second"], wanted, rtol=1e-6)
     whole = np.average(values["si_per_second"], weights=[25, 25, 5])

@@ -96,7 +96,7 @@ def test_the_pools_are_the_originals(reference: Any, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(net, "maps", lambda _: maps)
     pools, average = reference.blocks[5].pool, reference.blocks[6].output_pool
     wanted = [average(p(x)).flatten(1) for p, x in zip(pools, maps, strict=True)]
-    got = net.features(torch.empty(0))
+    got = net.compute_features(torch.empty(0))
     torch.testing.assert_close(got, torch.cat(wanted, 1), rtol=1e-5, atol=1e-6)
     assert (got[:, 0] - maps[0].mean((2, 3, 4))[:, 0]).abs().max() > 1e-4
 
@@ -127,7 +127,7 @@ def test_simplevqa_by_hand(
     official: Weights, video: Video, by_hand: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     extractor = base.build_extractor("slowfast", {}, official, "cpu")
-    exact = list(extractor.features([extractor.reader.prepare(video)]))
+    exact = list(extractor.compute_features([extractor.reader.prepare(video)]))
     monkeypatch.setattr(extractor, "features", lambda _: exact)
     row = extractor.extract(video)
     assert by_hand.std() > 0.1
@@ -137,7 +137,7 @@ def test_simplevqa_by_hand(
 
     made = [{"sample_id": "a", "cache_key": "k", "status": "ok", "detail": "", **row}]
     table = base.to_table(slowfast.Extractor.FEATURES, made)
-    back = base.tensor(table["slowfast"], table.schema.field("slowfast"), 0)
+    back = base.read_tensor(table["slowfast"], table.schema.field("slowfast"), 0)
     np.testing.assert_array_equal(back, row["slowfast"].astype(np.float32))
 
 
@@ -177,14 +177,14 @@ def test_kinetics_by_hand(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None
     frames = media.read_frames(path)
     transform = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(256)])
     wanted = np.stack([np.asarray(transform(Image.fromarray(f))) for f in frames])
-    np.testing.assert_array_equal(slowfast.shrink(frames, "kinetics", 256), wanted)
+    np.testing.assert_array_equal(slowfast.resize_frames(frames, "kinetics", 256), wanted)
 
     extractor = _without_net(monkeypatch, convention="kinetics")
     row = extractor.extract(Video("a", path, "0", fps=30.0, frames=70))
-    clips = extractor.reader.clips(70, 30.0)
+    clips = extractor.reader.list_clips(70, 30.0)
     assert clips[:, [0, 1, 31]].tolist() == [[0, 2, 63], [6, 8, 69]]
     by_hand = ((torch.from_numpy(wanted[clips]).double() / 255 - 0.45) / 0.225).float()
-    exact = extractor.net.features(by_hand.permute(0, 4, 1, 2, 3)).numpy()
+    exact = extractor.net.compute_features(by_hand.permute(0, 4, 1, 2, 3)).numpy()
     np.testing.assert_allclose(row["slowfast"].astype(float), exact, rtol=1e-3)
 
 
@@ -195,10 +195,10 @@ def test_shrink_is_torchvisions(height: int, width: int) -> None:
     squash = transforms.Resize([224, 224])
     crop = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(256)])
     np.testing.assert_array_equal(
-        slowfast.shrink(frames, "simplevqa", 224), [np.asarray(squash(i)) for i in images]
+        slowfast.resize_frames(frames, "simplevqa", 224), [np.asarray(squash(i)) for i in images]
     )
     np.testing.assert_array_equal(
-        slowfast.shrink(frames, "kinetics", 256), [np.asarray(crop(i)) for i in images]
+        slowfast.resize_frames(frames, "kinetics", 256), [np.asarray(crop(i)) for i in images]
     )
 
 
@@ -250,20 +250,22 @@ def test_rows_do_not_depend_on_the_pass_they_share() -> None:
     frames = rng.integers(0, 256, (2, 32, 224, 224, 3), dtype=np.uint8)
     two = slowfast.Clips(frames[0], np.stack([np.arange(32), np.arange(32)[::-1]]))
     one = slowfast.Clips(frames[1], np.arange(32)[None])
-    alone = list(base.build_extractor("slowfast", {}, RANDOM, "cpu").features([two, one]))
+    single = list(base.build_extractor("slowfast", {}, RANDOM, "cpu").compute_features([two, one]))
     mixed = base.build_extractor("slowfast", {"batch": 2}, RANDOM, "cpu")
-    other, same = mixed.features([one, two])  # the first pass holds parts of both
-    for got, wanted in ((same, alone[0]), (other, alone[1])):
+    other, same = mixed.compute_features([one, two])  # the first pass holds parts of both
+    for got, wanted in ((same, single[0]), (other, single[1])):
         assert got.shape == wanted.shape
         assert np.linalg.norm(got - wanted) <= 1e-6 * np.linalg.norm(wanted)
-    assert np.linalg.norm(alone[0][0] - alone[0][1]) > 1e-3 * np.linalg.norm(alone[0][0])
+    assert np.linalg.norm(single[0][0] - single[0][1]) > 1e-3 * np.linalg.norm(single[0][0])
 
 
 def pinned() -> dict[str, Any]:
     """Some numbers of the whole path from frames to features, with random weights of seed 0."""
     extractor = base.build_extractor("slowfast", {}, RANDOM, "cpu")
-    frames = slowfast.shrink(draw_moving_blocks(40, 96, 128), "simplevqa", 224)
-    (exact,) = extractor.features([slowfast.Clips(frames, extractor.reader.clips(40, 25.0))])
+    frames = slowfast.resize_frames(draw_moving_blocks(40, 96, 128), "simplevqa", 224)
+    (exact,) = extractor.compute_features(
+        [slowfast.Clips(frames, extractor.reader.list_clips(40, 25.0))]
+    )
     made = exact.astype(float)
     assert made.shape == (1, 2304)
     slow, fast = made[0, :2048], made[0, 2048:]
@@ -285,7 +287,7 @@ def test_pinned_numbers() -> None:
 
 def test_every_other_second_can_be_left_out() -> None:
     reader = slowfast.ClipReader("simplevqa", 224, every=2)
-    assert reader.clips(150, 25)[:, 0].tolist() == [0, 50, 100]
+    assert reader.list_clips(150, 25)[:, 0].tolist() == [0, 50, 100]
 
 
 if __name__ == "__main__":

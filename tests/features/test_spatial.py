@@ -33,8 +33,8 @@ RANDOM = Weights("random", "random:0")
 
 
 def features(extractor: spatial.Extractor, pictures: media.Pixels) -> np.ndarray:
-    seen = spatial.Seen(pictures, np.zeros(len(pictures), np.float32))
-    ((made, _),) = extractor.features([seen])
+    seen = spatial.KeyFrames(pictures, np.zeros(len(pictures), np.float32))
+    ((made, _),) = extractor.compute_features([seen])
     return made
 
 
@@ -117,7 +117,7 @@ def test_simplevqa_by_hand(
 ) -> None:
     extractor = base.build_extractor("spatial", {}, official, "cpu")
     exact: list[np.ndarray] = []
-    features = extractor.features
+    features = extractor.compute_features
 
     def kept(prepared: Any) -> Iterator[Any]:
         for made, seconds in features(prepared):
@@ -140,7 +140,7 @@ def test_simplevqa_by_hand(
 
     made = [{"sample_id": "a", "key": "k", "status": "ok", "detail": "", **row}]
     table = base.to_table(spatial.Extractor.FEATURES, made)
-    back = base.tensor(table["spatial"], table.schema.field("spatial"), 0)
+    back = base.read_tensor(table["spatial"], table.schema.field("spatial"), 0)
     np.testing.assert_array_equal(back, row["spatial"].astype(np.float32))
 
 
@@ -184,7 +184,7 @@ def test_shrink_is_torchvisions(height: int, width: int, short: int, crop: int) 
     frames = np.random.default_rng(1).integers(0, 256, (2, height, width, 3), dtype=np.uint8)
     transform = Compose([Resize(short), CenterCrop(crop)])
     wanted = [np.asarray(transform(Image.fromarray(f))) for f in frames]
-    np.testing.assert_array_equal(spatial.shrink(frames, short, crop), wanted)
+    np.testing.assert_array_equal(spatial.resize_frames(frames, short, crop), wanted)
 
 
 def test_the_input_is_torchvisions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +225,7 @@ def _mean(_net: nn.Module, pictures: torch.Tensor) -> torch.Tensor:
 
 
 def _without_net(monkeypatch: pytest.MonkeyPatch, **options: Any) -> spatial.Extractor:
-    stub = spatial_net.Model(_Mean, _mean, 520, 448, 6)
+    stub = spatial_net.SpatialModel(_Mean, _mean, 520, 448, 6)
     monkeypatch.setitem(spatial_net.MODELS, "resnet50", stub)
     return base.build_extractor("spatial", options, RANDOM, "cpu")
 
@@ -237,7 +237,7 @@ def test_key_frames_in_batches(monkeypatch: pytest.MonkeyPatch, folder: Path) ->
     extractor = _without_net(monkeypatch)
     whole = extractor.extract(video)
     assert whole["time_sec"].tolist() == [0, 1, 2, 3, 4, 5, 6]
-    frames = spatial.shrink(media.read_frames(path)[::5], 520, 448) / 255.0
+    frames = spatial.resize_frames(media.read_frames(path)[::5], 520, 448) / 255.0
     wanted = (frames.mean((1, 2)) - spatial.MEAN) / spatial.STD
     np.testing.assert_allclose(whole["spatial"][:, :3].astype(float), wanted, atol=2e-3)
     assert len(np.unique(whole["spatial"][:, 0])) == 7
@@ -248,17 +248,17 @@ def test_key_frames_in_batches(monkeypatch: pytest.MonkeyPatch, folder: Path) ->
 def test_batches_cross_videos(resnet: spatial.Extractor, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows of mixed passes of 2 are those of each video by itself, whoever the neighbours are."""
     videos = [
-        spatial.Seen(draw_moving_blocks(n, 64, 64)[::-1][:n], np.arange(n, dtype=np.float32))
+        spatial.KeyFrames(draw_moving_blocks(n, 64, 64)[::-1][:n], np.arange(n, dtype=np.float32))
         for n in (1, 3, 2)
     ]
     monkeypatch.setattr(resnet, "passes", Passes(2, True))
     together = list(resnet.score(videos))
     for seen, row in zip(videos, together, strict=True):
         assert not isinstance(row, UnusableError)
-        (alone,) = resnet.score([seen])
-        assert not isinstance(alone, UnusableError)
+        (single,) = resnet.score([seen])
+        assert not isinstance(single, UnusableError)
         np.testing.assert_array_equal(row["time_sec"], seen.seconds)
-        np.testing.assert_allclose(row["spatial"], alone["spatial"], rtol=2e-3, atol=1e-3)
+        np.testing.assert_allclose(row["spatial"], single["spatial"], rtol=2e-3, atol=1e-3)
 
 
 def test_unusable_videos(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -307,7 +307,7 @@ def pinned(*extractors: spatial.Extractor) -> dict[str, Any]:
     made: dict[str, Any] = {"version": spatial.VERSION}
     for name, extractor in zip(("resnet50", "vit_b_16"), extractors, strict=True):
         model = extractor.model
-        frames = spatial.shrink(draw_moving_blocks(1, 96, 128), model.short_side, model.crop)
+        frames = spatial.resize_frames(draw_moving_blocks(1, 96, 128), model.short_side, model.crop)
         row = features(extractor, frames).astype(float)[0]
         assert row.shape == (model.channels,)
         made[name] = [float(f"{v:.6g}") for v in [row.std(), *row[:: len(row) // 12]]]

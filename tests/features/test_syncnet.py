@@ -34,15 +34,15 @@ def per_window(net, crops):
     """The published way: every window of five frames through the network by itself."""
     clip = torch.from_numpy(crops).float().permute(3, 0, 1, 2)
     with torch.inference_mode():
-        return net.lip(torch.stack([clip[:, v : v + 5] for v in range(10)])).numpy()
+        return net.encode_lip(torch.stack([clip[:, v : v + 5] for v in range(10)])).numpy()
 
 
 def compute_lip_features(stream, crops, windows, size=syncnet.LIP_PASS):
     """The features (windows, 1024) of one clip, in passes as the extractor makes them on a CPU."""
-    ((_, rows),) = batches.across(
+    ((_, rows),) = batches.run_batched(
         [crops],
-        lambda clip: syncnet.lip_windows(clip, windows),
-        lambda part: syncnet.lip_pass(stream, part, "cpu"),
+        lambda clip: syncnet.list_lip_windows(clip, windows),
+        lambda part: syncnet.run_lip_network(stream, part, "cpu"),
         Passes(size, mixed=False),
     )
     return np.stack(rows)
@@ -50,10 +50,10 @@ def compute_lip_features(stream, crops, windows, size=syncnet.LIP_PASS):
 
 def compute_audio_features(net, mfcc, windows):
     """The features (windows, 1024) of one clip, in passes as the extractor makes them on a CPU."""
-    ((_, rows),) = batches.across(
+    ((_, rows),) = batches.run_batched(
         [mfcc],
-        lambda columns: syncnet.audio_windows(columns, windows),
-        lambda part: syncnet.audio_pass(net, part, "cpu"),
+        lambda columns: syncnet.list_audio_windows(columns, windows),
+        lambda part: syncnet.run_audio_network(net, part, "cpu"),
         Passes(syncnet.AUDIO_PASS, mixed=False),
     )
     return np.stack(rows)
@@ -133,7 +133,9 @@ def test_audio_windows_are_20_columns_every_4(net):
     found = compute_audio_features(net, columns, 10)
     with torch.inference_mode():
         one = [
-            net.audio(torch.tensor(columns[4 * v : 4 * v + 20].T[None, None], dtype=torch.float32))
+            net.encode_audio(
+                torch.tensor(columns[4 * v : 4 * v + 20].T[None, None], dtype=torch.float32)
+            )
             for v in range(10)
         ]
     assert found.shape == (10, 1024)

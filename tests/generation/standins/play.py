@@ -1,7 +1,7 @@
 """What every stand-in generator does in place of a network: one act, named by the environment.
 
 A stand-in puts the folder named by SFQA_STANDIN_HOME on its path, imports this module inside its
-``main`` (pytest imports stand-ins to look for doctests) and calls :func:`play` once per result.
+``main`` (pytest imports stand-ins to find_faces for doctests) and calls :func:`play` once per result.
 
 SFQA_STANDIN_ACT     ok, no_output, late, later_name, truncated, silent, exit1, hang, disk_full
 SFQA_STANDIN_ONLY    the act is for results whose image or audio stem holds this; others are ok

@@ -109,7 +109,7 @@ def make_specs(
                     f"{name}, or 'random' to run it untrained"
                 )
             spec |= {"weights": str(path), "sha256": sha256_file(path)}
-        weights_files.resolve(spec, name)
+        weights_files.resolve_weights(spec, name)
         specs[name] = spec
     if seed is not None and all(spec["weights"] != "random" for spec in specs.values()):
         raise UserError("--weights-seed: there are no random weights; add --weights random")

@@ -60,12 +60,12 @@ def _list_features(table: pa.Table) -> list[pa.Field]:
 def _format_cells(table: pa.Table, field: pa.Field) -> Iterator[str]:
     import pyarrow as pa
 
-    from sfqa.features.base import tensor
+    from sfqa.features.base import read_tensor
 
     column = table.column(field.name)
     for row in range(table.num_rows):
         if pa.types.is_list(field.type):
-            value = tensor(column, field, row)
+            value = read_tensor(column, field, row)
             yield "-" if value is None else "x".join(map(str, value.shape)) + " numbers"
         else:
             cell = column[row].as_py()

@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
 def _make_specs(model: ModelFile, arguments: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return ``features.<name>`` of the model's configuration for each of its extractors."""
     from sfqa.features import base
-    from sfqa.features.weights import resolve
+    from sfqa.features.weights import resolve_weights
     from sfqa.regression.cross import check_identity
 
     extractors: Mapping[str, Any] = model.metadata["extractors"]
@@ -121,7 +121,7 @@ def _make_specs(model: ModelFile, arguments: Sequence[str]) -> dict[str, dict[st
         spec["options"] = dict(extractors[name]["options"])
         if spec["weights"] == "random" and name in random:
             spec["weights_seed"] = int(extractors[name]["weights"]["identity"].partition(":")[2])
-        weights = resolve(spec, name)
+        weights = resolve_weights(spec, name)
         identity = {
             "version": base.extractor_version(name), "options": spec["options"],
             "weights": {"kind": weights.kind, "identity": weights.identity},

@@ -1,4 +1,4 @@
-"""What an extractor is, what it is given, and how its rows become a table."""
+"""The interface of extractors, and the form of feature tables."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class Feature:
-    """One column of an extractor: a scalar where ``axes`` is empty, else a tensor.
+    """One column of an extractor: a scalar if ``axes`` is empty, else a tensor.
 
-    ``axes`` names the axes of a tensor in order, e.g. ``("clip", "channel")``; the first may vary
-    in length from video to video, the others not.
+    ``axes`` names the axes of a tensor in order, e.g. ``("clip", "channel")``. Only the length of
+    the first axis may differ between videos.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Feature:
 
 @dataclass(frozen=True)
 class Video:
-    """A conformed video as an extractor sees it; times in seconds, rate in frames per second."""
+    """A conformed video, the input of an extractor; times in seconds, rate in frames per second."""
 
     sample_id: str
     path: Path
@@ -82,42 +82,42 @@ class Extractor(Protocol):
     def extract(self, video: Video) -> dict[str, Any]:
         """Return a value per feature (array, number, text or None).
 
-        A key ``detail`` may say 'word: sentence' of a row that is usable but flawed. Raises
-        :class:`UnusableError` where the video cannot be scored.
+        The optional key ``detail`` holds 'word: sentence' for a row that is usable but flawed.
+        Raises :class:`UnusableError` if the video cannot be scored.
         """
 
 
 class Reader(Protocol):
-    """The half of a :class:`Pipelined` extractor that needs no model: it reads a video.
+    """The part of a :class:`Pipelined` extractor that needs no network: it reads a video.
 
-    It is sent to worker processes that read ahead of the device: small, picklable, in a module
-    that imports no torch when it is imported.
+    It is sent to worker processes that read ahead of the device, so it must be small, picklable and
+    in a module that does not import torch when it is imported.
     """
 
     def prepare(self, video: Video) -> Any:
-        """Return all that the numbers rest on: uint8 arrays, small numbers, text; picklable.
+        """Return all that the features depend on: uint8 arrays, numbers, text; picklable.
 
-        Raises :class:`UnusableError` where the video cannot be scored.
+        Raises :class:`UnusableError` if the video cannot be scored.
         """
 
 
 class Pipelined(Extractor, Protocol):
-    """An extractor in two halves, so that decoding runs ahead and batches cross videos."""
+    """An extractor in two parts, so that decoding runs ahead and batches mix several videos."""
 
     @property
     def reader(self) -> Reader:
-        """What goes to the worker processes."""
+        """The reader that is sent to the worker processes."""
 
     def score(self, prepared: Iterable[Any]) -> Iterator[dict[str, Any] | UnusableError]:
-        """Yield for each, in order, what :meth:`Extractor.extract` would return or raise.
+        """Yield the result or error of :meth:`Extractor.extract` for each video, in order.
 
-        The input is taken only as it is needed (:func:`sfqa.features.batches.across`). A row
-        must not depend on its neighbours.
+        The input is read only as needed (:func:`sfqa.features.batches.run_batched`). A row must not
+        depend on other videos.
         """
 
 
-def alone(extractor: Pipelined, video: Video) -> dict[str, Any]:
-    """Return one video's row by both halves: the ``extract`` of a pipelined extractor."""
+def extract_one(extractor: Pipelined, video: Video) -> dict[str, Any]:
+    """Extract one video with both parts: the ``extract`` of a pipelined extractor."""
     (row,) = extractor.score([extractor.reader.prepare(video)])
     if isinstance(row, UnusableError):
         raise row
@@ -206,25 +206,25 @@ def build_extractor(
     return load_extractor(name)(merge_options(name, options), weights, device)
 
 
-def schema(features: Sequence[Feature]) -> pa.Schema:
+def build_schema(features: Sequence[Feature]) -> pa.Schema:
     """Return the schema of a feature table: sample, key, status, then the extractor's columns."""
     fields = [
         pa.field(c.name, c.type, c.nullable, {"unit": c.unit, "meaning": c.meaning})
         for c in tables.FEATURES.columns
     ]
     for f in features:
-        kind = pa.list_(_TYPES[f.dtype]) if f.axes else _TYPES[f.dtype]
-        about = {"unit": f.unit, "meaning": f.meaning, "axes": ",".join(f.axes)}
-        fields.append(pa.field(f.name, kind, True, about))
+        column_type = pa.list_(_TYPES[f.dtype]) if f.axes else _TYPES[f.dtype]
+        metadata = {"unit": f.unit, "meaning": f.meaning, "axes": ",".join(f.axes)}
+        fields.append(pa.field(f.name, column_type, True, metadata))
     return pa.schema(fields, metadata={"table": "features"})
 
 
 def to_table(features: Sequence[Feature], rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Return rows (arrays flattened) as a feature table; shapes go to the fields' metadata.
+    """Build a feature table from rows (arrays are flattened; shapes go to the fields' metadata).
 
-    Raises ``ValueError`` where rows disagree on all but the first axis or hold NaN while ok.
+    Raises ``ValueError`` if rows differ in an axis other than the first, or contain NaN.
     """
-    table_schema = schema(features)
+    table_schema = build_schema(features)
     columns: list[pa.Array] = [
         pa.array([r.get(c.name) for r in rows], c.type) for c in tables.FEATURES.columns
     ]
@@ -259,12 +259,12 @@ def set_inner_shape(
     return table_schema.set(column_index, field.with_metadata(metadata))
 
 
-def tensor(column: pa.ChunkedArray | pa.Array, field: pa.Field, row: int) -> np.ndarray | None:
-    """Return one cell of a tensor column in its shape, as float32, or None where it is empty."""
+def read_tensor(column: pa.ChunkedArray | pa.Array, field: pa.Field, row: int) -> np.ndarray | None:
+    """Return a cell of a tensor column in its shape, as float32, or None if it is empty."""
     cell = column[row]
     if not cell.is_valid:
         return None
-    about = field.metadata or {}
-    inner = [int(n) for n in about.get(b"inner_shape", b"").decode().split(",") if n]
+    metadata = field.metadata or {}
+    inner_shape = [int(n) for n in metadata.get(b"inner_shape", b"").decode().split(",") if n]
     flat = np.asarray(cell.values.to_numpy(zero_copy_only=False), dtype=np.float32)
-    return flat.reshape([-1, *inner])
+    return flat.reshape([-1, *inner_shape])

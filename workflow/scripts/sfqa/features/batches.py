@@ -1,4 +1,4 @@
-"""Passes of a network that hold parts of several videos, and what moves between memories."""
+"""Run a network on batches that mix parts of several videos, and move data to the device."""
 
 from __future__ import annotations
 
@@ -21,34 +21,33 @@ U = TypeVar("U")
 
 
 @dataclass
-class _Open(Generic[T]):
-    """An item whose parts are not all computed."""
+class _PendingItem(Generic[T]):
+    """An item whose parts are not all computed yet."""
 
     item: T
     count: int
-    made: list[Floats] = field(default_factory=list)
+    rows: list[Floats] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Passes:
-    """How many parts go through a network at once, and whether parts of several videos mix.
+    """Batching of a network: parts per pass, and whether passes mix several videos.
 
-    Mixed passes are always full, the last one by repetition: one shape, so that one algorithm
-    computes every row, whoever its neighbours are. Passes that do not mix are ``size`` parts of
-    one video, the last of them smaller: what a CPU, which gains nothing by more, does by default.
+    Mixed passes are always full; the last one is filled by repetition. They all have one shape, so
+    the same algorithm computes every row, whatever else is in the pass. Unmixed passes hold at most
+    ``size`` parts of one video; this is the default on a CPU, where larger passes are not faster.
 
-    On a CPU ``beside`` passes are computed at a time, each by one thread: no thread waits for
-    another, and the numbers do not depend on how many there are, as they would if the threads
-    shared a pass.
+    On a CPU ``parallel`` passes run at a time, each in one thread: threads do not wait for each
+    other, and the results do not depend on their number, as they would if threads shared a pass.
     """
 
     size: int
     mixed: bool
-    beside: int = field(default=1, compare=False)
+    parallel: int = field(default=1, compare=False)
 
     @classmethod
-    def choose(cls, wanted: int | None, device: str, alone: int, on_gpu: int) -> Passes:
-        """Return the passes for the option ``batch``: a number mixes, None is up to the device.
+    def choose(cls, batch: int | None, device: str, on_cpu: int, on_gpu: int) -> Passes:
+        """Return the batching for the option ``batch``: a number mixes, None depends on the device.
 
         >>> Passes.choose(None, "cpu", 1, 16) == Passes(1, mixed=False)
         True
@@ -57,14 +56,14 @@ class Passes:
         """
         import torch
 
-        beside = 1 if is_gpu(device) else torch.get_num_threads()
-        if wanted is not None:
-            return cls(wanted, True, beside)
-        return cls(on_gpu, True) if is_gpu(device) else cls(alone, False, beside)
+        parallel = 1 if is_gpu(device) else torch.get_num_threads()
+        if batch is not None:
+            return cls(batch, True, parallel)
+        return cls(on_gpu, True) if is_gpu(device) else cls(on_cpu, False, parallel)
 
 
 def is_gpu(device: str) -> bool:
-    """Say whether work on a device runs beside Python.
+    """Return whether a device computes asynchronously to Python.
 
     >>> is_gpu("cuda:1"), is_gpu("cpu")
     (True, False)
@@ -72,70 +71,71 @@ def is_gpu(device: str) -> bool:
     return device.startswith("cuda")
 
 
-def across(
+def run_batched(
     items: Iterable[T],
     parts: Callable[[T], Sequence[U]],
     forward: Callable[[list[U]], torch.Tensor],
     passes: Passes,
 ) -> Iterator[tuple[T, list[Floats]]]:
-    """Yield every item, in order, with the rows that ``forward`` gives for its parts.
+    """Yield every item, in order, with the rows that ``forward`` computes for its parts.
 
-    ``forward`` takes a list of parts and returns a tensor with a row for each. Items are taken
-    only when more parts are needed. On a GPU one pass is computed while the next is gathered.
+    ``parts`` splits an item; ``forward`` takes a list of parts and returns a tensor with one row
+    per part. Items are read only when more parts are needed. On a GPU, the next pass is prepared
+    while one is computed.
     """
-    opened: deque[_Open[T]] = deque()
-    waiting: deque[tuple[_Open[T], U]] = deque()
-    flying: deque[tuple[list[_Open[T]], _Landing | Future[_Landing]]] = deque()
+    pending: deque[_PendingItem[T]] = deque()
+    queue: deque[tuple[_PendingItem[T], U]] = deque()
+    in_flight: deque[tuple[list[_PendingItem[T]], _DeviceRows | Future[_DeviceRows]]] = deque()
 
-    def launch() -> _Landing | Future[_Landing]:
-        taken = [waiting.popleft() for _ in range(min(passes.size, len(waiting)))]
-        given = [part for _, part in taken]
+    def submit() -> _DeviceRows | Future[_DeviceRows]:
+        batch = [queue.popleft() for _ in range(min(passes.size, len(queue)))]
+        batch_parts = [part for _, part in batch]
         if passes.mixed:
-            given += given[-1:] * (passes.size - len(given))
-        made = begin(lambda: _Landing(forward(given)))
-        flying.append(([one for one, _ in taken], made))
-        return made
+            batch_parts += batch_parts[-1:] * (passes.size - len(batch_parts))
+        result = start(lambda: _DeviceRows(forward(batch_parts)))
+        in_flight.append(([entry for entry, _ in batch], result))
+        return result
 
-    def land(left: int) -> None:
-        while len(flying) > left or (flying and _is_done(flying[0][1])):
-            owners, landing = flying.popleft()
-            landing = landing.result() if isinstance(landing, Future) else landing
-            for one, row in zip(owners, landing.rows(), strict=False):
-                one.made.append(row)
+    def collect(allowed: int) -> None:
+        while len(in_flight) > allowed or (in_flight and _is_completed(in_flight[0][1])):
+            entries, device_rows = in_flight.popleft()
+            device_rows = device_rows.result() if isinstance(device_rows, Future) else device_rows
+            for entry, row in zip(entries, device_rows.rows(), strict=False):
+                entry.rows.append(row)
 
-    def whole() -> Iterator[tuple[T, list[Floats]]]:
-        while opened and len(opened[0].made) == opened[0].count:
-            one = opened.popleft()
-            yield one.item, one.made
+    def pop_completed() -> Iterator[tuple[T, list[Floats]]]:
+        while pending and len(pending[0].rows) == pending[0].count:
+            entry = pending.popleft()
+            yield entry.item, entry.rows
 
-    with _side_by_side(passes.beside) as begin:
+    with _start_workers(passes.parallel) as start:
         for item in items:
-            own = parts(item)
-            one = _Open(item, len(own))
-            opened.append(one)
-            waiting.extend((one, part) for part in own)
-            while len(waiting) >= passes.size or (waiting and not passes.mixed):
-                made = launch()
-                if isinstance(made, Future):
-                    # As many wait as run, those of the next item too: no thread is ever idle.
-                    land(2 * passes.beside)
+            item_parts = parts(item)
+            entry = _PendingItem(item, len(item_parts))
+            pending.append(entry)
+            queue.extend((entry, part) for part in item_parts)
+            while len(queue) >= passes.size or (queue and not passes.mixed):
+                result = submit()
+                if isinstance(result, Future):
+                    # As many passes wait as run, also of the next item, so no thread is idle.
+                    collect(2 * passes.parallel)
                 else:
-                    land(1 if made.running else 0)
-                yield from whole()
-            yield from whole()
-        if waiting:
-            launch()
-        land(0)
-        yield from whole()
+                    collect(1 if result.running else 0)
+                yield from pop_completed()
+            yield from pop_completed()
+        if queue:
+            submit()
+        collect(0)
+        yield from pop_completed()
 
 
-def _is_done(made: _Landing | Future[_Landing]) -> bool:
-    return isinstance(made, Future) and made.done()
+def _is_completed(result: _DeviceRows | Future[_DeviceRows]) -> bool:
+    return isinstance(result, Future) and result.done()
 
 
 @contextmanager
-def _side_by_side(count: int) -> Iterator[Callable[[Callable[[], _Landing]], Any]]:
-    """Give what begins a pass: at once, or in one of ``count`` threads that compute alone."""
+def _start_workers(count: int) -> Iterator[Callable[[Callable[[], _DeviceRows]], Any]]:
+    """Provide a function that starts a pass: immediately, or in one of ``count`` threads."""
     if count == 1:
         yield lambda work: work()
         return
@@ -150,19 +150,19 @@ def _side_by_side(count: int) -> Iterator[Callable[[Callable[[], _Landing]], Any
         torch.set_num_threads(usual)
 
 
-class _Landing:
-    """Rows on their way from the device; off a GPU they are there at once."""
+class _DeviceRows:
+    """Rows that are copied from the device; without a GPU they are available immediately."""
 
-    def __init__(self, made: torch.Tensor) -> None:
+    def __init__(self, output: torch.Tensor) -> None:
         import torch
 
-        self.running = made.is_cuda
+        self.running = output.is_cuda
         if not self.running:
-            self.host = made.float()
+            self.host = output.float()
         else:
-            # Asked for now, behind this pass alone: later the copy would wait for the next one.
-            self.host = torch.empty(made.shape, dtype=torch.float32, pin_memory=True)
-            self.host.copy_(made, non_blocking=True)
+            # Copy now, directly after this pass; later the copy would wait for the next pass.
+            self.host = torch.empty(output.shape, dtype=torch.float32, pin_memory=True)
+            self.host.copy_(output, non_blocking=True)
             self.event = torch.cuda.Event()
             self.event.record()
 
@@ -174,9 +174,9 @@ class _Landing:
 
 
 def to_device(pieces: Sequence[npt.NDArray[Any]], device: torch.device | str) -> torch.Tensor:
-    """Return pieces of one shape and type stacked on the device, as they are (bytes as bytes).
+    """Stack arrays of one shape and type on the device, without conversion (bytes stay bytes).
 
-    To a GPU by way of pinned memory, without waiting for the copy.
+    Transfers to a GPU use pinned memory and do not wait for the copy.
 
     >>> to_device([np.zeros((2, 2), np.uint8)] * 3, "cpu").shape
     torch.Size([3, 2, 2])
@@ -186,14 +186,14 @@ def to_device(pieces: Sequence[npt.NDArray[Any]], device: torch.device | str) ->
     if not is_gpu(str(device)):
         return torch.from_numpy(np.stack(pieces))
     shape = (len(pieces), *pieces[0].shape)
-    kind = torch.from_numpy(pieces[0][:0]).dtype
-    pinned = torch.empty(shape, dtype=kind, pin_memory=True)
+    dtype = torch.from_numpy(pieces[0][:0]).dtype
+    pinned = torch.empty(shape, dtype=dtype, pin_memory=True)
     np.stack(pieces, out=pinned.numpy())
     return pinned.to(device, non_blocking=True)
 
 
-def exact() -> AbstractContextManager[None]:
-    """Keep fp32 what it says: no TensorFloat-32 (10 bits), no algorithm chosen by timing."""
+def disable_tf32() -> AbstractContextManager[None]:
+    """Disable TensorFloat-32 (10-bit mantissa) and the choice of algorithms by timing."""
     import torch
 
     if not torch.cuda.is_available():

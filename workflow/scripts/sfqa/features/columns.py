@@ -1,4 +1,4 @@
-"""The feature columns of an imported table, told from its head, so that planning stays cheap."""
+"""Read the feature columns of an imported table from its first rows, which is fast."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-_LOOKED_AT = 100
+_SAMPLED_ROWS = 100
 
 
 def feature_columns(source: Mapping[str, Any]) -> list[str]:
-    """Return the feature columns that ``import`` of the configuration names or stands for.
+    """Return the feature columns of ``import`` in the configuration.
 
-    ``features: all`` stands for the columns that are neither id, role nor MOS and hold a number in
-    one of the first 100 rows (CSV) or are of a number type (Parquet).
+    ``features: all`` means every column that is not an id, role or MOS and contains a number in one
+    of the first 100 rows (CSV) or has a numeric type (Parquet).
 
     >>> import tempfile; path = Path(tempfile.mkdtemp()) / "t.csv"
     >>> _ = path.write_text("name,niqe,note,score\\na,1.5,x,3\\n")
     >>> feature_columns({"table": path, "id": "name", "mos": {"quality": "score"}})
     ['niqe']
     """
-    wanted = source.get("features", "all")
-    if wanted != "all":
-        return list(wanted)
+    features = source.get("features", "all")
+    if features != "all":
+        return list(features)
     used = {
         source["id"],
         *(source.get("mos") or {}).values(),
@@ -35,7 +35,7 @@ def feature_columns(source: Mapping[str, Any]) -> list[str]:
     }
     path = Path(source["table"])
     if path.suffix == ".parquet":
-        found = [
+        numeric_columns = [
             f.name
             for f in pq.read_schema(path)
             if pa.types.is_integer(f.type) or pa.types.is_floating(f.type)
@@ -44,13 +44,13 @@ def feature_columns(source: Mapping[str, Any]) -> list[str]:
         with open(path, newline="", encoding="utf-8-sig") as handle:
             reader = csv.reader(handle)
             header = next(reader, [])
-            rows = list(islice(reader, _LOOKED_AT))
-        found = [
+            rows = list(islice(reader, _SAMPLED_ROWS))
+        numeric_columns = [
             name
-            for place, name in enumerate(header)
-            if any(_is_number(row[place]) for row in rows if place < len(row))
+            for column_index, name in enumerate(header)
+            if any(_is_number(row[column_index]) for row in rows if column_index < len(row))
         ]
-    return [name for name in found if name not in used]
+    return [name for name in numeric_columns if name not in used]
 
 
 def _is_number(cell: str) -> bool:

@@ -1,4 +1,4 @@
-"""Gammatone frequency cepstral coefficients (GFCC), as GeneralAVQA has them from spafe."""
+"""Gammatone frequency cepstral coefficients (GFCC), as GeneralAVQA computes them with spafe."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PREEMPHASIS = 0.97
 Floats = npt.NDArray[np.float64]
 
 
-def gfcc(samples: npt.NDArray[np.floating], rate: int, hop: int) -> Floats:
+def compute_gfcc(samples: npt.NDArray[np.floating], rate: int, hop: int) -> Floats:
     """Return the cepstra (columns, 128) of mono sound (samples,) at ``rate`` hertz.
 
     Pre-emphasis x[t] - .97 x[t-1], columns of 1024 samples every ``hop`` (no padding), Hamming
@@ -32,7 +32,9 @@ def gfcc(samples: npt.NDArray[np.floating], rate: int, hop: int) -> Floats:
     windows = np.lib.stride_tricks.sliding_window_view(raised, WINDOW)[::hop]
     spectrum = rfft(windows * np.hamming(WINDOW), axis=1)
     power = (spectrum.real**2 + spectrum.imag**2) / WINDOW
-    return np.asarray(dct(np.cbrt(power @ filters(rate).T), norm="ortho", axis=1)[:, :CEPSTRA])
+    return np.asarray(
+        dct(np.cbrt(power @ gammatone_filters(rate).T), norm="ortho", axis=1)[:, :CEPSTRA]
+    )
 
 
 def centre_frequencies(rate: int, count: int = FILTERS) -> Floats:
@@ -51,7 +53,7 @@ def centre_frequencies(rate: int, count: int = FILTERS) -> Floats:
 
 
 @cache
-def filters(rate: int) -> Floats:
+def gammatone_filters(rate: int) -> Floats:
     """Return the magnitude responses (256, 513) of 4th-order gammatone filters, peak 1.
 
     Slaney's cascade of four two-pole filters on the unit circle, bandwidth 1.019 ERB. As spafe

@@ -68,13 +68,13 @@ def import_table(source: Mapping[str, Any], shards: int) -> Imported:
     Raises :class:`UserError` for what the user can mend: columns, ids, repeated rows.
     """
     sheet = _read(Path(source["table"]))
-    ids = _ids(sheet, _column(sheet, source["id"], "import.id"))
-    roles = _roles(sheet, ids, source)
+    ids = _read_ids(sheet, _read_column(sheet, source["id"], "import.id"))
+    roles = _read_roles(sheet, ids, source)
     mos_columns = dict(source.get("mos") or {})
     for dimension, column in mos_columns.items():
-        _column(sheet, column, f"import.mos.{dimension}")
+        _read_column(sheet, column, f"import.mos.{dimension}")
     used = {source["id"], *mos_columns.values(), *(source.get("columns") or {}).values()}
-    features = _numbers_of(sheet, source.get("features", "all"), used)
+    features = _select_features(sheet, source.get("features", "all"), used)
     methods = [m or UNKNOWN_METHOD for m in roles.get("method", [None] * len(ids))]
     samples = []
     for number, sample in enumerate(ids):
@@ -89,7 +89,7 @@ def import_table(source: Mapping[str, Any], shards: int) -> Imported:
         for dimension, column in mos_columns.items()
         for row in _mos_rows(sheet, ids, dimension, column, bool(source.get("synthetic", False)))
     ]
-    return Imported(samples, _feature_table(sheet, ids, methods, features), mos)
+    return Imported(samples, _build_feature_table(sheet, ids, methods, features), mos)
 
 
 def _read(path: Path) -> _Sheet:
@@ -129,7 +129,7 @@ def _read_csv(path: Path) -> tuple[list[str], list[list[Any]], list[int]]:
     return names, [list(column) for column in zip(*lines, strict=True)] or [[] for _ in names], rows
 
 
-def _column(sheet: _Sheet, name: str, key: str) -> list[Any]:
+def _read_column(sheet: _Sheet, name: str, key: str) -> list[Any]:
     if name not in sheet.columns:
         raise UserError(
             f"{sheet.path}: no column {name!r} ({key}); {hint(name, sheet.columns, 'it has')}"
@@ -137,41 +137,41 @@ def _column(sheet: _Sheet, name: str, key: str) -> list[Any]:
     return sheet.columns[name]
 
 
-def _ids(sheet: _Sheet, cells: Sequence[Any]) -> list[str]:
-    seen: dict[str, int] = {}
+def _read_ids(sheet: _Sheet, cells: Sequence[Any]) -> list[str]:
+    row_of_id: dict[str, int] = {}
     for cell, row in zip(cells, sheet.rows, strict=True):
         if cell is None or str(cell) == "":
             raise UserError(f"{sheet.path}, row {row}: the id is empty; fill it or delete the row")
-        if str(cell) in seen:
+        if str(cell) in row_of_id:
             raise UserError(
-                f"{sheet.path}, row {row}: the id {str(cell)!r} is in row {seen[str(cell)]} too; "
-                "keep one row per sample"
+                f"{sheet.path}, row {row}: the id {str(cell)!r} is in row "
+                f"{row_of_id[str(cell)]} too; keep one row per sample"
             )
-        seen[str(cell)] = row
-    return list(seen)
+        row_of_id[str(cell)] = row
+    return list(row_of_id)
 
 
-def _roles(
+def _read_roles(
     sheet: _Sheet, ids: Sequence[str], source: Mapping[str, Any]
 ) -> dict[str, list[str | None]]:
-    """Values of image, clip, method, ... from the pattern, overlaid with those from columns."""
-    found: dict[str, list[str | None]] = {}
+    """Return the values of image, clip, method, ... from the pattern, overridden by columns."""
+    values_by_role: dict[str, list[str | None]] = {}
     if source.get("pattern"):
-        found |= _matched(sheet, ids, str(source["pattern"]))
+        values_by_role |= _match_pattern(sheet, ids, str(source["pattern"]))
     for role, column in (source.get("columns") or {}).items():
-        _known_role(role, "import.columns")
-        cells = _column(sheet, column, f"import.columns.{role}")
-        found[role] = [None if c is None or str(c) == "" else str(c) for c in cells]
-    for value, row in zip(found.get("split", []), sheet.rows, strict=False):
+        _check_role(role, "import.columns")
+        cells = _read_column(sheet, column, f"import.columns.{role}")
+        values_by_role[role] = [None if c is None or str(c) == "" else str(c) for c in cells]
+    for value, row in zip(values_by_role.get("split", []), sheet.rows, strict=False):
         if value not in (None, "train", "val"):
             raise UserError(
                 f"{sheet.path}, row {row}: the split {value!r} is neither 'train' nor 'val'; "
                 "correct it or leave it empty"
             )
-    return found
+    return values_by_role
 
 
-def _matched(sheet: _Sheet, ids: Sequence[str], text: str) -> dict[str, list[str | None]]:
+def _match_pattern(sheet: _Sheet, ids: Sequence[str], text: str) -> dict[str, list[str | None]]:
     try:
         pattern = re.compile(text)
     except re.error as error:
@@ -184,8 +184,8 @@ def _matched(sheet: _Sheet, ids: Sequence[str], text: str) -> dict[str, list[str
             f"write (?P<image>...), with names out of {', '.join(ROLES)}"
         )
     for role in pattern.groupindex:
-        _known_role(role, "import.pattern")
-    found: dict[str, list[str | None]] = {role: [] for role in pattern.groupindex}
+        _check_role(role, "import.pattern")
+    values_by_role: dict[str, list[str | None]] = {role: [] for role in pattern.groupindex}
     for sample, row in zip(ids, sheet.rows, strict=True):
         match = pattern.fullmatch(sample)
         if match is None:
@@ -193,32 +193,34 @@ def _matched(sheet: _Sheet, ids: Sequence[str], text: str) -> dict[str, list[str
                 f"{sheet.path}, row {row}: the id {sample!r} does not match the pattern {text!r}; "
                 "correct the id or import.pattern (it must match the whole id)"
             )
-        for role, values in found.items():
+        for role, values in values_by_role.items():
             values.append(match.group(role) or None)
-    return found
+    return values_by_role
 
 
-def _known_role(role: str, key: str) -> None:
+def _check_role(role: str, key: str) -> None:
     if role not in ROLES:
         raise UserError(f"config, {key}: nothing is called {role!r}; {hint(role, ROLES)}")
 
 
-def _numbers(cells: Sequence[Any]) -> Floats:
-    """Numbers of a column; NaN for what is none, infinite, or a truth value."""
-    kept = [None if isinstance(c, bool) else c for c in cells]
-    numbers = pd.to_numeric(pd.Series(kept, dtype=object), errors="coerce")
+def _read_numbers(cells: Sequence[Any]) -> Floats:
+    """Convert a column to numbers; NaN for non-numbers, infinite values and truth values."""
+    candidates = [None if isinstance(c, bool) else c for c in cells]
+    numbers = pd.to_numeric(pd.Series(candidates, dtype=object), errors="coerce")
     values = numbers.to_numpy(np.float64, na_value=np.nan)
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _numbers_of(sheet: _Sheet, wanted: str | Sequence[str], used: set[str]) -> dict[str, Floats]:
+def _select_features(
+    sheet: _Sheet, wanted: str | Sequence[str], used: set[str]
+) -> dict[str, Floats]:
     if wanted == "all":
-        every = {n: _numbers(c) for n, c in sheet.columns.items() if n not in used}
+        every = {n: _read_numbers(c) for n, c in sheet.columns.items() if n not in used}
         features = {n: v for n, v in every.items() if np.isfinite(v).any()}
     elif isinstance(wanted, str):
         raise UserError(f"config, import.features: {wanted!r}; write 'all' or a list of columns")
     else:
-        features = {n: _numbers(_column(sheet, n, "import.features")) for n in wanted}
+        features = {n: _read_numbers(_read_column(sheet, n, "import.features")) for n in wanted}
         for name, values in features.items():
             if not np.isfinite(values).any():
                 raise UserError(
@@ -237,44 +239,44 @@ def _numbers_of(sheet: _Sheet, wanted: str | Sequence[str], used: set[str]) -> d
     return features
 
 
-def _trouble(cell: Any) -> str:
+def _describe_problem(cell: Any) -> str:
     if cell is None or str(cell).strip().lower() in ("", "nan", "na", "n/a", "null", "none"):
         return "empty"
     return f"{str(cell)[:40]!r}, not a finite number"
 
 
-def _feature_table(
+def _build_feature_table(
     sheet: _Sheet, ids: Sequence[str], methods: Sequence[str], features: Mapping[str, Floats]
 ) -> pa.Table:
     detail = [""] * len(ids)
     for name, values in features.items():
-        for number in np.flatnonzero(np.isnan(values)):
-            part = f"not_a_number: {name} is {_trouble(sheet.columns[name][number])}"
-            part = part.replace("; ", ", ")
-            detail[number] = f"{detail[number]}; {part}" if detail[number] else part
-    about = [
+        for index in np.flatnonzero(np.isnan(values)):
+            reason = f"not_a_number: {name} is {_describe_problem(sheet.columns[name][index])}"
+            reason = reason.replace("; ", ", ")
+            detail[index] = f"{detail[index]}; {reason}" if detail[index] else reason
+    feature_columns = [
         base.Feature(n, f"column {n!r} of {sheet.path.name}", dtype="float64") for n in features
     ]
     columns = {n: [None if np.isnan(v) else float(v) for v in x] for n, x in features.items()}
     rows = [
         {
             "sample_id": sample,
-            "method": methods[number],
+            "method": methods[index],
             "key": None,
-            "status": tables.FLAWED if detail[number] else tables.OK,
-            "detail": detail[number],
-            **{n: x[number] for n, x in columns.items()},
+            "status": tables.FLAWED if detail[index] else tables.OK,
+            "detail": detail[index],
+            **{n: x[index] for n, x in columns.items()},
         }
-        for number, sample in enumerate(ids)
+        for index, sample in enumerate(ids)
     ]
-    return base.to_table(about, rows)
+    return base.to_table(feature_columns, rows)
 
 
 def _mos_rows(
     sheet: _Sheet, ids: Sequence[str], dimension: str, column: str, synthetic: bool
 ) -> list[dict[str, Any]]:
     cells = sheet.columns[column]
-    values = _numbers(cells)
+    values = _read_numbers(cells)
     rows = []
     for sample, cell, value in zip(ids, cells, values, strict=True):
         row: dict[str, Any] = {
@@ -283,7 +285,7 @@ def _mos_rows(
             "mos": None,
             "synthetic": synthetic,
             "status": tables.FAILED,
-            "detail": f"no_mos: {column} is {_trouble(cell)}".replace("; ", ", "),
+            "detail": f"no_mos: {column} is {_describe_problem(cell)}".replace("; ", ", "),
         }
         if not np.isnan(value):
             row |= {"mos": float(value), "status": tables.OK, "detail": ""}

@@ -1,4 +1,4 @@
-"""Which frames of a video an extractor sees: key frames and clips, as indices from 0."""
+"""Select the frames of a video that an extractor reads: key frames and clips, as indices from 0."""
 
 from __future__ import annotations
 
@@ -9,44 +9,44 @@ import numpy.typing as npt
 
 Indices = npt.NDArray[np.int64]
 
-# Added before rounding down, so that an exact frame never falls to the one before it.
+# Added before rounding down, so that rounding errors never select the previous frame.
 _EPS = 1e-6
 
 
-def evenly(frames: int, count: int) -> Indices:
-    """Return ``count`` frames spread over the video: floor(frames / count * i), shape (count,).
+def select_evenly(frames: int, count: int) -> Indices:
+    """Return ``count`` evenly spaced frames, floor(frames / count * i), shape (count,).
 
-    The first frame is always there, the last never (unless a video has ``count`` frames or
-    fewer, where frames repeat). Raises ``ValueError`` where there is no frame or none is asked.
+    The first frame is always included, the last one never (except in videos with at most ``count``
+    frames, where frames repeat). Raises ``ValueError`` if ``frames`` or ``count`` is not positive.
 
-    >>> evenly(150, 8).tolist()
+    >>> select_evenly(150, 8).tolist()
     [0, 18, 37, 56, 75, 93, 112, 131]
     """
-    _positive(frames=frames, count=count)
+    _check_positive(frames=frames, count=count)
     return np.arange(count, dtype=np.int64) * frames // count
 
 
 def second_starts(frames: int, fps: float) -> Indices:
-    """Return the first frame of every whole second: i * round(fps), shape (seconds,).
+    """Return the first frame of every whole second, i * round(fps), shape (seconds,).
 
-    SimpleVQA's rule (Sun et al., ACM MM 2022): floor(frames / round(fps)) seconds, a rest is
-    left out. A video under one second, which SimpleVQA cannot read, has its first frame.
+    Rule of SimpleVQA (Sun et al., ACM MM 2022): floor(frames / round(fps)) seconds; a partial
+    second is ignored. A video under one second, which SimpleVQA cannot read, gives its first frame.
 
     >>> second_starts(150, 25).tolist()
     [0, 25, 50, 75, 100, 125]
     >>> second_starts(150, 29.97).tolist()
     [0, 30, 60, 90, 120]
     """
-    _positive(frames=frames, fps=fps)
+    _check_positive(frames=frames, fps=fps)
     step = max(round(fps), 1)
     return np.arange(max(frames // step, 1), dtype=np.int64) * step
 
 
 def second_clips(frames: int, fps: float, length: int = 32) -> Indices:
-    """Return one clip per second of ``length`` consecutive frames, shape (seconds, length).
+    """Return one clip of ``length`` consecutive frames per second, shape (seconds, length).
 
-    A clip that runs past the end repeats the last frame (SimpleVQA). Clips overlap below
-    ``length`` frames per second and leave frames out above.
+    A clip beyond the end repeats the last frame (SimpleVQA). Clips overlap below ``length`` frames
+    per second and skip frames above.
 
     >>> second_clips(40, 25)[0, [0, 31]].tolist(), second_clips(30, 25)[0, -3:].tolist()
     ([0, 31], [29, 29, 29])
@@ -56,19 +56,19 @@ def second_clips(frames: int, fps: float, length: int = 32) -> Indices:
 
 
 def timed_clips(frames: int, fps: float, length: int = 32, span_sec: float = 64 / 30) -> Indices:
-    """Return clips of ``span_sec`` seconds, each of ``length`` frames, shape (clips, length).
+    """Return clips of ``span_sec`` seconds with ``length`` frames each, shape (clips, length).
 
-    As SlowFast saw Kinetics: within a clip, floor(linspace(start, start + span - 1, length))
-    with the span in frames; a video shorter than the span repeats its last frame, so that motion
-    keeps its speed. As few clips as cover the video, the first at its start, the last at its end,
-    evenly between, so that no part is left out.
+    As SlowFast was trained on Kinetics: floor(linspace(start, start + span - 1, length)) within a
+    clip, span in frames. A video shorter than the span repeats its last frame, so that motion keeps
+    its speed. The clips are the fewest that cover the video, evenly spaced from its start to its
+    end.
 
     >>> timed_clips(64, 30)[0, :4].tolist()
     [0, 2, 4, 6]
     >>> timed_clips(150, 25)[:, 0].tolist()
     [0, 48, 96]
     """
-    _positive(frames=frames, fps=fps)
+    _check_positive(frames=frames, fps=fps)
     span = span_sec * fps
     count = max(math.ceil(frames / span - _EPS), 1)
     starts = np.linspace(0.0, max(frames - span, 0.0), count)
@@ -77,7 +77,7 @@ def timed_clips(frames: int, fps: float, length: int = 32, span_sec: float = 64 
     return np.minimum(indices, frames - 1)
 
 
-def _positive(**values: float) -> None:
+def _check_positive(**values: float) -> None:
     for name, value in values.items():
         if not value > 0:
             raise ValueError(f"{name} must be positive, not {value}")

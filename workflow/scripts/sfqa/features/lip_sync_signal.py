@@ -1,4 +1,4 @@
-"""Whether the mouth opens when the sound grows loud: correlation and the shift that fits best."""
+"""Correlate mouth opening and loudness: strength, and the shift with the best fit."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-#: Only faster changes than about this count: the length of one to two syllables. The slower
-#: course of lips and loudness is posture and phrasing, which agrees at many shifts. Chosen, with
-#: the floor, on 31 real talking heads of six generators (0.2 s to 1 s, 20 to 40 dB were tried).
+#: Slower changes than about this, one to two syllables, are removed: posture and phrasing agree at
+#: many shifts. Tuned, with the floor, on 31 real talking heads of six generators (0.2 s to 1 s and
+#: 20 to 40 dB were tried).
 WINDOW_SEC = 0.36
-#: Loudness is cut off this far below the loudest frame, where pauses would else outweigh speech.
+#: Loudness is clipped this far below the loudest frame; otherwise pauses outweigh speech.
 FLOOR_DB = 20.0
-#: Every shift must leave at least this many times the greatest shift to compare.
+#: Every shift must leave an overlap of at least this many times the largest shift.
 _OVERLAP = 2
 
 
@@ -27,13 +27,13 @@ class Sync(NamedTuple):
     zero: float
 
 
-def loudness(sound: npt.NDArray[np.float32], rate: int, fps: float) -> Floats:
-    """Return the loudness under each whole frame, in dB of full scale, shape (frames,).
+def compute_level(sound: npt.NDArray[np.float32], rate: int, fps: float) -> Floats:
+    """Return the loudness of each whole frame in dB of full scale, shape (frames,).
 
-    ``sound``: mono in -1..1 at ``rate`` hertz. The RMS of a frame, smoothed over three, no lower
-    than 20 dB below the loudest.
+    ``sound``: mono in [-1, 1] at ``rate`` hertz. RMS per frame, smoothed over three frames and
+    clipped at 20 dB below the loudest.
 
-    >>> loudness(np.full(3200, 0.1, np.float32), 16000, 25.0).round(3).tolist()
+    >>> compute_level(np.full(3200, 0.1, np.float32), 16000, 25.0).round(3).tolist()
     [-20.0, -20.0, -20.0, -20.0, -20.0]
     """
     frames = int(len(sound) / rate * fps + 1e-6)
@@ -58,7 +58,7 @@ def window_frames(fps: float) -> int:
 
 
 def high_pass(values: Floats, window: int) -> Floats:
-    """Return values less their running mean over an odd window; half of it is lost at each end.
+    """Subtract the running mean over an odd window; half a window is lost at each end.
 
     >>> high_pass(np.array([1.0, 1.0, 4.0, 1.0, 1.0]), 3).round(9).tolist()
     [-1.0, 2.0, -1.0]
@@ -68,7 +68,7 @@ def high_pass(values: Floats, window: int) -> Floats:
 
 
 def motion_range(opening: Floats, window: int) -> float:
-    """Return how far a mouth moves: the mean over windows of the greatest less the least opening.
+    """Return the motion range of a mouth: mean over windows of largest minus smallest opening.
 
     >>> motion_range(np.array([0.0, 1.0, 0.0, 0.0, 0.0]), 3)
     0.6666666666666666
@@ -77,32 +77,36 @@ def motion_range(opening: Floats, window: int) -> float:
     return float(np.mean(views.max(axis=1) - views.min(axis=1)))
 
 
-def least_frames(max_shift: int, window: int) -> int:
-    """Return how many frames :func:`compare` needs.
+def count_needed_frames(max_shift: int, window: int) -> int:
+    """Return the number of frames that :func:`compare_signals` needs.
 
-    >>> least_frames(15, 9)
+    >>> count_needed_frames(15, 9)
     53
     """
     return (1 + _OVERLAP) * max_shift + window - 1
 
 
-def compare(lips: Floats, level: Floats, max_shift: int, window: int) -> Sync | None:
-    """Return how well the lips follow the loudness, or None where either does not change.
+def compare_signals(lips: Floats, level: Floats, max_shift: int, window: int) -> Sync | None:
+    """Correlate lips and loudness at all shifts; returns None if either is constant.
 
-    ``lips`` and ``level``: one value per frame, of one length. Both are high-passed; Pearson's
-    correlation is taken over what overlaps at each shift of -``max_shift``..``max_shift`` frames.
-    The best is the greatest, since lips open when it grows loud; of equals the smallest shift.
+    ``lips`` and ``level``: one value per frame, same length. Both are high-passed. Pearson's
+    correlation is computed over the overlap at each shift of -``max_shift`` to ``max_shift``
+    frames. The best shift has the largest correlation, because lips open when sound is loud; ties
+    go to the smallest shift.
     """
-    quick, loud = high_pass(lips, window), high_pass(level, window)
-    if min(np.ptp(quick), np.ptp(loud)) < 1e-9:
+    fast_lips, fast_level = high_pass(lips, window), high_pass(level, window)
+    if min(np.ptp(fast_lips), np.ptp(fast_level)) < 1e-9:
         return None
-    found = {shift: _pearson(quick, loud, shift) for shift in range(-max_shift, max_shift + 1)}
-    offset = max(found, key=lambda shift: (found[shift], -abs(shift), shift))
-    return Sync(found[offset], offset, found[0])
+    correlations = {
+        shift: _correlate_shifted(fast_lips, fast_level, shift)
+        for shift in range(-max_shift, max_shift + 1)
+    }
+    offset = max(correlations, key=lambda shift: (correlations[shift], -abs(shift), shift))
+    return Sync(correlations[offset], offset, correlations[0])
 
 
-def _pearson(lips: Floats, level: Floats, shift: int) -> float:
-    """Correlation of lips with the level ``shift`` frames before; 0 where one is constant."""
+def _correlate_shifted(lips: Floats, level: Floats, shift: int) -> float:
+    """Correlate the lips with the level ``shift`` frames earlier; 0 if one is constant."""
     late, early = max(shift, 0), max(-shift, 0)
     a, b = lips[late : len(lips) - early], level[early : len(level) - late]
     a, b = a - a.mean(), b - b.mean()

@@ -1,4 +1,4 @@
-"""Freed memory stays with the process, so that a network's next pass finds it there."""
+"""Keep freed memory in the process, so that the next pass of a network reuses it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _KEEP = {_M_ARENA_MAX: 1, _M_TRIM_THRESHOLD: 2**31 - 1, _M_MMAP_THRESHOLD: 2**30
 
 
 def keep_freed() -> None:
-    """Let this process keep what it frees from now on, for all threads; no-op without glibc.
+    """Make this process keep the memory that it frees from now on; no effect without glibc.
 
-    A network's pass on a CPU asks for hundreds of megabytes and frees them. glibc would give them
-    back to the kernel, which clears every page anew for the next pass: of SlowFast's processor time
-    on two threads that was 8 %. A job of one extractor peaks as before (1.5 GB of SlowFast); a
-    process that does many things would hold the most that each took, so a job's script calls this
-    and no function of the package does.
+    A pass of a network on a CPU allocates hundreds of megabytes and frees them. By default glibc
+    returns them to the kernel, which clears every page again for the next pass; this took 8 % of
+    SlowFast's processor time on two threads. The peak of a job with one extractor stays the same
+    (1.5 GB for SlowFast). A process that does many things would keep the peak of each, so only job
+    scripts call this function.
 
     >>> keep_freed()
     """

@@ -1,4 +1,4 @@
-"""Mel-frequency cepstral coefficients that SyncNet was trained on (python_speech_features)."""
+"""Mel-frequency cepstral coefficients as SyncNet was trained on (python_speech_features)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PREEMPHASIS, LIFTER = 0.97, 22
 Floats = npt.NDArray[np.float64]
 
 
-def mfcc(samples: npt.NDArray[np.int16]) -> Floats:
+def compute_mfcc(samples: npt.NDArray[np.int16]) -> Floats:
     """Return the cepstra (columns, 13) of 16-bit mono sound at 16 kHz; 100 columns a second.
 
     ``mfcc(int16, 16000)`` of python_speech_features 0.6 with its defaults: pre-emphasis, windows
@@ -26,16 +26,18 @@ def mfcc(samples: npt.NDArray[np.int16]) -> Floats:
     """
     if samples.ndim != 1 or samples.size == 0:
         raise ValueError(f"not mono sound: shape {samples.shape}")
-    power = _power(samples.astype(np.float64))
+    power = _compute_power(samples.astype(np.float64))
     energy = power.sum(axis=1)
-    cepstra: Floats = dct(_log(power @ mel_filters().T), type=2, axis=1, norm="ortho")[:, :CEPSTRA]
+    cepstra: Floats = dct(_compute_log(power @ mel_filters().T), type=2, axis=1, norm="ortho")[
+        :, :CEPSTRA
+    ]
     cepstra *= 1 + LIFTER / 2 * np.sin(np.pi * np.arange(CEPSTRA) / LIFTER)
-    cepstra[:, 0] = _log(energy)
+    cepstra[:, 0] = _compute_log(energy)
     return cepstra
 
 
-def _power(samples: Floats) -> Floats:
-    """Power spectrum (columns, 257) of the pre-emphasised sound."""
+def _compute_power(samples: Floats) -> Floats:
+    """Return the power spectrum (columns, 257) of the pre-emphasised sound."""
     raised = np.concatenate([samples[:1], samples[1:] - PREEMPHASIS * samples[:-1]])
     columns = 1 + max(0, -(-(raised.size - WINDOW) // STEP))
     raised = np.pad(raised, (0, (columns - 1) * STEP + WINDOW - raised.size))
@@ -44,8 +46,8 @@ def _power(samples: Floats) -> Floats:
     return np.asarray((spectrum.real**2 + spectrum.imag**2) / FFT)
 
 
-def _log(values: Floats) -> Floats:
-    """Logarithm with zeros (digital silence) replaced by the smallest relative step."""
+def _compute_log(values: Floats) -> Floats:
+    """Return the logarithm, with zeros (digital silence) replaced by the machine epsilon."""
     return np.log(np.where(values == 0, np.finfo(np.float64).eps, values))
 
 

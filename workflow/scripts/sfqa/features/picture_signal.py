@@ -1,4 +1,4 @@
-"""What can be measured in a single picture without any trained weights."""
+"""Quality measures of single pictures that need no trained weights."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sfqa.features.siti import Image, Luma, deviation, gradient_moments
+from sfqa.features.siti import Image, Luma, compute_deviation, gradient_moments
 
-#: Immerkaer's operator: the difference of two Laplacians, blind to any plane.
+#: Immerkaer's operator: the difference of two Laplacians, zero for any linear gradient.
 _NOISE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _BLOCK = 8
-#: Keeps the ratio of blockiness finite in flat pictures; in grey levels, far below any texture.
+#: Keeps the blockiness ratio finite in uniform pictures; in grey levels, far below any texture.
 _FLAT = 0.01
 #: ffmpeg's filter blackdetect: 98 % of the pixels in the lowest tenth of the range.
 _BLACK, _BLACK_SHARE = 25, 0.98
 
 
-class Picture(NamedTuple):
-    """The measures of one picture; grey levels run from 0, black, to 255, white."""
+class PictureMeasures(NamedTuple):
+    """The measures of one picture; grey levels run from 0 (black) to 255 (white)."""
 
     si: float
     tenengrad: float
@@ -33,22 +33,22 @@ class Picture(NamedTuple):
     noise: float
 
 
-def measure(image: Image, luma: Luma) -> Picture:
-    """Return the measures of a picture of at least 16x16 pixels.
+def measure_picture(image: Image, luma: Luma) -> PictureMeasures:
+    """Measure a picture of at least 16x16 pixels.
 
     ``image``: uint8 RGB (height, width, 3); ``luma``: its luma, uint8 (height, width).
     """
     mean, square = gradient_moments(luma)
     brightness, contrast = (float(v[0, 0]) for v in cv2.meanStdDev(luma))
-    return Picture(
-        si=deviation(mean, square),
+    return PictureMeasures(
+        si=compute_deviation(mean, square),
         tenengrad=square,
         sharpness=laplacian_variance(luma),
         contrast=contrast / 255,
         brightness=brightness,
-        colourfulness=colourfulness(image),
-        blockiness=blockiness(luma),
-        noise=noise(luma),
+        colourfulness=compute_colourfulness(image),
+        blockiness=compute_blockiness(luma),
+        noise=estimate_noise(luma),
     )
 
 
@@ -64,7 +64,7 @@ def laplacian_variance(luma: Luma) -> float:
     return float(spread[0, 0]) ** 2
 
 
-def colourfulness(image: Image) -> float:
+def compute_colourfulness(image: Image) -> float:
     """Return the metric M of Hasler and Suesstrunk (2003) on R'G'B' in 0..255.
 
     The length of the standard deviations of rg = R - G and yb = (R + G) / 2 - B, plus 0.3 times
@@ -78,33 +78,34 @@ def colourfulness(image: Image) -> float:
     # The opponent pictures need not be made: the mean squares of the differences of two channels
     # hold those of rg and, since 2 (R - B)(G - B) = (R - B)^2 + (G - B)^2 - (R - G)^2, of yb too.
     rg_square, rb_square, gb_square = (
-        cv2.norm(one, other, cv2.NORM_L2SQR) / red.size
-        for one, other in ((red, green), (red, blue), (green, blue))
+        cv2.norm(first, second, cv2.NORM_L2SQR) / red.size
+        for first, second in ((red, green), (red, blue), (green, blue))
     )
     rg, yb = r - g, (r + g) / 2 - b
     yb_square = (rb_square + gb_square) / 2 - rg_square / 4
-    return math.hypot(deviation(rg, rg_square), deviation(yb, yb_square)) + 0.3 * math.hypot(rg, yb)
+    return math.hypot(
+        compute_deviation(rg, rg_square), compute_deviation(yb, yb_square)
+    ) + 0.3 * math.hypot(rg, yb)
 
 
-def blockiness(luma: Luma) -> float:
-    """Return how much larger the steps across the 8x8 grid are than those inside its blocks.
+def compute_blockiness(luma: Luma) -> float:
+    """Return the ratio of luma steps across the 8x8 grid to those inside its blocks.
 
-    B / A of Wang, Sheikh and Bovik (ICIP 2002): B, the mean absolute difference of neighbours
-    across block borders, over A, that within blocks, each the mean of rows and columns. 1 where no
-    grid can be seen. The grid begins in the upper left corner: one that a resize has stretched is
-    not seen.
+    B / A of Wang, Sheikh and Bovik (ICIP 2002): mean absolute difference of neighbours across block
+    borders (B) and within blocks (A), averaged over rows and columns. 1 means no visible grid. The
+    grid must start in the upper left corner: a grid stretched by resizing is not detected.
 
-    >>> blockiness(np.full((16, 16), 9, np.uint8))
+    >>> compute_blockiness(np.full((16, 16), 9, np.uint8))
     1.0
     """
-    sides = [_across(luma, axis) for axis in (0, 1)]
+    sides = [_measure_steps(luma, axis) for axis in (0, 1)]
     border = sum(b for b, _ in sides) / 2
     inside = sum(a for _, a in sides) / 2
     return (border + _FLAT) / (inside + _FLAT)
 
 
-def _across(luma: Luma, axis: int) -> tuple[float, float]:
-    """B and A of the paper along one axis: 0 down the rows, 1 across the columns."""
+def _measure_steps(luma: Luma, axis: int) -> tuple[float, float]:
+    """Return B and A of the paper along one axis: 0 down the rows, 1 across the columns."""
     if axis == 1:
         steps = cv2.absdiff(luma[:, 1:], luma[:, :-1])
     else:
@@ -120,12 +121,12 @@ def _across(luma: Luma, axis: int) -> tuple[float, float]:
     return border, max(inside, 0.0)
 
 
-def noise(luma: Luma) -> float:
-    """Return the standard deviation of the noise in grey levels, by Immerkaer (1996).
+def estimate_noise(luma: Luma) -> float:
+    """Return the standard deviation of the noise in grey levels (Immerkaer, 1996).
 
-    Fine texture counts as noise, and so a sharp picture has a floor of a few grey levels.
+    Fine texture counts as noise, so a sharp picture has a floor of a few grey levels.
 
-    >>> noise(np.full((16, 16), 9, np.uint8))
+    >>> estimate_noise(np.full((16, 16), 9, np.uint8))
     0.0
     """
     height, width = luma.shape
@@ -135,14 +136,14 @@ def noise(luma: Luma) -> float:
 
 
 def is_black(luma: Luma, brightness: float) -> bool:
-    """Say whether a picture is black: 98 % of its pixels in the lowest tenth of the range.
+    """Return whether a picture is black: 98 % of its pixels are in the lowest tenth of the range.
 
-    ``brightness``: mean of ``luma``. Source: the defaults of ffmpeg's filter blackdetect.
+    ``brightness``: mean of ``luma``. Source: defaults of ffmpeg's filter blackdetect.
 
     >>> is_black(np.full((16, 16), 25, np.uint8), 25.0)
     True
     """
-    # A picture with that share of black cannot be brighter, and most need no counting.
+    # A picture with that share of black cannot be brighter, so most need no counting.
     if brightness > _BLACK_SHARE * _BLACK + (1 - _BLACK_SHARE) * 255:
         return False
     return int(np.count_nonzero(luma <= _BLACK)) >= _BLACK_SHARE * luma.size

@@ -1,4 +1,4 @@
-"""Pictures made smaller as Pillow does, bit for bit, by the fastest kept library that can."""
+"""Resize pictures exactly as Pillow does, with the fastest maintained library."""
 
 from __future__ import annotations
 
@@ -11,43 +11,44 @@ from PIL import Image
 
 from sfqa.media import Pixels
 
-#: Pillow keeps weights in 22 bits behind the point; torch in as many as 16 bits with a sign hold.
+#: Bits after the binary point of the weights: 22 in Pillow; in torch as many as fit in 16 bits.
 _PILLOW, _TORCH = 22, 15
 
 
-def bilinear(frames: Pixels, width: int, height: int) -> Pixels:
-    """Return frames (n, h, w, 3) as (n, height, width, 3): Pillow's BILINEAR, with antialiasing.
+def resize_bilinear(frames: Pixels, width: int, height: int) -> Pixels:
+    """Resize frames to (n, height, width, 3) like Pillow's BILINEAR with antialiasing.
 
-    By torch, six times as fast, for sizes where :func:`equal_in_torch` proves the same bytes; not
-    where the height shrinks more than the width: there one of the two takes columns first.
+    Uses torch, which is six times as fast, for sizes where :func:`equal_in_torch` proves the same
+    bytes, except if the height shrinks more than the width: the two libraries then process the axes
+    in different order.
 
-    >>> bilinear(np.full((2, 512, 512, 3), 7, np.uint8), 224, 224).shape
+    >>> resize_bilinear(np.full((2, 512, 512, 3), 7, np.uint8), 224, 224).shape
     (2, 224, 224, 3)
     """
-    made = np.empty((len(frames), height, width, 3), dtype=np.uint8)
-    tall, wide = frames.shape[1:3]
+    resized = np.empty((len(frames), height, width, 3), dtype=np.uint8)
+    source_height, source_width = frames.shape[1:3]
     if (
-        tall * width <= wide * height
-        and equal_in_torch(tall, height)
-        and equal_in_torch(wide, width)
+        source_height * width <= source_width * height
+        and equal_in_torch(source_height, height)
+        and equal_in_torch(source_width, width)
     ):
         import torch
         from torch.nn.functional import interpolate
 
         with torch.inference_mode():
-            for place, frame in enumerate(frames):
+            for index, frame in enumerate(frames):
                 x = torch.from_numpy(np.ascontiguousarray(frame))[None].permute(0, 3, 1, 2)
                 x = interpolate(x, (height, width), mode="bilinear", antialias=True)
-                made[place] = x[0].permute(1, 2, 0).numpy()
-        return made
-    for place, frame in enumerate(frames):
+                resized[index] = x[0].permute(1, 2, 0).numpy()
+        return resized
+    for index, frame in enumerate(frames):
         scaled = Image.fromarray(frame).resize((width, height), Image.Resampling.BILINEAR)
-        made[place] = np.asarray(scaled)
-    return made
+        resized[index] = np.asarray(scaled)
+    return resized
 
 
 def crop_centre(frames: Pixels, short_side: int, crop: int, resampling: Image.Resampling) -> Pixels:
-    """Return the centres (n, crop, crop, 3) of frames that Pillow scales to a short side.
+    """Return the centres (n, crop, crop, 3) of frames resized to a short side by Pillow.
 
     >>> bicubic = Image.Resampling.BICUBIC
     >>> crop_centre(np.zeros((2, 90, 160, 3), np.uint8), 80, 64, bicubic).shape
@@ -66,12 +67,12 @@ def crop_centre(frames: Pixels, short_side: int, crop: int, resampling: Image.Re
 
 @cache
 def equal_in_torch(source: int, target: int) -> bool:
-    """Say whether rows of pixels become the same bytes by torch's weights as by Pillow's.
+    """Return whether torch's weights give the same bytes for rows of pixels as Pillow's.
 
-    Both sum weighted bytes and round half up; the exact sum is a multiple of 1/D. Where it is on no
-    half it is at least 1/2D away from one: smaller errors of the weights change nothing. On a half,
-    which only an even D allows, the sign of the error decides: it is the same where the errors of
-    both libraries' weights are in proportion.
+    Both sum weighted bytes and round half up. The exact sum is a multiple of 1/D. If it is not
+    halfway between two integers, it is at least 1/2D away from halfway, and smaller errors of the
+    weights change nothing. If it is halfway, which requires an even D, the sign of the error
+    decides; it is the same if the errors of both libraries' weights are proportional.
 
     >>> equal_in_torch(512, 224), equal_in_torch(256, 224), equal_in_torch(224, 224)
     (True, False, True)
@@ -80,15 +81,17 @@ def equal_in_torch(source: int, target: int) -> bool:
         return True
     if source < target:
         return False
-    rows = [_weights(source, target, place) for place in range(target)]
+    rows = [_triangle_weights(source, target, position) for position in range(target)]
     largest = max(max(row) for row in rows)
-    bits = max(b for b in range(_PILLOW + 1) if _whole(largest, b) < 1 << _TORCH)
-    return all(_same(row, bits) for row in {tuple(row) for row in rows})
+    bits = max(b for b in range(_PILLOW + 1) if _round_weight(largest, b) < 1 << _TORCH)
+    return all(_gives_same_bytes(row, bits) for row in {tuple(row) for row in rows})
 
 
-def _same(row: tuple[Fraction, ...], bits: int) -> bool:
+def _gives_same_bytes(row: tuple[Fraction, ...], bits: int) -> bool:
     steps = lcm(*(w.denominator for w in row))
-    torchs, pillows = ([Fraction(_whole(w, b), 1 << b) - w for w in row] for b in (bits, _PILLOW))
+    torchs, pillows = (
+        [Fraction(_round_weight(w, b), 1 << b) - w for w in row] for b in (bits, _PILLOW)
+    )
     for errors in (torchs, pillows):
         most = 255 * max(sum(e for e in errors if e > 0), -sum(e for e in errors if e < 0))
         if most * 2 * steps >= 1:
@@ -99,15 +102,15 @@ def _same(row: tuple[Fraction, ...], bits: int) -> bool:
     return steps % 2 == 1 or (proportional and all(ratio > 0 for ratio in ratios))
 
 
-def _whole(weight: Fraction, bits: int) -> int:
-    """A weight with so many bits behind the point, rounded half up."""
+def _round_weight(weight: Fraction, bits: int) -> int:
+    """Round a weight half up to a number of bits after the binary point."""
     return int(weight * (1 << bits) + Fraction(1, 2))
 
 
-def _weights(source: int, target: int, place: int) -> list[Fraction]:
-    """The triangle that a pixel of the smaller picture is the mean under, as both libraries cut."""
+def _triangle_weights(source: int, target: int, position: int) -> list[Fraction]:
+    """Return the triangular weights of a pixel of the smaller picture."""
     scale, half = Fraction(source, target), Fraction(1, 2)
-    middle = (place + half) * scale
+    middle = (position + half) * scale
     first, stop = max(0, int(middle - scale + half)), min(source, int(middle + scale + half))
     raw = [max(Fraction(0), 1 - abs(n - middle + half) / scale) for n in range(first, stop)]
     return [w / sum(raw) for w in raw]

@@ -21,7 +21,7 @@ _EXTRA_COLUMNS = ("shapes", "costs")
 
 def get_row_schema(features: Sequence[base.Feature]) -> pa.Schema:
     """Return the schema of a row in the cache."""
-    schema = base.schema(features)
+    schema = base.build_schema(features)
     for name in _EXTRA_COLUMNS:
         schema = schema.append(pa.field(name, pa.string()))
     return schema.remove_metadata()
@@ -74,7 +74,7 @@ def join_rows(
         return base.to_table(features, [])
     joined = pa.Table.from_batches(rows).combine_chunks()
     shapes: list[dict[str, list[int]]] = [json.loads(s) for s in joined["shapes"].to_pylist()]
-    schema = base.schema(features)
+    schema = base.build_schema(features)
     for feature in features:
         if feature.axes:
             inner_shapes = {tuple(s[feature.name][1:]) for s in shapes if feature.name in s}

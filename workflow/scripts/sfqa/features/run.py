@@ -59,7 +59,7 @@ def extract_shard(
     extractor_class = base.load_extractor(name)
     features = extractor_class.FEATURES
     options = base.merge_options(name, spec.get("options") or {})
-    extractor_weights = weights.resolve(spec, name)
+    extractor_weights = weights.resolve_weights(spec, name)
     base.check_weights(name, extractor_weights.kind)
     identity = {
         "extractor": name, "version": base.extractor_version(name), "options": options,

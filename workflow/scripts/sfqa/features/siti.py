@@ -1,7 +1,7 @@
-"""Spatial and temporal information of ITU-T P.910 on the luma plane of a video.
+"""Spatial and temporal information (ITU-T P.910) of the luma plane of a video.
 
-Luma of the limited range 16..235 is stretched to 0..255 first, as ffmpeg's filter siti and
-siti-tools do; on the coded range itself SI and TI would be 219/255 as large.
+Limited-range luma 16..235 is first stretched to 0..255, as ffmpeg's filter siti and siti-tools do;
+on the coded range SI and TI would be smaller by the factor 219/255.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MATRICES = {"bt601": (0.299, 0.587, 0.114), "bt709": (0.2126, 0.7152, 0.0722)}
 _STRIP = 48
 
 
-def luma(image: Image, matrix: str = "bt601") -> Luma:
+def compute_luma(image: Image, matrix: str = "bt601") -> Luma:
     """Return the luma of a picture, uint8 (height, width) in 0..255, black 0 and white 255.
 
     ``image``: uint8 RGB (height, width, 3), as decoded from Y'CbCr; with the ``matrix`` that the
@@ -39,17 +39,16 @@ def luma(image: Image, matrix: str = "bt601") -> Luma:
 def gradient_moments(picture: Luma) -> tuple[float, float]:
     """Return the mean and the mean square of the Sobel gradient's magnitude, in grey levels.
 
-    Over all pixels but the outermost, where the 3x3 operator would reach outside.
+    Computed over all pixels except the border, where the 3x3 operator is undefined.
     """
     height, width = picture.shape
     total = square = 0.0
-    # In strips that stay in the processor's cache: half the time.
+    # Strips fit into the processor's cache, which halves the time.
     for top in range(1, height - 1, _STRIP):
         stop = min(top + _STRIP, height - 1)
         gradients = cv2.spatialGradient(picture[top - 1 : stop + 1])
-        # Squares are whole numbers and their roots correctly rounded, so that both sums are exact
-        # in double precision: the same on every machine, wherever the memory lies, which the last
-        # digits of OpenCV's own magnitude are not.
+        # Squares are integers with correctly rounded roots, so both sums are exact in double
+        # precision and equal on every machine, unlike OpenCV's own magnitude.
         x, y = (np.asarray(g[1:-1, 1:-1], np.float32) for g in gradients)
         squares = x * x + y * y
         square += cv2.sumElems(squares)[0]
@@ -58,7 +57,7 @@ def gradient_moments(picture: Luma) -> tuple[float, float]:
     return total / count, square / count
 
 
-def deviation(mean: float, square: float) -> float:
+def compute_deviation(mean: float, square: float) -> float:
     """Return the standard deviation from the mean and the mean square.
 
     >>> deviation(2.0, 5.0)

@@ -12,14 +12,14 @@ SLOW, FAST = 2048, 256
 _DEPTHS = (3, 4, 6, 3)
 _SLOW_STEM, _FAST_STEM = 64, 8
 _CLASSES = 400
-# Temporal kernel of conv_a per stage: the slow pathway looks at time in its last two stages only.
+# Temporal kernel of conv_a per stage: the slow pathway spans time in its last two stages only.
 _SLOW_TIME, _FAST_TIME = (1, 1, 3, 3), (3, 3, 3, 3)
 
 
 def slow_indices(frames: int) -> Tensor:
-    """Return which frames of a clip the slow pathway sees: every fourth, both ends included.
+    """Return the frames of a clip that the slow pathway reads: every fourth, including both ends.
 
-    The rule of the official training code, where the steps are not all equal.
+    As in the official training code, whose steps are not all equal.
 
     >>> slow_indices(32).tolist()
     [0, 4, 8, 13, 17, 22, 26, 31]
@@ -27,8 +27,10 @@ def slow_indices(frames: int) -> Tensor:
     return torch.linspace(0, frames - 1, frames // 4).long()
 
 
-def _conv(inputs: int, outputs: int, kernel: tuple[int, int, int], stride: int = 1) -> nn.Conv3d:
-    """Return a convolution that keeps the length; the stride is one of space."""
+def _build_conv(
+    inputs: int, outputs: int, kernel: tuple[int, int, int], stride: int = 1
+) -> nn.Conv3d:
+    """Build a convolution that keeps the length; the stride is spatial."""
     pads = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
     return nn.Conv3d(inputs, outputs, kernel, (1, stride, stride), pads, bias=False)
 
@@ -36,7 +38,7 @@ def _conv(inputs: int, outputs: int, kernel: tuple[int, int, int], stride: int =
 class _Stem(nn.Module):
     def __init__(self, outputs: int, time: int) -> None:
         super().__init__()
-        self.conv = _conv(3, outputs, (time, 7, 7), stride=2)
+        self.conv = _build_conv(3, outputs, (time, 7, 7), stride=2)
         self.norm = nn.BatchNorm3d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,11 +49,11 @@ class _Stem(nn.Module):
 class _Bottleneck(nn.Module):
     def __init__(self, inputs: int, inner: int, outputs: int, time: int, stride: int) -> None:
         super().__init__()
-        self.conv_a = _conv(inputs, inner, (time, 1, 1))
+        self.conv_a = _build_conv(inputs, inner, (time, 1, 1))
         self.norm_a = nn.BatchNorm3d(inner)
-        self.conv_b = _conv(inner, inner, (1, 3, 3), stride)
+        self.conv_b = _build_conv(inner, inner, (1, 3, 3), stride)
         self.norm_b = nn.BatchNorm3d(inner)
-        self.conv_c = _conv(inner, outputs, (1, 1, 1))
+        self.conv_c = _build_conv(inner, outputs, (1, 1, 1))
         self.norm_c = nn.BatchNorm3d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -66,7 +68,7 @@ class _Residual(nn.Module):
         self.branch1_conv: nn.Module = nn.Identity()
         self.branch1_norm: nn.Module = nn.Identity()
         if inputs != outputs or stride != 1:
-            self.branch1_conv = _conv(inputs, outputs, (1, 1, 1), stride)
+            self.branch1_conv = _build_conv(inputs, outputs, (1, 1, 1), stride)
             self.branch1_norm = nn.BatchNorm3d(outputs)
         self.branch2 = _Bottleneck(inputs, inner, outputs, time, stride)
 
@@ -115,7 +117,7 @@ class _TwoPathways(nn.Module):
 
 
 class _Head(nn.Module):
-    """The classifier: never run, but the official file has its weights and loading is strict."""
+    """The classifier: unused, but the official file has its weights and loading is strict."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -136,10 +138,10 @@ class SlowFast(nn.Module):
             slow, fast = wide, wide // 8
             last = i == len(_DEPTHS) - 1
             blocks.append(_TwoPathways(slow_stage, fast_stage, None if last else fast))
-        # Place 5 is the pooling, which has no weights; the head keeps its official place 6.
+        # Index 5 is the pooling, which has no weights; the head keeps its official index 6.
         self.blocks = nn.ModuleList([*blocks, nn.Identity(), _Head()])
 
-    def maps(self, clips: Tensor) -> tuple[Tensor, Tensor]:
+    def compute_maps(self, clips: Tensor) -> tuple[Tensor, Tensor]:
         """Return both pathways' last maps: (B, 2048, T/4, H/32, W/32), (B, 256, T, H/32, W/32).
 
         ``clips`` is the fast pathway's input, RGB, (value / 255 - 0.45) / 0.225, of shape
@@ -150,23 +152,23 @@ class SlowFast(nn.Module):
             slow, fast = block(slow, fast)
         return slow, fast
 
-    def features(self, clips: Tensor) -> Tensor:
+    def compute_features(self, clips: Tensor) -> Tensor:
         """Return motion features (B, 2304): slow 2048, then fast 256, as before the classifier.
 
         ``clips`` as for :meth:`maps`, with T = 32 and H, W of at least 224. Pools of 7x7 over the
         whole time, then the average of the places, as the official head does; for 224x224 that is
         the plain average.
         """
-        slow, fast = self.maps(clips)
+        slow, fast = self.compute_maps(clips)
         slow = functional.avg_pool3d(slow.float(), (CLIP_FRAMES // 4, 7, 7), stride=1)
         fast = functional.avg_pool3d(fast.float(), (CLIP_FRAMES, 7, 7), stride=1)
         return torch.cat([slow.mean((2, 3, 4)), fast.mean((2, 3, 4))], 1)
 
     def bfloat16_convolutions(self) -> SlowFast:
-        """Make the convolutions bfloat16, in place; normalisations and pools stay float32.
+        """Convert the convolutions to bfloat16 in place; normalisations and pools stay float32.
 
-        The clips must be bfloat16 then. As exact as autocast and faster, since the weights are
-        converted once.
+        The clips must then be bfloat16. As exact as autocast and faster, because the weights are
+        converted only once.
         """
         for module in self.modules():
             if isinstance(module, nn.Conv3d):

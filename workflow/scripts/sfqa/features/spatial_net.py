@@ -1,4 +1,4 @@
-"""Pictures -> feature vectors by torchvision's networks, whose official weights load unchanged."""
+"""Feature vectors of pictures from torchvision's networks, which load the official weights."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def multi_scale(net: nn.Module, pictures: torch.Tensor) -> torch.Tensor:
 def class_token(net: nn.Module, pictures: torch.Tensor) -> torch.Tensor:
     """Return the class token after the last norm, before the classifier, (n, width), float32."""
     vit = cast(VisionTransformer, net)
-    kept: list[torch.Tensor] = []
-    hook = vit.heads.register_forward_pre_hook(lambda _, given: kept.append(given[0]))
+    hook_inputs: list[torch.Tensor] = []
+    hook = vit.heads.register_forward_pre_hook(lambda _, inputs: hook_inputs.append(inputs[0]))
     try:
         vit(pictures)
     finally:
         hook.remove()
-    return kept[0].float()
+    return hook_inputs[0].float()
 
 
 @dataclass(frozen=True)
-class Model:
-    """A network, how it is read, and what it sees: short side, then the centre square of it."""
+class SpatialModel:
+    """A network, how its features are read, and its input: short side, then a central square."""
 
     build: Callable[..., Any]
     read: Callable[[nn.Module, torch.Tensor], torch.Tensor]
@@ -54,8 +54,8 @@ class Model:
     channels: int
 
 
-#: By the name in the option ``model``; sizes are SimpleVQA's and those of the ViT's own weights.
+#: Networks by the option ``model``; input sizes are those of SimpleVQA and of the ViT's weights.
 MODELS = {
-    "resnet50": Model(resnet50, multi_scale, 520, 448, 7168),
-    "vit_b_16": Model(vit_b_16, class_token, 256, 224, 768),
+    "resnet50": SpatialModel(resnet50, multi_scale, 520, 448, 7168),
+    "vit_b_16": SpatialModel(vit_b_16, class_token, 256, 224, 768),
 }

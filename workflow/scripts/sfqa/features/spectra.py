@@ -1,4 +1,4 @@
-"""Log-mel spectrum, mel cepstra and chroma of sound, as the audio-visual baselines have them."""
+"""Log-mel spectrum, mel cepstra and chroma of sound, as in the audio-visual baselines."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ BANDS = 224
 FFT, MELS, CHROMA = 1024, 128, 128
 C1_HERTZ, OCTAVES = 440 * 2 ** (-45 / 12), 7
 
-# Side lobes of a constant-Q atom that count: those beyond are under 1e-4 of its peak.
+# Number of side lobes of a constant-Q atom that are used; later ones are under 1e-4 of its peak.
 _LOBES = 20
-# Neighbours that share a stretch of the spectrum: fewer cost more calls, more cost more lines.
+# Number of neighbouring bins computed together: fewer need more calls, more need more lines.
 _GROUP = 16
 _TUNING_FFT, _TUNING_HOP = 2048, 512
 
@@ -67,7 +67,7 @@ def mel_cepstra(samples: Sound, rate: int, hop: int) -> Floats:
     Power spectrum, 128 mel filters of equal area, decibels down to 80 below the loudest of all,
     orthonormal DCT-II.
     """
-    mel = _spectrum(samples, FFT, hop) ** 2 @ mel_filters(rate).T
+    mel = _compute_magnitudes(samples, FFT, hop) ** 2 @ mel_filters(rate).T
     decibels = 10 * np.log10(np.maximum(mel, 1e-10))
     return np.asarray(dct(np.maximum(decibels, decibels.max() - 80), norm="ortho", axis=1))
 
@@ -97,8 +97,8 @@ def chroma_stft(samples: Sound, rate: int, hop: int) -> Floats:
     two octaves, largest of a column 1. Class 98 is A: librosa's shift to C is 30 bins, not 32,
     where bins are 128. Source: Ellis, "Chroma feature analysis and synthesis", 2007.
     """
-    power = _spectrum(samples, FFT, hop) ** 2
-    weights = chroma_filters(rate, tuning(power, rate, FFT))
+    power = _compute_magnitudes(samples, FFT, hop) ** 2
+    weights = chroma_filters(rate, estimate_tuning(power, rate, FFT))
     return _to_largest(power @ weights.T)
 
 
@@ -108,8 +108,8 @@ def chroma_filters(rate: int, offset: float) -> Floats:
     line = CHROMA * np.log2(hertz / (27.5 * 2 ** (offset / CHROMA)))
     line = np.concatenate([line[:1] - 1.5 * CHROMA, line])
     width = np.append(np.maximum(np.diff(line), 1), 1)
-    apart = (line - np.arange(CHROMA)[:, None] + CHROMA / 2) % CHROMA - CHROMA / 2
-    weights = np.exp(-0.5 * (2 * apart / width) ** 2)
+    distance = (line - np.arange(CHROMA)[:, None] + CHROMA / 2) % CHROMA - CHROMA / 2
+    weights = np.exp(-0.5 * (2 * distance / width) ** 2)
     weights /= np.sqrt((weights**2).sum(axis=0))
     weights *= np.exp(-0.5 * ((line / CHROMA - 5) / 2) ** 2)
     return np.roll(weights, -3 * (CHROMA // 12), axis=0)[:, : FFT // 2 + 1]
@@ -124,8 +124,8 @@ def chroma_cqt(samples: Sound, rate: int, hop: int) -> Floats:
     segments shorter than a filter shows at the edges, and 1 % of each filter left out. They move
     a class by up to .02 of the largest, and by more where a column lies 60 dB under its neighbours.
     """
-    spectrum = _spectrum(samples, _TUNING_FFT, _TUNING_HOP)
-    offset = tuning(spectrum, rate, _TUNING_FFT)
+    spectrum = _compute_magnitudes(samples, _TUNING_FFT, _TUNING_HOP)
+    offset = estimate_tuning(spectrum, rate, _TUNING_FFT)
     magnitude = np.abs(constant_q(samples, rate, hop, offset))
     return _to_largest(magnitude.reshape(len(magnitude), OCTAVES, CHROMA).sum(axis=1))
 
@@ -150,25 +150,28 @@ def constant_q(
     lobes = _LOBES * (ratio - 1) / (ratio + 1)
     lowest, highest = hertz * (1 - lobes), hertz * (1 + lobes)
     sound = np.asarray(samples, np.float64)
-    made = np.empty((columns, OCTAVES * CHROMA), np.complex128)
+    transform = np.empty((columns, OCTAVES * CHROMA), np.complex128)
     for octave in range(0, OCTAVES * CHROMA, CHROMA):
         count = next_fast_len(sound.size + int(sizes[octave]) // 2 + 1, real=True)
-        # Wide enough for every offset, so that the shifts of a segment serve the others.
+        # Wide enough for every offset, so that the phase shifts can be reused for other segments.
         bottom = C1_HERTZ * 2 ** ((octave - 1) / CHROMA) * (1 - lobes)
         top = C1_HERTZ * 2 ** (octave / CHROMA + 1) * (1 + lobes)
         first, last = int(bottom * count / rate), min(int(top * count / rate) + 1, count // 2)
         lines = rfft(sound, count)[first : last + 1] / count
-        turned = _shifts(first, last + 1, count, hop, columns) * lines
+        shifted = _phase_shifts(first, last + 1, count, hop, columns) * lines
         for start in range(octave, octave + CHROMA, _GROUP):
-            part = slice(start, start + _GROUP)
+            bins = slice(start, start + _GROUP)
             low = int(lowest[start] * count / rate)
             high = min(int(highest[start + _GROUP - 1] * count / rate) + 1, last) + 1
-            theta = 2 * np.pi * (np.arange(low, high)[:, None] / count - hertz[part] / rate)
-            atoms = hann_transform(theta, sizes[part]) * (2 / np.sqrt(sizes[part]))
-            near = turned[:, low - first : high - first]
-            # Two real products: numpy would make the atoms complex, at twice the cost.
-            made[:, part].real, made[:, part].imag = near.real @ atoms, near.imag @ atoms
-    return made
+            theta = 2 * np.pi * (np.arange(low, high)[:, None] / count - hertz[bins] / rate)
+            atoms = hann_transform(theta, sizes[bins]) * (2 / np.sqrt(sizes[bins]))
+            shifted_lines = shifted[:, low - first : high - first]
+            # Two real products: a complex one would convert the atoms, at twice the cost.
+            transform[:, bins].real, transform[:, bins].imag = (
+                shifted_lines.real @ atoms,
+                shifted_lines.imag @ atoms,
+            )
+    return transform
 
 
 def hann_transform(theta: Floats, size: npt.NDArray[np.floating]) -> Floats:
@@ -181,18 +184,20 @@ def hann_transform(theta: Floats, size: npt.NDArray[np.floating]) -> Floats:
     rest = 1 - (tangent / first) ** 2
     centre, edge = np.abs(tangent) < 1e-9 * first, np.abs(rest) < 1e-9
     with np.errstate(divide="ignore", invalid="ignore"):
-        made = 0.5 * np.sin(size * theta / 2) * (1 + tangent**2) / (tangent * rest)
-    return np.where(centre, size / 2, np.where(edge, size / 4, made))
+        general = 0.5 * np.sin(size * theta / 2) * (1 + tangent**2) / (tangent * rest)
+    return np.where(centre, size / 2, np.where(edge, size / 4, general))
 
 
 @lru_cache(maxsize=OCTAVES)
-def _shifts(low: int, high: int, count: int, hop: int, columns: int) -> npt.NDArray[np.complex128]:
-    """Turn of each line of the spectrum at each column, (columns, high - low)."""
+def _phase_shifts(
+    low: int, high: int, count: int, hop: int, columns: int
+) -> npt.NDArray[np.complex128]:
+    """Return the phase shift of each line of the spectrum at each column, (columns, high - low)."""
     turns = np.outer(np.arange(columns) * hop, np.arange(low, high)) % count
     return np.exp(2j * np.pi / count * turns)
 
 
-def tuning(spectrum: Floats, rate: int, fft: int) -> float:
+def estimate_tuning(spectrum: Floats, rate: int, fft: int) -> float:
     """Return how far the sound's pitches lie from A = 440 Hz, in bins of 1/128 octave, -.5 to .49.
 
     librosa's ``estimate_tuning``: local peaks between 150 and 4000 Hz of at least a tenth of the
@@ -204,29 +209,29 @@ def tuning(spectrum: Floats, rate: int, fft: int) -> float:
     loud = spectrum * (spectrum > 0.1 * spectrum.max(axis=1, keepdims=True))
     peak = (loud[:, 1:-1] > loud[:, :-2]) & (loud[:, 1:-1] >= loud[:, 2:])
     peak &= (hertz >= 150) & (hertz < min(4000, rate / 2))
-    place = np.nonzero(peak)
-    slope = (after - before)[place] / 2
-    bend = (after + before - 2 * middle)[place]
+    peak_positions = np.nonzero(peak)
+    slope = (after - before)[peak_positions] / 2
+    bend = (after + before - 2 * middle)[peak_positions]
     shift = np.where(np.abs(slope) < np.abs(bend), -slope / np.where(bend == 0, 1, bend), 0)
-    height = middle[place] + slope * shift / 2
-    pitch = (place[1] + 1 + shift) * rate / fft
+    height = middle[peak_positions] + slope * shift / 2
+    pitch = (peak_positions[1] + 1 + shift) * rate / fft
     if not pitch.size:
         return 0.0
     pitch = pitch[height >= np.median(height)]
-    apart = (CHROMA * np.log2(pitch / 27.5)) % 1
-    apart = np.where(apart >= 0.5, apart - 1, apart)
-    counts, edges = np.histogram(apart, np.linspace(-0.5, 0.5, 101))
+    deviations = (CHROMA * np.log2(pitch / 27.5)) % 1
+    deviations = np.where(deviations >= 0.5, deviations - 1, deviations)
+    counts, edges = np.histogram(deviations, np.linspace(-0.5, 0.5, 101))
     return float(edges[np.argmax(counts)])
 
 
-def _spectrum(samples: Sound, fft: int, hop: int) -> Floats:
-    """Magnitudes (1 + samples // hop, fft / 2 + 1) of Hann windows around 0, hop, 2 hop, ..."""
+def _compute_magnitudes(samples: Sound, fft: int, hop: int) -> Floats:
+    """Return magnitudes (1 + samples // hop, fft / 2 + 1) of Hann windows at multiples of hop."""
     padded = np.pad(np.asarray(samples, np.float64), fft // 2)
     windows = np.lib.stride_tricks.sliding_window_view(padded, fft)[::hop]
     return np.abs(rfft(windows * hann(fft, sym=False), axis=1))
 
 
 def _to_largest(values: Floats) -> Floats:
-    """Columns scaled to a largest value of 1; a column of nothing stays nothing."""
+    """Scale each column to a largest value of 1; a column of zeros stays zero."""
     largest = values.max(axis=1, keepdims=True)
     return np.asarray(values / np.where(largest < np.finfo(np.float64).tiny, 1, largest))

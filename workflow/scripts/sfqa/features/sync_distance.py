@@ -1,4 +1,4 @@
-"""How far lip and sound features lie apart at every shift, and LSE-D, LSE-C, offset from it."""
+"""Distances of lip and sound features at every shift, and LSE-D, LSE-C and offset."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _EPS = 1e-6
 Floats = npt.NDArray[np.float64]
 
 
-class Lse(NamedTuple):
+class LseScores(NamedTuple):
     """Scores of one face track.
 
     ``lse_d``: the smallest mean distance (lower is better); ``lse_c``: the median of the mean
@@ -30,9 +30,9 @@ class Lse(NamedTuple):
 
 
 def frames_at_25(frames: int, fps: float) -> list[int]:
-    """Return which frames of a video to show at 25 frames per second: the nearest in time.
+    """Return the frames of a video to show at 25 frames per second: the nearest in time.
 
-    At 25 fps that is every frame, once.
+    At 25 fps these are all frames, once each.
 
     >>> frames_at_25(4, 25.0), frames_at_25(6, 50.0), frames_at_25(2, 12.5)
     ([0, 1, 2, 3], [0, 2, 4], [0, 1, 1, 1])
@@ -42,9 +42,9 @@ def frames_at_25(frames: int, fps: float) -> list[int]:
 
 
 def window_count(frames: int, samples: int) -> int:
-    """Return how many windows of 5 frames are scored in so many frames and 16 kHz samples.
+    """Return the number of windows of 5 frames that are scored for given frames and 16 kHz samples.
 
-    The reference leaves the last full window out; so does this.
+    Like the reference, this leaves out the last full window.
 
     >>> window_count(150, 6 * 16000)
     145
@@ -54,7 +54,7 @@ def window_count(frames: int, samples: int) -> int:
     return max(0, min(frames, samples // SAMPLES_PER_FRAME) - _WINDOW)
 
 
-def distances(
+def compute_distances(
     lip: npt.NDArray[np.float32], audio: npt.NDArray[np.float32], max_shift: int = 15
 ) -> Floats:
     """Return the distance (windows, 2 * max_shift + 1) of lip window v to sound window v + shift.
@@ -74,7 +74,7 @@ def distances(
     return np.stack(each, axis=1)
 
 
-def scores(mean_distance: Floats) -> Lse:
+def compute_scores(mean_distance: Floats) -> LseScores:
     """Return LSE-D, LSE-C (Prajwal et al., ACM MM 2020) and the offset of mean distances (shifts,).
 
     Raises ``ValueError`` for an even number of shifts: they must lie around zero.
@@ -86,4 +86,4 @@ def scores(mean_distance: Floats) -> Lse:
         raise ValueError(f"{mean_distance.size} shifts do not lie around zero")
     best = int(np.argmin(mean_distance))
     least = float(mean_distance[best])
-    return Lse(least, float(np.median(mean_distance)) - least, mean_distance.size // 2 - best)
+    return LseScores(least, float(np.median(mean_distance)) - least, mean_distance.size // 2 - best)

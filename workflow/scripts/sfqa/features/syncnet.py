@@ -11,24 +11,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from sfqa.features import batches
+from sfqa.compute_features import batches
 
-#: Side of a face crop in pixels, frames that the lip network sees at once, size of a feature.
+#: Side of a face crop in pixels, frames per window of the lip network, size of a feature.
 SIDE, LIP_FRAMES, FEATURE = 224, 5, 1024
-#: Cepstra and MFCC columns (at 100 Hz) that the audio network sees at once; columns per frame.
+#: Cepstra and MFCC columns (at 100 Hz) per window of the audio network; columns per frame.
 CEPSTRA, AUDIO_COLUMNS, COLUMNS_PER_FRAME = 13, 20, 4
 
 #: Windows per pass on a CPU.
 LIP_PASS, AUDIO_PASS = 4, 64
 
-#: Root mean square of what the networks are fed: cepstra and pixels.
+#: Root mean square of the networks' inputs: cepstra and pixels.
 _AUDIO_SIZE, _LIP_SIZE = 16.0, 128.0
 
 
 class _Stage(NamedTuple):
-    """A convolution with its normalisation and, where ``pool`` is set, the pooling behind it.
+    """A convolution with its normalisation and, if ``pool`` is set, the pooling after it.
 
-    Kernel and paddings are of the two picture axes; ``time`` is the kernel in time, not padded.
+    Kernel and padding refer to the two picture axes; ``time`` is the kernel in time, without
+    padding.
     """
 
     outputs: int
@@ -85,7 +86,7 @@ def _lip_layers() -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _head() -> nn.Sequential:
+def _build_head() -> nn.Sequential:
     return nn.Sequential(
         nn.Linear(512, 512), nn.BatchNorm1d(512), nn.ReLU(inplace=True), nn.Linear(512, FEATURE)
     )
@@ -100,19 +101,19 @@ class SyncNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.netcnnaud = _audio_layers()
-        self.netfcaud = _head()
-        self.netfclip = _head()
+        self.netfcaud = _build_head()
+        self.netfclip = _build_head()
         self.netcnnlip = _lip_layers()
-        self.apply(_initialise)
-        # Untrained features of sound and picture get about the same size.
+        self.apply(_initialise_weights)
+        # Gives untrained features of sound and picture about the same magnitude.
         cast(nn.Conv2d, self.netcnnaud[0]).weight.data /= _AUDIO_SIZE
         cast(nn.Conv3d, self.netcnnlip[0]).weight.data /= _LIP_SIZE
 
-    def audio(self, windows: Tensor) -> Tensor:
+    def encode_audio(self, windows: Tensor) -> Tensor:
         """Return features (n, 1024) of MFCC windows, float of shape (n, 1, 13, 20)."""
         return cast(Tensor, self.netfcaud(self.netcnnaud(windows).flatten(1)))
 
-    def lip(self, windows: Tensor) -> Tensor:
+    def encode_lip(self, windows: Tensor) -> Tensor:
         """Return features (n, 1024) of windows of face crops, shape (n, 3, 5, 224, 224).
 
         The crops are BGR in 0..255 as float, not normalised.
@@ -121,12 +122,12 @@ class SyncNet(nn.Module):
 
 
 class LipStream(nn.Module):
-    """The lip network over a whole clip at once: what :meth:`SyncNet.lip` gives per window.
+    """The lip network over a whole clip at once; equals :meth:`SyncNet.encode_lip` per window.
 
-    Only the first convolution looks at time (five frames, no padding), so every frame's maps are
-    computed once and not five times. That convolution is done as one over 15 channels, and the
-    normalisations are folded into the convolutions: the same function up to rounding. In bf16 the
-    convolutions alone are rounded (crops are whole numbers up to 255, which bf16 holds exactly).
+    Only the first convolution spans time (five frames, no padding), so the maps of every frame are
+    computed once instead of five times. That convolution is computed as one over 15 channels, and
+    the normalisations are folded into the convolutions: the same function up to rounding. With bf16
+    only the convolutions are rounded (crops are integers up to 255, which bf16 represents exactly).
     """
 
     def __init__(self, net: SyncNet, precision: str = "fp32") -> None:
@@ -138,21 +139,21 @@ class LipStream(nn.Module):
         for place, layer in enumerate(layers):
             if isinstance(layer, nn.Conv3d):
                 folded = fuse_conv_bn_eval(layer, cast(nn.BatchNorm3d, layers[place + 1]))
-                self.convs.append(_flat(folded))
+                self.convs.append(_flatten_time(folded))
         self.convs.to(dtype=self.dtype).to(memory_format=torch.channels_last)
         self.requires_grad_(False)
 
     def forward(self, crops: Tensor) -> Tensor:
         """Return features (t - 4, 1024) of crops (t, 224, 224, 3), uint8 BGR, t of at least 5."""
-        return self.features(self.windows(crops))
+        return self.compute_features(self.make_windows(crops))
 
-    def windows(self, crops: Tensor) -> Tensor:
-        """Return the windows (t - 4, 15, 224, 224) of crops (t, 224, 224, 3) as the input."""
+    def make_windows(self, crops: Tensor) -> Tensor:
+        """Return windows (t - 4, 15, 224, 224) of crops (t, 224, 224, 3) as the network's input."""
         x = crops.to(self.dtype).unfold(0, LIP_FRAMES, 1)  # (t - 4, 224, 224, 3, 5)
-        return x.flatten(3).permute(0, 3, 1, 2)  # one copy, which is channels last as it is
+        return x.flatten(3).permute(0, 3, 1, 2)  # one copy, already channels last
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return features (n, 1024) of :meth:`windows`, of one clip or of several."""
+    def compute_features(self, x: Tensor) -> Tensor:
+        """Return features (n, 1024) of :meth:`make_windows`, of one clip or of several."""
         for stage, conv in zip(_LIP, self.convs, strict=True):
             x = nn.functional.relu(conv(x), inplace=True)
             if stage.pool:
@@ -160,8 +161,8 @@ class LipStream(nn.Module):
         return cast(Tensor, self.head(x.flatten(1).float()))
 
 
-def _flat(conv: nn.Conv3d) -> nn.Conv2d:
-    """Return a convolution over time without padding as one whose channels are (channel, time)."""
+def _flatten_time(conv: nn.Conv3d) -> nn.Conv2d:
+    """Convert a convolution over time without padding to one with channels (channel, time)."""
     outputs, inputs, time, height, width = conv.weight.shape
     stride, padding = (
         cast(tuple[int, int], conv.stride[1:]),
@@ -174,21 +175,21 @@ def _flat(conv: nn.Conv3d) -> nn.Conv2d:
     return flat
 
 
-#: One window of a clip's crops (frames, 224, 224, 3), uint8 BGR: those from the number on.
+#: One window of a clip: its crops (frames, 224, 224, 3), uint8 BGR, and the index of the first.
 LipWindow = tuple[npt.NDArray[np.uint8], int]
 #: The cepstra (1, 13, 20) of one window.
 AudioWindow = npt.NDArray[np.float32]
 
 
-def lip_windows(crops: npt.NDArray[np.uint8], windows: int) -> list[LipWindow]:
-    """Return the first windows of a clip; window v sees the crops v to v + 4."""
-    return [(crops, place) for place in range(windows)]
+def list_lip_windows(crops: npt.NDArray[np.uint8], windows: int) -> list[LipWindow]:
+    """List the first windows of a clip; window v holds the crops v to v + 4."""
+    return [(crops, index) for index in range(windows)]
 
 
-def audio_windows(mfcc: npt.NDArray[np.float64], windows: int) -> list[AudioWindow]:
-    """Return the first windows of a clip; window v sees the MFCC columns 4v to 4v + 19.
+def list_audio_windows(mfcc: npt.NDArray[np.float64], windows: int) -> list[AudioWindow]:
+    """List the first windows of a clip; window v holds the MFCC columns 4v to 4v + 19.
 
-    ``mfcc``: (columns, 13) at 100 Hz, columns of at least 4 * windows + 16.
+    ``mfcc``: (columns, 13) at 100 Hz, at least 4 * windows + 16 columns.
     """
     views = np.lib.stride_tricks.sliding_window_view(mfcc, AUDIO_COLUMNS, axis=0)
     views = views[::COLUMNS_PER_FRAME][:windows, None]
@@ -196,9 +197,9 @@ def audio_windows(mfcc: npt.NDArray[np.float64], windows: int) -> list[AudioWind
 
 
 @torch.inference_mode()
-def lip_pass(stream: LipStream, windows: list[LipWindow], device: str) -> Tensor:
-    """Return the features (windows, 1024); crops travel to the device once, as bytes."""
-    with batches.exact():
+def run_lip_network(stream: LipStream, windows: list[LipWindow], device: str) -> Tensor:
+    """Return the features (windows, 1024); crops are transferred to the device once, as bytes."""
+    with batches.disable_tf32():
         runs: list[Tensor] = []
         start = 0
         for stop in range(1, len(windows) + 1):
@@ -208,19 +209,19 @@ def lip_pass(stream: LipStream, windows: list[LipWindow], device: str) -> Tensor
                 if same is crops and next_place == first + stop - start:
                     continue
             part = crops[first : first + stop - start + LIP_FRAMES - 1]
-            runs.append(stream.windows(batches.to_device([part], device)[0]))
+            runs.append(stream.make_windows(batches.to_device([part], device)[0]))
             start = stop
-        return stream.features(runs[0] if len(runs) == 1 else torch.cat(runs))
+        return stream.compute_features(runs[0] if len(runs) == 1 else torch.cat(runs))
 
 
 @torch.inference_mode()
-def audio_pass(net: SyncNet, windows: list[AudioWindow], device: str) -> Tensor:
+def run_audio_network(net: SyncNet, windows: list[AudioWindow], device: str) -> Tensor:
     """Return the features (windows, 1024)."""
-    with batches.exact():
-        return net.audio(batches.to_device(windows, device))
+    with batches.disable_tf32():
+        return net.encode_audio(batches.to_device(windows, device))
 
 
-def _initialise(module: nn.Module) -> None:
-    """Keep the scale through the ReLUs, so that untrained features still tell clips apart."""
+def _initialise_weights(module: nn.Module) -> None:
+    """Initialise so that the scale is kept through the ReLUs, and untrained features differ."""
     if isinstance(module, nn.Conv2d | nn.Conv3d | nn.Linear):
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

@@ -1,4 +1,4 @@
-"""Weights of an extractor: a file whose sha256 is checked, or random ones that say so."""
+"""Load the weights of an extractor: a file with a verified sha256, or random weights."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ RANDOM, NONE = "random", "none"
 
 @dataclass(frozen=True)
 class Weights:
-    """Where a model's weights come from.
+    """The source of a network's weights.
 
-    ``kind`` is official (a file was given), random (the configuration says so) or none (the
-    extractor has no weights); ``identity`` goes into the cache key.
+    ``kind`` is official (a file is given), random (set in the configuration) or none (the extractor
+    has no weights). ``identity`` is part of the cache key.
     """
 
     kind: str
@@ -30,10 +30,10 @@ class Weights:
     seed: int = 0
 
     def load(self, build: Callable[[], torch.nn.Module]) -> torch.nn.Module:
-        """Return the built module with these weights, in evaluation mode.
+        """Build the network with these weights, in evaluation mode.
 
-        A file may hold the state dict itself or under ``state_dict``, ``model_state`` or
-        ``model``. Raises :class:`UserError` where it does not fit the architecture.
+        A file may hold the state dict itself or under ``state_dict``, ``model_state`` or ``model``.
+        Raises :class:`UserError` if it does not fit the architecture.
         """
         import torch
 
@@ -59,7 +59,7 @@ class Weights:
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """Return the state dict in a file, unwrapped, loaded without running any code of it."""
+    """Load the state dict of a file without executing any code in it."""
     import torch
 
     try:
@@ -75,34 +75,35 @@ def read_state(path: Path) -> dict[str, Any]:
     return {k.removeprefix("module."): v for k, v in stored.items()}
 
 
-def resolve(spec: Mapping[str, Any], extractor: str) -> Weights:
-    """Return the weights that ``features.<extractor>`` of the configuration asks for.
+def resolve_weights(spec: Mapping[str, Any], extractor: str) -> Weights:
+    """Return the weights that ``features.<extractor>`` of the configuration specifies.
 
     ``weights: random`` (with ``weights_seed``), ``weights: none``, or a path with its ``sha256``.
-    Raises :class:`UserError` for a file that is missing or another one than declared.
+    Raises :class:`UserError` if the file is missing or has another sha256.
 
-    >>> resolve({"weights": "random"}, "slowfast").kind
+    >>> resolve_weights({"weights": "random"}, "slowfast").kind
     'random'
     """
     where = f"config, features.{extractor}"
-    given = spec.get("weights")
-    if given == RANDOM:
+    weights = spec.get("weights")
+    if weights == RANDOM:
         seed = int(spec.get("weights_seed", 0))
         return Weights(RANDOM, f"random:{seed}", seed=seed)
-    if given == NONE:
+    if weights == NONE:
         return Weights(NONE, NONE)
-    if not given:
+    if not weights:
         raise UserError(f"{where}.weights: give a file, or say 'random' to run untrained")
-    path = Path(str(given))
+    path = Path(str(weights))
     if not path.is_file():
         raise UserError(
             f"{where}.weights: there is no file {path}; put it there, "
             "or say 'random' to run untrained"
         )
-    found, wanted = sha256_file(path), str(spec.get("sha256") or "")
-    if found != wanted:
+    file_digest, expected_digest = sha256_file(path), str(spec.get("sha256") or "")
+    if file_digest != expected_digest:
         raise UserError(
-            f"{where}: {path} has the sha256 {found}, not {wanted or '(none given)'}; "
+            f"{where}: {path} has the sha256 {file_digest}, not "
+            f"{expected_digest or '(none given)'}; "
             "put the right file there or correct the sha256"
         )
-    return Weights("official", found, path)
+    return Weights("official", file_digest, path)

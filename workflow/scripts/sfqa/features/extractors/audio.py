@@ -33,7 +33,7 @@ SEGMENTS, COLUMNS = 30, 64
 #: GeneralAVQA's steps in samples; smaller where a segment would have fewer than 64 columns.
 HOP, GFCC_HOP = 512, 508
 #: In the order of their mean and deviation in ``statistics``.
-KINDS = ("log_mel", "mfcc", "chroma_stft", "chroma_cqt", "gfcc")
+STATISTICS_OF = ("log_mel", "mfcc", "chroma_stft", "chroma_cqt", "gfcc")
 
 #: Sound whose largest sample is smaller (-60 dBFS) is taken for silence.
 _SILENCE = 1e-3
@@ -92,9 +92,9 @@ class Extractor:
             sound = media.read_audio(path, self.rate)
         except media.MediaError as error:
             raise UnusableError("broken: the sound does not decode") from error
-        return self.describe(sound)
+        return self.compute_features(sound)
 
-    def describe(self, sound: media.Sound) -> dict[str, Any]:
+    def compute_features(self, sound: media.Sound) -> dict[str, Any]:
         """Return the features of mono sound (samples,) in -1..1 at the option's rate."""
         if np.abs(sound).max(initial=0) < _SILENCE:
             raise UnusableError("silent: the sound is silence (below -60 dBFS)")
@@ -102,18 +102,20 @@ class Extractor:
             raise UnusableError(
                 f"short: the sound lasts {len(sound) / self.rate:.2f} s, 1 s is the least"
             )
-        maps = [segment_maps(part, self.rate) for part in segments(sound)]
-        made: dict[str, npt.NDArray[Any]] = {"log_mel": spectra.log_mel(sound, self.rate)}
-        made |= {kind: np.stack([m[kind] for m in maps]) for kind in KINDS[1:]}
-        flat = [made[kind].reshape(-1, made[kind].shape[-1]) for kind in KINDS]
-        made["statistics"] = np.concatenate([np.r_[x.mean(axis=0), x.std(axis=0)] for x in flat])
-        halves = {name: values.astype(np.float16) for name, values in made.items()}
+        maps = [compute_segment_maps(part, self.rate) for part in cut_segments(sound)]
+        features: dict[str, npt.NDArray[Any]] = {"log_mel": spectra.log_mel(sound, self.rate)}
+        features |= {name: np.stack([m[name] for m in maps]) for name in STATISTICS_OF[1:]}
+        flat = [features[name].reshape(-1, features[name].shape[-1]) for name in STATISTICS_OF]
+        features["statistics"] = np.concatenate(
+            [np.r_[x.mean(axis=0), x.std(axis=0)] for x in flat]
+        )
+        halves = {name: values.astype(np.float16) for name, values in features.items()}
         if not all(np.isfinite(values).all() for values in halves.values()):
             raise UnusableError("not_finite: the sound gave numbers that float16 cannot hold")
         return halves
 
 
-def segments(sound: media.Sound) -> list[media.Sound]:
+def cut_segments(sound: media.Sound) -> list[media.Sound]:
     """Return GeneralAVQA's 30 segments: floor(3/32 n) samples every floor(3/32 n) - ceil(n/16).
 
     >>> [len(s) for s in segments(np.zeros(3200, np.float32))] == [300] * 30
@@ -124,14 +126,14 @@ def segments(sound: media.Sound) -> list[media.Sound]:
     return [sound[i * step : i * step + length] for i in range(SEGMENTS)]
 
 
-def segment_maps(sound: media.Sound, rate: int) -> dict[str, npt.NDArray[np.float64]]:
+def compute_segment_maps(sound: media.Sound, rate: int) -> dict[str, npt.NDArray[np.float64]]:
     """Return mfcc, chroma_stft, chroma_cqt and gfcc of a segment, each (64, 128)."""
     hop = min(HOP, len(sound) // (COLUMNS - 1))
     gfcc_hop = min(GFCC_HOP, (len(sound) - gammatone.WINDOW) // (COLUMNS - 1))
-    made = {
+    maps = {
         "mfcc": spectra.mel_cepstra(sound, rate, hop),
         "chroma_stft": spectra.chroma_stft(sound, rate, hop),
         "chroma_cqt": spectra.chroma_cqt(sound, rate, hop),
-        "gfcc": gammatone.gfcc(sound, rate, gfcc_hop),
+        "gfcc": gammatone.compute_gfcc(sound, rate, gfcc_hop),
     }
-    return {kind: values[:COLUMNS] for kind, values in made.items()}
+    return {name: values[:COLUMNS] for name, values in maps.items()}

@@ -40,15 +40,15 @@ OPTIONS: Options = {
 
 # Frames per pass by default on a GPU.
 _ON_GPU = 64
-# What open_clip does to a picture before it is numbers, for every model that passes our check.
+# Preprocessing of open_clip before the conversion to numbers, for every supported model.
 _RESIZING = {"mode": "RGB", "interpolation": "bicubic", "resize_mode": "shortest"}
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What CLIP sees of a video: frames (n, size, size, 3), uint8 RGB, each once, and the prompt.
+class KeyFrames:
+    """The input of CLIP: frames (n, size, size, 3), uint8 RGB, each once, and the prompt.
 
-    ``places`` says which of the frames are the key frames, in order.
+    ``places`` holds the indices of the key frames, in order.
     """
 
     frames: media.Pixels
@@ -58,31 +58,31 @@ class Seen:
 
 @dataclass(frozen=True)
 class KeyFrameReader:
-    """Reads ``count`` key frames, spread evenly, as squares of ``size`` pixels."""
+    """Reads ``count`` evenly spaced key frames as squares of ``size`` pixels."""
 
     count: int
     size: int
 
-    def prepare(self, video: Video) -> Seen:
-        """Return the key frames; raises :class:`UnusableError` where not all of them decode."""
+    def prepare(self, video: Video) -> KeyFrames:
+        """Return the key frames; raises :class:`UnusableError` if not all of them decode."""
         if video.frames < 1:
             raise UnusableError("broken: the video has no frames")
-        chosen = keyframes.evenly(video.frames, self.count)
-        wanted, places = np.unique(chosen, return_inverse=True)
+        chosen = keyframes.select_evenly(video.frames, self.count)
+        frame_indices, places = np.unique(chosen, return_inverse=True)
         try:
-            shrunk = partial(shrink, size=self.size)
-            frames = media.read_frames(video.path, wanted.tolist(), shrunk)
+            resize = partial(resize_frames, size=self.size)
+            frames = media.read_frames(video.path, frame_indices.tolist(), resize)
         except media.MediaError as error:
             raise UnusableError(f"broken: not all {video.frames} frames decode") from error
-        return Seen(frames, places, video.prompt)
+        return KeyFrames(frames, places, video.prompt)
 
 
-def shrink(frames: media.Pixels, size: int) -> media.Pixels:
-    """Return the centre (n, size, size, 3) of frames scaled to that short side.
+def resize_frames(frames: media.Pixels, size: int) -> media.Pixels:
+    """Return the centre (n, size, size, 3) of frames resized to that short side.
 
-    Bicubic on bytes by Pillow: what open_clip's transform does before it makes numbers of them.
+    Bicubic on bytes by Pillow, as in open_clip's transform before the conversion to numbers.
 
-    >>> shrink(np.zeros((2, 90, 160, 3), np.uint8), 64).shape
+    >>> resize_frames(np.zeros((2, 90, 160, 3), np.uint8), 64).shape
     (2, 64, 64, 3)
     """
     return resizing.crop_centre(frames, size, size, Image.Resampling.BICUBIC)
@@ -120,9 +120,9 @@ class Extractor:
 
         name, count = options["model"], options["frames"]
         _check_offline(name)
-        # Half a video's on a CPU, so that two threads have work: no number changes, 4 % are lost.
+        # Half of a video's frames on a CPU, so that two threads have work (4 % slower).
         self.passes = Passes.choose(options["batch"], device, -(-count // 2), _ON_GPU)
-        # About as many videos' prompts at once as videos' frames.
+        # Prompts of about as many videos per pass as frames.
         self.text_passes = replace(self.passes, size=max(1, self.passes.size // count))
         precision = options["precision"]
         self.device = torch.device(device)
@@ -138,13 +138,16 @@ class Extractor:
         model: Any = weights.load(build).to(self.device)
         self.model = model
         self.tokenizer: Any = open_clip.get_tokenizer(name)
-        seen: dict[str, Any] = model.visual.preprocess_cfg
-        sides = set(np.ravel(seen["size"]).tolist())
-        usual = {key: seen[key] for key in _RESIZING} == _RESIZING and len(sides) == 1
-        _check_model(usual, name, "one that sees a square from the middle of the picture")
+        preprocessing: dict[str, Any] = model.visual.preprocess_cfg
+        sides = set(np.ravel(preprocessing["size"]).tolist())
+        is_supported = {key: preprocessing[key] for key in _RESIZING} == _RESIZING and len(
+            sides
+        ) == 1
+        _check_model(is_supported, name, "one that sees a square from the middle of the picture")
         self.reader = KeyFrameReader(count, sides.pop())
         self.mean, self.std = (
-            torch.tensor(seen[key], device=self.device).view(3, 1, 1) for key in ("mean", "std")
+            torch.tensor(preprocessing[key], device=self.device).view(3, 1, 1)
+            for key in ("mean", "std")
         )
 
     def extract(self, video: Video) -> dict[str, Any]:
@@ -152,61 +155,70 @@ class Extractor:
 
         Raises :class:`UnusableError` for a video that has no frame or does not decode.
         """
-        return base.alone(self, video)
+        return base.extract_one(self, video)
 
-    def score(self, prepared: Iterable[Seen]) -> Iterator[dict[str, Any] | UnusableError]:
+    def score(self, prepared: Iterable[KeyFrames]) -> Iterator[dict[str, Any] | UnusableError]:
         """Yield the row of each video's key frames and prompt."""
-        for image, text, prompt in self.embeddings(prepared):
+        for image, text, prompt in self.compute_embeddings(prepared):
             try:
-                yield self._row(image, text, prompt)
+                yield self._build_row(image, text, prompt)
             except UnusableError as error:
                 yield error
 
-    def embeddings(
-        self, prepared: Iterable[Seen]
+    def compute_embeddings(
+        self, prepared: Iterable[KeyFrames]
     ) -> Iterator[tuple[Floats, Floats | None, str | None]]:
         """Yield image (frames, channels) and text (channels,) embeddings, and the prompt."""
 
-        def pictures(seen: Seen) -> list[media.Pixels]:
-            return [seen.frames[place] for place in seen.places]
+        def list_pictures(key_frames: KeyFrames) -> list[media.Pixels]:
+            return [key_frames.frames[index] for index in key_frames.places]
 
-        def prompts(item: tuple[Floats, str | None]) -> list[str]:
+        def list_prompts(item: tuple[Floats, str | None]) -> list[str]:
             return [item[1]] if item[1] is not None and item[1].strip() else []
 
         images = (
-            (np.stack(rows), seen.prompt)
-            for seen, rows in batches.across(prepared, pictures, self._images, self.passes)
+            (np.stack(rows), key_frames.prompt)
+            for key_frames, rows in batches.run_batched(
+                prepared, list_pictures, self._embed_images, self.passes
+            )
         )
-        for (image, prompt), rows in batches.across(images, prompts, self._texts, self.text_passes):
+        for (image, prompt), rows in batches.run_batched(
+            images, list_prompts, self._embed_texts, self.text_passes
+        ):
             yield image, rows[0] if rows else None, prompt
 
-    def _row(self, image: Floats, text: Floats | None, prompt: str | None) -> dict[str, Any]:
-        made: dict[str, Any] = {"image": _half(image), "text": None, "cosine": None}
+    def _build_row(self, image: Floats, text: Floats | None, prompt: str | None) -> dict[str, Any]:
+        row: dict[str, Any] = {"image": _to_float16(image), "text": None, "cosine": None}
         if text is not None:
-            made["text"] = _half(text[None])
-            made["cosine"] = float(cosines(image, text).mean())
-            tokens, room = len(self.tokenizer.encode(prompt)) + 2, self.tokenizer.context_length
-            if tokens > room:
-                made["detail"] = f"prompt_cut: the prompt has {tokens} tokens, CLIP reads {room}"
-        return made
+            row["text"] = _to_float16(text[None])
+            row["cosine"] = float(compute_cosines(image, text).mean())
+            tokens, context_length = (
+                len(self.tokenizer.encode(prompt)) + 2,
+                self.tokenizer.context_length,
+            )
+            if tokens > context_length:
+                row["detail"] = (
+                    f"prompt_cut: the prompt has {tokens} tokens, CLIP reads {context_length}"
+                )
+        return row
 
-    def _images(self, pictures: list[media.Pixels]) -> torch.Tensor:
-        """Return the embeddings of pictures (size, size, 3); they travel as bytes."""
+    def _embed_images(self, pictures: list[media.Pixels]) -> torch.Tensor:
+        """Return the embeddings of pictures (size, size, 3), which are transferred as bytes."""
         import torch
 
-        with torch.inference_mode(), batches.exact():
+        with torch.inference_mode(), batches.disable_tf32():
             x = batches.to_device(pictures, self.device).permute(0, 3, 1, 2).contiguous()
             x = x.float().div_(255).sub_(self.mean).div_(self.std).to(self.dtype)
             return self.model.encode_image(x)
 
-    def _texts(self, prompts: list[str]) -> torch.Tensor:
+    def _embed_texts(self, prompts: list[str]) -> torch.Tensor:
         import torch
 
-        with torch.inference_mode(), batches.exact():
+        with torch.inference_mode(), batches.disable_tf32():
             return self.model.encode_text(self.tokenizer(prompts).to(self.device))
 
 
-def cosines(image: npt.NDArray[Any], text: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def compute_cosines(image: npt.NDArray[Any], text: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Return the cosine between every row of ``image`` (n, channels) and ``text`` (channels,).
 
     >>> cosines(np.array([[3.0, 4.0], [0.0, 2.0]]), np.array([0.0, 5.0])).tolist()
@@ -216,17 +228,17 @@ def cosines(image: npt.NDArray[Any], text: npt.NDArray[Any]) -> npt.NDArray[np.f
     return np.asarray(a @ b / (np.linalg.norm(a, axis=1) * np.linalg.norm(b)))
 
 
-def _half(embedding: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
+def _to_float16(embedding: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
     with np.errstate(over="ignore"):
-        made = embedding.astype(np.float16)
-    if not np.isfinite(made).all():
+        rounded = embedding.astype(np.float16)
+    if not np.isfinite(rounded).all():
         raise UnusableError("not_finite: CLIP gave numbers that float16 cannot hold")
-    return made
+    return rounded
 
 
 @contextmanager
 def _without_warnings() -> Iterator[None]:
-    """Keep open_clip from saying that the model is random: the weights are loaded after it."""
+    """Suppress open_clip's warning about random weights: the weights are loaded afterwards."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)
@@ -237,17 +249,21 @@ def _without_warnings() -> Iterator[None]:
 
 
 def _check_offline(name: str) -> None:
-    """Raise :class:`UserError` for a model that open_clip lacks or would fetch parts of."""
+    """Raise :class:`UserError` if open_clip lacks the model or would download parts of it."""
     from difflib import get_close_matches
 
     import open_clip
 
-    known = open_clip.list_models()
-    near = get_close_matches(name, known, 3) or ["ViT-B-32", "ViT-L-14"]
-    _check_model(name in known, name, f"a name that open_clip has, such as {', '.join(near)}")
+    model_names = open_clip.list_models()
+    suggestions = get_close_matches(name, model_names, 3) or ["ViT-B-32", "ViT-L-14"]
+    _check_model(
+        name in model_names, name, f"a name that open_clip has, such as {', '.join(suggestions)}"
+    )
     text = (open_clip.get_model_config(name) or {}).get("text_cfg", {})
-    fetched = [key for key in ("hf_model_name", "hf_tokenizer_name") if text.get(key)]
-    _check_model(not fetched, name, "one whose tokenizer open_clip carries; this one downloads it")
+    downloads = [key for key in ("hf_model_name", "hf_tokenizer_name") if text.get(key)]
+    _check_model(
+        not downloads, name, "one whose tokenizer open_clip carries; this one downloads it"
+    )
 
 
 def _check_model(usable: bool, name: str, expected: str) -> None:

@@ -15,8 +15,8 @@ from sfqa import faces, media
 from sfqa.features import base, batches, face_track, sync_distance
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Floats, Passes
-from sfqa.features.face_track import Detector, Follower, Search, Track
-from sfqa.features.mfcc import RATE, mfcc
+from sfqa.features.face_track import Detector, FaceSearch, Follower, Track
+from sfqa.features.mfcc import RATE, compute_mfcc
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, Option, Options
 
@@ -51,14 +51,14 @@ OPTIONS: Options = {
 
 #: Face detectors by the name in the option ``detector``; faces.VERSION is pinned by the goldens.
 DETECTORS: dict[str, Detector] = {"haar": faces.detect_faces}
-#: Those that can follow a face from picture to picture for less.
+#: Faster functions that follow a face from frame to frame, by detector.
 FOLLOWERS: dict[Detector, Follower] = {faces.detect_faces: faces.follow_face}
 
-#: Bytes of pictures kept from the search for faces to the cutting out; beyond, decoded again.
-_KEPT = 192 << 20
-#: Windows per pass of the lip network by default on a GPU, and of the audio network at least.
+#: Decoded frames kept between face search and cropping, in bytes; more are decoded again.
+_MAX_KEPT_BYTES = 192 << 20
+#: Default windows per pass of the lip network on a GPU, and minimum for the audio network.
 _ON_GPU = 128
-#: Sound whose largest sample is smaller (-60 dBFS) is taken for silence.
+#: Sound whose largest sample is smaller (-60 dBFS) counts as silence.
 _SILENCE = 33
 
 Samples = npt.NDArray[np.int16]
@@ -112,14 +112,14 @@ class Extractor:
 
     def extract(self, video: Video) -> dict[str, Any]:
         """Return the scores of a video; see :class:`Extractor` for how."""
-        return base.alone(self, video)
+        return base.extract_one(self, video)
 
-    def score(self, prepared: Iterable[Talk]) -> Iterator[dict[str, Any] | UnusableError]:
+    def score(self, prepared: Iterable[FaceClip]) -> Iterator[dict[str, Any] | UnusableError]:
         """Yield the scores of each video's track."""
-        for lip, sound, facts in self.features(prepared):
-            distance = sync_distance.distances(lip, sound, self.max_shift)
+        for lip, sound, facts in self.compute_features(prepared):
+            distance = sync_distance.compute_distances(lip, sound, self.max_shift)
             mean = distance.mean(axis=0)
-            scores = sync_distance.scores(mean)
+            scores = sync_distance.compute_scores(mean)
             yield {
                 "lse_c": scores.lse_c,
                 "lse_d": scores.lse_d,
@@ -129,33 +129,35 @@ class Extractor:
                 **facts,
             }
 
-    def features(self, prepared: Iterable[Talk]) -> Iterator[tuple[Floats, Floats, dict[str, Any]]]:
+    def compute_features(
+        self, prepared: Iterable[FaceClip]
+    ) -> Iterator[tuple[Floats, Floats, dict[str, Any]]]:
         """Yield lip and sound features (windows, 1024) of each track, and its facts."""
         from sfqa.features import syncnet
 
-        lips = batches.across(
+        lips = batches.run_batched(
             prepared,
-            lambda talk: syncnet.lip_windows(talk.crops, talk.windows),
-            lambda part: syncnet.lip_pass(self.stream, part, self.device),
+            lambda face_clip: syncnet.list_lip_windows(face_clip.crops, face_clip.windows),
+            lambda part: syncnet.run_lip_network(self.stream, part, self.device),
             self.passes,
         )
-        seen = ((np.stack(rows), t.cepstra, t.facts) for t, rows in lips)  # the crops may go
-        heard = batches.across(
-            seen,
-            lambda item: syncnet.audio_windows(item[1], len(item[0])),
-            lambda part: syncnet.audio_pass(self.net, part, self.device),
+        with_lips = ((np.stack(rows), t.cepstra, t.facts) for t, rows in lips)  # the crops may go
+        with_sound = batches.run_batched(
+            with_lips,
+            lambda item: syncnet.list_audio_windows(item[1], len(item[0])),
+            lambda part: syncnet.run_audio_network(self.net, part, self.device),
             self.audio_passes,
         )
-        for (lip, _, facts), rows in heard:
+        for (lip, _, facts), rows in with_sound:
             yield lip, np.stack(rows), facts
 
 
 @dataclass(frozen=True)
-class Talk:
-    """What SyncNet sees and hears of a video: the longest face track.
+class FaceClip:
+    """The input of SyncNet: the longest face track of a video.
 
     ``crops`` (windows + 4, 224, 224, 3), uint8 BGR; ``cepstra`` (columns, 13) at 100 Hz; ``facts``
-    are the cells of the row that the networks have no part in.
+    are the cells of the row that do not depend on the networks.
     """
 
     crops: npt.NDArray[np.uint8]
@@ -166,101 +168,107 @@ class Talk:
 
 @dataclass(frozen=True)
 class FaceReader:
-    """Finds the face in a video and cuts out what SyncNet needs; options of :class:`Extractor`."""
+    """Tracks the face in a video and crops SyncNet's input; options of :class:`Extractor`."""
 
     detector: str
     every: int
     min_track: int
     max_shift: int
 
-    def prepare(self, video: Video) -> Talk:
+    def prepare(self, video: Video) -> FaceClip:
         """Return the longest track's crops and sound; raises :class:`UnusableError`."""
-        sound = _sound(video)
+        sound = _read_sound(video)
         try:
-            return self._talk(video, sound)
+            return self._prepare_face(video, sound)
         except media.MediaError as error:
             raise UnusableError(f"broken: {error}") from error
 
-    def _talk(self, video: Video, sound: Samples) -> Talk:
-        shown = sync_distance.frames_at_25(video.frames, video.fps)
-        self._long_enough(len(shown), len(sound), "the video")
-        found, kept = self._faces(video.path, shown)
-        looks = [frame for frame, _ in found]
-        least = face_track.needed(self.min_track, len(shown), len(looks))
-        tracks = face_track.link(found, least)
+    def _prepare_face(self, video: Video, sound: Samples) -> FaceClip:
+        frames_shown = sync_distance.frames_at_25(video.frames, video.fps)
+        self._count_windows(len(frames_shown), len(sound), "the video")
+        detections, pictures_by_frame = self._detect_faces(video.path, frames_shown)
+        searched = [frame for frame, _ in detections]
+        least = face_track.count_needed_detections(self.min_track, len(frames_shown), len(searched))
+        tracks = face_track.link_tracks(detections, least)
         if not tracks:
-            hits = sum(bool(boxes) for _, boxes in found)
+            hits = sum(bool(boxes) for _, boxes in detections)
             raise UnusableError(
                 f"no_face: no face could be followed through the video (more than {least} "
-                f"detections needed, {hits} of {len(looks)} frames show one)"
+                f"detections needed, {hits} of {len(searched)} frames show one)"
             )
         track = tracks[0]
         start = track.first * sync_distance.SAMPLES_PER_FRAME
         stop = (track.last + 1) * sync_distance.SAMPLES_PER_FRAME
         sound = sound[start:stop]
-        windows = self._long_enough(len(track.boxes), len(sound), "the face track")
+        windows = self._count_windows(len(track.boxes), len(sound), "the face track")
         _check_audible(sound, "the sound under the face track")
-        used = windows + 4
-        wanted = shown[track.first : track.first + used]
-        pictures = (kept[n] for n in wanted) if kept else _repeated(video.path, wanted)
-        places = face_track.smooth(track)[:used]
-        crops = np.stack(list(face_track.crops(pictures, places)))
+        frame_count = windows + 4
+        needed_frames = frames_shown[track.first : track.first + frame_count]
+        pictures = (
+            (pictures_by_frame[n] for n in needed_frames)
+            if pictures_by_frame
+            else _decode_repeated(video.path, needed_frames)
+        )
+        positions = face_track.smooth_track(track)[:frame_count]
+        crops = np.stack(list(face_track.crop_faces(pictures, positions)))
         facts = {
             "track_frames": len(track.boxes),
-            "face_share": track.found / len(looks),
+            "face_share": track.found / len(searched),
             "tracks": len(tracks),
-            "detail": _defects(tracks, len(shown)),
+            "detail": _list_defects(tracks, len(frames_shown)),
         }
-        return Talk(crops, mfcc(sound), windows, facts)
+        return FaceClip(crops, compute_mfcc(sound), windows, facts)
 
-    def _faces(
-        self, path: Path, shown: Sequence[int]
+    def _detect_faces(
+        self, path: Path, frames_shown: Sequence[int]
     ) -> tuple[list[tuple[int, list[faces.Box]]], dict[int, npt.NDArray[np.uint8]]]:
-        """The boxes in every frame looked at, and all pictures by number, unless they are too many.
+        """Return the boxes of every searched frame, and all pictures unless they are too many.
 
         A frame that is shown twice is searched once.
         """
         detect = DETECTORS[self.detector]
-        search = Search(detect, FOLLOWERS.get(detect))
-        looks = face_track.looked_at(len(shown), self.every)
-        searched = {shown[i] for i in looks}
+        search = FaceSearch(detect, FOLLOWERS.get(detect))
+        searched_positions = face_track.list_searched_frames(len(frames_shown), self.every)
+        searched = {frames_shown[i] for i in searched_positions}
         boxes: dict[int, list[faces.Box]] = {}
-        kept: dict[int, npt.NDArray[np.uint8]] = {}
-        wanted = sorted(set(shown))
-        for number, image in zip(wanted, media.iterate_frames(path, wanted), strict=True):
+        pictures: dict[int, npt.NDArray[np.uint8]] = {}
+        frame_indices = sorted(set(frames_shown))
+        for number, image in zip(
+            frame_indices, media.iterate_frames(path, frame_indices), strict=True
+        ):
             if number in searched:
-                boxes[number] = search.look(number, image)
-            if image.nbytes * len(wanted) > _KEPT:
+                boxes[number] = search.find_faces(number, image)
+            if image.nbytes * len(frame_indices) > _MAX_KEPT_BYTES:
                 break
-            kept[number] = image
-        if len(kept) < len(wanted):
+            pictures[number] = image
+        if len(pictures) < len(frame_indices):
             rest = sorted(searched - boxes.keys())
             for number, image in zip(rest, media.iterate_frames(path, rest), strict=True):
-                boxes[number] = search.look(number, image)
-        return [(i, boxes[shown[i]]) for i in looks], kept
+                boxes[number] = search.find_faces(number, image)
+        return [(i, boxes[frames_shown[i]]) for i in searched_positions], pictures
 
-    def _long_enough(self, frames: int, samples: int, what: str) -> int:
-        """Windows to score; each shift must meet real sound in at least half of them."""
+    def _count_windows(self, frames: int, samples: int, what: str) -> int:
+        """Return the number of windows; half of them must have real sound at each shift."""
         windows = sync_distance.window_count(frames, samples)
-        wanted = 2 * self.max_shift + 1
-        if windows < wanted:
+        needed = 2 * self.max_shift + 1
+        if windows < needed:
             raise UnusableError(
                 f"short: {what} has {frames} frames at 25 fps and {samples / RATE:.2f} s of "
-                f"sound, {wanted + 5} frames with sound are the least"
+                f"sound, {needed + 5} frames with sound are the least"
             )
         return windows
 
 
-def _sound(video: Video) -> Samples:
+def _read_sound(video: Video) -> Samples:
     if video.audio_path is None:
         raise UnusableError("silent: the video has no sound")
     try:
         sound = media.read_audio(video.audio_path, RATE)
     except media.MediaError as error:
         raise UnusableError(f"broken: {error}") from error
-    whole = np.clip(np.round(sound * 32768.0), -32768, 32767).astype(np.int16)
-    _check_audible(whole, "the sound")
-    return whole
+    samples = np.clip(np.round(sound * 32768.0), -32768, 32767).astype(np.int16)
+    _check_audible(samples, "the sound")
+    return samples
 
 
 def _check_audible(sound: Samples, what: str) -> None:
@@ -268,7 +276,7 @@ def _check_audible(sound: Samples, what: str) -> None:
         raise UnusableError(f"silent: {what} is silence (below -60 dBFS)")
 
 
-def _repeated(path: Path, indices: Sequence[int]) -> Iterator[npt.NDArray[np.uint8]]:
+def _decode_repeated(path: Path, indices: Sequence[int]) -> Iterator[npt.NDArray[np.uint8]]:
     """The frames of indices that do not fall: a video of few frames a second shows some twice."""
     left = media.iterate_frames(path, sorted(set(indices)))
     for _, group in groupby(indices):
@@ -277,11 +285,11 @@ def _repeated(path: Path, indices: Sequence[int]) -> Iterator[npt.NDArray[np.uin
             yield image
 
 
-def _defects(tracks: Sequence[Track], frames: int) -> str:
+def _list_defects(tracks: Sequence[Track], frames: int) -> str:
     """What makes the scores doubtful, '' where nothing does."""
     first, *others = tracks
     parts = []
-    if any(2 * len(t.boxes) >= len(first.boxes) and t.overlaps(first) for t in others):
+    if any(2 * len(t.boxes) >= len(first.boxes) and t.overlaps_with(first) for t in others):
         parts.append("several_faces: more than one face is in the picture; the longest was scored")
     if 2 * len(first.boxes) < frames:
         parts.append(f"face_lost: the face was followed in {len(first.boxes)} of {frames} frames")

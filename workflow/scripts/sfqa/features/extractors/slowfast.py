@@ -58,9 +58,9 @@ _ALONE, _ON_GPU = 1, 16
 
 @dataclass(frozen=True)
 class Clips:
-    """What the network sees of a video: frames (n, size, size, 3), uint8 RGB, each once.
+    """The input of the network: frames (n, size, size, 3), uint8 RGB, each once.
 
-    ``places`` of shape (clips, 32) says which of the frames make each clip.
+    ``places`` of shape (clips, 32) holds the frame indices of each clip.
     """
 
     frames: media.Pixels
@@ -76,17 +76,17 @@ class ClipReader:
     every: int = 1
 
     def prepare(self, video: Video) -> Clips:
-        """Return the clips; raises :class:`UnusableError` where not all frames decode."""
-        clips = self.clips(video.frames, video.fps)
-        wanted, places = np.unique(clips, return_inverse=True)
-        shrunk = partial(shrink, convention=self.convention, size=self.size)
+        """Return the clips; raises :class:`UnusableError` if not all frames decode."""
+        clips = self.list_clips(video.frames, video.fps)
+        frame_indices, places = np.unique(clips, return_inverse=True)
+        resize = partial(resize_frames, convention=self.convention, size=self.size)
         try:
-            made = media.read_frames(video.path, wanted.tolist(), shrunk)
+            frames = media.read_frames(video.path, frame_indices.tolist(), resize)
         except media.MediaError as error:
             raise UnusableError(f"broken: not all {video.frames} frames decode") from error
-        return Clips(made, places.reshape(clips.shape))
+        return Clips(frames, places.reshape(clips.shape))
 
-    def clips(self, frames: int, fps: float) -> keyframes.Indices:
+    def list_clips(self, frames: int, fps: float) -> keyframes.Indices:
         """Return the frames of every clip, shape (clips, 32), by the convention."""
         if frames < 1 or not fps > 0:
             raise UnusableError(f"broken: the video has {frames} frames at {fps} per second")
@@ -96,10 +96,10 @@ class ClipReader:
 
 
 class Extractor:
-    """Clips of 32 frames -> 2304 numbers each: the slow pathway's 2048, then the fast one's 256.
+    """Clips of 32 frames -> 2304 numbers each: 2048 of the slow pathway, then 256 of the fast one.
 
-    A video has as many rows of numbers as it has clips. SimpleVQA repeats the last clip until there
-    are eight; that is padding, and belongs to the reader of the table.
+    A video has as many rows of numbers as clips. SimpleVQA repeats the last clip up to eight; that
+    padding is left to the head that reads the table.
 
     Weights: the official ``SLOWFAST_8x8_R50.pyth`` of pytorchvideo.
     """
@@ -138,45 +138,45 @@ class Extractor:
 
         Raises :class:`UnusableError` for a video that has no frame or does not decode.
         """
-        return base.alone(self, video)
+        return base.extract_one(self, video)
 
     def score(self, prepared: Iterable[Clips]) -> Iterator[dict[str, Any] | UnusableError]:
         """Yield the row of each video's clips."""
-        for exact in self.features(prepared):
+        for features in self.compute_features(prepared):
             with np.errstate(over="ignore"):
-                made = exact.astype(np.float16)
-            if np.isfinite(made).all():
-                yield {"slowfast": made}
+                rounded = features.astype(np.float16)
+            if np.isfinite(rounded).all():
+                yield {"slowfast": rounded}
             else:
                 yield UnusableError("not_finite: SlowFast gave numbers that float16 cannot hold")
 
-    def features(self, prepared: Iterable[Clips]) -> Iterator[Floats]:
+    def compute_features(self, prepared: Iterable[Clips]) -> Iterator[Floats]:
         """Yield the features (clips, 2304) of each video, float32."""
 
-        def parts(clips: Clips) -> list[tuple[media.Pixels, keyframes.Indices]]:
-            return [(clips.frames, place) for place in clips.places]
+        def list_parts(clips: Clips) -> list[tuple[media.Pixels, keyframes.Indices]]:
+            return [(clips.frames, indices) for indices in clips.places]
 
-        for _, rows in batches.across(prepared, parts, self._forward, self.passes):
+        for _, rows in batches.run_batched(prepared, list_parts, self._forward, self.passes):
             yield np.stack(rows)
 
     def _forward(self, clips: list[tuple[media.Pixels, keyframes.Indices]]) -> torch.Tensor:
-        """Return features (clips, 2304); clips travel to the device as bytes."""
+        """Return features (clips, 2304); clips are transferred to the device as bytes."""
         import torch
 
-        with torch.inference_mode(), batches.exact():
-            x = batches.to_device([frames[place] for frames, place in clips], self.device)
+        with torch.inference_mode(), batches.disable_tf32():
+            x = batches.to_device([frames[indices] for frames, indices in clips], self.device)
             x = x.permute(0, 4, 1, 2, 3).float().div_(255).sub_(MEAN).div_(STD)
-            return self.net.features(x.to(self.dtype).contiguous(memory_format=self.layout))
+            return self.net.compute_features(x.to(self.dtype).contiguous(memory_format=self.layout))
 
 
-def shrink(frames: media.Pixels, convention: str, size: int) -> media.Pixels:
-    """Return frames (n, size, size, 3): squashed, or scaled by the short side and centre-cropped.
+def resize_frames(frames: media.Pixels, convention: str, size: int) -> media.Pixels:
+    """Resize frames to (n, size, size, 3): squashed, or short side and central crop.
 
-    Bilinear with antialiasing on bytes as by Pillow: what SimpleVQA's transform does to a PIL
-    image, bit for bit, on any machine. Kinetics too: its videos were stored small, so that
-    training saw little aliasing.
+    Bilinear with antialiasing on bytes like Pillow, exactly as SimpleVQA's transform of a PIL image
+    on any machine. Also used for kinetics: its training videos were stored small, so training saw
+    little aliasing.
 
-    >>> shrink(np.zeros((2, 90, 160, 3), np.uint8), "kinetics", 256).shape
+    >>> resize_frames(np.zeros((2, 90, 160, 3), np.uint8), "kinetics", 256).shape
     (2, 256, 256, 3)
     """
     height, width = frames.shape[1:3]
@@ -185,4 +185,4 @@ def shrink(frames: media.Pixels, convention: str, size: int) -> media.Pixels:
         short = min(height, width)
         to = (size * width // short, size * height // short)
         top, left = round((to[1] - size) / 2), round((to[0] - size) / 2)
-    return resizing.bilinear(frames, *to)[:, top : top + size, left : left + size]
+    return resizing.resize_bilinear(frames, *to)[:, top : top + size, left : left + size]

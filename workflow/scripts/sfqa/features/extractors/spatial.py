@@ -43,7 +43,7 @@ _ALONE, _ON_GPU = 4, 32
 
 
 @dataclass(frozen=True)
-class Seen:
+class KeyFrames:
     """What the network sees of a video: key frames (n, crop, crop, 3), uint8 RGB, their seconds."""
 
     frames: media.Pixels
@@ -57,19 +57,19 @@ class KeyFrameReader:
     short_side: int
     crop: int
 
-    def prepare(self, video: Video) -> Seen:
+    def prepare(self, video: Video) -> KeyFrames:
         """Return the key frames; raises :class:`UnusableError` where not all of them decode."""
         if video.frames < 1 or not video.fps > 0:
             raise UnusableError(
                 f"broken: the video has {video.frames} frames at {video.fps} per second"
             )
-        wanted = keyframes.second_starts(video.frames, video.fps)
-        shrunk = partial(shrink, short_side=self.short_side, crop=self.crop)
+        frame_indices = keyframes.second_starts(video.frames, video.fps)
+        resize = partial(resize_frames, short_side=self.short_side, crop=self.crop)
         try:
-            made = media.read_frames(video.path, wanted.tolist(), shrunk)
+            frames = media.read_frames(video.path, frame_indices.tolist(), resize)
         except media.MediaError as error:
             raise UnusableError(f"broken: not all {video.frames} frames decode") from error
-        return Seen(made, (wanted / video.fps).astype(np.float32))
+        return KeyFrames(frames, (frame_indices / video.fps).astype(np.float32))
 
 
 class Extractor:
@@ -119,49 +119,51 @@ class Extractor:
 
         Raises :class:`UnusableError` for a video that has no frame or does not decode.
         """
-        return base.alone(self, video)
+        return base.extract_one(self, video)
 
-    def score(self, prepared: Iterable[Seen]) -> Iterator[dict[str, Any] | UnusableError]:
+    def score(self, prepared: Iterable[KeyFrames]) -> Iterator[dict[str, Any] | UnusableError]:
         """Yield the row of each video's key frames."""
-        for exact, seconds in self.features(prepared):
+        for features, seconds in self.compute_features(prepared):
             with np.errstate(over="ignore"):
-                made = exact.astype(np.float16)
-            if np.isfinite(made).all():
-                yield {"spatial": made, "time_sec": seconds}
+                rounded = features.astype(np.float16)
+            if np.isfinite(rounded).all():
+                yield {"spatial": rounded, "time_sec": seconds}
             else:
                 yield UnusableError("not_finite: the network gave numbers too large for float16")
 
-    def features(self, prepared: Iterable[Seen]) -> Iterator[tuple[Floats, Floats]]:
+    def compute_features(self, prepared: Iterable[KeyFrames]) -> Iterator[tuple[Floats, Floats]]:
         """Yield the features (frames, channels) of each video, float32, and the seconds."""
 
-        def pictures(seen: Seen) -> list[media.Pixels]:
-            return list(seen.frames)
+        def list_pictures(key_frames: KeyFrames) -> list[media.Pixels]:
+            return list(key_frames.frames)
 
-        for seen, rows in batches.across(prepared, pictures, self._forward, self.passes):
-            yield np.stack(rows), seen.seconds
+        for key_frames, rows in batches.run_batched(
+            prepared, list_pictures, self._forward, self.passes
+        ):
+            yield np.stack(rows), key_frames.seconds
 
     def _forward(self, pictures: list[media.Pixels]) -> torch.Tensor:
         """Return features (n, channels) of pictures (crop, crop, 3)."""
         import torch
 
         mixed = torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
-        with torch.inference_mode(), batches.exact(), mixed:
-            return self.model.read(self.net, self._input(pictures))
+        with torch.inference_mode(), batches.disable_tf32(), mixed:
+            return self.model.read(self.net, self._make_input(pictures))
 
-    def _input(self, pictures: list[media.Pixels]) -> torch.Tensor:
-        """Return pictures as the network's input; they travel to the device as bytes."""
+    def _make_input(self, pictures: list[media.Pixels]) -> torch.Tensor:
+        """Return the network's input; pictures are transferred to the device as bytes."""
         # The permuted bytes are already channels last, which is the faster layout here.
         x = batches.to_device(pictures, self.device).permute(0, 3, 1, 2)
         return x.float().div_(255).sub_(self.mean).div_(self.std)
 
 
-def shrink(frames: media.Pixels, short_side: int, crop: int) -> media.Pixels:
-    """Return frames (n, crop, crop, 3): scaled by the short side, then the centre of them.
+def resize_frames(frames: media.Pixels, short_side: int, crop: int) -> media.Pixels:
+    """Resize frames to (n, crop, crop, 3): short side, then the central crop.
 
-    Bilinear with antialiasing on bytes by Pillow, as torchvision's ``Resize`` and ``CenterCrop`` do
-    to a PIL image, bit for bit, on any machine.
+    Bilinear with antialiasing on bytes by Pillow, exactly as torchvision's ``Resize`` and
+    ``CenterCrop`` of a PIL image on any machine.
 
-    >>> shrink(np.zeros((2, 90, 160, 3), np.uint8), 520, 448).shape
+    >>> resize_frames(np.zeros((2, 90, 160, 3), np.uint8), 520, 448).shape
     (2, 448, 448, 3)
     """
     return resizing.crop_centre(frames, short_side, crop, Image.Resampling.BILINEAR)
