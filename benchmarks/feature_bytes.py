@@ -49,7 +49,7 @@ def published(found: Mapping[str, Path], work: Path) -> None:
     """Write the same numbers as the field's scripts keep them."""
     import pyarrow.parquet as pq
 
-    from sfqa.features.base import tensor
+    from sfqa.features.base import read_tensor
 
     def keep(name: str, sample: str, values: Any) -> None:
         path = work / name / f"{sample}.npy"
@@ -61,7 +61,7 @@ def published(found: Mapping[str, Path], work: Path) -> None:
         cells = {}
         for name, column in (("slowfast", "slowfast"), ("clip", "image"), ("clip", "text")):
             table = read[name]
-            cells[column] = tensor(table[column], table.schema.field(column), number)
+            cells[column] = read_tensor(table[column], table.schema.field(column), number)
         for clip, row in enumerate(() if cells["slowfast"] is None else cells["slowfast"]):
             keep(f"slowfast/{sample}", f"feature_{clip}_slow_feature", row[:SLOW])
             keep(f"slowfast/{sample}", f"feature_{clip}_fast_feature", row[SLOW:])

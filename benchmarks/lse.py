@@ -86,7 +86,7 @@ def scores(work: Path, ffmpeg: str, weights: Path) -> None:
     import torch
 
     from sfqa.features import sync_distance, syncnet
-    from sfqa.features.mfcc import mfcc
+    from sfqa.features.mfcc import compute_mfcc
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     net = syncnet.SyncNet()
@@ -101,7 +101,7 @@ def scores(work: Path, ffmpeg: str, weights: Path) -> None:
     film = torch.from_numpy(images).permute(3, 0, 1, 2)
     with wave.open(str(work / "crop.wav")) as source:
         sound = np.frombuffer(source.readframes(source.getnframes()), np.int16)
-    cepstra = torch.from_numpy(mfcc(sound).T.astype(np.float32))
+    cepstra = torch.from_numpy(compute_mfcc(sound).T.astype(np.float32))
     windows = sync_distance.window_count(len(images), len(sound))
     lip, heard = [], []
     with torch.no_grad():

@@ -15,15 +15,15 @@ FPS = st.floats(1.0, 120.0)
 
 @given(FRAMES, st.integers(1, 40))
 def test_evenly_is_the_floor_rule(frames: int, count: int) -> None:
-    got = k.evenly(frames, count)
+    got = k.select_evenly(frames, count)
     assert got.tolist() == [math.floor(frames * i / count + 1e-9) for i in range(count)]
     assert got[0] >= 0
     assert got[-1] < frames
 
 
 def test_evenly_takes_every_frame_once_where_all_are_asked() -> None:
-    assert k.evenly(7, 7).tolist() == list(range(7))
-    assert k.evenly(3, 8).tolist() == [0, 0, 0, 1, 1, 1, 2, 2]
+    assert k.select_evenly(7, 7).tolist() == list(range(7))
+    assert k.select_evenly(3, 8).tolist() == [0, 0, 0, 1, 1, 1, 2, 2]
 
 
 def _simplevqa(frames: int, fps: float) -> list[list[int]]:
@@ -87,8 +87,8 @@ def test_timed_clips_at_known_rates() -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: k.evenly(0, 8),
-        lambda: k.evenly(8, 0),
+        lambda: k.select_evenly(0, 8),
+        lambda: k.select_evenly(8, 0),
         lambda: k.second_clips(0, 25.0),
         lambda: k.second_clips(10, 0.0),
         lambda: k.timed_clips(10, float("nan")),

@@ -93,7 +93,7 @@ def test_the_pools_are_the_originals(reference: Any, monkeypatch: pytest.MonkeyP
     maps = torch.rand(2, 2048, 8, 8, 9, generator=g), torch.rand(2, 256, 32, 8, 9, generator=g)
     net = SlowFast.__new__(SlowFast)
     torch.nn.Module.__init__(net)
-    monkeypatch.setattr(net, "maps", lambda _: maps)
+    monkeypatch.setattr(net, "compute_maps", lambda _: maps)
     pools, average = reference.blocks[5].pool, reference.blocks[6].output_pool
     wanted = [average(p(x)).flatten(1) for p, x in zip(pools, maps, strict=True)]
     got = net.compute_features(torch.empty(0))
@@ -128,7 +128,7 @@ def test_simplevqa_by_hand(
 ) -> None:
     extractor = base.build_extractor("slowfast", {}, official, "cpu")
     exact = list(extractor.compute_features([extractor.reader.prepare(video)]))
-    monkeypatch.setattr(extractor, "features", lambda _: exact)
+    monkeypatch.setattr(extractor, "compute_features", lambda _: exact)
     row = extractor.extract(video)
     assert by_hand.std() > 0.1
     np.testing.assert_allclose(exact[0], by_hand, rtol=1e-5, atol=1e-5)
@@ -161,7 +161,7 @@ class _Mean(SlowFast):
     def __init__(self) -> None:
         torch.nn.Module.__init__(self)
 
-    def features(self, clips: torch.Tensor) -> torch.Tensor:
+    def compute_features(self, clips: torch.Tensor) -> torch.Tensor:
         weight = torch.linspace(0, 1, clips[0].numel()).view(clips.shape[1:])
         return (clips * weight).mean((1, 2, 3, 4))[:, None].repeat(1, 2304) / 4
 
@@ -225,7 +225,7 @@ def test_numbers_that_float16_cannot_hold(monkeypatch: pytest.MonkeyPatch, folde
     path = folder / "inf.mp4"
     media.write_video(path, draw_moving_blocks(3, 32, 32), 25.0)
     extractor = _without_net(monkeypatch)
-    monkeypatch.setattr(_Mean, "features", lambda _, x: torch.full((len(x), 2304), 1e6))
+    monkeypatch.setattr(_Mean, "compute_features", lambda _, x: torch.full((len(x), 2304), 1e6))
     with pytest.raises(UnusableError, match=r"^not_finite: "):
         extractor.extract(Video("a", path, "0", 25.0, 3))
 

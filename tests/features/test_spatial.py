@@ -26,7 +26,7 @@ from sfqa.features import base, spatial_net
 from sfqa.features.base import UnusableError, Video
 from sfqa.features.batches import Passes
 from sfqa.features.extractors import spatial
-from sfqa.features.weights import Weights, resolve
+from sfqa.features.weights import Weights, resolve_weights
 
 GOLDEN = Path(__file__).parent / "golden" / "spatial.json"
 RANDOM = Weights("random", "random:0")
@@ -68,7 +68,7 @@ def official(reference: nn.Module, folder: Path) -> Weights:
     """The reference's weights in a file like torchvision's: a plain state dict, with its sha256."""
     path = folder / "resnet50-0676ba61.pth"
     torch.save(reference.state_dict(), path)
-    return resolve({"weights": str(path), "sha256": identity.sha256_file(path)}, "spatial")
+    return resolve_weights({"weights": str(path), "sha256": identity.sha256_file(path)}, "spatial")
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_simplevqa_by_hand(
             exact.append(made)
             yield made, seconds
 
-    monkeypatch.setattr(extractor, "features", kept)
+    monkeypatch.setattr(extractor, "compute_features", kept)
     row = extractor.extract(video)
     assert by_hand.shape == exact[0].shape == (2, 7168)
     assert by_hand.std() > 0.1

@@ -70,7 +70,7 @@ def compute_colourfulness(image: Image) -> float:
     The length of the standard deviations of rg = R - G and yb = (R + G) / 2 - B, plus 0.3 times
     the length of their means. About 0 for grey, 109 for extremely colourful pictures.
 
-    >>> colourfulness(np.full((16, 16, 3), 90, np.uint8))
+    >>> compute_colourfulness(np.full((16, 16, 3), 90, np.uint8))
     0.0
     """
     red, green, blue = cv2.split(image)

@@ -27,7 +27,7 @@ def compute_luma(image: Image, matrix: str = "bt601") -> Luma:
     ``image``: uint8 RGB (height, width, 3), as decoded from Y'CbCr; with the ``matrix`` that the
     decoder used this is the coded luma plane again, stretched to the full range.
 
-    >>> luma(np.full((2, 2, 3), 7, np.uint8)).tolist()
+    >>> compute_luma(np.full((2, 2, 3), 7, np.uint8)).tolist()
     [[7, 7], [7, 7]]
     """
     if matrix == "bt601":
@@ -60,7 +60,7 @@ def gradient_moments(picture: Luma) -> tuple[float, float]:
 def compute_deviation(mean: float, square: float) -> float:
     """Return the standard deviation from the mean and the mean square.
 
-    >>> deviation(2.0, 5.0)
+    >>> compute_deviation(2.0, 5.0)
     1.0
     """
     return math.sqrt(max(0.0, square - mean * mean))

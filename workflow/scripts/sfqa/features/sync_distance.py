@@ -79,8 +79,8 @@ def compute_scores(mean_distance: Floats) -> LseScores:
 
     Raises ``ValueError`` for an even number of shifts: they must lie around zero.
 
-    >>> scores(np.array([9.0, 8.0, 5.0, 8.0, 10.0]))
-    Lse(lse_d=5.0, lse_c=3.0, offset=0)
+    >>> compute_scores(np.array([9.0, 8.0, 5.0, 8.0, 10.0]))
+    LseScores(lse_d=5.0, lse_c=3.0, offset=0)
     """
     if mean_distance.size % 2 == 0:
         raise ValueError(f"{mean_distance.size} shifts do not lie around zero")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from sfqa.compute_features import batches
+from sfqa.features import batches
 
 #: Side of a face crop in pixels, frames per window of the lip network, size of a feature.
 SIDE, LIP_FRAMES, FEATURE = 224, 5, 1024

@@ -118,7 +118,7 @@ class Extractor:
 def cut_segments(sound: media.Sound) -> list[media.Sound]:
     """Return GeneralAVQA's 30 segments: floor(3/32 n) samples every floor(3/32 n) - ceil(n/16).
 
-    >>> [len(s) for s in segments(np.zeros(3200, np.float32))] == [300] * 30
+    >>> [len(s) for s in cut_segments(np.zeros(3200, np.float32))] == [300] * 30
     True
     """
     length = math.floor(len(sound) / 8 * 0.75)

@@ -221,7 +221,7 @@ class Extractor:
 def compute_cosines(image: npt.NDArray[Any], text: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Return the cosine between every row of ``image`` (n, channels) and ``text`` (channels,).
 
-    >>> cosines(np.array([[3.0, 4.0], [0.0, 2.0]]), np.array([0.0, 5.0])).tolist()
+    >>> compute_cosines(np.array([[3.0, 4.0], [0.0, 2.0]]), np.array([0.0, 5.0])).tolist()
     [0.8, 1.0]
     """
     a, b = np.asarray(image, np.float64), np.asarray(text, np.float64)
