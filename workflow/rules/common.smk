@@ -39,9 +39,11 @@ def shard_minutes(wildcards):
 def shard_files(table, **fixed):
     """Files of a table, one for each (method, shard), known once the samples are listed."""
 
+    pattern = table_path(table, dataset=DATASET, **fixed)
+
     def files(wildcards):
         return [
-            table_path(table, dataset=DATASET, method=method, shard=shard, **fixed)
+            pattern.format(method=method, shard=shard)
             for method, shard in PLAN.list_shards(checkpointed_samples())
         ]
 
