@@ -61,16 +61,20 @@ def conformed(args: argparse.Namespace, work: Path, seconds: float = 6.0) -> pd.
 
     Videos that do not conform are left out, and said.
     """
-    from sfqa.cli import _extract, _videos
+    from sfqa.cli import _extract, _video_files
 
     kept = (args.work or work).resolve()
     if args.videos is not None:
-        files = _videos.find_videos([str(args.videos)])[: args.count]
+        files = _video_files.find_videos([str(args.videos)])[: args.count]
     else:
         files = drawn(args, kept, seconds)
     size = 160 if args.small else 512
-    rows = _extract.conformed(
-        files, _videos.names_of(files), PROMPT, kept / f"conformed-{size}", _extract.form(size, FPS)
+    rows = _extract.conform_files(
+        files,
+        _video_files.name_files(files),
+        PROMPT,
+        kept / f"conformed-{size}",
+        _extract.make_form(size, FPS),
     )
     for row in rows[rows["status"] == "failed"].itertuples():
         print(f"left out: {row.sample_id}: {row.detail}")

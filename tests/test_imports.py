@@ -27,9 +27,6 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "entry point": ("__main__",),
 }
 
-#: Imports that still break the layers, as (importer, imported). No new ones: this set only shrinks.
-KNOWN_BREAKS: set[tuple[str, str]] = set()
-
 #: When an import is carried out: as the file is loaded, as a function is called, by type checkers only.
 LOAD, CALL, CHECK = "load", "call", "type check"
 
@@ -152,37 +149,25 @@ def imports() -> list[Import]:
     return list_imports()
 
 
-@pytest.fixture(scope="module")
-def allowed(imports: list[Import]) -> list[Import]:
-    """The imports without those that are known to break the layers."""
-    return [i for i in imports if (part_of(i.importer), part_of(i.imported)) not in KNOWN_BREAKS]
-
-
 def test_no_two_files_need_each_other(imports: list[Import]) -> None:
     """Also not through functions or annotations: a file can be read after those that it imports."""
     circle = find_circle(imports, lambda module: module)
     assert not circle, f"a circle of files:{describe(circle)}"
 
 
-def test_no_two_packages_need_each_other(allowed: list[Import]) -> None:
-    circle = find_circle(allowed, part_of)
+def test_no_two_packages_need_each_other(imports: list[Import]) -> None:
+    circle = find_circle(imports, part_of)
     assert not circle, f"a circle of packages:{describe(circle)}"
 
 
-def test_lower_layers_know_nothing_of_higher_ones(allowed: list[Import]) -> None:
+def test_lower_layers_know_nothing_of_higher_ones(imports: list[Import]) -> None:
     number = layer_numbers()
-    unplaced = {part_of(i.importer) for i in allowed} - set(number) - {"__init__"}
+    unplaced = {part_of(i.importer) for i in imports} - set(number) - {"__init__"}
     assert not unplaced, f"name the layer of {', '.join(sorted(unplaced))} in LAYERS"
     wrong = [
-        i for i in allowed if not _is_downward(part_of(i.importer), part_of(i.imported), number)
+        i for i in imports if not _is_downward(part_of(i.importer), part_of(i.imported), number)
     ]
     assert not wrong, f"imports of the same or a higher layer:{describe(wrong)}"
-
-
-def test_the_list_of_known_breaks_only_shrinks(imports: list[Import]) -> None:
-    there = {(part_of(i.importer), part_of(i.imported)) for i in imports}
-    mended = KNOWN_BREAKS - there
-    assert not mended, f"mended: take {sorted(mended)} out of KNOWN_BREAKS"
 
 
 def test_a_circle_is_found_whatever_carries_the_import_out(tmp_path: Path) -> None:

@@ -40,8 +40,7 @@ class Statistic:
     arrays (n,), scores and MOS, None where it is undefined. ``is_mapped``: it takes the scores
     after the mapping to MOS, else as given. ``is_correlation``: it is undefined for constant
     scores, and a row without any such statistic has failed. ``bounds``: its least and largest
-    value.
-    ``decimals``: of the ends of an interval.
+    value. ``decimals``: of the ends of an interval.
 
     ``has_interval``: tables hold its bootstrap interval and test its differences. Two functions are
     optional, since they only save time: ``resample`` takes scores (n, m), MOS (n,) and
