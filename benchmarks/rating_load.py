@@ -51,7 +51,7 @@ def scores_of(identity: str) -> dict[str, int]:
 
 def make_study(folder: Path, raters: int, records: int, video_bytes: int) -> dict[str, str]:
     """Write a study without breaks, its videos 0.2 s long, and return the links' tokens."""
-    from sfqa.ratings.screen import links, store, study
+    from sfqa.ratings.screen import database, links, study
     from sfqa.tables import PLAN, STUDY_MEDIA
 
     (folder / "study.yaml").write_text(
@@ -69,12 +69,15 @@ def make_study(folder: Path, raters: int, records: int, video_bytes: int) -> dic
     (folder / "video.mp4").write_bytes(random.Random(0).randbytes(video_bytes))
     media = [{"sample_id": name, "video": "video.mp4"} for name in samples]
     pq.write_table(pa.Table.from_pylist(media), folder / STUDY_MEDIA.file_name)
-    connection = store.connect(folder / "study.db")
+    connection = database.open_database(folder / "study.db")
     try:
-        store.sync_plan(connection, study.read_plan(folder / PLAN.file_name))
+        database.sync_plan(connection, study.read_plan(folder / PLAN.file_name))
         connection.execute("BEGIN")
-        tokens = {r: links.give_rater_link(connection, r) for r in links.without_link(connection)}
-        tokens["organiser"] = links.give_organiser_link(connection)
+        tokens = {
+            r: links.create_rater_link(connection, r)
+            for r in links.list_unlinked_raters(connection)
+        }
+        tokens["organiser"] = links.create_organiser_link(connection)
         connection.execute("COMMIT")
     finally:
         connection.close()

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from sfqa.ratings.screen import links, store
+from sfqa.ratings.screen import database, links
 from sfqa.ratings.screen.study import read_plan
 
 WORDS = ["quality", "consistency"]
@@ -96,12 +96,13 @@ def write_plan(folder: Path, plan: list[dict[str, Any]]) -> None:
 
 def tokens(folder: Path) -> dict[str, str]:
     """Links for all raters and the organiser."""
-    connection = store.connect(folder / "study.db")
-    store.sync_plan(connection, read_plan(folder / "plan.parquet"))
+    connection = database.open_database(folder / "study.db")
+    database.sync_plan(connection, read_plan(folder / "plan.parquet"))
     made = {
-        name: links.give_rater_link(connection, name) for name in links.without_link(connection)
+        name: links.create_rater_link(connection, name)
+        for name in links.list_unlinked_raters(connection)
     }
-    made["organiser"] = links.give_organiser_link(connection)
+    made["organiser"] = links.create_organiser_link(connection)
     connection.close()
     return made
 
@@ -149,7 +150,7 @@ class Page:
 
 def stored(folder: Path) -> dict[str, list[Any]]:
     """Everything that the database of a study holds."""
-    connection = store.connect(folder / "study.db")
+    connection = database.open_database(folder / "study.db")
     names = (
         "settings",
         "raters",

@@ -12,7 +12,7 @@ from screen_study import SCORES, STUDY, Page, make, rows_of, stored, tokens, wri
 from starlette.testclient import TestClient
 
 from sfqa import cli
-from sfqa.ratings.screen import store
+from sfqa.ratings.screen import database
 from sfqa.ratings.screen.app import create_app
 
 
@@ -166,20 +166,20 @@ def test_the_same_answer_from_many_threads_counts_once(served, clock):
 def test_an_answer_is_on_the_disk_before_it_is_acknowledged(served, clock, monkeypatch):
     client, links, folder = served
     seen = []
-    put = store.put_answer
+    put = database.put_answer
 
     def spied(*given, **more):
         seen.append("stored")
         return put(*given, **more)
 
-    monkeypatch.setattr(store, "put_answer", spied)
-    commit = store.Writer._commit
+    monkeypatch.setattr(database, "put_answer", spied)
+    commit = database.Writer._commit_batch
 
     def committed(self, batch):
         commit(self, batch)
         seen.append("committed")
 
-    monkeypatch.setattr(store.Writer, "_commit", committed)
+    monkeypatch.setattr(database.Writer, "_commit_batch", committed)
     page = Page(client, links["r001"])
     page.begin()
     seen.clear()
@@ -201,7 +201,7 @@ def test_an_answer_that_cannot_be_written_is_not_acknowledged(served, clock, mon
 
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(store, "put_answer", full)
+    monkeypatch.setattr(database, "put_answer", full)
     refused = page.send(identity)
     assert (refused.status_code, refused.json()["error"]) == (503, "not_stored")
     monkeypatch.undo()

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from screen_study import SCORES, Clock, Page, make, rows_of, stored, tokens
 from starlette.testclient import TestClient
 
-from sfqa.ratings.screen.answers import MAX_BODY
 from sfqa.ratings.screen.app import create_app
+from sfqa.ratings.screen.request_checks import MAX_BODY
 
 
 class Study:
@@ -268,7 +268,7 @@ def test_a_mistake_in_the_server_tells_nothing(study, caplog, monkeypatch):
     def wrong(*_):
         raise ValueError("secret inside")
 
-    monkeypatch.setattr("sfqa.ratings.screen.progress.Live.stage", wrong)
+    monkeypatch.setattr("sfqa.ratings.screen.progress.StudyState.describe_stage", wrong)
     answer = study.page.get("/state")
     assert (answer.status_code, answer.json()["error"]) == (500, "broken")
     assert "secret" not in answer.text

@@ -15,7 +15,7 @@ import pytest
 from screen_study import Page, make, rows_of, stored, tokens
 
 from sfqa import cli
-from sfqa.ratings.screen import store
+from sfqa.ratings.screen import database
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "workflow" / "scripts")}
@@ -79,13 +79,13 @@ def test_serve_tells_where_and_stops_by_ctrl_c(folder, start, capsys):
     assert raw.get("/").status == 404
     # A second server would have a view of its own of who is where.
     assert cli.main(["rate", "serve", str(folder), "--port", "0"]) == 2
-    assert "a server serves this study already" in capsys.readouterr().err
+    assert "another server is serving this study" in capsys.readouterr().err
     process.send_signal(signal.SIGINT)
     _, rest = process.communicate(timeout=20)
     assert process.returncode == 0
     assert "Traceback" not in rest
     # Ended, it can be served again, and everything is in one file.
-    with store.only_server(folder):
+    with database.lock_study(folder):
         assert not (folder / "study.db-wal").exists()
 
 

@@ -9,11 +9,18 @@ from screen_study import STUDY, make, rows_of, write_plan
 
 from sfqa import cli, tables
 from sfqa.errors import UserError
-from sfqa.ratings.screen import export, store
-from sfqa.ratings.screen.study import Planned, Scale, media_row, parse_study, read_media, read_plan
+from sfqa.ratings.screen import database, export
+from sfqa.ratings.screen.study import (
+    PlannedVideo,
+    Scale,
+    make_media_row,
+    parse_study,
+    read_media,
+    read_plan,
+)
 from sfqa.tables import MEASURED, ROLES, SCORE_DETAILS, STUDY_MEDIA
 
-STUDIES = Path(store.__file__).parent / "studies"
+STUDIES = Path(database.__file__).parent / "studies"
 
 
 @pytest.mark.parametrize(("name", "dimensions"), [("sfqa", 2), ("lgvq", 3)])
@@ -34,16 +41,16 @@ def test_the_studies_of_the_papers_are_whole_in_both_languages(name, dimensions)
     [
         ({"dimensions": []}, "dimensions: give at least one"),
         ({"dimensions": [{"name": "a"}, {"name": "a"}]}, "each name once"),
-        ({"dimensions": [{"name": "a b"}]}, "is no name"),
+        ({"dimensions": [{"name": "a b"}]}, "is not a valid name"),
         ({"dimensions": [{"name": "a", "label": {"en": "A"}}]}, "no text in the language zh"),
         ({"dimensions": [{"name": "a", "lable": "A"}]}, "did you mean 'label'"),
         ({"languages": ["en", "fr"]}, "no language 'fr'"),
         ({"languages": []}, "languages: none"),
         ({"scale": {"low": 5, "high": 1}}, "scale"),
         ({"scale": {"low": 1, "high": 5, "step": 0.3}}, "no whole number of steps"),
-        ({"scale": {"step": float("nan")}}, "is no number"),
+        ({"scale": {"step": float("nan")}}, "is not a number"),
         ({"breaks": {"seconds": -1}}, "below 0"),
-        ({"replays": 1.5}, "no whole number"),
+        ({"replays": 1.5}, "not a whole number"),
         ({"show": {"image": "no"}}, "neither true nor false"),
         ({"titel": "x"}, "did you mean 'title'"),
         ({"dimensions": [{"name": "a", "points": [{"word": "x"}]}]}, "one per point"),
@@ -59,9 +66,9 @@ def test_a_wrong_study_is_told_by_its_place(change, says):
     ("change", "says"),
     [
         ({"role": "exam"}, "role 'exam'"),
-        ({"rater": "../x"}, "is no name"),
+        ({"rater": "../x"}, "is not a valid name"),
         ({"seconds": -1.0}, "below 0"),
-        ({"position": 2}, "position 2 is there twice"),
+        ({"position": 2}, "position 2 is repeated"),
     ],
 )
 def test_a_wrong_plan_is_told_by_its_row(tmp_path, change, says):
@@ -95,19 +102,19 @@ def test_a_media_row_leads_back_to_its_files(tmp_path):
     video.parent.mkdir()
     video.write_bytes(b"x")
     folder = tmp_path / "ratings" / "study"
-    row = media_row(folder, "a", video, title="T")
+    row = make_media_row(folder, "a", video, title="T")
     assert (folder / row["video"]).resolve() == video
     assert set(row) <= set(STUDY_MEDIA.names)
 
 
 def test_scale_steps():
     scale = Scale(1, 5, 0.1)
-    assert all(scale.holds(1 + n / 10) for n in range(41))
-    assert not any(scale.holds(value) for value in (0.9, 5.1, 3.25, float("nan"), float("inf")))
+    assert all(scale.contains(1 + n / 10) for n in range(41))
+    assert not any(scale.contains(value) for value in (0.9, 5.1, 3.25, float("nan"), float("inf")))
 
 
 def plan_of(rows):
-    return [Planned(**row) for row in rows]
+    return [PlannedVideo(**row) for row in rows]
 
 
 def answer(connection, place, at=5.0):
@@ -116,91 +123,93 @@ def answer(connection, place, at=5.0):
     ).fetchone()
     scores = {"quality": float(place[2] % 5 + 1), "consistency": 2.0}
     assert (
-        store.put_answer(connection, identity, at, at - 3, scores, '{"plays": 1}', None) == "stored"
+        database.put_answer(connection, identity, at, at - 3, scores, '{"plays": 1}', None)
+        == "stored"
     )
     return identity, scores
 
 
 def test_a_longer_plan_keeps_what_was_rated(tmp_path):
-    connection = store.connect(tmp_path / "study.db")
+    connection = database.open_database(tmp_path / "study.db")
     first = rows_of("r001", "TTT")
-    assert store.sync_plan(connection, plan_of(first)) == (3, 0)
+    assert database.sync_plan(connection, plan_of(first)) == (3, 0)
     ids = dict(connection.execute("SELECT position, id FROM presentations"))
     answer(connection, ("r001", 1, 1))
     longer = [*first, *rows_of("r001", "TT", session=2), *rows_of("r002", "T")]
-    assert store.sync_plan(connection, plan_of(longer)) == (3, 0)
+    assert database.sync_plan(connection, plan_of(longer)) == (3, 0)
     kept = dict(
         connection.execute(
             "SELECT position, id FROM presentations WHERE rater='r001' AND session=1"
         )
     )
     assert kept == ids
-    assert store.sync_plan(connection, plan_of(longer)) == (0, 0)
-    assert store.sync_plan(connection, plan_of(first)) == (0, 3)
+    assert database.sync_plan(connection, plan_of(longer)) == (0, 0)
+    assert database.sync_plan(connection, plan_of(first)) == (0, 3)
 
 
 def test_a_plan_that_contradicts_a_rating_is_refused_whole(tmp_path):
-    connection = store.connect(tmp_path / "study.db")
+    connection = database.open_database(tmp_path / "study.db")
     first = rows_of("r001", "TTT")
-    store.sync_plan(connection, plan_of(first))
+    database.sync_plan(connection, plan_of(first))
     answer(connection, ("r001", 1, 2))
     before = connection.execute("SELECT * FROM presentations ORDER BY id").fetchall()
     other = [dict(row) for row in first]
     other[0]["sample_id"], other[1]["sample_id"] = other[1]["sample_id"], other[0]["sample_id"]
     for wrong in (other, first[:1], [dict(row, role="gold") for row in first]):
         with pytest.raises(UserError, match="position 2 was rated as"):
-            store.sync_plan(connection, plan_of(wrong))
+            database.sync_plan(connection, plan_of(wrong))
         assert connection.execute("SELECT * FROM presentations ORDER BY id").fetchall() == before
 
 
 def test_a_foreign_file_is_no_database(tmp_path):
     (tmp_path / "study.db").write_bytes(b"not a database, at all " * 100)
     with pytest.raises(UserError, match="not a study's database"):
-        store.connect(tmp_path / "study.db")
-    other = store.connect(tmp_path / "other.db")
-    store.set_setting(other, "layout", "99")
+        database.open_database(tmp_path / "study.db")
+    other = database.open_database(tmp_path / "other.db")
+    database.set_setting(other, "layout", "99")
     other.close()
     with pytest.raises(UserError, match="layout 99"):
-        store.connect(tmp_path / "other.db")
+        database.open_database(tmp_path / "other.db")
 
 
 def test_the_same_answer_counts_once_and_another_is_refused(tmp_path):
-    connection = store.connect(tmp_path / "study.db")
-    store.sync_plan(connection, plan_of(rows_of("r001")))
+    connection = database.open_database(tmp_path / "study.db")
+    database.sync_plan(connection, plan_of(rows_of("r001")))
     identity, scores = answer(connection, ("r001", 1, 1))
     again = (identity, 9.0, 8.0)
-    assert store.put_answer(connection, *again, dict(scores), "{}", "x") == store.REPEATED
+    assert database.put_answer(connection, *again, dict(scores), "{}", "x") == database.REPEATED
     assert (
-        store.put_answer(connection, *again, scores | {"quality": 1.0}, "{}", None) == store.CHANGED
+        database.put_answer(connection, *again, scores | {"quality": 1.0}, "{}", None)
+        == database.CHANGED
     )
-    assert store.put_answer(connection, *again, {"quality": 2.0}, "{}", None) == store.CHANGED
+    assert database.put_answer(connection, *again, {"quality": 2.0}, "{}", None) == database.CHANGED
     assert dict(connection.execute("SELECT dimension, score FROM scores")) == scores
     assert connection.execute("SELECT at, comment FROM answers").fetchall() == [(5.0, None)]
 
 
 def test_writer_shares_commits_and_a_wrong_job_harms_no_other(tmp_path):
-    writer = store.Writer(tmp_path / "study.db")
+    writer = database.Writer(tmp_path / "study.db")
 
     def wrong(connection):
-        store.add_event(connection, 0.0, None, "half")
+        database.add_event(connection, 0.0, None, "half")
         raise ValueError("no")
 
     jobs = []
     for n in range(50):
-        jobs.append(writer.submit(lambda c, n=n: store.add_event(c, float(n), None, "ok")))
+        jobs.append(writer.submit(lambda c, n=n: database.add_event(c, float(n), None, "ok")))
         jobs.append(writer.submit(wrong))
     assert all(job.exception(timeout=30) is None for job in jobs[::2])
     assert all(isinstance(job.exception(timeout=30), ValueError) for job in jobs[1::2])
     writer.close()
-    connection = store.connect(tmp_path / "study.db")
+    connection = database.open_database(tmp_path / "study.db")
     kinds = [row[0] for row in connection.execute("SELECT kind FROM events")]
     assert kinds == ["ok"] * 50
 
 
 def test_export_is_what_was_entered(tmp_path, capsys):
     make(tmp_path, rows_of("r001") + rows_of("r002", "TT"))
-    connection = store.connect(tmp_path / "study.db")
-    store.sync_plan(connection, read_plan(tmp_path / "plan.parquet"))
+    connection = database.open_database(tmp_path / "study.db")
+    database.sync_plan(connection, read_plan(tmp_path / "plan.parquet"))
     given = {}
     for place in [("r001", 1, n) for n in range(1, 8)] + [("r002", 1, 1)]:
         given[place] = answer(connection, place, at=1_700_000_000.5)[1]
@@ -239,11 +248,11 @@ def test_agreement_against_numbers_by_hand():
     # The others' means of w, x, y, z, each times 3, for a: 9, 7, 8, 8; b: 8, 8, 8, 8; c: 6, 6, 9, 11.
     from scipy.stats import spearmanr
 
-    found = export.agreement(rows)["q"]
+    found = export.compute_agreement(rows)["q"]
     assert found["a"] == pytest.approx(spearmanr([1, 2, 3, 4], [9, 7, 8, 8]).statistic, abs=1e-12)
     assert found["c"] == pytest.approx(spearmanr([4, 3, 2, 1], [6, 6, 9, 11]).statistic, abs=1e-12)
     assert (found["b"], found["d"], found["e"]) == (None, None, None)
-    assert export.agreement([]) == {}
+    assert export.compute_agreement([]) == {}
 
 
 def test_roles_and_measures_are_columns():

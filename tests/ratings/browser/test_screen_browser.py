@@ -22,7 +22,7 @@ from screen_study import STUDY, make, rows_of, stored, tokens
 
 from chromium import needs_chromium
 from sfqa import media
-from sfqa.ratings.screen.study import media_row
+from sfqa.ratings.screen.study import make_media_row
 
 pytestmark = needs_chromium
 
@@ -83,7 +83,7 @@ def folder(tmp_path_factory):
     for number, sample in enumerate(sorted({row["sample_id"] for row in plan})):
         path = folder / "media" / f"{sample}.mp4"
         draw_video(path, number)
-        rows.append(media_row(folder, sample, path, path.with_suffix(".png"), path.with_suffix(".wav"),
+        rows.append(make_media_row(folder, sample, path, path.with_suffix(".png"), path.with_suffix(".wav"),
                               title=f"Song number {number}", language="zh", prompt=None))  # fmt: skip
     pq.write_table(pa.Table.from_pylist(rows), folder / "media.parquet")
     return folder
@@ -243,10 +243,10 @@ def test_a_whole_study(browser, server, folder, shots, size, rater):
 
 def test_what_was_measured(folder):
     """Of the study above: play time, frames, window, time to answer."""
-    from sfqa.ratings.screen import export, store
+    from sfqa.ratings.screen import database, export
 
-    connection = store.connect(folder / "study.db")
-    rows = export.details(connection)
+    connection = database.open_database(folder / "study.db")
+    rows = export.read_details(connection)
     connection.close()
     assert len(rows) == 2 * 12 * 2
     for row in rows:

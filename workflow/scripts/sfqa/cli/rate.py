@@ -66,22 +66,23 @@ def run(args: argparse.Namespace) -> int:
 def _serve(args: argparse.Namespace) -> int:
     import uvicorn
 
-    from sfqa.ratings.screen import links, store
+    from sfqa.ratings.screen import links
     from sfqa.ratings.screen.app import create_app
+    from sfqa.ratings.screen.database import lock_study
 
     if not 0 <= args.port <= 65535:
         raise UserError(f"--port {args.port}: give one of 0 to 65535")
-    with store.only_server(args.folder), _open_socket(args.host, args.port) as listener:
+    with lock_study(args.folder), _open_socket(args.host, args.port) as listener:
         app = create_app(args.folder)
         _log_to(args.folder / "study.log")
-        live = app.server.live
+        state = app.server.state
         host = f"[{args.host}]" if ":" in args.host else args.host
         _print_message(
-            f"{args.folder}: {sum(bool(r.order) for r in live.raters.values())} raters, "
-            f"{len(live.presentations)} presentations, {len(live.scores)} answered; serving at "
+            f"{args.folder}: {sum(bool(r.order) for r in state.raters.values())} raters, "
+            f"{len(state.presentations)} presentations, {len(state.scores)} answered; serving at "
             f"http://{host}:{listener.getsockname()[1]} until Ctrl-C"
         )
-        unlinked = links.without_link(app.server.reader)
+        unlinked = links.list_unlinked_raters(app.server.reader)
         if unlinked or not links.has_organiser(app.server.reader):
             _print_message(
                 f"{len(unlinked)} raters have no link yet; create them with: "
@@ -133,7 +134,7 @@ def _print_message(message: str) -> None:
 
 def _create_links(args: argparse.Namespace) -> int:
     from sfqa import tables
-    from sfqa.ratings.screen import store
+    from sfqa.ratings.screen.database import open_database, sync_plan
     from sfqa.ratings.screen.server import DATABASE
     from sfqa.ratings.screen.study import read_media, read_plan, read_study
 
@@ -147,9 +148,9 @@ def _create_links(args: argparse.Namespace) -> int:
     url = (args.url or f"http://127.0.0.1:{args.port}").rstrip("/")
     if not url.startswith(("https://", "http://")):
         raise UserError(f"--url {args.url}: not a URL; give one like https://study.example.org")
-    connection = store.connect(args.folder / DATABASE)
+    connection = open_database(args.folder / DATABASE)
     try:
-        added, removed = store.sync_plan(connection, plan)
+        added, removed = sync_plan(connection, plan)
         if added or removed:
             print(f"plan: {added} presentations added, {removed} removed", file=sys.stderr)
         new_links = _insert_links(connection, args.renew, url)
@@ -186,9 +187,9 @@ def _insert_links(
     connection.execute("BEGIN IMMEDIATE")
     try:
         if organiser:
-            new_links.append(("organiser", f"{url}/o/{links.give_organiser_link(connection)}"))
-        for rater in names if renew else links.without_link(connection):
-            new_links.append((rater, f"{url}/r/{links.give_rater_link(connection, rater)}"))
+            new_links.append(("organiser", f"{url}/o/{links.create_organiser_link(connection)}"))
+        for rater in names if renew else links.list_unlinked_raters(connection):
+            new_links.append((rater, f"{url}/r/{links.create_rater_link(connection, rater)}"))
     except BaseException:
         connection.execute("ROLLBACK")
         raise
@@ -198,16 +199,17 @@ def _insert_links(
 
 def _export(args: argparse.Namespace) -> int:
     from sfqa import tables
-    from sfqa.ratings.screen import export, store
+    from sfqa.ratings.screen import export
+    from sfqa.ratings.screen.database import open_database
     from sfqa.ratings.screen.server import DATABASE
 
     path = args.folder / DATABASE
     if not path.is_file():
         raise UserError(f"{path}: no such file; this study has no ratings yet")
     folder = args.out or args.folder
-    connection = store.connect(path)
+    connection = open_database(path)
     try:
-        valid, total = export.export(connection, folder)
+        valid, total = export.export_tables(connection, folder)
     finally:
         connection.close()
     scores, details = (folder / t.file_name for t in (tables.SCORES, tables.SCORE_DETAILS))

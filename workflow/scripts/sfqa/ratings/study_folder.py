@@ -9,7 +9,7 @@ from typing import Any
 
 from sfqa import store, tables
 from sfqa.errors import UserError, hint
-from sfqa.ratings.screen.study import media_row
+from sfqa.ratings.screen.study import make_media_row
 from sfqa.tables import STUDY_MEDIA
 
 _STUDIES = Path(__file__).parent / "screen" / "studies"
@@ -45,7 +45,7 @@ def make_media_rows(dataset: Path, folder: Path, samples: Iterable[str]) -> list
         clip = clips.get(row["clip_id"] or "", {})
         clip_path = clip.get("stereo_path") or row["clip_path"]
         rows.append(
-            media_row(
+            make_media_row(
                 folder.absolute(), sample, base / video_by_id[sample],
                 base / row["image_path"] if row["image_path"] else None,
                 base / clip_path if clip_path else None,

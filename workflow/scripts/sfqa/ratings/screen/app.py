@@ -1,4 +1,4 @@
-"""The application of the rating screen: the raters' routes, the organiser's routes, the guard."""
+"""The web application of the rating screen: routes of raters and organiser, and the guard."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 
-from sfqa.ratings.screen.guard import Guard, refusals
+from sfqa.ratings.screen.guard import Guard, make_exception_handlers
 from sfqa.ratings.screen.organiser import Organiser
 from sfqa.ratings.screen.server import Clock, Server
 
@@ -19,8 +19,8 @@ def create_app(folder: Path, clock: Clock = time.time) -> Guard:
     """
     server = Server(folder, clock)
     app = Starlette(
-        routes=server.routes() + Organiser(server).routes(),
-        lifespan=server.running,
-        exception_handlers=refusals(server.pages),
+        routes=server.list_routes() + Organiser(server).list_routes(),
+        lifespan=server.run_writer,
+        exception_handlers=make_exception_handlers(server.pages),
     )
     return Guard(app, server)

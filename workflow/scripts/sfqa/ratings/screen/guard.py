@@ -1,4 +1,4 @@
-"""What surrounds every answer: security headers, and a line in the log for what was refused."""
+"""Security headers of every response, and a log line for every refused request."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sfqa.ratings.screen.answers import RefusedError
 from sfqa.ratings.screen.pages import Pages
+from sfqa.ratings.screen.request_checks import RefusedError
 
 log = logging.getLogger("sfqa.rate")
 
@@ -36,89 +36,91 @@ _HEADERS = {
     "x-robots-tag": "noindex, nofollow",
 }
 
-_WORDS = {404: "not_found", 405: "wrong_method"}
+_ERROR_WORDS = {404: "not_found", 405: "wrong_method"}
 
 
 class Guard:
-    """Adds the headers to every response and logs every refused request, never with its token."""
+    """Middleware that adds the headers to every response and logs refusals without their token."""
 
     def __init__(self, app: ASGIApp, server: Any = None) -> None:
         self.app, self.server = app, server
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request (or start and stop the server)."""
+        """Handle one request, or a start or stop of the server."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
 
-        async def guarded(message: Message) -> None:
+        async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers[name] = value
                 headers.setdefault("cache-control", "no-store")
                 if message["status"] >= 400:
-                    _note(scope, message["status"])
+                    _log_refusal(scope, message["status"])
             await send(message)
 
-        await self.app(scope, receive, guarded)
+        await self.app(scope, receive, send_guarded)
 
 
-def _note(scope: Scope, status: int) -> None:
+def _log_refusal(scope: Scope, status: int) -> None:
     client = scope.get("client") or ("?", 0)
     log.warning(
         "refused %d %s %s from %s, rater %s: %s",
-        status, scope["method"][:10], without_token(scope["path"]), client[0],
+        status, scope["method"][:10], mask_token(scope["path"]), client[0],
         scope.get("sfqa.rater", "unknown"), scope.get("sfqa.reason", "no such address"),
     )  # fmt: skip
 
 
-def without_token(path: str) -> str:
-    """Return an address as it may be written down: the secret part left out.
+def mask_token(path: str) -> str:
+    """Return a path for the log, with its secret part replaced by ``*``.
 
-    >>> without_token("/r/secret/score"), without_token("/r/secret")
+    >>> mask_token("/r/secret/score"), mask_token("/r/secret")
     ("'/r/*/score'", "'/r/*'")
     """
     parts = path.split("/")
-    # Not only after /r and /o: a mistyped link (/R/..., //r/...) holds the secret elsewhere.
-    kept = ["*" if len(part) > 30 or n == 2 else part for n, part in enumerate(parts)]
-    return repr("/".join(kept)[:120])
+    # Long parts are masked too: in a mistyped link (/R/..., //r/...) the secret is elsewhere.
+    masked = ["*" if len(part) > 30 or n == 2 else part for n, part in enumerate(parts)]
+    return repr("/".join(masked)[:120])
 
 
-def refusals(pages: Pages) -> Mapping[Any, Callable[[Request, Any], Response]]:
-    """Return the handlers that turn exceptions into answers: a page for people, JSON for pages."""
+def make_exception_handlers(pages: Pages) -> Mapping[Any, Callable[[Request, Any], Response]]:
+    """Return handlers that turn exceptions into responses: a page in the browser, else JSON."""
 
-    def respond(request: Request, status: int, word: str, sentence: str, **more: Any) -> Response:
+    def make_response(
+        request: Request, status: int, word: str, sentence: str, **more: Any
+    ) -> Response:
         request.scope["sfqa.reason"] = f"{word}: {sentence}"
         accepts = request.headers.get("accept", "")
         if request.method == "GET" and "text/html" in accepts and status in (404, 429):
-            return pages.answer(request, "missing.html", status)
-        made = JSONResponse({"error": word, "reason": sentence, **more}, status)
+            return pages.make_response(request, "missing.html", status)
+        response = JSONResponse({"error": word, "reason": sentence, **more}, status)
         if status == 429:
-            made.headers["retry-after"] = "60"
-        return made
+            response.headers["retry-after"] = "60"
+        return response
 
-    def refused(request: Request, error: RefusedError) -> Response:
-        return respond(request, error.status, error.word, error.sentence, **error.more)
+    def handle_refusal(request: Request, error: RefusedError) -> Response:
+        return make_response(request, error.status, error.word, error.sentence, **error.more)
 
-    def http(request: Request, error: HTTPException) -> Response:
-        word = _WORDS.get(error.status_code, "refused")
-        made = respond(request, error.status_code, word, error.detail)
+    def handle_http_error(request: Request, error: HTTPException) -> Response:
+        word = _ERROR_WORDS.get(error.status_code, "refused")
+        response = make_response(request, error.status_code, word, error.detail)
         for name, value in (error.headers or {}).items():
-            made.headers[name] = value
-        return made
+            response.headers[name] = value
+        return response
 
-    def not_stored(request: Request, error: sqlite3.Error) -> Response:
+    def handle_database_error(request: Request, error: sqlite3.Error) -> Response:
         log.error("the database refused a write: %s", error)
-        return respond(request, 503, "not_stored", "nothing was stored; try again")
+        return make_response(request, 503, "not_stored", "nothing was stored; try again")
 
-    def broken(request: Request, error: Exception) -> Response:
-        log.error("a mistake in the server", exc_info=error)
-        return respond(request, 500, "broken", "a mistake in the server")
+    def handle_bug(request: Request, error: Exception) -> Response:
+        log.error("a bug in the server", exc_info=error)
+        return make_response(request, 500, "broken", "a bug in the server")
 
     return {
-        RefusedError: refused,
-        HTTPException: http,
-        sqlite3.Error: not_stored,
-        Exception: broken,
+        RefusedError: handle_refusal,
+        HTTPException: handle_http_error,
+        sqlite3.Error: handle_database_error,
+        Exception: handle_bug,
     }

@@ -10,51 +10,52 @@ from collections import deque
 from collections.abc import Mapping
 
 from sfqa.errors import UserError, hint
-from sfqa.ratings.screen.store import set_setting, setting
+from sfqa.ratings.screen.database import get_setting, set_setting
 
 ORGANISER = "organiser_sha256"
 
-#: 32 bytes of randomness are 43 letters.
-_TOKEN_LETTERS = 43
+#: 32 random bytes are 43 characters.
+_TOKEN_LENGTH = 43
 
 
-def new_token() -> str:
-    """Return a fresh secret of 256 bits, fit for an address.
+def make_token() -> str:
+    """Return a new random secret of 256 bits that is safe in a URL.
 
-    >>> len(new_token())
+    >>> len(make_token())
     43
     """
     return secrets.token_urlsafe(32)
 
 
-def hashed(token: str) -> str:
-    """Return what is stored of a token: its sha256. A random token needs no salt."""
+def hash_token(token: str) -> str:
+    """Return the sha256 of a token, which is stored instead of it. A random token needs no salt."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def owner(token: str, known: Mapping[str, str]) -> str | None:
-    """Return whose token this is, ``known`` being {sha256: owner}; None for nobody's.
+def find_owner(token: str, owners: Mapping[str, str]) -> str | None:
+    """Return the owner of a token, None if there is none. ``owners`` maps sha256 to owner.
 
-    Every stored hash is compared, in constant time each, so that time tells nothing.
+    Every stored hash is compared in constant time, so that the duration reveals nothing.
 
-    >>> owner("secret", {hashed("secret"): "r001"}), owner("guess", {hashed("secret"): "r001"})
+    >>> owners = {hash_token("secret"): "r001"}
+    >>> find_owner("secret", owners), find_owner("guess", owners)
     ('r001', None)
     """
-    given, found = hashed(token), None
-    for stored, name in known.items():
-        if hmac.compare_digest(stored, given):
-            found = name
-    return found if len(token) <= 2 * _TOKEN_LETTERS else None
+    token_hash, owner = hash_token(token), None
+    for stored_hash, name in owners.items():
+        if hmac.compare_digest(stored_hash, token_hash):
+            owner = name
+    return owner if len(token) <= 2 * _TOKEN_LENGTH else None
 
 
-def give_rater_link(connection: sqlite3.Connection, rater: str) -> str:
-    """Make a rater's link anew and return its token; an older one stops working.
+def create_rater_link(connection: sqlite3.Connection, rater: str) -> str:
+    """Create a rater's link and return its token; an older link stops working.
 
-    Raises :class:`UserError` for a rater that the plan does not have.
+    Raises :class:`UserError` for a rater that is not in the plan.
     """
-    token = new_token()
+    token = make_token()
     changed = connection.execute(
-        "UPDATE raters SET token_sha256 = ? WHERE rater = ?", (hashed(token), rater)
+        "UPDATE raters SET token_sha256 = ? WHERE rater = ?", (hash_token(token), rater)
     )
     if not changed.rowcount:
         names = [row[0] for row in connection.execute("SELECT rater FROM raters")]
@@ -62,14 +63,14 @@ def give_rater_link(connection: sqlite3.Connection, rater: str) -> str:
     return token
 
 
-def give_organiser_link(connection: sqlite3.Connection) -> str:
-    """Make the organiser's link anew and return its token; an older one stops working."""
-    token = new_token()
-    set_setting(connection, ORGANISER, hashed(token))
+def create_organiser_link(connection: sqlite3.Connection) -> str:
+    """Create the organiser's link and return its token; an older link stops working."""
+    token = make_token()
+    set_setting(connection, ORGANISER, hash_token(token))
     return token
 
 
-def without_link(connection: sqlite3.Connection) -> list[str]:
+def list_unlinked_raters(connection: sqlite3.Connection) -> list[str]:
     """Return the raters of the plan that have no link yet."""
     rows = connection.execute(
         "SELECT DISTINCT rater FROM raters JOIN presentations USING (rater) "
@@ -80,29 +81,29 @@ def without_link(connection: sqlite3.Connection) -> list[str]:
 
 def has_organiser(connection: sqlite3.Connection) -> bool:
     """Return whether there is an organiser's link."""
-    return setting(connection, ORGANISER) is not None
+    return get_setting(connection, ORGANISER) is not None
 
 
-class Guesses:
-    """Counts links that do not exist, per address: after ``most`` in ``seconds`` it is enough.
+class GuessLimiter:
+    """Counts requests with unknown links per address, and limits them to ``limit`` in ``seconds``.
 
-    Only wrong links are ever held up: raters behind the same address go on working.
+    Only unknown links are limited: raters behind the same address are not affected.
 
-    >>> guesses = Guesses(most=2, seconds=60)
-    >>> [guesses.too_many("1.2.3.4", at) for at in (0, 1, 2, 63)]
+    >>> guesses = GuessLimiter(limit=2, seconds=60)
+    >>> [guesses.is_over_limit("1.2.3.4", at) for at in (0, 1, 2, 63)]
     [False, False, True, False]
     """
 
-    def __init__(self, most: int = 20, seconds: float = 60.0, addresses: int = 10000) -> None:
-        self._most, self._seconds, self._addresses = most, seconds, addresses
-        self._at: dict[str, deque[float]] = {}
+    def __init__(self, limit: int = 20, seconds: float = 60.0, addresses: int = 10000) -> None:
+        self._limit, self._seconds, self._addresses = limit, seconds, addresses
+        self._times: dict[str, deque[float]] = {}
 
-    def too_many(self, address: str, now: float) -> bool:
-        """Count one wrong link and return whether there were too many."""
-        if address not in self._at and len(self._at) >= self._addresses:
-            self._at.pop(next(iter(self._at)))
-        times = self._at.setdefault(address, deque(maxlen=self._most + 1))
+    def is_over_limit(self, address: str, now: float) -> bool:
+        """Count one unknown link and return whether there were too many."""
+        if address not in self._times and len(self._times) >= self._addresses:
+            self._times.pop(next(iter(self._times)))
+        times = self._times.setdefault(address, deque(maxlen=self._limit + 1))
         while times and times[0] <= now - self._seconds:
             times.popleft()
         times.append(now)
-        return len(times) > self._most
+        return len(times) > self._limit

@@ -1,4 +1,4 @@
-"""The organiser's page: progress and agreement of the raters, pause, links, export."""
+"""The organiser's page: progress and agreement of raters, pause, links, export."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sfqa.errors import UserError
-from sfqa.ratings.screen import answers, export, links, store
-from sfqa.ratings.screen.answers import RefusedError
+from sfqa.ratings.screen import database, export, links, request_checks
+from sfqa.ratings.screen.request_checks import RefusedError
 from sfqa.ratings.screen.server import DATABASE, Server, read_body
 from sfqa.tables import SCORE_DETAILS, SCORES
 
@@ -25,7 +25,7 @@ _EXPORTS = (SCORES.file_name, SCORE_DETAILS.file_name)
 
 
 class Organiser:
-    """The handlers of the organiser's routes, behind the organiser's own link."""
+    """The handlers of the organiser's routes, behind the organiser's link."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -33,38 +33,39 @@ class Organiser:
         self._computed_at = float("-inf")
         self._lock = asyncio.Lock()
 
-    def own(
+    def require_organiser(
         self, handler: Callable[[Request], Awaitable[Response]]
     ) -> Callable[[Request], Awaitable[Response]]:
-        """Let only the organiser's link through."""
+        """Return a handler that checks the organiser's link and then calls ``handler``."""
 
-        async def run(request: Request) -> Response:
-            given, stored = links.hashed(request.path_params["token"]), self.server.live.organiser
-            if stored is None or not hmac.compare_digest(stored, given):
-                self.server.guessed(request)
+        async def handle(request: Request) -> Response:
+            token_hash = links.hash_token(request.path_params["token"])
+            stored_hash = self.server.state.organiser
+            if stored_hash is None or not hmac.compare_digest(stored_hash, token_hash):
+                self.server.refuse_link(request)
             request.scope["sfqa.rater"] = "organiser"
             return await handler(request)
 
-        return run
+        return handle
 
-    async def page(self, request: Request) -> Response:
-        """The page itself."""
-        return self.server.pages.answer(request, "organiser.html")
+    async def send_page(self, request: Request) -> Response:
+        """Send the page."""
+        return self.server.pages.make_response(request, "organiser.html")
 
-    async def state(self, request: Request) -> Response:
-        """How far every rater is, and how well each agrees with the others."""
-        return JSONResponse(await self._state())
+    async def send_state(self, request: Request) -> Response:
+        """Send the progress of every rater and the agreement with the others."""
+        return JSONResponse(await self._describe_state())
 
-    async def _state(self) -> dict[str, Any]:
-        live, now = self.server.live, self.server.clock()
+    async def _describe_state(self) -> dict[str, Any]:
+        state, now = self.server.state, self.server.clock()
         async with self._lock:
             if now - self._computed_at > _AGREEMENT_SEC:
-                self._agreement = await asyncio.to_thread(self._read, export_agreement)
+                self._agreement = await asyncio.to_thread(self._query, read_agreement)
                 self._computed_at = self.server.clock()
-        linked = set(live.tokens.values())
+        linked = set(state.tokens.values())
         raters = []
-        for name in sorted(live.raters):
-            rater = live.raters[name]
+        for name in sorted(state.raters):
+            rater = state.raters[name]
             if not rater.order:
                 continue
             current = rater.current
@@ -73,8 +74,8 @@ class Organiser:
                     "rater": name,
                     "done": rater.next,
                     "of": len(rater.order),
-                    "session": rater.places[current.session][0] if current else None,
-                    "sessions": len(rater.places),
+                    "session": rater.session_ranges[current.session][0] if current else None,
+                    "sessions": len(rater.session_ranges),
                     "linked": name in linked,
                     "consented": rater.consented,
                     "seen_sec": now - rater.seen_at if rater.seen_at else None,
@@ -89,82 +90,86 @@ class Organiser:
                 {"name": d["name"], "label": d["label"]}
                 for d in self.server.study.page["dimensions"]
             ],
-            "paused": live.paused,
+            "paused": state.is_paused,
             "raters": raters,
         }
 
-    def _read(self, what: Callable[[sqlite3.Connection], Any]) -> Any:
-        """Read in this thread, over a connection of its own."""
-        connection = store.connect(self.server.folder / DATABASE)
+    def _query(self, read: Callable[[sqlite3.Connection], Any]) -> Any:
+        """Call ``read`` with a new connection, for use in another thread."""
+        connection = database.open_database(self.server.folder / DATABASE)
         try:
-            return what(connection)
+            return read(connection)
         finally:
             connection.close()
 
-    async def pause(self, request: Request) -> Response:
-        """Pause the study or go on; a video that was begun may still be rated."""
+    async def store_pause(self, request: Request) -> Response:
+        """Pause or resume the study. A video that was started may still be rated."""
         body = await read_body(request)
-        answers.only(body, "paused")
+        request_checks.check_fields(body, "paused")
         paused = body.get("paused")
         if not isinstance(paused, bool):
-            raise RefusedError(422, "wrong_type", "paused is neither true nor false")
+            raise RefusedError(422, "wrong_type", "paused is not a boolean")
         now = self.server.clock()
 
         def write(connection: sqlite3.Connection) -> None:
-            store.set_setting(connection, "paused_at", repr(now) if paused else "")
-            store.add_event(connection, now, None, "paused" if paused else "went_on")
+            database.set_setting(connection, "paused_at", repr(now) if paused else "")
+            database.add_event(connection, now, None, "paused" if paused else "went_on")
 
         await self.server.writer.write(write)
-        self.server.live.paused_at = now if paused else None
-        return JSONResponse(await self._state())
+        self.server.state.paused_at = now if paused else None
+        return JSONResponse(await self._describe_state())
 
-    async def link(self, request: Request) -> Response:
-        """Make a rater's link, or a new one in place of a lost one; shown this once."""
+    async def create_link(self, request: Request) -> Response:
+        """Create a rater's link, which replaces an older one and is shown only once."""
         body = await read_body(request)
-        answers.only(body, "rater")
+        request_checks.check_fields(body, "rater")
         rater, now = body.get("rater"), self.server.clock()
         if not isinstance(rater, str):
-            raise RefusedError(422, "wrong_type", "rater is not a text")
+            raise RefusedError(422, "wrong_type", "rater is not a string")
 
         def write(connection: sqlite3.Connection) -> str:
-            token = links.give_rater_link(connection, rater)
-            store.add_event(connection, now, rater, "linked")
+            token = links.create_rater_link(connection, rater)
+            database.add_event(connection, now, rater, "linked")
             return token
 
         try:
             token = await self.server.writer.write(write)
         except UserError as error:
             raise RefusedError(404, "no_such_rater", "the plan has no such rater") from error
-        known = {k: v for k, v in self.server.live.tokens.items() if v != rater}
-        self.server.live.tokens = known | {links.hashed(token): rater}
+        other_tokens = {k: v for k, v in self.server.state.tokens.items() if v != rater}
+        self.server.state.tokens = other_tokens | {links.hash_token(token): rater}
         return JSONResponse({"rater": rater, "path": f"/r/{token}"})
 
-    async def download(self, request: Request) -> Response:
-        """A table of the scores so far, as Parquet."""
+    async def send_table(self, request: Request) -> Response:
+        """Send a table of the scores so far as Parquet."""
         name = request.path_params["table"]
         if name not in _EXPORTS:
             raise RefusedError(404, "no_such_table", "there is no such table")
 
-        def made(connection: sqlite3.Connection) -> bytes:
+        def read_table(connection: sqlite3.Connection) -> bytes:
             with tempfile.TemporaryDirectory() as folder:
-                export.export(connection, Path(folder))
+                export.export_tables(connection, Path(folder))
                 return (Path(folder) / name).read_bytes()
 
-        data = await asyncio.to_thread(self._read, made)
+        data = await asyncio.to_thread(self._query, read_table)
         headers = {"content-disposition": f'attachment; filename="{name}"'}
         return Response(data, headers=headers, media_type="application/vnd.apache.parquet")
 
-    def routes(self) -> list[Route]:
-        """All addresses of the organiser."""
-        own = "/o/{token}"
-        gets = {"": self.page, "/state": self.state, "/export/{table}": self.download}
-        posts = {"/pause": self.pause, "/link": self.link}
+    def list_routes(self) -> list[Route]:
+        """Return the routes of the organiser."""
+        handlers: dict[tuple[str, str], Callable[[Request], Awaitable[Response]]] = {
+            ("GET", ""): self.send_page,
+            ("GET", "/state"): self.send_state,
+            ("GET", "/export/{table}"): self.send_table,
+            ("POST", "/pause"): self.store_pause,
+            ("POST", "/link"): self.create_link,
+        }
         return [
-            *(Route(own + at, self.own(do), methods=["GET"]) for at, do in gets.items()),
-            *(Route(own + at, self.own(do), methods=["POST"]) for at, do in posts.items()),
+            Route("/o/{token}" + path, self.require_organiser(handler), methods=[method])
+            for (method, path), handler in handlers.items()
         ]
 
 
-def export_agreement(connection: sqlite3.Connection) -> dict[str, Any]:
-    """Return the live agreement of the raters from the database."""
-    return export.agreement(export.scores(connection))
+def read_agreement(connection: sqlite3.Connection) -> dict[str, Any]:
+    """Return the current agreement of the raters from the database."""
+    return export.compute_agreement(export.read_scores(connection))

@@ -1,4 +1,4 @@
-"""The files of the pages, read once: HTML, one style sheet, JavaScript modules, no build step."""
+"""Files of the pages, read once: HTML, a style sheet and JavaScript modules, without build step."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ _TYPES = {
 
 
 class Pages:
-    """All files of this folder that browsers are given, by name."""
+    """The files of this folder that are sent to browsers, by name."""
 
     def __init__(self) -> None:
         files = [p for p in sorted(Path(__file__).parent.iterdir()) if p.suffix in _TYPES]
         self._files = {p.name: p.read_bytes() for p in files}
         self._tags = {n: f'"{hashlib.sha256(b).hexdigest()[:24]}"' for n, b in self._files.items()}
 
-    def answer(self, request: Request, name: str, status: int = 200) -> Response:
-        """Return the response for a file; 304 where the browser has it."""
+    def make_response(self, request: Request, name: str, status: int = 200) -> Response:
+        """Return the response for a file; 304 if the browser has it already."""
         headers = {"etag": self._tags[name], "cache-control": "no-cache"}
         if status == 200 and request.headers.get("if-none-match") == headers["etag"]:
             return Response(status_code=304, headers=headers)
-        kind = _TYPES[Path(name).suffix]
-        return Response(self._files[name], status, headers, media_type=kind)
+        media_type = _TYPES[Path(name).suffix]
+        return Response(self._files[name], status, headers, media_type=media_type)
 
-    async def static(self, request: Request) -> Response:
-        """Answer ``/static/{name}``: a style sheet, a script or a picture, never a page."""
+    async def send_static(self, request: Request) -> Response:
+        """Answer ``/static/{name}`` with a style sheet, a script or a picture, not with a page."""
         name = request.path_params["name"]
         if name not in self._files or name.endswith(".html"):
             raise HTTPException(404)
-        return self.answer(request, name)
+        return self.make_response(request, name)

@@ -1,4 +1,4 @@
-// What the page asks the server. The secret link is part of the address and nowhere else.
+// Requests to the server. The secret link is only in the page's address.
 const base = location.pathname.replace(/\/+$/, "");
 
 export class Refusal extends Error {
@@ -29,7 +29,7 @@ export async function post(path, body = {}) {
   }));
 }
 
-// Send until the server has answered: the same answer sent twice counts once.
+// Send until the server has responded; sending the same answer twice stores it once.
 export async function insist(send, troubled) {
   for (let tries = 0; ; tries += 1) {
     try {

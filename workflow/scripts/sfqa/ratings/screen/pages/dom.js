@@ -1,4 +1,4 @@
-// Small helpers to build the page. Text is only ever set as text, never as HTML.
+// Helpers that build the page. Values are inserted as text, never as HTML.
 const SVG = "http://www.w3.org/2000/svg";
 
 export function h(tag, given = {}, ...children) {

@@ -1,4 +1,4 @@
-// The rater's page: ask the server where the rater stands, and show that.
+// The rater's page: get the rater's state from the server and show it.
 import { Refusal, get, insist, post } from "./api.js";
 import { button, h, icon } from "./dom.js";
 import { keep } from "./player.js";
@@ -50,7 +50,7 @@ function top() {
   document.title = of(study.title);
 }
 
-// Language and look can be changed at any time; a video that is being rated stays as it is.
+// Language and theme can be changed at any time without interrupting a video.
 async function change(chosen) {
   if (chosen.theme) theme(chosen.theme);
   if (chosen.language) {
@@ -70,10 +70,10 @@ async function ask() {
   take(await insist(() => get("/state"), troubled));
 }
 
-// The server knows better where the rater stands: rated in another window, paused, planned anew.
+// The state on the server has changed: rated in another window, paused, or a new plan.
 const behind = error => error instanceof Refusal && (error.status === 409 || error.word === "no_such_presentation");
 
-// Whatever goes wrong is said; what was refused because the page is behind is asked for anew.
+// Errors are shown. If a request was refused because the page is out of date, reload the state.
 const carefully = does => async (...given) => {
   try {
     await does(...given);

@@ -1,4 +1,4 @@
-// The organiser's page: who is how far, who agrees with the others, pause, links, tables.
+// The organiser's page: progress and agreement of raters, pause, links, tables.
 import { address, get, post } from "./api.js";
 import { button, h, say, show } from "./dom.js";
 import { language, of, speak } from "./text.js";

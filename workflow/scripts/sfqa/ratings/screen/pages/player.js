@@ -1,11 +1,11 @@
-// The video: fetched whole, played to its end, and what was seen of it measured.
+// The video: loaded completely, played to its end, with measurements of the playback.
 import { address, wait } from "./api.js";
 import { button, h, icon, say } from "./dom.js";
 import { t } from "./text.js";
 
 const kept = new Map();
 
-// Fetch a video whole, telling how much is there; asked for twice it is fetched once.
+// Load a video completely and report the progress; repeated calls load it once.
 function fetched(id) {
   if (kept.has(id)) return kept.get(id);
   const entry = { share: 0, url: null, listeners: new Set(), stop: new AbortController() };
@@ -38,7 +38,7 @@ function fetched(id) {
   return entry;
 }
 
-// Forget all videos but these: browsers hang when too many stay open.
+// Release all other videos, because browsers hang if too many are open.
 export function keep(...ids) {
   for (const [id, entry] of kept) {
     if (ids.includes(id)) continue;
@@ -51,7 +51,7 @@ export function keep(...ids) {
 export const preload = id => { fetched(id).done.catch(() => {}); };
 
 export class Player {
-  // heard: another sound has to stop; ended: at every end; refused: the server does not give it.
+  // heard: another sound must stop; ended: at every end; refused: the server refuses the video.
   constructor(id, replays, { heard, ended, loaded, refused }) {
     Object.assign(this, { id, replays, heard, ended, loaded, refused });
     this.measured = { play_sec: null, plays: 0, stalls: 0, stall_sec: 0, dropped_frames: null, total_frames: null };
@@ -113,7 +113,7 @@ export class Player {
       this.stalledAt = performance.now();
       if (!this.endedAt) this.measured.stalls += 1;
     });
-    // A media key, a call, a locked phone: go on from there, since the end has to be seen.
+    // Paused by a media key, a call or a locked phone: resume, because the end must be seen.
     on("pause", () => { if (!video.ended && this.running && !this.gone) { this.running = false; this.face("continue"); } });
     on("seeking", () => { if (this.running && video.currentTime > (this.reached ?? 0) + 0.5) video.currentTime = this.reached ?? 0; });
     on("timeupdate", () => {
@@ -183,7 +183,7 @@ export class Player {
   }
 }
 
-// The driving recording: a button and a line, as often as one likes.
+// The driving recording: a button and a progress line; it may be played any number of times.
 export class Clip {
   constructor(id, heard) {
     this.plays = 0;

@@ -1,4 +1,4 @@
-// One dimension: a slider without a thumb until it is touched, and its points in words.
+// One dimension: a slider without an initial value, and the labels of its points.
 import { h } from "./dom.js";
 import { of, t } from "./text.js";
 
@@ -18,7 +18,7 @@ export class Scale {
       oninput: () => this.set(Number(this.slider.value)),
       onkeydown: event => this.key(event),
     });
-    // A click in the middle changes nothing for the browser, but says something here.
+    // A click in the middle does not change the browser's value, but it is a rating.
     this.slider.addEventListener("pointerup", () => { if (!this.slider.disabled) this.set(Number(this.slider.value)); });
     this.marks = this.points.map(point => h("button", {
       type: "button", tabindex: "-1", "aria-hidden": "true", class: "mark", disabled: true,
@@ -46,7 +46,7 @@ export class Scale {
 
   key(event) {
     if (this.value !== null || this.slider.disabled) return;
-    // From nowhere the arrows enter at the ends: a start in the middle would pull answers there.
+    // Without a value the arrows start at the ends, because a start in the middle would bias answers.
     const end = { ArrowRight: "low", ArrowUp: "low", Home: "low", ArrowLeft: "high", ArrowDown: "high", End: "high" }[event.key];
     if (!end) return;
     event.preventDefault();
@@ -62,7 +62,7 @@ export class Scale {
     this.changed(this);
   }
 
-  // The point of the scale with this number, as the keys 1 to 9 mean it.
+  // Select the point of the scale with this number (keys 1 to 9).
   pick(number) {
     const point = this.points[number - 1];
     if (point) this.set(point.value);

@@ -1,4 +1,4 @@
-// What the pages say, in English and Chinese. Texts of the study itself come from the server.
+// Texts of the pages in English and Chinese. Texts of the study come from the server.
 const words = {
   en: {
     other: "中文", language: "Language", theme: "Light or dark", saved: "Saved",
@@ -75,8 +75,8 @@ export function speak(chosen) {
   document.documentElement.lang = now === "zh" ? "zh-Hans" : now;
 }
 
-// A text of the page, or with arguments what its function gives.
+// A text of the page; with arguments the result of its function.
 export const t = (key, ...given) => given.length ? words[now][key](...given) : words[now][key];
 
-// A text of the study in the language that is shown.
+// A text of the study in the current language.
 export const of = texts => texts ? texts[now] ?? Object.values(texts)[0] : "";

@@ -1,4 +1,4 @@
-// One video: what it was made from, the video, the scales, and the answer that is sent.
+// One video: its references, the player, the scales, and sending the answer.
 import { address } from "./api.js";
 import { button, h, say, show } from "./dom.js";
 import { Clip, Player, keep, preload } from "./player.js";
@@ -6,17 +6,17 @@ import { Scale } from "./scale.js";
 import { of, t } from "./text.js";
 import { keys } from "./views.js";
 
-// What the server reads as markup is refused: "<b" is sent as "< b".
+// The server refuses markup, so "<b" is sent as "< b".
 const plain = text => text.trim().replace(/<(?=[a-z/!?])/gi, "< ") || null;
 
-// True the first time only, so that a video that is refused twice is not asked for in circles.
+// True only the first time, so that a refused video is not requested forever.
 let refusedLast = null;
 const once = id => refusedLast !== id && Boolean(refusedLast = id);
 
 const typing = element => element?.matches?.("textarea, select, input:not([type=range])");
 
 export class Trial {
-  // send: the answer goes there; lost: the server does not give this video.
+  // send: sends the answer; lost: the server refuses this video.
   constructor(study, shown, send, lost) {
     Object.assign(this, { study, shown, send });
     this.losses = 0;
@@ -139,7 +139,7 @@ export class Trial {
     this.submit.disabled = true;
     this.submit.textContent = t("saving");
     this.player.video.pause();
-    // Measured once: a second sending must be the same answer.
+    // Measured once, because a repeated request must contain the same answer.
     await this.send(this.answerBody, on => {
       this.trouble.hidden = !on;
       this.trouble.textContent = on ? t("offline") : "";

@@ -1,4 +1,4 @@
-// The pages between the videos: welcome, session, break, pause, end.
+// The pages between videos: welcome, session, break, pause, end.
 import { button, h, icon, paragraphs, say, show } from "./dom.js";
 import { of, t } from "./text.js";
 
@@ -8,7 +8,7 @@ function sheet(title, ...parts) {
 
 const contact = study => study.contact && h("p", { class: "quiet" }, `${t("contact")}: ${study.contact}`);
 
-// Three notes, made on the spot.
+// Three synthesized notes.
 function soundTest() {
   const context = new (window.AudioContext ?? window.webkitAudioContext)();
   [523.25, 659.25, 783.99].forEach((pitch, n) => {

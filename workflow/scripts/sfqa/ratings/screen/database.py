@@ -18,17 +18,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sfqa.errors import UserError
-from sfqa.ratings.screen.study import Planned
+from sfqa.ratings.screen.study import PlannedVideo
 from sfqa.tables import PLAN
 
 log = logging.getLogger("sfqa.rate")
 
 T = TypeVar("T")
-Job = Callable[[sqlite3.Connection], Any]
+#: Writes to the database inside the transaction of :class:`Writer`.
+WriteTask = Callable[[sqlite3.Connection], Any]
 
 STORED, REPEATED, CHANGED = "stored", "repeated", "changed"
 
-#: The layout of the database; a file of another layout is refused, never guessed at.
+#: Version of the database's layout; a file with another layout is an error.
 LAYOUT = 1
 _TABLES = """
 CREATE TABLE IF NOT EXISTS settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -56,10 +57,10 @@ CREATE TABLE IF NOT EXISTS events (
 """
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Return a connection to a study's database, made with its tables where there is none.
+def open_database(path: Path) -> sqlite3.Connection:
+    """Return a connection to a study's database, which is created if it does not exist.
 
-    WAL with ``synchronous=FULL``: a commit that returned is on the disk.
+    The journal mode is WAL with ``synchronous=FULL``: after a commit the data are on the disk.
     """
     try:
         connection = sqlite3.connect(
@@ -71,104 +72,109 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.executescript(_TABLES)
         connection.execute("INSERT OR IGNORE INTO settings VALUES ('layout', ?)", (str(LAYOUT),))
     except sqlite3.DatabaseError as error:
-        raise UserError(f"{path}: not a study's database ({error}); mend or move it") from error
-    layout = setting(connection, "layout")
+        raise UserError(f"{path}: not a study's database ({error}); repair or move it") from error
+    layout = get_setting(connection, "layout")
     if layout != str(LAYOUT):
         connection.close()
-        raise UserError(f"{path}: layout {layout}, this program writes {LAYOUT}; use its program")
+        raise UserError(
+            f"{path}: layout {layout}, but this version needs {LAYOUT}; use the other version"
+        )
     return connection
 
 
 @contextmanager
-def only_server(folder: Path) -> Iterator[None]:
-    """Hold a study's lock, which ends with the process; raises :class:`UserError` if it is held.
+def lock_study(folder: Path) -> Iterator[None]:
+    """Hold the lock of a study while the block runs; raises :class:`UserError` if it is held.
 
-    Two servers would each keep their own view of who is where.
+    Only one server may serve a study, because each keeps its state in memory. The lock ends with
+    the process.
     """
     with open(folder / "study.lock", "w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UserError(f"{folder}: a server serves this study already; stop it") from error
+            raise UserError(
+                f"{folder}: another server is serving this study; stop it first"
+            ) from error
         except OSError as error:
-            # Some network file systems have no such locks.
+            # Some network file systems do not support locks.
             if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL):
                 raise
         yield
 
 
-def setting(connection: sqlite3.Connection, key: str) -> str | None:
-    """Return one setting of the study, None where it was never set."""
+def get_setting(connection: sqlite3.Connection, key: str) -> str | None:
+    """Return a setting of the study, None if it was never set."""
     row = connection.execute("SELECT value FROM settings WHERE key = ?", (key,)).fetchone()
     return row[0] if row else None
 
 
 def set_setting(connection: sqlite3.Connection, key: str, value: str) -> None:
-    """Set one setting of the study."""
+    """Store a setting of the study."""
     connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, value))
 
 
 def add_event(
     connection: sqlite3.Connection, at: float, rater: str | None, kind: str, data: str | None = None
 ) -> None:
-    """Note that something happened."""
+    """Add an entry to the log of events."""
     connection.execute(
         "INSERT INTO events (at, rater, kind, data) VALUES (?, ?, ?, ?)", (at, rater, kind, data)
     )
 
 
 def add_served(connection: sqlite3.Connection, presentation: str, at: float) -> None:
-    """Note when the first byte of a video was served; only the first time counts."""
+    """Store when the first byte of a video was served; later calls change nothing."""
     connection.execute("INSERT OR IGNORE INTO served VALUES (?, ?)", (presentation, at))
 
 
-def sync_plan(connection: sqlite3.Connection, plan: Iterable[Planned]) -> tuple[int, int]:
-    """Bring the plan into the database and return how many rows were added and removed.
+def sync_plan(connection: sqlite3.Connection, plan: Iterable[PlannedVideo]) -> tuple[int, int]:
+    """Update the database to the plan and return the numbers of added and removed rows.
 
-    Rows that were answered stay as they are; raises :class:`UserError` where the plan says
-    something else for one of them. Others follow the plan.
+    Rows with an answer are not changed; raises :class:`UserError` if the plan differs for one of
+    them.
     """
-    wanted = {(row.rater, row.session, row.position): row for row in plan}
+    new_rows = {(row.rater, row.session, row.position): row for row in plan}
     connection.execute("BEGIN IMMEDIATE")
     try:
-        known = connection.execute(
+        rows = connection.execute(
             "SELECT p.id, a.presentation IS NOT NULL, p.rater, p.session, p.position, "
             "p.sample_id, p.role, p.block, p.seconds FROM presentations p "
             "LEFT JOIN answers a ON a.presentation = p.id"
         ).fetchall()
         removed = 0
-        for identity, answered, *rest in known:
-            old = Planned(*rest)
+        for identity, is_answered, *values in rows:
+            old = PlannedVideo(*values)
             key = (old.rater, old.session, old.position)
-            new = wanted.get(key)
-            if answered:
+            new = new_rows.get(key)
+            if is_answered:
                 if new is None or (new.sample_id, new.role) != (old.sample_id, old.role):
-                    says = f"{new.sample_id} ({new.role})" if new else "nothing"
+                    content = f"{new.sample_id} ({new.role})" if new else "nothing"
                     raise UserError(
                         f"{PLAN.file_name}: rater {old.rater}, session {old.session}, position "
-                        f"{old.position} was rated as {old.sample_id} ({old.role}), and the plan "
-                        f"now says {says}; keep what was rated and plan new videos after it"
+                        f"{old.position} was rated as {old.sample_id} ({old.role}), but the plan "
+                        f"now has {content}; keep the rated rows and add new videos after them"
                     )
-                del wanted[key]
+                del new_rows[key]
             elif new == old:
-                del wanted[key]
+                del new_rows[key]
             else:
                 connection.execute("DELETE FROM served WHERE presentation = ?", (identity,))
                 connection.execute("DELETE FROM presentations WHERE id = ?", (identity,))
                 removed += 1
         connection.executemany(
             "INSERT OR IGNORE INTO raters (rater) VALUES (?)",
-            [(name,) for name in sorted({row.rater for row in wanted.values()})],
+            [(name,) for name in sorted({row.rater for row in new_rows.values()})],
         )
         connection.executemany(
             "INSERT INTO presentations VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [(secrets.token_urlsafe(16), *astuple(row)) for row in wanted.values()],
+            [(secrets.token_urlsafe(16), *astuple(row)) for row in new_rows.values()],
         )
     except BaseException:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
-    return len(wanted), removed
+    return len(new_rows), removed
 
 
 def put_answer(
@@ -180,9 +186,9 @@ def put_answer(
     details: str,
     comment: str | None,
 ) -> str:
-    """Store one answer and return :data:`STORED`; never twice, never another one.
+    """Store an answer if the presentation has none yet, and return :data:`STORED`.
 
-    :data:`REPEATED` where the same scores were there already, :data:`CHANGED` where others were.
+    Returns :data:`REPEATED` if the same scores are stored already, :data:`CHANGED` if others are.
     """
     cursor = connection.execute(
         "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?)",
@@ -194,90 +200,90 @@ def put_answer(
             [(presentation, dimension, score) for dimension, score in scores.items()],
         )
         return STORED
-    there = dict(
+    stored_scores = dict(
         connection.execute(
             "SELECT dimension, score FROM scores WHERE presentation = ?", (presentation,)
         ).fetchall()
     )
-    return REPEATED if there == dict(scores) else CHANGED
+    return REPEATED if stored_scores == dict(scores) else CHANGED
 
 
 class Writer:
-    """The one thread that writes: jobs that wait together share one commit.
+    """The only thread that writes to the database. Queued tasks share one commit.
 
-    A job's future is done only after its commit has reached the disk. ``changed`` is called from
-    this thread when another process has written to the database.
+    A task's future is done only after its commit is on the disk. ``on_change`` is called in this
+    thread when another process has written to the database.
     """
 
-    def __init__(self, path: Path, changed: Callable[[], None] = lambda: None) -> None:
-        self.connection = connect(path)
-        self._changed = changed
-        self._jobs: queue.SimpleQueue[tuple[Job, Future[Any]] | None] = queue.SimpleQueue()
-        self._seen = self._version()
+    def __init__(self, path: Path, on_change: Callable[[], None] = lambda: None) -> None:
+        self.connection = open_database(path)
+        self._on_change = on_change
+        self._tasks: queue.SimpleQueue[tuple[WriteTask, Future[Any]] | None] = queue.SimpleQueue()
+        self._last_version = self._read_version()
         self._thread = threading.Thread(target=self._run, name="score-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, job: Callable[[sqlite3.Connection], T]) -> Future[T]:
-        """Queue a job; its future holds what the job returned once that is on the disk."""
+    def submit(self, task: Callable[[sqlite3.Connection], T]) -> Future[T]:
+        """Queue a task. Its future gets the task's result once the commit is on the disk."""
         future: Future[T] = Future()
-        self._jobs.put((job, future))
+        self._tasks.put((task, future))
         return future
 
-    async def write(self, job: Callable[[sqlite3.Connection], T]) -> T:
-        """Wait for a job; the job is carried out even where the waiting is given up."""
-        return await asyncio.shield(asyncio.wrap_future(self.submit(job)))
+    async def write(self, task: Callable[[sqlite3.Connection], T]) -> T:
+        """Queue a task and wait for it. The task is executed even if the caller is cancelled."""
+        return await asyncio.shield(asyncio.wrap_future(self.submit(task)))
 
     def close(self) -> None:
-        """Carry out what is queued and close the database."""
-        self._jobs.put(None)
+        """Execute the queued tasks and close the database."""
+        self._tasks.put(None)
         self._thread.join()
         self.connection.close()
 
-    def _version(self) -> int:
+    def _read_version(self) -> int:
         return int(self.connection.execute("PRAGMA data_version").fetchone()[0])
 
     def _run(self) -> None:
         while True:
             batch, last = self._next_batch()
             if batch:
-                self._commit(batch)
+                self._commit_batch(batch)
             try:
-                version = self._version()
+                version = self._read_version()
             except sqlite3.Error as error:
                 log.error("the database cannot be read: %s", error)
-                version = self._seen
-            if version != self._seen:
-                self._seen = version
-                self._changed()
+                version = self._last_version
+            if version != self._last_version:
+                self._last_version = version
+                self._on_change()
             if last:
                 return
 
-    def _next_batch(self) -> tuple[list[tuple[Job, Future[Any]]], bool]:
-        batch: list[tuple[Job, Future[Any]]] = []
+    def _next_batch(self) -> tuple[list[tuple[WriteTask, Future[Any]]], bool]:
+        batch: list[tuple[WriteTask, Future[Any]]] = []
         try:
-            item = self._jobs.get(timeout=1.0)
+            item = self._tasks.get(timeout=1.0)
             while item is not None:
                 if item[1].set_running_or_notify_cancel():
                     batch.append(item)
-                item = self._jobs.get_nowait()
+                item = self._tasks.get_nowait()
         except queue.Empty:
             return batch, False
         return batch, True
 
-    def _commit(self, batch: list[tuple[Job, Future[Any]]]) -> None:
+    def _commit_batch(self, batch: list[tuple[WriteTask, Future[Any]]]) -> None:
         done: list[tuple[Future[Any], Any]] = []
         try:
             self.connection.execute("BEGIN IMMEDIATE")
-            for job, future in batch:
-                self.connection.execute("SAVEPOINT job")
+            for task, future in batch:
+                self.connection.execute("SAVEPOINT task")
                 try:
-                    done.append((future, job(self.connection)))
+                    done.append((future, task(self.connection)))
                 except Exception as error:
-                    self.connection.execute("ROLLBACK TO job")
+                    self.connection.execute("ROLLBACK TO task")
                     future.set_exception(error)
-                self.connection.execute("RELEASE job")
+                self.connection.execute("RELEASE task")
             self.connection.execute("COMMIT")
-        except sqlite3.Error as error:  # a full disk, a lock that does not go: nothing was stored
+        except sqlite3.Error as error:  # such as a full disk or a lock: nothing was stored
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
             for _, future in batch:
