@@ -73,10 +73,10 @@ def write_reason(axes: Axes, reason: str) -> None:
 def save_figure(figure: Figure, paths: Iterable[Path]) -> None:
     """Write a figure into SVG and PNG files; raises ``ValueError`` for any other ending."""
     for path in paths:
-        kind = Path(path).suffix[1:].lower()
-        if kind not in ("svg", "png"):
+        file_format = Path(path).suffix[1:].lower()
+        if file_format not in ("svg", "png"):
             raise ValueError(f"{path}: .svg or .png is needed")
         # Without date and program version equal content gives equal bytes.
-        metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
+        metadata = {"Date": None, "Creator": None} if file_format == "svg" else {"Software": None}
         with replacing(path) as temporary:
-            figure.savefig(temporary, format=kind, metadata=metadata)
+            figure.savefig(temporary, format=file_format, metadata=metadata)

@@ -39,8 +39,8 @@ def srcc(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     count = mask.sum(dim=-1, keepdim=True).clamp(min=1)
     a, b = (torch.where(mask, ranks(v, mask) - (count + 1) / 2, 0.0) for v in (prediction, target))
     scale = ((a**2).sum(dim=-1) * (b**2).sum(dim=-1)).sqrt()
-    found = (a * b).sum(dim=-1) / scale
-    return torch.where(finite & (scale > 0), found.round(decimals=12), UNDEFINED)
+    correlation = (a * b).sum(dim=-1) / scale
+    return torch.where(finite & (scale > 0), correlation.round(decimals=12), UNDEFINED)
 
 
 def mean_srcc(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ def mean_srcc(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
     A dimension with fewer than two known rows does not count; -2 where none is left.
     """
-    there = mask.sum(dim=1) >= 2
-    each = srcc(*(v.transpose(1, 2) for v in (prediction, target, mask)))
-    total = torch.where(there, each, 0.0).sum(dim=1)
-    return torch.where(there.any(dim=1), total / there.sum(dim=1).clamp(min=1), UNDEFINED)
+    is_defined = mask.sum(dim=1) >= 2
+    srcc_by_dimension = srcc(*(v.transpose(1, 2) for v in (prediction, target, mask)))
+    total = torch.where(is_defined, srcc_by_dimension, 0.0).sum(dim=1)
+    return torch.where(is_defined.any(dim=1), total / is_defined.sum(dim=1).clamp(min=1), UNDEFINED)

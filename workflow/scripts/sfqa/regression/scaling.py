@@ -38,9 +38,9 @@ class Scalers:
         for name, values in x.items():
             shape = (len(problems), values.shape[-1])
             means, factors = torch.zeros(shape).double(), torch.ones(shape).double()
-            for number, one in enumerate(problems):
-                if on and len(one.train):
-                    means[number], factors[number] = moments(values, one.train)
+            for number, problem in enumerate(problems):
+                if on and len(problem.train):
+                    means[number], factors[number] = moments(values, problem.train)
             mean[name] = means.to(values.device, dtype)
             factor[name] = factors.to(values.device, dtype)
         return Scalers(mean, factor)
@@ -61,17 +61,17 @@ def moments(values: Tensor, rows: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor
     [[2.0, 5.0], [1.0, 0.0]]
     """
     width = values.shape[-1]
-    place = torch.from_numpy(rows).to(values.device)
+    row_index = torch.from_numpy(rows).to(values.device)
     step = max(1, _AT_ONCE // max(1, len(rows) * values[0].numel() // max(1, width)))
     means, sds = [], []
     for start in range(0, width, step):
-        flat = values[place, ..., start : start + step].double().flatten(0, -2)
+        flat = values[row_index, ..., start : start + step].double().flatten(0, -2)
         mean = flat.mean(dim=0)
         means.append(mean.cpu())
         sds.append(((flat - mean) ** 2).mean(dim=0).sqrt().cpu())
-    found, sd = torch.cat(means), torch.cat(sds)
-    varies = sd > CONSTANT * found.abs()
-    return found, torch.where(varies, 1 / torch.where(varies, sd, 1.0), 0.0)
+    column_means, sd = torch.cat(means), torch.cat(sds)
+    varies = sd > CONSTANT * column_means.abs()
+    return column_means, torch.where(varies, 1 / torch.where(varies, sd, 1.0), 0.0)
 
 
 def mos_scale(problems: Sequence[Problem], on: bool = True) -> tuple[Floats, Floats]:
@@ -83,11 +83,11 @@ def mos_scale(problems: Sequence[Problem], on: bool = True) -> tuple[Floats, Flo
     """
     shape = (len(problems), problems[0].dims)
     mean, sd = np.zeros(shape), np.ones(shape)
-    for number, one in enumerate(problems):
-        for dim in range(one.dims):
-            own = one.y[one.train, dim]
-            own = own[np.isfinite(own)]
-            if on and len(own):
-                mean[number, dim], spread = own.mean(), own.std()
-                sd[number, dim] = spread if spread > CONSTANT * abs(own.mean()) else 0.0
+    for number, problem in enumerate(problems):
+        for dim in range(problem.dims):
+            known_mos = problem.y[problem.train, dim]
+            known_mos = known_mos[np.isfinite(known_mos)]
+            if on and len(known_mos):
+                mean[number, dim], spread = known_mos.mean(), known_mos.std()
+                sd[number, dim] = spread if spread > CONSTANT * abs(known_mos.mean()) else 0.0
     return mean, sd
