@@ -8,7 +8,7 @@ from networks import count_parameters
 from sfqa.errors import UserError
 from sfqa.regression import heads
 from sfqa.regression.blocks import Steps
-from sfqa.regression.networks.audio_maps import AudioMaps, stacked
+from sfqa.regression.networks.audio_maps import AudioMaps, stack_maps
 from sfqa.regression.networks.avqa import GeneralAvqa, StepScores
 from sfqa.regression.networks.recurrent import BiLstm, Gru
 from sfqa.regression.problems import make_problem
@@ -101,7 +101,7 @@ def test_a_video_is_the_mean_of_its_segments():
 
 def test_maps_keep_bins_columns_and_kinds_apart():
     maps = [torch.randn(2, 3, 4, 6) for _ in range(2)]  # columns 4, bins 6
-    got = stacked([m.flatten(2) for m in maps], 4)
+    got = stack_maps([m.flatten(2) for m in maps], 4)
     assert got.shape == (2, 3, 2, 6, 4)
     for kind in range(2):
         torch.testing.assert_close(got[:, :, kind], maps[kind].transpose(2, 3))

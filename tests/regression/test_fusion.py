@@ -57,7 +57,7 @@ def test_late_fusion_is_the_plain_sum():
     net = LateFusion({"technical": 12, "aesthetic": 8, "alignment": 6}, 2).eval()
     x = {"technical": torch.randn(4, 3, 12), "aesthetic": torch.randn(4, 8),
          "alignment": torch.randn(4, 5, 6)}  # fmt: skip
-    scores = net.scores(x)
+    scores = net.compute_scores(x)
     assert list(scores) == ["technical", "aesthetic", "alignment"]
     torch.testing.assert_close(net(x), sum(scores.values()))
     with torch.device("meta"):

@@ -183,7 +183,7 @@ def test_sums():
     parts = [losses.LOSSES[n](p, y, mask) for n in ("fidelity", "plcc", "mae")]
     torch.testing.assert_close(got, parts[0] + parts[1] + 0.1 * parts[2])
     torch.testing.assert_close(losses.parse("mse+mse")(p, y, mask), 2 * losses.mse(p, y, mask))
-    weighted = losses.weighted({"mae": 1.0, "rank_simplevqa": 2.0})(p, y, mask)
+    weighted = losses.combine_losses({"mae": 1.0, "rank_simplevqa": 2.0})(p, y, mask)
     torch.testing.assert_close(weighted, losses.parse("l1 + 2 rank_simplevqa")(p, y, mask))
 
 

@@ -90,7 +90,7 @@ def test_the_papers_model_runs_forward():
         x = {"spatial": torch.randn(2, 8, 1024), "temporal": torch.randn(2, 8, 2304),
              "text": torch.randn(2, 1024)}  # fmt: skip
         # Nine vectors of 1024: the 9216 of the text.
-        assert net.features(x).shape == (2, 9216)
+        assert net.compute_features(x).shape == (2, 9216)
         assert net(x).shape == (2, 3)
 
 
@@ -104,7 +104,7 @@ def test_the_defaults_are_the_papers():
         Steps(8),
         Steps(0),
     ]
-    made = network_head._schedule(defaults)
+    made = network_head._make_schedule(defaults)
     assert (made.learning_rate, made.epochs, made.batch_rows) == (1e-5, 50, 32)
     assert (made.decay, made.decay_every) == (0.9, 5)
 
@@ -144,7 +144,7 @@ def test_table_5_is_what_is_joined():
         net = Ugvq({r: WIDTHS[r] for r in roles}, 3, SMALL, fusion=fused)
         x = blocks(5)
         vectors = len(roles) + (6 if fused else 0)
-        assert net.features(x).shape == (5, 16 * vectors)
+        assert net.compute_features(x).shape == (5, 16 * vectors)
         assert net(x).shape == (5, 3)
         for role in ROLES:
             changed = net({**x, role: x[role] + torch.randn_like(x[role])})

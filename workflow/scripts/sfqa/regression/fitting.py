@@ -23,10 +23,10 @@ from sfqa.regression import _rows, cross, heads
 from sfqa.regression.blocks import BlockDesign
 from sfqa.regression.design import Design, Files
 from sfqa.regression.head import ModelHead
-from sfqa.regression.heads._common import srcc
 from sfqa.regression.metrics import read_versions
 from sfqa.regression.model_files import VERSION, fingerprint_rows
 from sfqa.regression.problems import Problem, find_reason, get_blocks, select_rows
+from sfqa.regression.selection import score_selection
 from sfqa.regression.train import make_split_problem
 from sfqa.splits.drawing import draw_validation
 from sfqa.splits.grouping import choose_groups, encode_groups, find_largest, get_group_values
@@ -229,7 +229,9 @@ def _describe_fit(
     scores: dict[str, float | None] = {}
     for column, name in enumerate(dimensions):
         rows = problem.validation[is_rated[problem.validation, column]]
-        value = srcc(predicted[rows, column], problem.y[rows, column]) if selects else -2.0
+        value = (
+            score_selection(predicted[rows, column], problem.y[rows, column]) if selects else -2.0
+        )
         scores[name] = value if value >= -1 else None
     return {
         "dimensions": list(dimensions),

@@ -1,12 +1,12 @@
 """The losses of the field, for one problem each; under ``torch.func.vmap`` for many at once.
 
-A loss takes ``prediction`` and ``target`` (rows, dims) and ``mask`` (rows, dims), True where a MOS
-is known, and returns a scalar: the mean over the dimensions that have a known row. What is not
-under the mask changes neither value nor gradient, and may be NaN in the target. A batch without a
+A loss takes ``prediction`` and ``target`` (rows, dims) and ``mask`` (rows, dims), True for a known
+MOS, and returns a scalar: the mean over the dimensions that have a known row. Cells that are not
+under the mask change neither value nor gradient, and may be NaN in the target. A batch without a
 known row, a constant one, or one of a single row gives finite values and gradients.
 
-Arguments go in the order (prediction, target): SimpleVQA's published training script has them the
-other way round, which leaves its rank term without any gradient.
+The order of the arguments is (prediction, target). SimpleVQA's published training script swaps
+them, which leaves its rank term without a gradient.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ VERSION = 1
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
-#: Sums of squares below this are a constant batch: PLCC is 0 there.
+#: A batch whose sum of squares is smaller counts as constant; its PLCC is 0.
 _TINY = 1e-8
 
 
@@ -35,18 +35,18 @@ def mae(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     ...                 torch.ones(2, 1, dtype=torch.bool))), 6)
     2.0
     """
-    return _mean((prediction - _known(target, mask)).abs(), mask)
+    return _mean_rows((prediction - _fill_unknown(target, mask)).abs(), mask)
 
 
 def mse(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Return the mean squared error."""
-    return _mean((prediction - _known(target, mask)) ** 2, mask)
+    return _mean_rows((prediction - _fill_unknown(target, mask)) ** 2, mask)
 
 
 def plcc(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Return (1 - PLCC) / 2, of 0..1; .5 for a batch that is constant on either side."""
-    p, t = (_normed(v, mask) for v in (prediction, _known(target, mask)))
-    return _over_dims((1 - (p * t).sum(dim=0)) / 2, mask)
+    """Return (1 - PLCC) / 2, from 0 to 1; .5 if predictions or targets are constant."""
+    p, t = (_normalise(v, mask) for v in (prediction, _fill_unknown(target, mask)))
+    return _mean_dims((1 - (p * t).sum(dim=0)) / 2, mask)
 
 
 def rank_simplevqa(
@@ -58,41 +58,41 @@ def rank_simplevqa(
     units of the target; the published threshold is 1 on MOS of 0..100. ``L1RankLoss`` is
     'mae + rank_simplevqa'. (Sun et al., arXiv 2204.14047; its code at 017edda5.)
     """
-    p, g = _pairs(prediction), _pairs(_known(target, mask))
-    chosen = (g.abs() > 0) & (g.abs() < threshold) & _both(mask)
+    p, g = _pair_differences(prediction), _pair_differences(_fill_unknown(target, mask))
+    chosen = (g.abs() > 0) & (g.abs() < threshold) & _pair_mask(mask)
     wrong = torch.where(chosen, torch.relu(-torch.sign(g) * p), 0.0)
     pairs = chosen.sum(dim=(0, 1)).to(prediction.dtype)
-    return _over_dims(wrong.sum(dim=(0, 1)) / (pairs + 1e-8), mask)
+    return _mean_dims(wrong.sum(dim=(0, 1)) / (pairs + 1e-8), mask)
 
 
 def rank_aigcvqa(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Return AIGC-VQA's rank loss, eq. 7: a pair should be as far apart as its MOS are.
 
-    mean over all m^2 ordered pairs of max(0, |y_i - y_j| - e(y_i, y_j)(s_i - s_j)), with e = 1
-    where y_i >= y_j, else -1.
+    mean over all m^2 ordered pairs of max(0, |y_i - y_j| - e(y_i, y_j)(s_i - s_j)), with e = 1 if
+    y_i >= y_j, else -1.
     """
-    s, y = _pairs(prediction), _pairs(_known(target, mask))
+    s, y = _pair_differences(prediction), _pair_differences(_fill_unknown(target, mask))
     e = torch.where(y >= 0, 1.0, -1.0).to(s.dtype)
-    lost = torch.where(_both(mask), torch.relu(y.abs() - e * s), 0.0)
+    lost = torch.where(_pair_mask(mask), torch.relu(y.abs() - e * s), 0.0)
     count = mask.sum(dim=0).to(s.dtype)
-    return _over_dims(lost.sum(dim=(0, 1)) / (count**2).clamp(min=1), mask)
+    return _mean_dims(lost.sum(dim=(0, 1)) / (count**2).clamp(min=1), mask)
 
 
 def fidelity(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Return the fidelity loss under Thurstone's model, mean over ordered pairs of two rows.
 
-    1 - sqrt(p q) - sqrt((1 - p)(1 - q)), p = 1 where y_i >= y_j, else 0, and
+    1 - sqrt(p q) - sqrt((1 - p)(1 - q)), p = 1 if y_i >= y_j, else 0, and
     q = Phi((s_i - s_j) / sqrt(2)): both have variance 1, in units of the target. (Tsai et al. 2007;
-    NTIRE 2025 XGC supplement, eq. 2 to 4, whose eq. 2 has a bracket at the wrong place.)
+    NTIRE 2025 XGC supplement, eq. 2 to 4; a bracket of its eq. 2 is misplaced.)
     """
-    s, y = _pairs(prediction), _pairs(_known(target, mask))
-    # p is 0 or 1, so that one root is left; by its logarithm it has no infinite slope at q = 0.
+    s, y = _pair_differences(prediction), _pair_differences(_fill_unknown(target, mask))
+    # p is 0 or 1, so one root is left. As a logarithm it has no infinite slope at q = 0.
     z = torch.where(y >= 0, s, -s) / math.sqrt(2)
     lost = 1 - torch.exp(_log_phi(z) / 2)
-    apart = ~torch.eye(len(y), dtype=torch.bool, device=y.device)[:, :, None]
-    lost = torch.where(_both(mask) & apart, lost, 0.0)
+    off_diagonal = ~torch.eye(len(y), dtype=torch.bool, device=y.device)[:, :, None]
+    lost = torch.where(_pair_mask(mask) & off_diagonal, lost, 0.0)
     count = mask.sum(dim=0).to(s.dtype)
-    return _over_dims(lost.sum(dim=(0, 1)) / (count * (count - 1)).clamp(min=1), mask)
+    return _mean_dims(lost.sum(dim=(0, 1)) / (count * (count - 1)).clamp(min=1), mask)
 
 
 LOSSES: dict[str, Loss] = {
@@ -106,7 +106,7 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-def weighted(weights: Mapping[str, float], threshold: float = math.inf) -> Loss:
+def combine_losses(weights: Mapping[str, float], threshold: float = math.inf) -> Loss:
     """Return the weighted sum of losses by name (:data:`LOSSES`).
 
     ``threshold`` is that of ``rank_simplevqa``. Raises :class:`UserError` for an unknown name.
@@ -115,7 +115,7 @@ def weighted(weights: Mapping[str, float], threshold: float = math.inf) -> Loss:
         if name not in LOSSES:
             raise UserError(f"no loss is called {name!r}; {hint(name, LOSSES)}")
 
-    def total(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    def compute_total(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         parts = []
         for name, weight in weights.items():
             if name == "rank_simplevqa":
@@ -125,7 +125,7 @@ def weighted(weights: Mapping[str, float], threshold: float = math.inf) -> Loss:
             parts.append(weight * value)
         return torch.stack(parts).sum(dim=0)
 
-    return total
+    return compute_total
 
 
 _TERM = re.compile(r"(?:(?P<weight>[0-9.]+(?:[eE][-+]?\d+)?)\s*\*?\s*)?(?P<name>[a-z]\w*)")
@@ -134,7 +134,7 @@ _TERM = re.compile(r"(?:(?P<weight>[0-9.]+(?:[eE][-+]?\d+)?)\s*\*?\s*)?(?P<name>
 def parse(text: str, threshold: float = math.inf) -> Loss:
     """Return the loss that a configuration writes, as 'mse' or 'mae + 0.5 plcc'.
 
-    Raises :class:`UserError` for text that is no sum of known losses.
+    Raises :class:`UserError` for a text that is not a sum of known losses.
 
     >>> known = torch.ones(3, 1, dtype=torch.bool)
     >>> p, g = torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[3.0], [3.0], [3.0]])
@@ -143,36 +143,36 @@ def parse(text: str, threshold: float = math.inf) -> Loss:
     """
     weights: dict[str, float] = {}
     for part in text.split("+"):
-        found = _TERM.fullmatch(part.strip())
-        if found is None:
+        term = _TERM.fullmatch(part.strip())
+        if term is None:
             raise UserError(
                 f"loss {text!r}: {part.strip()!r} is no loss with a weight; write it as "
                 f"'mae + 0.5 plcc'; the losses are {', '.join(LOSSES)}"
             )
-        name = found["name"]
-        weights[name] = weights.get(name, 0.0) + float(found["weight"] or 1)
-    return weighted(weights, threshold)
+        name = term["name"]
+        weights[name] = weights.get(name, 0.0) + float(term["weight"] or 1)
+    return combine_losses(weights, threshold)
 
 
-def _known(target: Tensor, mask: Tensor) -> Tensor:
+def _fill_unknown(target: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, target, 0.0)
 
 
-def _mean(values: Tensor, mask: Tensor) -> Tensor:
+def _mean_rows(values: Tensor, mask: Tensor) -> Tensor:
     """Mean over known rows, then over dimensions."""
     count = mask.sum(dim=0).to(values.dtype).clamp(min=1)
-    return _over_dims(torch.where(mask, values, 0.0).sum(dim=0) / count, mask)
+    return _mean_dims(torch.where(mask, values, 0.0).sum(dim=0) / count, mask)
 
 
-def _over_dims(values: Tensor, mask: Tensor) -> Tensor:
+def _mean_dims(values: Tensor, mask: Tensor) -> Tensor:
     """Mean over the dimensions that have a known row."""
-    there = mask.any(dim=0)
-    count = there.sum().to(values.dtype).clamp(min=1)
-    return torch.where(there, values, 0.0).sum() / count
+    rated = mask.any(dim=0)
+    count = rated.sum().to(values.dtype).clamp(min=1)
+    return torch.where(rated, values, 0.0).sum() / count
 
 
-def _normed(values: Tensor, mask: Tensor) -> Tensor:
-    """Known rows, centred and of length 1 in every dimension; 0 where they are constant."""
+def _normalise(values: Tensor, mask: Tensor) -> Tensor:
+    """Known rows, centred and of length 1 in every dimension; 0 if they are constant."""
     count = mask.sum(dim=0).to(values.dtype).clamp(min=1)
     mean = torch.where(mask, values, 0.0).sum(dim=0) / count
     centred = torch.where(mask, values - mean, 0.0)
@@ -188,9 +188,9 @@ def _log_phi(z: Tensor) -> Tensor:
     return torch.where(z < 0, left, torch.log1p(-torch.erfc(high / math.sqrt(2)) / 2))
 
 
-def _pairs(values: Tensor) -> Tensor:
+def _pair_differences(values: Tensor) -> Tensor:
     return values[:, None] - values[None, :]
 
 
-def _both(mask: Tensor) -> Tensor:
+def _pair_mask(mask: Tensor) -> Tensor:
     return mask[:, None] & mask[None, :]

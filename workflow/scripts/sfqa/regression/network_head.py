@@ -63,7 +63,7 @@ class NetworkHead(ModelHead):
         if not isinstance(x, Mapping):
             return []
         inputs = self.list_inputs(options, list(x))
-        return [one.role if one.used else "" for one in inputs]
+        return [head_input.role if head_input.used else "" for head_input in inputs]
 
     def fit(
         self,
@@ -84,8 +84,8 @@ class NetworkHead(ModelHead):
         )
         self._check_build(shapes, problems[0].dims, options)
         trained = engine.train(
-            self._bind(options), blocks, problems, self.make_loss(options), _schedule(options),
-            Path(work), device, self.list_identity(options, roles),
+            self._bind_options(options), blocks, problems, self.make_loss(options),
+            _make_schedule(options), Path(work), device, self.list_identity(options, roles),
         )  # fmt: skip
         return NetworkModels(self, options, trained)
 
@@ -94,10 +94,12 @@ class NetworkHead(ModelHead):
     ) -> Models:
         """Return the networks of model files."""
         options = self.complete_options(options)
-        trained = engine.restore(self._bind(options), states, device, _schedule(options))
+        trained = engine.restore(
+            self._bind_options(options), states, device, _make_schedule(options)
+        )
         return NetworkModels(self, options, trained)
 
-    def _bind(self, options: Mapping[str, Any]) -> Build:
+    def _bind_options(self, options: Mapping[str, Any]) -> Build:
         return lambda shapes, dims: self.build(shapes, dims, options)
 
     def _check_build(self, shapes: Shapes, dims: int, options: Mapping[str, Any]) -> None:
@@ -151,5 +153,5 @@ def read_width(shape: Sequence[int]) -> int:
     return int(shape[-1])
 
 
-def _schedule(options: Mapping[str, Any]) -> Schedule:
+def _make_schedule(options: Mapping[str, Any]) -> Schedule:
     return Schedule(**{name: value for name, value in options.items() if name in _SCHEDULE})

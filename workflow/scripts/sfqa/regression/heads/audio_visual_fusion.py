@@ -2,7 +2,7 @@
 
 Inputs in this order: spatial (a backbone's features of the first frame of each second), temporal
 (slowfast), then maps of sound [audio.chroma_stft, audio.chroma_cqt, audio.mfcc, audio.gfcc], or
-with ``columns: 0`` one ready feature per segment. What the report leaves open: docs/ugvq.md.
+with ``columns: 0`` one ready feature per segment. docs/ugvq.md lists what the report leaves open.
 """
 
 from __future__ import annotations

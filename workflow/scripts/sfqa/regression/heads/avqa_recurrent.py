@@ -1,9 +1,9 @@
 """Recurrent audio-visual heads: DNN-RNT and DNN-SND (``model: dnn``), GeneralAVQA (``general``).
 
-Inputs in this order: video, then sound. dnn takes one sound feature per step (ResNet-50 of the
-spectrogram: DNN-RNT; SoundNet: DNN-SND). general takes the time-frequency maps, e.g. [spatial,
+Inputs in this order: video, then sound. dnn reads one sound feature per step (ResNet-50 of the
+spectrogram: DNN-RNT; SoundNet: DNN-SND). general reads the time-frequency maps, e.g. [spatial,
 audio.chroma_stft, audio.chroma_cqt, audio.mfcc, audio.gfcc], or with ``columns: 0`` one ready
-feature per segment. Paper and readings: docs/ugvq.md.
+feature per segment. docs/ugvq.md names the papers and how they are read.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """AIGC-VQA's late fusion of three branches (CVPRW 2024, 3.4): s = q_t + q_a + s_a.
 
 Inputs in this order: technical, aesthetic, alignment features, e.g. DOVER's two and BLIP's class
-token. Whole maps are read position by position with ``channels``: the GELU of these heads does not
-commute with pooling. What differs from the paper: docs/ugvq.md.
+token. With ``channels`` whole maps are read position by position, since the GELU of these heads
+does not commute with pooling. docs/ugvq.md lists what differs from the paper.
 """
 
 from __future__ import annotations

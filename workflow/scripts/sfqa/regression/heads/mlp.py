@@ -2,8 +2,8 @@
 
 The default is the shape of SimpleVQA's head (arXiv 2204.14047): d-128-1 with no activation
 between. Features and MOS are standardised on train rows. The default precision is float64: in
-float32 a rounding may decide which epoch is kept, so that batch, device and number of threads would
-show in the third digit of a SRCC.
+float32 a rounding error may decide which epoch is kept, so that batch, device and number of threads
+would change the third digit of a SRCC.
 """
 
 from __future__ import annotations

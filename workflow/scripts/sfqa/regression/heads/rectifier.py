@@ -1,8 +1,8 @@
 """A base score, rectified by scales and shifts from other features (NTIRE 2025 XGC, SJTU-MOE-AI).
 
-Inputs in this order: base (a score that rises with quality, as clip.cosine, or features that a
-small network makes a score of), spatial, temporal, and maybe alignment. The formula is that of
-:mod:`sfqa.regression.networks.rectifier`; readings: docs/ugvq.md.
+Inputs in this order: base (a score that rises with quality, such as clip.cosine, or features that
+a small network turns into a score), spatial, temporal, and optionally alignment. The formula is in
+:mod:`sfqa.regression.networks.rectifier`; docs/ugvq.md says how the paper is read.
 """
 
 from __future__ import annotations

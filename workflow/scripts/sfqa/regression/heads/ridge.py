@@ -21,7 +21,6 @@ from sfqa.arrays import AnyArray, Floats, Ints
 from sfqa.errors import UserError
 from sfqa.options import Choice, Numbers, Options
 from sfqa.regression.head import ModelHead
-from sfqa.regression.heads._common import srcc
 from sfqa.regression.problems import (
     Features,
     Matrix,
@@ -31,6 +30,7 @@ from sfqa.regression.problems import (
     get_blocks,
 )
 from sfqa.regression.scaling import moments
+from sfqa.regression.selection import score_selection
 
 VERSION = 1
 SELECTS = True
@@ -142,7 +142,7 @@ def _rated_rows(problem: Problem, dim: int) -> Ints:
 def _choose_lambda(predictions: Floats, y: Floats, lambdas: Sequence[float], select: str) -> int:
     """The index of the best lambda by its predictions (validation rows, lambdas)."""
     scores = [
-        -float(np.mean((values - y) ** 2)) if select == "mse" else srcc(values, y)
+        -float(np.mean((values - y) ** 2)) if select == "mse" else score_selection(values, y)
         for values in predictions.T
     ]
     return max(range(len(lambdas)), key=lambda n: (scores[n], lambdas[n]))

@@ -1,9 +1,9 @@
 """UGVQ's fusion network and regressor on cached features, all trials and dimensions at once.
 
 Inputs in this order: spatial (key frames), temporal (clips), text (the prompt), e.g.
-[clip.image, slowfast, clip.text]. Paper and readings: docs/ugvq.md. At the paper's sizes, with a
-1024-wide ViT and text encoder and SlowFast's 2304, a model of three dimensions has 198,635,523
-parameters: a GPU's work. All sizes are options.
+[clip.image, slowfast, clip.text]. docs/ugvq.md names the paper and how it is read. At the paper's
+sizes, with a ViT and a text encoder of width 1024 and SlowFast's 2304, a model of three dimensions
+has 198,635,523 parameters, which needs a GPU. All sizes are options.
 """
 
 from __future__ import annotations

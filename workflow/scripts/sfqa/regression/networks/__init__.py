@@ -1,4 +1,4 @@
-"""Networks of the heads that are trained many at once: plain modules, fit for ``torch.func.vmap``.
+"""Networks of the heads: plain modules that ``torch.func.vmap`` can train as one batch.
 
 None has batch normalisation, and none uses a fused kernel without a batching rule.
 Input: a mapping from a role to a float32 tensor (rows, steps, width) or (rows, width).

@@ -1,7 +1,7 @@
 """Multi-head attention and the Transformer layer around it (Vaswani et al., NeurIPS 2017).
 
-Written out, since the fused kernels behind ``torch.nn.TransformerEncoderLayer`` have no batching
-rule for ``vmap``; with the same weights the numbers are the same.
+Written out, since the fused kernels of ``torch.nn.TransformerEncoderLayer`` have no batching rule
+for ``vmap``. With the same weights the numbers are the same.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Attention(nn.Module):
             nn.init.zeros_(part.bias)
 
     def forward(self, query: Tensor, other: Tensor) -> Tensor:
-        """Attend from ``query`` to ``other``, which gives keys and values."""
+        """Attend from ``query`` to ``other``, from which keys and values are computed."""
         q, k, v = (
             part(x).unflatten(-1, (self.heads, -1)).transpose(-2, -3)
             for part, x in ((self.query, query), (self.key, other), (self.value, other))
@@ -40,8 +40,9 @@ class Attention(nn.Module):
 class AttentionLayer(nn.Module):
     """Attention, then a feed-forward network (ReLU), each added to its input and normalised after.
 
-    The original's order, and torch's default. Attending to itself it is a Transformer encoder
-    layer; attending to another modality, one direction of UGVQ's symmetric cross-attention.
+    In the original's order, which is torch's default. If a sequence attends to itself, this is a
+    Transformer encoder layer; if it attends to another modality, it is one direction of UGVQ's
+    symmetric cross-attention.
     """
 
     def __init__(self, width: int, heads: int, feedforward: int, dropout: float = 0.0) -> None:

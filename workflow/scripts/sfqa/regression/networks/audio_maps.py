@@ -2,8 +2,8 @@
 
 GeneralAVQA's (Cao et al., IEEE TIP 2023), which the NTIRE 2025 talking-head winner (QA Team) uses
 too: a frequency, a time and a fusion block, each conv-conv-conv, normalisation, maximum. The
-published normalisation is over the batch; here it is over one map (``GroupNorm`` of one group), so
-that no row depends on its neighbours, nor on how many problems are trained beside it.
+published normalisation is over the batch. Here it is over one map (``GroupNorm`` of one group), so
+that no row depends on the other rows of its batch, nor on the number of problems.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ KERNELS = (((1, 3), (1, 2)), ((5, 1), (4, 1)), ((5, 3), (4, 2)))
 CHANNELS = (32, 64, 128)
 
 
-def stacked(maps: Sequence[Tensor], columns: int) -> Tensor:
+def stack_maps(maps: Sequence[Tensor], columns: int) -> Tensor:
     """Kinds of maps (n, segments, columns * bins) each -> (n, segments, kinds, bins, columns)."""
-    one = torch.stack(list(maps), dim=-2)
-    return one.unflatten(-1, (columns, -1)).transpose(-1, -2)
+    stacked = torch.stack(list(maps), dim=-2)
+    return stacked.unflatten(-1, (columns, -1)).transpose(-1, -2)
 
 
 def read_sound_size(
@@ -72,5 +72,5 @@ class AudioMaps(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return one vector per segment."""
-        made = self.blocks(x.flatten(0, 1)).flatten(1)
-        return self.out(made).unflatten(0, x.shape[:2])
+        features = self.blocks(x.flatten(0, 1)).flatten(1)
+        return self.out(features).unflatten(0, x.shape[:2])

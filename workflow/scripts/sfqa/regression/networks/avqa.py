@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from sfqa.regression.networks.audio_maps import CHANNELS, AudioMaps, stacked
+from sfqa.regression.networks.audio_maps import CHANNELS, AudioMaps, stack_maps
 from sfqa.regression.networks.recurrent import BiLstm, Gru
 
 
@@ -58,13 +58,13 @@ class StepScores(nn.Module):
 
     def forward(self, x: Mapping[str, Tensor]) -> Tensor:
         """Return the mean over the segments."""
-        both = []
+        scores = []
         for role, stream in (("video", self.video), ("audio", self.audio)):
             rows = x[role].shape[0]
             parts = x[role].unflatten(1, (-1, self.steps)).flatten(0, 1)
-            both.append(stream(parts))
-        made = self.join(torch.cat(both, dim=-1))
-        return made.unflatten(0, (rows, -1)).mean(dim=1)
+            scores.append(stream(parts))
+        quality = self.join(torch.cat(scores, dim=-1))
+        return quality.unflatten(0, (rows, -1)).mean(dim=1)
 
 
 class Memory(nn.Module):
@@ -79,17 +79,17 @@ class Memory(nn.Module):
         self.out = nn.Sequential(nn.Linear(steps * state, vector), nn.Dropout(dropout))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return what is remembered of all steps."""
+        """Return the vector."""
         return self.out(self.stages(x).flatten(-2))
 
 
 class GeneralAvqa(nn.Module):
     """GeneralAVQA: video (n, 30, 2048) and sound (n, 30, ...) -> (n, dims).
 
-    ``audio`` is the width of a ready sequence, or (kinds, bins, columns) of time-frequency maps,
-    which come as one block each of (n, 30, columns * bins), under the roles audio0, audio1, ...;
-    they go through :class:`AudioMaps` to ``width`` first. ``state`` is that of the first BiLSTM in
-    one direction, the second has half.
+    ``audio`` is the width of a ready sequence, or (kinds, bins, columns) of time-frequency maps.
+    Maps come as one block each of (n, 30, columns * bins), under the roles audio0, audio1, ...;
+    :class:`AudioMaps` turns them into vectors of ``width``. ``state`` is the width of the first
+    BiLSTM in one direction; that of the second is half.
     """
 
     def __init__(
@@ -121,5 +121,5 @@ class GeneralAvqa(nn.Module):
             sound = x["audio0"]
         else:
             kinds = [x[f"audio{n}"] for n in range(self.kinds)]
-            sound = self.maps(stacked(kinds, self.columns))
+            sound = self.maps(stack_maps(kinds, self.columns))
         return self.join(torch.cat([self.video(x["video"]), self.audio(sound)], dim=-1))

@@ -1,4 +1,4 @@
-"""Two ways to bring branches together: QA Team's audio-visual fusion, AIGC-VQA's sum of scores."""
+"""Two ways to join branches: QA Team's audio-visual fusion and AIGC-VQA's sum of scores."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import unfold
 
-from sfqa.regression.networks.audio_maps import CHANNELS, AudioMaps, stacked
+from sfqa.regression.networks.audio_maps import CHANNELS, AudioMaps, stack_maps
 from sfqa.regression.networks.recurrent import BiLstm
 
 BRANCHES = ("technical", "aesthetic", "alignment")
@@ -28,8 +28,8 @@ def eca_kernel(channels: int) -> int:
 class ChannelAttention(nn.Module):
     """Efficient channel attention on pooled maps: (..., channels) -> (..., channels).
 
-    The weights of the channels rest on the pooled map alone, so that on a frozen backbone pooled
-    features give exactly what the map would give.
+    The weights of the channels depend on the pooled map alone, so that on a frozen backbone pooled
+    features give exactly the result of the map.
     """
 
     def __init__(self, channels: int) -> None:
@@ -83,16 +83,16 @@ class AudioVisual(nn.Module):
         """Return the qualities."""
         parts = []
         for role in self.roles:
-            seen = x[role] if x[role].dim() == 3 else x[role].unsqueeze(-2)
+            steps = x[role] if x[role].dim() == 3 else x[role].unsqueeze(-2)
             if role == "spatial" and self.attention is not None:
-                seen = self.attention(seen)
-            parts.append(seen.mean(dim=-2))
+                steps = self.attention(steps)
+            parts.append(steps.mean(dim=-2))
         if self.memory is not None:
             if self.maps is None:
                 sound = x["audio0"]
             else:
                 kinds = [x[f"audio{n}"] for n in range(self.kinds)]
-                sound = self.maps(stacked(kinds, self.columns))
+                sound = self.maps(stack_maps(kinds, self.columns))
             parts.append(self.memory(sound).mean(dim=-2))
         return self.join(torch.cat(parts, dim=-1))
 
@@ -100,8 +100,8 @@ class AudioVisual(nn.Module):
 class Branch(nn.Module):
     """One branch of AIGC-VQA: a score at every position, then their mean; (n, dims).
 
-    (n, d) is one position, (n, steps, d) has one per step. Where ``channels`` divides d, a step is
-    a map (channels, positions), as the VQA head of FAST-VQA and DOVER reads it: its GELU does not
+    (n, d) is one position, (n, steps, d) has one per step. If ``channels`` divides d, a step is a
+    map (channels, positions), as the VQA head of FAST-VQA and DOVER reads it, whose GELU does not
     commute with pooling.
     """
 
@@ -139,8 +139,8 @@ class LateFusion(nn.Module):
 
     def forward(self, x: Mapping[str, Tensor]) -> Tensor:
         """Return the sum over branches."""
-        return torch.stack(list(self.scores(x).values())).sum(dim=0)
+        return torch.stack(list(self.compute_scores(x).values())).sum(dim=0)
 
-    def scores(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def compute_scores(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return every branch's own score."""
         return {role: branch(x[role]) for role, branch in self.branches.items()}

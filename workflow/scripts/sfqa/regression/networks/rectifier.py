@@ -17,8 +17,8 @@ from torch.nn.functional import softplus
 ROLES = ("spatial", "temporal", "alignment")
 #: softplus of it is 1.
 _ONE = math.log(math.e - 1)
-#: No scale is smaller, so that its logarithm has a bounded gradient.
-_LEAST = 1e-4
+#: The smallest scale, so that the gradient of its logarithm is bounded.
+_MIN_SCALE = 1e-4
 
 
 class Rectifier(nn.Module):
@@ -37,16 +37,16 @@ class Rectifier(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return log alpha and beta."""
         scale, shift = self.net(x).chunk(2, dim=-1)
-        return torch.log(softplus(scale + _ONE) + _LEAST), shift
+        return torch.log(softplus(scale + _ONE) + _MIN_SCALE), shift
 
 
 class Rectified(nn.Module):
     """base (n, 1) and the features of each rectifier -> (n, dims).
 
-    Features of several steps are averaged over them. A base that is wider than one number is not a
-    score yet: a network of one hidden layer makes it one, per dimension. ``direction`` is -1 for
-    a base that falls with quality. Scales are positive (softplus), so that the root is defined
-    everywhere; the product is taken in logarithms.
+    Features of several steps are averaged. A base that is wider than one number is turned into a
+    score per dimension by a network of one hidden layer. ``direction`` is -1 for a base that falls
+    with quality. Scales are positive (softplus), so that the root is always defined; the product
+    is computed from logarithms.
     """
 
     def __init__(
@@ -72,14 +72,16 @@ class Rectified(nn.Module):
 
     def forward(self, x: Mapping[str, Tensor]) -> Tensor:
         """Return the rectified score, one column per dimension."""
-        base = self.base(self.direction * _flat(x["base"]))
+        base = self.base(self.direction * _average_steps(x["base"]))
         base = base.expand(*base.shape[:-1], self.dims)
         if not self.roles:
             return base
-        scales, shifts = zip(*(self.rectifiers[r](_flat(x[r])) for r in self.roles), strict=True)
+        scales, shifts = zip(
+            *(self.rectifiers[r](_average_steps(x[r])) for r in self.roles), strict=True
+        )
         scale = torch.exp(torch.stack(scales).mean(dim=0))
         return scale * base + torch.stack(shifts).mean(dim=0)
 
 
-def _flat(x: Tensor) -> Tensor:
+def _average_steps(x: Tensor) -> Tensor:
     return x.mean(dim=-2) if x.dim() == 3 else x

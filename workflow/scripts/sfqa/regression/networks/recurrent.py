@@ -1,7 +1,7 @@
 """GRU and bidirectional LSTM, step by step.
 
-torch's own have no batching rule for ``vmap``; the numbers are theirs. The products with the input
-are taken for all steps at once, so that a step is one small product.
+torch's own layers have no batching rule for ``vmap``; the numbers are the same. The products with
+the input are computed for all steps at once, so that a step is one small product.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ class Gru(nn.Module):
         super().__init__()
         self.width = width
         self.input, self.hidden = nn.Linear(inputs, 3 * width), nn.Linear(width, 3 * width)
-        _uniform(self, width)
+        _initialise(self, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the state after every step."""
-        given = self.input(x)
-        state = torch.zeros_like(given[..., 0, : self.width])
+        inputs = self.input(x)
+        state = torch.zeros_like(inputs[..., 0, : self.width])
         states = []
         for step in range(x.shape[-2]):
-            r, z, n = given[..., step, :].chunk(3, dim=-1)
+            r, z, n = inputs[..., step, :].chunk(3, dim=-1)
             hr, hz, hn = self.hidden(state).chunk(3, dim=-1)
             update = torch.sigmoid(z + hz)
-            fresh = torch.tanh(n + torch.sigmoid(r + hr) * hn)
-            state = (1 - update) * fresh + update * state
+            candidate = torch.tanh(n + torch.sigmoid(r + hr) * hn)
+            state = (1 - update) * candidate + update * state
             states.append(state)
         return torch.stack(states, dim=-2)
 
@@ -43,15 +43,15 @@ class Lstm(nn.Module):
         super().__init__()
         self.width = width
         self.input, self.hidden = nn.Linear(inputs, 4 * width), nn.Linear(width, 4 * width)
-        _uniform(self, width)
+        _initialise(self, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the output after every step."""
-        given = self.input(x)
-        state = torch.zeros_like(given[..., 0, : self.width])
+        inputs = self.input(x)
+        state = torch.zeros_like(inputs[..., 0, : self.width])
         cell, states = state, []
         for step in range(x.shape[-2]):
-            i, f, g, o = (given[..., step, :] + self.hidden(state)).chunk(4, dim=-1)
+            i, f, g, o = (inputs[..., step, :] + self.hidden(state)).chunk(4, dim=-1)
             cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)
             state = torch.sigmoid(o) * torch.tanh(cell)
             states.append(state)
@@ -74,8 +74,8 @@ class BiLstm(nn.Module):
         return x
 
 
-def _uniform(module: nn.Module, width: int) -> None:
-    """torch's start values of recurrent layers."""
+def _initialise(module: nn.Module, width: int) -> None:
+    """Initialise parameters as torch does in recurrent layers."""
     bound = 1 / math.sqrt(width)
     for parameter in module.parameters():
         nn.init.uniform_(parameter, -bound, bound)

@@ -1,7 +1,7 @@
-"""UGVQ from its cached features on: everything behind the frozen ViT, SlowFast and CLIP text.
+"""UGVQ behind its cached features: everything after the frozen ViT, SlowFast and CLIP text.
 
 Zhang et al., "Benchmarking Multi-dimensional AIGC Video Quality Assessment", arXiv 2407.21408,
-sections 5 and 6.1.3. What the text leaves open, and how it is read here: docs/ugvq.md.
+sections 5 and 6.1.3. docs/ugvq.md lists what the paper leaves open and how it is read here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TOKENS, POSITIONS = ("sequence", "video"), ("none", "learned")
 
 @dataclass(frozen=True)
 class Sizes:
-    """The paper's sizes (6.1.3) and the readings of what it leaves open."""
+    """The paper's sizes (6.1.3), and a choice for each that it leaves open."""
 
     width: int = 1024
     layers: int = 8
@@ -45,22 +45,24 @@ class Scma(nn.Module):
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        made = (sizes.width, sizes.fusion_heads, sizes.fusion_feedforward, sizes.dropout)
-        self.there, self.back = AttentionLayer(*made), AttentionLayer(*made)
+        layer_sizes = (
+            sizes.width, sizes.fusion_heads, sizes.fusion_feedforward, sizes.dropout
+        )  # fmt: skip
+        self.there, self.back = AttentionLayer(*layer_sizes), AttentionLayer(*layer_sizes)
 
     def forward(self, one: Tensor, other: Tensor) -> Tensor:
         """CAT(MHAttention(one, other, other), MHAttention(other, one, one))."""
-        both = self.there(one, other).mean(dim=-2), self.back(other, one).mean(dim=-2)
-        return torch.cat(both, dim=-1)
+        directions = self.there(one, other).mean(dim=-2), self.back(other, one).mean(dim=-2)
+        return torch.cat(directions, dim=-1)
 
 
 class Ugvq(nn.Module):
     """Spatial (n, frames, d), temporal (n, clips, d) or (n, d), text (n, d) -> (n, dims).
 
-    ``widths`` gives the width of each modality; one that is left out is ablated, with the SCMA
-    layers that would read it (table 5, columns Spatial, Temporal, Text). ``fusion`` False leaves
-    out all SCMA layers (column Fusion). A modality of another width than the model's is brought to
-    it by a linear layer.
+    ``widths`` holds the width of each modality. One that is left out is ablated, with the SCMA
+    layers that read it (table 5, columns Spatial, Temporal, Text). ``fusion`` False leaves out all
+    SCMA layers (column Fusion). A modality of another width than the model's is projected to it by
+    a linear layer.
     """
 
     def __init__(
@@ -80,8 +82,8 @@ class Ugvq(nn.Module):
         self.encoder = nn.ModuleList()
         self.position: nn.Parameter | None = None
         if "spatial" in self.roles:
-            made = (width, sizes.heads, sizes.feedforward, sizes.dropout)
-            self.encoder.extend(AttentionLayer(*made) for _ in range(sizes.layers))
+            layer_sizes = (width, sizes.heads, sizes.feedforward, sizes.dropout)
+            self.encoder.extend(AttentionLayer(*layer_sizes) for _ in range(sizes.layers))
             if sizes.positions == "learned":
                 self.position = nn.Parameter(0.02 * torch.randn(frames, width))
         pairs = [p for p in PAIRS if fusion and set(p) <= set(self.roles)]
@@ -94,20 +96,20 @@ class Ugvq(nn.Module):
 
     def forward(self, x: Mapping[str, Tensor]) -> Tensor:
         """Return the qualities, one column per dimension."""
-        return self.regressor(self.features(x))
+        return self.regressor(self.compute_features(x))
 
-    def features(self, x: Mapping[str, Tensor]) -> Tensor:
+    def compute_features(self, x: Mapping[str, Tensor]) -> Tensor:
         """Return the unified quality-aware features of eq. 9, (n, 9 width) in the full model."""
-        tokens = {role: self._tokens(role, x[role]) for role in self.roles}
+        tokens = {role: self._make_tokens(role, x[role]) for role in self.roles}
         singles = [t.mean(dim=-2) for t in tokens.values()]
         fused = []
         for name, layer in self.fusion.items():
-            one, other = name.split("_")
-            fused.append(layer(tokens[one], tokens[other]))
+            first, second = name.split("_")
+            fused.append(layer(tokens[first], tokens[second]))
         return torch.cat([*singles, *fused], dim=-1)
 
-    def _tokens(self, role: str, x: Tensor) -> Tensor:
-        """A modality as (n, tokens, width); the frames after the Transformer encoder (eq. 3)."""
+    def _make_tokens(self, role: str, x: Tensor) -> Tensor:
+        """A modality as (n, tokens, width); frames pass the Transformer encoder (eq. 3)."""
         if x.dim() == 2:
             x = x.unsqueeze(-2)
         if role in self.project:
