@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from sfqa import identity
+from sfqa.arrays import Floats
 from sfqa.challenge.phases import Phase
 from sfqa.challenge.submission import Submission
 from sfqa.correlation.agreement import UNDEFINED
 from sfqa.correlation.fits import MAPPINGS, correlate_with_mapping
 from sfqa.errors import UserError, hint
-from sfqa.statistics.functions import Array
 from sfqa.statistics.registry import RowResamples, find_statistic
 from sfqa.tables import FAILED, FLAWED, OK, flaw
 
@@ -81,7 +81,7 @@ def score_submission(
     return row | {"status": FLAWED if fit.detail else OK}
 
 
-def compute_main_interval(scores: Array, mapped: Array, mos: Array) -> tuple[float, float]:
+def compute_main_interval(scores: Floats, mapped: Floats, mos: Floats) -> tuple[float, float]:
     """Return the 95 % percentile interval of the main score from bootstrap resamples of the videos.
 
     ``scores``, ``mapped`` (scores after the mapping, which is not refitted) and ``mos``: (n,).

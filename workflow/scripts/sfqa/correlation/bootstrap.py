@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm, t
 
+from sfqa.arrays import Floats
 from sfqa.errors import UserError, hint
 from sfqa.identity import random_generator
 from sfqa.splits.grouping import GROUPS, choose_groups, encode_groups
-from sfqa.statistics.registry import RESAMPLED_NAMES, Array, Codes, RowResamples, find_statistic
+from sfqa.statistics.registry import RESAMPLED_NAMES, Codes, RowResamples, find_statistic
 
 #: The protocols whose trials keep groups apart.
 GROUPED = ("fixed", "group_kfold", "group_trials")
@@ -37,7 +38,7 @@ JACKKNIFE = 200
 
 COVERAGE = 0.95
 
-Replicates = dict[str, Array]
+Replicates = dict[str, Floats]
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class Resampling:
     """
 
     cells: dict[str, int]
-    counts: Array
-    left_out: Array
+    counts: Floats
+    left_out: Floats
     units: str
     drawn: int
 
@@ -71,7 +72,7 @@ class Resampling:
         return int(self.counts.shape[1])
 
     @property
-    def weights(self) -> Array:
+    def weights(self) -> Floats:
         """Weights of the resamples, then of the jackknife parts: (cells, resamples + parts)."""
         return np.hstack([self.counts, self.left_out]) if self.left_out.size else self.counts
 
@@ -136,7 +137,7 @@ def draw_resampling(
     drawn_units = words if codes and "" not in codes else f"{len(rows)} samples{note}"
     table = np.stack(list(codes.values()), axis=1)
     cells, owner = np.unique(table, axis=0, return_inverse=True)
-    counts: Array | float = 1.0
+    counts: Floats | float = 1.0
     left_out = []
     for group_index, (key, size) in enumerate(sizes.items()):
         draw = random_generator("bootstrap", seed, key, size)
@@ -168,7 +169,7 @@ def _group_codes(rows: pd.DataFrame, groups: Sequence[str] | None) -> dict[str, 
     }
 
 
-def _draw_counts(draw: np.random.Generator, size: int, count: int) -> Array:
+def _draw_counts(draw: np.random.Generator, size: int, count: int) -> Floats:
     """Return how often each of ``size`` units is drawn in ``count`` draws of ``size``."""
     times = np.empty((count, size))
     for row in times:
@@ -177,11 +178,11 @@ def _draw_counts(draw: np.random.Generator, size: int, count: int) -> Array:
 
 
 def compute_replicates(
-    scores: Array,
-    mapped: Array,
-    mos: Array,
+    scores: Floats,
+    mapped: Floats,
+    mos: Floats,
     cells: Codes,
-    weights: Array,
+    weights: Floats,
     which: Sequence[str] = RESAMPLED_NAMES,
 ) -> Replicates:
     """Return the statistics named in ``which`` in every resample, each (metrics, resamples).
@@ -202,8 +203,8 @@ def compute_replicates(
 
 
 def resample_method_means(
-    scores: Array, mos: Array, methods: Codes, drawn: Array
-) -> tuple[Array, Array]:
+    scores: Floats, mos: Floats, methods: Codes, drawn: Floats
+) -> tuple[Floats, Floats]:
     """Return the mean score and the mean MOS of every method in every resample.
 
     ``scores`` and ``mos``: (n,); ``methods``: (n,) codes; ``drawn``: (n, B) weights; the results
@@ -226,7 +227,7 @@ def resample_method_means(
 
 
 def compute_interval(
-    values: Array,
+    values: Floats,
     point: float | None,
     drawn: Resampling,
     kind: str = "percentile",
@@ -272,7 +273,7 @@ def compute_interval(
     return Interval(float(low), float(high), how)
 
 
-def _bca_levels(good: Array, point: float, parts: Array, levels: Array) -> Array:
+def _bca_levels(good: Floats, point: float, parts: Floats, levels: Floats) -> Floats:
     below = (np.count_nonzero(good < point) + 0.5 * np.count_nonzero(good == point)) / len(good)
     bias = float(norm.ppf(np.clip(below, 0.5 / len(good), 1 - 0.5 / len(good))))
     parts = parts[np.isfinite(parts)]

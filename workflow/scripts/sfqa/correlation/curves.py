@@ -6,12 +6,12 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import OptimizeWarning, curve_fit
 from scipy.special import expit
 
-Array = npt.NDArray[np.float64]
-Curve = Callable[..., Array]
+from sfqa.arrays import Floats
+
+Curve = Callable[..., Floats]
 
 #: Function evaluations per start at most. A fit that needs more converges slowly to a line.
 EVALUATIONS = 400
@@ -20,10 +20,10 @@ EVALUATIONS = 400
 _WIDTHS = (0.03, 0.1, 0.3, 1.0, 3.0)
 
 #: All parameters of a curve, and the mean square error of the fit.
-CurveFit = tuple[Array, float]
+CurveFit = tuple[Floats, float]
 
 
-def logistic4(x: Array, b1: float, b2: float, b3: float, b4: float) -> Array:
+def logistic4(x: Floats, b1: float, b2: float, b3: float, b4: float) -> Floats:
     """Return ``b2 + (b1 - b2) / (1 + exp(-(x - b3) / |b4|))``.
 
     The 4-parameter logistic of SimpleVQA, THQA and most of the field. It runs from b2 to b1 with
@@ -37,7 +37,7 @@ def logistic4(x: Array, b1: float, b2: float, b3: float, b4: float) -> Array:
         return b2 + (b1 - b2) * expit((x - b3) / width)
 
 
-def logistic5(x: Array, b1: float, b2: float, b3: float, b4: float, b5: float) -> Array:
+def logistic5(x: Floats, b1: float, b2: float, b3: float, b4: float, b5: float) -> Floats:
     """Return ``b1 (1/2 - 1 / (1 + exp(b2 (x - b3)))) + b4 x + b5``.
 
     The 5-parameter logistic of VQEG (2003) and most image quality papers: a logistic plus a line.
@@ -49,7 +49,7 @@ def logistic5(x: Array, b1: float, b2: float, b3: float, b4: float, b5: float) -
         return b1 * (expit(b2 * (x - b3)) - 0.5) + b4 * x + b5
 
 
-def compute_slopes4(x: Array, b1: float, b2: float, b3: float, b4: float) -> Array:
+def compute_slopes4(x: Floats, b1: float, b2: float, b3: float, b4: float) -> Floats:
     """Return the derivatives of :func:`logistic4` with respect to its parameters, (n, 4)."""
     width = max(abs(b4), np.finfo(np.float64).tiny)
     z = np.clip((x - b3) / width, -700.0, 700.0)  # outside, s is 0 or 1 and all slopes are 0
@@ -61,14 +61,14 @@ def compute_slopes4(x: Array, b1: float, b2: float, b3: float, b4: float) -> Arr
     return slopes
 
 
-def compute_slopes5(x: Array, b1: float, b2: float, b3: float, b4: float, b5: float) -> Array:
+def compute_slopes5(x: Floats, b1: float, b2: float, b3: float, b4: float, b5: float) -> Floats:
     """Return the derivatives of :func:`logistic5` with respect to its parameters, (n, 5)."""
     s = expit(np.clip(b2 * (x - b3), -700.0, 700.0))
     bell = b1 * s * (1.0 - s)
     return np.column_stack([s - 0.5, bell * (x - b3), -bell * b2, x, np.ones_like(x)])
 
 
-def fit_logistic4(u: Array, v: Array, half: float, max_error: float) -> Array | None:
+def fit_logistic4(u: Floats, v: Floats, half: float, max_error: float) -> Floats | None:
     """Fit :func:`logistic4` to standardised scores ``u`` and MOS ``v``; None if the fit fails.
 
     The better fit from two starts: the start that papers use (``half`` is its .5 in units of u) and
@@ -90,7 +90,9 @@ def fit_logistic4(u: Array, v: Array, half: float, max_error: float) -> Array | 
     return best
 
 
-def fit_logistic5(u: Array, v: Array, usual_start: list[float], max_error: float) -> Array | None:
+def fit_logistic5(
+    u: Floats, v: Floats, usual_start: list[float], max_error: float
+) -> Floats | None:
     """Fit :func:`logistic5` to standardised scores ``u`` and MOS ``v``; None if the fit fails.
 
     The best fit from three starts: the start that papers use (``usual_start``, in the units of u
@@ -114,7 +116,7 @@ def fit_logistic5(u: Array, v: Array, usual_start: list[float], max_error: float
     return best
 
 
-def fit_cubic(u: Array, v: Array) -> Array:
+def fit_cubic(u: Floats, v: Floats) -> Floats:
     """Fit a third-order polynomial of v on u; returns the coefficients, the constant first.
 
     If u has fewer than four different values, returns the solution with the smallest norm.
@@ -127,16 +129,16 @@ def fit_cubic(u: Array, v: Array) -> Array:
 
 
 def _fit_from_starts(
-    u: Array,
-    v: Array,
+    u: Floats,
+    v: Floats,
     curve: Curve,
     slopes: Curve,
     starts: list[list[float]],
     free: range | tuple[int, ...],
     max_error: float,
-) -> Array | None:
+) -> Floats | None:
     """Return the parameters of the best fit, None if no error is below ``max_error``."""
-    best: Array | None = None
+    best: Floats | None = None
     for start in starts:
         fit = _fit_least_squares(u, v, curve, slopes, start, list(free))
         if fit is not None and fit[1] < max_error:
@@ -145,12 +147,12 @@ def _fit_from_starts(
 
 
 def _fit_least_squares(
-    u: Array, v: Array, curve: Curve, slopes: Curve, start: list[float], free: list[int]
+    u: Floats, v: Floats, curve: Curve, slopes: Curve, start: list[float], free: list[int]
 ) -> CurveFit | None:
     """Fit the ``free`` parameters from a start; the others keep their start values."""
     parameters = np.array(start)
 
-    def set_free(values: tuple[float, ...]) -> Array:
+    def set_free(values: tuple[float, ...]) -> Floats:
         parameters[free] = values
         return parameters
 
@@ -172,7 +174,7 @@ def _fit_least_squares(
     return (parameters, error) if np.isfinite(parameters).all() and np.isfinite(error) else None
 
 
-def _search_start4(u: Array, v: Array, midpoints: Array) -> list[float]:
+def _search_start4(u: Floats, v: Floats, midpoints: Floats) -> list[float]:
     """Return the best start on a grid of midpoints and widths; b1 and b2 are solved linearly."""
     best, max_explained = [0.0, 0.0, 0.0, 1.0], -1.0
     for b3 in midpoints:
@@ -190,7 +192,7 @@ def _search_start4(u: Array, v: Array, midpoints: Array) -> list[float]:
     return best
 
 
-def _search_start5(u: Array, v: Array) -> list[float]:
+def _search_start5(u: Floats, v: Floats) -> list[float]:
     """Return the best start on a grid of midpoints and widths; b1, b4, b5 are solved linearly."""
     best, min_error = [0.0, 1.0, 0.0, float(np.mean(u * v)), 0.0], np.inf
     for b3 in np.linspace(float(u.min()), float(u.max()), 9):

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde
 
+from sfqa.arrays import Floats
 from sfqa.correlation.agreement import Correlation
 from sfqa.correlation.fits import LOGISTIC, correlate, fit_mapping
 from sfqa.correlation.summarise import pool_points
@@ -28,7 +29,6 @@ from sfqa.figure_style import (
     save_figure,
     set_title,
 )
-from sfqa.statistics.functions import Array
 from sfqa.statistics.registry import STATISTICS
 
 VERSION = 2
@@ -128,7 +128,7 @@ def _draw_panel(
     axes.set_axisbelow(True)
 
 
-def _draw_density(axes: Axes, x: Array, y: Array) -> None:
+def _draw_density(axes: Axes, x: Floats, y: Floats) -> None:
     """Draw density contours, if :func:`estimate_density` returns an estimate."""
     estimate = estimate_density(x, y)
     if estimate is None:
@@ -145,7 +145,7 @@ def _draw_density(axes: Axes, x: Array, y: Array) -> None:
     axes.plot([], [], color="#4a4a4a", linewidth=0.9, label=f"{shares} % of the density")
 
 
-def estimate_density(x: Array, y: Array) -> tuple[Array, Array, Array, list[float]] | None:
+def estimate_density(x: Floats, y: Floats) -> tuple[Floats, Floats, Floats, list[float]] | None:
     """Return the grid of a kernel density estimate, its heights and its contour levels.
 
     ``x``, ``y``: n values each. A Gaussian kernel of Scott's width, on a grid of 80 x 80 cells;

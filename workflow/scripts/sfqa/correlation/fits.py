@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sfqa.arrays import Floats
 from sfqa.correlation.agreement import UNDEFINED, Correlation
 from sfqa.correlation.curves import fit_cubic, fit_logistic4, fit_logistic5, logistic4, logistic5
 from sfqa.errors import UserError, hint
-from sfqa.statistics.functions import Array, why_undefined
+from sfqa.statistics.functions import why_undefined
 from sfqa.statistics.registry import MAPPED_LABELS, STATISTICS
 from sfqa.tables import flaw
 
@@ -64,7 +65,7 @@ class ScoreMapping:
     parameters: tuple[float, ...]
     detail: str = ""
 
-    def __call__(self, prediction: npt.ArrayLike) -> Array:
+    def __call__(self, prediction: npt.ArrayLike) -> Floats:
         """Return the scores mapped to the MOS scale.
 
         >>> ScoreMapping(LINEAR, (2.0, 1.0))([1.0, 2.0]).tolist()
@@ -182,20 +183,20 @@ def fit_mapping(
     )
 
 
-def _centre_and_spread(values: Array) -> tuple[float, float]:
+def _centre_and_spread(values: Floats) -> tuple[float, float]:
     centre = float(values.mean())
     peak = float(np.max(np.abs(values - centre)))  # avoids underflow in the squares of tiny scores
     return centre, peak * float(np.std((values - centre) / peak))
 
 
-def _evaluate_polynomial(u: Array, powers: list[float]) -> Array:
+def _evaluate_polynomial(u: Floats, powers: list[float]) -> Floats:
     value = np.zeros_like(u)
     for power in reversed(powers):
         value = value * u + power
     return value
 
 
-def _describe_turning(mapping: ScoreMapping, x: Array) -> str:
+def _describe_turning(mapping: ScoreMapping, x: Floats) -> str:
     """Return a note if the curve is not monotone between the smallest and the largest score."""
     steps = np.diff(mapping(np.linspace(x.min(), x.max(), 201)))
     least = 1e-6 * float(np.abs(steps).sum())

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from sfqa.arrays import Floats
 from sfqa.correlation.bootstrap import (
     Interval,
     Replicates,
@@ -18,7 +19,7 @@ from sfqa.correlation.bootstrap import (
     resample_method_means,
 )
 from sfqa.correlation.fits import ScoreMapping
-from sfqa.statistics.registry import RESAMPLED, RESAMPLED_NAMES, Array
+from sfqa.statistics.registry import RESAMPLED, RESAMPLED_NAMES
 
 #: What :func:`build_interval_columns` says if no interval was requested.
 NOT_ASKED = "none: not asked for"
@@ -153,5 +154,5 @@ def build_interval_columns(
     return {**row, "interval": interval_text}
 
 
-def _apply_mapping(mapping: ScoreMapping | None, scores: Array) -> Array:
+def _apply_mapping(mapping: ScoreMapping | None, scores: Floats) -> Floats:
     return scores if mapping is None else mapping(scores)

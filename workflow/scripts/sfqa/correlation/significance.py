@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from sfqa.arrays import Floats
 from sfqa.correlation.agreement import Correlation
 from sfqa.correlation.bootstrap import LEAST_UNITS, Replicates, Resampling, compute_interval
 from sfqa.correlation.fits import correlate_with_mapping
@@ -19,7 +20,7 @@ from sfqa.correlation.intervals import MetricPoints, average_replicates, compute
 from sfqa.correlation.points import average_trials, check_metrics, join_test_rows
 from sfqa.correlation.summarise import OVERALL, Settings
 from sfqa.statistics import resampled
-from sfqa.statistics.registry import RESAMPLED, Array, Statistic, find_statistic
+from sfqa.statistics.registry import RESAMPLED, Statistic, find_statistic
 from sfqa.tables import FAILED, OK, flaw
 
 #: Raised whenever the rows change, also by the statistics, the mapping or the bootstrap.
@@ -82,7 +83,7 @@ def _compute_z(r_a: float, r_b: float, n: int, variance: float) -> tuple[float, 
     return z, 2 * float(stats.norm.sf(abs(z)))
 
 
-def compute_bootstrap_p(differences: Array, point: float, units: int) -> float:
+def compute_bootstrap_p(differences: Floats, point: float, units: int) -> float:
     """Return the two-sided p of a difference: a t-test with the spread of its replicates.
 
     ``differences``: the replicates; NaN is ignored. ``units``: number of groups or samples drawn,
@@ -123,8 +124,8 @@ class _ComparedMetric:
 
     value: Correlation
     replicates: Replicates
-    ranks: Array
-    mapped: Array
+    ranks: Floats
+    mapped: Floats
 
 
 @dataclass(frozen=True)

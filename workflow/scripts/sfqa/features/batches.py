@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
+from sfqa.arrays import Floats32
+
 if TYPE_CHECKING:
     import torch
 
-Floats = npt.NDArray[np.float32]
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -26,7 +27,7 @@ class _PendingItem(Generic[T]):
 
     item: T
     count: int
-    rows: list[Floats] = field(default_factory=list)
+    rows: list[Floats32] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def run_batched(
     parts: Callable[[T], Sequence[U]],
     forward: Callable[[list[U]], torch.Tensor],
     passes: Passes,
-) -> Iterator[tuple[T, list[Floats]]]:
+) -> Iterator[tuple[T, list[Floats32]]]:
     """Yield every item, in order, with the rows that ``forward`` computes for its parts.
 
     ``parts`` splits an item; ``forward`` takes a list of parts and returns a tensor with one row
@@ -103,7 +104,7 @@ def run_batched(
             for entry, row in zip(entries, device_rows.rows(), strict=False):
                 entry.rows.append(row)
 
-    def pop_completed() -> Iterator[tuple[T, list[Floats]]]:
+    def pop_completed() -> Iterator[tuple[T, list[Floats32]]]:
         while pending and len(pending[0].rows) == pending[0].count:
             entry = pending.popleft()
             yield entry.item, entry.rows
@@ -166,7 +167,7 @@ class _DeviceRows:
             self.event = torch.cuda.Event()
             self.event.record()
 
-    def rows(self) -> list[Floats]:
+    def rows(self) -> list[Floats32]:
         if self.running:
             self.event.synchronize()
             return list(self.host.numpy().copy())

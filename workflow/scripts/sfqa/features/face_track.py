@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import median_filter
 
+from sfqa.arrays import Floats
 from sfqa.faces import Box
 
 Image = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float64]
 Detector = Callable[[Image], list[Box]]
 Follower = Callable[[Image, Box], Box | None]
 

@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.fft import dct, rfft
 
+from sfqa.arrays import Floats
+
 #: Glasberg & Moore, Hearing Research 47 (1990): ERB(f) = 24.7 (4.37 f / 1000 + 1), Slaney's form.
 EAR_Q, MIN_WIDTH = 9.26449, 24.7
 WINDOW, FILTERS, CEPSTRA = 1024, 256, 128
 PREEMPHASIS = 0.97
-
-Floats = npt.NDArray[np.float64]
 
 
 def compute_gfcc(samples: npt.NDArray[np.floating], rate: int, hop: int) -> Floats:

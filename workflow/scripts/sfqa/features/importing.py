@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sfqa import identity, tables
+from sfqa.arrays import Floats
 from sfqa.errors import UserError, hint
 from sfqa.features import base
 
@@ -35,8 +35,6 @@ ROLES = {
 }
 #: Label of the generation method where the table tells none.
 UNKNOWN_METHOD = "imported"
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from sfqa.arrays import Floats
 
 #: Slower changes than about this, one to two syllables, are removed: posture and phrasing agree at
 #: many shifts. Tuned, with the floor, on 31 real talking heads of six generators (0.2 s to 1 s and

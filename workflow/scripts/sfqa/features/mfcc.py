@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.fft import dct, rfft
 
+from sfqa.arrays import Floats
+
 RATE = 16000
 WINDOW, STEP = 400, 160  # 25 ms and 10 ms
 FFT, FILTERS, CEPSTRA = 512, 26, 13
 PREEMPHASIS, LIFTER = 0.97, 22
-
-Floats = npt.NDArray[np.float64]
 
 
 def compute_mfcc(samples: npt.NDArray[np.int16]) -> Floats:

@@ -9,11 +9,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from sfqa.arrays import Floats
 from sfqa.faces import Box
 from sfqa.features.face_track import compute_iou
 from sfqa.features.siti import Image, Luma
-
-Floats = npt.NDArray[np.float64]
 
 #: The lower face in a box of faces.detect_faces, sampled on a square grid: 0.1 to 0.9 of the width,
 #: and from 0.45 of the height as far down.

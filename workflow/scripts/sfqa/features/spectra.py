@@ -9,6 +9,8 @@ import numpy.typing as npt
 from scipy.fft import dct, next_fast_len, rfft
 from scipy.signal.windows import hamming, hann
 
+from sfqa.arrays import Floats
+
 BANDS = 224
 #: Samples of a window, mel bands, cepstra and chroma bins of GeneralAVQA.
 FFT, MELS, CHROMA = 1024, 128, 128
@@ -20,7 +22,6 @@ _LOBES = 20
 _GROUP = 16
 _TUNING_FFT, _TUNING_HOP = 2048, 512
 
-Floats = npt.NDArray[np.float64]
 Sound = npt.NDArray[np.floating]
 
 

@@ -7,13 +7,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sfqa.arrays import Floats
+
 FPS = 25
 SAMPLES_PER_FRAME = 640  # 16 kHz / 25 fps
 _WINDOW = 5
 #: Added to every difference before the norm, as torch's pairwise_distance does.
 _EPS = 1e-6
-
-Floats = npt.NDArray[np.float64]
 
 
 class LseScores(NamedTuple):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from sfqa.arrays import Floats
 
 #: A clip whose RMS stays below this (-60 dB of full scale) counts as silent.
 _SILENT_RMS = 1e-3
 
 
-def measure_frame_rms(samples: npt.NDArray[np.float32], sample_rate: int, fps: float) -> Array:
+def measure_frame_rms(samples: npt.NDArray[np.float32], sample_rate: int, fps: float) -> Floats:
     """Return the RMS of the sound under each frame, full scale = 1.
 
     ``samples``: mono, shape (n,). The result has shape (frames,), where frames is
@@ -27,7 +27,7 @@ def measure_frame_rms(samples: npt.NDArray[np.float32], sample_rate: int, fps: f
     return np.asarray(np.sqrt(np.maximum(np.diff(power[edges]), 0) / count))
 
 
-def estimate_opening(rms: Array) -> Array:
+def estimate_opening(rms: Floats) -> Floats:
     """Return how far the mouth is open in each frame, from 0 (shut) to 1.
 
     The RMS is smoothed over three frames and stretched between its 10th and 95th percentile,
@@ -47,7 +47,7 @@ def estimate_opening(rms: Array) -> Array:
     return np.asarray(np.clip((smooth - low) / span, 0, 1) ** 0.8)
 
 
-def delay_frames(values: Array, frames: int) -> Array:
+def delay_frames(values: Floats, frames: int) -> Floats:
     """Return values shifted to later (positive) or earlier frames; the ends are repeated.
 
     >>> delay_frames(np.array([1.0, 2.0, 3.0]), 1)
@@ -57,7 +57,7 @@ def delay_frames(values: Array, frames: int) -> Array:
     return values[index]
 
 
-def freeze_blocks(values: Array, share: float, block: int, rng: np.random.Generator) -> Array:
+def freeze_blocks(values: Floats, share: float, block: int, rng: np.random.Generator) -> Floats:
     """Return values that stay constant in a share of their blocks of ``block`` frames.
 
     The frozen blocks are the first ones of a random order, so that a larger share freezes the same

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from sfqa import identity, media
+from sfqa.arrays import Floats
 from sfqa.generation.adapters import RenderJob
 from sfqa.generation.anatomy import locate_face
 from sfqa.generation.mouth_opening import (
@@ -23,8 +24,6 @@ from sfqa.generation.mouth_opening import (
 )
 from sfqa.generation.warp import Pixels, Pose, Puppet
 from sfqa.options import Option, fill_defaults
-
-Array = npt.NDArray[np.float64]
 
 SAMPLE_RATE = 16000
 #: Length in seconds of the blocks in which frozen lips stand still.
@@ -65,7 +64,7 @@ def _write_cut_sound(job: RenderJob, seconds: float) -> Path:
     return path
 
 
-def plan_poses(rms: Array, job: RenderJob, options: Mapping[str, float]) -> list[Pose]:
+def plan_poses(rms: Floats, job: RenderJob, options: Mapping[str, float]) -> list[Pose]:
     """Return the pose of every frame: the mouth follows the loudness, blinks and sway are random.
 
     ``rms``: shape (frames,), see :func:`sfqa.generation.mouth_opening.measure_frame_rms`.
@@ -131,14 +130,14 @@ def _random_stream(job: RenderJob, purpose: str) -> np.random.Generator:
     return identity.random_generator(job.seed, job.sample_id, purpose)
 
 
-def _draw_motion(seconds: Array, rng: np.random.Generator) -> Array:
+def _draw_motion(seconds: Floats, rng: np.random.Generator) -> Floats:
     """Return a slow, smooth motion in about -1..1 at each time."""
     rates, phases = rng.uniform((0.10, 0.25, 0.5), (0.2, 0.45, 0.8)), rng.uniform(0, math.tau, 3)
     waves = np.sin(math.tau * rates[:, None] * seconds + phases[:, None])
     return np.asarray((np.array([0.55, 0.3, 0.15])[:, None] * waves).sum(axis=0))
 
 
-def _draw_blinks(count: int, fps: float, rng: np.random.Generator) -> Array:
+def _draw_blinks(count: int, fps: float, rng: np.random.Generator) -> Floats:
     """Return the eyelids of each frame, 0 open to 1 shut: a blink of 0.3 s every 2 to 5 seconds."""
     seconds, lids = np.arange(count) / fps, np.zeros(count)
     start = float(rng.uniform(0.6, 2.5))

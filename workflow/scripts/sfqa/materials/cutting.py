@@ -7,7 +7,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+
+from sfqa.arrays import Floats
 
 PAD_SEC = 0.12  # pause kept on both sides of a phrase, for unvoiced consonants and breath
 MAX_PAD_SEC = 0.4  # farthest position of the quietest point
@@ -17,7 +18,6 @@ SURE_PAUSE_SEC = 0.3  # a shorter pause is as likely a comma as the end of a phr
 EDGE_SEC = 0.02  # a phrase this close to the edge of the file is probably cut off
 
 Spans = Sequence[tuple[float, float]]
-Floats = npt.NDArray[np.float64]
 
 
 class Cut(NamedTuple):

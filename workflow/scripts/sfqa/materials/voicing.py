@@ -10,7 +10,8 @@ from scipy.fft import irfft, next_fast_len, rfft
 from scipy.ndimage import binary_dilation, median_filter
 from scipy.signal import ShortTimeFFT, butter, get_window, resample_poly, sosfiltfilt
 
-Floats = npt.NDArray[np.float64]
+from sfqa.arrays import Floats
+
 Flags = npt.NDArray[np.bool_]
 
 ANALYSIS_RATE = 16000  # Hz

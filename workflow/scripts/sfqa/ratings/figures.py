@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
+from sfqa.arrays import Floats
 from sfqa.errors import UserError
 from sfqa.figure_style import (
     COLOURS,
@@ -27,7 +28,7 @@ from sfqa.figure_style import (
 )
 from sfqa.ratings.by_label import LABEL_KINDS, join_labels
 from sfqa.ratings.reliability import fit_sos
-from sfqa.ratings.screening import Matrix, row_statistics
+from sfqa.ratings.screening import row_statistics
 from sfqa.store import to_records
 
 VERSION = 1
@@ -281,7 +282,7 @@ def plot_raters(report: pd.DataFrame, paths: Sequence[Path], synthetic: bool = F
 
 
 def plot_sos(
-    matrices: dict[str, Matrix],
+    matrices: dict[str, Floats],
     scale: tuple[float, float],
     paths: Sequence[Path],
     synthetic: bool = False,

@@ -9,8 +9,9 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from sfqa.arrays import Floats
 from sfqa.errors import UserError, hint
-from sfqa.ratings.screening import Matrix, row_statistics
+from sfqa.ratings.screening import row_statistics
 from sfqa.ratings.treatments import METHODS, TreatedRatings
 from sfqa.tables import FAILED, FLAWED, OK
 
@@ -89,7 +90,7 @@ def pivot_scores(scores: pd.DataFrame) -> pd.DataFrame:
 def _make_mos_rows(
     dimension: str,
     samples: pd.Index[str],
-    raw: Matrix,
+    raw: Floats,
     treated: TreatedRatings,
     synthetic: npt.NDArray[np.bool_],
 ) -> list[TableRow]:
@@ -121,7 +122,7 @@ def _make_mos_rows(
 
 
 def _make_rater_rows(
-    dimension: str, names: list[str], raw: Matrix, treated: TreatedRatings
+    dimension: str, names: list[str], raw: Floats, treated: TreatedRatings
 ) -> list[TableRow]:
     n, mean, sd = row_statistics(np.ascontiguousarray(raw.T))
     return [

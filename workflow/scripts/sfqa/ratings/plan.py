@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from sfqa.arrays import Ints
 from sfqa.errors import UserError
 from sfqa.identity import random_generator
 from sfqa.ratings import plan_balance
-from sfqa.ratings.plan_balance import Ints
 from sfqa.ratings.plan_sessions import (
     PlanRow,
     Presentation,

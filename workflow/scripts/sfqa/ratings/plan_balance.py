@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
+from sfqa.arrays import Ints
+
 VERSION = 1
 
-Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 #: Minimum number of slots per round. A pair has the same slot in every round, so that videos of a

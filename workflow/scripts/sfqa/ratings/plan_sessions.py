@@ -8,14 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sfqa.ratings.plan_balance import Ints
+from sfqa.arrays import Floats, Ints
 from sfqa.ratings.study_design import StudyDesign
 
 VERSION = 1
 
 #: A row of ``tables.PLAN``.
 PlanRow = dict[str, Any]
-Floats = npt.NDArray[np.float64]
 
 
 class Presentation(NamedTuple):

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from sfqa.arrays import Floats
 from sfqa.errors import UserError, hint
 from sfqa.ratings.mos import pivot_scores
-from sfqa.ratings.screening import Matrix, row_statistics
+from sfqa.ratings.screening import row_statistics
 from sfqa.ratings.subjective_models import remove_bias
 from sfqa.statistics.functions import correlate_ranks
 from sfqa.tables import FLAWED, OK, RATER_REPORT, flaw
@@ -105,7 +106,7 @@ def _to_number(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _compute_bias(matrix: Matrix) -> tuple[Matrix, Matrix]:
+def _compute_bias(matrix: Floats) -> tuple[Floats, Floats]:
     """Return bias and inconsistency per rater; NaN for a rater without ratings."""
     unbiased = remove_bias(matrix)
     mos = row_statistics(matrix)[1]
@@ -115,7 +116,7 @@ def _compute_bias(matrix: Matrix) -> tuple[Matrix, Matrix]:
     return unbiased.bias, inconsistency
 
 
-def _compute_agreement(matrix: Matrix) -> npt.NDArray[np.float64]:
+def _compute_agreement(matrix: Floats) -> npt.NDArray[np.float64]:
     """Return the SRCC of each rater with the mean of the others; NaN if it is undefined."""
     rated, filled = ~np.isnan(matrix), np.nan_to_num(matrix)
     count, total = rated.sum(axis=1), filled.sum(axis=1)
@@ -130,7 +131,7 @@ def _compute_agreement(matrix: Matrix) -> npt.NDArray[np.float64]:
     return agreement
 
 
-def _compute_entropy(column: Matrix) -> float | None:
+def _compute_entropy(column: Floats) -> float | None:
     values = column[~np.isnan(column)]
     if not len(values):
         return None
@@ -165,7 +166,7 @@ def _add_details(
         _add_times(row, answered[answered["role"] != "training"], limits)
 
 
-def _find_longest_run(values: Matrix) -> int:
+def _find_longest_run(values: Floats) -> int:
     if not len(values):
         return 0
     edges = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1], [True]]))

@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from sfqa.arrays import Floats
 from sfqa.errors import UserError
 from sfqa.identity import random_generator
 from sfqa.ratings.mos import pivot_scores
-from sfqa.ratings.screening import Matrix, row_statistics
+from sfqa.ratings.screening import row_statistics
 from sfqa.statistics.functions import correlate_ranks
 from sfqa.tables import FLAWED, OK, RELIABILITY, flaw
 
@@ -85,8 +86,8 @@ def split_half(matrix: npt.ArrayLike, seed: int, halves: int = 200) -> SplitHalf
 
 
 def _split_ratings(
-    scores: Matrix, is_complete: bool, rng: np.random.Generator
-) -> tuple[Matrix, Matrix]:
+    scores: Floats, is_complete: bool, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
     """Return the MOS of two random halves of the ratings."""
     if is_complete:
         order = rng.permutation(scores.shape[1])
@@ -104,7 +105,7 @@ def _split_ratings(
     return first, second
 
 
-def _correlate_ranks(first: Matrix, second: Matrix) -> float:
+def _correlate_ranks(first: Floats, second: Floats) -> float:
     """Return the SRCC; NaN if either side is constant."""
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return float("nan")
@@ -112,14 +113,14 @@ def _correlate_ranks(first: Matrix, second: Matrix) -> float:
     return correlate_ranks(second, first)
 
 
-def _correlate(first: Matrix, second: Matrix) -> float:
+def _correlate(first: Floats, second: Floats) -> float:
     """Return the PLCC; NaN if either side is constant."""
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return float("nan")
     return float(np.corrcoef(first, second)[0, 1])
 
 
-def _correct_length(r: Matrix) -> Matrix:
+def _correct_length(r: Floats) -> Floats:
     """Return the correlation of two full studies by the Spearman-Brown formula."""
     return 2 * r / (1 + r)
 
@@ -175,7 +176,7 @@ def fit_sos(matrix: npt.ArrayLike, low: float, high: float) -> SosFit:
     return SosFit(a, a_unbiased, r2, int(used.sum()), low, high)
 
 
-def select_sos_ratings(scores: pd.DataFrame, scale: tuple[float, float]) -> dict[str, Matrix]:
+def select_sos_ratings(scores: pd.DataFrame, scale: tuple[float, float]) -> dict[str, Floats]:
     """Return the ratings (samples, raters) of every dimension that :func:`fit_sos` accepts.
 
     ``scores`` has the columns of ``tables.SCORES``.

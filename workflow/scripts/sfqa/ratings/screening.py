@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sfqa.arrays import Floats
+
 VERSION = 2
 
-Matrix = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 # One of 5 raters who disagrees with the others is exactly 2 sigma away, one of 21 exactly sqrt(20)
@@ -28,8 +29,8 @@ class Screening(NamedTuple):
 class _Bounds(NamedTuple):
     """Per stimulus: the mean, the distance of the bounds from it, and two properties."""
 
-    mean: Matrix
-    distance: Matrix
+    mean: Floats
+    distance: Floats
     varied: Mask  # at least two ratings, not all equal
     unanimous: Mask  # at least two ratings, all equal
 
@@ -94,7 +95,7 @@ def find_outliers(matrix: npt.ArrayLike) -> Mask:
     return outliers
 
 
-def compute_zscores(matrix: npt.ArrayLike) -> Matrix:
+def compute_zscores(matrix: npt.ArrayLike) -> Floats:
     """Return the z-scores of each rater: ratings minus the rater's mean, over the sd (ddof 1).
 
     ``matrix`` and result have shape (stimuli, raters), with NaN for a missing rating. The column of
@@ -121,7 +122,7 @@ def rescale_zscores(z: Any) -> Any:
     return 100.0 * (z + 3.0) / 6.0
 
 
-def row_statistics(matrix: Matrix) -> tuple[npt.NDArray[np.int64], Matrix, Matrix]:
+def row_statistics(matrix: Floats) -> tuple[npt.NDArray[np.int64], Floats, Floats]:
     """Return n, mean and sd (ddof 1) of every row, ignoring NaN.
 
     The mean of no ratings and the sd of fewer than two are NaN. The result does not depend on the
@@ -133,7 +134,7 @@ def row_statistics(matrix: Matrix) -> tuple[npt.NDArray[np.int64], Matrix, Matri
     """
     ordered, n, mean = _sort_rows(matrix)
     square = np.nan_to_num(ordered - mean[:, None]) ** 2
-    sd: Matrix = np.sqrt(square.sum(axis=1) / np.where(n > 1, n - 1, np.nan))
+    sd: Floats = np.sqrt(square.sum(axis=1) / np.where(n > 1, n - 1, np.nan))
     return n, mean, sd
 
 
@@ -146,7 +147,7 @@ def count_true(mask: Mask, axis: int) -> npt.NDArray[np.int64]:
     return np.asarray(mask.sum(axis=axis), np.int64)
 
 
-def _sort_rows(matrix: Matrix) -> tuple[Matrix, npt.NDArray[np.int64], Matrix]:
+def _sort_rows(matrix: Floats) -> tuple[Floats, npt.NDArray[np.int64], Floats]:
     """Return the rows sorted with NaN last, their number of ratings, and their mean."""
     ordered = np.sort(matrix, axis=1)
     n = count_true(~np.isnan(ordered), 1)
@@ -157,7 +158,7 @@ def _sort_rows(matrix: Matrix) -> tuple[Matrix, npt.NDArray[np.int64], Matrix]:
     return ordered, n, np.where(same, ordered[:, 0], mean) if ordered.shape[1] else mean
 
 
-def _compute_bounds(scores: Matrix) -> _Bounds:
+def _compute_bounds(scores: Floats) -> _Bounds:
     if 0 in scores.shape:
         none = np.zeros(scores.shape[0], np.bool_)
         return _Bounds(np.full(len(none), np.nan), np.full(len(none), np.nan), none, none)
@@ -177,7 +178,7 @@ def _compute_bounds(scores: Matrix) -> _Bounds:
     return _Bounds(mean, distance, varied, unanimous)
 
 
-def _check_matrix(matrix: npt.ArrayLike) -> Matrix:
+def _check_matrix(matrix: npt.ArrayLike) -> Floats:
     scores = np.asarray(matrix, dtype=np.float64)
     if scores.ndim != 2:
         raise ValueError(f"the matrix must have shape (stimuli, raters), not {scores.shape}")
@@ -186,6 +187,6 @@ def _check_matrix(matrix: npt.ArrayLike) -> Matrix:
     return scores
 
 
-def _compute_range(values: Matrix) -> float:
+def _compute_range(values: Floats) -> float:
     present = values[~np.isnan(values)]
     return float(present.max() - present.min()) if present.size else 0.0

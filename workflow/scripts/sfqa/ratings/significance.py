@@ -7,10 +7,10 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from sfqa.arrays import Floats
 from sfqa.ratings.by_label import LABEL_KINDS, join_labels
 from sfqa.tables import FLAWED, LABEL_DIFFERENCES, OK, flaw
 
@@ -19,7 +19,6 @@ COLUMNS = tuple(LABEL_DIFFERENCES.names)
 #: Significance level.
 ALPHA = 0.05
 
-Values = npt.NDArray[np.float64]
 TableRow = dict[str, Any]
 
 
@@ -99,7 +98,7 @@ def _make_row(
     return {**key, "unit": unit, **test, **status}
 
 
-def _test_paired(a: Values, b: Values) -> TableRow:
+def _test_paired(a: Floats, b: Floats) -> TableRow:
     n = len(a)
     differences = a - b
     mean = float(differences.mean()) if n else np.nan
@@ -108,7 +107,7 @@ def _test_paired(a: Values, b: Values) -> TableRow:
     return {**row, **_test_difference(mean, sd / n**0.5 if n else 0.0, n - 1, n)}
 
 
-def _test_welch(a: Values, b: Values) -> TableRow:
+def _test_welch(a: Floats, b: Floats) -> TableRow:
     n, m = len(a), len(b)
     mean = float(a.mean() - b.mean())
     row = {"test": "Welch t", "n_a": n, "n_b": m, "difference": mean}

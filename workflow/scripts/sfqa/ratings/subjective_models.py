@@ -9,8 +9,9 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse import csgraph
 
+from sfqa.arrays import Floats
 from sfqa.errors import UserError
-from sfqa.ratings.screening import Matrix, row_statistics
+from sfqa.ratings.screening import row_statistics
 
 VERSION = 1
 
@@ -25,21 +26,21 @@ _COLLAPSED = 1e-3
 class BiasRemoved(NamedTuple):
     """Ratings minus the rater's bias, shape (stimuli, raters), and the biases, shape (raters,)."""
 
-    ratings: Matrix
-    bias: Matrix
+    ratings: Floats
+    bias: Floats
 
 
 class SubjectModel(NamedTuple):
     """Fit of Annex E: MOS and its standard error per stimulus, bias and inconsistency per rater."""
 
-    mos: Matrix
-    standard_error: Matrix
-    bias: Matrix
-    inconsistency: Matrix
+    mos: Floats
+    standard_error: Floats
+    bias: Floats
+    inconsistency: Floats
     steps: int
 
     @property
-    def half_width(self) -> Matrix:
+    def half_width(self) -> Floats:
         """Half of the width of each MOS's 95 % interval."""
         return _NORMAL_975 * self.standard_error
 
@@ -119,8 +120,8 @@ def connected_groups(matrix: npt.ArrayLike) -> npt.NDArray[np.int64]:
 
 
 def _fit_alternately(
-    scores: Matrix, labels: npt.NDArray[np.str_]
-) -> tuple[Matrix, Matrix, Matrix, int]:
+    scores: Floats, labels: npt.NDArray[np.str_]
+) -> tuple[Floats, Floats, Floats, int]:
     """Return MOS, bias, inconsistency and the number of steps."""
     rated = (~np.isnan(scores)).astype(float)
     filled, count = np.nan_to_num(scores), rated.sum(axis=0)
@@ -151,12 +152,12 @@ def _fit_alternately(
     return mos, bias, inconsistency, steps
 
 
-def _average_columns(values: Matrix) -> Matrix:
+def _average_columns(values: Floats) -> Floats:
     """Return means over stimuli that do not depend on the order of the stimuli."""
     return row_statistics(np.ascontiguousarray(values.T))[1]
 
 
-def _expand(values: Matrix, mask: npt.NDArray[np.bool_]) -> Matrix:
+def _expand(values: Floats, mask: npt.NDArray[np.bool_]) -> Floats:
     """Return an array of the mask's length with ``values`` where it is True, else NaN."""
     expanded = np.full(len(mask), np.nan)
     expanded[mask] = values

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sfqa.arrays import Floats
 from sfqa.ratings import screening, subjective_models
-from sfqa.ratings.screening import Mask, Matrix
+from sfqa.ratings.screening import Mask
 from sfqa.tables import flaw
 
 VERSION = 1
@@ -27,27 +28,27 @@ class TreatedRatings(NamedTuple):
     of ``ratings`` and its t-interval.
     """
 
-    ratings: Matrix
+    ratings: Floats
     p: npt.NDArray[np.int64]
     q: npt.NDArray[np.int64]
     rejected: Mask
     reasons: list[list[str]]
-    mos: Matrix | None = None
-    half_width: Matrix | None = None
+    mos: Floats | None = None
+    half_width: Floats | None = None
 
 
-def keep_all(raw: Matrix, names: list[str], unanimous: bool) -> TreatedRatings:
+def keep_all(raw: Floats, names: list[str], unanimous: bool) -> TreatedRatings:
     """Use every raw rating."""
     zeros = np.zeros(raw.shape[1], np.int64)
     return TreatedRatings(raw, zeros, zeros, zeros > 0, _describe_raters(raw, False))
 
 
-def screen_raw(raw: Matrix, names: list[str], unanimous: bool) -> TreatedRatings:
+def screen_raw(raw: Floats, names: list[str], unanimous: bool) -> TreatedRatings:
     """Reject raters by BT.500 screening of the raw ratings."""
     return _screen_ratings(raw, raw, unanimous, _describe_raters(raw, False))
 
 
-def screen_zscores(raw: Matrix, names: list[str], unanimous: bool) -> TreatedRatings:
+def screen_zscores(raw: Floats, names: list[str], unanimous: bool) -> TreatedRatings:
     """Reject raters by BT.500 screening of their z-scores, map these to 0..100 (SFQA, 3.3)."""
     zscores = screening.compute_zscores(raw)
     screened = _screen_ratings(raw, zscores, unanimous, _describe_raters(raw, True))
@@ -57,7 +58,7 @@ def screen_zscores(raw: Matrix, names: list[str], unanimous: bool) -> TreatedRat
     )
 
 
-def remove_outliers(raw: Matrix, names: list[str], unanimous: bool) -> TreatedRatings:
+def remove_outliers(raw: Floats, names: list[str], unanimous: bool) -> TreatedRatings:
     """Remove outliers and raters with many of them, map z-scores to 0..100 (LGVQ, 3.3)."""
     is_outlier = screening.find_outliers(raw)
     n, mean = screening.count_true(~np.isnan(raw), 0), screening.row_statistics(raw)[1]
@@ -80,13 +81,13 @@ def remove_outliers(raw: Matrix, names: list[str], unanimous: bool) -> TreatedRa
     )
 
 
-def apply_p913(raw: Matrix, names: list[str], unanimous: bool) -> TreatedRatings:
+def apply_p913(raw: Floats, names: list[str], unanimous: bool) -> TreatedRatings:
     """Subtract each rater's bias, then screen by BT.500 (ITU-T P.913, clause 12.4)."""
     reasons = _join_reasons(_describe_raters(raw, False), _describe_connections(raw))
     return _screen_ratings(raw, subjective_models.remove_bias(raw).ratings, unanimous, reasons)
 
 
-def apply_p910(raw: Matrix, names: list[str], unanimous: bool) -> TreatedRatings:
+def apply_p910(raw: Floats, names: list[str], unanimous: bool) -> TreatedRatings:
     """Fit MOS, bias and inconsistency jointly (ITU-T P.910, Annex E); no rater is rejected."""
     model = subjective_models.fit_annex_e(raw, names)
     zeros = np.zeros(raw.shape[1], np.int64)
@@ -97,7 +98,7 @@ def apply_p910(raw: Matrix, names: list[str], unanimous: bool) -> TreatedRatings
 
 #: A method takes raw ratings (stimuli, raters), the raters' names, and whether unanimous stimuli
 #: count in BT.500 screening.
-Treatment = Callable[[Matrix, list[str], bool], TreatedRatings]
+Treatment = Callable[[Floats, list[str], bool], TreatedRatings]
 
 METHODS: dict[str, Treatment] = {
     "zscore": screen_zscores,
@@ -112,7 +113,7 @@ METHODS: dict[str, Treatment] = {
 
 
 def _screen_ratings(
-    raw: Matrix, ratings: Matrix, unanimous: bool, reasons: list[list[str]]
+    raw: Floats, ratings: Floats, unanimous: bool, reasons: list[list[str]]
 ) -> TreatedRatings:
     """Reject raters by BT.500 screening of ``ratings``, which are derived from ``raw``."""
     screened = screening.screen_raters(ratings, unanimous)
@@ -125,7 +126,7 @@ def _screen_ratings(
     return TreatedRatings(accepted, screened.p, screened.q, screened.rejected.copy(), reasons)
 
 
-def _describe_raters(raw: Matrix, uses_zscores: bool) -> list[list[str]]:
+def _describe_raters(raw: Floats, uses_zscores: bool) -> list[list[str]]:
     """Return what is unusual about each rater's ratings: none, only one, or all equal.
 
     ``uses_zscores``: such a rater has no z-score and is therefore left out.
@@ -148,7 +149,7 @@ def _describe_raters(raw: Matrix, uses_zscores: bool) -> list[list[str]]:
     return reasons
 
 
-def _find_constant_raters(raw: Matrix) -> Mask:
+def _find_constant_raters(raw: Floats) -> Mask:
     """Return a mask of the raters whose ratings are all equal."""
     rated = ~np.isnan(raw)
     low = np.where(rated, raw, np.inf).min(axis=0, initial=np.inf)
@@ -157,7 +158,7 @@ def _find_constant_raters(raw: Matrix) -> Mask:
     return constant
 
 
-def _describe_connections(raw: Matrix) -> list[list[str]]:
+def _describe_connections(raw: Floats) -> list[list[str]]:
     """Return a remark for every rater if the raters form groups that share no samples."""
     groups = subjective_models.connected_groups(raw)
     has_rated = screening.count_true(~np.isnan(raw), 0) > 0

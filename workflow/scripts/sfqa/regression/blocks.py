@@ -21,7 +21,8 @@ import pyarrow as pa
 
 from sfqa import store, tables
 from sfqa.errors import UserError, hint
-from sfqa.regression.design import Files, Matrix, join_reasons, select_columns
+from sfqa.regression.design import Files, join_reasons, select_columns
+from sfqa.regression.problems import Matrix
 
 #: Version of how features become blocks.
 VERSION = 1

@@ -18,9 +18,9 @@ import pyarrow as pa
 
 from sfqa import store, tables
 from sfqa.errors import UserError, hint
+from sfqa.regression.problems import Matrix
 
 Files = Mapping[str, Sequence[Path | str]]
-Matrix = npt.NDArray[np.float32]
 
 #: Version of how features become the matrix.
 VERSION = 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from sfqa.arrays import Floats
 
 #: Minimum number of points: any three points have an |SRCC| of .5 or 1.
 MIN_ROWS = 4
@@ -43,7 +43,7 @@ def why_undefined(prediction: npt.ArrayLike, mos: npt.ArrayLike) -> str:
     return ""
 
 
-def is_constant(values: Array) -> bool:
+def is_constant(values: Floats) -> bool:
     """Return whether all values are equal up to rounding (:data:`ROUNDING` of the largest).
 
     >>> is_constant(np.array([0.3, 0.1 + 0.2]))
@@ -118,7 +118,7 @@ def rmse(prediction: npt.ArrayLike, mos: npt.ArrayLike) -> float | None:
     return float(np.sqrt(np.mean((x - y) ** 2)))
 
 
-def _to_arrays(prediction: npt.ArrayLike, mos: npt.ArrayLike) -> tuple[Array, Array]:
+def _to_arrays(prediction: npt.ArrayLike, mos: npt.ArrayLike) -> tuple[Floats, Floats]:
     x, y = np.asarray(prediction, np.float64), np.asarray(mos, np.float64)
     if x.ndim != 1 or x.shape != y.shape:
         raise ValueError(f"two arrays of one length are needed, not {x.shape} and {y.shape}")

@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from sfqa.arrays import Floats
+
 Codes = npt.NDArray[np.int64]
 
 #: Rows per bin: larger bins make the products slower, smaller ones the sums over bins.
@@ -21,7 +22,7 @@ SIDE = 192
 _EXACT = 2**24
 
 
-def sum_pair_agreement(mine: Codes, goal: Codes, weights: Array) -> Array:
+def sum_pair_agreement(mine: Codes, goal: Codes, weights: Floats) -> Floats:
     """Return the sum over all pairs (i, j) of w_i w_j sign(mine_i - mine_j) sign(goal_i - goal_j).
 
     ``mine``, ``goal``: (n,) ranks without gaps, from 0; ``weights``: (n, B) whole numbers, a column
@@ -75,7 +76,7 @@ class _Bins:
 
 def _sum_within_bin(
     mine: Codes, goal: Codes, drawn: npt.NDArray[np.floating], other_bins: Codes | None = None
-) -> Array:
+) -> Floats:
     """Return the sum over pairs of rows; with ``other_bins``, only over pairs in different ones."""
     signs = _compare_signs(mine) * _compare_signs(goal)
     if other_bins is not None:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sfqa.arrays import Floats
 from sfqa.statistics import functions, resampled
 
-Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
 
@@ -28,8 +28,8 @@ class RowResamples:
     """
 
     cells: Codes
-    counts: Array
-    weights: Array
+    counts: Floats
+    weights: Floats
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Statistic:
     name: str
     label: str
     meaning: str
-    compute: Callable[[Array, Array], float | None]
+    compute: Callable[[Floats, Floats], float | None]
     higher_is_better: bool = True
     is_mapped: bool = False
     is_correlation: bool = True
@@ -62,11 +62,11 @@ class Statistic:
     unit: str = ""
     decimals: int = 3
     has_interval: bool = True
-    resample: Callable[[Array, Array, RowResamples], Array] | None = None
-    compute_columns: Callable[[Array, Array], Array] | None = None
+    resample: Callable[[Floats, Floats, RowResamples], Floats] | None = None
+    compute_columns: Callable[[Floats, Floats], Floats] | None = None
     pearson_of: str = ""
 
-    def compute_resamples(self, scores: Array, mos: Array, resamples: RowResamples) -> Array:
+    def compute_resamples(self, scores: Floats, mos: Floats, resamples: RowResamples) -> Floats:
         """Return the statistic of each column of ``scores`` (n, m) in each resample, (m, B).
 
         >>> rows = np.arange(4)
@@ -84,7 +84,7 @@ class Statistic:
             ]
         )
 
-    def compute_each(self, scores: Array, mos: Array) -> Array:
+    def compute_each(self, scores: Floats, mos: Floats) -> Floats:
         """Return the statistic of each column of ``scores`` with that of ``mos``: (n, B) to (B,).
 
         >>> find_statistic("rmse").compute_each(np.ones((4, 2)), np.full((4, 2), 3.0))

@@ -15,9 +15,9 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from sfqa.arrays import Floats
 from sfqa.statistics.kendall import sum_pair_agreement
 
-Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 Item = TypeVar("Item")
 
@@ -29,7 +29,7 @@ BLOCK, NUMBERS, METRICS = 128, 57_344, 48
 COLUMNS = 512
 
 
-def compute_ranks(values: npt.ArrayLike) -> Array:
+def compute_ranks(values: npt.ArrayLike) -> Floats:
     """Return the ranks, from 1, down each column; ties at their mean rank. Shape as given.
 
     >>> compute_ranks([[10.0, 1.0], [20.0, 1.0], [10.0, 0.0]]).tolist()
@@ -52,7 +52,7 @@ def compute_ranks(values: npt.ArrayLike) -> Array:
     return mean_ranks
 
 
-def pearson(x: Array, y: Array) -> Array:
+def pearson(x: Floats, y: Floats) -> Floats:
     """Return Pearson's correlation down the first axis; NaN where a side is constant.
 
     ``x`` and ``y``: (n, ...) of one shape or one that broadcasts; the result is (...).
@@ -65,7 +65,7 @@ def pearson(x: Array, y: Array) -> Array:
     return np.asarray(np.clip(_divide_by_root((a * b).sum(axis=0), power), -1.0, 1.0))
 
 
-def spearman(x: Array, y: Array) -> Array:
+def spearman(x: Floats, y: Floats) -> Floats:
     """Return Spearman's correlation down the first axis; NaN where a side is constant.
 
     ``x`` and ``y``: (n, B); the result is (B,).
@@ -76,7 +76,7 @@ def spearman(x: Array, y: Array) -> Array:
     return pearson(compute_ranks(x), compute_ranks(y))
 
 
-def kendall(x: Array, y: Array) -> Array:
+def kendall(x: Floats, y: Floats) -> Floats:
     """Return Kendall's tau-b down the first axis by all pairs; NaN where a side is constant.
 
     For few rows and many columns: the memory is n * n times the columns.
@@ -90,7 +90,7 @@ def kendall(x: Array, y: Array) -> Array:
     )
 
 
-def srcc(x: Array, y: Array, weights: Array) -> Array:
+def srcc(x: Floats, y: Floats, weights: Floats) -> Floats:
     """Return Spearman's correlation of each column of ``x`` with ``y`` in every resample.
 
     ``x``: (n, m), ``y``: (n,), ``weights``: (n, B) whole numbers; the result is (m, B), NaN where a
@@ -134,7 +134,7 @@ def srcc(x: Array, y: Array, weights: Array) -> Array:
     return np.asarray(np.clip(correlations, -1.0, 1.0))
 
 
-def plcc(x: Array, y: Array, weights: Array) -> Array:
+def plcc(x: Floats, y: Floats, weights: Floats) -> Floats:
     """Return Pearson's correlation of each column of ``x`` with ``y`` in every resample.
 
     Shapes as in :func:`srcc`; NaN where a side is constant in the resample.
@@ -159,7 +159,7 @@ def plcc(x: Array, y: Array, weights: Array) -> Array:
     )
 
 
-def krcc(x: Array, y: Array, cells: Codes, counts: Array) -> Array:
+def krcc(x: Floats, y: Floats, cells: Codes, counts: Floats) -> Floats:
     """Return Kendall's tau-b of each column of ``x`` with ``y`` in every resample.
 
     ``x``: (n, m), ``y``: (n,); ``cells``: (n,) the cell of every row, ``counts``: (C, B) how often
@@ -196,7 +196,7 @@ class _SortedOrder:
     ``tie``: index of the tie of each row, in the original order of the rows.
     """
 
-    def __init__(self, values: Array) -> None:
+    def __init__(self, values: Floats) -> None:
         self.rows = np.argsort(values, kind="stable")
         lined = values[self.rows]
         new = np.concatenate([[True], lined[1:] != lined[:-1]])
@@ -214,13 +214,13 @@ class _RunningSums:
     processor's cache; row by row, because a running sum along the other axis is many times slower.
     """
 
-    def __init__(self, weights: Array) -> None:
+    def __init__(self, weights: Floats) -> None:
         self.weights = weights
         b = weights.shape[1]
         self.sums = np.empty((max(METRICS, NUMBERS // b), b))
         self.values = np.empty_like(self.sums)
 
-    def _iterate_chunks(self, orders: Codes) -> Iterator[tuple[slice, Array]]:
+    def _iterate_chunks(self, orders: Codes) -> Iterator[tuple[slice, Floats]]:
         """Yield slices of the orders (n, m) with their running sums, (slice, m, b)."""
         (n, m), b = orders.shape, self.weights.shape[1]
         size = max(1, len(self.sums) // m)
@@ -235,7 +235,7 @@ class _RunningSums:
             before = before.copy()
             yield slice(start, start + len(rows)), sums.reshape(len(rows), m, b)
 
-    def sum_along(self, orders: Codes, values: Array) -> Array:
+    def sum_along(self, orders: Codes, values: Floats) -> Floats:
         """Return the sum of each row's value times its running sum, along orders (n, m): (m, b)."""
         weighted_sums = np.zeros((orders.shape[1], self.weights.shape[1]))
         for places, sums in self._iterate_chunks(orders):
@@ -245,7 +245,7 @@ class _RunningSums:
             weighted_sums += np.einsum("kmb,kmb->mb", row_values.reshape(sums.shape), sums)
         return weighted_sums
 
-    def compute_ranks(self, orders: Sequence[_SortedOrder]) -> Iterator[tuple[Array, Array]]:
+    def compute_ranks(self, orders: Sequence[_SortedOrder]) -> Iterator[tuple[Floats, Floats]]:
         """Yield, for each order, twice the mean rank of each row less 1, the rows as given, (n, b).
 
         And with it the sum of cubes of the drawn rows of each tie, (b,).
@@ -268,11 +268,11 @@ class _RunningSums:
             yield after.take(order.tie, axis=0), cubes
 
 
-def _sum_products(a: Array, b: Array) -> Array:
+def _sum_products(a: Floats, b: Floats) -> Floats:
     return np.asarray(np.einsum("gb,gb->b", a, b))
 
 
-def _standardise(x: Array) -> Array:
+def _standardise(x: Floats) -> Floats:
     """Standardise columns to mean 0 and standard deviation 1, so that squares keep precision."""
     centred = x - x.mean(axis=0)
     scale = np.abs(centred).max(axis=0)
@@ -281,7 +281,7 @@ def _standardise(x: Array) -> Array:
     return np.asarray(centred / np.where(spread > 0, spread, 1.0))
 
 
-def _divide_by_root(numerator: Array, power: Array) -> Array:
+def _divide_by_root(numerator: Floats, power: Floats) -> Floats:
     """Return ``both / sqrt(power)``, NaN where there is no power."""
     root = np.sqrt(np.maximum(power, 0.0))
     return np.asarray(
@@ -289,7 +289,7 @@ def _divide_by_root(numerator: Array, power: Array) -> Array:
     )
 
 
-def _sum_tied_squares(values: Array, weights: Array) -> Array:
+def _sum_tied_squares(values: Floats, weights: Floats) -> Floats:
     """Return the sum of squares of the drawn rows at each value."""
     order = _SortedOrder(values)
     if not order.tied:

@@ -14,10 +14,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from sfqa import media
+from sfqa.arrays import Floats32
 from sfqa.errors import UserError
 from sfqa.features import base, batches, keyframes, resizing
 from sfqa.features.base import Feature, UnusableError, Video
-from sfqa.features.batches import Floats, Passes
+from sfqa.features.batches import Passes
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, Option, Options, Text
 
@@ -167,13 +168,13 @@ class Extractor:
 
     def compute_embeddings(
         self, prepared: Iterable[KeyFrames]
-    ) -> Iterator[tuple[Floats, Floats | None, str | None]]:
+    ) -> Iterator[tuple[Floats32, Floats32 | None, str | None]]:
         """Yield image (frames, channels) and text (channels,) embeddings, and the prompt."""
 
         def list_pictures(key_frames: KeyFrames) -> list[media.Pixels]:
             return [key_frames.frames[index] for index in key_frames.places]
 
-        def list_prompts(item: tuple[Floats, str | None]) -> list[str]:
+        def list_prompts(item: tuple[Floats32, str | None]) -> list[str]:
             return [item[1]] if item[1] is not None and item[1].strip() else []
 
         images = (
@@ -187,7 +188,9 @@ class Extractor:
         ):
             yield image, rows[0] if rows else None, prompt
 
-    def _build_row(self, image: Floats, text: Floats | None, prompt: str | None) -> dict[str, Any]:
+    def _build_row(
+        self, image: Floats32, text: Floats32 | None, prompt: str | None
+    ) -> dict[str, Any]:
         row: dict[str, Any] = {"image": _to_float16(image), "text": None, "cosine": None}
         if text is not None:
             row["text"] = _to_float16(text[None])

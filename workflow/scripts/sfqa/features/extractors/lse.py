@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sfqa import faces, media
+from sfqa.arrays import Floats32
 from sfqa.features import base, batches, face_track, sync_distance
 from sfqa.features.base import Feature, UnusableError, Video
-from sfqa.features.batches import Floats, Passes
+from sfqa.features.batches import Passes
 from sfqa.features.face_track import Detector, FaceSearch, Follower, Track
 from sfqa.features.mfcc import RATE, compute_mfcc
 from sfqa.features.weights import Weights
@@ -131,7 +132,7 @@ class Extractor:
 
     def compute_features(
         self, prepared: Iterable[FaceClip]
-    ) -> Iterator[tuple[Floats, Floats, dict[str, Any]]]:
+    ) -> Iterator[tuple[Floats32, Floats32, dict[str, Any]]]:
         """Yield lip and sound features (windows, 1024) of each track, and its facts."""
         from sfqa.features import syncnet
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from sfqa import media
+from sfqa.arrays import Floats32
 from sfqa.features import base, batches, keyframes, resizing
 from sfqa.features.base import Feature, UnusableError, Video
-from sfqa.features.batches import Floats, Passes
+from sfqa.features.batches import Passes
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, Option, Options
 
@@ -150,7 +151,7 @@ class Extractor:
             else:
                 yield UnusableError("not_finite: SlowFast gave numbers that float16 cannot hold")
 
-    def compute_features(self, prepared: Iterable[Clips]) -> Iterator[Floats]:
+    def compute_features(self, prepared: Iterable[Clips]) -> Iterator[Floats32]:
         """Yield the features (clips, 2304) of each video, float32."""
 
         def list_parts(clips: Clips) -> list[tuple[media.Pixels, keyframes.Indices]]:

@@ -11,9 +11,10 @@ import numpy as np
 from PIL import Image
 
 from sfqa import media
+from sfqa.arrays import Floats32
 from sfqa.features import base, batches, keyframes, resizing
 from sfqa.features.base import Feature, UnusableError, Video
-from sfqa.features.batches import Floats, Passes
+from sfqa.features.batches import Passes
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, Option, Options
 
@@ -47,7 +48,7 @@ class KeyFrames:
     """What the network sees of a video: key frames (n, crop, crop, 3), uint8 RGB, their seconds."""
 
     frames: media.Pixels
-    seconds: Floats
+    seconds: Floats32
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,9 @@ class Extractor:
             else:
                 yield UnusableError("not_finite: the network gave numbers too large for float16")
 
-    def compute_features(self, prepared: Iterable[KeyFrames]) -> Iterator[tuple[Floats, Floats]]:
+    def compute_features(
+        self, prepared: Iterable[KeyFrames]
+    ) -> Iterator[tuple[Floats32, Floats32]]:
         """Yield the features (frames, channels) of each video, float32, and the seconds."""
 
         def list_pictures(key_frames: KeyFrames) -> list[media.Pixels]:
