@@ -140,9 +140,9 @@ def draw_features(folder: Path, samples: Any, lost: Any, quality: Any) -> None:
                              "mean_distance": noise[:31], "window_distance": noise,
                              "track_frames": 150, "face_share": 1.0, "tracks": 1}  # fmt: skip
                 rows.append(row | cells)
-            about = {"extractor": name, "version": base.extractor_version(name), "options": {},
+            about = {"extractor": name, "version": base.read_extractor_version(name), "options": {},
                      "weights": {"kind": "random", "identity": "random"}}  # fmt: skip
-            table = base.to_table(base.load_extractor(name).FEATURES, rows)
+            table = base.build_table(base.load_extractor(name).FEATURES, rows)
             store.write_arrow(table, folder / f"features/{name}/{method}/{shard}.parquet", about)
 
 

@@ -96,9 +96,9 @@ def one_by_one(built: Sequence[Built]) -> Iterator[None]:
     threads, usual = torch.get_num_threads(), [dict(one.model.__dict__) for one in built]
     torch.set_num_threads(1)
     for one in built:
-        for name in ("passes", "text_passes"):
+        for name in ("batching", "text_batching"):
             if name in one.model.__dict__:
-                setattr(one.model, name, replace(getattr(one.model, name), beside=1))
+                setattr(one.model, name, replace(getattr(one.model, name), parallel=1))
     try:
         yield
     finally:

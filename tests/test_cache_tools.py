@@ -96,8 +96,8 @@ def test_a_used_row_counts_where_its_own_table_is(dataset):
 def test_a_table_of_an_older_version_may_count_as_none(dataset):
     from sfqa.features import base
 
-    table(dataset, "sharp/0", 0, 1, 2, version=base.extractor_version("lse"))
-    table(dataset, "sharp/1", 4, 5, version=base.extractor_version("lse") - 1)
+    table(dataset, "sharp/0", 0, 1, 2, version=base.read_extractor_version("lse"))
+    table(dataset, "sharp/1", 4, 5, version=base.read_extractor_version("lse") - 1)
     assert content(dataset).counts["used"] == 5
     assert content(dataset, current_only=True).counts["used"] == 3
 

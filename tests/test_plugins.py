@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from sfqa.errors import UserError
-from sfqa.options import Choice, Option
+from sfqa.features.extractors import EXTRACTORS
+from sfqa.generation.adapters import ADAPTERS
+from sfqa.options import Choice, Option, check_options, fill_defaults
 from sfqa.plugins import PluginPackage, read_constants, read_version
+from sfqa.regression.heads import HEADS
 
 HEAD = '''
 """A plug-in that cannot be imported."""
@@ -80,3 +87,30 @@ def test_an_unknown_name_is_a_sentence(package, tmp_path):
                 act(name)
     with pytest.raises(UserError, match="did you mean 'ridge'"):
         package.load("rigde")
+
+
+def test_planning_reads_every_plug_in_and_imports_nothing_heavy():
+    """Every job of a run plans: torch, OpenCV and scikit-learn would cost seconds in each."""
+    code = """
+import sys
+import sfqa.plan
+from sfqa.features.extractors import EXTRACTORS
+from sfqa.regression.heads import HEADS
+for package in (EXTRACTORS, HEADS):
+    for name in package.names():
+        assert package.version(name) >= 1 and package.options(name)
+heavy = {"torch", "torchvision", "cv2", "sklearn", "scipy", "open_clip", "decord"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", code], env=env, check=True)
+
+
+@pytest.mark.parametrize("package", [EXTRACTORS, HEADS, ADAPTERS], ids=lambda one: one.noun)
+def test_every_default_is_an_allowed_value_and_every_option_has_a_meaning(package):
+    for name in package.names():
+        declared = package.options(name)
+        assert declared == getattr(package.load(name), "OPTIONS", {})
+        defaults = fill_defaults({}, declared)
+        assert check_options(defaults, declared, name) == defaults
+        assert all(option.meaning and option.allowed for option in declared.values())

@@ -133,7 +133,7 @@ def test_files_folders_and_stems_make_rows(videos, tmp_path, capsys):
     for row in rows:
         assert row["sha256"] == hashlib.sha256(Path(row["path"]).read_bytes()).hexdigest()
         assert row["signal.weights"] == "none"
-        assert row["signal.version"] == str(base.extractor_version("signal"))
+        assert row["signal.version"] == str(base.read_extractor_version("signal"))
         assert row["status"] == "flawed"  # no face in coloured noise
         assert "no_face" in row["detail"]
         assert float(row["signal.ti_mean"]) > 0
@@ -311,7 +311,7 @@ def shown():
         {"status": ["ok", "failed", "flawed"], "detail": ["", "a: one", "d: x"]}
     )
     about = {"version": 2, "options": {"every": 1}, "weights": {"kind": "none", "identity": "none"}}
-    return conformed, _extract.Extracted("x", base.to_table(features, rows), about)
+    return conformed, _extract.Extracted("x", base.build_table(features, rows), about)
 
 
 def test_a_wide_screen_has_one_row_per_video(shown):

@@ -136,13 +136,13 @@ def test_tables_instead_of_videos_and_parquet(studio, tmp_path, capsys):
 def crafted(folder: Path, extractor: str, kind: str, synthetic: bool) -> tuple[Path, Path]:
     """A model on a table of numbers that claims to be of an extractor."""
     folder.mkdir(parents=True, exist_ok=True)
-    about = {"extractor": extractor, "version": base.extractor_version(extractor), "options": base.merge_options(extractor, {}),
+    about = {"extractor": extractor, "version": base.read_extractor_version(extractor), "options": base.merge_options(extractor, {}),
              "weights": {"kind": kind, "identity": SHA if kind == "official" else "random:7"}}  # fmt: skip
     numbers = np.random.default_rng(1)
     names = [f"v{n}" for n in range(9)]
     rows = [{"sample_id": s, "method": "m", "key": None, "status": "ok", "detail": "", "lse_c": numbers.normal()}
             for s in names]  # fmt: skip
-    made = base.to_table([base.Feature("lse_c", "c", dtype="float64")], rows)
+    made = base.build_table([base.Feature("lse_c", "c", dtype="float64")], rows)
     store.write_arrow(made, folder / "t.parquet", about)
     samples, mos = rated(names, synthetic)
     return fit(

@@ -23,7 +23,7 @@ from sfqa.cache import RowCache
 from sfqa.conform.run import _read_record, conform_shard
 from sfqa.conform.video import Form as VideoForm
 from sfqa.errors import UserError
-from sfqa.features.base import Feature, to_table
+from sfqa.features.base import Feature, build_table
 from sfqa.identity import sha256_file
 from sfqa.regression import engine
 from sfqa.regression.blocks import Steps, load_blocks
@@ -208,7 +208,7 @@ def test_a_regressor_names_the_damaged_table_of_features(tmp_path, way):
             }
             for n in range(6)
         ]  # fmt: skip
-        store.write_arrow(to_table([FEATURE], rows), path, {"weights": {"kind": "official"}})
+        store.write_arrow(build_table([FEATURE], rows), path, {"weights": {"kind": "official"}})
     WAYS[way](files, tmp_path / "work")
     for kind in set(KINDS) - set(HARMLESS):
         before = files[1].read_bytes()

@@ -12,12 +12,12 @@ from sfqa.features import base
 from sfqa.features.extractors import EXTRACTORS
 
 
-@pytest.mark.parametrize("name", base.extractor_names())
+@pytest.mark.parametrize("name", base.list_extractors())
 def test_an_extractor_keeps_the_contract(name):
     kind, module = base.load_extractor(name), EXTRACTORS.load(name)
     assert EXTRACTORS.options(name) == module.OPTIONS
     assert base.merge_options(name, {}).keys() == module.OPTIONS.keys()
-    assert base.extractor_version(name) == module.VERSION >= 1
+    assert base.read_extractor_version(name) == module.VERSION >= 1
     assert base.has_weights(name) == getattr(module, "WEIGHTS", False)
     assert set(kind.INPUTS) <= {"video", "audio", "prompt"}
     assert kind.FEATURES
@@ -28,7 +28,7 @@ def test_an_extractor_keeps_the_contract(name):
 def test_what_the_workers_import_brings_no_torch():
     """A worker that reads videos needs neither its second of start nor its memory."""
     halves = [
-        name for name in base.extractor_names() if hasattr(base.load_extractor(name), "score")
+        name for name in base.list_extractors() if hasattr(base.load_extractor(name), "score")
     ]
     assert {"clip", "lse", "slowfast"} <= set(halves)
     code = "import sys, importlib\n" + "".join(
@@ -43,7 +43,7 @@ def test_an_unknown_extractor_is_a_sentence():
     with pytest.raises(
         UserError, match="no extractor is called 'slowfst'; did you mean 'slowfast'"
     ):
-        base.extractor_version("slowfst")
+        base.read_extractor_version("slowfst")
 
 
 def test_tensors_come_back_in_their_shape():
@@ -53,7 +53,7 @@ def test_tensors_come_back_in_their_shape():
         {"sample_id": s, "method": "m", "status": "ok", "detail": "", "x": v}
         for s, v in (("a", value), ("b", np.concatenate([value, value])), ("c", None))
     ]
-    table = base.to_table(features, rows)
+    table = base.build_table(features, rows)
     field = table.schema.field("x")
     assert np.array_equal(base.read_tensor(table.column("x"), field, 0), value)
     assert base.read_tensor(table.column("x"), field, 1).shape == (2, 3, 4)
@@ -63,7 +63,7 @@ def test_tensors_come_back_in_their_shape():
 def test_rows_of_different_inner_shapes_are_refused():
     features = (base.Feature("x", "a tensor", ("frame", "channel")),)
     with pytest.raises(ValueError, match="different shapes"):
-        base.to_table(features, [{"x": np.zeros((2, 3))}, {"x": np.zeros((2, 4))}])
+        base.build_table(features, [{"x": np.zeros((2, 3))}, {"x": np.zeros((2, 4))}])
 
 
 def test_the_choices_are_what_the_code_has():

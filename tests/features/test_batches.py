@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfqa.features.batches import Passes, run_batched, to_device
+from sfqa.features.batches import Batching, run_batched, to_device
 
 
 def doubled(seen):
@@ -27,7 +27,7 @@ def test_every_item_gets_the_rows_of_its_own_parts(counts, size, mixed):
     numbers = itertools.count(1)
     items = [[next(numbers) for _ in range(count)] for count in counts]
     seen = []
-    made = list(run_batched(items, lambda item: item, doubled(seen), Passes(size, mixed)))
+    made = list(run_batched(items, lambda item: item, doubled(seen), Batching(size, mixed)))
     assert [item for item, _ in made] == items
     assert [[float(row[0]) for row in rows] for _, rows in made] == [
         [2.0 * part for part in item] for item in items
@@ -49,8 +49,8 @@ def test_every_item_gets_the_rows_of_its_own_parts(counts, size, mixed):
 def test_passes_side_by_side_give_the_same(counts, size, mixed, beside):
     numbers = itertools.count(1)
     items = [[next(numbers) for _ in range(count)] for count in counts]
-    single = list(run_batched(items, lambda item: item, doubled([]), Passes(size, mixed)))
-    made = list(run_batched(items, lambda item: item, doubled([]), Passes(size, mixed, beside)))
+    single = list(run_batched(items, lambda item: item, doubled([]), Batching(size, mixed)))
+    made = list(run_batched(items, lambda item: item, doubled([]), Batching(size, mixed, beside)))
     assert made == single
 
 
@@ -70,7 +70,7 @@ def test_the_numbers_of_a_network_do_not_depend_on_the_number_of_threads():
     made = []
     for beside in (1, 2, 5):
         torch.set_num_threads(1 if beside == 1 else 2)
-        rows = run_batched([pictures], lambda item: item, forward, Passes(2, False, beside))
+        rows = run_batched([pictures], lambda item: item, forward, Batching(2, False, beside))
         made.append(np.stack(next(rows)[1]))
     torch.set_num_threads(usual)
     assert made[0].tobytes() == made[1].tobytes() == made[2].tobytes()
@@ -82,7 +82,7 @@ def test_an_error_in_a_pass_is_raised_and_ends_the_threads():
 
     before = threading.active_count()
     with pytest.raises(RuntimeError, match="out of memory"):
-        list(run_batched([[1, 2, 3]], lambda item: item, forward, Passes(1, False, 2)))
+        list(run_batched([[1, 2, 3]], lambda item: item, forward, Batching(1, False, 2)))
     assert threading.active_count() == before
 
 
@@ -97,7 +97,7 @@ def test_a_slow_pass_holds_up_no_other_thread():
         return torch.tensor(parts, dtype=torch.float32)[:, None]
 
     items = [[0], [1], [2], [3], [4]]
-    made = list(run_batched(items, lambda item: item, forward, Passes(1, False, 2)))
+    made = list(run_batched(items, lambda item: item, forward, Batching(1, False, 2)))
     assert [(item[0], float(rows[0][0])) for item, rows in made] == [(n, n) for n in range(5)]
 
 
@@ -109,7 +109,7 @@ def test_items_are_taken_only_when_more_parts_are_needed():
             taken.append(number)
             yield [number] * 2
 
-    rows = run_batched(source(), lambda item: item, doubled(seen), Passes(3, mixed=True))
+    rows = run_batched(source(), lambda item: item, doubled(seen), Batching(3, mixed=True))
     next(rows)
     assert taken == [0, 1]
     next(rows)
@@ -119,9 +119,9 @@ def test_items_are_taken_only_when_more_parts_are_needed():
 
 
 def test_passes_are_up_to_the_device_unless_a_number_is_given():
-    assert Passes.choose(None, "cpu", 8, 64) == Passes(8, mixed=False)
-    assert Passes.choose(None, "cuda:1", 8, 64) == Passes(64, mixed=True)
-    assert Passes.choose(4, "cuda:1", 8, 64) == Passes(4, mixed=True)
+    assert Batching.choose(None, "cpu", 8, 64) == Batching(8, mixed=False)
+    assert Batching.choose(None, "cuda:1", 8, 64) == Batching(64, mixed=True)
+    assert Batching.choose(4, "cuda:1", 8, 64) == Batching(4, mixed=True)
 
 
 def test_bytes_stay_bytes_on_their_way():
@@ -138,6 +138,6 @@ def test_on_a_gpu():
 
     rng = np.random.default_rng(0)
     items = [list(rng.integers(0, 256, (n, 5, 4), dtype=np.uint8)) for n in (3, 1, 4, 2)]
-    made = list(run_batched(items, lambda item: item, forward, Passes(3, mixed=True)))
+    made = list(run_batched(items, lambda item: item, forward, Batching(3, mixed=True)))
     for item, rows in made:
         assert [float(r[0]) for r in rows] == pytest.approx([2 * part.mean() for part in item])

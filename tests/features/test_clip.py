@@ -98,7 +98,7 @@ def test_open_clip_by_hand(standard: clip.Extractor, video: Video) -> None:
     assert row["cosine"] == pytest.approx(float(wanted), abs=1e-6)
 
     made = [{"sample_id": "a", "cache_key": "k", "status": "ok", "detail": "", **row}]
-    table = base.to_table(clip.Extractor.FEATURES, made)
+    table = base.build_table(clip.Extractor.FEATURES, made)
     back = base.read_tensor(table["image"], table.schema.field("image"), 0)
     np.testing.assert_array_equal(back, row["image"].astype(np.float32))
 

@@ -84,7 +84,7 @@ def run(name: str, computed: dict[str, Any], patch: pytest.MonkeyPatch) -> None:
     test, computes = GUARDS[name]
     module = guard(name)
     if (test, computes) == BY_PARTS:
-        made = {"version": base.extractor_version(name), **computed}
+        made = {"version": base.read_extractor_version(name), **computed}
         patch.setattr(module, computes, lambda *_: made)
     else:
         patch.setattr(module, computes, lambda case: computed[case])
@@ -92,18 +92,18 @@ def run(name: str, computed: dict[str, Any], patch: pytest.MonkeyPatch) -> None:
     getattr(module, test)(*[patch] * count)
 
 
-@pytest.mark.parametrize("name", base.extractor_names())
+@pytest.mark.parametrize("name", base.list_extractors())
 def test_every_extractor_is_pinned_at_its_version(name: str) -> None:
     assert name in GUARDS, f"write golden/{name}.json with a test, and name it here"
     stored = golden(name)
-    assert stored["version"] == base.extractor_version(name)
+    assert stored["version"] == base.read_extractor_version(name)
     numbers = [at(values_of(stored), place) for place in places(values_of(stored))]
     assert len(numbers) >= 12
     assert np.isfinite(numbers).all()
     assert np.ptp(numbers) > 0
 
 
-@pytest.mark.parametrize("name", base.extractor_names())
+@pytest.mark.parametrize("name", base.list_extractors())
 def test_a_change_of_any_number_without_a_bump_fails(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,7 +117,7 @@ def test_a_change_of_any_number_without_a_bump_fails(
             run(name, changed(parts, place), patch)
 
 
-@pytest.mark.parametrize("name", base.extractor_names())
+@pytest.mark.parametrize("name", base.list_extractors())
 def test_the_pinned_numbers_themselves_are_no_change(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,12 +130,12 @@ def test_the_pinned_numbers_themselves_are_no_change(
         assert "the numbers changed" not in str(error)
 
 
-@pytest.mark.parametrize("name", base.extractor_names())
+@pytest.mark.parametrize("name", base.list_extractors())
 def test_a_bump_asks_for_new_numbers(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = values_of(golden(name))
     extractor = getattr(guard(name), name)
     monkeypatch.setattr(extractor, "VERSION", extractor.VERSION + 1)
-    monkeypatch.setattr(base, "extractor_version", lambda _: extractor.VERSION)
+    monkeypatch.setattr(base, "read_extractor_version", lambda _: extractor.VERSION)
     with pytest.raises(AssertionError, match="VERSION was raised: remake"):
         run(name, parts, monkeypatch)
 

@@ -187,7 +187,7 @@ def test_a_row_is_complete(stub, quick, make):
     detail = values.pop("detail")
     assert detail == ""
     row = {"sample_id": "s", "method": "m", "key": "k", "status": "ok", "detail": detail, **values}
-    table = base.to_table(lse.Extractor.FEATURES, [row])
+    table = base.build_table(lse.Extractor.FEATURES, [row])
     assert all(table.column(f.name)[0].is_valid for f in lse.Extractor.FEATURES)
     shapes = {n: np.shape(v) for n, v in values.items() if np.shape(v)}
     assert shapes == {"mean_distance": (31,), "window_distance": (39,)}

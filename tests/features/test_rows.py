@@ -33,7 +33,7 @@ def test_joined_rows_are_the_table_of_their_cells():
     table = rows.join_rows(
         FEATURES, [rows.make_row(FEATURES, row, {}) for row in given], [sample(n) for n in "abc"]
     )
-    assert table.equals(base.to_table(FEATURES, given), check_metadata=True)
+    assert table.equals(base.build_table(FEATURES, given), check_metadata=True)
     assert [column.num_chunks for column in table.columns] == [1] * table.num_columns
 
 

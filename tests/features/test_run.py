@@ -136,7 +136,7 @@ def test_other_weights_or_options_are_other_rows(tmp_path, spec):
 
 def test_another_version_is_other_rows(tmp_path, monkeypatch):
     extract(conformed("a"), tmp_path)
-    monkeypatch.setattr(base, "extractor_version", lambda name: 2)
+    monkeypatch.setattr(base, "read_extractor_version", lambda name: 2)
     extract(conformed("a"), tmp_path)
     assert CALLS["a"] == 2
 
@@ -235,7 +235,7 @@ def test_an_unknown_option_is_a_sentence(tmp_path):
 
 def test_a_tensor_that_is_not_finite_never_becomes_a_row():
     with pytest.raises(ValueError, match="not finite"):
-        base.to_table(Fake.FEATURES, [{"map": np.array([[np.nan]]), "status": "ok"}])
+        base.build_table(Fake.FEATURES, [{"map": np.array([[np.nan]]), "status": "ok"}])
 
 
 def test_weights_files_are_checked(tmp_path):

@@ -67,7 +67,7 @@ def stub(monkeypatch):
 def extract(video=VIDEO, **options):
     values = base.build_extractor("signal", options, NONE, "cpu").extract(video)
     head = {"sample_id": "s", "method": "m", "key": "k", "status": "ok"}
-    base.to_table(signal.Extractor.FEATURES, [head | values])  # what is not finite raises here
+    base.build_table(signal.Extractor.FEATURES, [head | values])  # what is not finite raises here
     assert values.keys() - {"detail"} == {f.name for f in signal.Extractor.FEATURES}
     return values
 

@@ -136,7 +136,7 @@ def test_simplevqa_by_hand(
     np.testing.assert_array_equal(row["slowfast"], exact[0].astype(np.float16))
 
     made = [{"sample_id": "a", "cache_key": "k", "status": "ok", "detail": "", **row}]
-    table = base.to_table(slowfast.Extractor.FEATURES, made)
+    table = base.build_table(slowfast.Extractor.FEATURES, made)
     back = base.read_tensor(table["slowfast"], table.schema.field("slowfast"), 0)
     np.testing.assert_array_equal(back, row["slowfast"].astype(np.float32))
 

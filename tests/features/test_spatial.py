@@ -24,7 +24,7 @@ from sfqa import identity, media
 from sfqa.errors import UserError
 from sfqa.features import base, spatial_net
 from sfqa.features.base import UnusableError, Video
-from sfqa.features.batches import Passes
+from sfqa.features.batches import Batching
 from sfqa.features.extractors import spatial
 from sfqa.features.weights import Weights, resolve_weights
 
@@ -139,7 +139,7 @@ def test_simplevqa_by_hand(
         np.testing.assert_array_equal(again[name], values)
 
     made = [{"sample_id": "a", "key": "k", "status": "ok", "detail": "", **row}]
-    table = base.to_table(spatial.Extractor.FEATURES, made)
+    table = base.build_table(spatial.Extractor.FEATURES, made)
     back = base.read_tensor(table["spatial"], table.schema.field("spatial"), 0)
     np.testing.assert_array_equal(back, row["spatial"].astype(np.float32))
 
@@ -192,7 +192,7 @@ def test_the_input_is_torchvisions(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = draw_moving_blocks(3, 448, 448)
     transform = Compose([ToTensor(), Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])])
     wanted = torch.stack([transform(Image.fromarray(p)) for p in pictures])
-    torch.testing.assert_close(extractor._input(list(pictures)), wanted, rtol=0, atol=0)
+    torch.testing.assert_close(extractor.__init__(list(pictures)), wanted, rtol=0, atol=0)
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +209,7 @@ def test_vit_by_hand(vit: spatial.Extractor) -> None:
     net.load_state_dict(vit.net.state_dict(), assign=True)
     net.heads = nn.Identity()
     with torch.inference_mode():
-        wanted = net.eval()(vit._input(list(pictures))).numpy()
+        wanted = net.eval()(vit.__init__(list(pictures))).numpy()
     assert got.shape == (2, 768)
     assert wanted.std() > 0.5
     assert np.abs(wanted[0] - wanted[1]).max() > 1e-3
@@ -251,7 +251,7 @@ def test_batches_cross_videos(resnet: spatial.Extractor, monkeypatch: pytest.Mon
         spatial.KeyFrames(draw_moving_blocks(n, 64, 64)[::-1][:n], np.arange(n, dtype=np.float32))
         for n in (1, 3, 2)
     ]
-    monkeypatch.setattr(resnet, "passes", Passes(2, True))
+    monkeypatch.setattr(resnet, "batching", Batching(2, True))
     together = list(resnet.score(videos))
     for seen, row in zip(videos, together, strict=True):
         assert not isinstance(row, UnusableError)

@@ -4,7 +4,7 @@ import torch
 
 from sfqa import identity
 from sfqa.features import batches, syncnet
-from sfqa.features.batches import Passes
+from sfqa.features.batches import Batching
 from sfqa.features.syncnet import LipStream, SyncNet
 from sfqa.features.weights import Weights
 
@@ -43,7 +43,7 @@ def compute_lip_features(stream, crops, windows, size=syncnet.LIP_PASS):
         [crops],
         lambda clip: syncnet.list_lip_windows(clip, windows),
         lambda part: syncnet.run_lip_network(stream, part, "cpu"),
-        Passes(size, mixed=False),
+        Batching(size, mixed=False),
     )
     return np.stack(rows)
 
@@ -54,7 +54,7 @@ def compute_audio_features(net, mfcc, windows):
         [mfcc],
         lambda columns: syncnet.list_audio_windows(columns, windows),
         lambda part: syncnet.run_audio_network(net, part, "cpu"),
-        Passes(syncnet.AUDIO_PASS, mixed=False),
+        Batching(syncnet.AUDIO_PASS, mixed=False),
     )
     return np.stack(rows)
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from sfqa import store
 from sfqa.errors import UserError
-from sfqa.features.base import Feature, to_table
+from sfqa.features.base import Feature, build_table
 from sfqa.regression import blocks
 from sfqa.regression.blocks import Steps, choose_steps, load_blocks
 from sfqa.regression.design import load_design
@@ -22,7 +22,7 @@ COUNT = Feature("count", "", (), "int64")
 
 def file(path, features, rows):
     filled = [{"method": "m", "key": None, "status": "ok", "detail": ""} | r for r in rows]
-    store.write_arrow(to_table(features, filled), path)
+    store.write_arrow(build_table(features, filled), path)
     return path
 
 

@@ -75,7 +75,7 @@ def dataset(
     if steps:
         kinds = [base.Feature("t", "t", ("frame", "channel"), "float32")]
     path = folder / f"deep-{seed}.parquet"
-    store.write_arrow(base.to_table(kinds, made), path, about)
+    store.write_arrow(base.build_table(kinds, made), path, about)
     return pd.DataFrame(samples), pd.DataFrame(mos), {"deep": [path]}
 
 
@@ -274,7 +274,7 @@ def test_a_sample_without_features_is_a_row_with_the_reason(model, tmp_path):
     table = [r | ({"b": None, "status": "flawed", "detail": "odd: x"} if r["sample_id"] == empty else {})
              for r in table if r["sample_id"] != gone]  # fmt: skip
     kinds = [base.Feature(k, k, dtype="float64") for k in SCALARS]
-    store.write_arrow(base.to_table(kinds, table), files["deep"][0], ABOUT)
+    store.write_arrow(base.build_table(kinds, table), files["deep"][0], ABOUT)
     rows = pd.DataFrame(rows_of(model, (samples, mos, files), tmp_path)).set_index("sample_id")
     assert len(rows) == 24
     assert rows.loc[gone, "detail"].startswith("no_features: ")
@@ -322,7 +322,7 @@ def test_a_dataset_without_a_usable_row_is_rows_with_reasons(model, tmp_path):
     table = pq.read_table(files["deep"][0]).to_pylist()
     gone = [r | {"status": "failed", "detail": "broken: x"} for r in table]
     kinds = [base.Feature(k, k, dtype="float64") for k in SCALARS]
-    store.write_arrow(base.to_table(kinds, gone), files["deep"][0], ABOUT)
+    store.write_arrow(base.build_table(kinds, gone), files["deep"][0], ABOUT)
     crossed = rows_of(model, (samples, mos, files), tmp_path)
     own = {"name": "own", "kind": "random_kfold", "k": 2}
     trained = train_metric(

@@ -7,7 +7,7 @@ import pytest
 
 from sfqa import store
 from sfqa.errors import UserError
-from sfqa.features.base import Feature, to_table
+from sfqa.features.base import Feature, build_table
 from sfqa.regression.design import load_design
 
 MAPS = Feature("maps", "", ("clip", "channel", "row"), "float16")
@@ -20,7 +20,7 @@ WORD = Feature("word", "", (), "string")
 
 def file(path: Path, features: list[Feature], rows: list[dict], kind: str = "official") -> Path:
     filled = [{"method": "m", "key": None, "status": "ok", "detail": ""} | r for r in rows]
-    store.write_arrow(to_table(features, filled), path, {"weights": {"kind": kind}})
+    store.write_arrow(build_table(features, filled), path, {"weights": {"kind": kind}})
     return path
 
 

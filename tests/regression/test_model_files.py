@@ -87,7 +87,7 @@ def make(folder: Path, images: int = 12, clips: int = 4, seed: int = 0, about=AB
                 value = 50 + 10 * sign * a + numbers.normal()
                 mos.append({"sample_id": name, "dimension": dimension, "mos": value, "synthetic": False,
                             "status": "ok", "detail": ""})  # fmt: skip
-    store.write_arrow(base.to_table(FEATURES, rows), folder / "deep.parquet", about)
+    store.write_arrow(base.build_table(FEATURES, rows), folder / "deep.parquet", about)
     return pd.DataFrame(samples), pd.DataFrame(mos), {"deep": [folder / "deep.parquet"]}
 
 

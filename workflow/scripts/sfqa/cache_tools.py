@@ -264,7 +264,7 @@ def _map_owners(cache: CacheFolders, current_only: bool) -> dict[str, Path]:
 def _current_version(name: str) -> int | None:
     from sfqa.features import base
 
-    return base.extractor_version(name) if name in base.extractor_names() else None
+    return base.read_extractor_version(name) if name in base.list_extractors() else None
 
 
 def prune_cache(

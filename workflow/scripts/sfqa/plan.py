@@ -220,7 +220,7 @@ class Plan:
 
     def extractor_version(self, wildcards: Any) -> int:
         """Return the VERSION of the extractor of a job."""
-        return base.extractor_version(wildcards.extractor)
+        return base.read_extractor_version(wildcards.extractor)
 
     def method_data(self, wildcards: Any) -> dict[str, Any]:
         """Return the method of a job as data, with the VERSION of its adapter."""

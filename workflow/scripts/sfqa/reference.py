@@ -125,9 +125,9 @@ def outputs_page() -> str:
         "VERSION, options and weights are in the metadata of the file (keys `sfqa.*`).\n"
     )
     parts.append("\n".join(_column_lines(tables.FEATURES.columns)) + "\n")
-    for name in base.extractor_names():
+    for name in base.list_extractors():
         extractor_class = base.load_extractor(name)
-        parts.append(f"### {name} (VERSION {base.extractor_version(name)})\n")
+        parts.append(f"### {name} (VERSION {base.read_extractor_version(name)})\n")
         lines = ["| column | type | axes | unit | meaning |", "|---|---|---|---|---|"]
         for f in extractor_class.FEATURES:
             axes = " x ".join(f.axes) or "scalar"

@@ -123,7 +123,7 @@ def _make_specs(model: ModelFile, arguments: Sequence[str]) -> dict[str, dict[st
             spec["weights_seed"] = int(extractors[name]["weights"]["identity"].partition(":")[2])
         weights = resolve_weights(spec, name)
         identity = {
-            "version": base.extractor_version(name), "options": spec["options"],
+            "version": base.read_extractor_version(name), "options": spec["options"],
             "weights": {"kind": weights.kind, "identity": weights.identity},
         }  # fmt: skip
         check_identity(model, name, identity)

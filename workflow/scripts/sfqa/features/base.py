@@ -66,7 +66,7 @@ class Extractor(Protocol):
 
     ``FEATURES`` are the columns of a row. ``INPUTS`` names the parts of a video that the numbers
     depend on: video, audio, prompt. An extractor without weights needs no device and runs in worker
-    processes. One with a network for a GPU should be a :class:`Pipelined` one.
+    processes. One with a network for a GPU should be a :class:`PipelinedExtractor` one.
     """
 
     FEATURES: ClassVar[tuple[Feature, ...]]
@@ -87,8 +87,8 @@ class Extractor(Protocol):
         """
 
 
-class Reader(Protocol):
-    """The part of a :class:`Pipelined` extractor that needs no network: it reads a video.
+class VideoReader(Protocol):
+    """The part of a :class:`PipelinedExtractor` extractor that needs no network: it reads a video.
 
     It is sent to worker processes that read ahead of the device, so it must be small, picklable and
     in a module that does not import torch when it is imported.
@@ -101,11 +101,11 @@ class Reader(Protocol):
         """
 
 
-class Pipelined(Extractor, Protocol):
+class PipelinedExtractor(Extractor, Protocol):
     """An extractor in two parts, so that decoding runs ahead and batches mix several videos."""
 
     @property
-    def reader(self) -> Reader:
+    def reader(self) -> VideoReader:
         """The reader that is sent to the worker processes."""
 
     def score(self, prepared: Iterable[Any]) -> Iterator[dict[str, Any] | UnusableError]:
@@ -116,7 +116,7 @@ class Pipelined(Extractor, Protocol):
         """
 
 
-def extract_one(extractor: Pipelined, video: Video) -> dict[str, Any]:
+def extract_one(extractor: PipelinedExtractor, video: Video) -> dict[str, Any]:
     """Extract one video with both parts: the ``extract`` of a pipelined extractor."""
     (row,) = extractor.score([extractor.reader.prepare(video)])
     if isinstance(row, UnusableError):
@@ -124,21 +124,21 @@ def extract_one(extractor: Pipelined, video: Video) -> dict[str, Any]:
     return row
 
 
-def extractor_names() -> list[str]:
+def list_extractors() -> list[str]:
     """Return the names of all extractors: the files of the folder.
 
-    >>> "slowfast" in extractor_names()
+    >>> "slowfast" in list_extractors()
     True
     """
     return EXTRACTORS.names()
 
 
-def extractor_version(name: str) -> int:
+def read_extractor_version(name: str) -> int:
     """Return an extractor's VERSION without importing it, so that planning needs no torch.
 
     Raises :class:`UserError` for an unknown name.
 
-    >>> extractor_version("slowfast") >= 1
+    >>> read_extractor_version("slowfast") >= 1
     True
     """
     return EXTRACTORS.version(name)
@@ -219,7 +219,7 @@ def build_schema(features: Sequence[Feature]) -> pa.Schema:
     return pa.schema(fields, metadata={"table": "features"})
 
 
-def to_table(features: Sequence[Feature], rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+def build_table(features: Sequence[Feature], rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """Build a feature table from rows (arrays are flattened; shapes go to the fields' metadata).
 
     Raises ``ValueError`` if rows differ in an axis other than the first, or contain NaN.

@@ -31,15 +31,16 @@ class _PendingItem(Generic[T]):
 
 
 @dataclass(frozen=True)
-class Passes:
-    """Batching of a network: parts per pass, and whether passes mix several videos.
+class Batching:
+    """How a network runs in batches: their size, and whether a batch mixes parts of several videos.
 
-    Mixed passes are always full; the last one is filled by repetition. They all have one shape, so
-    the same algorithm computes every row, whatever else is in the pass. Unmixed passes hold at most
-    ``size`` parts of one video; this is the default on a CPU, where larger passes are not faster.
+    Mixed batches are always full; the last one is filled by repeating a part. They all have one
+    shape, so the same algorithm computes every row, whatever else is in the batch. Other batches
+    hold at most ``size`` parts of one video; this is the default on a CPU, where larger batches are
+    not faster.
 
-    On a CPU ``parallel`` passes run at a time, each in one thread: threads do not wait for each
-    other, and the results do not depend on their number, as they would if threads shared a pass.
+    On a CPU ``parallel`` batches run at a time, each in one thread: threads do not wait for each
+    other, and the results do not depend on their number, as they would if they shared a batch.
     """
 
     size: int
@@ -47,12 +48,12 @@ class Passes:
     parallel: int = field(default=1, compare=False)
 
     @classmethod
-    def choose(cls, batch: int | None, device: str, on_cpu: int, on_gpu: int) -> Passes:
+    def choose(cls, batch: int | None, device: str, on_cpu: int, on_gpu: int) -> Batching:
         """Return the batching for the option ``batch``: a number mixes, None depends on the device.
 
-        >>> Passes.choose(None, "cpu", 1, 16) == Passes(1, mixed=False)
+        >>> Batching.choose(None, "cpu", 1, 16) == Batching(1, mixed=False)
         True
-        >>> Passes.choose(4, "cpu", 1, 16) == Passes(4, mixed=True)
+        >>> Batching.choose(4, "cpu", 1, 16) == Batching(4, mixed=True)
         True
         """
         import torch
@@ -76,12 +77,12 @@ def run_batched(
     items: Iterable[T],
     parts: Callable[[T], Sequence[U]],
     forward: Callable[[list[U]], torch.Tensor],
-    passes: Passes,
+    batching: Batching,
 ) -> Iterator[tuple[T, list[Floats32]]]:
     """Yield every item, in order, with the rows that ``forward`` computes for its parts.
 
     ``parts`` splits an item; ``forward`` takes a list of parts and returns a tensor with one row
-    per part. Items are read only when more parts are needed. On a GPU, the next pass is prepared
+    per part. Items are read only when more parts are needed. On a GPU, the next batch is prepared
     while one is computed.
     """
     pending: deque[_PendingItem[T]] = deque()
@@ -89,10 +90,10 @@ def run_batched(
     in_flight: deque[tuple[list[_PendingItem[T]], _DeviceRows | Future[_DeviceRows]]] = deque()
 
     def submit() -> _DeviceRows | Future[_DeviceRows]:
-        batch = [queue.popleft() for _ in range(min(passes.size, len(queue)))]
+        batch = [queue.popleft() for _ in range(min(batching.size, len(queue)))]
         batch_parts = [part for _, part in batch]
-        if passes.mixed:
-            batch_parts += batch_parts[-1:] * (passes.size - len(batch_parts))
+        if batching.mixed:
+            batch_parts += batch_parts[-1:] * (batching.size - len(batch_parts))
         result = start(lambda: _DeviceRows(forward(batch_parts)))
         in_flight.append(([entry for entry, _ in batch], result))
         return result
@@ -109,17 +110,17 @@ def run_batched(
             entry = pending.popleft()
             yield entry.item, entry.rows
 
-    with _start_workers(passes.parallel) as start:
+    with _start_workers(batching.parallel) as start:
         for item in items:
             item_parts = parts(item)
             entry = _PendingItem(item, len(item_parts))
             pending.append(entry)
             queue.extend((entry, part) for part in item_parts)
-            while len(queue) >= passes.size or (queue and not passes.mixed):
+            while len(queue) >= batching.size or (queue and not batching.mixed):
                 result = submit()
                 if isinstance(result, Future):
-                    # As many passes wait as run, also of the next item, so no thread is idle.
-                    collect(2 * passes.parallel)
+                    # As many batches wait as run, also of the next item, so no thread is idle.
+                    collect(2 * batching.parallel)
                 else:
                     collect(1 if result.running else 0)
                 yield from pop_completed()

@@ -267,7 +267,7 @@ def _build_feature_table(
         }
         for index, sample in enumerate(ids)
     ]
-    return base.to_table(feature_columns, rows)
+    return base.build_table(feature_columns, rows)
 
 
 def _mos_rows(

@@ -1,6 +1,6 @@
 """Run an extractor over videos: read ahead, score, return a row and its cost for each video.
 
-For a :class:`sfqa.features.base.Pipelined` extractor, worker processes read the videos and this
+For a :class:`sfqa.features.base.PipelinedExtractor`, worker processes read the videos and this
 process scores them. Another one runs in the workers if it has no weights, else in this process.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from sfqa.features import weights
-from sfqa.features.base import Extractor, Pipelined, Reader, UnusableError, Video
+from sfqa.features.base import Extractor, PipelinedExtractor, UnusableError, Video, VideoReader
 from sfqa.features.costs import DeviceMeter, ScoringTimes
 from sfqa.features.weights import Weights
 from sfqa.processes import peak_memory_mb
@@ -100,7 +100,7 @@ def compute_rows(
 
 
 def _score_videos(
-    extractor: Pipelined,
+    extractor: PipelinedExtractor,
     videos_read: Iterable[_VideoRead],
     device: DeviceMeter,
     keep: Callable[[ComputedRow], None],
@@ -137,13 +137,13 @@ def _score_videos(
         raise RuntimeError(f"{type(extractor).__name__}.score left out {len(in_scorer)} videos")
 
 
-def _build_pipelined(task: ExtractionTask, device: str) -> Pipelined:
+def _build_pipelined(task: ExtractionTask, device: str) -> PipelinedExtractor:
     """Build the extractor; one with a single part is wrapped so that it has two."""
     if task.runs_in_workers:
         reader = _WholeVideoReader(task.extractor_class, dict(task.options), task.weights)
-        return cast(Pipelined, WholeVideoAdapter(reader))
+        return cast(PipelinedExtractor, WholeVideoAdapter(reader))
     extractor = task.extractor_class(task.options, task.weights, device)
-    return cast(Pipelined, extractor if task.is_pipelined else InProcessAdapter(extractor))
+    return cast(PipelinedExtractor, extractor if task.is_pipelined else InProcessAdapter(extractor))
 
 
 @dataclass
@@ -165,7 +165,7 @@ class _WholeVideoReader:
 class WholeVideoAdapter:
     """Gives an extractor that runs in the workers the form of a pipelined one."""
 
-    reader: Reader
+    reader: VideoReader
 
     def score(self, prepared: Iterable[Any]) -> Iterator[dict[str, Any] | UnusableError]:
         """Yield the rows that the workers computed."""

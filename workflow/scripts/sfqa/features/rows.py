@@ -32,14 +32,14 @@ def make_row(
 ) -> pa.RecordBatch:
     """Return a row for the cache; ``cells`` holds the table's cells, tensors as arrays.
 
-    Raises as :func:`sfqa.features.base.to_table`.
+    Raises as :func:`sfqa.features.base.build_table`.
     """
     shapes = {
         feature.name: list(np.shape(cells[feature.name]))
         for feature in features
         if feature.axes and cells.get(feature.name) is not None
     }
-    (batch,) = base.to_table(features, [cells]).to_batches()
+    (batch,) = base.build_table(features, [cells]).to_batches()
     extra = [pa.array([json.dumps(content)]) for content in (shapes, cost)]
     return pa.RecordBatch.from_arrays([*batch.columns, *extra], schema=get_row_schema(features))
 
@@ -71,7 +71,7 @@ def join_rows(
     Raises ``ValueError`` if the rows of a feature disagree on all but their first axis.
     """
     if not rows:
-        return base.to_table(features, [])
+        return base.build_table(features, [])
     joined = pa.Table.from_batches(rows).combine_chunks()
     shapes: list[dict[str, list[int]]] = [json.loads(s) for s in joined["shapes"].to_pylist()]
     schema = base.build_schema(features)

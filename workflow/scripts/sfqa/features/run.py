@@ -62,7 +62,7 @@ def extract_shard(
     extractor_weights = weights.resolve_weights(spec, name)
     base.check_weights(name, extractor_weights.kind)
     identity = {
-        "extractor": name, "version": base.extractor_version(name), "options": options,
+        "extractor": name, "version": base.read_extractor_version(name), "options": options,
         "weights": extractor_weights.identity,
     }  # fmt: skip
     cache = RowCache(cache_folder, writer, rows.get_row_schema(features))

@@ -18,7 +18,7 @@ from sfqa.arrays import Floats32
 from sfqa.errors import UserError
 from sfqa.features import base, batches, keyframes, resizing
 from sfqa.features.base import Feature, UnusableError, Video
-from sfqa.features.batches import Passes
+from sfqa.features.batches import Batching
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, Option, Options, Text
 
@@ -40,7 +40,7 @@ OPTIONS: Options = {
 }  # fmt: skip
 
 # Frames per pass by default on a GPU.
-_ON_GPU = 64
+_GPU_SIZE = 64
 # Preprocessing of open_clip before the conversion to numbers, for every supported model.
 _RESIZING = {"mode": "RGB", "interpolation": "bicubic", "resize_mode": "shortest"}
 
@@ -122,9 +122,9 @@ class Extractor:
         name, count = options["model"], options["frames"]
         _check_offline(name)
         # Half of a video's frames on a CPU, so that two threads have work (4 % slower).
-        self.passes = Passes.choose(options["batch"], device, -(-count // 2), _ON_GPU)
+        self.batching = Batching.choose(options["batch"], device, -(-count // 2), _GPU_SIZE)
         # Prompts of about as many videos per pass as frames.
-        self.text_passes = replace(self.passes, size=max(1, self.passes.size // count))
+        self.text_batching = replace(self.batching, size=max(1, self.batching.size // count))
         precision = options["precision"]
         self.device = torch.device(device)
         self.dtype = open_clip.get_input_dtype(precision) or torch.float32
@@ -180,11 +180,11 @@ class Extractor:
         images = (
             (np.stack(rows), key_frames.prompt)
             for key_frames, rows in batches.run_batched(
-                prepared, list_pictures, self._embed_images, self.passes
+                prepared, list_pictures, self._embed_images, self.batching
             )
         )
         for (image, prompt), rows in batches.run_batched(
-            images, list_prompts, self._embed_texts, self.text_passes
+            images, list_prompts, self._embed_texts, self.text_batching
         ):
             yield image, rows[0] if rows else None, prompt
 

@@ -15,7 +15,7 @@ from sfqa import faces, media
 from sfqa.arrays import Floats32
 from sfqa.features import base, batches, face_track, sync_distance
 from sfqa.features.base import Feature, UnusableError, Video
-from sfqa.features.batches import Passes
+from sfqa.features.batches import Batching
 from sfqa.features.face_track import Detector, FaceSearch, Follower, Track
 from sfqa.features.mfcc import RATE, compute_mfcc
 from sfqa.features.weights import Weights
@@ -58,7 +58,7 @@ FOLLOWERS: dict[Detector, Follower] = {faces.detect_faces: faces.follow_face}
 #: Decoded frames kept between face search and cropping, in bytes; more are decoded again.
 _MAX_KEPT_BYTES = 192 << 20
 #: Default windows per pass of the lip network on a GPU, and minimum for the audio network.
-_ON_GPU = 128
+_GPU_SIZE = 128
 #: Sound whose largest sample is smaller (-60 dBFS) counts as silence.
 _SILENCE = 33
 
@@ -103,9 +103,9 @@ class Extractor:
         self.reader = FaceReader(
             options["detector"], options["detect_every"], options["min_track"], self.max_shift
         )
-        self.passes = Passes.choose(options["batch"], device, syncnet.LIP_PASS, _ON_GPU)
-        size = max(syncnet.AUDIO_PASS, self.passes.size)
-        self.audio_passes = replace(self.passes, size=size)
+        self.batching = Batching.choose(options["batch"], device, syncnet.LIP_PASS, _GPU_SIZE)
+        size = max(syncnet.AUDIO_PASS, self.batching.size)
+        self.audio_batching = replace(self.batching, size=size)
         self.device = device
         net = cast(syncnet.SyncNet, weights.load(syncnet.SyncNet))
         self.stream = syncnet.LipStream(net, options["precision"]).to(device)
@@ -140,14 +140,14 @@ class Extractor:
             prepared,
             lambda face_clip: syncnet.list_lip_windows(face_clip.crops, face_clip.windows),
             lambda part: syncnet.run_lip_network(self.stream, part, self.device),
-            self.passes,
+            self.batching,
         )
         with_lips = ((np.stack(rows), t.cepstra, t.facts) for t, rows in lips)  # the crops may go
         with_sound = batches.run_batched(
             with_lips,
             lambda item: syncnet.list_audio_windows(item[1], len(item[0])),
             lambda part: syncnet.run_audio_network(self.net, part, self.device),
-            self.audio_passes,
+            self.audio_batching,
         )
         for (lip, _, facts), rows in with_sound:
             yield lip, np.stack(rows), facts

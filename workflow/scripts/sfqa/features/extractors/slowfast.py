@@ -13,7 +13,7 @@ from sfqa import media
 from sfqa.arrays import Floats32
 from sfqa.features import base, batches, keyframes, resizing
 from sfqa.features.base import Feature, UnusableError, Video
-from sfqa.features.batches import Passes
+from sfqa.features.batches import Batching
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, Option, Options
 
@@ -54,7 +54,7 @@ SIZES = {"simplevqa": 224, "kinetics": 256}
 MEAN, STD = 0.45, 0.225
 
 # Clips per pass by default.
-_ALONE, _ON_GPU = 1, 16
+_CPU_SIZE, _GPU_SIZE = 1, 16
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Extractor:
         convention = options["convention"]
         size = options["size"] or SIZES[convention]
         self.reader = ClipReader(convention, size, options["every_sec"])
-        self.passes = Passes.choose(options["batch"], device, _ALONE, _ON_GPU)
+        self.batching = Batching.choose(options["batch"], device, _CPU_SIZE, _GPU_SIZE)
         self.device = torch.device(device)
         net = weights.load(SlowFast)
         assert isinstance(net, SlowFast)
@@ -157,7 +157,7 @@ class Extractor:
         def list_parts(clips: Clips) -> list[tuple[media.Pixels, keyframes.Indices]]:
             return [(clips.frames, indices) for indices in clips.places]
 
-        for _, rows in batches.run_batched(prepared, list_parts, self._forward, self.passes):
+        for _, rows in batches.run_batched(prepared, list_parts, self._forward, self.batching):
             yield np.stack(rows)
 
     def _forward(self, clips: list[tuple[media.Pixels, keyframes.Indices]]) -> torch.Tensor:

@@ -14,7 +14,7 @@ from sfqa import media
 from sfqa.arrays import Floats32
 from sfqa.features import base, batches, keyframes, resizing
 from sfqa.features.base import Feature, UnusableError, Video
-from sfqa.features.batches import Passes
+from sfqa.features.batches import Batching
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, Option, Options
 
@@ -40,7 +40,7 @@ OPTIONS: Options = {
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 # Pictures per pass by default.
-_ALONE, _ON_GPU = 4, 32
+_CPU_SIZE, _GPU_SIZE = 4, 32
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ class Extractor:
         from sfqa.features.spatial_net import MODELS
 
         self.model = MODELS[options["model"]]
-        self.reader: base.Reader = KeyFrameReader(self.model.short_side, self.model.crop)
-        self.passes = Passes.choose(options["batch"], device, _ALONE, _ON_GPU)
+        self.reader: base.VideoReader = KeyFrameReader(self.model.short_side, self.model.crop)
+        self.batching = Batching.choose(options["batch"], device, _CPU_SIZE, _GPU_SIZE)
         self.half = options["precision"] == "bf16"
         self.device = torch.device(device)
         net = weights.load(self.model.build).to(self.device)
@@ -141,7 +141,7 @@ class Extractor:
             return list(key_frames.frames)
 
         for key_frames, rows in batches.run_batched(
-            prepared, list_pictures, self._forward, self.passes
+            prepared, list_pictures, self._forward, self.batching
         ):
             yield np.stack(rows), key_frames.seconds
 
