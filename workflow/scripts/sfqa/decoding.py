@@ -48,9 +48,10 @@ def iterate_frames(path: Path | str, indices: Sequence[int]) -> Iterator[Pixels]
     """Yield the frames of increasing indices, uint8 RGB (height, width, 3), one at a time.
 
     One pass that decodes only the requested frames and those that they refer to. PyAV decodes plain
-    H.264 in MP4 or Matroska (what the workflow writes); decord decodes everything else. Both give
-    the same pixels. Raises :class:`MediaError` if the file does not decode and ``ValueError`` if
-    the indices do not increase.
+    H.264 in MP4 or Matroska (what the workflow writes). decord decodes everything else, and takes
+    over when such a file turns out to be irregular. Both give the same pixels. Raises
+    :class:`MediaError` if the file does not decode and ``ValueError`` if the indices do not
+    increase.
     """
     frame_indices = list(indices)
     if any(b <= a for a, b in pairwise(frame_indices)):

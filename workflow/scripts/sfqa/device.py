@@ -25,7 +25,8 @@ def visible_devices() -> list[str]:
     """Return the GPUs that a job may use, in the notation of CUDA_VISIBLE_DEVICES.
 
     If that variable is set it decides, read as CUDA does: everything from the first invalid name on
-    (empty, -1) is ignored. Otherwise every device that ``nvidia-smi -L`` lists; none without it.
+    (empty, -1) is ignored. Otherwise every device that ``nvidia-smi -L`` lists; none if there is no
+    such program.
     """
     variable = os.environ.get("CUDA_VISIBLE_DEVICES")
     if variable is None:

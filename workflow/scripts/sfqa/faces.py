@@ -238,8 +238,8 @@ def find_portrait_faces(picture: npt.NDArray[np.uint8]) -> list[Box]:
     trained by Lienhart; OpenCV) vote; hits on one position are one face, whose box is their mean
     weighted by votes. If no face has enough votes, the search is repeated at three times the size,
     then with rotations by 15 and 30 degrees. Slower and more reliable than :func:`detect_faces`,
-    which trusts the first cascade with a hit and is meant for video frames. Raises ``ValueError``
-    for another shape or type.
+    which uses the first cascade that detects a face and is meant for video frames. Raises
+    ``ValueError`` for another shape or type.
 
     >>> find_portrait_faces(np.zeros((64, 64, 3), np.uint8))
     []

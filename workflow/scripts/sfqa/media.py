@@ -225,7 +225,7 @@ def read_audio(
     """Decode the first audio stream of a file as float32 in [-1, 1], from time 0 of the file.
 
     Returns shape (samples,) for one channel, else (samples, channels). ``start`` and ``count``
-    select samples at ``sample_rate`` without decoding the others into memory. Sound that starts
+    select samples at ``sample_rate``; the others are not kept in memory. Sound that starts
     after time 0 is preceded by silence. Mono is copied to all channels at the same level; extra
     channels are mixed down by ffmpeg's standard matrix, scaled so that it cannot clip. Raises
     :class:`MediaError` if there is no sound or it cannot be decoded.

@@ -155,7 +155,10 @@ def _print_level(
 
 
 def _print_tests(tests: list[dict[str, Any]], limit: int) -> None:
-    """Print the pairs of metrics whose SRCC was compared, by p-value."""
+    """Print, per dimension, how many SRCC differences are significant, their matrix and the pairs.
+
+    At most ``limit`` pairs (0: all), by p-value after Holm; untested pairs with their reason.
+    """
     for dimension in dict.fromkeys(row["dimension"] for row in tests):
         pairs = [r for r in tests if r["statistic"] == "srcc" and r["dimension"] == dimension]
         tested = [r for r in pairs if r["p_holm"] is not None]

@@ -52,9 +52,9 @@ def measure_damage(grey_bytes: bytes, fps: float) -> dict[str, float]:
 def find_frozen_runs(pictures: Grey, fps: float) -> Runs:
     """Return the length of the longest frozen run and of all frozen runs.
 
-    ``pictures``: uint8 (n, SIDE, SIDE). A run is a sequence of pictures equal to its first one; n
-    pictures last n / fps seconds. Runs shorter than STILL_SEC are ignored; without a run both
-    values are 0.
+    ``pictures``: uint8 (n, SIDE, SIDE). A run is a sequence of pictures that differ from its first
+    one by less than STILL_LEVEL in every block; n pictures last n / fps seconds. Runs shorter than
+    STILL_SEC are ignored; without a run both values are 0.
     """
     run_starts = [0]
     for index in range(1, len(pictures)):

@@ -97,11 +97,12 @@ def conform_video(
 ) -> tuple[bytes, bool]:
     """Write the files that the form requires, decoding the source once.
 
-    Output frame k is the source frame visible at (k + 1/2) / fps, the middle of its display time;
-    the number of frames is duration times fps, rounded half up. Time 0 is the earlier start of
-    picture and sound; the other is preceded by its first frame or by silence. In mode none, time 0
-    is the start of the picture. Returns the small grey pictures for :mod:`sfqa.conform.damage` and
-    whether some part did not decode. Raises :class:`media.MediaError`.
+    Output frame k is the source frame visible at (k + 1/2) / fps, the middle of output frame k;
+    the number of frames is the duration of the picture times fps, rounded half up. Time 0 is the
+    earlier start of picture and sound; the other is preceded by its first frame or by silence. In
+    mode none, time 0 is the start of the picture. Returns the small grey pictures for
+    :mod:`sfqa.conform.damage` and whether some part did not decode. Raises
+    :class:`media.MediaError`.
     """
     encoded = form.mode == "encode"
     copies: list[tuple[Path, int, int]] = []

@@ -170,7 +170,7 @@ def _group_codes(rows: pd.DataFrame, groups: Sequence[str] | None) -> dict[str, 
 
 
 def _draw_counts(draw: np.random.Generator, size: int, count: int) -> Floats:
-    """Return how often each of ``size`` units is drawn in ``count`` draws of ``size``."""
+    """Return how often each unit is drawn, shape (size, count); every column sums to ``size``."""
     times = np.empty((count, size))
     for row in times:
         row[:] = np.bincount(draw.integers(0, size, size), minlength=size)

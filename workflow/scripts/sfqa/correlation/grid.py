@@ -92,6 +92,7 @@ def _escape_md(text: str) -> str:
 
 
 def _format_md_cell(cell: Cell) -> str:
+    """Format a cell as Markdown: text (blank if repeated), mark, spread, badge, notes."""
     text = "" if cell.repeats else _escape_md(cell.text)
     if cell.rank:
         text = f"**{text}**" if cell.rank == BEST else f"<u>{text}</u>"

@@ -123,8 +123,9 @@ def link_tracks(found: Sequence[tuple[int, Sequence[Box]]], least: int) -> list[
 
     ``found`` holds (frame, boxes) of the searched frames, in order. A box continues a track if its
     intersection over union with the last box of the track, at most 25 frames earlier, is above one
-    half; the best of several is used. Rules of joonson/syncnet_python (run_pipeline.py). Tracks of
-    equal length are ordered by the size of the face, then by their start.
+    half; of several boxes, the one with the largest value does. Rules of joonson/syncnet_python
+    (run_pipeline.py). Tracks of equal length are ordered by the size of the face, then by their
+    start.
     """
     left = [(frame, list(boxes)) for frame, boxes in found]
     tracks = []

@@ -11,7 +11,7 @@ _KEEP = {_M_ARENA_MAX: 1, _M_TRIM_THRESHOLD: 2**31 - 1, _M_MMAP_THRESHOLD: 2**30
 
 
 def keep_freed() -> None:
-    """Make this process keep the memory that it frees from now on; no effect without glibc.
+    """Make this process keep the memory that its threads free from now on; needs glibc.
 
     A pass of a network on a CPU allocates hundreds of megabytes and frees them. By default glibc
     returns them to the kernel, which clears every page again for the next pass; this took 8 % of

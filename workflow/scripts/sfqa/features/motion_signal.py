@@ -71,7 +71,7 @@ class Motion:
         return 1 - float(np.mean(self.residual)) / 255 if self.residual else None
 
     def compute_irregularity(self) -> float | None:
-        """Return the mean prediction error divided by the mean change.
+        """Return the mean error of :meth:`compute_smoothness` divided by the mean change.
 
         It measures jerkiness independently of the amount of motion: 0 for even change or none, 1
         if every second frame repeats the previous one. None for fewer than 3 frames.

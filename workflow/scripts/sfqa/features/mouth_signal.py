@@ -23,6 +23,7 @@ _MIN_IOU = 0.5
 
 
 def _make_mouth_window() -> npt.NDArray[np.float32]:
+    """Return the weights of the face grid's cells: a Gaussian at the mouth, sum 1."""
     at = (np.arange(_GRID) + 0.5) / _GRID * _EXTENT
     across = np.exp(-(((at + _LEFT - _X) / _SPREAD_X) ** 2))
     down = np.exp(-(((at + _TOP - _Y) / _SPREAD_Y) ** 2))

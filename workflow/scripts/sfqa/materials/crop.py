@@ -38,9 +38,9 @@ def choose_square(width: int, height: int, face: Box | None) -> Crop:
     """Choose the square crop of a picture of ``width`` x ``height`` pixels.
 
     Its side is 2.6 face boxes, limited to the short side of the picture, and all of the short side
-    if little would be left out. Its centre is that of the head, moved as little as necessary to
-    stay inside the picture. It contains the face box (within a pixel) if the picture does. Without
-    a face: the central square.
+    if less than 15 % of it would be left out. Its centre is that of the head, moved as little as
+    necessary to stay inside the picture. It contains the face box (within a pixel) if the picture
+    does. Without a face: the central square.
 
     >>> choose_square(1000, 600, Box(50, 200, 100, 100))
     Crop(left=0, top=105, side=260)

@@ -42,7 +42,8 @@ def choose_cut(
     Both lists are ordered and disjoint; runs are the finer one. ``loudness`` is (times in s, dB).
     The first rule that applies is used:
 
-    1. a file shorter than ``min_sec`` is kept completely (flaw ``short``, and ``no_voice``);
+    1. a file shorter than ``min_sec`` is kept completely (flaw ``short``; without a phrase also
+       ``no_voice``);
     2. no phrase: the part with the quietest ends (flaw ``no_voice``);
     3. whole phrases with 120 ms of pause on both sides, or up to 400 ms if that is quieter, past a
        consonant or an echo;

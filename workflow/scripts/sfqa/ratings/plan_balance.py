@@ -70,7 +70,8 @@ def assign_raters(
     ``pair``, ``method`` and ``strata`` (other labels to spread evenly, equal within a pair) hold a
     number per video. By construction the raters' loads differ by at most 1, and so do the numbers
     of videos that they see of any pair. ``previous``: the number of videos that each rater has
-    already; raters with fewer get the remaining videos. Methods are spread evenly over each rater's
+    already; it only decides who gets the remaining videos. ``per_sample`` must not exceed
+    ``raters``. Methods are spread evenly over each rater's
     videos as far as swaps within a pair allow. The panels of raters vary between videos, so that
     the raters' biases can be separated.
 

@@ -167,6 +167,7 @@ def _add_details(
 
 
 def _find_longest_run(values: Floats) -> int:
+    """Return the length of the longest run of equal values (n,); 0 if empty."""
     if not len(values):
         return 0
     edges = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1], [True]]))

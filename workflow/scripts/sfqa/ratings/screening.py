@@ -159,6 +159,9 @@ def _sort_rows(matrix: Floats) -> tuple[Floats, npt.NDArray[np.int64], Floats]:
 
 
 def _compute_bounds(scores: Floats) -> _Bounds:
+    """Return, per row of scores, the mean, the distance beyond which a score is an outlier
+    (2 or sqrt(20) standard deviations by kurtosis, BT.500), and whether the row varies.
+    """
     if 0 in scores.shape:
         none = np.zeros(scores.shape[0], np.bool_)
         return _Bounds(np.full(len(none), np.nan), np.full(len(none), np.nan), none, none)

@@ -76,7 +76,7 @@ def write_study_files(
 
 
 def _read_clips(dataset: Path) -> dict[str, dict[str, Any]]:
-    """Return the dataset's clips by name; an imported dataset has none."""
+    """Return the rows of the dataset's clips table by clip_id; empty without such a table."""
     path = dataset / tables.CLIPS.path
     if not path.is_file():
         return {}

@@ -88,7 +88,9 @@ def write(path: Path | str, metadata: Mapping[str, Any], arrays: Mapping[str, An
     with store.replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         archive.writestr(_make_member(_JSON), text + "\n")
         for number, values in enumerate(contiguous.values()):
-            with archive.open(_make_member(_name_array(number)), "w", force_zip64=True) as handle:
+            with archive.open(
+                _make_member(_make_array_path(number)), "w", force_zip64=True
+            ) as handle:
                 np.lib.format.write_array(handle, values, allow_pickle=False)
 
 
@@ -220,9 +222,9 @@ def _read_archive(
     arrays = {}
     for number, (name, description) in enumerate(sorted(metadata["arrays"].items())):
         # Without compression an array cannot be larger than the file.
-        if archive.getinfo(_name_array(number)).compress_type != zipfile.ZIP_STORED:
-            raise ValueError(f"{_name_array(number)} is compressed")
-        with archive.open(_name_array(number)) as handle:
+        if archive.getinfo(_make_array_path(number)).compress_type != zipfile.ZIP_STORED:
+            raise ValueError(f"{_make_array_path(number)} is compressed")
+        with archive.open(_make_array_path(number)) as handle:
             values = np.lib.format.read_array(handle, allow_pickle=False)
         if _describe_array(values) != description:
             raise ValueError(f"array {name} was changed")
@@ -237,7 +239,7 @@ def _describe_array(values: AnyArray) -> list[Any]:
     return [str(values.dtype), list(values.shape), sha256]
 
 
-def _name_array(number: int) -> str:
+def _make_array_path(number: int) -> str:
     return f"arrays/{number}.npy"
 
 

@@ -147,7 +147,10 @@ class _CopiedMedia:
     url_by_path: dict[str, str | None] = field(default_factory=dict)
 
     def make_url(self, path: str | None) -> str | None:
-        """Return the file's path, which :meth:`copy_files` replaces by its URL."""
+        """Return the located path as text, which :meth:`copy_files` replaces by its URL.
+
+        None if there is no such file.
+        """
         target = locate_file(path, self.folder)
         return None if target is None else str(target)
 

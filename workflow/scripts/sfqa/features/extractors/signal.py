@@ -246,7 +246,11 @@ def _summarize_motion(motion: Motion) -> dict[str, float | None]:
 def _compute_courses(
     pictures: Sequence[PictureMeasures], motion: Motion, every: int, fps: float
 ) -> dict[str, npt.NDArray[np.float32]]:
-    """Return means per second; a skipped picture has the measures of the previous one."""
+    """Return SI, TI, sharpness and brightness as means per second.
+
+    ``pictures`` holds every ``every``-th picture, whose SI and sharpness count until the next one;
+    ``motion`` covers all frames.
+    """
     frames = len(motion.brightness)
     held = np.arange(frames) // every
     return {

@@ -74,7 +74,9 @@ def _log_refusal(scope: Scope, status: int) -> None:
 
 
 def mask_token(path: str) -> str:
-    """Return a path for the log, with its secret part replaced by ``*``.
+    """Return a path quoted for the log, at most 120 characters, without secrets.
+
+    The second part and every part over 30 characters are replaced by ``*``.
 
     >>> mask_token("/r/secret/score"), mask_token("/r/secret")
     ("'/r/*/score'", "'/r/*'")

@@ -60,7 +60,10 @@ class BlendedModels:
     reasons: list[str]
 
     def predict(self, x: Features) -> Floats:
-        """Return predictions in MOS units, float64 (problems, rows, dims); NaN with a reason."""
+        """Return the weighted sum of the members' predictions plus the intercept, in MOS units.
+
+        Float64 of shape (problems, rows, dims); NaN where a member predicts NaN.
+        """
         predictions = np.stack([member.predict(x) for member in self.members], axis=-1)
         weighted = (predictions * self.weights[:, None]).sum(axis=-1)
         return np.asarray(weighted + self.intercept[:, None], np.float64)

@@ -51,7 +51,10 @@ class Scma(nn.Module):
         self.there, self.back = AttentionLayer(*layer_sizes), AttentionLayer(*layer_sizes)
 
     def forward(self, one: Tensor, other: Tensor) -> Tensor:
-        """CAT(MHAttention(one, other, other), MHAttention(other, one, one))."""
+        """CAT(mean(MHAttention(one, other, other)), mean(MHAttention(other, one, one))).
+
+        Means over tokens, dim -2.
+        """
         directions = self.there(one, other).mean(dim=-2), self.back(other, one).mean(dim=-2)
         return torch.cat(directions, dim=-1)
 
