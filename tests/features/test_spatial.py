@@ -192,7 +192,7 @@ def test_the_input_is_torchvisions(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = draw_moving_blocks(3, 448, 448)
     transform = Compose([ToTensor(), Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])])
     wanted = torch.stack([transform(Image.fromarray(p)) for p in pictures])
-    torch.testing.assert_close(extractor.__init__(list(pictures)), wanted, rtol=0, atol=0)
+    torch.testing.assert_close(extractor._make_input(list(pictures)), wanted, rtol=0, atol=0)
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +209,7 @@ def test_vit_by_hand(vit: spatial.Extractor) -> None:
     net.load_state_dict(vit.net.state_dict(), assign=True)
     net.heads = nn.Identity()
     with torch.inference_mode():
-        wanted = net.eval()(vit.__init__(list(pictures))).numpy()
+        wanted = net.eval()(vit._make_input(list(pictures))).numpy()
     assert got.shape == (2, 768)
     assert wanted.std() > 0.5
     assert np.abs(wanted[0] - wanted[1]).max() > 1e-3
