@@ -1,8 +1,7 @@
 """Scores from a model file for the features of another dataset or of new videos.
 
-A model can only score features that were computed as in its training: with the same extractor,
-VERSION, options and weights, on videos of the same format, in columns of the same names and shapes.
-Otherwise an error names both sides of the difference.
+Features must be computed as in the model's training: same extractor, VERSION, options, weights,
+form of the videos and columns. Otherwise an error names both sides of the difference.
 """
 
 from __future__ import annotations
@@ -396,9 +395,6 @@ def _describe_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -
 def _flatten_identity(identity: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of an identity, options included, by a name for messages."""
     weights = identity["weights"]
-    prefix = {"official": "sha256 "}.get(weights["kind"], "")
-    return {
-        "VERSION": identity["version"],
-        "weights": f"{prefix}{weights['identity']}",
-        **{f"option {k}": v for k, v in identity["options"].items()},
-    }
+    prefix = "sha256 " if weights["kind"] == "official" else ""
+    values = {"VERSION": identity["version"], "weights": f"{prefix}{weights['identity']}"}
+    return values | {f"option {k}": v for k, v in identity["options"].items()}
