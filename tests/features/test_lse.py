@@ -57,7 +57,7 @@ def stub(monkeypatch):
             seen.append(index)
             yield picture(index)
 
-    monkeypatch.setattr(lse.media, "each_frame", each_frame)
+    monkeypatch.setattr(lse.media, "iterate_frames", each_frame)
     monkeypatch.setattr(lse.media, "read_audio", lambda path, rate: sound(44 / 25))
     monkeypatch.setitem(lse.DETECTORS, "haar", lambda image: [FACE])
     return seen
@@ -76,8 +76,8 @@ def quick(monkeypatch):
         assert all(w.shape == (1, 13, 20) for w in windows)
         return torch.tensor(np.stack([w[0, :4, 0] for w in windows]))
 
-    monkeypatch.setattr(syncnet, "lip_pass", lip)
-    monkeypatch.setattr(syncnet, "audio_pass", audio)
+    monkeypatch.setattr(syncnet, "run_lip_network", lip)
+    monkeypatch.setattr(syncnet, "run_audio_network", audio)
 
 
 class Untrained:
@@ -229,7 +229,7 @@ def test_pictures_too_large_to_keep_are_decoded_again(stub, quick, make, monkeyp
     wanted = make(detect_every=every).extract(VIDEO)
     assert len(stub) == 44
     stub.clear()
-    monkeypatch.setattr(lse, "_KEPT", 1000)
+    monkeypatch.setattr(lse, "_MAX_KEPT_BYTES", 1000)
     found = make(detect_every=every).extract(VIDEO)
     assert len(stub) == {1: 1 + 43, 5: 1 + 9}[every] + 43  # the first is seen before it shows
     assert found.keys() == wanted.keys()
@@ -246,7 +246,7 @@ def test_the_sound_is_cut_to_the_track(stub, quick, make, monkeypatch):
     monkeypatch.setitem(lse.DETECTORS, "haar", lambda image: [FACE])
     monkeypatch.setattr(lse.media, "read_audio", lambda path, rate: sound(60 / 25)[6400:])
     later = media_from(10, lse.media.iterate_frames)
-    monkeypatch.setattr(lse.media, "each_frame", later)
+    monkeypatch.setattr(lse.media, "iterate_frames", later)
     single = make().extract(replace(VIDEO, frames=50))
     np.testing.assert_array_equal(cut["mean_distance"], single["mean_distance"])
 

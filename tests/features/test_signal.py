@@ -58,7 +58,7 @@ def stub(monkeypatch):
             source["seen"].append(index)
             yield source["picture"](index)
 
-    monkeypatch.setattr(signal.media, "each_frame", each_frame)
+    monkeypatch.setattr(signal.media, "iterate_frames", each_frame)
     monkeypatch.setattr(signal.media, "read_audio", lambda path, rate: source["sound"])
     monkeypatch.setitem(signal.DETECTORS, "haar", lambda image: source["faces"](image))
     return source
