@@ -122,7 +122,7 @@ def _remove_files(folder: Path, sample_id: str) -> None:
 
 
 def _report_row(progress: Progress, row: Row, computed: bool) -> None:
-    outcome = f"{row['status']} {row['detail']}".rstrip()
+    outcome = f"{'' if computed else 'kept '}{row['status']} {row['detail']}".rstrip()
     failed = row["status"] == tables.FAILED
     progress.report(row["sample_id"], outcome, computed=computed, failed=failed)
 
