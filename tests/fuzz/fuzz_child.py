@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import resource
 import sys
 import time
@@ -38,6 +39,13 @@ def video_row(sample_id: str, path: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
+#: A line of :class:`sfqa.progress.Progress` on a conformed video.
+_REPORT = re.compile(
+    r"conformed \d+ of \d+: (?P<sample>\S+) (?:kept )?(?P<status>\S+) ?(?P<detail>.*) \([^()]*\)",
+    re.DOTALL,
+)
+
+
 class _Teller(logging.Handler):
     """Tells the parent of every sample that the log speaks of, with the time since the last."""
 
@@ -47,13 +55,15 @@ class _Teller(logging.Handler):
         say(began=self.open[0], patience=60)
 
     def emit(self, record: logging.LogRecord) -> None:
-        named = [a for a in record.args or () if isinstance(a, str) and a in self.open]
-        if not named:
+        line = _REPORT.fullmatch(record.getMessage())
+        if line is None or line["sample"] not in self.open:
             return
         now = time.monotonic()
-        self.open.remove(named[0])
-        status, detail = record.args[-2:]  # type: ignore[index]
-        say(ended=named[0], seconds=now - self.last, status=status, detail=detail)
+        self.open.remove(line["sample"])
+        say(
+            ended=line["sample"], seconds=now - self.last, status=line["status"],
+            detail=line["detail"],
+        )  # fmt: skip
         if self.open:
             say(began=self.open[0])
         self.last = now
