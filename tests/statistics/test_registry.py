@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sfqa.identity import random_generator
 from sfqa.regression import ranking
-from sfqa.regression.heads import _common
+from sfqa.regression.selection import score_selection
 from sfqa.statistics import functions
 from sfqa.statistics.registry import (
     NAMES,
@@ -93,7 +93,7 @@ def test_the_criterion_of_heads_and_of_networks_is_the_same_srcc() -> None:
     for n in (4, 17, 300):
         x, y = np.round(draw.normal(size=n), 1), np.round(draw.normal(size=n), 1)
         want = functions.srcc(x, y)
-        assert _common.srcc(x, y) == pytest.approx(want, abs=1e-12)
+        assert score_selection(x, y) == pytest.approx(want, abs=1e-12)
         known = torch.ones(1, n, dtype=torch.bool)
         got = ranking.srcc(torch.tensor(x)[None], torch.tensor(y)[None], known)
         assert got.item() == pytest.approx(want, abs=1e-12)
