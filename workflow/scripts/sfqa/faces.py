@@ -130,7 +130,7 @@ def follow_face(image: Image, last: Box, max_side: int = 320) -> Box | None:
         return None
     b = hits[0][0]
     box = Box(b.x * fx, b.y * fy, b.w * fx, b.h * fy)
-    return box if _intersection_over_union(box, last) > 0.5 else None
+    return box if compute_iou(box, last) > 0.5 else None
 
 
 def _shrink_to_grey(image: Image, max_side: int) -> npt.NDArray[np.uint8]:
@@ -290,9 +290,7 @@ def _is_eye(grey: npt.NDArray[np.uint8], box: Box) -> bool:
     face_box = Box((box.x - left) * zoom, (box.y - top) * zoom, box.w * zoom, box.h * zoom)
     hits = _raw_hits(_EYE, _MIN_DETECTIONS, np.asarray(enlarged, np.uint8), _EYE_SIDE // 2)
     return any(
-        count >= _EYE_HITS
-        and hit.w >= _EYE_WIDE
-        and _intersection_over_union(face_box, hit) > _EYE_SAME
+        count >= _EYE_HITS and hit.w >= _EYE_WIDE and compute_iou(face_box, hit) > _EYE_SAME
         for hit, count in hits
     )
 
@@ -319,7 +317,7 @@ def _group_votes(votes: list[tuple[Box, float, str]]) -> list[_Face]:
     groups: list[tuple[Box, list[tuple[Box, float, str]]]] = []
     for hit in sorted(votes, key=lambda v: (-v[1] * v[0].w, v)):
         for index, (mean_box, hits) in enumerate(groups):
-            if _intersection_over_union(mean_box, hit[0]) > _SAME_FACE_IOU:
+            if compute_iou(mean_box, hit[0]) > _SAME_FACE_IOU:
                 hits.append(hit)
                 weight = sum(v for _, v, _ in hits)
                 mean = (sum(b[axis] * v for b, v, _ in hits) / weight for axis in range(4))
@@ -336,10 +334,15 @@ def _group_votes(votes: list[tuple[Box, float, str]]) -> list[_Face]:
     return faces
 
 
-def _intersection_over_union(a: Box, b: Box) -> float:
-    """Return the intersection over union of two boxes."""
+def compute_iou(a: Box, b: Box) -> float:
+    """Return the intersection over union of two boxes; 0 for two empty ones.
+
+    >>> compute_iou(Box(0, 0, 2, 2), Box(1, 0, 2, 2)) == 1 / 3
+    True
+    """
     intersection = _intersection_area(a, b)
-    return intersection / (a.w * a.h + b.w * b.h - intersection)
+    union = a.w * a.h + b.w * b.h - intersection
+    return intersection / union if union > 0 else 0.0
 
 
 def _covered_share(a: Box, b: Box) -> float:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.ndimage import median_filter
 
 from sfqa.arrays import Floats
-from sfqa.faces import Box
+from sfqa.faces import Box, compute_iou
 
 Image = npt.NDArray[np.uint8]
 Detector = Callable[[Image], list[Box]]
@@ -80,19 +80,6 @@ class Track:
     def overlaps_with(self, other: Track) -> bool:
         """Return whether both tracks have a common frame."""
         return self.first <= other.last and other.first <= self.last
-
-
-def compute_iou(a: Box, b: Box) -> float:
-    """Return the intersection over union of two boxes.
-
-    >>> compute_iou(Box(0, 0, 2, 2), Box(1, 0, 2, 2)) == 1 / 3
-    True
-    """
-    width = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
-    height = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
-    intersection = max(0.0, width) * max(0.0, height)
-    union = a.w * a.h + b.w * b.h - intersection
-    return intersection / union if union > 0 else 0.0
 
 
 def list_searched_frames(frames: int, every: int) -> list[int]:

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sfqa.arrays import Floats
-from sfqa.faces import Box
-from sfqa.features.face_track import compute_iou
+from sfqa.faces import Box, compute_iou
 from sfqa.features.siti import Image, Luma
 
 #: The lower face in a box of faces.detect_faces, sampled on a square grid: 0.1 to 0.9 of the width,
