@@ -55,12 +55,15 @@ class Plan:
             if self.mode == "import_features"
             else sorted(self.config.get("features", {}))
         )
+        # Read once: the parameters of every shard of every extractor have it.
+        self.extractor_versions: dict[str, int] = {}
         for name in self.extractors:
             if name != "imported":
                 # An unknown extractor or option is an error before any job runs.
                 entry = self.config["features"][name]
                 entry["options"] = convert_texts(entry["options"], EXTRACTORS.options(name))
                 base.check_entry(name, entry)
+                self.extractor_versions[name] = base.read_extractor_version(name)
         self.methods: dict[str, registry.Method] = {}
         if self.mode != "import_features":
             self.known_methods = registry.load_methods(Path(self.config["generation"]["registry"]))
@@ -220,7 +223,7 @@ class Plan:
 
     def extractor_version(self, wildcards: Any) -> int:
         """Return the VERSION of the extractor of a job."""
-        return base.read_extractor_version(wildcards.extractor)
+        return self.extractor_versions[wildcards.extractor]
 
     def method_data(self, wildcards: Any) -> dict[str, Any]:
         """Return the method of a job as data, with the VERSION of its adapter."""

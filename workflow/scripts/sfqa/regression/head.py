@@ -20,12 +20,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sfqa.arrays import AnyArray, Floats
 from sfqa.errors import UserError
-from sfqa.regression.blocks import HeadInput
 from sfqa.regression.problems import Features, Matrix, Models, Problem
+
+if TYPE_CHECKING:  # it imports the reader of Parquet, which a plan does without
+    from sfqa.regression.blocks import HeadInput
 
 
 def check_input_count(head: str, inputs: Sequence[str], roles: Sequence[str]) -> None:
