@@ -12,7 +12,6 @@ import pytest
 from sfqa.correlation import layout
 from sfqa.correlation.layout import (
     build_leakage_panel,
-    convert_csv_to_arrow,
     render,
     render_leakage,
     select_rows,
@@ -367,20 +366,6 @@ def test_the_caption_names_the_mapping_and_how_intervals_were_made(
         ("z-rescaling", "PLCC (RMSE after z-rescaling) of the scores as given"),
     ):
         assert words in render([{**r, "mapping": name} for r in rows], "C.")["md"]
-
-
-def test_csv_becomes_parquet_with_numbers_and_words(rows: list[dict[str, Any]]) -> None:
-    rows = [
-        {**r, "metric": {"zeta": "007", "alpha": "NA"}.get(r["metric"], r["metric"])} for r in rows
-    ]
-    table = convert_csv_to_arrow(render(rows, "C.")["csv"])
-    found = {r["metric"]: r for r in table.to_pylist()}
-    assert found["NA"]["overall_srcc"] == pytest.approx(0.705)
-    assert found["007"]["weights"] == "official"
-    assert found["constant"]["overall_srcc"] is None
-    assert found["NA"]["notes"] == ""
-    leaks = convert_csv_to_arrow(render_leakage(panel_rows(), "L.")["csv"]).to_pylist()
-    assert (leaks[1]["metric"], leaks[1]["random"]) == ("beta", None)
 
 
 def test_the_least_rmse_is_the_best(rows: list[dict[str, Any]]) -> None:

@@ -8,12 +8,12 @@ from sfqa.device import lease_torch_device
 from sfqa.job import run_job
 from sfqa.regression import model_files
 from sfqa.regression.cross import describe_model
-from sfqa.regression.fitting import ModelOrigin, check_regressor, fit_model
+from sfqa.regression.fitting import ModelOrigin, check_is_trained, fit_model
 from sfqa.regression.train import load_features
 
 with run_job(snakemake.log[0]) as log:
     metric, out = snakemake.params.metric, Path(snakemake.output.model)
-    check_regressor(metric)
+    check_is_trained(metric)
     files = {
         name: [p for p in snakemake.input.features if f"/features/{name}/" in p]
         for name in metric["extractors"]

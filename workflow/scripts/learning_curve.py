@@ -5,13 +5,13 @@ from pathlib import Path
 from sfqa import store, tables
 from sfqa.device import lease_torch_device
 from sfqa.job import run_job
-from sfqa.regression.learning import check_regressor, compute_learning_curve
+from sfqa.regression.learning import check_has_learning_curve, compute_learning_curve
 from sfqa.regression.train import RatedFeatures, load_features
 from sfqa.tables import LEARNING
 
 with run_job(snakemake.log[0]) as log:
     metric, params = snakemake.params.metric, snakemake.params
-    check_regressor(metric)
+    check_has_learning_curve(metric)
     out = Path(snakemake.output.learning)
     files = {
         name: [p for p in snakemake.input.features if f"/features/{name}/" in p]

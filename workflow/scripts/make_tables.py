@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sfqa import store, tables
-from sfqa.correlation.layout import convert_csv_to_arrow, render, render_leakage, select_rows
+from sfqa.correlation.layout import render, render_leakage, select_rows
 from sfqa.job import run_job
 
 with run_job(snakemake.log[0]):
@@ -26,9 +26,5 @@ with run_job(snakemake.log[0]):
         ),
     }
     for path in sorted({Path(path) for path in snakemake.output}):
-        texts = texts_of_table[path.stem]
-        if path.suffix == ".parquet":
-            store.write_arrow(convert_csv_to_arrow(texts["csv"]), path)
-            continue
         with store.replacing(path) as temporary:
-            temporary.write_text(texts[path.suffix[1:]], encoding="utf-8")
+            temporary.write_text(texts_of_table[path.stem][path.suffix[1:]], encoding="utf-8")

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-from pyarrow import csv
 
 from sfqa.correlation.captions import (
     INTERVALS,
@@ -36,9 +33,6 @@ from sfqa.tables import FLAWED
 VERSION = 3
 
 Rows = pd.DataFrame | Iterable[Mapping[str, Any]]
-
-#: Columns of the CSV that are always text: a metric may be called "007" or "NA".
-_WORDS = ("model_type", "metric", "kind", "weights", "notes", "group", "dimension")
 
 #: The default order of the protocols in the leakage panel; others follow by name.
 PROTOCOLS = ("random", "disjoint", "grouped", "leave_one_method_out")
@@ -201,17 +195,6 @@ def render_leakage(
         "tex": to_latex(grid),
         "html": to_html(grid, "What leakage is worth"),
     }
-
-
-def convert_csv_to_arrow(text: str) -> pa.Table:
-    """Return a table's CSV as an Arrow table: the same columns, empty numbers as nulls.
-
-    >>> convert_csv_to_arrow("metric,overall_srcc\\na,0.5\\nb,\\n")["overall_srcc"].to_pylist()
-    [0.5, None]
-    """
-    words = dict.fromkeys(_WORDS, pa.string())
-    options = csv.ConvertOptions(column_types=words, strings_can_be_null=False)
-    return csv.read_csv(io.BytesIO(text.encode()), convert_options=options)
 
 
 def _to_frame(rows: Rows) -> pd.DataFrame:

@@ -67,7 +67,7 @@ def fit_model(
     Checkpoints are written to ``work``, so that a killed fit resumes. Raises :class:`UserError` for
     another kind of metric, and for a dimension that cannot be fitted.
     """
-    check_regressor(metric)
+    check_is_trained(metric)
     head = str(metric["head"])
     options = heads.merge_options(head, metric.get("options"))
     row_of = {s: n for n, s in enumerate(design.sample_ids)}
@@ -135,7 +135,7 @@ def fit_model(
     return metadata, arrays
 
 
-def check_regressor(metric: Mapping[str, Any]) -> None:
+def check_is_trained(metric: Mapping[str, Any]) -> None:
     """Raise :class:`UserError` for a metric that is not trained."""
     if metric["kind"] != "regressor":
         raise UserError(

@@ -53,7 +53,7 @@ def compute_learning_curve(
     table, whose statistics these are (video level, mean over trials). Raises :class:`UserError` for
     a metric that is not trained, or a protocol without training.
     """
-    check_regressor(metric)
+    check_has_learning_curve(metric)
     if protocol["kind"] == CROSS:
         raise UserError(
             f"config, regression.protocols {protocol['name']!r}: kind {CROSS} trains no model, "
@@ -92,7 +92,7 @@ def compute_learning_curve(
     ]
 
 
-def check_regressor(metric: Mapping[str, Any]) -> None:
+def check_has_learning_curve(metric: Mapping[str, Any]) -> None:
     """Raise :class:`UserError` for a metric that is not trained."""
     if metric["kind"] != "regressor":
         raise UserError(

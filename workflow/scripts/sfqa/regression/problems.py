@@ -76,6 +76,19 @@ class Models(Protocol):
         """Return the arrays from which a model file restores the model of one problem."""
 
 
+def name_arrays_by_dimension(models: Sequence[Mapping[str, AnyArray]]) -> dict[str, AnyArray]:
+    """Return the arrays of one model per dimension in one dictionary, under 'name.dimension'.
+
+    >>> sorted(name_arrays_by_dimension([{"a": np.zeros(2)}, {"a": np.ones(2)}]))
+    ['a.0', 'a.1']
+    """
+    return {
+        f"{name}.{dimension}": array
+        for dimension, arrays in enumerate(models)
+        for name, array in arrays.items()
+    }
+
+
 def make_problem(
     train: Sequence[int] | Ints,
     validation: Sequence[int] | Ints,

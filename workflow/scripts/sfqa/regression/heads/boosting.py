@@ -23,6 +23,7 @@ from sfqa.regression.problems import (
     check_problems,
     find_reason,
     get_blocks,
+    name_arrays_by_dimension,
     train_on_validation,
 )
 
@@ -65,11 +66,7 @@ class BoostedTrees:
 
     def state(self, problem: int) -> dict[str, AnyArray]:
         """Return the arrays of one problem's models, 'name.dimension'."""
-        return {
-            f"{name}.{dim}": array
-            for dim, arrays in enumerate(self.models[problem])
-            for name, array in arrays.items()
-        }
+        return name_arrays_by_dimension(self.models[problem])
 
 
 class Head(ModelHead):

@@ -35,6 +35,7 @@ from sfqa.regression.problems import (
     check_problems,
     find_reason,
     get_blocks,
+    name_arrays_by_dimension,
     train_on_validation,
 )
 from sfqa.regression.scaling import moments
@@ -101,11 +102,7 @@ class KernelModels:
 
     def state(self, problem: int) -> dict[str, AnyArray]:
         """Return the arrays of one problem's models, 'name.dimension'."""
-        return {
-            f"{name}.{dim}": array
-            for dim, arrays in enumerate(self.models[problem])
-            for name, array in arrays.items()
-        }
+        return name_arrays_by_dimension(self.models[problem])
 
 
 class Head(ModelHead):
