@@ -165,7 +165,7 @@ def correlation_rows(
                             "synthetic_mos": bool(synthetic.get(d, False)),
                             **statistics_row(statistics.values[key]),
                             **_compute_trial_sd(trials),
-                            **_build_interval_cells(
+                            **_build_row_intervals(
                                 statistics.values[key],
                                 statistics.replicates.get(key, {}),
                                 drawn[protocol],
@@ -191,7 +191,7 @@ def correlation_rows(
                             **_compute_trial_sd(
                                 _average_dimensions_by_trial(by_dimension, pooling)
                             ),
-                            **_build_interval_cells(
+                            **_build_row_intervals(
                                 overall, mean_replicates, drawn[protocol], settings
                             ),
                         }
@@ -285,13 +285,14 @@ def _count_cells(statistics: _MetricStatistics, level: str, drawn: Resampling | 
     )
 
 
-def _build_interval_cells(
+def _build_row_intervals(
     value: Correlation,
     replicates: Replicates,
     drawn: Resampling | None,
     settings: Settings,
     cells: int | None = None,
 ) -> dict[str, Any]:
+    """Return the interval columns of a row: the ends for each statistic that is resampled."""
     points = {statistic.name: value[statistic.name] for statistic in RESAMPLED}
     return build_interval_columns(replicates, points, drawn, settings.interval, cells)
 

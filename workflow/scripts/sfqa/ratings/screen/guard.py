@@ -90,9 +90,10 @@ def mask_token(path: str) -> str:
 def make_exception_handlers(pages: Pages) -> Mapping[Any, Callable[[Request, Any], Response]]:
     """Return handlers that turn exceptions into responses: a page in the browser, else JSON."""
 
-    def make_response(
+    def make_error_response(
         request: Request, status: int, word: str, sentence: str, **more: Any
     ) -> Response:
+        """Return an error as JSON, or as a page to a browser; the log reads its reason."""
         request.scope["sfqa.reason"] = f"{word}: {sentence}"
         accepts = request.headers.get("accept", "")
         if request.method == "GET" and "text/html" in accepts and status in (404, 429):
@@ -103,22 +104,22 @@ def make_exception_handlers(pages: Pages) -> Mapping[Any, Callable[[Request, Any
         return response
 
     def handle_refusal(request: Request, error: RefusedError) -> Response:
-        return make_response(request, error.status, error.word, error.sentence, **error.more)
+        return make_error_response(request, error.status, error.word, error.sentence, **error.more)
 
     def handle_http_error(request: Request, error: HTTPException) -> Response:
         word = _ERROR_WORDS.get(error.status_code, "refused")
-        response = make_response(request, error.status_code, word, error.detail)
+        response = make_error_response(request, error.status_code, word, error.detail)
         for name, value in (error.headers or {}).items():
             response.headers[name] = value
         return response
 
     def handle_database_error(request: Request, error: sqlite3.Error) -> Response:
         log.error("the database refused a write: %s", error)
-        return make_response(request, 503, "not_stored", "nothing was stored; try again")
+        return make_error_response(request, 503, "not_stored", "nothing was stored; try again")
 
     def handle_bug(request: Request, error: Exception) -> Response:
         log.error("a bug in the server", exc_info=error)
-        return make_response(request, 500, "broken", "a bug in the server")
+        return make_error_response(request, 500, "broken", "a bug in the server")
 
     return {
         RefusedError: handle_refusal,
