@@ -32,6 +32,16 @@ def test_folders_files_and_globs(folder):
     assert names([str(folder / "deep")]) == ["c.webm"]
 
 
+def test_a_folder_takes_what_ffmpeg_plays_and_names_the_rest(folder, caplog):
+    for name in ("d.gif", "e.TS", "f.mpg", "g.wmv", "h.FLV", "i.ogv", "j.3gp", "k.jpg", "l.WAV"):
+        (folder / name).write_bytes(b"x")
+    assert names(["."]) == [
+        "a.MOV", "b.mp4", "d.gif", "c.webm", "e.TS", "f.mpg", "g.wmv", "h.FLV", "i.ogv", "j.3gp",
+    ]  # fmt: skip
+    assert "2 files left out: k.jpg, l.WAV; their names are not those of videos" in caplog.text
+    assert names(["*.mov", "*.ts"]) == ["a.MOV", "e.TS"]
+
+
 def test_a_file_that_is_named_twice_is_there_once(folder):
     (folder / "link.mp4").symlink_to("b.mp4")
     assert names(["b.mp4", "./b.mp4", "*.mp4", "link.mp4", "."]) == ["b.mp4", "a.MOV", "c.webm"]

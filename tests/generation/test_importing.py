@@ -159,6 +159,53 @@ def test_two_files_of_one_name(tmp_path):
     assert "two/m_x.mp4 both become the sample 'm_x__m'" in str(caught.value)
 
 
+def folder_source(folder: Path, **more: str) -> dict[str, str]:
+    return {"folder": str(folder), "pattern": r"(?P<clip>[^.]+)_(?P<method>m)\.\w+", **more}
+
+
+def test_a_folder_gives_every_video_whatever_the_case_of_its_suffix(tmp_path, caplog):
+    names = ("a_m.mp4", "b_m.MP4", "c_m.MOV", "d_m.gif", "e_m.ts", "f_m.Mpg", "g_m.wmv", "h_m.FLV",
+             "i_m.ogv", "j_m.3GP", "k_m.h264", "l_m.webm", "n_m.MKV", "o_m.AVI", "p_m.M4V",
+             "q_m.apng", "r_m.266")  # fmt: skip
+    touch(tmp_path, *names, "notes.txt", ".hidden_m.mp4")
+    rows = list_videos(folder_source(tmp_path), 1)
+    assert [Path(r["source_path"]).name for r in rows] == sorted(names)
+    assert caplog.messages == []
+    before = digest_source(folder_source(tmp_path))
+    touch(tmp_path, "s_m.MTS")
+    assert digest_source(folder_source(tmp_path)) != before
+
+
+def test_a_glob_ignores_the_case_of_its_suffix(tmp_path):
+    touch(tmp_path, "a_m.mp4", "b_m.MP4", "c_m.mov")
+    rows = list_videos(folder_source(tmp_path, glob="*.mp4"), 1)
+    assert [r["clip_id"] for r in rows] == ["a", "b"]
+
+
+def test_files_that_are_left_out_are_counted_and_named(tmp_path, caplog):
+    touch(tmp_path, "a_m.mp4", "b_m.MOV", "x.WebM", "deep/c.ts", "face.PNG", "clip.wav")
+    list_videos(folder_source(tmp_path, glob="*.mp4"), 1)
+    assert caplog.messages == [
+        f"{tmp_path}: 3 files left out: b_m.MOV, deep/c.ts, x.WebM; glob or pattern do not match "
+        "them; correct these to import them",
+        f"{tmp_path}: 2 files left out: clip.wav, face.PNG; their names are not those of videos; "
+        "give a 'glob' that matches them if they are",
+    ]
+    caplog.clear()
+    list_videos(folder_source(tmp_path, unmatched="skip"), 1)
+    assert "2 files left out: deep/c.ts, x.WebM; glob or pattern" in caplog.messages[0]
+
+
+def test_videos_that_a_sheet_does_not_list_are_counted_and_named(tmp_path, caplog):
+    touch(tmp_path, "a.mp4", "b.MP4", "c.gif", "notes.txt", "deep/d.mp4")
+    given = sheet(tmp_path, "video,method\na.mp4,m\n./c.gif,m\n")
+    list_videos(given, 1)
+    assert caplog.messages == [
+        f"{tmp_path}: 1 file left out: b.MP4; {given['sheet']} does not list them; add a row for "
+        "each to use it"
+    ]
+
+
 def test_the_digest_notices_names_and_not_bytes(tmp_path):
     touch(tmp_path, "SadT/i1_c1.mp4", "SadT/i1_c2.mp4")
     before = digest_source(source(tmp_path))

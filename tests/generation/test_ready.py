@@ -10,7 +10,12 @@ from sfqa import identity, store, tables
 from sfqa.errors import UserError
 from sfqa.generation import check
 from sfqa.generation.imported import import_ready
-from sfqa.generation.ready import digest_ready, find_ready
+from sfqa.generation.ready import (
+    digest_ready,
+    find_ready,
+    list_ready,
+    warn_about_unused_videos,
+)
 from sfqa.generation.registry import Method
 from videos import make_video
 
@@ -103,18 +108,18 @@ def test_what_was_checked_is_not_decoded_again_until_its_bytes_change(
 
 def test_several_videos_of_one_pair_are_a_sentence(folder, samples, method):
     (folder / "videos/a.1__c.mp4").touch()
-    with pytest.raises(UserError, match=r"videos: a.1__c.mp4, a.1__c.mov are all videos of one"):
+    with pytest.raises(UserError, match=r"videos: a.1__c.mov, a.1__c.mp4 are all videos of one"):
         import_ready(samples, method, folder)
 
 
 def test_a_video_is_found_by_its_whole_name(tmp_path):
     (tmp_path / "videos").mkdir()
-    for name in ("a__c1.mp4", "a__c.mp4.part", "a__c.avi", "xa__c.mp4"):
+    for name in ("a__c1.mp4", "a__c.mp4.part", "a__c.txt", "xa__c.mp4"):
         (tmp_path / "videos" / name).touch()
     (tmp_path / "videos/a__c.webm").mkdir()
-    assert find_ready(tmp_path, {"pair_id": "a__c", "sample_id": "a__c__m"}) is None
+    assert find_ready(list_ready(tmp_path), {"pair_id": "a__c", "sample_id": "a__c__m"}) is None
     (tmp_path / "videos/a__c.mkv").touch()
-    assert find_ready(tmp_path, {"pair_id": "a__c"}) == tmp_path / "videos/a__c.mkv"
+    assert find_ready(list_ready(tmp_path), {"pair_id": "a__c"}) == tmp_path / "videos/a__c.mkv"
 
 
 def test_the_digest_notices_new_and_renamed_videos_only(tmp_path):
@@ -130,3 +135,21 @@ def test_the_digest_notices_new_and_renamed_videos_only(tmp_path):
     assert digest_ready(tmp_path) == one
     video.rename(tmp_path / "videos/b__c.mp4")
     assert digest_ready(tmp_path) not in (one, empty)
+
+
+@pytest.mark.parametrize("name", ["a__c.MP4", "a__c.Mov", "a__c.gif", "a__c.TS", "a__c.wmv"])
+def test_every_video_suffix_is_taken_in_any_case(tmp_path, name):
+    empty = digest_ready(tmp_path)
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / name).touch()
+    assert find_ready(list_ready(tmp_path), {"pair_id": "a__c"}) == tmp_path / "videos" / name
+    assert digest_ready(tmp_path) != empty
+
+
+def test_videos_of_no_pair_are_counted_and_named(tmp_path, caplog):
+    (tmp_path / "videos").mkdir()
+    for name in ("a__c.mp4", "b__c.MOV", "a_c.mp4", "notes.txt"):
+        (tmp_path / "videos" / name).touch()
+    warn_about_unused_videos(tmp_path, [{"pair_id": "a__c"}, {"pair_id": "b__c"}])
+    (message,) = caplog.messages
+    assert "videos: 1 file left out: a_c.mp4; no pair has their names" in message

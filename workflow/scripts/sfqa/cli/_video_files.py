@@ -10,9 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sfqa.errors import UserError, hint
-
-#: Files inside a folder that count as videos. A file named on the command line may have any name.
-SUFFIXES = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi")
+from sfqa.media_files import (
+    PICTURE_SUFFIXES,
+    SOUND_SUFFIXES,
+    VIDEO_SUFFIXES,
+    list_files,
+    match_glob,
+    warn_about_unused_files,
+)
 
 _UNSAFE = re.compile(r"[^\w.+-]+")
 _MAX_BYTES = 120
@@ -21,8 +26,11 @@ _MAX_BYTES = 120
 def find_videos(arguments: Sequence[str]) -> list[Path]:
     """Return the files that paths, folders (searched recursively) and globs name, without repeats.
 
-    The files are in the order of the arguments; those of a folder or glob are sorted. Folders and
-    globs skip hidden files. Raises :class:`UserError` for an argument that matches no file.
+    The files are in the order of the arguments; those of a folder or glob are sorted. A folder
+    stands for its files with a suffix of :data:`sfqa.media_files.VIDEO_SUFFIXES`; a file that is
+    named may have any suffix. Folders and globs skip hidden files and ignore the case of suffixes.
+    Logs a warning that counts and names the pictures and sounds of a folder, which are left out.
+    Raises :class:`UserError` for an argument that matches no file.
     """
     videos: dict[Path, None] = {}
     for argument in arguments:
@@ -34,18 +42,20 @@ def find_videos(arguments: Sequence[str]) -> list[Path]:
 def _expand_argument(argument: str) -> list[Path]:
     path = Path(argument).expanduser()
     if path.is_dir():
-        files = [path / name for name in _match_glob("**/*", path)]
-        videos = [p for p in files if p.suffix.lower() in SUFFIXES and p.is_file()]
-        if not videos:
+        names = [name for name in list_files(path, VIDEO_SUFFIXES) if (path / name).is_file()]
+        if not names:
             raise UserError(
-                f"{argument}: no video in this folder ({', '.join(SUFFIXES)}); give a folder of "
+                f"{argument}: no video in this folder (.mp4, .mov, .webm, ...); give a folder of "
                 "videos or name the files"
             )
-        return videos
+        other_suffixes = (PICTURE_SUFFIXES | SOUND_SUFFIXES) - VIDEO_SUFFIXES
+        reason = "their names are not those of videos; name the files to measure them"
+        warn_about_unused_files(argument, names, other_suffixes, reason)
+        return [path / name for name in names]
     if path.exists():
         return [path]
     if glob.has_magic(argument):
-        files = [Path(name) for name in _match_glob(str(path), None) if Path(name).is_file()]
+        files = [Path(name) for name in match_glob(str(path)) if Path(name).is_file()]
         if not files:
             raise UserError(f"{argument}: no file matches this pattern; correct it")
         return files
@@ -55,10 +65,6 @@ def _expand_argument(argument: str) -> list[Path]:
         f"{argument}: there is no such file; "
         + (suggestion if suggestion.startswith("did") else "give the path of a video")
     )
-
-
-def _match_glob(pattern: str, root: Path | None) -> list[str]:
-    return sorted(glob.glob(pattern, root_dir=root, recursive=True))  # noqa: PTH207  (Path.glob would include hidden files)
 
 
 def name_files(files: Sequence[Path]) -> list[str]:

@@ -70,11 +70,11 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--threads {args.threads}: give 1 or more")
     if args.no_conform and (args.short_side is not None or args.fps is not None):
         raise UserError("--no-conform keeps size and rate; drop --short-side and --fps")
-    files = _video_files.find_videos(args.videos)
     specs = _extract.make_specs(names, args.weights, args.weights_seed, args.settings)
     form = _extract.make_form(args.short_side, args.fps, encode=not args.no_conform)
     with ExitStack() as stack:
         stack.enter_context(show_progress(args.quiet))
+        files = _video_files.find_videos(args.videos)
         work = stack.enter_context(open_cache(args.cache))
         sample_ids = _video_files.name_files(files)
         rows = _extract.conform_files(files, sample_ids, args.prompt, work, form)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sfqa import identity, media, store, tables
 from sfqa.generation import check, video_form
-from sfqa.generation.ready import SUFFIXES, find_ready, get_video_name
+from sfqa.generation.ready import SUFFIXES, find_ready, get_video_name, list_ready
 from sfqa.generation.video_form import VideoForm
 from sfqa.progress import Progress
 from sfqa.tables import flaw
@@ -69,13 +69,14 @@ def import_ready(
 ) -> list[dict[str, Any]]:
     """Return rows of ``tables.VIDEOS`` for a built dataset's method of kind ``import``.
 
-    ``folder`` is ``{generators}/{label}`` (:func:`sfqa.generation.ready.find_ready`). A missing
+    ``folder`` is ``{generators}/{label}`` (:func:`sfqa.generation.ready.list_ready`). A missing
     video gives a failed row that says where to put it. A video fails if it cannot be read, has no
     sound or is longer than its clip; it is flawed if it differs from the method's ``expect``. The
     result of each check is kept in ``{records}/{sample_id}.json``, if ``records`` is given.
     """
     how = ImportCheck(Path(records) if records else None, method.expect, audio=True)
     other_suffixes = ", ".join(SUFFIXES[1:])
+    videos = list_ready(folder)
     sample_rows = store.to_records(samples)
     rows = []
     with Progress(method.label, len(sample_rows), len(sample_rows)) as progress:
@@ -87,7 +88,7 @@ def import_ready(
                 f"there is none of {method.label} for the pair {name}, make it elsewhere and "
                 f"put it at {target} (or {other_suffixes})",
             )
-            rows.append(_import_video(sample, find_ready(folder, sample), how, missing))
+            rows.append(_import_video(sample, find_ready(videos, sample), how, missing))
             _report_row(progress, rows[-1])
     return rows
 

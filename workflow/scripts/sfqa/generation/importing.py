@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import csv
-import glob
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from sfqa import identity, tables
 from sfqa.errors import UserError, hint
+from sfqa.media_files import (
+    PICTURE_SUFFIXES,
+    SOUND_SUFFIXES,
+    VIDEO_SUFFIXES,
+    list_files,
+    match_glob,
+    warn_about_unlisted_files,
+    warn_about_unused_files,
+)
 
 #: The names that a sheet's columns and a pattern's groups may have, and the column of each.
 FIELDS = {
@@ -30,7 +38,6 @@ FIELDS = {
 SPLITS = ("train", "val")
 _ID = re.compile(r"[^A-Za-z0-9_.+-]+")
 #: The name of a method becomes the name of a folder and a wildcard.
-_DEFAULT_GLOB = "**/*.mp4"
 _METHOD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 _MAX_EXAMPLES = 5
 
@@ -45,16 +52,23 @@ def list_videos(source: Mapping[str, Any], shards: int) -> list[dict[str, Any]]:
 
     - ``{"sheet": path}``: a CSV file with the columns ``video`` (path relative to the sheet) and
       ``method``, and any of :data:`FIELDS`.
-    - ``{"folder": path, "glob": "**/*.mp4", "pattern": regex}``: the pattern must match the whole
-      path of each file relative to the folder, and its named groups are any of :data:`FIELDS`. With
-      ``"unmatched": "skip"`` other files are left out.
+    - ``{"folder": path, "pattern": regex}``: the pattern must match the whole path of each video
+      relative to the folder, and its named groups are any of :data:`FIELDS`. With
+      ``"unmatched": "skip"`` other videos are left out. Videos are the files below the folder with
+      a suffix of :data:`sfqa.media_files.VIDEO_SUFFIXES`, in any case, or those that match
+      ``"glob"``.
 
     The sample id is that of the source, else made of image, clip and method, else of file stem and
     method. Characters other than letters, digits and ``_.+-`` become ``-``. The files are not
     opened. Raises :class:`UserError` for unknown columns and groups, an empty match, files that do
-    not match and sample ids that occur twice.
+    not match and sample ids that occur twice. Logs a warning that counts and names the videos,
+    pictures and sounds that are left out.
     """
-    listed = _read_sheet(source) if "sheet" in source else _read_folder(source)
+    if "sheet" in source:
+        listed = list(_read_sheet(source))
+        warn_about_unlisted_files(source["sheet"], [path for _, path, _ in listed], VIDEO_SUFFIXES)
+    else:
+        listed = list(_read_folder(source))
     rows: dict[str, dict[str, Any]] = {}
     origins: dict[str, str] = {}
     for where, path, columns in listed:
@@ -74,7 +88,7 @@ def list_videos(source: Mapping[str, Any], shards: int) -> list[dict[str, Any]]:
 def digest_source(source: Mapping[str, Any]) -> str:
     """Return a digest that changes when a video is added, removed or renamed.
 
-    It is that of a sheet's content, or of the sorted names in a folder that match the glob. A video
+    It is that of a sheet's content, or of the sorted names of the videos in a folder. A video
     that changes under its name is noticed by its sha256 instead. Raises :class:`UserError` for a
     missing sheet or folder.
     """
@@ -171,16 +185,20 @@ def _list_files(source: Mapping[str, Any]) -> list[str]:
     folder = Path(source["folder"])
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder; give the folder of the videos")
-    pattern = str(source.get("glob", _DEFAULT_GLOB))
-    names = glob.iglob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207  (leaves hidden files out)
-    return sorted(PurePosixPath(name).as_posix() for name in names)
+    return (
+        match_glob(source["glob"], folder)
+        if "glob" in source
+        else list_files(folder, VIDEO_SUFFIXES)
+    )
 
 
 def _read_folder(source: Mapping[str, Any]) -> Iterable[_Listed]:
     names = _list_files(source)
-    folder, file_glob = Path(source["folder"]), source.get("glob", _DEFAULT_GLOB)
+    folder = Path(source["folder"])
+    if not names and "glob" in source:
+        raise UserError(f"{folder}: no file matches the glob {source['glob']!r}; correct the glob")
     if not names:
-        raise UserError(f"{folder}: no file matches the glob {file_glob!r}; correct the glob")
+        raise UserError(f"{folder}: there is no video in it; correct the folder or give a 'glob'")
     pattern = _compile_pattern(source)
     listed: list[_Listed] = []
     unmatched = []
@@ -203,7 +221,19 @@ def _read_folder(source: Mapping[str, Any]) -> Iterable[_Listed]:
             f"{folder}: {len(unmatched)} of {len(names)} files do not match the pattern "
             f"{pattern.pattern!r}: {examples}; correct the pattern or write unmatched: skip"
         )
+    _warn_about_left_out_files(source, sorted({*names} - {*unmatched}))
     return listed
+
+
+def _warn_about_left_out_files(source: Mapping[str, Any], used: list[str]) -> None:
+    """Log the videos that glob or pattern leave out, and the pictures and sounds of the folder."""
+    folder = Path(source["folder"])
+    if "glob" in source or source.get("unmatched") == "skip":
+        reason = "glob or pattern do not match them; correct these to import them"
+        warn_about_unused_files(folder, used, VIDEO_SUFFIXES, reason)
+    other_suffixes = (PICTURE_SUFFIXES | SOUND_SUFFIXES) - VIDEO_SUFFIXES
+    reason = "their names are not those of videos; give a 'glob' that matches them if they are"
+    warn_about_unused_files(folder, used, other_suffixes, reason)
 
 
 def _compile_pattern(source: Mapping[str, Any]) -> re.Pattern[str]:

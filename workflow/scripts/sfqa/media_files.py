@@ -1,0 +1,102 @@
+"""Which files look like videos, pictures or sounds, and which of them a run leaves out."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import re
+from collections.abc import Collection, Iterable
+from pathlib import Path, PurePosixPath
+
+#: Suffixes in lower case of files that FFmpeg plays as a video. Compare them with
+#: :func:`has_suffix`, which ignores case: phones and cameras write .MP4 and .MOV.
+VIDEO_SUFFIXES = frozenset(
+    """.mp4 .mov .m4v .webm .mkv .avi .gif .apng .ts .mts .m2ts .m2t .mpg .mpeg .mpe .m1v .m2v .mpv
+    .vob .wmv .asf .flv .f4v .ogv .ogm .3gp .3g2 .mxf .mjpg .mjpeg .mj2 .qt .divx .dv .rm .rmvb .nut
+    .ivf .obu .h261 .h263 .h264 .264 .avc .h265 .265 .hevc .h266 .266 .vvc .av1 .y4m .wtv""".split()  # noqa: SIM905
+)
+#: Suffixes of pictures. A GIF is a picture among portraits and a video among videos.
+PICTURE_SUFFIXES = frozenset(
+    """.png .jpg .jpeg .jpe .jfif .webp .tif .tiff .gif .bmp .avif .heic .heif .jp2 .j2k .ppm .pgm
+    .tga .psd .svg .jxl .dng""".split()  # noqa: SIM905
+)
+#: Suffixes of sounds. The sound of a video can be a clip, too.
+SOUND_SUFFIXES = frozenset(
+    """.wav .mp3 .flac .ogg .oga .opus .m4a .aac .wma .aif .aiff .aifc .amr .ac3 .mka .mp2 .w64 .caf
+    .au .ape .wv .weba""".split()  # noqa: SIM905
+)
+_MAX_EXAMPLES = 5
+
+log = logging.getLogger("sfqa")
+
+
+def has_suffix(name: Path | str, suffixes: Collection[str]) -> bool:
+    """Return whether a file name ends with one of the suffixes, in any case.
+
+    >>> has_suffix("IMG_0001.MP4", VIDEO_SUFFIXES), has_suffix("notes.txt", VIDEO_SUFFIXES)
+    (True, False)
+    """
+    return PurePosixPath(name).suffix.lower() in suffixes
+
+
+def match_glob(pattern: str, folder: Path | str | None = None) -> list[str]:
+    """Return the sorted names that a glob matches below a folder; hidden files are left out.
+
+    The case of the suffix at the end of the pattern is ignored: ``*.mp4`` matches a.MP4, too.
+    """
+    ending = re.search(r"\.[A-Za-z0-9]+\Z", pattern)
+    if ending:
+        letters = (f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in ending[0])
+        pattern = pattern[: ending.start()] + "".join(letters)
+    names = glob.iglob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207  (leaves hidden files out)
+    return sorted({PurePosixPath(name).as_posix() for name in names})
+
+
+def list_files(folder: Path | str, suffixes: Collection[str]) -> list[str]:
+    """Return the sorted names of all files below a folder with one of the suffixes, in any case."""
+    names = (name for name in match_glob("**/*", folder) if has_suffix(name, suffixes))
+    return [name for name in names if not (Path(folder) / name).is_dir()]
+
+
+def warn_about_unused_files(
+    folder: Path | str, used: Iterable[str], suffixes: Collection[str], reason: str
+) -> None:
+    """Log how many files below a folder look usable and are not used, with examples.
+
+    ``used``: the names, relative to the folder, of the files that are used. ``reason`` ends the
+    sentence: why the others are left out, and what to do to use them.
+    """
+    used_names = set(used)
+    _warn_about_names(
+        folder, [n for n in list_files(folder, suffixes) if n not in used_names], reason
+    )
+
+
+def warn_about_unlisted_files(
+    sheet: Path | str, listed: Iterable[Path | str], suffixes: Collection[str]
+) -> None:
+    """Log the files that a sheet does not list, in the folders of the files that it lists.
+
+    Only files with one of the suffixes count; folders inside these folders are not searched.
+    """
+    paths = {Path(path).absolute() for path in listed}
+    for folder in sorted({path.parent for path in paths}):
+        names = [
+            path.name
+            for path in (sorted(folder.iterdir()) if folder.is_dir() else ())
+            if path.absolute() not in paths
+            and not path.name.startswith(".")
+            and has_suffix(path, suffixes)
+            and path.is_file()
+        ]
+        _warn_about_names(
+            folder, names, f"{sheet} does not list them; add a row for each to use it"
+        )
+
+
+def _warn_about_names(folder: Path | str, names: list[str], reason: str) -> None:
+    if names:
+        more = ", ..." if len(names) > _MAX_EXAMPLES else ""
+        examples = ", ".join(names[:_MAX_EXAMPLES]) + more
+        count = f"{len(names)} file{'s' if len(names) > 1 else ''}"
+        log.warning("%s: %s left out: %s; %s", folder, count, examples, reason)
