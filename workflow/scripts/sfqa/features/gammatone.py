@@ -13,23 +13,22 @@ from sfqa.arrays import Floats
 #: Glasberg & Moore, Hearing Research 47 (1990): ERB(f) = 24.7 (4.37 f / 1000 + 1), Slaney's form.
 EAR_Q, MIN_WIDTH = 9.26449, 24.7
 WINDOW, FILTERS, CEPSTRA = 1024, 256, 128
-PREEMPHASIS = 0.97
 
 
 def compute_gfcc(samples: npt.NDArray[np.floating], rate: int, hop: int) -> Floats:
     """Return the cepstra (columns, 128) of mono sound (samples,) at ``rate`` hertz.
 
-    Pre-emphasis x[t] - .97 x[t-1], columns of 1024 samples every ``hop`` (no padding), Hamming
-    window, power spectrum / 1024, 256 gammatone filters, cubic root, orthonormal DCT-II, the first
-    128 numbers. Source: ``gfcc`` of spafe 0.3.3 with the arguments of GeneralAVQA; the cubic root
-    stands for the ear's compression (Shao et al., ICASSP 2009). Raises ``ValueError`` for less
-    sound than a window.
+    Columns of 1024 samples every ``hop`` (no padding), Hamming window, power spectrum / 1024, 256
+    gammatone filters, cubic root, orthonormal DCT-II, the first 128 numbers. Source: ``gfcc`` of
+    spafe 0.2.0 with the arguments of GeneralAVQA, which needs that version: 0.3 refuses its
+    ``win_len``, and pre-emphasises by .97 by default, which 0.2.0 and this function do not. The
+    cubic root stands for the ear's compression (Shao et al., ICASSP 2009). Raises ``ValueError``
+    for less sound than a window.
     """
     if samples.ndim != 1 or samples.size < WINDOW:
         raise ValueError(f"not mono sound of {WINDOW} samples or more: shape {samples.shape}")
     sound = np.asarray(samples, np.float64)
-    raised = np.concatenate([sound[:1], sound[1:] - PREEMPHASIS * sound[:-1]])
-    windows = np.lib.stride_tricks.sliding_window_view(raised, WINDOW)[::hop]
+    windows = np.lib.stride_tricks.sliding_window_view(sound, WINDOW)[::hop]
     spectrum = rfft(windows * np.hamming(WINDOW), axis=1)
     power = (spectrum.real**2 + spectrum.imag**2) / WINDOW
     return np.asarray(

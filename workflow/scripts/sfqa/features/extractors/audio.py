@@ -15,7 +15,7 @@ from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, Option, Options
 
-VERSION = 1
+VERSION = 2
 OPTIONS: Options = {
     "source": Choice(
         "track", ("track", "wave"),
@@ -46,7 +46,8 @@ class Extractor:
 
     DNN-RNT (Cao et al., IEEE TIP 2023) reads patches of 224 columns of ``log_mel``, one column
     each 5 ms: its patch at time t is centred on column round(t / .005) - 2, moved inwards at the
-    ends, and repeated for three channels.
+    ends, and repeated for three channels. It uses the left channel; here all channels are mixed,
+    which is the same for mono sound.
 
     GeneralAVQA (Cao et al., IEEE TIP 2023) cuts the sound into 30 overlapping segments of 3/32 of
     its length, starting every 1/32, and each into columns of 1024 samples every 512, of which

@@ -2,8 +2,9 @@
 
 GeneralAVQA's (Cao et al., IEEE TIP 2023), which the NTIRE 2025 talking-head winner (QA Team) uses
 too: a frequency, a time and a fusion block, each conv-conv-conv, normalisation, maximum. The
-published normalisation is over the batch. Here it is over one map (``GroupNorm`` of one group), so
-that no row depends on the other rows of its batch, nor on the number of problems.
+published normalisation is over the batch (``BatchNorm2d``). Here it is over one map (``GroupNorm``
+of one group), so that no row depends on the other rows of its batch, nor on the number of problems.
+With ``BatchNorm2d`` in its stead the outputs equal those of GeneralAVQA's code.
 """
 
 from __future__ import annotations
@@ -68,7 +69,9 @@ class AudioMaps(nn.Module):
             layers += [nn.GroupNorm(1, after), nn.MaxPool2d(pool)]
             bins, columns, before = bins // pool[0], columns // pool[1], after
         self.blocks = nn.Sequential(*layers)
-        self.out = nn.Sequential(nn.Linear(before * bins * columns, width), nn.Dropout(dropout))
+        self.out = nn.Sequential(
+            nn.Linear(before * bins * columns, width), nn.LeakyReLU(0.01), nn.Dropout(dropout)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Return one vector per segment."""

@@ -113,7 +113,9 @@ class GeneralAvqa(nn.Module):
         self.audio = Memory(
             audio if isinstance(audio, int) else width, steps, state, vector, dropout
         )
-        self.join = nn.Sequential(nn.Linear(2 * vector, vector), nn.ReLU(), nn.Linear(vector, dims))
+        self.join = nn.Sequential(
+            nn.Linear(2 * vector, vector), nn.Dropout(dropout), nn.ReLU(), nn.Linear(vector, dims)
+        )
 
     def forward(self, x: Mapping[str, Tensor]) -> Tensor:
         """Return the qualities."""
