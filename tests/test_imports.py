@@ -14,7 +14,8 @@ PACKAGE = Path(__file__).parents[1] / "workflow" / "scripts" / "sfqa"
 #: From bottom to top: a package imports packages of lower layers only. The lowest layer is every
 #: file directly below sfqa/ that no other layer names; its files may import each other.
 LAYERS: dict[str, tuple[str, ...]] = {
-    "tools": ("tables", "statistics"),
+    "tools": ("tables", "statistics", "user_tables"),
+    "sheets": ("sheets",),
     "splits and models": ("splits", "models"),
     "samples": ("materials", "pairs", "generation", "features"),
     "checks of samples": ("conform",),

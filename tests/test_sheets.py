@@ -99,12 +99,13 @@ def test_a_mistake_is_named(folder, old, new, sentence):
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (GOOD.replace(",", ";"), "not separated by commas"),
-        (GOOD.replace(",", "\t"), "not separated by commas"),
-        (GOOD.encode("utf-16"), "not UTF-8 text (byte 0); save it as 'CSV UTF-8'"),
+        (GOOD.replace(",", ":"), "unknown column 'image_id:path:source"),
+        (GOOD.encode("utf-16")[:-1], "not UTF-16 text (byte "),
         (GOOD.replace("man", "男").encode("gb18030"), "not UTF-8 text (byte "),
-        (HEAD + "a," + "x" * 140000, "not a CSV table (field larger"),
-        ("", "the column 'image_id' is missing"),
+        (GOOD.replace("man", "männ").encode("cp1252"), "row 3); save it as 'CSV UTF-8'"),
+        (HEAD + "a," + "x" * 140000, "row 2, column source: empty; fill it"),
+        (b"PK\x03\x04" + GOOD.encode(), "it is an Excel workbook"),
+        ("", "the file is empty"),
         (HEAD, "the sheet has no rows"),
         (HEAD + "\n\n", "the sheet has no rows"),
     ],
@@ -113,6 +114,22 @@ def test_files_that_are_no_sheets(folder, content, sentence):
     with pytest.raises(UserError) as caught:
         read(folder, content)
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        GOOD.replace(",", ";"), GOOD.replace(",", "\t"), "sep=;\n" + GOOD.replace(",", ";"),
+        GOOD.encode("utf-16"), b"\xfe\xff" + GOOD.encode("utf-16-be"), GOOD.encode("utf-16-le"),
+        GOOD.replace("\n", ",\n"), GOOD.replace("CC0", "C" * 140000),
+    ],
+)  # fmt: skip
+def test_what_a_person_can_read_is_read(folder, content):
+    rows = read(folder, content)
+    assert [(r["image_id"], r["category"], r["prompt"]) for r in rows] == [
+        ("a", "elf", "elf_01"),
+        ("b", "man", ""),
+    ]
 
 
 def test_a_folder_is_no_sheet(folder):

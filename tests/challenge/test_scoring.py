@@ -123,7 +123,7 @@ def test_groups_stay_in_one_part_and_shares_are_near() -> None:
     ("text", "said"),
     [
         ("name,mos\na,1\na,2\n", "row 3: 'a' is there twice"),
-        ("name,mos\na,1\nb,x\n", "row 3: MOS 'x' is no number"),
+        ("name,mos\na,1\nb,x\n", "row 3, column mos: MOS 'x' is no number"),
         ("name,mos\na,1\n,2\n", "row 3: no name"),
         ("name,quality\na,1\n", "which column has the MOS? It has name, quality"),
         ("name,mos\n", "no row"),

@@ -152,7 +152,7 @@ def test_details_of_the_screen(table: Path, tmp_path: Path, capsys: Any) -> None
     assert "gold_failed" in capsys.readouterr().out
     (tmp_path / "a.csv").write_text("sample_id,dimension,expected,tolerance\ng,sync,one,1\n")
     assert call(table, *words) == 2
-    assert "a.csv, column expected" in capsys.readouterr().err
+    assert "a.csv, row 2, column expected: 'one'" in capsys.readouterr().err
 
 
 def test_scales(tmp_path: Path, capsys: Any) -> None:

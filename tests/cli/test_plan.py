@@ -13,8 +13,8 @@ from sfqa.ratings.plan import make_plan
 from sfqa.ratings.plan_check import describe_plan, verify_plan
 from sfqa.ratings.screen.study import read_plan
 from sfqa.ratings.study_design import StudyDesign
-from sfqa.sheets import read_table
 from sfqa.tables import PLAN
+from sfqa.user_tables import read_table
 
 
 def samples(pairs: int = 12, methods: int = 3) -> pd.DataFrame:
@@ -57,7 +57,7 @@ def test_the_proof_is_printed_and_the_plan_written(
 
 
 def test_cells_are_text(table: Path) -> None:
-    frame = read_table(table, "samples")
+    frame = read_table(table, "samples").to_frame()
     assert set(frame["style"].dropna()) == {"None", "pop"}  # a style may be called so
     assert frame["style"].isna().sum() == 4
     assert frame["seconds"].iloc[0] == "6.0"
@@ -146,11 +146,11 @@ def test_wrong_calls(
     ("name", "content", "sentence"),
     [
         ("a.csv", "sample_id,method\na,m\n", "the samples have no column 'seconds'"),
-        ("a.csv", "sample_id,method,duration_sec\na,m,long\n", "have no length in seconds, 'a' first"),
+        ("a.csv", "sample_id,method,duration_sec\na,m,long\n", "row 2, column duration_sec: 'long' is not a number"),
         ("a.csv", "sample_id,method,seconds\na,m,3\na,n,3\n", "the sample 'a' has two rows"),
-        ("a.csv", "", "cannot be read as a table"),
-        ("a.parquet", "no parquet", "cannot be read as a table"),
-        ("a.xlsx", "x", "read from .csv, .tsv or .parquet"),
+        ("a.csv", "", "the file is empty"),
+        ("a.parquet", "no parquet", "not a Parquet file"),
+        ("a.xlsx", "x", "must be .csv, .tsv or .parquet"),
     ],
 )  # fmt: skip
 def test_bad_tables(tmp_path: Path, name: str, content: str, sentence: str, capsys: Any) -> None:

@@ -78,10 +78,10 @@ def test_rows_are_counted_as_the_sheet_counts_them(tmp_path):
     path = tmp_path / "i.csv"
     path.write_text("image_id,path,source,category\na,a.png,ai,anime\n\nb,b.png,ai,elf\n")
     rows = read_sheet(path, IMAGE_COLUMNS, IMAGE_CHOICES)
-    with pytest.raises(UserError, match="row 3, column category"):
-        check_vocabulary(rows, WORDS, path)
+    with pytest.raises(UserError, match="row 4, column category"):
+        check_vocabulary(rows, WORDS, path, rows.row_numbers)
     path.write_text(path.read_text().replace("b,b.png,ai", "b,b.png,al"))
-    with pytest.raises(UserError, match="row 3, column source"):
+    with pytest.raises(UserError, match="row 4, column source"):
         read_sheet(path, IMAGE_COLUMNS, IMAGE_CHOICES)
 
 

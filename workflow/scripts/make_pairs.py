@@ -1,18 +1,15 @@
 """Pair images with clips and split the pairs without sharing material."""
 
-import pandas as pd
-
 from sfqa import store, tables
 from sfqa.job import run_job
 from sfqa.pairs.coverage import describe_pairs
+from sfqa.pairs.material import read_kept_pairs
 from sfqa.pairs.sampler import make_pairs
 
 with run_job(snakemake.log[0]) as log:
     images = store.read(tables.IMAGES, snakemake.input.images)
     clips = store.read(tables.CLIPS, snakemake.input.clips)
-    path, keep = snakemake.input.get("keep"), None
-    if path:
-        keep = pd.read_csv(path, dtype=str) if path.endswith(".csv") else pd.read_parquet(path)
+    path = snakemake.input.get("keep")
     params = snakemake.params
     rows, proof = make_pairs(
         images,
@@ -20,7 +17,7 @@ with run_job(snakemake.log[0]) as log:
         params.number,
         params.ratio,
         params.seed,
-        keep=keep,
+        keep=read_kept_pairs(path) if path else None,
         **params.get("constraints", {}),
     )
     store.write(tables.PAIRS, rows, snakemake.output.pairs)

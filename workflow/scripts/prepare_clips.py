@@ -18,7 +18,7 @@ from sfqa.report.rejects import check_share
 
 with run_job(snakemake.log[0]):
     sheet = sheets.read_sheet(snakemake.input.sheet, sheets.CLIP_COLUMNS, sheets.CLIP_CHOICES)
-    check_vocabulary(sheet, snakemake.params.vocabulary, snakemake.input.sheet)
+    check_vocabulary(sheet, snakemake.params.vocabulary, snakemake.input.sheet, sheet.row_numbers)
     paths = [row["path"] for row in sheet]
     suffixes = (SOUND_SUFFIXES | VIDEO_SUFFIXES) - PICTURE_SUFFIXES
     warn_about_unlisted_files(snakemake.input.sheet, paths, suffixes)

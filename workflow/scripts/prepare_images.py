@@ -13,7 +13,7 @@ from sfqa.report.rejects import check_share
 
 with run_job(snakemake.log[0]):
     sheet = sheets.read_sheet(snakemake.input.sheet, sheets.IMAGE_COLUMNS, sheets.IMAGE_CHOICES)
-    check_vocabulary(sheet, snakemake.params.vocabulary, snakemake.input.sheet)
+    check_vocabulary(sheet, snakemake.params.vocabulary, snakemake.input.sheet, sheet.row_numbers)
     paths = [row["path"] for row in sheet]
     warn_about_unlisted_files(snakemake.input.sheet, paths, PICTURE_SUFFIXES)
     out = Path(snakemake.output.images)

@@ -3,9 +3,8 @@
 from sfqa import store, tables
 from sfqa.job import run_job
 from sfqa.ratings import figures
-from sfqa.ratings.rater_report import report_raters
+from sfqa.ratings.rater_report import read_answers, report_raters
 from sfqa.ratings.reliability import compute_reliability, select_sos_ratings
-from sfqa.sheets import read_table
 
 with run_job(snakemake.log[0]):
     inputs, outputs, scale = snakemake.input, snakemake.output, tuple(snakemake.params.ends)
@@ -15,7 +14,7 @@ with run_job(snakemake.log[0]):
         scores,
         store.read(tables.RATERS, inputs.raters),
         store.read(tables.SCORE_DETAILS, details) if details else None,
-        read_table(answers, "answers") if answers else None,
+        read_answers(answers) if answers else None,
         scale,
     )
     synthetic = bool(scores["synthetic"].any())

@@ -8,7 +8,6 @@ A stage may take half or twice as much, because videos differ.
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 import shutil
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sfqa.errors import UserError
+from sfqa.user_tables import read_table
 
 if TYPE_CHECKING:
     from sfqa.plan import Plan
@@ -295,13 +295,8 @@ def measure_dataset(plan: Plan) -> DatasetSize:
 
 
 def _count_rows(path: Path) -> int:
-    """Return the number of rows of a CSV file or Parquet table without parsing its shard_count."""
-    if path.suffix == ".parquet":
-        import pyarrow.parquet as pq
-
-        return int(pq.read_metadata(path).num_rows)
-    with open(path, encoding="utf-8-sig", newline="") as sheet:
-        return max(0, sum(1 for row in csv.reader(sheet) if row) - 1)
+    """Return the number of rows of a table or sheet of the user."""
+    return len(read_table(path, allow_short_rows=True).rows)
 
 
 def _measure_import(plan: Plan) -> dict[str, Any]:

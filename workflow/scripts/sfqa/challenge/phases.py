@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +11,10 @@ import pandas as pd
 
 from sfqa import identity
 from sfqa.errors import UserError, hint
-from sfqa.sheets import read_table
 from sfqa.splits.drawing import draw_parts
 from sfqa.splits.grouping import encode_values
+from sfqa.user_tables import UserTable, read_table
+from sfqa.user_tables.numbers import is_empty
 
 PHASES = ("train", "development", "test")
 #: Default columns of the video's name and of its MOS; THQA-NTIRE: Video, Score.
@@ -43,53 +43,58 @@ def read_phase(path: Path, name: str | None = None, mos: str | None = None) -> P
 
     Raises :class:`UserError` for repeated names and for MOS that are not numbers.
     """
-    frame = read_table(path, "a phase: names and MOS")
-    return Phase(path.stem, read_mos(path, frame, name, mos))
+    columns = [column for column in (name, mos) if column is not None]
+    table = read_table(path, "a phase: names and MOS", named=columns)
+    return Phase(path.stem, read_mos(table, range(len(table.rows)), name, mos))
 
 
 def read_mos(
-    path: Path, frame: pd.DataFrame, name: str | None = None, mos: str | None = None
+    table: UserTable, indices: Iterable[int], name: str | None = None, mos: str | None = None
 ) -> dict[str, float]:
-    """Return the MOS by name, in the order of the rows of a table read from ``path``.
+    """Return the MOS by name of some rows of a table, in their order.
 
-    ``frame`` keeps its index as read (from 0), which gives the row numbers of error messages.
+    Raises :class:`UserError` naming file and row.
     """
-    name = find_column(path, frame, name, NAMES, "the videos' names")
-    mos = find_column(path, frame, mos, SCORES, "the MOS")
+    name = find_column(table, name, NAMES, "the videos' names")
+    mos = find_column(table, mos, SCORES, "the MOS")
+    numbers = table.read_numbers(mos)
     mos_by_name: dict[str, float] = {}
-    for number, video, value in zip(frame.index, frame[name], frame[mos], strict=True):
-        where = f"{path}, row {number + 2}"
-        score_submission = pd.to_numeric(value, errors="coerce")
-        if pd.isna(video) or not str(video).strip():
+    for index in indices:
+        video, value = table.columns[name][index], numbers.values[index]
+        where = f"{table.path}, row {table.rows[index]}"
+        if is_empty(video):
             raise UserError(f"{where}: no name in column {name!r}; fill it")
-        if not math.isfinite(score_submission):
-            raise UserError(f"{where}: MOS {value!r} is no number; correct it or delete the row")
+        if not np.isfinite(value) or numbers.is_percent:
+            cell = table.columns[mos][index]
+            raise UserError(
+                f"{where}, column {mos}: MOS {cell!r} is no number; correct it or delete the row"
+            )
         if str(video) in mos_by_name:
             raise UserError(f"{where}: {video!r} is there twice; keep one")
-        mos_by_name[str(video)] = float(score_submission)
+        mos_by_name[str(video)] = float(value)
     if not mos_by_name:
-        raise UserError(f"{path}: no row; a phase needs videos")
+        raise UserError(f"{table.path}: no row; a phase needs videos")
     return mos_by_name
 
 
 def find_column(
-    path: Path, frame: pd.DataFrame, requested: str | None, defaults: Sequence[str], meaning: str
+    table: UserTable, requested: str | None, defaults: Sequence[str], meaning: str
 ) -> str:
     """Return the requested column, else the first default column that exists.
 
     Raises :class:`UserError` if there is none.
     """
-    columns = [str(name) for name in frame.columns]
-    if requested is not None and requested not in columns:
-        raise UserError(f"{path}: no column {requested!r}; {hint(requested, columns)}")
-    column = requested or next((name for name in defaults if name in columns), None)
+    if requested is not None and requested not in table.columns:
+        raise UserError(f"{table.path}: no column {requested!r}; {hint(requested, table.columns)}")
+    column = requested or next((name for name in defaults if name in table.columns), None)
     if column is None:
-        raise UserError(f"{path}: which column has {meaning}? It has {', '.join(columns)}; name it")
+        names = ", ".join(table.columns)
+        raise UserError(f"{table.path}: which column has {meaning}? It has {names}; name it")
     return column
 
 
 def split_phases(
-    names: Sequence[str], groups: Sequence[str] | None, shares: Sequence[float], seed: int
+    names: Sequence[str], groups: Sequence[str | None] | None, shares: Sequence[float], seed: int
 ) -> list[str]:
     """Assign each video to one of :data:`PHASES`: whole groups, as close to the shares as possible.
 

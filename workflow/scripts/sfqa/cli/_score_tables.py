@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sfqa.errors import UserError, hint
-from sfqa.sheets import read_table
+from sfqa.user_tables import UserTable, read_table
+from sfqa.user_tables.columns import describe_left_out, find_row_numbers
+from sfqa.user_tables.numbers import is_empty
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +34,6 @@ _NON_SCORES = (
     "shard",
     "method",
 )
-_EMPTY = ("", "nan", "na", "n/a", "none", "null", "-")
 
 
 @dataclass
@@ -93,24 +94,26 @@ def read_tables(args: argparse.Namespace) -> ScoreTables:
 
     if len(args.group) > 2 or len(set(args.group)) != len(args.group):
         raise UserError("--group: name one or two different columns")
-    frames = [(path, _read_frame(path, "scores")) for path in args.tables]
-    if args.mos is None:
-        mos_path, mos_frame = frames[0]
-    else:
-        mos_path, mos_frame = args.mos, _read_frame(args.mos, "MOS")
-    mos_id = _find_column(mos_path, mos_frame, args.mos_id or args.id, ID_COLUMNS, "--mos-id")
-    mos_column = _find_column(mos_path, mos_frame, args.mos_column, MOS_COLUMNS, "--mos-column")
-    mos = _make_mos(mos_path, mos_frame, mos_id, mos_column, args.dimension)
+    score_tables = [_read_file(path, "scores", args) for path in args.tables]
+    mos_table = score_tables[0] if args.mos is None else _read_file(args.mos, "MOS", args)
+    mos_path = mos_table.path
+    mos_id = _find_column(mos_table, args.mos_id or args.id, ID_COLUMNS, "--mos-id")
+    mos_column = _find_column(mos_table, args.mos_column, MOS_COLUMNS, "--mos-column")
+    mos = _make_mos(mos_table, mos_id, mos_column, args.dimension)
     rated = set(mos["sample_id"])
-    notes = []
+    notes = [note for table in score_tables for note in table.notes]
+    notes += [] if args.mos is None else mos_table.notes
     columns: list[_ScoreColumn] = []
-    for path, frame in frames:
-        id_column = _find_column(path, frame, args.id, ID_COLUMNS, "--id")
-        names = _read_names(path, frame, id_column)
+    for table in score_tables:
+        path = table.path
+        id_column = _find_column(table, args.id, ID_COLUMNS, "--id")
+        names = _read_names(table, id_column)
         excluded = {id_column, *args.group, args.method, *_NON_SCORES}
         if path == mos_path:
             excluded.add(mos_column)
-        score_columns = _find_score_columns(path, frame, args.score, excluded, len(frames) > 1)
+        score_columns = _find_score_columns(
+            table, args.score, excluded, len(score_tables) > 1, notes
+        )
         shared = sum(name in rated for name in names)
         if not shared:
             raise UserError(
@@ -123,11 +126,11 @@ def read_tables(args: argparse.Namespace) -> ScoreTables:
         if missing:
             notes.append(f"{path}: has no row for {missing} of {len(rated)} samples with a MOS")
         for column in score_columns:
-            scores = dict(zip(names, _read_numbers(path, frame, column), strict=True))
+            scores = dict(zip(names, _read_numbers(table, column, notes), strict=True))
             columns.append(_ScoreColumn(path, column, scores))
     _check_options(args, columns)
     titles = _make_titles(columns)
-    samples = _make_samples(args, frames, (mos_path, mos_frame, mos_id))
+    samples = _make_samples(args, score_tables, mos_table, mos_id)
     predictions = [
         _make_predictions(title, column.scores, str(dimension), group["sample_id"])
         for title, column in zip(titles, columns, strict=True)
@@ -165,104 +168,96 @@ def _make_predictions(
     )
 
 
-def _read_frame(path: Path, what: str) -> pd.DataFrame:
-    """Return a table whose index counts its rows from 0."""
-    return read_table(path, what).reset_index(drop=True)
+def _read_file(path: Path, what: str, args: argparse.Namespace) -> UserTable:
+    options = (args.id, args.mos_id, args.mos_column, args.method, *args.score, *args.group)
+    return read_table(path, what, named=[name for name in options if name is not None])
 
 
-def _find_column(
-    path: Path, frame: pd.DataFrame, name: str | None, candidates: Iterable[str], option: str
-) -> str:
+def _find_column(table: UserTable, name: str | None, candidates: Iterable[str], option: str) -> str:
     """Return the column ``name``, or if it is None the first of ``candidates`` that exists."""
-    columns = [str(column) for column in frame.columns]
     if name is not None:
-        if name not in columns:
-            raise UserError(
-                f"{path}: no column {name!r} ({option}); {hint(name, columns, 'it has')}"
-            )
+        table.get_column(name, option)
         return name
-    lower = {column.lower(): column for column in reversed(columns)}
+    lower = {column.lower(): column for column in reversed(table.columns)}
     for candidate in candidates:
         if candidate in lower:
             return lower[candidate]
     raise UserError(
-        f"{path}: none of its columns ({', '.join(columns)}) is called {', '.join(candidates)}; "
-        f"name one with {option}"
+        f"{table.path}: none of its columns ({', '.join(table.columns)}) is called "
+        f"{', '.join(candidates)}; name one with {option}"
     )
 
 
-def _read_names(path: Path, frame: pd.DataFrame, column: str) -> list[str]:
-    """Return the ids of the samples, which must be present and unique."""
-    names = []
+def _read_names(table: UserTable, column: str, indices: Collection[int] | None = None) -> list[str]:
+    """Return the ids of the samples, of some rows or of all; they must be present and unique."""
     row_by_name: dict[str, int] = {}
-    for row, cell in zip(frame.index + 2, frame[column], strict=True):
+    for index in range(len(table.rows)) if indices is None else indices:
+        cell, where = table.columns[column][index], table.describe_cell(column, index)
         if cell is None or cell != cell or not str(cell).strip():
-            raise UserError(f"{path}, row {row}, column {column}: empty; name the sample")
+            raise UserError(f"{where}: empty; name the sample")
         name = str(cell)
         if name in row_by_name:
-            raise UserError(
-                f"{path}, row {row}, column {column}: {name!r} is also in row {row_by_name[name]}; "
-                "keep one"
-            )
-        row_by_name[name] = row
-        names.append(name)
-    if not names:
-        raise UserError(f"{path}: the table has no rows")
-    return names
+            raise UserError(f"{where}: {name!r} is also in row {row_by_name[name]}; keep one")
+        row_by_name[name] = table.rows[index]
+    if not row_by_name:
+        raise UserError(f"{table.path}: the table has no rows")
+    return list(row_by_name)
 
 
-def _read_numbers(path: Path, frame: pd.DataFrame, column: str) -> list[float]:
-    """Return the column's numbers, NaN for empty cells."""
-    numbers = []
-    for row, cell in enumerate(frame[column], 2):
-        number = _parse_number(cell)
-        if number is None:
-            raise UserError(f"{path}, row {row}, column {column}: {cell!r} is not a number")
-        numbers.append(number)
-    return numbers
+def _read_numbers(table: UserTable, column: str, notes: list[str] | None = None) -> list[float]:
+    """Return the column's numbers, NaN for empty cells.
 
-
-def _parse_number(cell: Any) -> float | None:
-    """Return a cell as a number, NaN if it is empty, None if it is not a number."""
-    if cell is None or (isinstance(cell, str) and cell.strip().lower() in _EMPTY):
-        return float("nan")
-    if isinstance(cell, bool):
-        return None
-    try:
-        return float(cell)
-    except (TypeError, ValueError):
-        return None
+    Percentages are an error if ``notes`` is None, else they are noted there.
+    """
+    numbers = table.read_numbers(column)
+    cells = table.columns[column]
+    bad = numbers.bad
+    if numbers.is_percent and notes is None:
+        bad = [index for index, cell in enumerate(cells) if not is_empty(cell)]
+    if bad:
+        raise UserError(f"{table.describe_cell(column, bad[0])}: {cells[bad[0]]!r} is not a number")
+    if numbers.is_percent and notes is not None:
+        notes.append(f"{table.path}: the column {column!r} is in percent; 12% is read as .12")
+    return numbers.values
 
 
 def _find_score_columns(
-    path: Path, frame: pd.DataFrame, requested: list[str], excluded: set[Any], several: bool
+    table: UserTable, requested: list[str], excluded: set[Any], several: bool, notes: list[str]
 ) -> list[str]:
     """Return the ``requested`` columns of a table, or if there are none its columns of numbers.
 
-    With ``several`` tables, each needs only one of the requested columns.
+    With ``several`` tables, each needs only one of the requested columns. Columns that are left out
+    are added to ``notes``.
     """
-    columns = [str(column) for column in frame.columns]
     if requested:
-        present = [name for name in requested if name in columns]
+        present = [name for name in requested if name in table.columns]
         if not present or (len(present) < len(requested) and not several):
-            missing = next(name for name in requested if name not in columns)
-            raise UserError(
-                f"{path}: no column {missing!r} (--score); {hint(missing, columns, 'it has')}"
-            )
+            missing = next(name for name in requested if name not in table.columns)
+            table.get_column(missing, "--score")
         return present
-    numeric = [
-        name
-        for name in columns
-        if name not in excluded
-        and all(_parse_number(cell) is not None for cell in frame[name])
-        and any(_parse_number(cell) == _parse_number(cell) for cell in frame[name])
-    ]
+    candidates = [name for name in table.columns if name not in excluded]
+    row_numbers = find_row_numbers(table, candidates)
+    numeric, others = [], []
+    for name in candidates:
+        numbers = table.read_numbers(name)
+        if name in row_numbers:
+            continue
+        if numbers.bad or not numbers.has_numbers:
+            others.append(name)
+        else:
+            numeric.append(name)
     if not numeric:
-        others = ", ".join(sorted(str(name) for name in excluded & set(columns)))
+        names = ", ".join(sorted(str(name) for name in excluded & set(table.columns)))
         raise UserError(
-            f"{path}: no column of numbers except {others}; name one with --score, to see which of "
-            "its cells is not a number"
+            f"{table.path}: no column of numbers except {names}; name one with --score, to see "
+            "which of its cells is not a number"
         )
+    notes += [
+        f"{table.path}: the column {name!r} is left out: it holds row numbers; name it with "
+        "--score to use it"
+        for name in row_numbers
+    ]
+    notes += describe_left_out(table, others)
     return numeric
 
 
@@ -295,46 +290,47 @@ def _make_titles(columns: list[_ScoreColumn]) -> list[str]:
 
 
 def _make_mos(
-    path: Path, frame: pd.DataFrame, id_column: str, mos_column: str, dimension: str | None
+    table: UserTable, id_column: str, mos_column: str, dimension: str | None
 ) -> pd.DataFrame:
     """Return the rows of ``tables.MOS``, of one ``dimension`` or of all."""
     import pandas as pd
 
-    rows = frame
-    label = pd.Series([DEFAULT_DIMENSION] * len(frame), index=frame.index)
-    if DIMENSION in frame:
-        label = frame[DIMENSION].astype(str)
-    if dimension is not None:
-        dimensions = sorted(set(label))
-        if dimension not in dimensions:
-            raise UserError(f"--dimension {dimension}: {path} {hint(dimension, dimensions, 'has')}")
-        rows, label = frame[label == dimension], label[label == dimension]
-    values = _read_numbers(path, frame, mos_column)
+    count = len(table.rows)
+    labels = [str(cell) for cell in table.columns.get(DIMENSION, [DEFAULT_DIMENSION] * count)]
+    if dimension is not None and dimension not in labels:
+        dimensions = sorted(set(labels))
+        raise UserError(
+            f"--dimension {dimension}: {table.path} {hint(dimension, dimensions, 'has')}"
+        )
+    values = _read_numbers(table, mos_column)
+    synthetic = table.columns.get("synthetic", [False] * count)
     parts = []
-    for name, group in rows.groupby(label, sort=True):
-        sample_ids = _read_names(path, group, id_column)
-        mos = pd.Series([values[row] for row in group.index])
+    for name in sorted(set(labels)) if dimension is None else [dimension]:
+        indices = [index for index, label in enumerate(labels) if label == name]
+        sample_ids = _read_names(table, id_column, indices)
+        mos = pd.Series([values[index] for index in indices], dtype=float)
         finite = mos.abs() < float("inf")
-        synthetic = group["synthetic"] if "synthetic" in group else pd.Series([False] * len(group))
         parts.append(
             pd.DataFrame(
                 {
                     "sample_id": sample_ids,
-                    "dimension": str(name),
+                    "dimension": name,
                     "mos": mos.where(finite),
-                    "synthetic": [str(cell).lower() in ("true", "1") for cell in synthetic],
+                    "synthetic": [
+                        str(synthetic[index]).lower() in ("true", "1") for index in indices
+                    ],
                     "status": finite.map({True: "ok", False: "failed"}),
                     "detail": finite.map({True: "", False: "no_mos: empty or infinite"}),
                 }
             )
         )
+    if not parts:
+        raise UserError(f"{table.path}: the table has no rows")
     return pd.concat(parts, ignore_index=True)
 
 
 def _make_samples(
-    args: argparse.Namespace,
-    frames: list[tuple[Path, pd.DataFrame]],
-    mos_table: tuple[Path, pd.DataFrame, str],
+    args: argparse.Namespace, score_tables: list[UserTable], mos_table: UserTable, mos_id: str
 ) -> pd.DataFrame:
     """Return the samples with method and groups, each from the first table that has the column.
 
@@ -342,26 +338,26 @@ def _make_samples(
     """
     import pandas as pd
 
-    sample_ids = list(dict.fromkeys(str(cell) for cell in mos_table[1][mos_table[2]]))
+    sample_ids = list(dict.fromkeys(str(cell) for cell in mos_table.columns[mos_id]))
     samples = pd.DataFrame({"sample_id": sample_ids, "method": "all"})
-    tables = [mos_table]
+    tables = [(mos_table, mos_id)]
     for column, title in [(args.method, "method"), *((g, g) for g in args.group)]:
         if column is None:
             continue
         if len(tables) == 1:
-            tables += [(p, f, _find_column(p, f, args.id, ID_COLUMNS, "--id")) for p, f in frames]
-        table = next((table for table in tables if column in table[1].columns), None)
-        if table is None:
+            tables += [(t, _find_column(t, args.id, ID_COLUMNS, "--id")) for t in score_tables]
+        source = next((entry for entry in tables if column in entry[0].columns), None)
+        if source is None:
             option = "--method" if title == "method" else "--group"
-            columns = [str(name) for _, frame, _ in tables for name in frame.columns]
+            columns = [name for table, _ in tables for name in table.columns]
             raise UserError(f"{option} {column}: no table has it; {hint(column, columns)}")
-        path, frame, id_column = table
-        labels = dict(zip(map(str, frame[id_column]), frame[column], strict=True))
+        table, id_column = source
+        labels = dict(zip(map(str, table.columns[id_column]), table.columns[column], strict=True))
         cells = [labels.get(sample_id) for sample_id in sample_ids]
         for sample_id, cell in zip(sample_ids, cells, strict=True):
-            if cell is None or cell != cell:
+            if cell is None or cell != cell or cell == "":
                 raise UserError(
-                    f"{path}, column {column}: the sample {sample_id!r} has none; fill it"
+                    f"{table.path}, column {column}: the sample {sample_id!r} has none; fill it"
                 )
         samples[title] = [str(cell) for cell in cells]
     return samples

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from sfqa.challenge.phases import Phase
     from sfqa.challenge.submission import Submission
+    from sfqa.user_tables import UserTable
 
 SUMMARY = "run a challenge like NTIRE: make its phases, score submissions, print a leaderboard"
 EXAMPLES = """
@@ -214,8 +215,9 @@ def _list_zips(paths: Sequence[Path]) -> list[Path]:
 def _make_challenge(args: argparse.Namespace) -> int:
     from sfqa.challenge import phases
     from sfqa.challenge.scoring import describe_formula
-    from sfqa.sheets import read_table
     from sfqa.store import replacing
+    from sfqa.user_tables import read_table
+    from sfqa.user_tables.numbers import is_empty
 
     if args.out is None:
         raise UserError("challenge make: --out is needed, a new folder")
@@ -226,14 +228,16 @@ def _make_challenge(args: argparse.Namespace) -> int:
             "challenge make: give one of --group COLUMN (videos with equal values stay in one "
             "part), --part COLUMN (your own split) and --ungrouped (videos share nothing)"
         )
-    path = args.paths[0]
-    frame = read_table(path, "names and MOS")
-    frame = _select_dimension(path, frame, args.dimension)
+    options = (args.name, args.mos, args.group, args.part)
+    table = read_table(
+        args.paths[0], "names and MOS", named=[name for name in options if name is not None]
+    )
+    indices = _select_dimension(table, args.dimension)
     # Rows without a MOS (a failed video) cannot be scored and are left out.
-    column = phases.find_column(path, frame, args.mos, phases.SCORES, "the MOS")
-    rated = frame[frame[column].notna()]
-    mos = phases.read_mos(path, rated, args.name, column)
-    parts = _assign_parts(args, path, rated, list(mos))
+    column = phases.find_column(table, args.mos, phases.SCORES, "the MOS")
+    rated = [index for index in indices if not is_empty(table.columns[column][index])]
+    mos = phases.read_mos(table, rated, args.name, column)
+    parts = _assign_parts(args, table, rated, list(mos))
     mos_by_part = {
         part: {name: mos[name] for name, p in zip(mos, parts, strict=True) if p == part}
         for part in phases.PHASES
@@ -244,49 +248,55 @@ def _make_challenge(args: argparse.Namespace) -> int:
     for part, part_mos in mos_by_part.items():
         _write_part(args, part, part_mos)
         print(f"{part}: {len(part_mos)} videos")
-    if len(rated) < len(frame):
-        print(f"left out: {len(frame) - len(rated)} rows without a MOS")
+    if len(rated) < len(indices):
+        print(f"left out: {len(indices) - len(rated)} rows without a MOS")
     with replacing(args.out / "public" / "README.md") as file:
         file.write_text(_README.format(formula=describe_formula(args.mapping)), encoding="utf-8")
     print(f"publish {args.out / 'public'}, keep {args.out / 'hidden'} secret")
     return SUCCESS
 
 
-def _select_dimension(path: Path, frame: pd.DataFrame, dimension: str | None) -> pd.DataFrame:
-    if "dimension" not in frame:
+def _select_dimension(table: UserTable, dimension: str | None) -> list[int]:
+    """Return the indices of the rows of a dimension, of all rows without a column of dimensions."""
+    if "dimension" not in table.columns:
         if dimension:
-            raise UserError(f"--dimension {dimension}: {path} has no column 'dimension'; drop it")
-        return frame
-    dimensions = sorted(set(frame["dimension"]))
+            raise UserError(
+                f"--dimension {dimension}: {table.path} has no column 'dimension'; drop it"
+            )
+        return list(range(len(table.rows)))
+    labels = [str(cell or "") for cell in table.columns["dimension"]]
+    dimensions = sorted(set(labels))
     if dimension is None and len(dimensions) > 1:
-        raise UserError(f"{path}: which dimension? Add --dimension, one of {', '.join(dimensions)}")
+        names = ", ".join(dimensions)
+        raise UserError(f"{table.path}: which dimension? Add --dimension, one of {names}")
     if dimension is not None and dimension not in dimensions:
         raise UserError(
-            f"--dimension {dimension}: {path} does not have it; {hint(dimension, dimensions)}"
+            f"--dimension {dimension}: {table.path} does not have it; {hint(dimension, dimensions)}"
         )
-    return frame[frame["dimension"] == (dimension or dimensions[0])]
+    return [index for index, label in enumerate(labels) if dimension in (None, label)]
 
 
 def _assign_parts(
-    args: argparse.Namespace, path: Path, frame: pd.DataFrame, names: Sequence[str]
+    args: argparse.Namespace, table: UserTable, indices: Sequence[int], names: Sequence[str]
 ) -> list[str]:
     from sfqa.challenge import phases
 
     column = args.part or args.group
-    if column is not None and column not in frame:
-        raise UserError(f"{path}: no column {column!r}; {hint(column, map(str, frame.columns))}")
+    if column is not None and column not in table.columns:
+        raise UserError(f"{table.path}: no column {column!r}; {hint(column, table.columns)}")
+    cells = [table.columns[column][index] for index in indices] if column is not None else []
     if args.part:
-        for number, value in frame[args.part].items():
-            if value not in phases.PHASES:
-                row = int(str(number)) + 2
+        for index, cell in zip(indices, cells, strict=True):
+            if cell not in phases.PHASES:
                 raise UserError(
-                    f"{path}, row {row}: part {value!r}; write one of {', '.join(phases.PHASES)}"
+                    f"{table.path}, row {table.rows[index]}: part {cell!r}; write one of "
+                    f"{', '.join(phases.PHASES)}"
                 )
-        return list(frame[args.part])
+        return cells
     shares = (1 - args.development - args.test, args.development, args.test)
     if min(shares[1:]) <= 0 or shares[0] < -1e-9:
         raise UserError("--development and --test must be above 0 and their sum at most 1")
-    groups = None if args.group is None else list(frame[args.group])
+    groups = None if args.group is None else [None if cell == "" else cell for cell in cells]
     return phases.split_phases(names, groups, (max(shares[0], 0.0), *shares[1:]), args.seed)
 
 

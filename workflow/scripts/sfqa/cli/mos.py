@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sfqa.cli import FAILURE, SUCCESS, _rating_tables
 from sfqa.cli._tables import check_out, format_table, write_table
 from sfqa.errors import UserError, hint
-from sfqa.sheets import read_table
+from sfqa.user_tables import UserTable, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -198,41 +198,38 @@ def _read_labels(args: argparse.Namespace) -> tuple[pd.DataFrame | None, list[st
         return None, []
     from sfqa.ratings.by_label import add_tags
 
-    samples = read_table(args.labels, "labels")
+    samples = _read_noted(args.labels, "labels").to_frame()
     if "sample_id" not in samples:
         raise UserError(f"{args.labels}: no column 'sample_id'; add the samples' names")
     repeated = samples.loc[samples["sample_id"].duplicated(), "sample_id"]
     if len(repeated):
-        raise UserError(f"{args.labels}: the sample {repeated.iloc[0]!r} has two rows; keep one")
+        raise UserError(
+            f"{args.labels}, row {repeated.index[0]}, column sample_id: the sample "
+            f"{repeated.iloc[0]!r} has two rows; keep one"
+        )
     if args.tags is None:
         return samples, []
-    return add_tags(samples, read_table(args.tags, "tags"))
+    return add_tags(samples, _read_noted(args.tags, "tags").to_frame())
+
+
+def _read_noted(path: Path, what: str) -> UserTable:
+    """Return a table; what was left out of it is printed."""
+    table = read_table(path, what)
+    for note in table.notes:
+        print(f"sfqa: {note}", file=sys.stderr)
+    return table
 
 
 def _read_details(path: Path | None) -> pd.DataFrame | None:
     if path is None:
         return None
-    frame = read_table(path, "score details")
     number_columns = ("session", "position", "score", "video_sec", "play_sec", "answer_sec")
-    return _convert_numbers(path, frame, [name for name in number_columns if name in frame])
+    return _read_noted(path, "score details").to_frame(number_columns)
 
 
 def _read_answers(path: Path | None) -> pd.DataFrame | None:
     if path is None:
         return None
-    frame = read_table(path, "answers")
-    for name in ("sample_id", "dimension", "expected", "tolerance"):
-        if name not in frame:
-            raise UserError(f"{path}: no column {name!r}; add it")
-    return _convert_numbers(path, frame, ["expected", "tolerance"])
+    from sfqa.ratings.rater_report import read_answers
 
-
-def _convert_numbers(path: Path, frame: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    import pandas as pd
-
-    for name in names:
-        try:
-            frame[name] = pd.to_numeric(frame[name])
-        except (ValueError, TypeError) as error:
-            raise UserError(f"{path}, column {name}: {error}; write numbers") from error
-    return frame
+    return read_answers(path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sfqa.cli import FAILURE, SUCCESS
 from sfqa.cli._tables import check_out
 from sfqa.errors import UserError
-from sfqa.sheets import read_table
+from sfqa.user_tables import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -185,7 +185,7 @@ def _read_samples(path: Path) -> pd.DataFrame:
         return select_ratable_samples(
             store.read(tables.SAMPLES, files[0]), store.read(tables.CONFORMED, files[1])
         )
-    frame = read_table(path, "samples")
+    frame = read_table(path, "samples").to_frame(("seconds", "duration_sec"))
     if "seconds" not in frame and "duration_sec" in frame:
         frame = frame.rename(columns={"duration_sec": "seconds"})
     return frame

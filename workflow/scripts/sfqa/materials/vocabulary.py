@@ -12,11 +12,15 @@ Labels = Sequence[str] | Mapping[str, Sequence[str]]
 
 
 def check_vocabulary(
-    rows: Sequence[Mapping[str, str]], vocabulary: Mapping[str, Labels], sheet_path: Path | str
+    rows: Sequence[Mapping[str, str]],
+    vocabulary: Mapping[str, Labels],
+    sheet_path: Path | str,
+    row_numbers: Sequence[int] | None = None,
 ) -> None:
     """Raise :class:`UserError` if a row of a sheet has a label outside the vocabulary.
 
-    ``rows``: rows of :func:`sfqa.sheets.read_sheet`, which numbers them as the message does.
+    ``rows``: rows of :func:`sfqa.sheets.read_sheet`. ``row_numbers``: their numbers in the sheet
+    (by default 2, 3, ...).
     ``vocabulary``: for each column (category, style, language) its labels, or its labels for each
     ``source``; a column or a source without an entry may contain anything. Columns that the sheet
     lacks are ignored, so images and clips can share one vocabulary.
@@ -27,7 +31,8 @@ def check_vocabulary(
     ...
     sfqa.errors.UserError: clips.csv, row 3, column style: unknown label 'rok'; did you mean 'rock'?
     """
-    for number, row in enumerate(rows, 2):
+    numbers = range(2, len(rows) + 2) if row_numbers is None else row_numbers
+    for number, row in zip(numbers, rows, strict=True):
         for column, labels in vocabulary.items():
             if column not in row:
                 continue

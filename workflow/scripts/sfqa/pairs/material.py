@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 
 import pandas as pd
 
 from sfqa.errors import UserError
 from sfqa.tables import FAILED
+from sfqa.user_tables import read_table
 
 SIDES = ("train", "val")
 LABEL_COLUMNS = {"image": ("source", "category"), "clip": ("style", "language")}
@@ -50,6 +52,24 @@ class Material:
         for unit in self.get_units(item_type):
             result[unit.label] = result.get(unit.label, 0) + len(unit.names)
         return dict(sorted(result.items()))
+
+
+def read_kept_pairs(path: Path | str) -> pd.DataFrame:
+    """Return the pairs of ``pairs.keep``, an earlier table of pairs: image_id, clip_id, split.
+
+    Raises :class:`UserError` for a missing column, an empty cell, and a split that is neither train
+    nor val.
+    """
+    table = read_table(path, "pairs")
+    names = ("image_id", "clip_id", "split")
+    for name in names:
+        for index, cell in enumerate(table.get_column(name, "pairs.keep")):
+            where = table.describe_cell(name, index)
+            if cell in (None, ""):
+                raise UserError(f"{where}: empty; fill it or delete the row")
+            if name == "split" and cell not in SIDES:
+                raise UserError(f"{where}: {cell!r}; write train or val")
+    return pd.DataFrame({name: [str(cell) for cell in table.columns[name]] for name in names})
 
 
 def read_material(

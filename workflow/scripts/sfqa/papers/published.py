@@ -11,9 +11,9 @@ import pandas as pd
 
 from sfqa.correlation.grid import BEST, SECOND
 from sfqa.errors import UserError, hint
-from sfqa.sheets import read_table
 from sfqa.store import to_records
 from sfqa.tables import PUBLISHED
+from sfqa.user_tables import read_table
 
 VERSION = 1
 
@@ -57,7 +57,7 @@ def read_index(folder: Path = FOLDER) -> list[dict[str, str]]:
     >>> "sfqa_table2" in [row["table"] for row in read_index()]
     True
     """
-    frame = read_table(folder / "index.csv", "published tables")
+    frame = read_table(folder / "index.csv", "published tables").to_frame()
     _require_columns(folder / "index.csv", frame, _INDEX)
     return to_records(frame.fillna(""))
 
@@ -73,11 +73,11 @@ def load_published(name: str, folder: Path = FOLDER) -> Published:
         raise UserError(f"published: there is no table {name!r}; {hint(name, index_rows)}")
     row = index_rows[name]
     path = folder / f"{name}.csv"
-    figures = read_table(path, "published figures")
+    figures = read_table(path, "published figures").to_frame()
     _require_columns(path, figures, PUBLISHED.names)
     figures = figures[PUBLISHED.names].fillna("")
     _check_file(path, figures)
-    notes = read_table(folder / "notes.csv", "notes on published tables")
+    notes = read_table(folder / "notes.csv", "notes on published tables").to_frame()
     _require_columns(folder / "notes.csv", notes, ("table", "word", "note"))
     table_notes = notes[notes["table"] == name]
     return Published(
@@ -103,7 +103,7 @@ def _require_columns(path: Path, frame: pd.DataFrame, names: tuple[str, ...] | l
 
 def _check_file(path: Path, figures: pd.DataFrame) -> None:
     allowed = {"better": ("higher", "lower", ""), "mark": ("bold", "underline", "none", "")}
-    for number, row in enumerate(to_records(figures), 2):
+    for number, row in zip(figures.index, to_records(figures), strict=True):
         where = f"{path}, row {number}"
         for name in ("row", "statistic"):
             if not row[name]:
@@ -117,7 +117,7 @@ def _check_file(path: Path, figures: pd.DataFrame) -> None:
     if len(duplicates):
         first = duplicates.iloc[0]
         raise UserError(
-            f"{path}, row {int(duplicates.index[0]) + 2}: {first['row']!r}, {first['statistic']!r} "
+            f"{path}, row {int(duplicates.index[0])}: {first['row']!r}, {first['statistic']!r} "
             "is there twice; keep one"
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from sfqa.errors import UserError, hint
-from sfqa.sheets import read_table
+from sfqa.user_tables import read_table
 
 VERSION = 2
 LABEL_KINDS = ("method", "image_source", "image_category", "style", "language")
@@ -115,9 +114,9 @@ def add_tags(samples: pd.DataFrame, tags: pd.DataFrame) -> tuple[pd.DataFrame, l
 def read_tags(samples: pd.DataFrame, path: str | None) -> tuple[pd.DataFrame, list[str]]:
     """Return the samples with the tags of a table file, and the tags' names; unchanged for None.
 
-    Raises :class:`UserError` as :func:`add_tags` and :func:`sfqa.sheets.read_table` do.
+    Raises :class:`UserError` as :func:`add_tags` and :func:`sfqa.user_tables.read_table` do.
     """
-    return add_tags(samples, read_table(Path(path), "tags")) if path else (samples, [])
+    return add_tags(samples, read_table(path, "tags").to_frame()) if path else (samples, [])
 
 
 def _format_tag(value: Any) -> str | None:

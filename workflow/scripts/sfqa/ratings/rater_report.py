@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from sfqa.ratings.screening import row_statistics
 from sfqa.ratings.subjective_models import remove_bias
 from sfqa.statistics.functions import correlate_ranks
 from sfqa.tables import FLAWED, OK, RATER_REPORT, flaw
+from sfqa.user_tables import read_table
 
 VERSION = 1
 COLUMNS = tuple(RATER_REPORT.names)
@@ -34,6 +36,31 @@ LIMITS: dict[str, float] = {
 }
 
 TableRow = dict[str, Any]
+_ANSWER_COLUMNS = ("sample_id", "dimension", "expected", "tolerance")
+
+
+def read_answers(path: Path | str) -> pd.DataFrame:
+    """Return a table of expected answers of gold and trap clips, for :func:`report_raters`.
+
+    Raises :class:`UserError` for a missing column, an empty cell and an answer that occurs twice.
+    """
+    table = read_table(path, "answers")
+    for name in _ANSWER_COLUMNS:
+        if name not in table.columns:
+            raise UserError(f"{path}: no column {name!r}; add it")
+    frame = table.to_frame(("expected", "tolerance"))
+    for name in _ANSWER_COLUMNS:
+        empty = frame.index[frame[name].isna()]
+        if len(empty):
+            raise UserError(f"{path}, row {empty[0]}, column {name}: empty; fill it")
+    repeated = frame.index[frame.duplicated(["sample_id", "dimension"])]
+    if len(repeated):
+        sample = frame["sample_id"][repeated[0]]
+        raise UserError(
+            f"{path}, row {repeated[0]}, column sample_id: {sample!r} has two answers for one "
+            "dimension; keep one"
+        )
+    return frame.reset_index(drop=True)
 
 
 def report_raters(

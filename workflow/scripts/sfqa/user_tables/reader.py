@@ -1,0 +1,347 @@
+"""The reader of users' tables: files to columns of cells, with row numbers and notes."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sfqa.errors import UserError, hint
+from sfqa.user_tables import numbers, text
+from sfqa.user_tables.numbers import ColumnNumbers
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PARQUET_SUFFIXES = (".parquet", ".pq")
+_TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
+#: First bytes of files that have another name than they should, and what they are.
+_SIGNATURES = {
+    b"PK\x03\x04": "an Excel workbook or a zip",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+    b"\x1f\x8b": "gzip",
+}
+#: Names that pandas gives to the row numbers of a table without a named index.
+_INDEX_NAME = re.compile(r"__index_level_\d+__|Unnamed: \d+(\.\d+)*")
+_MAX_SHOWN = 40
+
+
+@dataclass
+class UserTable:
+    """The cells of a table by column.
+
+    ``columns``: text from text files ('' if empty); Python values from Parquet, None if missing.
+    ``rows``: the number of each row, as a spreadsheet counts it with the header as row 1, or from 1
+    in Parquet. ``notes``: sentences on what was left out or read in a special form.
+
+    >>> import tempfile; path = Path(tempfile.mkdtemp()) / "t.csv"
+    >>> _ = path.write_text("video;mos\\nv1;3,5\\nv2;4\\n")
+    >>> table = read_table(path)
+    >>> table.columns["video"], table.read_numbers("mos").values, table.rows
+    (['v1', 'v2'], [3.5, 4.0], [2, 3])
+    """
+
+    path: Path
+    columns: dict[str, list[Any]]
+    rows: list[int]
+    separator: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    def describe_cell(self, name: str, index: int) -> str:
+        """Return where a cell is: file, row and column."""
+        return f"{self.path}, row {self.rows[index]}, column {name}"
+
+    def get_column(self, name: str, option: str = "") -> list[Any]:
+        """Return the cells of a column; raises :class:`UserError` if there is none.
+
+        ``option``: the option or key that named it, for the message.
+        """
+        if name not in self.columns:
+            origin = f" ({option})" if option else ""
+            raise UserError(
+                f"{self.path}: no column {name!r}{origin}; {hint(name, self.columns, 'it has')}"
+            )
+        return self.columns[name]
+
+    def read_numbers(self, name: str) -> ColumnNumbers:
+        """Return the numbers of a column, see :func:`sfqa.user_tables.numbers.read_numbers`.
+
+        In a table whose columns are separated by semicolons or tabs, a comma is decimal if no cell
+        of the table has a decimal point. Raises :class:`UserError` for a cell that can be read as
+        two numbers.
+        """
+        cells = self.columns[name]
+        column = numbers.read_numbers(cells)
+        if column.unclear:
+            column = numbers.read_numbers(cells, self._find_decimal_comma(cells))
+        if column.unclear:
+            index = column.unclear[0]
+            raise UserError(
+                f"{self.describe_cell(name, index)}: {cells[index]!r} can be read as two numbers "
+                "(with a decimal comma or with a separator of thousands); write the column with "
+                "decimal points and without separators of thousands"
+            )
+        return column
+
+    def _find_decimal_comma(self, cells: Sequence[Any]) -> bool | None:
+        """Return whether commas of a column are decimal, None if the table does not tell."""
+        if self.has_decimal_points:
+            return None
+        if self.has_decimal_commas:
+            return True
+        # 999 and 1,234 in one column may be counts with a separator of thousands.
+        has_plain = any(numbers.parse_number(cell) not in (None, 0.0) for cell in cells)
+        return None if has_plain or self.separator in (",", "") else True
+
+    @cached_property
+    def has_decimal_points(self) -> bool:
+        """Whether any cell is a number with a decimal point beyond doubt."""
+        return any(
+            numbers.has_decimal_point(cell) for cells in self.columns.values() for cell in cells
+        )
+
+    @cached_property
+    def has_decimal_commas(self) -> bool:
+        """Whether any cell is a number with a decimal comma beyond doubt."""
+        return any(
+            numbers.has_decimal_comma(cell) for cells in self.columns.values() for cell in cells
+        )
+
+    def require_numbers(self, name: str) -> list[float]:
+        """Return the numbers of a column, NaN for an empty cell.
+
+        Raises :class:`UserError` for a cell that is not a number, and for a column in percent.
+        """
+        column, cells = self.read_numbers(name), self.columns[name]
+        for index, cell in enumerate(cells):
+            if index in column.bad or (column.is_percent and not numbers.is_empty(cell)):
+                raise UserError(
+                    f"{self.describe_cell(name, index)}: {cell!r} is not a number; correct it"
+                )
+        return column.values
+
+    def to_frame(self, number_columns: Collection[str] = ()) -> pd.DataFrame:
+        """Return the cells as objects, None for an empty one; the index holds the row numbers.
+
+        ``number_columns`` are numbers, see :meth:`require_numbers`; those that do not exist are
+        ignored.
+        """
+        import pandas as pd
+
+        columns = {}
+        for name, cells in self.columns.items():
+            objects = [None if _is_missing(cell) else cell for cell in cells]
+            columns[name] = pd.Series(objects, index=self.rows, dtype=object)
+            if name in number_columns:
+                columns[name] = pd.Series(self.require_numbers(name), index=self.rows, dtype=float)
+        return pd.DataFrame(columns, index=self.rows)
+
+
+def read_table(
+    path: Path | str,
+    what: str = "rows",
+    *,
+    named: Collection[str] = (),
+    allow_short_rows: bool = False,
+    has_header: bool = True,
+    check_header: Callable[[list[str]], None] | None = None,
+) -> UserTable:
+    """Read a .csv, .tsv, .txt or .parquet file; raises :class:`UserError` naming file and row.
+
+    Text is UTF-8 or UTF-16; columns are separated by commas, semicolons, tabs or bars, as the
+    header tells. Rows without text are skipped. A separator at the end of every row is ignored, any
+    other row whose length differs from the header's is an error; with ``allow_short_rows``, cells
+    that are missing at the end are empty. Row numbers that pandas wrote as a column are left out
+    with a note, except those in ``named``: names of columns that the user asked for. Without a
+    header (``has_header=False``) columns are called "1", "2", ...
+
+    ``what`` names the content in messages. ``check_header`` is called with the names of the columns
+    before the rows are looked at.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such table of {what}; correct the path")
+    try:
+        with open(path, "rb") as handle:
+            first_bytes = handle.read(8)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); correct it") from error
+    suffix = path.suffix.lower()
+    if suffix not in _PARQUET_SUFFIXES + _TEXT_SUFFIXES:
+        raise UserError(f"{path}: {what} must be .csv, .tsv or .parquet; convert it")
+    if first_bytes.startswith(b"PAR1"):
+        table = _read_parquet(path)
+        if check_header:
+            check_header(list(table.columns))
+    elif suffix in _PARQUET_SUFFIXES:
+        raise UserError(
+            f"{path}: not a Parquet file; write it again, or name it .csv if it is text"
+        )
+    else:
+        records, separator = _read_records(path, what, first_bytes)
+        if not has_header:
+            records.insert(0, (0, [str(k + 1) for k in range(len(records[0][1]))]))
+        columns, rows = _build_columns(path, records, separator, allow_short_rows, check_header)
+        table = UserTable(path, columns, rows, separator)
+    if has_header:
+        _leave_out_row_numbers(table, named)
+    return table
+
+
+def _read_parquet(path: Path) -> UserTable:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        frame = pq.ParquetFile(path).read()
+        columns = [column.to_pylist() for column in frame.columns]
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise UserError(
+            f"{path}: not a whole Parquet file ({_shorten(error)}); write it again"
+        ) from error
+    header = [str(name).strip() for name in frame.column_names]
+    _check_names(path, header, range(len(header)))
+    rows = list(range(1, frame.num_rows + 1))
+    return UserTable(path, dict(zip(header, columns, strict=True)), rows)
+
+
+def _read_records(path: Path, what: str, first_bytes: bytes) -> tuple[list[text.Record], str]:
+    """Return the rows of a text file, with the header, and its separator."""
+    for signature, file_type in _SIGNATURES.items():
+        if first_bytes.startswith(signature):
+            raise UserError(f"{path}: not text, it is {file_type}; save it as 'CSV UTF-8'")
+    separator, records = text.split_text(path, text.decode_text(path, path.read_bytes()))
+    if not records:
+        raise UserError(f"{path}: the file is empty; write a header and one row for each of {what}")
+    return records, separator
+
+
+def _build_columns(
+    path: Path,
+    records: list[text.Record],
+    separator: str,
+    allow_short_rows: bool,
+    check_header: Callable[[list[str]], None] | None,
+) -> tuple[dict[str, list[Any]], list[int]]:
+    """Return the cells by column and the row numbers of rows whose first one is the header."""
+    (header_row, header), body = records[0], records[1:]
+    width = _find_width(header, body)
+    if allow_short_rows:
+        body = [(number, cells + [""] * (width - len(cells))) for number, cells in body]
+    # A column without a name may be empty; look before the cells are counted.
+    filled = [k for k in range(width) if header[k] or any(c[k] for _, c in body if k < len(c))]
+    _check_names(path, header, filled)
+    if check_header:
+        check_header([header[k] for k in filled])
+    has_same_surplus = len({len(cells) for _, cells in body}) == 1
+    for number, cells in body:
+        has_surplus = len(cells) > width and (any(cells[width:]) or not has_same_surplus)
+        if len(cells) < width or has_surplus:
+            first_row = header[:width] if header_row else []
+            raise UserError(_describe_length(path, number, cells, width, first_row, separator))
+    columns: dict[str, list[Any]] = {header[k]: [cells[k] for _, cells in body] for k in filled}
+    return columns, [number for number, _ in body]
+
+
+def _find_width(header: list[str], body: list[text.Record]) -> int:
+    """Return the number of columns: that of the header without separators at its end."""
+    longest = max((len(cells) for _, cells in body), default=len(header))
+    width = len(header)
+    while width > 1 and not header[width - 1] and width > longest:
+        width -= 1
+    return width
+
+
+def _describe_length(
+    path: Path, number: int, cells: list[str], width: int, header: list[str], separator: str
+) -> str:
+    """Return the error for a row with too many or too few cells.
+
+    ``header`` is empty if the table has none.
+    """
+    first_row = "the header" if header else "the first row"
+    remedy = "quote cells that hold a separator, or correct the row"
+    difference = ""
+    if len(cells) > width:
+        difference = f" (the first cell too many: {_shorten(cells[width])!r})"
+        if separator == ",":
+            remedy = "put quotes round a cell that holds a comma, or delete the extra one"
+    elif header:
+        difference = f" (none for the column {header[len(cells)]!r})"
+    return (
+        f"{path}, row {number}: {len(cells)} cells where {first_row} has {width}{difference}; "
+        f"{remedy}"
+    )
+
+
+def _check_names(path: Path, header: Sequence[str], columns: Sequence[int]) -> None:
+    """Raise :class:`UserError` for a name that occurs twice, or for a column without a name.
+
+    The first column may have none: it may hold row numbers.
+    """
+    first_column: dict[str, int] = {}
+    for k in columns:
+        name = header[k]
+        if not name and k > 0:
+            raise UserError(
+                f"{path}, row 1: column {k + 1} has no name; name it or delete the column"
+            )
+        if name in first_column:
+            raise UserError(
+                f"{path}, row 1: the column {name!r} is there twice; delete one or rename it "
+                f"(columns {first_column[name] + 1} and {k + 1})"
+            )
+        first_column[name] = k
+
+
+def _leave_out_row_numbers(table: UserTable, named: Collection[str]) -> None:
+    """Remove the columns in which pandas stores row numbers, and note it.
+
+    They have no name, or one of pandas' own, and hold different whole numbers. Raises
+    :class:`UserError` for another column without a name.
+    """
+    at_start = True
+    for name in list(table.columns):
+        is_index_name = not name or bool(_INDEX_NAME.fullmatch(name))
+        if name in named or not is_index_name:
+            at_start = at_start and is_index_name
+            continue
+        cells = table.columns[name]
+        is_stored = name.startswith("__index")
+        if (at_start or is_stored) and is_numbering(cells):
+            del table.columns[name]
+            table.notes.append(
+                f"{table.path}: the column {name!r} is left out: it holds the row numbers of the "
+                "program that wrote the table"
+            )
+        elif not name:
+            raise UserError(f"{table.path}, row 1: column 1 has no name; name it or delete it")
+        elif not is_stored and any(numbers.parse_number(cell) is not None for cell in cells):
+            raise UserError(
+                f"{table.path}, row 1: the column {name!r} had no name when pandas wrote the "
+                "table; name it or delete the column"
+            )
+
+
+def is_numbering(cells: Sequence[Any]) -> bool:
+    """Return whether cells are different whole numbers, as row numbers are in any order.
+
+    >>> is_numbering(["2", "0", "7"]), is_numbering(["1.5", "2"]), is_numbering([3, 3])
+    (True, False, False)
+    """
+    values = [numbers.parse_number(cell) for cell in cells]
+    integers = [v for v in values if v is not None and math.isfinite(v) and v == int(v) and v >= 0]
+    return len(integers) == len(cells) == len(set(integers))
+
+
+def _is_missing(cell: Any) -> bool:
+    return cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell))
+
+
+def _shorten(content: object) -> str:
+    words = str(content).strip()
+    return words if len(words) <= _MAX_SHOWN else f"{words[: _MAX_SHOWN - 3]}..."
