@@ -7,7 +7,9 @@ from scipy.stats import spearmanr
 
 from sfqa import identity, store, tables
 from sfqa.errors import UserError
+from sfqa.features.columns import feature_columns
 from sfqa.features.importing import Imported, import_table
+from sfqa.report.rejects import collect_rejects
 
 THQA = Path(__file__).parents[3] / "shared/data/thqa/features_and_mos.csv"
 PATTERN = r"(?P<image>\d+)_(?P<clip>voice_[a-z]+_\d+)_(?P<method>.+)"
@@ -139,8 +141,118 @@ def test_mistakes_are_sentences(tmp_path, text, changes, message):
 def test_missing_or_foreign_file(tmp_path):
     with pytest.raises(UserError, match="no such table"):
         import_table(source(tmp_path / "none.csv"), 4)
-    with pytest.raises(UserError, match=r"\.csv or a \.parquet"):
+    with pytest.raises(UserError, match=r"must be \.csv, \.tsv or \.parquet"):
         import_table(source(written(tmp_path, name="t.xlsx")), 4)
+
+
+#: Ids, a MOS and two features, as a program writes them.
+PLAIN = "video,sharp,noise,mos\nv1,55.775,-36.844,51\nv2,9.5,-38.15,48\nv3,52.687,-5.5,56\n"
+SHARP, NOISE = [55.775, 9.5, 52.687], [-36.844, -38.15, -5.5]
+
+
+def imported(tmp_path, content, name="p.csv", **changes):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    described = {"table": str(path), "id": "video", "mos": {"quality": "mos"}, **changes}
+    got = import_table(described, 1)
+    assert feature_columns(described) == got.features.column_names[5:]  # the plan sees the same
+    return got
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        PLAIN,
+        PLAIN.replace("\n", ",\n"),
+        PLAIN.encode("utf-16"),
+        PLAIN.replace(",", ";").replace(".", ","),
+        PLAIN.replace("55.775", '"55,775"').replace("9.5", '"9,5"').replace("52.687", '"52,687"'),
+        PLAIN.replace("-", "\u2212"),
+        PLAIN.replace("\n", f",{'0.1 ' * 50_000}\n").replace("mos," + "0.1 " * 50_000, "mos,note"),
+    ],
+)
+def test_the_same_numbers_in_other_forms(tmp_path, content):
+    got = imported(tmp_path, content)
+    assert got.features.column_names[5:] == ["sharp", "noise"]
+    assert got.features["sharp"].to_pylist() == SHARP
+    assert got.features["noise"].to_pylist() == NOISE
+    assert [row["mos"] for row in got.mos] == [51, 48, 56]
+    assert set(got.features["status"].to_pylist()) == {"ok"}
+
+
+def test_row_numbers_are_no_feature_unless_they_are_named(tmp_path):
+    lines = PLAIN.splitlines()
+    numbered = "\n".join(
+        f"{n},{line}" for n, line in zip(["Unnamed: 0", 2, 0, 1], lines, strict=True)
+    )
+    for name in ("Unnamed: 0", "", "index", "No."):
+        got = imported(tmp_path, numbered.replace("Unnamed: 0", name))
+        assert got.features.column_names[5:] == ["sharp", "noise"]
+        row = next(row for row in got.columns if row["column"] == name)
+        assert (row["use"], row["status"]) == ("none", "flawed")
+        assert row["detail"].startswith("left_out: it ")
+    got = imported(tmp_path, numbered, features=["Unnamed: 0", "noise"])
+    assert got.features["Unnamed: 0"].to_pylist() == [2, 0, 1]
+    frame = pd.read_csv(tmp_path / "p.csv", index_col=0).rename_axis(None).sort_values("mos")
+    frame.to_parquet(tmp_path / "p.parquet")
+    got = imported(tmp_path, (tmp_path / "p.parquet").read_bytes(), "p.parquet")
+    assert got.features.column_names[5:] == ["sharp", "noise"]
+    assert {row["column"] for row in got.columns if row["detail"]} == {"__index_level_0__"}
+
+
+@pytest.mark.parametrize(
+    ("cells", "detail"),
+    [
+        (["yes", "no", "no"], "left_out: row 2 holds 'yes', not a number"),
+        (["true", "false", "true"], "left_out: row 2 holds 'true', not a number"),
+        (["[1 2]", "[3]", "[4]"], "left_out: row 2 holds '[1 2]', not a number"),
+        (["", "NA", ""], "left_out: it is empty"),
+    ],
+)
+def test_a_column_that_is_left_out_is_named_with_the_reason(tmp_path, cells, detail):
+    lines = PLAIN.splitlines()
+    text = "\n".join(f"{line},{c}" for line, c in zip(lines, ["extra", *cells], strict=True))
+    got = imported(tmp_path, text)
+    assert {row["column"]: (row["use"], row["detail"]) for row in got.columns} == {
+        "video": ("id", ""),
+        "sharp": ("feature", ""),
+        "noise": ("feature", ""),
+        "mos": ("mos quality", ""),
+        "extra": ("none", detail),
+    }
+    rejects = collect_rejects({"imported_columns": pd.DataFrame(got.columns)})
+    assert [(row["item"], row["detail"]) for row in rejects] == [("extra", detail)]
+    assert store.to_arrow(tables.IMPORTED_COLUMNS, got.columns).num_rows == 5
+
+
+def test_percentages_are_shares_and_named(tmp_path):
+    got = imported(
+        tmp_path, PLAIN.replace("55.775", "55%").replace("9.5", "9%").replace("52.687", "2 %")
+    )
+    assert got.features["sharp"].to_pylist() == pytest.approx([0.55, 0.09, 0.02])
+    assert [r["detail"] for r in got.columns if r["column"] == "sharp"] == [
+        "percent: the column is in percent, 12% is read as .12"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("9.5", '"9,500"', "row 3, column sharp: '9,500' can be read as two numbers"),
+        ("v2", "vü", "not UTF-8 text (byte "),
+        (",51\n", ",51%\n", None),
+        ("sharp", "noise", "the column 'noise' is there twice"),
+        ("v2,", "v2,,", "row 3: 5 cells where the header has 4"),
+    ],
+)
+def test_what_is_unclear_is_a_sentence(tmp_path, old, new, sentence):
+    text = PLAIN.replace(old, new, 1)
+    if sentence is None:
+        text = text.replace(",48\n", ",48%\n").replace(",56\n", ",56%\n")
+        sentence = "column mos: the MOS are in percent"
+    with pytest.raises(UserError) as caught:
+        imported(tmp_path, text.encode("cp1252"))
+    assert sentence in str(caught.value)
 
 
 @pytest.mark.shared

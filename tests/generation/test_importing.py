@@ -74,8 +74,8 @@ def test_other_config_keys_are_not_looked_at(tmp_path):
         ("video,method\n", "no videos in it"),
         ("video,method\n,m\n", "row 2, column video: it is empty"),
         ("video,method\na.mp4,\n", "row 2: no method"),
-        ("video,method\na.mp4,m\nb.mp4\n", "row 3: its number of cells"),
-        ("video,method\na.mp4,m,x\n", "row 2: its number of cells"),
+        ("video,method\na.mp4,m\nb.mp4\n", "row 3: 1 cells where the header has 2"),
+        ("video,method\na.mp4,m,x\n", "row 2: 3 cells where the header has 2"),
         ("video,method,split\na.mp4,m,tran\n", "row 2: split 'tran'; did you mean 'train'"),
         ("video,method\na/x.mp4,m\nb/x.mp4,m\n", "row 2 and {s}, row 3 both become"),
         ("video,method\nX.mp4,m\nb/x.mp4,m\n", "both become the sample 'x__m'"),
@@ -91,7 +91,7 @@ def test_mistakes_of_sheets(tmp_path, text, message):
 
 
 def test_missing_sources(tmp_path):
-    with pytest.raises(UserError, match="the sheet of videos cannot be read"):
+    with pytest.raises(UserError, match="there is no such table of videos"):
         list_videos({"sheet": str(tmp_path / "no.csv")}, 2)
     with pytest.raises(UserError, match="there is no such folder"):
         list_videos(source(tmp_path / "no"), 2)

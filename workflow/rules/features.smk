@@ -1,6 +1,6 @@
 # Extract features of the conformed videos: one job for each extractor and shard.
 # REQUIRED INPUTS: conform/{method}/{shard}.parquet, weights files named by the configuration.
-# OUTPUTS: features/{extractor}/{method}/{shard}.parquet and the costs of its rows. Rows are cached by content in features/{extractor}/cache/.
+# OUTPUTS: features/{extractor}/{method}/{shard}.parquet and the costs of its rows; of an imported table features/imported_columns.parquet. Rows are cached by content in features/{extractor}/cache/.
 if MODE == "import_features":
 
     rule import_features:
@@ -9,6 +9,7 @@ if MODE == "import_features":
         output:
             features=IMPORTED_FEATURES,
             mos=table_path("mos"),
+            columns=table_path("imported_columns"),
         log:
             "results/{dataset}/logs/features/import_features.log",
         conda:

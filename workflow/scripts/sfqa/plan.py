@@ -326,7 +326,9 @@ class Plan:
         files: dict[str, Any] = {}
         if self.mode == "build":
             files |= self._table_paths("images", "clips")
-        if self.mode != "import_features":
+        if self.mode == "import_features":
+            files |= self._table_paths("imported_columns")
+        else:
             files["conformed"] = tables.merged_path("conformed", dataset=self.dataset)
         if self.has_mos:
             files |= self._table_paths("mos")

@@ -49,6 +49,7 @@ def read_sheet(
     table = read_table(
         path, "files", named=columns, allow_short_rows=True, check_header=check_header
     )
+    table.log_notes()
     if not table.rows:
         raise UserError(f"{path}: the sheet has no rows; add one per file")
     rows = SheetRows()

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sfqa import identity, tables
 from sfqa.arrays import Floats
 from sfqa.errors import UserError, hint
 from sfqa.features import base
+from sfqa.features.columns import explain_left_out, list_features, read_source
+from sfqa.user_tables import UserTable
+from sfqa.user_tables.numbers import is_empty
 
-VERSION = 1
+VERSION = 2
 
 #: What a pattern's group or an entry of ``columns`` may fill in, and the column of the samples.
 ROLES = {
@@ -39,20 +38,15 @@ UNKNOWN_METHOD = "imported"
 
 @dataclass(frozen=True)
 class Imported:
-    """What one table of ready features holds: rows of SAMPLES and MOS, and a feature table."""
+    """What one table of ready features holds: rows of SAMPLES and MOS, and a feature table.
+
+    ``columns``: rows of ``tables.IMPORTED_COLUMNS``, one for each column of the table.
+    """
 
     samples: list[dict[str, Any]]
     features: pa.Table
     mos: list[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class _Sheet:
-    """A table as text or numbers by column; ``rows`` are the row numbers a user would count."""
-
-    path: Path
-    columns: dict[str, list[Any]]
-    rows: list[int]
+    columns: list[dict[str, Any]]
 
 
 def import_table(source: Mapping[str, Any], shards: int) -> Imported:
@@ -61,18 +55,20 @@ def import_table(source: Mapping[str, Any], shards: int) -> Imported:
     ``source`` holds ``table`` (path), ``id`` (column of the sample's name), ``pattern`` (optional
     regular expression for the whole id, named groups out of :data:`ROLES`) and/or ``columns``
     (role -> column), ``features`` ('all' or column names), ``mos`` (dimension -> column) and
-    ``synthetic`` (true for simulated MOS). 'all' takes every column that holds a number and is
-    neither id, role nor MOS. An empty feature cell makes a flawed row, an empty MOS a failed one.
-    Raises :class:`UserError` for what the user can mend: columns, ids, repeated rows.
+    ``synthetic`` (true for simulated MOS). 'all' takes the columns that
+    :func:`sfqa.features.columns.feature_columns` lists. An empty feature cell makes a flawed row,
+    an empty MOS a failed one. Raises :class:`UserError` for what the user can mend: columns, ids,
+    repeated rows, numbers that can be read in two ways.
     """
-    sheet = _read(Path(source["table"]))
+    sheet = read_source(source)
+    if not sheet.rows:
+        raise UserError(f"{sheet.path}: the table has no rows; give one row per sample")
     ids = _read_ids(sheet, _read_column(sheet, source["id"], "import.id"))
     roles = _read_roles(sheet, ids, source)
     mos_columns = dict(source.get("mos") or {})
     for dimension, column in mos_columns.items():
         _read_column(sheet, column, f"import.mos.{dimension}")
-    used = {source["id"], *mos_columns.values(), *(source.get("columns") or {}).values()}
-    features = _select_features(sheet, source.get("features", "all"), used)
+    features = _select_features(sheet, source)
     methods = [m or UNKNOWN_METHOD for m in roles.get("method", [None] * len(ids))]
     samples = []
     for number, sample in enumerate(ids):
@@ -87,55 +83,15 @@ def import_table(source: Mapping[str, Any], shards: int) -> Imported:
         for dimension, column in mos_columns.items()
         for row in _mos_rows(sheet, ids, dimension, column, bool(source.get("synthetic", False)))
     ]
-    return Imported(samples, _build_feature_table(sheet, ids, methods, features), mos)
+    feature_table = _build_feature_table(sheet, ids, methods, features)
+    return Imported(samples, feature_table, mos, _describe_columns(sheet, source, features))
 
 
-def _read(path: Path) -> _Sheet:
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such table; correct import.table")
-    if path.suffix.lower() in (".parquet", ".pq"):
-        table = pq.read_table(path)
-        names, columns = table.column_names, [c.to_pylist() for c in table.columns]
-        rows = list(range(1, table.num_rows + 1))
-    elif path.suffix.lower() == ".csv":
-        names, columns, rows = _read_csv(path)
-    else:
-        raise UserError(f"{path}: import.table must be a .csv or a .parquet file; convert it")
-    twice = sorted({n for n in names if names.count(n) > 1})
-    if twice:
-        raise UserError(f"{path}: the column {twice[0]!r} is there twice; rename one")
-    if not rows:
-        raise UserError(f"{path}: the table has no rows; give one row per sample")
-    return _Sheet(path, dict(zip(names, columns, strict=True)), rows)
+def _read_column(sheet: UserTable, name: str, key: str) -> list[Any]:
+    return sheet.get_column(name, key)
 
 
-def _read_csv(path: Path) -> tuple[list[str], list[list[Any]], list[int]]:
-    with open(path, newline="", encoding="utf-8-sig") as handle:
-        reader = csv.reader(handle)
-        names = [name.strip() for name in next(reader, [])]
-        lines, rows = [], []
-        for line in reader:
-            if not line:
-                continue
-            if len(line) != len(names):
-                raise UserError(
-                    f"{path}, row {reader.line_num}: {len(line)} cells where the header has "
-                    f"{len(names)}; correct the row (text with commas needs quotes)"
-                )
-            lines.append([cell.strip() for cell in line])
-            rows.append(reader.line_num)
-    return names, [list(column) for column in zip(*lines, strict=True)] or [[] for _ in names], rows
-
-
-def _read_column(sheet: _Sheet, name: str, key: str) -> list[Any]:
-    if name not in sheet.columns:
-        raise UserError(
-            f"{sheet.path}: no column {name!r} ({key}); {hint(name, sheet.columns, 'it has')}"
-        )
-    return sheet.columns[name]
-
-
-def _read_ids(sheet: _Sheet, cells: Sequence[Any]) -> list[str]:
+def _read_ids(sheet: UserTable, cells: Sequence[Any]) -> list[str]:
     row_of_id: dict[str, int] = {}
     for cell, row in zip(cells, sheet.rows, strict=True):
         if cell is None or str(cell) == "":
@@ -150,7 +106,7 @@ def _read_ids(sheet: _Sheet, cells: Sequence[Any]) -> list[str]:
 
 
 def _read_roles(
-    sheet: _Sheet, ids: Sequence[str], source: Mapping[str, Any]
+    sheet: UserTable, ids: Sequence[str], source: Mapping[str, Any]
 ) -> dict[str, list[str | None]]:
     """Return the values of image, clip, method, ... from the pattern, overridden by columns."""
     values_by_role: dict[str, list[str | None]] = {}
@@ -169,7 +125,7 @@ def _read_roles(
     return values_by_role
 
 
-def _match_pattern(sheet: _Sheet, ids: Sequence[str], text: str) -> dict[str, list[str | None]]:
+def _match_pattern(sheet: UserTable, ids: Sequence[str], text: str) -> dict[str, list[str | None]]:
     try:
         pattern = re.compile(text)
     except re.error as error:
@@ -201,30 +157,23 @@ def _check_role(role: str, key: str) -> None:
         raise UserError(f"config, {key}: nothing is called {role!r}; {hint(role, ROLES)}")
 
 
-def _read_numbers(cells: Sequence[Any]) -> Floats:
+def _read_numbers(sheet: UserTable, name: str) -> Floats:
     """Convert a column to numbers; NaN for non-numbers, infinite values and truth values."""
-    candidates = [None if isinstance(c, bool) else c for c in cells]
-    numbers = pd.to_numeric(pd.Series(candidates, dtype=object), errors="coerce")
-    values = numbers.to_numpy(np.float64, na_value=np.nan)
+    values = np.array(sheet.read_numbers(name).values, np.float64)
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _select_features(
-    sheet: _Sheet, wanted: str | Sequence[str], used: set[str]
-) -> dict[str, Floats]:
-    if wanted == "all":
-        every = {n: _read_numbers(c) for n, c in sheet.columns.items() if n not in used}
-        features = {n: v for n, v in every.items() if np.isfinite(v).any()}
-    elif isinstance(wanted, str):
-        raise UserError(f"config, import.features: {wanted!r}; write 'all' or a list of columns")
-    else:
-        features = {n: _read_numbers(_read_column(sheet, n, "import.features")) for n in wanted}
-        for name, values in features.items():
-            if not np.isfinite(values).any():
-                raise UserError(
-                    f"{sheet.path}: the column {name!r} (import.features) holds no number; "
-                    "leave it out"
-                )
+def _select_features(sheet: UserTable, source: Mapping[str, Any]) -> dict[str, Floats]:
+    """Return the numbers of the feature columns by name."""
+    names = list_features(sheet, source)
+    for name in names:
+        _read_column(sheet, name, "import.features")
+    features = {name: _read_numbers(sheet, name) for name in names}
+    for name, values in features.items():
+        if not np.isfinite(values).any():
+            raise UserError(
+                f"{sheet.path}: the column {name!r} (import.features) holds no number; leave it out"
+            )
     head = {c.name for c in tables.FEATURES.columns}
     for name in features:
         if name in head or not name:
@@ -237,14 +186,37 @@ def _select_features(
     return features
 
 
+def _describe_columns(
+    sheet: UserTable, source: Mapping[str, Any], features: Mapping[str, Floats]
+) -> list[dict[str, Any]]:
+    """Return the rows of ``tables.IMPORTED_COLUMNS``: the use of each column, and what is odd."""
+    uses = dict.fromkeys(features, "feature")
+    uses |= {column: f"mos {name}" for name, column in (source.get("mos") or {}).items()}
+    uses |= {column: str(role) for role, column in (source.get("columns") or {}).items()}
+    uses[source["id"]] = "id"
+    rows = []
+    for name in [*sheet.left_out, *sheet.columns]:
+        detail = ""
+        if name in sheet.left_out:
+            detail = f"left_out: {sheet.left_out[name]}"
+        elif name not in uses and source.get("features", "all") == "all":
+            detail = f"left_out: {explain_left_out(sheet, name)}".replace("; ", ", ")
+        elif uses.get(name) == "feature" and sheet.read_numbers(name).is_percent:
+            detail = "percent: the column is in percent, 12% is read as .12"
+        status = tables.FLAWED if detail else tables.OK
+        row = {"column": name, "use": uses.get(name, "none"), "status": status, "detail": detail}
+        rows.append(row)
+    return rows
+
+
 def _describe_problem(cell: Any) -> str:
-    if cell is None or str(cell).strip().lower() in ("", "nan", "na", "n/a", "null", "none"):
+    if is_empty(cell):
         return "empty"
     return f"{str(cell)[:40]!r}, not a finite number"
 
 
 def _build_feature_table(
-    sheet: _Sheet, ids: Sequence[str], methods: Sequence[str], features: Mapping[str, Floats]
+    sheet: UserTable, ids: Sequence[str], methods: Sequence[str], features: Mapping[str, Floats]
 ) -> pa.Table:
     detail = [""] * len(ids)
     for name, values in features.items():
@@ -270,11 +242,20 @@ def _build_feature_table(
     return base.build_table(feature_columns, rows)
 
 
+def _check_percent(sheet: UserTable, column: str) -> None:
+    """Raise :class:`UserError` for MOS in percent, whose scale is unclear."""
+    if sheet.read_numbers(column).is_percent:
+        raise UserError(
+            f"{sheet.path}, column {column}: the MOS are in percent; write numbers on their scale"
+        )
+
+
 def _mos_rows(
-    sheet: _Sheet, ids: Sequence[str], dimension: str, column: str, synthetic: bool
+    sheet: UserTable, ids: Sequence[str], dimension: str, column: str, synthetic: bool
 ) -> list[dict[str, Any]]:
     cells = sheet.columns[column]
-    values = _read_numbers(cells)
+    _check_percent(sheet, column)
+    values = _read_numbers(sheet, column)
     rows = []
     for sample, cell, value in zip(ids, cells, values, strict=True):
         row: dict[str, Any] = {

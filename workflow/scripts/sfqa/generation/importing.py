@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,6 +18,8 @@ from sfqa.media_files import (
     warn_about_unlisted_files,
     warn_about_unused_files,
 )
+from sfqa.user_tables import read_table
+from sfqa.user_tables.text import read_text
 
 #: The names that a sheet's columns and a pattern's groups may have, and the column of each.
 FIELDS = {
@@ -50,7 +51,7 @@ def list_videos(source: Mapping[str, Any], shards: int) -> list[dict[str, Any]]:
 
     ``source`` is one of two dictionaries; other keys are ignored.
 
-    - ``{"sheet": path}``: a CSV file with the columns ``video`` (path relative to the sheet) and
+    - ``{"sheet": path}``: a table with the columns ``video`` (path relative to the sheet) and
       ``method``, and any of :data:`FIELDS`.
     - ``{"folder": path, "pattern": regex}``: the pattern must match the whole path of each video
       relative to the folder, and its named groups are any of :data:`FIELDS`. With
@@ -93,7 +94,7 @@ def digest_source(source: Mapping[str, Any]) -> str:
     missing sheet or folder.
     """
     if "sheet" in source:
-        return identity.digest(_read_sheet_text(Path(source["sheet"])))
+        return identity.digest(read_text(Path(source["sheet"])))
     return identity.digest(_list_files(source))
 
 
@@ -135,45 +136,31 @@ def _clean_name(name: str) -> str:
     return _ID.sub("-", name)
 
 
-def _read_sheet_text(sheet: Path) -> str:
-    try:
-        return sheet.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{sheet}: the sheet of videos cannot be read ({error}); give a CSV file in UTF-8"
-        ) from error
-
-
 def _read_sheet(source: Mapping[str, Any]) -> Iterable[_Listed]:
     sheet = Path(source["sheet"])
-    reader = csv.DictReader(_read_sheet_text(sheet).splitlines(keepends=True), strict=True)
     allowed = ("video", *FIELDS)
-    columns = reader.fieldnames or []
-    for column in columns:
-        if column not in allowed:
-            raise UserError(f"{sheet}: unknown column {column!r}; {hint(column, allowed)}")
-    for column in ("video", "method"):
-        if column not in columns:
-            raise UserError(f"{sheet}: the column {column!r} is missing; add it")
-    _check_unique(str(sheet), "columns", [FIELDS.get(c, c) for c in columns])
+
+    def check_header(header: list[str]) -> None:
+        for column in header:
+            if column not in allowed:
+                raise UserError(f"{sheet}: unknown column {column!r}; {hint(column, allowed)}")
+        for column in ("video", "method"):
+            if column not in header:
+                raise UserError(f"{sheet}: the column {column!r} is missing; add it")
+        _check_unique(str(sheet), "columns", [FIELDS.get(c, c) for c in header])
+
+    table = read_table(sheet, "videos", check_header=check_header)
+    table.log_notes()
     listed: list[_Listed] = []
-    try:
-        for cells in reader:
-            where = f"{sheet}, row {reader.line_num}"
-            if None in cells or None in cells.values():
-                raise UserError(
-                    f"{where}: its number of cells differs from the header's; quote cells that "
-                    "contain a comma"
-                )
-            video = cells["video"].strip()
-            if not video:
-                raise UserError(f"{where}, column video: it is empty; give the path of the video")
-            values = {FIELDS[c]: v.strip() for c, v in cells.items() if c != "video" and v.strip()}
-            listed.append((where, sheet.parent / video, values))
-    except csv.Error as error:
-        raise UserError(
-            f"{sheet}, row {reader.line_num}: not valid CSV ({error}); correct it"
-        ) from error
+    for index, number in enumerate(table.rows):
+        where = f"{sheet}, row {number}"
+        cells = {name: column[index] for name, column in table.columns.items()}
+        values = {name: str(cell) for name, cell in cells.items() if cell not in (None, "")}
+        video = values.pop("video", "")
+        if not video:
+            raise UserError(f"{where}, column video: it is empty; give the path of the video")
+        fields = {FIELDS[name]: cell for name, cell in values.items()}
+        listed.append((where, sheet.parent / video, fields))
     if not listed:
         raise UserError(f"{sheet}: no videos in it; write one row for each")
     return listed

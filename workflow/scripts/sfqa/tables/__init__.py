@@ -24,7 +24,7 @@ from sfqa.tables import (
 from sfqa.tables.challenge import LEADERBOARD
 from sfqa.tables.conform import CONFORMED
 from sfqa.tables.correlation import CORRELATION, CORRELATION_BY_METHOD, SIGNIFICANCE
-from sfqa.tables.features import COSTS, FEATURES
+from sfqa.tables.features import COSTS, FEATURES, IMPORTED_COLUMNS
 from sfqa.tables.generation import VIDEOS
 from sfqa.tables.materials import CLIPS, IMAGES
 from sfqa.tables.pairs import PAIRS, SAMPLES
@@ -55,11 +55,11 @@ from sfqa.tables.study import MEASURED, PLAN, ROLES, SCORE_DETAILS, STUDY_MEDIA
 
 __all__ = [
     "CLIPS", "CONFORMED", "CORRELATION", "CORRELATION_BY_METHOD", "COSTS", "FAILED", "FEATURES",
-    "FLAWED", "IMAGES", "LABEL_DIFFERENCES", "LEADERBOARD", "LEARNING", "MEASURED", "MOS",
-    "MOS_BY_LABEL", "OK", "PAIRS", "PLAN", "PREDICTIONS", "PUBLISHED", "RATERS", "RATER_REPORT",
-    "REJECTS", "RELIABILITY", "ROLES", "SAMPLES", "SCORES", "SCORE_DETAILS", "SIGNIFICANCE",
-    "STATUS", "STATUSES", "STUDY_MEDIA", "TABLES", "VIDEOS", "Column", "Table", "fill_wildcards",
-    "flaw", "merged_path", "table_path",
+    "FLAWED", "IMAGES", "IMPORTED_COLUMNS", "LABEL_DIFFERENCES", "LEADERBOARD", "LEARNING",
+    "MEASURED", "MOS", "MOS_BY_LABEL", "OK", "PAIRS", "PLAN", "PREDICTIONS", "PUBLISHED",
+    "RATERS", "RATER_REPORT", "REJECTS", "RELIABILITY", "ROLES", "SAMPLES", "SCORES",
+    "SCORE_DETAILS", "SIGNIFICANCE", "STATUS", "STATUSES", "STUDY_MEDIA", "TABLES", "VIDEOS",
+    "Column", "Table", "fill_wildcards", "flaw", "merged_path", "table_path",
 ]  # fmt: skip
 
 

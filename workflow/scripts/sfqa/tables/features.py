@@ -20,6 +20,18 @@ FEATURES = Table(
     path="features/{extractor}/{method}/{shard}.parquet",
 )
 
+IMPORTED_COLUMNS = Table(
+    "imported_columns",
+    "one column of an imported table of features: what it is used for, or why it is left out",
+    (
+        Column("column", STRING, "name of the column in the user's table"),
+        Column("use", STRING, "id, mos and its dimension, image, clip, ..., feature, or none"),
+        *STATUS,
+    ),
+    key=("column",),
+    path="features/imported_columns.parquet",
+)
+
 COSTS = Table(
     "costs",
     "what one row of a feature table cost to compute",

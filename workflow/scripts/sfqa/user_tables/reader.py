@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Callable, Collection, Sequence
@@ -36,7 +37,7 @@ class UserTable:
 
     ``columns``: text from text files ('' if empty); Python values from Parquet, None if missing.
     ``rows``: the number of each row, as a spreadsheet counts it with the header as row 1, or from 1
-    in Parquet. ``notes``: sentences on what was left out or read in a special form.
+    in Parquet. ``left_out``: the reason for each column that was left out.
 
     >>> import tempfile; path = Path(tempfile.mkdtemp()) / "t.csv"
     >>> _ = path.write_text("video;mos\\nv1;3,5\\nv2;4\\n")
@@ -49,7 +50,15 @@ class UserTable:
     columns: dict[str, list[Any]]
     rows: list[int]
     separator: str = ""
-    notes: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> list[str]:
+        """A sentence on each column that was left out."""
+        return [
+            f"{self.path}: the column {name!r} is left out: {reason}"
+            for name, reason in self.left_out.items()
+        ]
 
     def describe_cell(self, name: str, index: int) -> str:
         """Return where a cell is: file, row and column."""
@@ -124,6 +133,11 @@ class UserTable:
                 )
         return column.values
 
+    def log_notes(self) -> None:
+        """Write the notes to the log of the job, as warnings."""
+        for note in self.notes:
+            logging.getLogger("sfqa").warning("%s", note)
+
     def to_frame(self, number_columns: Collection[str] = ()) -> pd.DataFrame:
         """Return the cells as objects, None for an empty one; the index holds the row numbers.
 
@@ -176,7 +190,7 @@ def read_table(
     if first_bytes.startswith(b"PAR1"):
         table = _read_parquet(path)
         if check_header:
-            check_header(list(table.columns))
+            check_header([name for name in table.columns if not _is_index_name(name)])
     elif suffix in _PARQUET_SUFFIXES:
         raise UserError(
             f"{path}: not a Parquet file; write it again, or name it .csv if it is text"
@@ -214,7 +228,7 @@ def _read_records(path: Path, what: str, first_bytes: bytes) -> tuple[list[text.
     for signature, file_type in _SIGNATURES.items():
         if first_bytes.startswith(signature):
             raise UserError(f"{path}: not text, it is {file_type}; save it as 'CSV UTF-8'")
-    separator, records = text.split_text(path, text.decode_text(path, path.read_bytes()))
+    separator, records = text.split_text(path, text.read_text(path))
     if not records:
         raise UserError(f"{path}: the file is empty; write a header and one row for each of {what}")
     return records, separator
@@ -236,7 +250,7 @@ def _build_columns(
     filled = [k for k in range(width) if header[k] or any(c[k] for _, c in body if k < len(c))]
     _check_names(path, header, filled)
     if check_header:
-        check_header([header[k] for k in filled])
+        check_header([header[k] for k in filled if not _is_index_name(header[k])])
     has_same_surplus = len({len(cells) for _, cells in body}) == 1
     for number, cells in body:
         has_surplus = len(cells) > width and (any(cells[width:]) or not has_same_surplus)
@@ -304,20 +318,14 @@ def _leave_out_row_numbers(table: UserTable, named: Collection[str]) -> None:
     They have no name, or one of pandas' own, and hold different whole numbers. Raises
     :class:`UserError` for another column without a name.
     """
-    at_start = True
-    for name in list(table.columns):
-        is_index_name = not name or bool(_INDEX_NAME.fullmatch(name))
-        if name in named or not is_index_name:
-            at_start = at_start and is_index_name
-            continue
+    for name in [name for name in table.columns if _is_index_name(name) and name not in named]:
         cells = table.columns[name]
         is_stored = name.startswith("__index")
-        if (at_start or is_stored) and is_numbering(cells):
+        # The number in "Unnamed: 0" says that the column was the first one, as row numbers are.
+        is_first = name == "" or bool(re.match(r"Unnamed: 0\b", name))
+        if (is_first or is_stored) and is_numbering(cells):
             del table.columns[name]
-            table.notes.append(
-                f"{table.path}: the column {name!r} is left out: it holds the row numbers of the "
-                "program that wrote the table"
-            )
+            table.left_out[name] = "it holds the row numbers of the program that wrote the table"
         elif not name:
             raise UserError(f"{table.path}, row 1: column 1 has no name; name it or delete it")
         elif not is_stored and any(numbers.parse_number(cell) is not None for cell in cells):
@@ -325,6 +333,10 @@ def _leave_out_row_numbers(table: UserTable, named: Collection[str]) -> None:
                 f"{table.path}, row 1: the column {name!r} had no name when pandas wrote the "
                 "table; name it or delete the column"
             )
+
+
+def _is_index_name(name: str) -> bool:
+    return not name or bool(_INDEX_NAME.fullmatch(name))
 
 
 def is_numbering(cells: Sequence[Any]) -> bool:

@@ -62,6 +62,15 @@ def _decode_wide(path: Path, data: bytes, encoding: str) -> str:
         ) from None
 
 
+def read_text(path: Path) -> str:
+    """Return the text of a file, see :func:`decode_text`; raises :class:`UserError`."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); correct the path") from error
+    return decode_text(path, data)
+
+
 def split_text(path: Path, text: str) -> tuple[str, list[Record]]:
     """Return the separator of a text and its rows; rows without any text are left out.
 
