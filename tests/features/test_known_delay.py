@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import ffmpeg
 import numpy as np
 import pytest
 
 from demo_material import save_portrait
-from sfqa import identity, media
+from sfqa import identity, media, timing
 from sfqa.conform.video import Form, conform_row
 from sfqa.features import base
 from sfqa.features.weights import Weights
@@ -149,3 +151,31 @@ def test_syncnet_finds_an_injected_delay(folder: Path, late: int) -> None:
     plain, moved = (extractor.extract(seen(row)) for row in rows)
     assert abs(plain["offset"]) <= 1
     assert moved["offset"] == plain["offset"] - late
+
+
+def test_a_variable_rate_moves_no_lips(folder):
+    """Every second frame of the second half is dropped; each of the others keeps its time."""
+    video = generated(folder, **SHARP)
+    source = folder / "variable.mp4"
+    media.run_ffmpeg(
+        ffmpeg.output(
+            ffmpeg.input(str(video)).video.filter("select", f"lt(n,{FRAMES // 2})+mod(n,2)"),
+            ffmpeg.input(str(video)).audio,
+            str(source), fps_mode="vfr", video_track_timescale=90000, acodec="copy", crf=8,
+        ),
+        source,
+    )  # fmt: skip
+    row = conformed(source, folder / "kept", replace(FORM, mode="none"))
+    assert "variable_rate: the frame rate varies" in row["detail"]
+    fixed = SIGNAL.extract(seen(conformed(video, folder / "out")))
+    taken_as_fixed = SIGNAL.extract(seen(row))
+    kept = SIGNAL.extract(replace(seen(row), variable_rate=True))
+    assert fixed["lip_loudness_offset_frames"] == kept["lip_loudness_offset_frames"] == 0
+    assert taken_as_fixed["lip_loudness_offset_frames"] != 0
+    assert kept["lip_loudness_zero_lag"] > taken_as_fixed["lip_loudness_zero_lag"] + 0.2
+    assert len(kept["ti_per_second"]) == len(fixed["ti_per_second"]) == 4
+    # SyncNet's reader shows the frames of the constant rate, half of them twice at the end.
+    shown = timing.list_shown_frames(source, 25).tolist()
+    assert shown[:40] == list(range(40))
+    assert len(shown) == FRAMES
+    assert len(set(shown[50:80])) == 16

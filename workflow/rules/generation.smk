@@ -67,6 +67,7 @@ if MODE == "import_videos":
             mem_mb=more_memory(1000),
         params:
             method=PLAN.known_method_data,
+            version=PLAN.module_version("generation/check"),
             digest=shard_digest,
             edited=edit_digest("videos"),
         script:

@@ -101,6 +101,29 @@ def frame_times(path: Path | str) -> tuple[int, float]:
     return count, fps
 
 
+def read_frame_times(path: Path | str) -> npt.NDArray[np.float64]:
+    """Return when each frame that decord decodes is shown, in seconds after the first one.
+
+    Shape (frames,). The times are those of the packets by FFmpeg, because decord's are wrong for
+    H.264 in AVI, unless some frames have no packet of their own. Raises :class:`MediaError` if
+    decord cannot read the video, or the times do not increase.
+    """
+    with av.open(to_ffmpeg_path(path)) as container:
+        packets = container.demux(container.streams.best("video"))
+        stamps = [
+            float(packet.pts * packet.time_base)
+            for packet in packets
+            if packet.size and packet.pts is not None and not packet.is_discard
+        ]
+    times = np.sort(np.array(stamps, np.float64))
+    with _open_decord(path) as reader:
+        if len(reader) != len(times):
+            times = reader.get_frame_timestamp(range(len(reader))).astype(np.float64)[:, 0]
+    if not len(times) or not np.all(np.diff(times) > 0):
+        raise MediaError(f"{path}: the times of its frames do not increase")
+    return np.asarray(times - times[0])
+
+
 def _decode_sequentially(path: Path | str, frame_indices: Sequence[int]) -> Iterator[Pixels]:
     """Yield frames decoded by PyAV; raises :class:`_UnsupportedError` before any doubtful frame."""
     reformatter = av.video.reformatter.VideoReformatter()

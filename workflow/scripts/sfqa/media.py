@@ -25,6 +25,7 @@ from sfqa.decoding import (
     Pixels,
     frame_times,
     iterate_frames,
+    read_frame_times,
     read_frames,
     to_ffmpeg_path,
 )
@@ -32,7 +33,10 @@ from sfqa.decoding import shorten_message as shorten_message
 
 Sound = npt.NDArray[np.float32]
 
-__all__ = ["MediaError", "Pixels", "frame_times", "iterate_frames", "read_frames", "to_ffmpeg_path"]
+__all__ = [
+    "MediaError", "Pixels", "frame_times", "iterate_frames", "read_frame_times", "read_frames",
+    "to_ffmpeg_path",
+]  # fmt: skip
 
 # The output of frame-threaded encoders depends on the number of threads, so use one thread.
 _REPRODUCIBLE: dict[str, Any] = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sfqa import faces, media, tables
+from sfqa import faces, media, tables, timing
 from sfqa.conform import sound
 from sfqa.identity import sha256_file
 from sfqa.loudness import measure_loudness
@@ -163,6 +163,12 @@ def _list_picture_flaws(
         yield "small", f"{size} was enlarged {enlarged:.3g}-fold"
     if "rate" in expect and probed.fps < LOW_RATE:
         yield "low_rate", f"{probed.fps:.4g} frames per second"
+    if "time_error_sec" in measured:
+        yield (
+            timing.VARIABLE_RATE,
+            f"the frame rate varies: frames are up to {measured['time_error_sec']:.2f} s from "
+            f"frame / {measured['fps']:.4g}",
+        )
     if measured.get("frozen_longest_sec", 0.0) >= FROZEN_SEC:
         yield "frozen", f"the picture stands still for {measured['frozen_longest_sec']:.2f} s"
     if measured.get("black_total_sec", 0.0) >= BLACK_SEC:

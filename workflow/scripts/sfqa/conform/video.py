@@ -10,8 +10,9 @@ from typing import Any, Literal, NamedTuple
 
 import ffmpeg
 
-from sfqa import media, store, tables
+from sfqa import media, store, tables, timing
 from sfqa.conform import damage, measures
+from sfqa.conform.original import UnreadableError, measure_original
 from sfqa.identity import digest, sha256_file
 
 VERSION = 3
@@ -61,6 +62,8 @@ class Form:
     def identity(self) -> str:
         """Digest of everything that changes the conformed bytes or rows."""
         versions = [VERSION, measures.VERSION, damage.VERSION]
+        if self.mode == "none":
+            versions.append(timing.VERSION)
         return digest({"version": versions, **asdict(self), "expect": sorted(self.expect)})
 
 
@@ -211,10 +214,11 @@ def conform_row(row: Mapping[str, Any], folder: Path, form: Form) -> dict[str, A
         probed, presentation = media.probe(source), media.read_presentation(source)
         _check_plausible(source, probed, presentation)
         grey_bytes, has_errors = conform_video(source, presentation, out, form)
+        measure = measures.measure_video
         if form.mode == "none":
-            out = out._replace(video=source)
+            out, measure = out._replace(video=source), measure_original
         clip = _find_clip(row)
-        result |= measures.measure_video(probed, presentation, out.video, out.sound, clip)
+        result |= measure(probed, presentation, out.video, out.sound, clip)
         result |= damage.measure_damage(grey_bytes, form.fps)
         if form.viewing_short_side is not None:
             viewing = {"viewing_path": str(out.viewing), "viewing_sha256": sha256_file(out.viewing)}
@@ -222,7 +226,8 @@ def conform_row(row: Mapping[str, Any], folder: Path, form: Form) -> dict[str, A
     except (media.MediaError, OSError) as error:
         for path in list_files(folder, row["sample_id"]):
             path.unlink(missing_ok=True)
-        return result | {"status": "failed", "detail": tables.flaw("broken", str(error))}
+        word = "unreadable" if isinstance(error, UnreadableError) else "broken"
+        return result | {"status": "failed", "detail": tables.flaw(word, str(error))}
     flaws = [row["detail"]] if row["detail"] else []
     if has_errors:
         flaws.append(tables.flaw("damaged", "parts of the file do not decode"))

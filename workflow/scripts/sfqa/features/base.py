@@ -42,7 +42,11 @@ class Feature:
 
 @dataclass(frozen=True)
 class Video:
-    """A conformed video, the input of an extractor; times in seconds, rate in frames per second."""
+    """A conformed video, the input of an extractor; times in seconds, rate in frames per second.
+
+    Frame i is shown at i / ``fps``, unless the video has a ``variable_rate``: then the frames have
+    times of their own (:func:`sfqa.media.read_frame_times`, :mod:`sfqa.timing`).
+    """
 
     sample_id: str
     path: Path
@@ -53,6 +57,7 @@ class Video:
     audio_sha256: str | None = None
     sample_rate: int | None = None
     prompt: str | None = None
+    variable_rate: bool = False
 
 
 class Extractor(Protocol):

@@ -63,6 +63,17 @@ class OpeningRun(NamedTuple):
     first: int
     opening: Floats
 
+    def repeat_frames(self, shown: npt.NDArray[np.int64]) -> OpeningRun:
+        """Return the run at another rate; ``shown`` has the frame for each frame of that rate.
+
+        >>> OpeningRun(1, np.array([0.5, 0.7])).repeat_frames(np.array([0, 1, 1, 2, 2, 3]))
+        OpeningRun(first=1, opening=array([0.5, 0.5, 0.7, 0.7]))
+        """
+        stop = self.first + len(self.opening)
+        positions = np.flatnonzero((shown >= self.first) & (shown < stop))
+        first = int(positions[0]) if positions.size else 0
+        return OpeningRun(first, self.opening[shown[positions] - self.first])
+
 
 class MouthTracker:
     """Tracks the largest face and measures its mouth; call :meth:`add_frame` for every frame.

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from sfqa import store, tables
+from sfqa import store, tables, timing
 from sfqa.cache import RowCache
 from sfqa.features import base, pipeline, rows, weights
 from sfqa.identity import digest
@@ -33,7 +33,9 @@ def make_row_key(
         "prompt": video.prompt,
         "fps": video.fps,
     }
-    used = {name: content[name] for name in (*extractor_class.INPUTS, "fps")}
+    used: dict[str, Any] = {name: content[name] for name in (*extractor_class.INPUTS, "fps")}
+    if video.variable_rate:
+        used["times"] = timing.VERSION
     return digest({"content": used, **identity})
 
 
@@ -167,4 +169,5 @@ def make_video(record: Record) -> base.Video:
         audio_sha256=record["audio_sha256"],
         sample_rate=int(record["sample_rate"]) if sound else None,
         prompt=record["prompt"],
+        variable_rate=tables.has_flaw(record["detail"], timing.VARIABLE_RATE),
     )

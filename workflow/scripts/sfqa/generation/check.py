@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sfqa import media
+from sfqa import any_video, media
 from sfqa.tables import flaw
 
 #: Increased whenever the result of the check can change for a video.
-VERSION = 2
+VERSION = 3
 
 #: A video needs two frames to move and half a second to be judged.
 FEWEST_FRAMES = 2
@@ -72,11 +72,11 @@ def find_problem(
             return flaw("no_picture", f"{path} holds no picture")
         if audio and not (info.has_audio and info.audio_duration_sec > 0):
             return flaw("no_audio", f"{path} holds no sound")
-        count, fps = media.frame_times(file)
+        count, fps = any_video.count_frames(file)
         numbers = {0, count // 2, count - 1}
         if moving:
             numbers = {round(n * (count - 1) / (_MOTION_FRAMES - 1)) for n in range(_MOTION_FRAMES)}
-        frames = media.read_frames(file, sorted(numbers) if count else [0])
+        frames = any_video.read_frames(file, sorted(numbers) if count else [0])
     except media.MediaError as error:
         return flaw("broken", describe_media_error(error))
     # Only these formats declare the number of frames; for others it is estimated from the length.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from sfqa import media
+from sfqa import any_video, media
 from sfqa.tables import flaw
 
 #: Increased whenever the measured form of a video can change.
@@ -37,7 +37,7 @@ def measure_form(path: Path | str) -> VideoForm:
     info = media.probe(path)
     turned = info.rotation % 180 != 0
     width, height = (info.height, info.width) if turned else (info.width, info.height)
-    frames, fps = media.frame_times(path)
+    frames, fps = any_video.count_frames(path)
     return VideoForm(width, height, fps, frames / fps if fps > 0 else 0.0)
 
 

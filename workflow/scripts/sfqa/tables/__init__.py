@@ -50,6 +50,7 @@ from sfqa.tables.schema import (
     Table,
     fill_wildcards,
     flaw,
+    has_flaw,
 )  # fmt: skip
 from sfqa.tables.study import MEASURED, PLAN, ROLES, SCORE_DETAILS, STUDY_MEDIA
 
@@ -59,7 +60,8 @@ __all__ = [
     "MEASURED", "MOS", "MOS_BY_LABEL", "OK", "PAIRS", "PLAN", "PREDICTIONS", "PUBLISHED",
     "RATERS", "RATER_REPORT", "REJECTS", "RELIABILITY", "ROLES", "SAMPLES", "SCORES",
     "SCORE_DETAILS", "SIGNIFICANCE", "STATUS", "STATUSES", "STUDY_MEDIA", "TABLES", "VIDEOS",
-    "Column", "Table", "fill_wildcards", "flaw", "merged_path", "table_path",
+    "Column", "Table", "fill_wildcards", "flaw", "has_flaw", "merged_path",
+    "table_path",
 ]  # fmt: skip
 
 

@@ -112,6 +112,15 @@ def fill_wildcards(pattern: str, values: dict[str, str]) -> str:
     return _WILDCARD.sub(lambda match: str(values.get(match[1], match[0])), pattern)
 
 
+def has_flaw(detail: str, word: str) -> bool:
+    """Return whether a row's detail has a part with this word.
+
+    >>> has_flaw("silent: no sound; black: for 2 s", "black")
+    True
+    """
+    return any(part.startswith(f"{word}: ") for part in detail.split("; "))
+
+
 def flaw(word: str, sentence: str) -> str:
     """Return one part of a row's detail: 'word: sentence' on one line, without '; ' inside.
 

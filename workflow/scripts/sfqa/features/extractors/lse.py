@@ -11,7 +11,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 import numpy.typing as npt
 
-from sfqa import faces, media
+from sfqa import faces, media, timing
 from sfqa.arrays import Floats32
 from sfqa.features import base, batches, face_track, sync_distance
 from sfqa.features.base import Feature, UnusableError, Video
@@ -186,6 +186,8 @@ class FaceReader:
 
     def _prepare_face(self, video: Video, sound: Samples) -> FaceClip:
         frames_shown = sync_distance.frames_at_25(video.frames, video.fps)
+        if video.variable_rate:
+            frames_shown = timing.list_shown_frames(video.path, sync_distance.FPS).tolist()
         self._count_windows(len(frames_shown), len(sound), "the video")
         detections, pictures_by_frame = self._detect_faces(video.path, frames_shown)
         searched = [frame for frame, _ in detections]

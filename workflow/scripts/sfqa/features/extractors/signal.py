@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from sfqa import faces, media, tables
+from sfqa import faces, media, tables, timing
 from sfqa.features import lip_sync_signal, siti
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.motion_signal import Motion
@@ -132,7 +132,10 @@ class Extractor:
                 pictures.append(measure_picture(image, luma))
             black += is_black(luma, motion.brightness[-1])
             tracker.add_frame(image, luma, last=number == video.frames - 1)
-        lips, flaws = self._measure_lips(video, tracker)
+        visible = None
+        if video.variable_rate:  # as if each frame were repeated for as long as it is visible
+            visible = timing.list_shown_frames(video.path, video.fps)
+        lips, flaws = self._measure_lips(video, tracker, visible)
         if video.frames < 3:
             reason = f"{video.frames} of at least 3 frames, motion cannot be told"
             flaws.insert(0, tables.flaw("short", reason))
@@ -140,12 +143,14 @@ class Extractor:
             **_summarize_pictures(pictures),
             **_summarize_motion(motion),
             "black_share": black / video.frames,
-            **_compute_courses(pictures, motion, self.every, video.fps),
+            **_compute_courses(pictures, motion, self.every, video.fps, visible),
             **lips,
             "detail": "; ".join(flaws),
         }
 
-    def _measure_lips(self, video: Video, watch: MouthTracker) -> tuple[dict[str, Any], list[str]]:
+    def _measure_lips(
+        self, video: Video, watch: MouthTracker, visible: npt.NDArray[np.int64] | None
+    ) -> tuple[dict[str, Any], list[str]]:
         opening_run, flaws = watch.longest_run(), []
         lip_features: dict[str, Any] = {
             "face_share": watch.hits / watch.looks,
@@ -164,6 +169,8 @@ class Extractor:
         if 2 * len(opening_run.opening) < video.frames:
             reason = f"the face was followed in {len(opening_run.opening)} of {video.frames} frames"
             flaws.append(tables.flaw("face_lost", reason))
+        if visible is not None:
+            opening_run = opening_run.repeat_frames(visible)
         window = lip_sync_signal.window_frames(video.fps)
         lip_features["lip_motion_range"] = lip_sync_signal.motion_range(opening_run.opening, window)
         try:
@@ -244,20 +251,28 @@ def _summarize_motion(motion: Motion) -> dict[str, float | None]:
 
 
 def _compute_courses(
-    pictures: Sequence[PictureMeasures], motion: Motion, every: int, fps: float
+    pictures: Sequence[PictureMeasures],
+    motion: Motion,
+    every: int,
+    fps: float,
+    visible: npt.NDArray[np.int64] | None = None,
 ) -> dict[str, npt.NDArray[np.float32]]:
     """Return SI, TI, sharpness and brightness as means per second.
 
     ``pictures`` holds every ``every``-th picture, whose SI and sharpness count until the next one;
-    ``motion`` covers all frames.
+    ``motion`` covers all frames. ``visible``: the frame that is visible at each i / ``fps``, if it
+    is not frame i.
     """
-    frames = len(motion.brightness)
-    held = np.arange(frames) // every
+    if visible is None:
+        visible = np.arange(len(motion.brightness))
+    held = visible // every
     return {
         "si_per_second": _per_second(np.array([p.si for p in pictures])[held], fps),
-        "ti_per_second": _per_second(np.array([*(motion.ti[:1] or [0.0]), *motion.ti]), fps),
+        "ti_per_second": _per_second(
+            np.array([*(motion.ti[:1] or [0.0]), *motion.ti])[visible], fps
+        ),
         "sharpness_per_second": _per_second(np.array([p.sharpness for p in pictures])[held], fps),
-        "brightness_per_second": _per_second(np.array(motion.brightness), fps),
+        "brightness_per_second": _per_second(np.array(motion.brightness)[visible], fps),
     }
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from sfqa import media
+from sfqa import media, timing
 from sfqa.arrays import Floats32
 from sfqa.features import base, batches, keyframes, resizing
 from sfqa.features.base import Feature, UnusableError, Video
@@ -79,6 +79,9 @@ class ClipReader:
     def prepare(self, video: Video) -> Clips:
         """Return the clips; raises :class:`UnusableError` if not all frames decode."""
         clips = self.list_clips(video.frames, video.fps)
+        if video.variable_rate and self.convention == "kinetics":
+            visible = _list_shown_frames(video)
+            clips = visible[self.list_clips(len(visible), video.fps)]
         frame_indices, places = np.unique(clips, return_inverse=True)
         resize = partial(resize_frames, convention=self.convention, size=self.size)
         try:
@@ -94,6 +97,13 @@ class ClipReader:
         if self.convention == "kinetics":
             return keyframes.timed_clips(frames, fps)
         return keyframes.second_clips(frames, fps)[:: self.every]
+
+
+def _list_shown_frames(video: Video) -> keyframes.Indices:
+    try:
+        return timing.list_shown_frames(video.path, video.fps)
+    except media.MediaError as error:
+        raise UnusableError(f"broken: {error}") from error
 
 
 class Extractor:

@@ -68,9 +68,12 @@ class KeyFrameReader:
         resize = partial(resize_frames, short_side=self.short_side, crop=self.crop)
         try:
             frames = media.read_frames(video.path, frame_indices.tolist(), resize)
+            seconds = frame_indices / video.fps
+            if video.variable_rate:
+                seconds = media.read_frame_times(video.path)[frame_indices]
         except media.MediaError as error:
             raise UnusableError(f"broken: not all {video.frames} frames decode") from error
-        return KeyFrames(frames, (frame_indices / video.fps).astype(np.float32))
+        return KeyFrames(frames, seconds.astype(np.float32))
 
 
 class Extractor:
