@@ -91,6 +91,19 @@ def test_wide_matrix_and_long_tables_give_the_same(
     capsys.readouterr()
 
 
+def test_screening_is_an_option(table: Path, tmp_path: Path, capsys: Any) -> None:
+    """Two of 39 ratings stray, which are less than 5 % of all 48 samples."""
+    rows = ["1,1,1,1,5", "5,5,5,5,1", *["2,3,2,3,2"] * 37, *["2,3,2,3,"] * 9]
+    (tmp_path / "m.csv").write_text("\n".join(rows) + "\n")
+    words = [tmp_path / "m.csv", "--matrix", "--method", "bt500"]
+    assert call(*words) == 0
+    assert "quality, r005: flawed, strays: 2 of 39 ratings stray" in capsys.readouterr().out
+    assert call(*words, "--screening", "own_ratings") == 0
+    assert "quality, r005: flawed, screened_out: 2 of 39" in capsys.readouterr().out
+    assert call(*words, "--screening", "own") != 0
+    assert "--screening own: no such rule" in capsys.readouterr().err
+
+
 def test_labels_tags_and_figures(table: Path, tmp_path: Path, capsys: Any) -> None:
     labels().to_csv(tmp_path / "labels.csv", index=False)
     (tmp_path / "tags.csv").write_text("pair_id,profile\n" + "".join(f"p{p},{'yes' if p < 3 else 'no'}\n" for p in range(6)))  # fmt: skip

@@ -98,14 +98,32 @@ def test_bt500_one_sided_rater_stays() -> None:
     assert not screen_raters([up] * 8 + [down] * 4).rejected[4]
 
 
-def test_bt500_share_of_the_raters_own_ratings() -> None:
+def test_bt500_share_of_all_samples_or_of_the_raters_own_ratings() -> None:
     """2 strays of 40 ratings are 5 % and not above; of 39 they are."""
     stray = [[1.0, 1, 1, 1, 5], [5.0, 5, 5, 5, 1]]
     calm = [[2.0, 3.0, 2.0, 3.0, 2.0]]
     assert not screen_raters(stray + calm * 38).rejected.any()
     assert screen_raters(stray + calm * 37).rejected.tolist() == [False] * 4 + [True]
     unrated = [[2.0, 3.0, 2.0, 3.0, np.nan]]
-    assert screen_raters(stray + calm * 37 + unrated * 9).rejected.tolist() == [False] * 4 + [True]
+    missing = stray + calm * 37 + unrated * 9
+    assert screen_raters(missing, share="own_ratings").rejected.tolist() == [False] * 4 + [True]
+    # 2 of 48 samples, as sureal counts.
+    assert not screen_raters(missing).rejected.any()
+    _, raters = compute_mos(frame(missing), "bt500", screening="own_ratings")
+    assert raters[4]["detail"] == (
+        "screened_out: 2 of 39 ratings stray, 1 up and 1 down, left out (BT.500)"
+    )
+    _, raters = compute_mos(frame(missing), "bt500")
+    assert (raters[4]["rejected"], raters[4]["status"]) == (False, "flawed")
+    assert raters[4]["detail"] == (
+        "strays: 2 of 39 ratings stray, 1 up and 1 down, kept because these are no more than 5 % "
+        "of all 48 samples, with screening: own_ratings the rater is left out"
+    )
+
+
+def test_a_screening_that_does_not_exist() -> None:
+    with pytest.raises(UserError, match="no screening 'own'; .*own_ratings"):
+        compute_mos(frame(HAND), "bt500", screening="own")
 
 
 def test_bt500_all_would_go_so_none_goes() -> None:
@@ -117,8 +135,11 @@ def test_bt500_all_would_go_so_none_goes() -> None:
 
 def test_bt500_agreement_counts_on_both_sides_or_not_at_all() -> None:
     matrix = [[3.3] * 7, [np.nan] * 7, [np.nan, 2.1, *[np.nan] * 5], [1.1, 1.1, *[np.nan] * 5]]
-    found = screen_raters(matrix)
+    found = screen_raters(matrix, share="own_ratings")
     assert found.p.tolist() == found.q.tolist() == [2, 2, 1, 1, 1, 1, 1]
+    # The only rating of a sample counts on both sides in sureal.
+    found = screen_raters(matrix)
+    assert found.p.tolist() == found.q.tolist() == [2, 3, 1, 1, 1, 1, 1]
     found = screen_raters(matrix, unanimous=False)
     assert not found.p.any()
     assert not found.q.any()

@@ -104,6 +104,98 @@ class TestSureal:
         assert half == pytest.approx(1.959963984540054 * 0.12865733583278777, abs=1e-9)
 
 
+def sparse_study(share: float, seed: int) -> Any:
+    """60 samples, 26 raters, every fifth of them careless; a share of the ratings is there."""
+    draw = np.random.default_rng(seed)
+    true = draw.uniform(1.5, 4.5, (60, 1))
+    noise = np.where(np.arange(26) % 5 == 0, 1.6, 0.7) * draw.normal(size=(60, 26))
+    matrix = np.clip(np.round(true + draw.normal(0, 0.4, 26) + noise, 1), 1, 5)
+    matrix = np.where(draw.random(matrix.shape) < share, matrix, np.nan)
+    return matrix[(~np.isnan(matrix)).any(axis=1)]
+
+
+def literal_sureal(matrix: Any, method: str) -> tuple[Any, list[int]]:
+    """SubjectiveModel of sureal 0.9.0 written again, for ratings without repetitions."""
+    if method == "zscore":
+        matrix = (matrix - np.nanmean(matrix, axis=0)) / np.nanstd(matrix, axis=0, ddof=1)
+    if method == "p913":
+        matrix = matrix - np.nanmean(matrix - np.nanmean(matrix, axis=1)[:, None], axis=0)
+    samples, raters = matrix.shape
+    p, q = np.zeros(raters), np.zeros(raters)
+    for row in matrix:
+        present = row[~np.isnan(row)]
+        with np.errstate(all="ignore"):
+            moment = present - present.mean()
+            kurtosis = np.mean(moment**4) / np.mean(moment**2) ** 2
+        reach = (2 if 2 <= kurtosis <= 4 else 20**0.5) * present.std()
+        p += row >= present.mean() + reach
+        q += row <= present.mean() - reach
+    with np.errstate(all="ignore"):
+        rejected = ((p + q) / samples > 0.05) & (np.abs((p - q) / (p + q)) < 0.3)
+    if rejected.all():
+        rejected[:] = False
+    kept = matrix[:, ~rejected]
+    rated = (~np.isnan(kept)).any(axis=1)
+    mos = np.full(samples, np.nan)
+    mos[rated] = np.nanmean(kept[rated], axis=1)
+    return mos, np.flatnonzero(rejected).tolist()
+
+
+class TestSurealWithMissingRatings:
+    """Rejected raters, mean and variance of the MOS, as sureal 0.9.0 itself gives them."""
+
+    CASES = (
+        (0.8, 1, "bt500", [0, 10, 20, 25], (3.0630438202721484, 0.6468192274614047), []),
+        (0.8, 1, "p913", [0, 10, 15, 20], (3.0686184287998057, 0.6405957319953726), []),
+        (0.8, 1, "zscore", [0, 20, 25], (-0.009091635897274143, 0.5432345688989546), []),
+        (0.5, 2, "bt500", [], (3.062804110105581, 0.6086370688586964), [0, 15, 22, 25]),
+        (0.5, 2, "p913", [5, 15], (3.068270436546418, 0.6719941488323912), [10, 20]),
+        (0.5, 2, "zscore", [15], (0.028051676960622263, 0.5256771204743514), [0]),
+        # Four samples have one rating, which counts on both sides; three of these lose it.
+        (0.12, 3, "bt500", [11, 16], (3.1914243943191316, 0.6600530084958985), [4, 10, 18, 19]),
+        (0.12, 3, "p913", [], (3.182145239101124, 0.7327371780773564), []),
+        (0.12, 3, "zscore", [], (0.01979560342316823, 0.5030394295984019), []),
+    )
+
+    @pytest.mark.parametrize(("share", "seed", "method", "rejected", "wanted", "more"), CASES)
+    def test_mos(
+        self, share: float, seed: int, method: str, rejected: list[int], wanted: Any, more: Any
+    ) -> None:
+        matrix = sparse_study(share, seed)
+        rows, raters = compute_mos(frame(matrix), method)
+        mos = values(rows) * 6 / 100 - 3 if method == "zscore" else values(rows)
+        assert (np.nanmean(mos), np.nanvar(mos)) == pytest.approx(wanted, abs=1e-9)
+        assert [k for k, row in enumerate(raters) if row["rejected"]] == rejected
+        other, other_rejected = literal_sureal(matrix, method)
+        np.testing.assert_allclose(mos, other, atol=1e-9)
+        assert other_rejected == rejected
+        # As a share of the own ratings more raters go, and these are named in the first run.
+        _, own = compute_mos(frame(matrix), method, screening="own_ratings")
+        assert [k for k, row in enumerate(own) if row["rejected"]] == sorted({*rejected, *more})
+        assert [k for k, row in enumerate(raters) if "strays: " in row["detail"]] == more
+
+    @settings(max_examples=40, deadline=None)
+    @given(st.floats(0.08, 1), st.integers(0, 10**6))
+    def test_any_share_of_ratings(self, share: float, seed: int) -> None:
+        matrix = sparse_study(share, seed) + np.random.default_rng(seed).uniform(0, 0.01, 26)
+        matrix = matrix[:, (~np.isnan(matrix)).sum(axis=0) > 2]
+        matrix = matrix[(~np.isnan(matrix)).any(axis=1)]
+        for method in ("bt500", "p913", "zscore"):
+            rows, raters = compute_mos(frame(matrix), method)
+            mos = values(rows) * 6 / 100 - 3 if method == "zscore" else values(rows)
+            wanted, rejected = literal_sureal(matrix, method)
+            np.testing.assert_allclose(mos, wanted, atol=1e-9)
+            assert [k for k, row in enumerate(raters) if row["rejected"]] == rejected
+
+    def test_the_only_rating_of_a_sample_is_named(self) -> None:
+        _, raters = compute_mos(frame(sparse_study(0.12, 3)), "bt500")
+        assert (
+            "on both sides as the only ratings of their samples), left out" in raters[11]["detail"]
+        )
+        _, raters = compute_mos(frame(sparse_study(0.12, 3)), "bt500", screening="own_ratings")
+        assert "on both sides" not in raters[11]["detail"]
+
+
 def literal_annex_e(matrix: Any) -> tuple[Any, Any, Any]:
     """The alternation again, rater by rater and stimulus by stimulus, until nothing moves."""
     stimuli, raters = matrix.shape
@@ -219,7 +311,7 @@ def test_thin_and_odd_data_have_reasons(method: str) -> None:
         with pytest.raises(UserError, match="rater 'r11' alone"):
             compute_mos(scores, method)
         scores = scores[scores["rater"] != "r11"]
-    rows, raters = compute_mos(scores, method)
+    rows, raters = compute_mos(scores, method, screening="own_ratings")
     store.to_arrow(tables.MOS, rows)
     store.to_arrow(tables.RATERS, raters)
     by = {row["sample_id"]: row for row in rows}

@@ -57,6 +57,7 @@ if PLAN.has_scores:
             "../envs/tables.yaml"
         params:
             scale=PLAN.config["ratings"]["scale"],
+            screening=PLAN.config["ratings"]["screening"],
             version=[
                 PLAN.module_version(f"ratings/{name}")
                 for name in ("mos", "treatments", "screening", "subjective_models")

@@ -6,7 +6,7 @@ from sfqa.ratings.mos import compute_mos
 
 with run_job(snakemake.log[0]) as log:
     scores = store.read(tables.SCORES, snakemake.input.scores)
-    mos, raters = compute_mos(scores, snakemake.params.scale)
+    mos, raters = compute_mos(scores, snakemake.params.scale, screening=snakemake.params.screening)
     for rater in raters:
         if rater["rejected"]:
             log.info("%s: rater %s rejected", rater["dimension"], rater["rater"])

@@ -49,6 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     methods = "; ".join(f"{name}: {text}" for name, text in _METHODS.items())
     add("--method", default="zscore", metavar="NAME", help=f"{methods} (zscore)")
     add(
+        "--screening", default="sureal", metavar="RULE",
+        help="BT.500 with missing ratings: sureal: outliers as a share of all samples, as sureal "
+        "0.9.0 counts them; own_ratings: as a share of the rater's ratings (sureal)",
+    )  # fmt: skip
+    add(
         "--skip-unanimous", action="store_true",
         help="BT.500: ignore samples that all raters score alike; by default they count on both "
         "sides",
@@ -90,12 +95,17 @@ def run(args: argparse.Namespace) -> int:
     from sfqa.ratings.mos import METHOD_NAMES, compute_mos
     from sfqa.ratings.rater_report import report_raters
     from sfqa.ratings.reliability import compute_reliability
+    from sfqa.ratings.screening import SHARES
     from sfqa.store import to_records
     from sfqa.tables import LABEL_DIFFERENCES, RATER_REPORT, RELIABILITY
 
     if args.method not in METHOD_NAMES:
         raise UserError(
             f"--method {args.method}: no such method; {hint(args.method, METHOD_NAMES)}"
+        )
+    if args.screening not in SHARES:
+        raise UserError(
+            f"--screening {args.screening}: no such rule; {hint(args.screening, SHARES)}"
         )
     if args.rows < 0:
         raise UserError(f"--rows {args.rows}: give 0 (all) or more")
@@ -107,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
     scores = _rating_tables.drop_raters(_rating_tables.read_scores(args), args.without)
     samples, extra = _read_labels(args)
     scale = _rating_tables.find_scale(args, scores)
-    rows, raters = compute_mos(scores, args.method, not args.skip_unanimous)
+    rows, raters = compute_mos(scores, args.method, not args.skip_unanimous, args.screening)
     mos = pd.DataFrame(rows, columns=tables.MOS.names)
     report = report_raters(
         scores,

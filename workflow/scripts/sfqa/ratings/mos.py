@@ -11,11 +11,11 @@ from scipy import stats
 
 from sfqa.arrays import Floats
 from sfqa.errors import UserError, hint
-from sfqa.ratings.screening import row_statistics
+from sfqa.ratings.screening import SHARES, ScreeningRule, row_statistics
 from sfqa.ratings.treatments import METHODS, TreatedRatings
 from sfqa.tables import FAILED, FLAWED, OK
 
-VERSION = 2
+VERSION = 3
 #: Names of the methods; ``sfqa`` is an alias of ``zscore``, ``bt500`` of ``raw``.
 METHOD_NAMES = tuple(METHODS)
 
@@ -23,7 +23,10 @@ TableRow = dict[str, Any]
 
 
 def compute_mos(
-    scores: pd.DataFrame, method: str = "zscore", unanimous: bool = True
+    scores: pd.DataFrame,
+    method: str = "zscore",
+    unanimous: bool = True,
+    screening: str = "sureal",
 ) -> tuple[list[TableRow], list[TableRow]]:
     """Return rows for ``tables.MOS`` and for ``tables.RATERS`` from raw ratings.
 
@@ -41,13 +44,14 @@ def compute_mos(
     - ``p910``: the alternating fit of ITU-T P.910 Annex E, for at least 8 raters.
 
     The interval is mean -+ t(.975, n - 1) sd / sqrt(n); that of ``p910`` comes from the model (see
-    :func:`sfqa.ratings.subjective_models.fit_annex_e`). ``unanimous`` is passed to
-    :func:`sfqa.ratings.screening.screen_raters`.
+    :func:`sfqa.ratings.subjective_models.fit_annex_e`). ``unanimous`` and ``screening`` are the two
+    parts of :class:`sfqa.ratings.screening.ScreeningRule`, used by every BT.500 screening.
 
     A rater whose ratings are all equal has no z-score and is excluded from the z-score MOS; the
     rater's row is flawed. A sample with one accepted rating has no sd and no interval (flawed); a
     sample without ratings has no MOS (failed). A row is synthetic if any rating of the sample is.
-    Raises :class:`UserError` for an unknown method, repeated ratings and infinite scores.
+    Raises :class:`UserError` for an unknown method or screening, repeated ratings and infinite
+    scores.
 
     >>> rows = [(r, s, "quality", v, False) for r, a in {"r1": (1, 2), "r2": (2, 4)}.items()
     ...         for s, v in zip("ab", a)]
@@ -58,6 +62,9 @@ def compute_mos(
     """
     if method not in METHODS:
         raise UserError(f"ratings: no method {method!r}; {hint(method, METHODS)}")
+    if screening not in SHARES:
+        raise UserError(f"ratings: no screening {screening!r}; {hint(screening, SHARES)}")
+    rule = ScreeningRule(screening, unanimous)
     _check_scores(scores)
     mos_rows: list[TableRow] = []
     rater_rows: list[TableRow] = []
@@ -66,7 +73,7 @@ def compute_mos(
         synthetic = part.groupby("sample_id")["synthetic"].any().reindex(raw.index)
         names = [str(name) for name in raw.columns]
         matrix = raw.to_numpy(float)
-        treated = METHODS[method](matrix, names, unanimous)
+        treated = METHODS[method](matrix, names, rule)
         mos_rows += _make_mos_rows(
             str(dimension), raw.index, matrix, treated, synthetic.to_numpy(bool)
         )

@@ -9,9 +9,14 @@ import numpy.typing as npt
 
 from sfqa.arrays import Floats
 
-VERSION = 2
+VERSION = 3
 
 Mask = npt.NDArray[np.bool_]
+
+#: How the outliers of a rater with missing ratings are counted: see :class:`ScreeningRule`.
+SHARES = ("sureal", "own_ratings")
+# A rater with a larger share of outliers, balanced between both sides, is rejected (BT.500).
+_MAX_SHARE, _MAX_IMBALANCE = 0.05, 0.3
 
 # One of 5 raters who disagrees with the others is exactly 2 sigma away, one of 21 exactly sqrt(20)
 # sigma. The tolerance decides such ties as exact arithmetic would.
@@ -26,6 +31,20 @@ class Screening(NamedTuple):
     rejected: Mask
 
 
+class ScreeningRule(NamedTuple):
+    """What BT.500 leaves open: the share with missing ratings, and samples without disagreement.
+
+    ``share``: ``sureal`` divides a rater's outliers by the number of all stimuli, and a stimulus
+    with one rating counts on both sides like one whose ratings are all equal, as sureal 0.9.0
+    does. ``own_ratings`` divides by the rater's number of ratings, and a stimulus with one rating
+    does not count. Without missing ratings both are the same. ``unanimous``: whether a stimulus
+    whose ratings are all equal counts on both sides, or not at all.
+    """
+
+    share: str = "sureal"
+    unanimous: bool = True
+
+
 class _Bounds(NamedTuple):
     """Per stimulus: the mean, the distance of the bounds from it, and two properties."""
 
@@ -33,22 +52,26 @@ class _Bounds(NamedTuple):
     distance: Floats
     varied: Mask  # at least two ratings, not all equal
     unanimous: Mask  # at least two ratings, all equal
+    single: Mask  # one rating
 
 
-def screen_raters(matrix: npt.ArrayLike, unanimous: bool = True) -> Screening:
+def screen_raters(
+    matrix: npt.ArrayLike, unanimous: bool = True, share: str = "sureal"
+) -> Screening:
     """Find the raters whose ratings are outliers on both sides, after ITU-R BT.500.
 
     ``matrix`` has shape (stimuli, raters), on any interval scale, with NaN for a missing rating.
     Per stimulus it computes mean, population sigma and kurtosis b2 = m4/m2^2; the bounds are the
     mean +- 2 sigma if 2 <= b2 <= 4, else +- sqrt(20) sigma. ``p`` counts a rater's ratings at or
     above the upper bound, ``q`` those at or below the lower one. A rater with (p+q)/n > .05 and
-    |p-q|/(p+q) < .3 is rejected, where n is the rater's number of ratings; if all raters would be
-    rejected, none is.
+    |p-q|/(p+q) < .3 is rejected, where n is the number of stimuli; if all raters would be rejected,
+    none is. The Recommendation has no missing ratings. With them the result is that of the
+    reference software (sureal 0.9.0); with ``share="own_ratings"`` n is the rater's number of
+    ratings (see :class:`ScreeningRule`).
 
     If all raters of a stimulus agree, both bounds equal the mean, and every rating counts on both
-    sides, as the rule says and as the reference software (sureal 0.9.0) does. Many such stimuli
-    make all raters look inconsistent, so that in effect none is rejected; ``unanimous=False``
-    ignores them. A stimulus with one rating does not count.
+    sides, as the rule says and as sureal does. Many such stimuli make all raters look inconsistent,
+    so that in effect none is rejected; ``unanimous=False`` ignores them.
 
     Among k raters no rating can be further than sqrt(k-1) sigma from the mean: with fewer than 21
     ratings per stimulus the wide bounds cannot be reached, with fewer than 5 the narrow ones cannot
@@ -65,11 +88,13 @@ def screen_raters(matrix: npt.ArrayLike, unanimous: bool = True) -> Screening:
     limit = np.where(bounds.varied, bounds.distance * (1 - _TIE), np.inf)[:, None]
     p, q = count_true(deviation >= limit, 0), count_true(-deviation >= limit, 0)  # False for NaN
     if unanimous:
-        agreed = count_true(~np.isnan(scores) & bounds.unanimous[:, None], 0)
+        both_sides = bounds.unanimous | (bounds.single & (share == "sureal"))
+        agreed = count_true(~np.isnan(scores) & both_sides[:, None], 0)
         p, q = p + agreed, q + agreed
     count = count_true(~np.isnan(scores), 0)
     outliers = p + q
-    rejected = (outliers > 0.05 * count) & (np.abs(p - q) < 0.3 * outliers)
+    total = np.full_like(count, len(scores)) if share == "sureal" else count
+    rejected = (outliers > _MAX_SHARE * total) & (np.abs(p - q) < _MAX_IMBALANCE * outliers)
     if rejected[count > 0].all():
         rejected[:] = False
     return Screening(p, q, rejected)
@@ -164,7 +189,7 @@ def _compute_bounds(scores: Floats) -> _Bounds:
     """
     if 0 in scores.shape:
         none = np.zeros(scores.shape[0], np.bool_)
-        return _Bounds(np.full(len(none), np.nan), np.full(len(none), np.nan), none, none)
+        return _Bounds(np.full(len(none), np.nan), np.full(len(none), np.nan), none, none, none)
     ordered, n, mean = _sort_rows(scores)
     highest = np.nanmax(np.c_[ordered, np.full(len(n), -np.inf)], axis=1)
     noise = _TIE * _compute_range(scores)
@@ -178,7 +203,7 @@ def _compute_bounds(scores: Floats) -> _Bounds:
     kurtosis = (square**2).sum(axis=1) / count / safe**2
     narrow = (kurtosis >= 2 * (1 - _TIE)) & (kurtosis <= 4 * (1 + _TIE))
     distance = np.where(narrow, 2.0, np.sqrt(20.0)) * np.sqrt(safe)
-    return _Bounds(mean, distance, varied, unanimous)
+    return _Bounds(mean, distance, varied, unanimous, n == 1)
 
 
 def _check_matrix(matrix: npt.ArrayLike) -> Floats:

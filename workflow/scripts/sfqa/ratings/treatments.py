@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from sfqa.arrays import Floats
 from sfqa.ratings import screening, subjective_models
-from sfqa.ratings.screening import Mask
+from sfqa.ratings.screening import Mask, ScreeningRule
 from sfqa.tables import flaw
 
-VERSION = 1
+VERSION = 2
 
 #: A rater with a larger share of outliers is rejected (LGVQ, section 3.3).
 _MAX_OUTLIER_SHARE = 0.05
@@ -37,28 +37,28 @@ class TreatedRatings(NamedTuple):
     half_width: Floats | None = None
 
 
-def keep_all(raw: Floats, names: list[str], unanimous: bool) -> TreatedRatings:
+def keep_all(raw: Floats, names: list[str], rule: ScreeningRule) -> TreatedRatings:
     """Use every raw rating."""
     zeros = np.zeros(raw.shape[1], np.int64)
     return TreatedRatings(raw, zeros, zeros, zeros > 0, _describe_raters(raw, False))
 
 
-def screen_raw(raw: Floats, names: list[str], unanimous: bool) -> TreatedRatings:
+def screen_raw(raw: Floats, names: list[str], rule: ScreeningRule) -> TreatedRatings:
     """Reject raters by BT.500 screening of the raw ratings."""
-    return _screen_ratings(raw, raw, unanimous, _describe_raters(raw, False))
+    return _screen_ratings(raw, raw, rule, _describe_raters(raw, False))
 
 
-def screen_zscores(raw: Floats, names: list[str], unanimous: bool) -> TreatedRatings:
+def screen_zscores(raw: Floats, names: list[str], rule: ScreeningRule) -> TreatedRatings:
     """Reject raters by BT.500 screening of their z-scores, map these to 0..100 (SFQA, 3.3)."""
     zscores = screening.compute_zscores(raw)
-    screened = _screen_ratings(raw, zscores, unanimous, _describe_raters(raw, True))
+    screened = _screen_ratings(raw, zscores, rule, _describe_raters(raw, True))
     return screened._replace(
         ratings=screening.rescale_zscores(screened.ratings),
         rejected=screened.rejected | _find_constant_raters(raw),
     )
 
 
-def remove_outliers(raw: Floats, names: list[str], unanimous: bool) -> TreatedRatings:
+def remove_outliers(raw: Floats, names: list[str], rule: ScreeningRule) -> TreatedRatings:
     """Remove outliers and raters with many of them, map z-scores to 0..100 (LGVQ, 3.3)."""
     is_outlier = screening.find_outliers(raw)
     n, mean = screening.count_true(~np.isnan(raw), 0), screening.row_statistics(raw)[1]
@@ -81,13 +81,13 @@ def remove_outliers(raw: Floats, names: list[str], unanimous: bool) -> TreatedRa
     )
 
 
-def apply_p913(raw: Floats, names: list[str], unanimous: bool) -> TreatedRatings:
+def apply_p913(raw: Floats, names: list[str], rule: ScreeningRule) -> TreatedRatings:
     """Subtract each rater's bias, then screen by BT.500 (ITU-T P.913, clause 12.4)."""
     reasons = _join_reasons(_describe_raters(raw, False), _describe_connections(raw))
-    return _screen_ratings(raw, subjective_models.remove_bias(raw).ratings, unanimous, reasons)
+    return _screen_ratings(raw, subjective_models.remove_bias(raw).ratings, rule, reasons)
 
 
-def apply_p910(raw: Floats, names: list[str], unanimous: bool) -> TreatedRatings:
+def apply_p910(raw: Floats, names: list[str], rule: ScreeningRule) -> TreatedRatings:
     """Fit MOS, bias and inconsistency jointly (ITU-T P.910, Annex E); no rater is rejected."""
     model = subjective_models.fit_annex_e(raw, names)
     zeros = np.zeros(raw.shape[1], np.int64)
@@ -96,9 +96,9 @@ def apply_p910(raw: Floats, names: list[str], unanimous: bool) -> TreatedRatings
     return TreatedRatings(unbiased, zeros, zeros, zeros > 0, reasons, model.mos, model.half_width)
 
 
-#: A method takes raw ratings (stimuli, raters), the raters' names, and whether unanimous stimuli
-#: count in BT.500 screening.
-Treatment = Callable[[Floats, list[str], bool], TreatedRatings]
+#: A method takes raw ratings (stimuli, raters), the raters' names, and the rule of BT.500
+#: screening.
+Treatment = Callable[[Floats, list[str], ScreeningRule], TreatedRatings]
 
 METHODS: dict[str, Treatment] = {
     "zscore": screen_zscores,
@@ -113,15 +113,31 @@ METHODS: dict[str, Treatment] = {
 
 
 def _screen_ratings(
-    raw: Floats, ratings: Floats, unanimous: bool, reasons: list[list[str]]
+    raw: Floats, ratings: Floats, rule: ScreeningRule, reasons: list[list[str]]
 ) -> TreatedRatings:
-    """Reject raters by BT.500 screening of ``ratings``, which are derived from ``raw``."""
-    screened = screening.screen_raters(ratings, unanimous)
+    """Reject raters by BT.500 screening of ``ratings``, which are derived from ``raw``.
+
+    A rater who is kept, but would be left out if the share were that of the own ratings, gets a
+    remark.
+    """
+    screened = screening.screen_raters(ratings, rule.unanimous, rule.share)
+    other = screening.screen_raters(ratings, rule.unanimous, "own_ratings")
     n = screening.count_true(~np.isnan(raw), 0)
-    for k in np.flatnonzero(screened.rejected):
+    rated = ~np.isnan(ratings)
+    alone = screening.count_true(rated & (rated.sum(axis=1) == 1)[:, None], 0)
+    for k in np.flatnonzero(screened.rejected | other.rejected):
         p, q = int(screened.p[k]), int(screened.q[k])
-        sentence = f"{p + q} of {n[k]} ratings stray, {p} up and {q} down, left out (BT.500)"
-        reasons[k].insert(0, flaw("screened_out", sentence))
+        sentence = f"{p + q} of {n[k]} ratings stray, {p} up and {q} down"
+        if rule == ScreeningRule("sureal", True) and alone[k]:
+            sentence += f" ({alone[k]} on both sides as the only ratings of their samples)"
+        if screened.rejected[k]:
+            reasons[k].insert(0, flaw("screened_out", f"{sentence}, left out (BT.500)"))
+        else:
+            remark = (
+                f"{sentence}, kept because these are no more than 5 % of all {len(raw)} samples"
+            )
+            end = ", with screening: own_ratings the rater is left out"
+            reasons[k].append(flaw("strays", remark + end))
     accepted = np.where(screened.rejected, np.nan, ratings)
     return TreatedRatings(accepted, screened.p, screened.q, screened.rejected.copy(), reasons)
 
