@@ -194,7 +194,11 @@ def test_scales(tmp_path: Path, capsys: Any) -> None:
         (["--answers", "a.csv"], "--answers needs --details"),
         (["--labels", "scores.csv"], "the sample 'p0_low' has two rows"),
         (["--wide", "--matrix"], "--wide and --matrix: choose one of the two"),
-        (["--wide", "--rater", "x"], "--wide does not use --rater"),
+        (
+            ["--wide", "--rater", "x", "--sample", "y"],
+            "--wide --rater (one row per rater) does not use",
+        ),
+        (["--wide", "--sample", "x", "--score", "y"], "--wide does not use --score"),
         (["--ignore", "x"], "a long table does not use --ignore"),
         (["--score", "a", "--score", "b=c"], "each must be DIMENSION=COLUMN"),
         (["--score", "a=b", "--score", "a=c"], "the dimension 'a' has a column already"),

@@ -66,10 +66,10 @@ def test_wide_is_the_same_as_long(tmp_path: Path) -> None:
         ("who,video,mark\na,  ,3\n", r"row 2, column video: empty"),
         ("who,video,mark\n,v1,3\n", r"row 2, column who: empty"),
         ("who,video,mark\na,v1,3\nb,v1,3\na,v1,4\n", r"row 4, column mark: .* in row 2 already"),
-        ("who,video,mark\na,v1\n", r"row 2: 2 cells under 3 columns"),
+        ("who,video,mark\na,v1\n", r"row 2: 2 cells where the header has 3"),
         ("who,video,score\na,v1,3\n", r"no column 'mark'; the columns are who, video, score"),
-        ("who,who,mark\n", r"row 1: the column 'who' occurs twice"),
-        ("who,,mark\n", r"row 1: a column has no name"),
+        ("who,who,mark\n", r"row 1: the column 'who' is there twice"),
+        ("who,,mark\na,v1,3\n", r"row 1: column 2 has no name"),
         ("who,video,mark\n", r"has no ratings"),
         ("", r"the file is empty"),
     ],
@@ -116,9 +116,9 @@ def test_files_that_are_not_tables(tmp_path: Path) -> None:
     for name, message in [
         ("a.xlsx", "must be .csv, .tsv or .parquet"),
         ("a.parquet", "not a Parquet file"),
-        ("a.csv", "not a UTF-8 text table"),
+        ("a.csv", "not UTF-8 text"),
     ]:
-        (tmp_path / name).write_bytes(b"\xff\xfe\x00bad")
+        (tmp_path / name).write_bytes(b"\xff\xfbad")
         with pytest.raises(UserError, match=message):
             import_scores({"table": str(tmp_path / name), **LONG, "dimension_name": "q"})
 
@@ -207,7 +207,7 @@ def test_matrix_without_names(tmp_path: Path) -> None:
         ("r003", "s0002", 3.0),
     ]
     for text, message in (
-        ("5,4\n1\n", "m.csv, row 2: 1 cells, but the first row has 2"),
+        ("5,4\n1\n", "m.csv, row 2: 1 cells where the first row has 2"),
         ("a,b\n1,2\n", "m.csv, row 1, column 1: 'a' is not a number"),
         ("", "the file is empty"),
     ):

@@ -39,6 +39,9 @@ if PLAN.score_source == "imported":
             "../envs/tables.yaml"
         params:
             source=PLAN.config["ratings"],
+            version=[
+                PLAN.module_version("ratings/importing"),
+            ],
         script:
             "../scripts/import_ratings.py"
 

@@ -4,25 +4,39 @@ from sfqa import store, tables
 from sfqa.errors import UserError
 from sfqa.job import run_job
 from sfqa.ratings.importing import import_scores
+from sfqa.ratings.scales import check_ends
 
 with run_job(snakemake.log[0]) as log:
     ratings = snakemake.params.source
     path = snakemake.input.table
     if ratings["source"] == "study":
         rows = store.to_records(store.read(tables.SCORES, path))
+        check_ends(path, [(k, "score", row) for k, row in enumerate(rows, 1)], ratings["ends"])
     else:
         source = {**ratings.get("columns", {}), ratings["source"]: path}
+        source["missing_codes"] = ratings["missing_codes"]
         if "dimension_name" in ratings:
             source["dimension_name"] = ratings["dimension_name"]
         if "rescale" in ratings:
             source |= {"scale": ratings["rescale"], "to": ratings["ends"]}
-        rows = import_scores(source)
+        else:
+            source["ends"] = ratings["ends"]
+        notes: list[str] = []
+        rows = import_scores(source, notes)
+        for note in notes:
+            log.warning("%s", note)
     samples = set(store.read(tables.SAMPLES, snakemake.input.samples)["sample_id"])
     unknown_ids = sorted({row["sample_id"] for row in rows} - samples)
     if unknown_ids:
+        remedy = "correct the ids or the import"
+        if ratings["source"] == "wide" and samples & {row["rater"] for row in rows}:
+            remedy = (
+                "the columns are the videos: in ratings.columns, name the column of the raters "
+                "as 'rater' in place of 'sample_id'"
+            )
         raise UserError(
             f"{path}: {len(unknown_ids)} rated samples are not in the dataset, the first is "
-            f"{unknown_ids[0]!r}; correct the ids or the import"
+            f"{unknown_ids[0]!r}; {remedy}"
         )
     log.info("%d scores of %d samples", len(rows), len(samples))
     store.write(tables.SCORES, rows, snakemake.output.scores)

@@ -32,6 +32,7 @@ def make_plan(workflow: Any, config: Mapping[str, Any]) -> Plan:
     with errors_for_snakemake():
         # Only the scheduling process looks at the files; its jobs read what it recorded.
         plan = Plan(config, schema=folder / "schemas/config.schema.yaml", check_files=schedules)
+        _ = plan.metrics  # reads an imported table: its mistakes are sentences here
     if schedules and (error := explain_unwritable(plan.results)):
         # A warning, not an error: a dry run can plan on results that it can only read.
         logger.warning(f"Nothing can be written: {error}")

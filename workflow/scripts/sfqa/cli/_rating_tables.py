@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = group.add_argument
     add("--wide", action="store_true", help="one column per rater, not one row per rating")
     add("--matrix", action="store_true", help="numbers only: a row per sample, a column per rater")
-    add("--rater", metavar="COLUMN", help=f"long: the rater ({RATER})")
+    add(
+        "--rater", metavar="COLUMN",
+        help=f"long: the rater ({RATER}); wide: the rater, if each row is a rater and each column "
+        "a sample, as forms export it",
+    )  # fmt: skip
     add(
         "--sample", action="append", default=[], metavar="COLUMN",
         help=f"the sample ({SAMPLE}); repeat it if several columns identify the sample",
@@ -37,8 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--columns-are",
         metavar="PATTERN",
-        help="wide: pattern of the column names, such as '{rater}_{dimension}'",
+        help="wide: pattern of the column names, such as '{rater}_{dimension}' or, with --rater, "
+        "'{sample} [{dimension}]'",
     )
+    add("--dimensions", metavar="NAMES", help="wide: the dimensions in the column names: a,b,...")
     add(
         "--ignore",
         action="append",
@@ -51,6 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="scale of the scores in the table; they are mapped to --to",
     )  # fmt: skip
     add("--to", metavar="WORST,BEST", help="the scale to map to (1,5)")
+    add(
+        "--missing-code", action="append", default=[], metavar="CODE",
+        help="a cell that means that there is no rating, such as -1; may be repeated",
+    )  # fmt: skip
 
 
 def read_scores(args: argparse.Namespace) -> pd.DataFrame:
@@ -60,6 +71,7 @@ def read_scores(args: argparse.Namespace) -> pd.DataFrame:
 
     from sfqa import store, tables
     from sfqa.ratings.importing import import_scores
+    from sfqa.ratings.scales import describe_odd_scales
 
     path: Path = args.table
     if path.suffix.lower() == ".parquet" and path.is_file() and not _has_format(args):
@@ -69,13 +81,20 @@ def read_scores(args: argparse.Namespace) -> pd.DataFrame:
             columns = []  # import_scores reports what is wrong with the file
         if columns == tables.SCORES.names:
             return store.read(tables.SCORES, path)
-    rows = import_scores(make_source(args))
+    notes: list[str] = []
+    rows = import_scores(make_source(args), notes)
+    if not args.scale:
+        notes += describe_odd_scales(rows)
+    for note in notes:
+        print(f"sfqa: {note}", file=sys.stderr)
     return pd.DataFrame(rows, columns=tables.SCORES.names)
 
 
 def _has_format(args: argparse.Namespace) -> bool:
     """Whether any argument describes the format of the table."""
-    names = ("rater", "sample", "score", "dimension", "name", "scale", "wide", "matrix")
+    names = (
+        "rater", "sample", "score", "dimension", "name", "scale", "wide", "matrix", "missing_code",
+    )  # fmt: skip
     return any(getattr(args, name) for name in names)
 
 
@@ -90,22 +109,32 @@ def make_source(args: argparse.Namespace) -> dict[str, Any]:
         source["scale"] = _parse_scales(args.scale)
     if args.to:
         source["to"] = _parse_pair(args.to, "--to")
+    if args.missing_code:
+        source["missing_codes"] = args.missing_code
     if args.matrix:
         _refuse_arguments(
-            args, "--matrix", "rater", "sample", "score", "dimension", "columns_are", "ignore"
-        )
+            args, "--matrix", "rater", "sample", "score", "dimension", "columns_are", "ignore",
+            "dimensions",
+        )  # fmt: skip
         return {**source, "matrix": str(args.table), "dimension_name": args.name or NAME}
     if args.wide:
-        _refuse_arguments(args, "--wide", "rater", "score")
+        _refuse_arguments(args, "--wide", "score")
+        if args.rater:
+            _refuse_arguments(args, "--wide --rater (one row per rater)", "sample")
         source |= {"wide": str(args.table), "ignore": args.ignore}
     else:
-        _refuse_arguments(args, "a long table", "columns_are", "ignore")
+        _refuse_arguments(args, "a long table", "columns_are", "ignore", "dimensions")
         source |= {"table": str(args.table), "rater": args.rater or RATER}
         source["score"] = _parse_scores(args.score)
-    samples = args.sample or [SAMPLE]
-    source["sample_id"] = samples[0] if len(samples) == 1 else samples
+    if args.wide and args.rater:
+        source["rater"] = args.rater
+    else:
+        samples = args.sample or [_find_default_sample(args)]
+        source["sample_id"] = samples[0] if len(samples) == 1 else samples
     if args.columns_are:
         source["columns_are"] = args.columns_are
+    if args.dimensions:
+        source["dimensions"] = [name.strip() for name in args.dimensions.split(",")]
     if args.dimension:
         source["dimension"] = args.dimension
     if args.name:
@@ -116,6 +145,19 @@ def make_source(args: argparse.Namespace) -> dict[str, Any]:
         has_column = DIMENSION in read_columns(args.table)
         source |= {"dimension": DIMENSION} if has_column else {"dimension_name": NAME}
     return source
+
+
+def _find_default_sample(args: argparse.Namespace) -> str:
+    """Return the default column of the samples, which a wide table must have."""
+    from sfqa.ratings.importing import read_columns
+
+    if args.wide and SAMPLE not in (columns := read_columns(args.table)):
+        raise UserError(
+            f"{args.table}: no column {SAMPLE!r}; the columns are {', '.join(columns)}; name the "
+            "column of the videos with --sample (one row per video, one column per rater), or "
+            "that of the raters with --rater (one row per rater, one column per video)"
+        )
+    return SAMPLE
 
 
 def _refuse_arguments(args: argparse.Namespace, table_format: str, *names: str) -> None:

@@ -1,0 +1,120 @@
+"""Read the cells of a table of ratings: names, scores and codes for missing ratings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sfqa.errors import UserError
+from sfqa.user_tables import UserTable
+from sfqa.user_tables.numbers import parse_number
+
+#: Joins the parts of a sample's name that comes from several columns.
+_SEPARATOR = "/"
+
+
+class ScoreReader:
+    """Reads columns of scores; cells that are among ``missing_codes`` are missing.
+
+    ``coded``: by column, the indices of such cells.
+    """
+
+    def __init__(self, table: UserTable, source: Mapping[str, Any]) -> None:
+        self.table = table
+        self.coded: dict[str, set[int]] = {}
+        self._written_codes = [str(code) for code in source.get("missing_codes") or ()]
+        self._codes = {_normalize_code(code) for code in self._written_codes}
+
+    @property
+    def notes(self) -> list[str]:
+        """A note on the number of missing ratings by their codes."""
+        count = sum(map(len, self.coded.values()))
+        codes = ", ".join(self._written_codes)
+        return [f"{self.table.path}: {count} ratings are missing (codes {codes})"] if count else []
+
+    def read_scores(self, column: str, remedy: str = "correct it") -> list[float | None]:
+        """Return the scores of a column, None for a missing one.
+
+        Raises :class:`UserError` for a cell that is no finite number, ending with ``remedy``.
+        """
+        cells = self.table.columns[column]
+        self.coded[column] = {
+            index for index, cell in enumerate(cells) if _normalize_code(cell) in self._codes
+        }
+        numbers = self.table.read_numbers(column)
+        scores: list[float | None] = []
+        for index, cell in enumerate(cells):
+            value = numbers.values[index]
+            if index in self.coded[column] or _is_blank(cell):
+                scores.append(None)
+            elif math.isfinite(value) and not numbers.is_percent:
+                scores.append(value)
+            else:
+                where = self.table.describe_cell(column, index)
+                raise UserError(f"{where}: {str(cell)!r} is not a number; {remedy}")
+        return scores
+
+
+def _normalize_code(code: Any) -> Any:
+    """Return a code or cell as a number if it is one, so that -1 and "-1.0" are equal."""
+    if _is_blank(code):
+        return None
+    value = parse_number(code)
+    return str(code).strip() if value is None else value
+
+
+def _is_blank(cell: Any) -> bool:
+    return cell is None or (isinstance(cell, float) and math.isnan(cell)) or not str(cell).strip()
+
+
+def get_entry(source: Mapping[str, Any], path: Path, name: str) -> Any:
+    """Return an entry of the description of a table, which must be there."""
+    if not source.get(name):
+        raise UserError(f"ratings source {path}: the entry {name!r} is missing; add it")
+    return source[name]
+
+
+def list_sample_columns(source: Mapping[str, Any], path: Path) -> list[str]:
+    """Return the columns whose cells are the sample's name."""
+    names = get_entry(source, path, "sample_id")
+    return [names] if isinstance(names, str) else [str(name) for name in names]
+
+
+def list_named_columns(source: Mapping[str, Any]) -> list[str]:
+    """Return every column that the description of a table names."""
+    names: list[str] = []
+    for key in ("rater", "sample_id", "score", "dimension", "ignore"):
+        entry = source.get(key)
+        if isinstance(entry, str):
+            names.append(entry)
+        elif isinstance(entry, Mapping):
+            names += map(str, entry.values())
+        else:
+            names += map(str, entry or ())
+    return names
+
+
+def require_text(table: UserTable, column: str, index: int) -> str:
+    """Return a cell as text; raises :class:`UserError` if it is empty."""
+    cell = table.columns[column][index]
+    if _is_blank(cell):
+        raise UserError(f"{table.describe_cell(column, index)}: empty; fill it or delete the row")
+    return str(cell).strip()
+
+
+def join_samples(table: UserTable, columns: list[str], index: int) -> str:
+    """Return the name of a row's sample, from one column or several."""
+    return _SEPARATOR.join(require_text(table, column, index) for column in columns)
+
+
+def make_row(rater: str, sample: str, dimension: str, score: float) -> dict[str, Any]:
+    """Return a row of ``tables.SCORES``."""
+    return {
+        "rater": rater,
+        "sample_id": sample,
+        "dimension": dimension,
+        "score": score,
+        "synthetic": False,
+    }
