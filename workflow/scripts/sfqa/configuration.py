@@ -13,11 +13,15 @@ from jsonschema.exceptions import ValidationError
 
 from sfqa.errors import UserError, hint
 from sfqa.tables import SCORES
+from sfqa.yaml_names import check_keys, check_texts, describe_unquoted
 
 #: Keys of earlier versions, with their present names.
 _RENAMED_KEYS = {"door": "mode"}
 #: Sheets of the demo's material, by their keys in the section ``materials``.
 _DEMO_SHEETS = {"images": "resources/demo/images.csv", "clips": "resources/demo/clips.csv"}
+#: Entries of a metric that are names.
+_METRIC_TEXTS = ("group", "inputs", "head", "loss", "each", "dimensions", "protocol", "dimension")
+_SCHEMA_TYPES = ("integer", "number", "boolean", "object", "array", "null")
 #: Sections that a mode needs.
 _NEEDED_SECTIONS = {
     "build": ("materials", "pairs", "generation"),
@@ -31,6 +35,7 @@ def complete_config(config: Mapping[str, Any], schema_file: Path | str) -> dict[
 
     Raises :class:`UserError` that names the wrong key and says what to write instead.
     """
+    check_keys(config, "config")
     _reject_old_keys(config)
     schema = yaml.safe_load(Path(schema_file).read_text())
     full: dict[str, Any] = _parse_texts(copy.deepcopy(dict(config)), schema)
@@ -130,6 +135,8 @@ def _check_config(config: Mapping[str, Any]) -> None:
                     f"config, features.{name}.sha256: missing; give the sha256 of "
                     f"{spec['weights']} (sha256sum prints it)"
                 )
+    for name, entry in config["regression"]["metrics"].items():
+        check_texts(entry, f"config, regression.metrics.{name}", _METRIC_TEXTS)
     _check_protocols(config)
 
 
@@ -209,6 +216,12 @@ def _describe_error(error: ValidationError) -> str:
     where = f"config, {key}" if key else "config"
     value: Any = error.instance
     expected: Any = error.validator_value
+    for part in error.context or ():  # of anyOf: a name without quotes in a list of names
+        if part.validator == "type" and _expects_text(part.validator_value):
+            description = describe_unquoted(part.instance)
+            if description:
+                path = ".".join(str(p) for p in part.absolute_path)
+                return f"config, {path}: {description}"
     schema: Any = error.schema
     if error.validator == "additionalProperties":
         known_keys = list(schema.get("properties", {}))
@@ -218,9 +231,21 @@ def _describe_error(error: ValidationError) -> str:
         missing = next(k for k in expected if k not in value)
         description = schema["properties"][missing].get("description", "")
         return f"{where}: the key {missing!r} is missing; add it. {description}"
+    if error.validator in ("type", "enum") and _expects_text(expected):
+        description = describe_unquoted(value)
+        if description:
+            return f"{where}: {description}"
     if error.validator == "enum":
         suggestion = hint(value, map(str, expected), "write one of")
         return f"{where}: {value!r} is not possible; {suggestion}"
     if error.validator == "type":
         return f"{where}: {value!r} is not of type {expected}; correct it"
     return f"{where}: {error.message}; {schema.get('description', 'correct it')}"
+
+
+def _expects_text(expected: Any) -> bool:
+    """Return whether a type or a list of choices of the schema is text."""
+    choices = expected if isinstance(expected, list) else [expected]
+    return "string" in choices or all(
+        isinstance(choice, str) and choice not in _SCHEMA_TYPES for choice in choices
+    )

@@ -14,6 +14,7 @@ from sfqa.errors import UserError, hint
 from sfqa.generation import adapters
 from sfqa.generation.install import sources
 from sfqa.options import Option, check_options
+from sfqa.yaml_names import check_keys
 
 #: Keys of each kind's entries beside those of all kinds: the required ones, then the optional ones.
 KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -123,6 +124,7 @@ def load_methods(path: Path | str) -> dict[str, Method]:
         raise UserError(f"{path}: not valid YAML ({_one_line(error)}); correct it") from error
     if not isinstance(content, dict) or not content:
         raise UserError(f"{path}: no methods in it; write one entry for each label")
+    check_keys(content, str(path))
     return {str(label): _read_method(str(label), entry, path) for label, entry in content.items()}
 
 

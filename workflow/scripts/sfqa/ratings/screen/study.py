@@ -16,6 +16,7 @@ import yaml
 
 from sfqa.errors import UserError, hint
 from sfqa.tables import ROLES, STUDY_MEDIA
+from sfqa.yaml_names import check_keys, check_texts
 
 PAGE_LANGUAGES = ("en", "zh")
 _PLAN_COLUMNS = ("rater", "session", "position", "sample_id", "role", "block", "seconds")
@@ -109,6 +110,8 @@ def parse_study(content: Any) -> Study:
     >>> study.dimensions, study.scale, study.languages
     (('quality',), Scale(low=1.0, high=5.0, step=1.0), ('en',))
     """
+    check_keys(content, "study.yaml")
+    check_texts(content, "study.yaml", ("name", "languages", "choices", "options"))
     top = _check_mapping(
         content, "study.yaml",
         ("title", "languages", "scale", "dimensions", "breaks", "replays", "show", "welcome",
