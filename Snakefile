@@ -16,7 +16,7 @@ min_version("9.0")
 
 if "mode" not in config and "door" not in config:
 
-    configfile: "config/config.yaml"
+    configfile: workflow.source_path("config/config.yaml")
 
 
 include: "workflow/rules/common.smk"

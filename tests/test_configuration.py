@@ -39,6 +39,22 @@ def test_numbers_written_as_text_on_the_command_line_are_numbers():
     assert complete_config(demo(dataset="123"), SCHEMA)["dataset"] == "123"
 
 
+def test_defaults_are_files_of_the_project_and_other_paths_start_at_the_working_directory(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    config = complete_config(demo(), SCHEMA)
+    assert config["materials"]["images"] == str(ROOT / "resources/demo/images.csv")
+    assert config["generation"]["registry"] == str(ROOT / "config/methods.yaml")
+    assert config["generation"]["generators"] == str(ROOT / "resources/generators")
+    with pytest.raises(UserError) as error:
+        complete_config(demo(materials={"images": "config/methods.yaml"}), SCHEMA)
+    assert f"paths start at the working directory, {tmp_path}" in str(error.value)
+    (tmp_path / "my.csv").touch()
+    mine = complete_config(demo(materials={"images": "my.csv"}), SCHEMA)
+    assert mine["materials"]["images"] == "my.csv"
+
+
 def test_defaults_are_filled_at_every_depth_and_the_given_stays():
     given = demo(materials={"image_px": 512}, features={"clip": {"weights": "random"}})
     config = complete_config(given, SCHEMA)

@@ -2,7 +2,9 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
+# Not workflow.basedir, which is the folder of another Snakefile if this one is a module.
+RULES = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
+sys.path.insert(0, str(RULES.parent / "scripts"))
 
 from sfqa import snakemake_tuning
 from sfqa.tables import TABLES, merged_path, table_path

@@ -33,7 +33,9 @@ _NEEDED_SECTIONS = {
 def complete_config(config: Mapping[str, Any], schema_file: Path | str) -> dict[str, Any]:
     """Return a checked copy of a configuration with the defaults of the schema.
 
-    Raises :class:`UserError` that names the wrong key and says what to write instead.
+    Paths in ``config`` start at the working directory. Defaults of format ``project-path`` are
+    files of the project whose schema ``schema_file`` is, and start at its folder. Raises
+    :class:`UserError` that names the wrong key and says what to write instead.
     """
     check_keys(config, "config")
     _reject_old_keys(config)
@@ -53,7 +55,8 @@ def complete_config(config: Mapping[str, Any], schema_file: Path | str) -> dict[
         *_NEEDED_SECTIONS[full["mode"]],
     ):
         full.setdefault(section, {})
-    _fill_defaults(full, schema)
+    project = Path(schema_file).absolute().parents[2]
+    _fill_defaults(full, schema, project)
     _check_config(full)
     return full
 
@@ -101,17 +104,27 @@ def _parse_texts(value: Any, schema: Mapping[str, Any]) -> Any:
     return value
 
 
-def _fill_defaults(value: dict[str, Any], schema: Mapping[str, Any]) -> None:
+def _fill_defaults(value: dict[str, Any], schema: Mapping[str, Any], project: Path) -> None:
     """Fill in the defaults of a section and of the sections inside it."""
     for key, part in schema.get("properties", {}).items():
         if "default" in part and key not in value:
             value[key] = copy.deepcopy(part["default"])
+            if part.get("format") == "project-path":
+                value[key] = _locate_project_file(project, part["default"])
         if part.get("type") == "object" and "properties" in part and key in value:
-            _fill_defaults(value[key], part)
+            _fill_defaults(value[key], part, project)
         extra = part.get("additionalProperties")
         if isinstance(extra, dict) and "properties" in extra and key in value:
             for entry in value[key].values():
-                _fill_defaults(entry, extra)
+                _fill_defaults(entry, extra, project)
+
+
+def _locate_project_file(project: Path, name: str) -> str:
+    """Return the path of a file of the project, as short as the working directory allows.
+
+    A relative path is a parameter of the jobs that stays the same if the project is moved.
+    """
+    return name if project.resolve() == Path.cwd() else str(project / name)
 
 
 def _check_config(config: Mapping[str, Any]) -> None:
@@ -205,8 +218,8 @@ def _require_file(path: str | None, key: str, unless: str = "") -> None:
     if not path or not Path(path).exists():
         alternative = f", or write {unless!r}" if unless else ""
         raise UserError(
-            f"config, {key}: there is no file {path!r} (paths start at the folder where "
-            f"snakemake is run); put it there or correct the path{alternative}"
+            f"config, {key}: there is no file {path!r} (paths start at the working directory, "
+            f"{Path.cwd()}); put it there or correct the path{alternative}"
         )
 
 

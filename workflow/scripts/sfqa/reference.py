@@ -73,8 +73,26 @@ _CONFIG = """\
 paper's size. Choose one with `snakemake --cores 8 --configfile config/thqa.yaml`; keys can be changed on the
 command line: `--config shards=4 'pairs={count: 24}'`. `methods.yaml` is the registry of generation methods.
 
-A key that is not in this list is an error, and the message suggests the nearest key. Paths start at the
-folder where Snakemake is run, usually that of the Snakefile; paths in a sheet start at the sheet's folder.
+A key that is not in this list is an error, and the message suggests the nearest key.
+
+**Paths** in a configuration start at the working directory: the folder where Snakemake is run, or that of `--directory`. Results are written
+there, to `results/`. Paths in a sheet start at the sheet's folder. Defaults that are files of the project (the demo's sheets, `config/methods.yaml`,
+`resources/generators`) start at the project's folder. So the workflow runs from any folder:
+
+```bash
+snakemake -s PROJECT/Snakefile --cores 8 --configfile my.yaml           # results/ is written here
+snakemake --cores 8 --directory OTHER --configfile my.yaml              # here my.yaml, in OTHER its files and results/
+```
+
+or as a module of another workflow, whose paths start at the working directory, too:
+
+```python
+module sfqa:
+    snakefile: "PROJECT/Snakefile"
+    config: config["sfqa"]          # without it, the embedded demo runs
+
+use rule * from sfqa
+```
 
 ## Sheets
 

@@ -17,6 +17,7 @@ from sfqa.plan import Plan
 
 #: Objects created before the garbage collector runs, for its three generations.
 _GC_THRESHOLDS = (50_000, 20, 20)
+_SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 
 
 def make_plan(workflow: Any, config: Mapping[str, Any]) -> Plan:
@@ -27,11 +28,10 @@ def make_plan(workflow: Any, config: Mapping[str, Any]) -> Plan:
     """
     from snakemake.logging import logger
 
-    folder = Path(workflow.basedir) / "workflow"
     schedules = schedules_jobs(workflow)
     with errors_for_snakemake():
         # Only the scheduling process looks at the files; its jobs read what it recorded.
-        plan = Plan(config, schema=folder / "schemas/config.schema.yaml", check_files=schedules)
+        plan = Plan(config, schema=_SCHEMA, check_files=schedules)
         _ = plan.metrics  # reads an imported table: its mistakes are sentences here
     if schedules and (error := explain_unwritable(plan.results)):
         # A warning, not an error: a dry run can plan on results that it can only read.

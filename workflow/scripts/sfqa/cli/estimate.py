@@ -14,16 +14,17 @@ EXAMPLES = """\
 sfqa estimate --config my.yaml
 sfqa estimate --config config/sfqa.yaml --videos 1000000 --shards 700
 """
-_SCHEMA = Path(__file__).parents[3] / "schemas" / "config.schema.yaml"
+_PROJECT = Path(__file__).parents[4]
+_SCHEMA = _PROJECT / "workflow" / "schemas" / "config.schema.yaml"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
     add(
-        "--config", type=Path, default=Path("config/config.yaml"), metavar="FILE",
-        help="a configuration of the workflow (config/config.yaml); its paths are relative to the "
-        "current folder",
+        "--config", type=Path, default=_PROJECT / "config" / "config.yaml", metavar="FILE",
+        help="a configuration of the workflow; its paths start at the working directory (by "
+        "default the demo's, config/config.yaml of the project)",
     )  # fmt: skip
     add("--videos", type=int, metavar="N", help="assume this number of videos")
     add("--seconds", type=float, metavar="S", help="assume this average length")
