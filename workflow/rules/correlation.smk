@@ -41,6 +41,7 @@ if PLAN.has_mos:
     rule make_tables:
         input:
             correlation=table_path("correlation"),
+            samples=table_path("samples"),
         output:
             multiext("results/{dataset}/correlation/metrics", ".csv", ".md", ".tex"),
             multiext(
@@ -77,6 +78,7 @@ if PLAN.has_mos:
         params:
             dataset=DATASET,
             protocol=PLAN.main_protocol,
+            protocols=PLAN.config["regression"]["protocols"],
             order=PLAN.metric_names,
             dimensions=PLAN.config["correlation"]["dimensions"],
             version=PLAN.module_version("correlation/layout"),

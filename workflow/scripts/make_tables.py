@@ -5,25 +5,31 @@ from pathlib import Path
 from sfqa import store, tables
 from sfqa.correlation.layout import render, render_leakage, select_rows
 from sfqa.job import run_job
+from sfqa.splits.official import describe_leaks
 
 with run_job(snakemake.log[0]):
     rows = store.read(tables.CORRELATION, snakemake.input.correlation)
+    samples = store.read(tables.SAMPLES, snakemake.input.samples)
     params = snakemake.params
+    leaks = {p["name"]: describe_leaks(samples, p) for p in params.protocols}
 
     def render_table(words: str, **which: str) -> dict[str, str]:
         selected_rows = select_rows(rows, params.protocol, **which)
-        caption = f"Metrics against MOS on {params.dataset}, {words}."
+        sentences = [f"Metrics against MOS on {params.dataset}, {words}.", leaks[params.protocol]]
+        caption = " ".join(filter(None, sentences))
         return render(selected_rows, caption, params.order, params.dimensions)
 
+    leakage_caption = " ".join(
+        [
+            f"SRCC of the regressors on {params.dataset} under every protocol, mean over trials.",
+            *filter(None, leaks.values()),
+        ]
+    )
     texts_of_table = {
         "metrics": render_table("mean over the trials", pooling="mean"),
         "metrics_pooled": render_table("all test samples at once"),
         "metrics_model_level": render_table("means of the methods", level="model"),
-        "leakage": render_leakage(
-            rows,
-            f"SRCC of the regressors on {params.dataset} under every protocol, mean over trials.",
-            pooling="mean",
-        ),
+        "leakage": render_leakage(rows, leakage_caption, pooling="mean"),
     }
     for path in sorted({Path(path) for path in snakemake.output}):
         with store.replacing(path) as temporary:

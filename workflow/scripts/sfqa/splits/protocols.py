@@ -24,8 +24,8 @@ from sfqa.splits.grouping import (
     encode_groups,
     encode_values,
     find_largest,
-    get_group_values,
 )
+from sfqa.splits.official import find_parts, list_leaks
 
 #: Version of the splits made here, in drawing.py and in grouping.py.
 VERSION = 1
@@ -35,7 +35,7 @@ PARTS = (TRAIN, VALIDATION, TEST)
 #: The kind without training: models of another dataset are tested on every row.
 CROSS = "cross_dataset"
 _KEYS = {
-    "fixed": ("groups", "validation", "allow_shared"),
+    "fixed": ("groups", "validation", "allow_shared", "test"),
     "group_kfold": ("groups", "k", "repeats", "validation"),
     "random_kfold": ("k", "repeats", "validation"),
     "leave_one_method_out": ("validation",),
@@ -64,8 +64,10 @@ def make_splits(samples: pd.DataFrame, protocol: Mapping[str, Any], seed: int) -
 
     Keys of ``protocol``: ``name``, ``kind`` and
 
-    - ``fixed``: one trial, the dataset's own split; its ``val`` rows are test rows here.
-      ``allow_shared`` accepts a published split whose parts share an image, clip or prompt.
+    - ``fixed``: one trial, the dataset's own split. Its test rows are those of the part ``test``
+      (``test: test_1080p`` names another one), and ``val`` rows are validation rows; in a dataset
+      without a test part, ``val`` rows are test rows. ``allow_shared`` accepts a published split
+      whose parts share an image, clip or prompt.
     - ``group_kfold``: ``k`` folds (default 5) of the ``groups`` (image, clip, prompt, method;
       default: those of image, clip and prompt that have at least two values). A group nested in
       another (each image has its own clips) is merged with it. For g crossed groups there are k**g
@@ -207,26 +209,19 @@ def _read_ratio(protocol: Mapping[str, Any], where: str) -> tuple[float, ...]:
 def _split_fixed(
     rows: pd.DataFrame, protocol: Mapping[str, Any], seed: int, where: str
 ) -> Iterator[_Trial]:
-    labels = rows["split"] if "split" in rows else pd.Series([None] * len(rows))
-    train, test = (labels == "train").to_numpy(bool), (labels == "val").to_numpy(bool)
-    if not train.any() or not test.any():
-        raise UserError(
-            f"{where}: {int(train.sum())} samples have the split 'train' and {int(test.sum())} "
-            "'val'; both are needed: fill the column split, or use kind group_kfold"
-        )
+    train, validation, test = find_parts(rows, protocol, where)
     groups = choose_groups(rows, protocol, where)
     if not protocol.get("allow_shared", False):
-        for group in groups:
-            column = get_group_values(rows, group)
-            shared = sorted(set(column[train].dropna()) & set(column[test].dropna()))
-            if shared:
-                raise UserError(
-                    f"{where}: the {group} {shared[0]!r} ({len(shared)} in all) is in train and in "
-                    "val; use kind group_kfold, or write allow_shared: true to use this split"
-                )
+        parts = {"train": train, "validation": validation, "test": test}
+        present_parts = {name: mask for name, mask in parts.items() if mask is not None}
+        for group, first, second, shared in list_leaks(rows, groups, present_parts):
+            raise UserError(
+                f"{where}: the {group} {shared[0]!r} ({len(shared)} in all) is in {first} and in "
+                f"{second}; use kind group_kfold, or write allow_shared: true to use this split"
+            )
     codes_of = encode_groups(rows, groups, where)
     codes = find_largest(codes_of) if codes_of else np.arange(len(rows))
-    yield _Trial(0, train, test, None, codes)
+    yield _Trial(0, train, test, validation, codes)
 
 
 def _split_group_kfold(
