@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "workflow" / "scripts" / "sfqa"
 LAYERS: dict[str, tuple[str, ...]] = {
     "tools": ("tables", "statistics", "user_tables"),
     "sheets": ("sheets",),
-    "splits and models": ("splits", "models"),
+    "splits and models": ("splits", "models", "labels"),
     "samples": ("materials", "pairs", "generation", "features"),
     "checks of samples": ("conform",),
     "agreement with people": ("correlation",),

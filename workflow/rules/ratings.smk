@@ -1,5 +1,5 @@
-# Compute mean opinion scores from raw scores.
-# REQUIRED INPUTS: conform/videos.parquet (simulated raters) or a table of scores.
+# Compute mean opinion scores from raw scores, or import published ones.
+# REQUIRED INPUTS: conform/videos.parquet (simulated raters), a table of scores, or the label files of a published dataset.
 # OUTPUTS: ratings/scores.parquet, ratings/{mos,raters,rater_report,reliability,mos_by_label,label_differences}.parquet.
 # A study with people is planned and served outside the workflow (sfqa plan, sfqa rate); import_ratings imports its exported scores.
 if PLAN.score_source == "simulated":
@@ -44,6 +44,28 @@ if PLAN.score_source == "imported":
             ],
         script:
             "../scripts/import_ratings.py"
+
+
+if PLAN.score_source == "labels":
+
+    rule import_mos:
+        input:
+            files=PLAN.label_files(),
+            samples=table_path("samples"),
+        output:
+            mos=table_path("mos"),
+        log:
+            "results/{dataset}/logs/ratings/import_mos.log",
+        conda:
+            "../envs/tables.yaml"
+        params:
+            source=PLAN.import_source(),
+            version=[
+                PLAN.module_version("labels/joining"),
+                PLAN.module_version("labels/scores"),
+            ],
+        script:
+            "../scripts/import_mos.py"
 
 
 if PLAN.has_scores:

@@ -172,7 +172,9 @@ def _check_imported_videos(source: Mapping[str, Any]) -> None:
     if ("sheet" in source) == ("folder" in source):
         raise UserError("config, import: give either a sheet or a folder of videos")
     _require_file(source.get("sheet") or source.get("folder"), "import.sheet or import.folder")
-    if "folder" in source and "pattern" not in source:
+    if "labels" in source and "folder" not in source:
+        raise UserError("config, import.labels: label files stand beside a folder; give the folder")
+    if "folder" in source and "pattern" not in source and "labels" not in source:
         raise UserError(
             "config, import.pattern: missing; a folder needs a regular expression with "
             r"a named group for the method, e.g. '(?P<method>[^/]+)/(?P<clip>.+)\.mp4'"
@@ -181,6 +183,11 @@ def _check_imported_videos(source: Mapping[str, Any]) -> None:
 
 def _check_ratings(config: Mapping[str, Any]) -> None:
     ratings = config["ratings"]
+    if ratings["source"] == "labels" and "labels" not in config.get("import", {}):
+        raise UserError(
+            "config, ratings.source: labels needs the section import.labels, which describes the "
+            "label files"
+        )
     if ratings["source"] in ("table", "wide"):
         _require_file(ratings.get("path"), "ratings.path")
     if ratings["source"] == "study":

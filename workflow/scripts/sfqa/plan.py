@@ -77,7 +77,11 @@ class Plan:
             self.watch.check_files()
 
     def _find_score_source(self) -> str:
-        """Return where the MOS come from: simulated or imported scores, imported MOS, or none."""
+        """Return where the MOS come from: simulated, imported, mos, labels or none.
+
+        Simulated and imported are raw scores; mos (of a table of features) and labels (files beside
+        the videos) are published MOS.
+        """
         if self.mode == "import_features":
             return "mos"
         source = self.config["ratings"]["source"]
@@ -303,7 +307,22 @@ class Plan:
         if self.mode == "build":
             return [tables.table_path(name) for name in ("pairs", "images", "clips")]
         source = self.import_source()
+        if "labels" in source:
+            return self.label_files()
         return [source[key] for key in ("sheet", "table") if key in source]
+
+    def label_files(self) -> list[str]:
+        """Return the label files; raises :class:`UserError` for a missing one."""
+        from sfqa.labels.joining import list_all_files
+
+        paths = list_all_files(self.import_source())
+        for path in paths:
+            if not path.is_file():
+                raise UserError(
+                    f"config, import.labels: there is no label file {path}; correct 'files' (paths "
+                    "start at import.folder)"
+                )
+        return [str(path) for path in paths]
 
     def target_paths(self) -> list[str]:
         """Return the outputs of a complete run, as paths below the dataset's folder."""

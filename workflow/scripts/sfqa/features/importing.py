@@ -15,6 +15,7 @@ from sfqa.arrays import Floats
 from sfqa.errors import UserError, hint
 from sfqa.features import base
 from sfqa.features.columns import explain_left_out, list_features, read_source
+from sfqa.splits.official import check_split_name
 from sfqa.user_tables import UserTable
 from sfqa.user_tables.numbers import is_empty
 
@@ -117,11 +118,8 @@ def _read_roles(
         cells = _read_column(sheet, column, f"import.columns.{role}")
         values_by_role[role] = [None if c is None or str(c) == "" else str(c) for c in cells]
     for value, row in zip(values_by_role.get("split", []), sheet.rows, strict=False):
-        if value not in (None, "train", "val"):
-            raise UserError(
-                f"{sheet.path}, row {row}: the split {value!r} is neither 'train' nor 'val'; "
-                "correct it or leave it empty"
-            )
+        if value is not None:
+            check_split_name(value, f"{sheet.path}, row {row}")
     return values_by_role
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from sfqa import identity, tables
 from sfqa.errors import UserError, hint
+from sfqa.labels.joining import join_labels
 from sfqa.media_files import (
     PICTURE_SUFFIXES,
     SOUND_SUFFIXES,
@@ -18,6 +19,7 @@ from sfqa.media_files import (
     warn_about_unlisted_files,
     warn_about_unused_files,
 )
+from sfqa.splits.official import check_split_name
 from sfqa.user_tables import read_table
 from sfqa.user_tables.text import read_text
 
@@ -36,7 +38,6 @@ FIELDS = {
     "prompt": "prompt",
     "split": "split",
 }
-SPLITS = ("train", "val")
 _ID = re.compile(r"[^A-Za-z0-9_.+-]+")
 #: The name of a method becomes the name of a folder and a wildcard.
 _METHOD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
@@ -49,7 +50,7 @@ _Listed = tuple[str, Path, dict[str, str]]
 def list_videos(source: Mapping[str, Any], shards: int) -> list[dict[str, Any]]:
     """Return rows of ``tables.SAMPLES`` for ready videos, sorted by sample id.
 
-    ``source`` is one of two dictionaries; other keys are ignored.
+    ``source`` is one of three dictionaries; other keys are ignored.
 
     - ``{"sheet": path}``: a table with the columns ``video`` (path relative to the sheet) and
       ``method``, and any of :data:`FIELDS`.
@@ -58,6 +59,8 @@ def list_videos(source: Mapping[str, Any], shards: int) -> list[dict[str, Any]]:
       ``"unmatched": "skip"`` other videos are left out. Videos are the files below the folder with
       a suffix of :data:`sfqa.media_files.VIDEO_SUFFIXES`, in any case, or those that match
       ``"glob"``.
+    - ``{"folder": path, "labels": ...}``: the videos of a folder that label files name, see
+      :func:`sfqa.labels.joining.join_labels`, which also makes their sample ids.
 
     The sample id is that of the source, else made of image, clip and method, else of file stem and
     method. Characters other than letters, digits and ``_.+-`` become ``-``. The files are not
@@ -65,7 +68,9 @@ def list_videos(source: Mapping[str, Any], shards: int) -> list[dict[str, Any]]:
     not match and sample ids that occur twice. Logs a warning that counts and names the videos,
     pictures and sounds that are left out.
     """
-    if "sheet" in source:
+    if "labels" in source:
+        listed = list(_read_labels(source))
+    elif "sheet" in source:
         listed = list(_read_sheet(source))
         warn_about_unlisted_files(source["sheet"], [path for _, path, _ in listed], VIDEO_SUFFIXES)
     else:
@@ -104,16 +109,16 @@ def _build_sample(
     method = columns.get("method")
     if method is None:
         raise UserError(
-            f"{where}: no method; fill the column, or give the pattern a group, 'method'"
+            f"{where}: no method; fill the column, give the pattern a group 'method', or write "
+            "constant: {method: NAME} beside labels"
         )
     if not _METHOD.fullmatch(method):
         raise UserError(
             f"{where}: the method {method!r} becomes a folder; begin it with a letter or digit and "
             "use letters, digits and _ . + - only"
         )
-    split = columns.get("split")
-    if split is not None and split not in SPLITS:
-        raise UserError(f"{where}: split {split!r}; {hint(split, SPLITS)}")
+    if columns.get("split") is not None:
+        check_split_name(columns["split"], where)
     image, clip = columns.get("image_id"), columns.get("clip_id")
     pair = identity.pair_id(image, clip) if image and clip else None
     name = columns.get("sample_id") or identity.sample_id(pair or path.stem, method)
@@ -164,6 +169,13 @@ def _read_sheet(source: Mapping[str, Any]) -> Iterable[_Listed]:
     if not listed:
         raise UserError(f"{sheet}: no videos in it; write one row for each")
     return listed
+
+
+def _read_labels(source: Mapping[str, Any]) -> Iterable[_Listed]:
+    folder = Path(source["folder"])
+    for video in join_labels(source):
+        where = video.where[0] if video.where else str(folder / video.path)
+        yield where, folder / video.path, video.columns
 
 
 def _list_files(source: Mapping[str, Any]) -> list[str]:

@@ -163,6 +163,8 @@ def read_table(
     allow_short_rows: bool = False,
     has_header: bool = True,
     check_header: Callable[[list[str]], None] | None = None,
+    separator: str | None = None,
+    quotes: bool = True,
 ) -> UserTable:
     """Read a .csv, .tsv, .txt or .parquet file; raises :class:`UserError` naming file and row.
 
@@ -173,7 +175,9 @@ def read_table(
     with a note, except those in ``named``: names of columns that the user asked for. Without a
     header (``has_header=False``) columns are called "1", "2", ...
 
-    ``what`` names the content in messages. ``check_header`` is called with the names of the columns
+    ``separator`` is the character between columns if it cannot be found from the header; without
+    ``quotes``, quotes are ordinary characters. ``what`` names the content in messages.
+    ``check_header`` is called with the names of the columns
     before the rows are looked at.
     """
     path = Path(path)
@@ -196,7 +200,7 @@ def read_table(
             f"{path}: not a Parquet file; write it again, or name it .csv if it is text"
         )
     else:
-        records, separator = _read_records(path, what, first_bytes)
+        records, separator = _read_records(path, what, first_bytes, separator, quotes)
         if not has_header:
             records.insert(0, (0, [str(k + 1) for k in range(len(records[0][1]))]))
         columns, rows = _build_columns(path, records, separator, allow_short_rows, check_header)
@@ -223,15 +227,18 @@ def _read_parquet(path: Path) -> UserTable:
     return UserTable(path, dict(zip(header, columns, strict=True)), rows)
 
 
-def _read_records(path: Path, what: str, first_bytes: bytes) -> tuple[list[text.Record], str]:
+def _read_records(
+    path: Path, what: str, first_bytes: bytes, separator: str | None, quotes: bool
+) -> tuple[list[text.Record], str]:
     """Return the rows of a text file, with the header, and its separator."""
     for signature, file_type in _SIGNATURES.items():
         if first_bytes.startswith(signature):
             raise UserError(f"{path}: not text, it is {file_type}; save it as 'CSV UTF-8'")
-    separator, records = text.split_text(path, text.read_text(path))
+    content = text.read_text(path)
+    used_separator, records = text.split_text(path, content, separator, quotes)
     if not records:
         raise UserError(f"{path}: the file is empty; write a header and one row for each of {what}")
-    return records, separator
+    return records, used_separator
 
 
 def _build_columns(

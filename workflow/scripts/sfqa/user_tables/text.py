@@ -71,25 +71,41 @@ def read_text(path: Path) -> str:
     return decode_text(path, data)
 
 
-def split_text(path: Path, text: str) -> tuple[str, list[Record]]:
+def split_text(
+    path: Path, text: str, separator: str | None = None, quotes: bool = True
+) -> tuple[str, list[Record]]:
     """Return the separator of a text and its rows; rows without any text are left out.
 
-    The separator is found from the header. Spaces around cells are removed. Raises
-    :class:`UserError` for an unclear separator, quotes that are not closed and control characters.
+    The separator is found from the header, unless one is given. Spaces around cells are removed.
+    Without ``quotes`` every quote is an ordinary character. Raises :class:`UserError` for an
+    unclear separator, quotes that are not closed and control characters.
 
     >>> split_text(Path("a.csv"), 'video;mos\\n\\n"v;1"; 3,5\\n')
     (';', [(1, ['video', 'mos']), (3, ['v;1', '3,5'])])
+    >>> split_text(Path("a.txt"), 'v1|the "red" one, running|3', "|", quotes=False)
+    ('|', [(1, ['v1', 'the "red" one, running', '3'])])
     """
     first_row = 1
     match = _SEPARATOR_LINE.match(text)
     if match:
         text, first_row = text[match.end() :], 2
+        separator = separator or match[1]
     with _allow_long_cells(text):
-        separator = match[1] if match else _find_separator(path, text)
-        records = _split_rows(path, text, separator, first_row)
+        separator = separator or _find_separator(path, text)
+        if quotes:
+            records = _split_rows(path, text, separator, first_row)
+        else:
+            records = _split_lines(text, separator, first_row)
     if _CONTROL.search(text):
         _check_control_characters(path, records)
     return separator, records
+
+
+def _split_lines(text: str, separator: str, first_row: int) -> list[Record]:
+    """Return the rows of a text in which quotes have no meaning."""
+    lines = enumerate(re.split(r"\r\n|\r|\n", text), first_row)
+    rows = ((n, [c.strip(_ZERO_WIDTH).strip() for c in line.split(separator)]) for n, line in lines)
+    return [(number, cells) for number, cells in rows if any(cells)]
 
 
 @contextmanager

@@ -1,0 +1,95 @@
+"""Label files that are JSON, workbooks and MATLAB files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import openpyxl
+import pytest
+from scipy import io
+
+from sfqa.errors import UserError
+from sfqa.user_tables.structured import read_structured
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "rows"),
+    [
+        ('[{"v": "a", "m": 1}, {"v": "b", "m": "2"}]', {"v": ["a", "b"], "m": [1, "2"]}, [1, 2]),
+        ('{"v": "a", "m": 1}\n\n{"v": "b"}\n', {"v": ["a", "b"], "m": [1, None]}, [1, 3]),
+        ('{"a": 1, "b": 2}', {"key": ["a", "b"], "value": [1, 2]}, [1, 2]),
+        ('{"a": {"m": 1}, "b": {"m": 2}}', {"key": ["a", "b"], "m": [1, 2]}, [1, 2]),
+        ('{"3": {"m": 1}}\n{"0": {"m": 2}}\n', {"key": ["3", "0"], "m": [1, 2]}, [1, 2]),
+        ('{"data": [{"v": "a", "f": {"x": 1}}], "length": 1}', {"v": ["a"], "f.x": [1]}, [1]),
+        ('\ufeff[{"v": "ü"}]', {"v": ["ü"]}, [1]),
+    ],
+)
+def test_forms_of_json(
+    tmp_path: Path, text: str, columns: dict[str, list[object]], rows: list[int]
+) -> None:
+    table = read_structured(write(tmp_path, "a.json", text))
+    assert (table.columns, table.rows) == (columns, rows)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1, 2]", "a.json, row 1: 1 is no object"),
+        ('{"a": 1,\n "b" 2}', "a.json, row 2, column 6: not valid JSON"),
+        ('{"a": 1}\n{"a": }\n', "a.json, row 2: not valid JSON"),
+        ('[{"a": 1, "a": 2}]', "a.json: the key 'a' is there twice"),
+        ('{"a": {"m": 1}, "a": {"m": 2}}', "a.json: the key 'a' is there twice"),
+        ("[]", "a.json: no rows in it"),
+        ("3", "a.json: neither a list nor an object"),
+        ('{"a": [1, 2], "b": [3, 4]}', "a.json: an object with lists in it"),
+    ],
+)
+def test_json_that_is_no_table(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_structured(write(tmp_path, "a.json", text))
+
+
+def test_workbooks(tmp_path: Path) -> None:
+    path = tmp_path / "a.xlsx"
+    workbook = openpyxl.Workbook()
+    workbook.active.append(["vid", "MOS full"])
+    workbook.active.append([4542323058, 3.5])
+    workbook.active.append([None, None])
+    workbook.active.append(["b", None])
+    workbook.create_sheet("other").append(["x", 1])
+    workbook.save(path)
+    table = read_structured(path)
+    assert table.columns == {"vid": [4542323058, "b"], "MOS full": [3.5, None]}
+    assert table.rows == [2, 4]
+    assert read_structured(path, "other", ["v", "m"]).columns == {"v": ["x"], "m": [1]}
+    with pytest.raises(UserError, match="no sheet 'MOS'; it has Sheet, other"):
+        read_structured(path, "MOS")
+    (tmp_path / "b.xlsx").write_text("vid,mos\n")
+    with pytest.raises(UserError, match="b.xlsx: not an Excel workbook"):
+        read_structured(tmp_path / "b.xlsx")
+
+
+def test_matlab_files(tmp_path: Path) -> None:
+    names = np.array([["A001.mp4"], ["A02.mp4"], ["B.mp4"]], dtype=object)
+    content = {
+        "names": names,
+        "mos": np.array([1.0, 2.5, 3.0]),
+        "size": np.ones((3, 2)),
+        "fps": 25.0,
+    }
+    io.savemat(tmp_path / "a.mat", content)
+    table = read_structured(tmp_path / "a.mat")
+    assert table.columns["names"] == ["A001.mp4", "A02.mp4", "B.mp4"]
+    assert table.columns["mos"] == [1.0, 2.5, 3.0]
+    assert table.columns["size_2"] == [1.0, 1.0, 1.0]
+    assert "fps" not in table.columns
+    (tmp_path / "b.mat").write_bytes(b"no MATLAB file at all, but long enough to have a header" * 9)
+    with pytest.raises(UserError, match="b.mat: not a MATLAB file"):
+        read_structured(tmp_path / "b.mat")

@@ -1,0 +1,154 @@
+"""``sfqa import``: check a published dataset's folder and write a configuration for it."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sfqa.cli import FAILURE, SUCCESS
+from sfqa.errors import UserError, hint
+
+if TYPE_CHECKING:
+    from sfqa.labels.joining import LabelledVideo
+
+SUMMARY = "check the folder of a published dataset and write a configuration for it"
+EXAMPLES = """\
+sfqa import --list
+sfqa import t2vqa_db /data/T2VQA-DB
+sfqa import thqa_ntire /data/THQA-NTIRE --out my.yaml
+"""
+#: Where the configurations of published datasets are.
+DATASETS = Path(__file__).parents[4] / "config" / "datasets"
+_MAX_EXAMPLES = 3
+_MAX_SHOWN = 8
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add = parser.add_argument
+    add("name", nargs="?", metavar="NAME", help="a dataset of config/datasets/")
+    add("folder", nargs="?", type=Path, metavar="FOLDER", help="its unpacked folder")
+    add("--out", type=Path, metavar="FILE", help="the configuration to write (NAME.yaml)")
+    add("--list", action="store_true", help="list the datasets and exit")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare the folder with its configuration, print what differs, write the configuration."""
+    if args.list or args.name is None:
+        for name in list_datasets():
+            print(f"{name:<16} {read_summary(name)}")
+        return SUCCESS
+    if args.name not in list_datasets():
+        raise UserError(
+            f"sfqa import: no dataset {args.name!r}; {hint(args.name, list_datasets())}"
+        )
+    if args.folder is None:
+        raise UserError("sfqa import: the folder is missing; name the unpacked dataset's folder")
+    if not args.folder.is_dir():
+        raise UserError(f"{args.folder}: there is no such folder; unpack the dataset there")
+    out = args.out or Path(f"{args.name}.yaml")
+    if out.exists():
+        raise UserError(f"{out}: it is there already; name another file with --out")
+    text = set_folder(
+        (DATASETS / f"{args.name}.yaml").read_text(encoding="utf-8"), args.folder.resolve()
+    )
+    is_complete = _check_folder(text)
+    out.write_text(text, encoding="utf-8")
+    print(f"\nWritten: {out}. Edit it (weights, metrics, protocols), then run")
+    print(f"  snakemake --cores 8 --configfile {out}")
+    return SUCCESS if is_complete else FAILURE
+
+
+def list_datasets() -> list[str]:
+    """Return the names of the datasets with a configuration.
+
+    >>> "t2vqa_db" in list_datasets()
+    True
+    """
+    return sorted(path.stem for path in DATASETS.glob("*.yaml"))
+
+
+def read_summary(name: str) -> str:
+    """Return the first line of a configuration's comment."""
+    with open(DATASETS / f"{name}.yaml", encoding="utf-8") as handle:
+        return handle.readline().removeprefix("#").strip()
+
+
+def set_folder(text: str, folder: Path) -> str:
+    """Return the text of a configuration with another ``import.folder``.
+
+    >>> set_folder("import:\\n  folder: resources/x   # videos\\n", Path("/data/x y"))
+    'import:\\n  folder: "/data/x y"   # videos\\n'
+    """
+    quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
+    return re.sub(r"(?m)^(  folder: )\S+", lambda match: f'{match[1]}"{quoted}"', text, count=1)
+
+
+def _check_folder(text: str) -> bool:
+    """Print what is there, what is missing, how many rows match; return whether all of them do."""
+    import yaml
+
+    from sfqa.labels.joining import join_labels, list_all_files
+
+    source = yaml.safe_load(text)["import"]
+    missing_files = [path for path in list_all_files(source) if not path.is_file()]
+    for path in list_all_files(source):
+        print(f"{'missing' if path in missing_files else 'found':<8} {path}")
+    if missing_files:
+        archives = sorted(p.name for p in Path(source["folder"]).rglob("*") if _is_archive(p))
+        unpack = f"; unpack {archives[0]} first" if archives else ""
+        raise UserError(
+            f"{missing_files[0]}: there is no such label file{unpack}; put it there, or copy the "
+            "configuration and correct import.labels"
+        )
+    expected_unlabelled = source.get("without_label", "error") != "error"
+    videos = join_labels({**source, "without_video": "keep", "without_label": "keep"})
+    folder = Path(source["folder"])
+    lost = [video for video in videos if not (folder / video.path).is_file()]
+    unlabelled = [video for video in videos if not video.where]
+    print(f"{len(videos) - len(lost)} videos in {folder}")
+    print(f"{len(videos) - len(lost) - len(unlabelled)} videos with labels")
+    _print_examples("labels without a video", lost)
+    _print_examples("videos without a label", unlabelled)
+    for column in ("method", "split"):
+        _print_counts(column, videos)
+    _print_scores(videos)
+    return not lost and (expected_unlabelled or not unlabelled)
+
+
+def _is_archive(path: Path) -> bool:
+    return path.suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
+
+
+def _print_examples(heading: str, videos: list[LabelledVideo]) -> None:
+    if videos:
+        more = ", ..." if len(videos) > _MAX_EXAMPLES else ""
+        examples = ", ".join(video.path for video in videos[:_MAX_EXAMPLES])
+        print(f"{len(videos)} {heading}: {examples}{more}")
+
+
+def _print_counts(column: str, videos: Iterable[LabelledVideo]) -> None:
+    counts = Counter(video.columns.get(column) for video in videos)
+    counts.pop(None, None)
+    if counts:
+        most_common = counts.most_common(_MAX_SHOWN)
+        more = f", ... ({len(counts)} in all)" if len(counts) > _MAX_SHOWN else ""
+        print(f"{column}: {', '.join(f'{name} {count}' for name, count in most_common)}{more}")
+
+
+def _print_scores(videos: Iterable[LabelledVideo]) -> None:
+    values: dict[str, list[float]] = {}
+    for video in videos:
+        for dimension, score in video.scores.items():
+            if score.mos is not None:
+                values.setdefault(dimension, []).append(score.mos)
+    for dimension, scores in values.items():
+        mean = sum(scores) / len(scores)
+        print(
+            f"{dimension}: {len(scores)} scores from {min(scores):g} to {max(scores):g}, "
+            f"mean {mean:.4g}"
+        )

@@ -1,0 +1,304 @@
+"""Find the video of every label, and the label of every video."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from sfqa import identity
+from sfqa.errors import UserError
+from sfqa.labels.files import (
+    FIELDS,
+    LabelRow,
+    Score,
+    list_label_files,
+    read_label_rows,
+    read_label_table,
+    to_text,
+)
+from sfqa.media_files import VIDEO_SUFFIXES, list_files, match_glob
+
+VERSION = 1
+#: Characters that a sample id may not have; it becomes a file name.
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.+-]+")
+#: Longer ids would exceed what a file name may have, with the suffixes that are put after it.
+_MAX_ID_LENGTH = 120
+_DIGEST_LENGTH = 8
+_MAX_EXAMPLES = 5
+
+
+@dataclass
+class LabelledVideo:
+    """A video with its labels: path relative to the folder, columns of the sample, scores.
+
+    ``where`` lists the rows of label files that name it; it is empty for a video without a label.
+    """
+
+    path: str
+    where: list[str] = field(default_factory=list)
+    columns: dict[str, str] = field(default_factory=dict)
+    scores: dict[str, Score] = field(default_factory=dict)
+
+
+def join_labels(source: Mapping[str, Any]) -> list[LabelledVideo]:
+    """Return the videos of a folder with their labels, sorted by path, each with a sample id.
+
+    ``source`` is the section ``import``: ``folder``; ``glob`` or all files that look like videos;
+    ``labels``: one entry or a list of them (:func:`sfqa.labels.files.read_label_rows`), each with
+    ``match``: how its rows name videos, by the whole ``path`` (default), by the base ``name``, or
+    by the ``sample_id`` that the pattern finds in the path; ``pattern``: regular expression for the
+    whole path of a video, with named groups out of :data:`FIELDS`; ``constant``: the same fields
+    for all videos; ``names``: for a field, new names of its values; ``lookups``: further tables
+    with fields, joined by the value of a field. Labels override the pattern, the pattern constants.
+
+    A label without a video and a video without a label raise :class:`UserError`, unless
+    ``without_video`` or ``without_label`` is ``keep`` (``skip`` leaves such videos out). The sample
+    id is that of the label file or the pattern, else the path without its suffix, or the base name
+    if all labels are found by it; see :func:`name_samples`.
+    """
+    folder = Path(source["folder"])
+    if not folder.is_dir():
+        raise UserError(f"{folder}: there is no such folder; correct import.folder")
+    names = (
+        match_glob(source["glob"], folder)
+        if "glob" in source
+        else list_files(folder, VIDEO_SUFFIXES)
+    )
+    fields_of = _match_pattern(names, source)
+    videos = {name: LabelledVideo(name) for name in names}
+    missing: list[LabelRow] = []
+    for labels in list_entries(source):
+        finder = _VideoFinder(folder, fields_of, str(labels.get("match", "path")))
+        for row in read_label_rows(labels, folder):
+            name = finder.find(row)
+            if name is None:
+                missing.append(row)
+                name = row.path
+            _add_row(videos.setdefault(name, LabelledVideo(name)), row)
+    if missing and source.get("without_video", "error") == "error":
+        raise UserError(_describe_missing(folder, missing, names))
+    joined = _select_labelled(folder, videos, source)
+    constant = {FIELDS[name]: str(value) for name, value in (source.get("constant") or {}).items()}
+    for video in joined:
+        video.columns = {**constant, **fields_of.get(video.path, {}), **video.columns}
+        for name, new_names in (source.get("names") or {}).items():
+            value = video.columns.get(FIELDS[name])
+            if value in new_names:
+                video.columns[FIELDS[name]] = str(new_names[value])
+    for lookup in source.get("lookups") or ():
+        _add_fields(joined, lookup, folder)
+    name_samples(joined, all(e.get("match") == "name" for e in list_entries(source)))
+    return joined
+
+
+def list_entries(source: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the entries of ``import.labels``, which may be one or a list."""
+    labels = source["labels"]
+    return [labels] if isinstance(labels, Mapping) else list(labels)
+
+
+def list_all_files(source: Mapping[str, Any]) -> list[Path]:
+    """Return the files that the labels and the lookups of the section ``import`` are read from."""
+    folder = Path(source["folder"])
+    paths = [
+        path for labels in list_entries(source) for _, path in list_label_files(labels, folder)
+    ]
+    return [*paths, *(folder / str(lookup["file"]) for lookup in source.get("lookups") or ())]
+
+
+def name_samples(videos: Iterable[LabelledVideo], by_base_name: bool = False) -> None:
+    """Set the sample id of each video: a name that is safe in every file system.
+
+    It is that of the labels or the pattern, else the path, or with ``by_base_name`` the base name,
+    without its suffix. Other characters than letters, digits and ``_.+-`` become ``-``, with ``/``
+    among them. A name of more than 120 characters is cut, and ``-`` with 8 digits of the digest of
+    the whole name is put after it; the same is put after names that would be equal, such as those
+    of two prompts that differ in their signs alone. ``source_path`` in ``tables.SAMPLES`` leads
+    back from the id to the file.
+
+    >>> videos = [LabelledVideo("Gen-2/a dog.mp4"), LabelledVideo("Gen-2/a, dog.mp4")]
+    >>> name_samples(videos); [video.columns["sample_id"] for video in videos]
+    ['Gen-2-a-dog-749c1578', 'Gen-2-a-dog-9e6cffa0']
+    """
+    by_name: dict[str, list[tuple[LabelledVideo, str]]] = defaultdict(list)
+    for video in videos:
+        path = video.path.rpartition("/")[2] if by_base_name else video.path
+        stem = path.rpartition(".")[0] or path
+        raw_name = video.columns.get("sample_id") or stem
+        safe_name = _UNSAFE.sub("-", raw_name).strip("-.") or "video"
+        # Some file systems ignore case, so names that differ only in case are the same.
+        by_name[safe_name.casefold()].append((video, raw_name))
+        video.columns["sample_id"] = safe_name
+    for group in by_name.values():
+        for video, raw_name in group:
+            safe_name = video.columns["sample_id"]
+            if len(group) > 1 or len(safe_name) > _MAX_ID_LENGTH:
+                unique_name = raw_name if len(group) == 1 else f"{raw_name}\0{video.path}"
+                digest = identity.digest(unique_name)[:_DIGEST_LENGTH]
+                cut = safe_name[: _MAX_ID_LENGTH - _DIGEST_LENGTH - 1].rstrip("-.")
+                video.columns["sample_id"] = f"{cut}-{digest}"
+
+
+class _VideoFinder:
+    """Finds the file of a label row among the names of the files."""
+
+    def __init__(
+        self, folder: Path, fields_of: Mapping[str, Mapping[str, str]], match: str
+    ) -> None:
+        self.folder, self.match = folder, match
+        self.names_by_key: dict[str, list[str]] = defaultdict(list)
+        for name, fields in fields_of.items():
+            if match == "sample_id":
+                if "sample_id" not in fields:
+                    raise UserError(
+                        f"{folder / name}: match: sample_id needs a pattern with the group "
+                        "sample_id that matches every video; correct import.pattern"
+                    )
+                key = fields["sample_id"]
+            else:
+                key = name if match == "path" else name.rpartition("/")[2]
+            self.names_by_key[key].append(name)
+        self.names_by_folded_key: dict[str, list[str]] = defaultdict(list)
+        for key, names in self.names_by_key.items():
+            self.names_by_folded_key[key.casefold()] += names
+
+    def find(self, row: LabelRow) -> str | None:
+        """Return the name of the row's file, None if there is none.
+
+        The same name in another case is taken if it is the only one. Raises :class:`UserError` if
+        several files could be meant.
+        """
+        key = {"path": row.path, "name": row.path.rpartition("/")[2]}.get(self.match, row.video)
+        names = self.names_by_key.get(key) or self.names_by_folded_key.get(key.casefold(), [])
+        if len(names) > 1:
+            raise UserError(
+                f"{row.where}: {row.video!r} may be {names[0]!r} or {names[1]!r} in {self.folder}; "
+                "give the whole path with the template 'path', and match: path"
+            )
+        return names[0] if names else None
+
+
+def _match_pattern(names: list[str], source: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Return the fields that the pattern finds in each path; {} if there is no pattern."""
+    if "pattern" not in source:
+        return {name: {} for name in names}
+    text = str(source["pattern"])
+    try:
+        pattern = re.compile(text)
+    except re.error as error:
+        raise UserError(
+            f"config, import.pattern: {text!r} is no regular expression ({error}); correct it"
+        ) from error
+    fields_of = {}
+    for name in names:
+        match = pattern.fullmatch(name)
+        if match is None:
+            if source.get("unmatched", "error") == "error":
+                raise UserError(
+                    f"{Path(source['folder']) / name}: it does not match the pattern {text!r}; "
+                    "correct import.pattern, or write unmatched: skip"
+                )
+            continue
+        fields_of[name] = {FIELDS[group]: v for group, v in match.groupdict().items() if v}
+    return fields_of
+
+
+def _add_row(video: LabelledVideo, row: LabelRow) -> None:
+    """Add a row of a label file to its video; raises :class:`UserError` for a contradiction."""
+    for dimension, score in row.scores.items():
+        if dimension in video.scores:
+            raise UserError(
+                f"{score.where}: {video.path!r} has a score of {dimension!r} already "
+                f"({video.scores[dimension].where}); keep one of the two rows"
+            )
+        video.scores[dimension] = score
+    for name, value in row.columns.items():
+        if video.columns.get(name, value) != value:
+            raise UserError(
+                f"{row.where}: {name} of {video.path!r} is {value!r}, but "
+                f"{video.columns[name]!r} in {video.where[0]}; correct one of them"
+            )
+        video.columns[name] = value
+    if not row.scores and row.where.rpartition(", row")[0] in {
+        where.rpartition(", row")[0] for where in video.where
+    }:
+        raise UserError(f"{row.where}: {video.path!r} is in {video.where[0]} too; keep one row")
+    video.where.append(row.where)
+
+
+def _describe_missing(folder: Path, missing: list[LabelRow], names: list[str]) -> str:
+    """Return the error for labels without a video, with the nearest file name."""
+    first = missing[0]
+    near = get_close_matches(first.path, names[:5000], 1, 0.3)
+    nearest = f", the nearest file is {near[0]!r}" if near else ""
+    count = f"{len(missing)} labelled videos are" if len(missing) > 1 else "a labelled video is"
+    return (
+        f"{first.where}: there is no {first.path!r} in {folder}{nearest}; {count} missing: add "
+        "them, correct 'path' or 'match' in import.labels, or write without_video: keep"
+    )
+
+
+def _select_labelled(
+    folder: Path, videos: Mapping[str, LabelledVideo], source: Mapping[str, Any]
+) -> list[LabelledVideo]:
+    """Return the videos that the run uses; raises :class:`UserError` for one without a label."""
+    unlabelled = [name for name, video in videos.items() if not video.where]
+    action = source.get("without_label", "error")
+    if unlabelled and action == "error":
+        more = ", ..." if len(unlabelled) > _MAX_EXAMPLES else ""
+        raise UserError(
+            f"{folder}: {len(unlabelled)} of {len(videos)} videos are in no label file: "
+            f"{', '.join(unlabelled[:_MAX_EXAMPLES])}{more}; add labels, or write without_label: "
+            "keep (videos without a MOS) or skip (left out)"
+        )
+    selected = [v for name, v in sorted(videos.items()) if v.where or action == "keep"]
+    if not selected:
+        raise UserError(f"{folder}: no labelled videos in it; correct import.folder")
+    return selected
+
+
+def _add_fields(videos: list[LabelledVideo], lookup: Mapping[str, Any], folder: Path) -> None:
+    """Add the fields of another table, such as prompts, by the value of a field of the videos.
+
+    ``lookup``: ``file`` and how it is read, as for labels; ``field``: the field of the videos;
+    ``key``: the column that it is looked up in, or ``row`` for the number of the row, counted from
+    ``first`` (0 by default); ``columns``: fields and their columns in the table.
+    """
+    path = folder / str(lookup["file"])
+    table = read_label_table(lookup, path)
+    key, first = str(lookup["key"]), int(lookup.get("first", 0))
+    if key == "row" and key not in table.columns:
+        keys = [str(number) for number in range(first, first + len(table.rows))]
+    else:
+        keys = [to_text(cell) for cell in table.get_column(key, "import.lookups, key")]
+    index_of: dict[str, int] = {}
+    for index, value in enumerate(keys):
+        if value in index_of:
+            raise UserError(
+                f"{path}, row {table.rows[index]}, column {key}: {value!r} is in row "
+                f"{table.rows[index_of[value]]} too; keep one of the two"
+            )
+        index_of[value] = index
+    columns = {
+        FIELDS[name]: table.get_column(column, f"import.lookups, columns.{name}")
+        for name, column in lookup["columns"].items()
+    }
+    column_of_videos = FIELDS[lookup["field"]]
+    for video in videos:
+        value = video.columns.get(column_of_videos, "")
+        if value not in index_of and value.isdecimal():  # 0007 in a file name is row 7
+            value = str(int(value))
+        if value not in index_of:
+            raise UserError(
+                f"{path}: no row for the {lookup['field']} {value!r} of {video.path!r}; add it, or "
+                "correct import.lookups"
+            )
+        for name, cells in columns.items():
+            cell = to_text(cells[index_of[value]])
+            if cell:
+                video.columns[name] = cell

@@ -1,0 +1,275 @@
+"""Read tables that are no text of rows: JSON, Excel workbooks and MATLAB files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sfqa.errors import UserError
+from sfqa.user_tables.reader import UserTable
+from sfqa.user_tables.text import decode_text
+
+#: Column of the keys of a JSON object whose values are the rows.
+KEY = "key"
+#: Column of the values of a JSON object that maps each key to one number or text.
+VALUE = "value"
+_LINE_SUFFIXES = (".jsonl", ".ndjson")
+_JSON_SUFFIXES = (".json", *_LINE_SUFFIXES)
+_SHOWN = 40
+
+
+def is_structured(path: Path) -> bool:
+    """Return whether a file is read by this module, by its suffix."""
+    return path.suffix.lower() in (*_JSON_SUFFIXES, ".xlsx", ".xlsm", ".mat")
+
+
+def read_structured(
+    path: Path, sheet: str | None = None, columns: Sequence[str] | None = None
+) -> UserTable:
+    """Read a JSON, Excel or MATLAB file as a table; raises :class:`UserError` naming file and row.
+
+    - JSON: a list of objects; one object per line; an object that maps each key to an object or to
+      one value (columns :data:`KEY`, :data:`VALUE`); or an object with one list of objects in it.
+      The fields of an object inside of an object get the name ``outer.inner``.
+    - Excel: the sheet ``sheet``, by default the first. Its first row is the header, unless
+      ``columns`` names the columns.
+    - MATLAB (up to version 7): the variables with one value per row. A variable with several values
+      per row gives the columns ``name_1``, ``name_2``, ...
+
+    Rows are numbered from 1 in JSON lists and MATLAB files, as lines in JSON lines, and as the
+    program shows them in a workbook.
+    """
+    suffix = path.suffix.lower()
+    if suffix in _JSON_SUFFIXES:
+        return _read_json(path)
+    if suffix == ".mat":
+        return _read_matlab(path)
+    return _read_workbook(path, sheet, columns)
+
+
+def _read_json(path: Path) -> UserTable:
+    text = decode_text(path, path.read_bytes())
+    try:
+        if path.suffix.lower() in _LINE_SUFFIXES or _has_object_per_line(text):
+            records = _read_json_lines(path, text)
+        else:
+            content = json.loads(text, object_pairs_hook=_build_object)
+            records = list(enumerate(_find_records(path, content), 1))
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{path}, row {error.lineno}, column {error.colno}: not valid JSON ({error.msg}); "
+            "correct it"
+        ) from None
+    except _RepeatedKeyError as error:
+        raise UserError(
+            f"{path}: the key {error.args[0]!r} is there twice in one object; keep one of them"
+        ) from None
+    except RecursionError:
+        raise UserError(f"{path}: too many objects inside of each other; flatten it") from None
+    if not records:
+        raise UserError(f"{path}: no rows in it; give one object per row")
+    rows = [_flatten(record) for _, record in records]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    return UserTable(path, columns, [number for number, _ in records])
+
+
+def _has_object_per_line(text: str) -> bool:
+    """Return whether the first two lines of a text are JSON objects."""
+    lines = [line for line in text.splitlines() if line.strip()][:2]
+    try:
+        return len(lines) == 2 and all(isinstance(json.loads(line), Mapping) for line in lines)
+    except ValueError:
+        # A broken second line is told with its number.
+        return len(lines) == 2 and lines[0].startswith("{") and lines[0].rstrip().endswith("}")
+
+
+def _read_json_lines(path: Path, text: str) -> list[tuple[int, Mapping[str, Any]]]:
+    """Return the objects of a file with one per line, with their line numbers."""
+    lines = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
+    records = []
+    for number, line in lines:
+        try:
+            record = json.loads(line, object_pairs_hook=_build_object)
+        except json.JSONDecodeError as line_error:
+            raise UserError(
+                f"{path}, row {number}: not valid JSON ({line_error.msg}); write one object per "
+                "line"
+            ) from None
+        if not isinstance(record, Mapping):
+            raise UserError(f"{path}, row {number}: no JSON object; write one object per line")
+        # A line such as {"12": {"score": 3}} is a row with the key 12.
+        ((key, value), *more) = record.items() or [("", None)]
+        records.append(
+            (number, {KEY: key, **value} if not more and isinstance(value, Mapping) else record)
+        )
+    return records
+
+
+class _RepeatedKeyError(ValueError):
+    """A key that occurs twice in a JSON object, of which Python would keep the last."""
+
+
+def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in fields:
+            raise _RepeatedKeyError(key)
+        fields[key] = value
+    return fields
+
+
+def _find_records(path: Path, content: Any) -> list[Mapping[str, Any]]:
+    """Return the rows of a JSON document."""
+    if isinstance(content, list):
+        for number, record in enumerate(content, 1):
+            if not isinstance(record, Mapping):
+                raise UserError(
+                    f"{path}, row {number}: {_shorten(record)} is no object; give one object per "
+                    "row"
+                )
+        return content
+    if not isinstance(content, Mapping):
+        raise UserError(f"{path}: neither a list nor an object; give a list of objects")
+    lists = [v for v in content.values() if isinstance(v, list) and v]
+    if len(lists) == 1 and all(isinstance(record, Mapping) for record in lists[0]):
+        return lists[0]
+    if lists:
+        raise UserError(
+            f"{path}: an object with lists in it, which may be rows or columns; write a list of "
+            "objects, one per row"
+        )
+    return [
+        {KEY: key, **value} if isinstance(value, Mapping) else {KEY: key, VALUE: value}
+        for key, value in content.items()
+    ]
+
+
+def _flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the fields of an object, those of inner objects under 'outer.inner'."""
+    fields: dict[str, Any] = {}
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            fields |= _flatten(value, f"{prefix}{name}.")
+        else:
+            fields[f"{prefix}{name}".strip()] = value
+    return fields
+
+
+def _read_workbook(path: Path, sheet: str | None, columns: Sequence[str] | None) -> UserTable:
+    import zipfile
+
+    import openpyxl
+    from openpyxl.utils.exceptions import InvalidFileException
+
+    try:
+        workbook = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    except (InvalidFileException, zipfile.BadZipFile, KeyError, OSError, ValueError) as error:
+        raise UserError(
+            f"{path}: not an Excel workbook ({_shorten(error)}); save it as .xlsx"
+        ) from None
+    with_names = {str(name): name for name in workbook.sheetnames}
+    if sheet is not None and sheet not in with_names:
+        raise UserError(f"{path}: no sheet {sheet!r}; it has {', '.join(with_names)}")
+    worksheet = workbook[sheet or workbook.sheetnames[0]]
+    lines = [
+        (number, list(cells))
+        for number, cells in enumerate(worksheet.iter_rows(values_only=True), 1)
+        if any(cell is not None and cell != "" for cell in cells)
+    ]
+    workbook.close()
+    if not lines:
+        raise UserError(f"{path}, sheet {worksheet.title!r}: it is empty; give one row per video")
+    if columns is None:
+        header = ["" if cell is None else str(cell).strip() for cell in lines.pop(0)[1]]
+    else:
+        header = list(columns)
+    return build_table(path, header, lines)
+
+
+def build_table(
+    path: Path, header: Sequence[str], lines: Iterable[tuple[int, list[Any]]]
+) -> UserTable:
+    """Return a table from a header and numbered rows; columns without name and cells are left out.
+
+    Raises :class:`UserError` for a repeated name and for cells without a column.
+    """
+    lines = list(lines)
+    for position, name in enumerate(header):
+        if name and name in header[:position]:
+            raise UserError(f"{path}, row 1: the column {name!r} is there twice; rename one")
+    for number, cells in lines:
+        extra = [k for k, cell in enumerate(cells) if cell is not None and not _name_at(header, k)]
+        if extra:
+            raise UserError(
+                f"{path}, row {number}: {_shorten(cells[extra[0]])} is in column {extra[0] + 1}, "
+                "which has no name; name it or delete it"
+            )
+    named = [k for k, name in enumerate(header) if name]
+    return UserTable(
+        path,
+        {header[k]: [cells[k] if k < len(cells) else None for _, cells in lines] for k in named},
+        [number for number, _ in lines],
+    )
+
+
+def _name_at(header: Sequence[str], position: int) -> str:
+    return header[position] if position < len(header) else ""
+
+
+def _read_matlab(path: Path) -> UserTable:
+    import numpy as np
+    from scipy import io
+
+    try:
+        content = io.loadmat(path, squeeze_me=False, chars_as_strings=True)
+    except NotImplementedError:
+        raise UserError(
+            f"{path}: a MATLAB file of version 7.3; save it in MATLAB with save(..., '-v7')"
+        ) from None
+    except (ValueError, TypeError, OSError, EOFError) as error:
+        raise UserError(f"{path}: not a MATLAB file ({_shorten(error)}); save it again") from None
+    arrays = {
+        name: _unpack_cells(np.atleast_2d(value))
+        for name, value in content.items()
+        if not name.startswith("__") and isinstance(value, np.ndarray) and value.ndim <= 2
+    }
+    arrays = {
+        name: array.T if array.shape[0] == 1 and array.shape[1] > 1 else array
+        for name, array in arrays.items()
+    }
+    lengths = [array.shape[0] for array in arrays.values()]
+    if not lengths or max(lengths) < 2:
+        raise UserError(f"{path}: no variable with one value per row; name another file")
+    length = max(lengths)
+    columns: dict[str, list[Any]] = {}
+    for name, array in arrays.items():
+        if array.shape[0] != length:
+            continue
+        if array.shape[1] == 1:
+            columns[name] = array[:, 0].tolist()
+        else:
+            for k in range(array.shape[1]):
+                columns[f"{name}_{k + 1}"] = array[:, k].tolist()
+    return UserTable(path, columns, list(range(1, length + 1)))
+
+
+def _unpack_cells(array: Any) -> Any:
+    """Return an array whose cells hold text or numbers instead of arrays of one element."""
+    import numpy as np
+
+    if array.dtype != object:
+        return array
+    unpacked = np.empty(array.shape, object)
+    for index, cell in np.ndenumerate(array):
+        while isinstance(cell, np.ndarray) and cell.size == 1:
+            cell = cell.flat[0]
+        unpacked[index] = "" if isinstance(cell, np.ndarray) and cell.size == 0 else cell
+    return unpacked
+
+
+def _shorten(content: object) -> str:
+    words = repr(content) if isinstance(content, str) else str(content).strip()
+    return words if len(words) <= _SHOWN else f"{words[: _SHOWN - 3]}..."
