@@ -112,8 +112,8 @@ def _check_folder(text: str) -> bool:
     unlabelled = [video for video in videos if not video.where]
     print(f"{len(videos) - len(lost)} videos in {folder}")
     print(f"{len(videos) - len(lost) - len(unlabelled)} videos with labels")
-    _print_examples("labels without a video", lost)
-    _print_examples("videos without a label", unlabelled)
+    _print_examples("label", "without a video", lost)
+    _print_examples("video", "without a label", unlabelled)
     for column in ("method", "split"):
         _print_counts(column, videos)
     _print_scores(videos)
@@ -124,11 +124,12 @@ def _is_archive(path: Path) -> bool:
     return path.suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 
 
-def _print_examples(heading: str, videos: list[LabelledVideo]) -> None:
+def _print_examples(noun: str, condition: str, videos: list[LabelledVideo]) -> None:
     if videos:
+        nouns = noun if len(videos) == 1 else f"{noun}s"
         more = ", ..." if len(videos) > _MAX_EXAMPLES else ""
         examples = ", ".join(video.path for video in videos[:_MAX_EXAMPLES])
-        print(f"{len(videos)} {heading}: {examples}{more}")
+        print(f"{len(videos)} {nouns} {condition}: {examples}{more}")
 
 
 def _print_counts(column: str, videos: Iterable[LabelledVideo]) -> None:
