@@ -44,7 +44,7 @@ def test_a_score_outside_the_ends_is_refused_by_its_cell(
 
 
 @pytest.mark.parametrize("kind", TABLES)
-@pytest.mark.parametrize("cell", ["-1", "99", "-1.0", "no"])
+@pytest.mark.parametrize("cell", ["-1", "99", "-1.0", "no", "NA", "N/A"])
 def test_a_code_is_a_missing_rating(tmp_path: Path, kind: str, cell: str) -> None:
     rows = read(tmp_path, kind, cell, ends=[1, 5], missing_codes=[-1, "99", "no"])
     assert [row["score"] for row in rows if row["rater"] in ("a", "r001")] == [5]

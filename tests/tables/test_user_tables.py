@@ -11,6 +11,7 @@ import pytest
 from sfqa.errors import UserError
 from sfqa.user_tables import UserTable, read_table
 from sfqa.user_tables.columns import describe_left_out, find_row_numbers
+from sfqa.user_tables.summaries import leave_out_summary_rows
 
 TEXT = "video,mos,note\nv1,3.5,a\nv2,-4,b\nv3,2.25,\n"
 CELLS = {"video": ["v1", "v2", "v3"], "mos": ["3.5", "-4", "2.25"], "note": ["a", "b", ""]}
@@ -226,3 +227,33 @@ def test_a_frame_has_the_row_numbers_and_none_for_empty_cells(tmp_path: Path) ->
     assert frame["y"].isna().tolist() == [True, False]
     with pytest.raises(UserError, match="row 4, column x: 'b' is not a number"):
         read_table(write(tmp_path, "v,x\na,1\n\nb,b\n")).require_numbers("x")
+
+
+def test_a_repeated_header_is_left_out_with_a_note(tmp_path: Path) -> None:
+    table = read_table(write(tmp_path, TEXT + TEXT.replace("v", "w").replace("wideo", "video")))
+    assert table.columns["video"] == ["v1", "v2", "v3", "w1", "w2", "w3"]
+    assert table.rows == [2, 3, 4, 6, 7, 8]
+    assert "row 5: it is left out: it repeats the header" in table.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "statistic"),
+    [
+        ("Mean", "3.5,20", "mean"),
+        ("std.", "1.29,8.16", "standard deviation"),
+        ("SD", "1.29,8.16", "standard deviation"),
+        ("Mittelwert", "3.5,20", "mean"),
+        ("sum", "14,80", "sum"),
+        ("average", "3.5,", "mean"),
+        ("average_face", "3.5,20", ""),
+        ("mean", "1,20", ""),
+    ],
+)
+def test_rows_that_summarise_the_others(
+    tmp_path: Path, name: str, cells: str, statistic: str
+) -> None:
+    table = read_table(write(tmp_path, f"v,x,y\na,2,10\nb,3,20\nc,4,20\nd,5,30\n{name},{cells}\n"))
+    leave_out_summary_rows(table, "v")
+    assert (name in table.columns["v"]) == (not statistic)
+    expected = f"row 6: {name!r} is left out: it holds the {statistic} of the other rows"
+    assert statistic == "" or table.notes == [f"{tmp_path}/t.csv, {expected}"]

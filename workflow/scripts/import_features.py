@@ -7,6 +7,8 @@ from sfqa.job import run_job
 with run_job(snakemake.log[0]) as log:
     imported = import_table(snakemake.params.source, snakemake.params.shards)
     log.info("%d samples, features %s", len(imported.samples), imported.features.schema.names)
+    for note in imported.row_notes:
+        log.warning("%s", note)
     for row in imported.columns:
         if row["detail"]:
             log.warning("%s, column %r: %s", snakemake.input.table, row["column"], row["detail"])

@@ -15,6 +15,7 @@ from sfqa.splits.drawing import draw_parts
 from sfqa.splits.grouping import encode_values
 from sfqa.user_tables import UserTable, read_table
 from sfqa.user_tables.numbers import is_empty
+from sfqa.user_tables.summaries import leave_out_summary_rows
 
 PHASES = ("train", "development", "test")
 #: Default columns of the video's name and of its MOS; THQA-NTIRE: Video, Score.
@@ -45,6 +46,8 @@ def read_phase(path: Path, name: str | None = None, mos: str | None = None) -> P
     """
     columns = [column for column in (name, mos) if column is not None]
     table = read_table(path, "a phase: names and MOS", named=columns)
+    leave_out_summary_rows(table, find_column(table, name, NAMES, "the videos' names"))
+    table.log_notes()
     return Phase(path.stem, read_mos(table, range(len(table.rows)), name, mos))
 
 

@@ -12,6 +12,7 @@ from sfqa.errors import UserError, hint
 from sfqa.user_tables import UserTable, read_table
 from sfqa.user_tables.columns import describe_left_out, find_row_numbers
 from sfqa.user_tables.numbers import is_empty
+from sfqa.user_tables.summaries import leave_out_summary_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,6 +99,9 @@ def read_tables(args: argparse.Namespace) -> ScoreTables:
     mos_table = score_tables[0] if args.mos is None else _read_file(args.mos, "MOS", args)
     mos_path = mos_table.path
     mos_id = _find_column(mos_table, args.mos_id or args.id, ID_COLUMNS, "--mos-id")
+    for table in score_tables:
+        leave_out_summary_rows(table, _find_column(table, args.id, ID_COLUMNS, "--id"))
+    leave_out_summary_rows(mos_table, mos_id)
     mos_column = _find_column(mos_table, args.mos_column, MOS_COLUMNS, "--mos-column")
     mos = _make_mos(mos_table, mos_id, mos_column, args.dimension)
     rated = set(mos["sample_id"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -218,6 +219,7 @@ def _make_challenge(args: argparse.Namespace) -> int:
     from sfqa.store import replacing
     from sfqa.user_tables import read_table
     from sfqa.user_tables.numbers import is_empty
+    from sfqa.user_tables.summaries import leave_out_summary_rows
 
     if args.out is None:
         raise UserError("challenge make: --out is needed, a new folder")
@@ -232,6 +234,9 @@ def _make_challenge(args: argparse.Namespace) -> int:
     table = read_table(
         args.paths[0], "names and MOS", named=[name for name in options if name is not None]
     )
+    leave_out_summary_rows(table, phases.find_column(table, args.name, phases.NAMES, "the names"))
+    for note in table.notes:
+        print(f"sfqa: {note}", file=sys.stderr)
     indices = _select_dimension(table, args.dimension)
     # Rows without a MOS (a failed video) cannot be scored and are left out.
     column = phases.find_column(table, args.mos, phases.SCORES, "the MOS")

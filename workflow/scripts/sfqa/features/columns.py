@@ -9,6 +9,7 @@ from typing import Any
 from sfqa.errors import UserError
 from sfqa.user_tables import UserTable, read_table
 from sfqa.user_tables.columns import explain_no_numbers, find_row_numbers
+from sfqa.user_tables.summaries import leave_out_summary_rows
 
 
 def read_source(source: Mapping[str, Any]) -> UserTable:
@@ -20,7 +21,9 @@ def read_source(source: Mapping[str, Any]) -> UserTable:
     if isinstance(features, str) and features != "all":
         raise UserError(f"config, import.features: {features!r}; write 'all' or a list of columns")
     names = _list_used_columns(source) | set(() if features == "all" else features)
-    return read_table(Path(source["table"]), "samples (import.table)", named=names)
+    table = read_table(Path(source["table"]), "samples (import.table)", named=names)
+    leave_out_summary_rows(table, source["id"])
+    return table
 
 
 def feature_columns(source: Mapping[str, Any]) -> list[str]:

@@ -42,12 +42,14 @@ class Imported:
     """What one table of ready features holds: rows of SAMPLES and MOS, and a feature table.
 
     ``columns``: rows of ``tables.IMPORTED_COLUMNS``, one for each column of the table.
+    ``row_notes``: sentences on rows that were left out.
     """
 
     samples: list[dict[str, Any]]
     features: pa.Table
     mos: list[dict[str, Any]]
     columns: list[dict[str, Any]]
+    row_notes: list[str]
 
 
 def import_table(source: Mapping[str, Any], shards: int) -> Imported:
@@ -85,7 +87,8 @@ def import_table(source: Mapping[str, Any], shards: int) -> Imported:
         for row in _mos_rows(sheet, ids, dimension, column, bool(source.get("synthetic", False)))
     ]
     feature_table = _build_feature_table(sheet, ids, methods, features)
-    return Imported(samples, feature_table, mos, _describe_columns(sheet, source, features))
+    columns = _describe_columns(sheet, source, features)
+    return Imported(samples, feature_table, mos, columns, sheet.row_notes)
 
 
 def _read_column(sheet: UserTable, name: str, key: str) -> list[Any]:

@@ -13,10 +13,12 @@ from sfqa.user_tables.numbers import parse_number
 
 #: Joins the parts of a sample's name that comes from several columns.
 _SEPARATOR = "/"
+#: What statistics programs and spreadsheets write for a missing value.
+_USUAL_CODES = ("NA", "N/A", "<NA>", "#N/A")
 
 
 class ScoreReader:
-    """Reads columns of scores; cells that are among ``missing_codes`` are missing.
+    """Reads columns of scores; NA, N/A and cells that are among ``missing_codes`` are missing.
 
     ``coded``: by column, the indices of such cells.
     """
@@ -24,14 +26,15 @@ class ScoreReader:
     def __init__(self, table: UserTable, source: Mapping[str, Any]) -> None:
         self.table = table
         self.coded: dict[str, set[int]] = {}
-        self._written_codes = [str(code) for code in source.get("missing_codes") or ()]
-        self._codes = {_normalize_code(code) for code in self._written_codes}
+        codes = [*(source.get("missing_codes") or ()), *_USUAL_CODES]
+        self._codes = {_normalize_code(code) for code in codes}
+        self._codes_in_use: dict[str, None] = {}
 
     @property
     def notes(self) -> list[str]:
         """A note on the number of missing ratings by their codes."""
         count = sum(map(len, self.coded.values()))
-        codes = ", ".join(self._written_codes)
+        codes = ", ".join(self._codes_in_use)
         return [f"{self.table.path}: {count} ratings are missing (codes {codes})"] if count else []
 
     def read_scores(self, column: str, remedy: str = "correct it") -> list[float | None]:
@@ -43,6 +46,7 @@ class ScoreReader:
         self.coded[column] = {
             index for index, cell in enumerate(cells) if _normalize_code(cell) in self._codes
         }
+        self._codes_in_use |= {str(cells[index]): None for index in self.coded[column]}
         numbers = self.table.read_numbers(column)
         scores: list[float | None] = []
         for index, cell in enumerate(cells):

@@ -18,9 +18,9 @@ from sfqa.ratings.cells import (
 )
 from sfqa.ratings.column_names import parse_column_names
 from sfqa.ratings.scales import Ratings
-from sfqa.ratings.summaries import find_summaries
 from sfqa.user_tables import UserTable, read_table
 from sfqa.user_tables.columns import find_row_numbers
+from sfqa.user_tables.summaries import find_summaries
 
 #: The scores of a wide table by column.
 _Scores = dict[str, list[float | None]]
@@ -68,8 +68,8 @@ def read_wide(path: Path, source: Mapping[str, Any], notes: list[str]) -> Rating
         require_text(table, source["dimension"], index) if "dimension" in source else None
         for index in range(len(table.rows))
     ]
-    columns = _leave_out_columns(table, columns, labels, scores)
-    rows = _leave_out_rows(table, columns, row_names, dimensions, scores, notes)
+    columns = _leave_out_columns(table, columns, labels, scores, not has_rater_rows)
+    rows = _leave_out_rows(table, columns, row_names, dimensions, scores, has_rater_rows, notes)
     ratings: Ratings = []
     for index in rows:
         for name in columns:
@@ -102,8 +102,12 @@ def _leave_out_columns(
     columns: Sequence[str],
     labels: Mapping[str, tuple[str, str]],
     scores: _Scores,
+    are_raters: bool,
 ) -> list[str]:
-    """Return the columns without those that summarise others of the same dimension."""
+    """Return the columns without those that summarise others of the same dimension.
+
+    Only of a rater the name alone makes a question: a video may be called average_face.
+    """
     by_dimension: dict[str, list[str]] = {}
     for name in columns:
         by_dimension.setdefault(labels[name][1], []).append(name)
@@ -111,7 +115,7 @@ def _leave_out_columns(
         summaries, unclear = find_summaries(
             [labels[name][0] for name in names], [scores[name] for name in names]
         )
-        for k in unclear:
+        for k in unclear if are_raters else ():
             raise UserError(
                 f"{table.path}, row 1: is the column {names[k]!r} a summary of the others? Its "
                 f"name says so, but its cells are no statistic of theirs; {_IGNORE}, or rename it "
@@ -128,6 +132,7 @@ def _leave_out_rows(
     row_names: Sequence[str],
     dimensions: Sequence[str | None],
     scores: _Scores,
+    are_raters: bool,
     notes: list[str],
 ) -> list[int]:
     """Return the indices of the rows without those that summarise others of the same dimension."""
@@ -140,7 +145,7 @@ def _leave_out_rows(
             [row_names[index] for index in indices],
             [[scores[name][index] for name in columns] for index in indices],
         )
-        for k in unclear:
+        for k in unclear if are_raters else ():
             raise UserError(
                 f"{table.path}, row {table.rows[indices[k]]}: is {row_names[indices[k]]!r} a "
                 "summary of the other rows? Its name says so, but its cells are no statistic of "

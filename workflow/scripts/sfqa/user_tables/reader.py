@@ -37,7 +37,8 @@ class UserTable:
 
     ``columns``: text from text files ('' if empty); Python values from Parquet, None if missing.
     ``rows``: the number of each row, as a spreadsheet counts it with the header as row 1, or from 1
-    in Parquet. ``left_out``: the reason for each column that was left out.
+    in Parquet. ``left_out``: the reason for each column that was left out. ``row_notes``: sentences
+    on rows that were left out.
 
     >>> import tempfile; path = Path(tempfile.mkdtemp()) / "t.csv"
     >>> _ = path.write_text("video;mos\\nv1;3,5\\nv2;4\\n")
@@ -51,14 +52,23 @@ class UserTable:
     rows: list[int]
     separator: str = ""
     left_out: dict[str, str] = field(default_factory=dict)
+    row_notes: list[str] = field(default_factory=list)
 
     @property
     def notes(self) -> list[str]:
-        """A sentence on each column that was left out."""
-        return [
+        """A sentence on each column and row that was left out."""
+        columns = [
             f"{self.path}: the column {name!r} is left out: {reason}"
             for name, reason in self.left_out.items()
         ]
+        return columns + self.row_notes
+
+    def leave_out_row(self, index: int, note: str) -> None:
+        """Remove a row and note it."""
+        self.row_notes.append(f"{self.path}, row {self.rows[index]}: {note}")
+        del self.rows[index]
+        for cells in self.columns.values():
+            del cells[index]
 
     def describe_cell(self, name: str, index: int) -> str:
         """Return where a cell is: file, row and column."""
@@ -123,11 +133,13 @@ class UserTable:
     def require_numbers(self, name: str) -> list[float]:
         """Return the numbers of a column, NaN for an empty cell.
 
-        Raises :class:`UserError` for a cell that is not a number, and for a column in percent.
+        Raises :class:`UserError` for a cell that is not a finite number, and for a column in
+        percent.
         """
         column, cells = self.read_numbers(name), self.columns[name]
         for index, cell in enumerate(cells):
-            if index in column.bad or (column.is_percent and not numbers.is_empty(cell)):
+            is_finite = math.isfinite(column.values[index])
+            if (column.is_percent or not is_finite) and not numbers.is_empty(cell):
                 raise UserError(
                     f"{self.describe_cell(name, index)}: {cell!r} is not a number; correct it"
                 )
@@ -206,7 +218,10 @@ def read_table(
         columns, rows = _build_columns(path, records, separator, allow_short_rows, check_header)
         table = UserTable(path, columns, rows, separator)
     if has_header:
+        _leave_out_repeated_headers(table)
         _leave_out_row_numbers(table, named)
+        if check_header:
+            check_header(list(table.columns))
     return table
 
 
@@ -340,6 +355,14 @@ def _leave_out_row_numbers(table: UserTable, named: Collection[str]) -> None:
                 f"{table.path}, row 1: the column {name!r} had no name when pandas wrote the "
                 "table; name it or delete the column"
             )
+
+
+def _leave_out_repeated_headers(table: UserTable) -> None:
+    """Remove the rows that repeat the header, as tables that were put one after the other do."""
+    names = [name for name in table.columns if name]
+    for index in reversed(range(len(table.rows))):
+        if all(table.columns[name][index] == name for name in names):
+            table.leave_out_row(index, "it is left out: it repeats the header")
 
 
 def _is_index_name(name: str) -> bool:

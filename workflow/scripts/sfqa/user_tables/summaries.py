@@ -1,4 +1,4 @@
-"""Recognise columns and rows of a table of ratings that summarise it: means, deviations, counts."""
+"""Recognise columns and rows of a table that summarise it: means, deviations, counts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from statistics import mean, median, stdev, variance
+
+from sfqa.user_tables.reader import UserTable
 
 #: Words in a name that only a summary has.
 _STRONG_WORDS = frozenset(
@@ -103,6 +105,41 @@ def find_summaries(
             if statistic:
                 summaries.setdefault(k, statistic)
     return summaries, sorted(strong - set(summaries))
+
+
+def leave_out_summary_rows(table: UserTable, id_column: str) -> None:
+    """Remove the rows that hold a statistic of the other rows and are called so, and note them.
+
+    >>> from pathlib import Path
+    >>> cells = {"video": ["a", "b", "Mean"], "mos": ["1", "2", "1.5"]}
+    >>> table = UserTable(Path("t.csv"), cells, [2, 3, 4])
+    >>> leave_out_summary_rows(table, "video"); table.columns["mos"]
+    ['1', '2']
+    >>> table.notes
+    ["t.csv, row 4: 'Mean' is left out: it holds the mean of the other rows"]
+    """
+    ids = [str(cell) for cell in table.columns.get(id_column, ())]
+    named = [index for index, name in enumerate(ids) if _is_summary_name(name)]
+    if not named or 2 * len(named) > len(ids) or len(ids) < 3:
+        return
+    numbers = [table.read_numbers(name) for name in table.columns if name != id_column]
+    columns = [column.values for column in numbers if column.has_numbers]
+    lines: list[Scores] = [
+        [None if math.isnan(column[index]) else column[index] for column in columns]
+        for index in range(len(ids))
+    ]
+    others = [line for index, line in enumerate(lines) if index not in named]
+    for index in reversed(named):
+        statistic = _match_statistic(lines[index], others, list(_STATISTICS), least=1)
+        if statistic:
+            note = f"{ids[index]!r} is left out: it holds the {statistic} of the other rows"
+            table.leave_out_row(index, note)
+
+
+def _is_summary_name(name: str) -> bool:
+    """Return whether each word of a name is one for a summary, not only a part of it."""
+    words = _split_words(name)[:-1]
+    return bool(words) and all(word in _STRONG_WORDS or word in _WEAK_WORDS for word in words)
 
 
 def _split_words(name: str) -> list[str]:
