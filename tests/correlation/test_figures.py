@@ -19,6 +19,8 @@ from sfqa.correlation.figures import (
     draw_scatter,
     estimate_density,
 )
+from sfqa.correlation.fits import MAPPINGS, fit_mapping
+from sfqa.correlation.summarise import pool_points
 from sfqa.errors import UserError
 from sfqa.identity import random_generator
 
@@ -235,3 +237,21 @@ def test_mistakes(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"\.svg or \.png"):
         draw_mos_by_label(labels(), [tmp_path / "m.jpg"])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("word", MAPPINGS)
+def test_the_drawn_curve_is_the_mapping_of_the_tables(
+    word: str, world: Any, drawn: list[Figure], tmp_path: Path
+) -> None:
+    metric = next(m for m in world.metrics if m["name"] == "simplevqa")
+    tables = (world.predictions, world.mos, world.samples)
+    draw_scatter(*tables, metric, (V,), "random", [tmp_path / "a.png"], word)
+    points = pool_points(*tables, metric, V, "random")
+    curve = fit_mapping(points["prediction"], points["mos"], word)
+    lines = [line for line in drawn[0].axes[0].lines if str(line.get_label()).startswith("fit: ")]
+    assert [line.get_label() for line in lines] == (
+        [] if word == "none" else [f"fit: {MAPPINGS[word]}"]
+    )
+    for line in lines:
+        x = metric["direction"] * np.asarray(line.get_xdata())
+        np.testing.assert_allclose(line.get_ydata(), curve(x), rtol=1e-9)

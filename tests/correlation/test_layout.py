@@ -381,8 +381,37 @@ def test_the_least_rmse_is_the_best(rows: list[dict[str, Any]]) -> None:
     assert {line[place] for line in bold} == {f"**{best:.4f}**"}
 
 
+@pytest.mark.parametrize("mark", ["step_fit", "against_direction"])
+def test_a_marked_curve_is_never_best_or_second(mark: str) -> None:
+    """Only the statistics after the mapping: the ranks of the scores do not depend on the curve."""
+    detail = f"few_points: 9 points; {mark}: the fitted curve says little"
+    rows = [
+        row("first", 0.9, status="flawed", detail=detail, rmse=1.0),
+        row(
+            "first",
+            0.9,
+            "overall",
+            status="flawed",
+            detail=f"flawed_dimension: see {V}; {mark}: see {V}",
+        ),
+        *(row(n, v, d) for n, v in (("b", 0.8), ("c", 0.7), ("d", 0.6)) for d in (V, "overall")),
+    ]
+    text = render(rows, "C.")["md"]
+    table = {line[1].split("<")[0]: line[2:] for line in markdown_table(text)[1:]}
+    assert table["first"][0] == "**0.9000**"
+    for column in (1, 3, 5, 7):  # PLCC and RMSE of both dimensions
+        assert "**" not in table["first"][column]
+        assert "<u>" not in table["first"][column]
+        assert "<sup>" in table["first"][column]
+    assert table["b"][1] == "**0.8500**"
+    assert table["c"][1] == "<u>0.7500</u>"
+    assert table["b"][5] == "**0.8500**"
+    assert "are not ranked: see their notes" in text
+    assert "are not ranked" not in render([row("b", 0.8), row("c", 0.7)], "C.")["md"]
+
+
 def test_version_is_raised_when_the_pages_change(rows: list[dict[str, Any]]) -> None:
     """Golden pages: an edit that changes them must raise layout.VERSION, and this digest."""
     plain = [render(rows, "C."), render_leakage(panel_rows(), "L.")]
     told = [render(with_intervals(rows), "C."), render_leakage(with_intervals(panel_rows()), "L.")]
-    assert (layout.VERSION, digest([plain, told])[:16]) == (3, "0768fffa7a2fe405")
+    assert (layout.VERSION, digest([plain, told])[:16]) == (4, "0768fffa7a2fe405")

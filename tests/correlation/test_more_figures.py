@@ -14,6 +14,7 @@ from matplotlib.image import imread
 from scipy.stats import spearmanr
 
 from sfqa import media
+from sfqa.correlation.fits import fit_mapping
 from sfqa.correlation.more_figures import (
     MOS,
     draw_failure_cases,
@@ -122,6 +123,22 @@ def test_failures_are_the_largest_errors(drawn: list[Figure], tmp_path: Path) ->
     assert abs(float(pictures[0][80, 80].mean()) - 200) < 12
     assert float(pictures[0][2, 80].mean()) < 12  # the frame keeps its shape: black above
     assert texts(drawn[0]).count("no video") == 5
+
+
+@pytest.mark.parametrize("word", ["none", "logistic5", "cubic"])
+def test_failures_are_measured_after_the_mapping_of_the_tables(word: str, tmp_path: Path) -> None:
+    draw = random_generator("failures after the mapping")
+    goal = draw.uniform(20, 80, 60)
+    points = pd.DataFrame(
+        {"prediction": (goal / 80) ** 3 + 0.05 * draw.standard_normal(60), "mos": goal},
+        index=[f"s{n:02d}" for n in range(60)],
+    )
+    curve = fit_mapping(points["prediction"], points["mos"], word)
+    cases = draw_failure_cases(
+        points, {}, tmp_path, "Errors", [tmp_path / "f.png"], each=2, mapping=word
+    )
+    scores = points.loc[cases["sample_id"], "prediction"]
+    np.testing.assert_allclose(cases["mapped"], curve(scores), rtol=1e-9)
 
 
 def test_nothing_to_draw_is_said(drawn: list[Figure], tmp_path: Path) -> None:

@@ -106,6 +106,7 @@ if PLAN.has_mos:
             protocol=PLAN.main_protocol,
             metric=PLAN.metric_label,
             dimensions=PLAN.config["correlation"]["dimensions"],
+            mapping=PLAN.config["correlation"].get("mapping", "logistic4"),
             version=PLAN.module_version("correlation/figures"),
         script:
             "../scripts/plot_scatter.py"

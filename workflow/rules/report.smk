@@ -175,6 +175,7 @@ if PLAN.has_mos:
             protocol=PLAN.main_protocol,
             dimensions=PLAN.config["correlation"]["dimensions"],
             metrics=PLAN.metric_labels(),
+            mapping=PLAN.config["correlation"].get("mapping", "logistic4"),
             version=[
                 PLAN.module_version("correlation/more_figures"),
                 PLAN.module_version("correlation/figures"),

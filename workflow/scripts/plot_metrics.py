@@ -74,5 +74,11 @@ with run_job(snakemake.log[0]) as log:
         warned = synthetic + (["random"] if top["weights"] == "random" else [])
     folder = Path(inputs.samples).parent
     more_figures.draw_failure_cases(
-        points, videos, folder, title, list_files("failures"), " ".join(warned)
+        points,
+        videos,
+        folder,
+        title,
+        list_files("failures"),
+        " ".join(warned),
+        mapping=params.mapping,
     )

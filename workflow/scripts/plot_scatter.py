@@ -17,4 +17,5 @@ with run_job(snakemake.log[0]):
         order + sorted(set(mos["dimension"]) - set(order)),
         snakemake.params.protocol,
         [Path(p) for p in (snakemake.output.svg, snakemake.output.png)],
+        snakemake.params.mapping,
     )

@@ -10,6 +10,7 @@ from sfqa.challenge.phases import Phase
 from sfqa.challenge.scoring import RESAMPLES, describe_formula
 from sfqa.correlation.captions import format_spread
 from sfqa.correlation.grid import BEST, SECOND, UNDEFINED, Cell, ColumnHeading, Grid
+from sfqa.correlation.marks import find_marks
 from sfqa.statistics.registry import NAMES, STATISTICS, find_statistic
 
 
@@ -41,7 +42,10 @@ def _sort_key(row: Mapping[str, Any]) -> tuple[float, float]:
 def build_leaderboard(rows: Sequence[Mapping[str, Any]], phase: Phase, mapping: str) -> Grid:
     """Build the leaderboard of :func:`rank_teams`'s rows, with the formula in the caption."""
     statistics = ("main_score", *NAMES)
-    ranks = {name: _mark_best([r for r in rows if not r["baseline"]], name) for name in statistics}
+    ranks = {
+        name: _mark_best([r for r in rows if not r["baseline"] and _is_marked_best(r, name)], name)
+        for name in statistics
+    }
     notes: list[str] = []
     body = []
     for row in rows:
@@ -53,7 +57,8 @@ def build_leaderboard(rows: Sequence[Mapping[str, Any]], phase: Phase, mapping: 
         line = [Cell(rank_text), Cell(str(row["team"]), notes=note_numbers)]
         for name in statistics:
             value = row[name]
-            rank = "" if row["baseline"] or value is None else ranks[name].get(round(value, 4), "")
+            is_marked = value is not None and not row["baseline"] and _is_marked_best(row, name)
+            rank = ranks[name].get(round(value, 4), "") if is_marked else ""
             spread = format_spread(row, name, "brackets")
             line.append(
                 Cell(UNDEFINED)
@@ -70,6 +75,12 @@ def build_leaderboard(rows: Sequence[Mapping[str, Any]], phase: Phase, mapping: 
         f"samples of the videos). Phase file {phase.sha256[:12]}."
     )
     return Grid(caption, [ColumnHeading(name) for name in headings], body, 2, notes)
+
+
+def _is_marked_best(row: Mapping[str, Any], name: str) -> bool:
+    """Return whether a value may be best or second: not after a curve that is a step or falls."""
+    is_mapped = name == "main_score" or find_statistic(name).is_mapped
+    return not (is_mapped and find_marks(str(row["detail"])))
 
 
 def _mark_best(rows: Sequence[Mapping[str, Any]], name: str) -> dict[float, str]:

@@ -16,7 +16,7 @@ from sfqa.errors import UserError, hint
 from sfqa.statistics.registry import RowResamples, find_statistic
 from sfqa.tables import FAILED, FLAWED, OK, flaw
 
-VERSION = 1
+VERSION = 2
 
 #: Mapping before PLCC and RMSE: NTIRE 2025 (section 3.3) uses a third-order polynomial.
 MAPPING = "cubic"

@@ -12,6 +12,7 @@ import pandas as pd
 
 from sfqa.correlation.fits import MAPPINGS
 from sfqa.correlation.intervals import NOT_ASKED
+from sfqa.correlation.marks import find_marks
 from sfqa.correlation.summarise import MEAN, MEDIAN, OVERALL, VIDEO
 from sfqa.statistics.registry import MAPPED_LABELS, STATISTICS, find_statistic, join_words
 
@@ -115,7 +116,16 @@ def describe_rows(frame: pd.DataFrame, intervals: str) -> str:
         "Where a lower score means better quality its sign was flipped first, so that a good "
         "metric is positive. Best in "
         f"bold (least {_LEAST}), second underlined, controls aside."
-        f"{describe_intervals(frame, intervals)}"
+        f"{_describe_unranked(frame)}{describe_intervals(frame, intervals)}"
+    )
+
+
+def _describe_unranked(frame: pd.DataFrame) -> str:
+    """Return the sentence about values that are not ranked; empty if all are."""
+    if not any(find_marks(str(detail)) for detail in frame["detail"]):
+        return ""
+    return (
+        f" {MAPPED_LABELS} after a curve that is a step or falls are not ranked: see their notes."
     )
 
 

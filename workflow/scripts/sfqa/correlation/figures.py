@@ -16,7 +16,7 @@ from scipy.stats import gaussian_kde
 
 from sfqa.arrays import Floats
 from sfqa.correlation.agreement import Correlation
-from sfqa.correlation.fits import LOGISTIC, correlate, fit_mapping
+from sfqa.correlation.fits import DEFAULT, MAPPINGS, NONE, correlate_with_mapping
 from sfqa.correlation.summarise import pool_points
 from sfqa.errors import UserError
 from sfqa.figure_style import (
@@ -31,7 +31,7 @@ from sfqa.figure_style import (
 )
 from sfqa.statistics.registry import STATISTICS
 
-VERSION = 2
+VERSION = 3
 
 #: Below this number of points no density is estimated.
 FEW_POINTS = 50
@@ -48,6 +48,7 @@ def draw_scatter(
     dimensions: Sequence[str],
     protocol: str,
     paths: Sequence[Path],
+    mapping: str = DEFAULT,
 ) -> None:
     """Draw a metric's test scores against MOS with the fitted mapping and their density.
 
@@ -56,8 +57,8 @@ def draw_scatter(
 
     ``metric``: ``name`` and ``direction``, and ``weights`` where there are some (an entry of the
     list of metrics will do). One panel per dimension. Scores stand as the metric gives them; the
-    statistics below have the sign put right (direction -1). One file per path, its format from the
-    ending (.svg, .png). A panel without a usable score says so.
+    statistics below have the sign put right (direction -1). ``mapping`` is that of the tables. One
+    file per path, its format from the ending (.svg, .png). A panel without a usable score says so.
     """
     metric = {"group": "", "kind": "zero_shot", "weights": "none", **metric}
     rated = mos[mos["dimension"].isin(dimensions)]
@@ -69,7 +70,7 @@ def draw_scatter(
         figure = Figure(figsize=(4.6 * len(dimensions) + 1.6, 4.7), layout="constrained")
         panels = figure.subplots(1, len(dimensions), squeeze=False)[0]
         for axes, dimension in zip(panels, dimensions, strict=True):
-            _draw_panel(axes, points[dimension], methods, metric, dimension)
+            _draw_panel(axes, points[dimension], methods, metric, dimension, mapping)
         title = f"{metric['name']}, {in_words(protocol)} splits"
         set_title(figure, title, bool(rated["synthetic"].any()), metric["weights"] == "random")
         handles = {
@@ -94,6 +95,7 @@ def _draw_panel(
     methods: Sequence[str],
     metric: Mapping[str, Any],
     dimension: str,
+    mapping: str,
 ) -> None:
     signed, goal = points["prediction"].to_numpy(float), points["mos"].to_numpy(float)
     sign = metric["direction"]
@@ -111,12 +113,11 @@ def _draw_panel(
                 label=method,
                 rasterized=len(points) > MANY_POINTS,
             )
-    statistics = correlate(signed, goal)
-    if statistics["srcc"] is not None:
+    statistics, curve = correlate_with_mapping(signed, goal, mapping)
+    if curve is not None and curve.name != NONE:
         x = np.linspace(signed.min(), signed.max(), 200)
-        label = "fit: " + (LOGISTIC if statistics.mapping == LOGISTIC else "linear")
-        line = fit_mapping(signed, goal)(x)
-        axes.plot(sign * x, line, color="#222222", linewidth=1.6, label=label, zorder=4)
+        label = "fit: " + (curve.name if curve.name in MAPPINGS.values() else "linear")
+        axes.plot(sign * x, curve(x), color="#222222", linewidth=1.6, label=label, zorder=4)
     _draw_density(axes, sign * signed, goal)
     if points.empty:
         axes.text(0.5, 0.5, "no test sample with a score and a MOS", ha="center")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from sfqa.arrays import Floats
 from sfqa.correlation.agreement import UNDEFINED, Correlation
 from sfqa.correlation.curves import fit_cubic, fit_logistic4, fit_logistic5, logistic4, logistic5
+from sfqa.correlation.marks import describe_curve, describe_turning
 from sfqa.errors import UserError, hint
 from sfqa.statistics.functions import why_undefined
 from sfqa.statistics.registry import MAPPED_LABELS, STATISTICS
@@ -44,12 +45,16 @@ LINEAR = "linear (logistic-4 did not converge)"
 LINEAR5 = "linear (logistic-5 did not converge)"
 MEAN = "mean (constant scores)"
 
-#: Number of fitted parameters. With fewer than twice as many points the mapping fits noise.
+#: Number of fitted parameters. With fewer than POINTS_PER_PARAMETER points for each of them the
+#: mapping fits noise.
 FITTED = {LOGISTIC: 4, LOGISTIC5: 5, CUBIC: 4}
+POINTS_PER_PARAMETER = 5
 
 #: A logistic fit whose error exceeds that of a straight line by this share of the variance has not
 #: converged, because every line is a limit of the logistic.
-SLACK = 1e-6
+SLACK = 1e-9
+
+NOT_CONVERGED = flaw("no_convergence", "the search for the logistic ended before it converged")
 
 
 @dataclass(frozen=True)
@@ -109,13 +114,11 @@ def fit_mapping(
     """Fit a mapping of :data:`MAPPINGS` by least squares; a line if the logistic fit fails.
 
     ``none`` does not change the scores; ``rescale`` gives them the mean and the standard deviation
-    of the MOS; ``cubic`` is linear least squares. A logistic is fitted from several starts and the
-    best fit is returned. The starts are that of most papers (``[max y, min y, mean x, .5]`` for
-    four parameters, ``[max y, min y, mean x, .1, .1]`` for five) and the best point of a grid
-    scaled to the data, because .5 is a step for scores of 0..100 and flat for scores of 0..0.01.
-    Decreasing relations are fitted too. ``detail`` reports a curve that is not monotone in the
-    range of the scores. Constant scores map to the mean MOS. Raises ``ValueError`` for undefined
-    input other than constant scores.
+    of the MOS; ``cubic`` is linear least squares. A logistic is fitted from many starts, all
+    parameters free, and the best fit is returned (:func:`sfqa.correlation.sigmoid_search`).
+    Decreasing relations are fitted too. ``detail`` reports a search that did not converge and a
+    curve that is not monotone in the range of the scores. Constant scores map to the mean MOS.
+    Raises ``ValueError`` for undefined input other than constant scores.
 
     >>> x = np.linspace(-3, 3, 50); y = logistic4(x, 80.0, 20.0, 0.5, 0.7)
     >>> [round(b, 6) for b in fit_mapping(x, y).parameters]
@@ -140,47 +143,35 @@ def fit_mapping(
         powers = fit_cubic(u, v) * height
         powers[0] += floor
         score_mapping = ScoreMapping(CUBIC, (*map(float, powers), middle, scale))
-        return ScoreMapping(CUBIC, score_mapping.parameters, _describe_turning(score_mapping, x))
-    slope = float(np.mean(u * v))
-    max_error = float(np.mean((v - slope * u) ** 2)) + SLACK
-    if mapping == "logistic4":
-        parameters4 = fit_logistic4(u, v, 0.5 / scale, max_error)
-        if parameters4 is not None:
-            b1, b2, b3, b4 = map(float, parameters4)
-            ends = (floor + height * b1, floor + height * b2)
-            return ScoreMapping(LOGISTIC, (*ends, middle + scale * b3, scale * abs(b4)))
-    else:
-        start = [
-            float(y.max()) / height,
-            float(y.min()) * scale,
-            0.0,
-            0.1 * scale / height,
-            (0.1 + 0.1 * middle - floor) / height,
-        ]
-        parameters5 = fit_logistic5(u, v, start, max_error)
-        if parameters5 is not None:
-            b1, b2, b3, b4, b5 = map(float, parameters5)
-            tilt = b4 * height / scale
-            score_mapping = ScoreMapping(
-                LOGISTIC5,
-                (
-                    b1 * height,
-                    b2 / scale,
-                    middle + scale * b3,
-                    tilt,
-                    floor + height * b5 - tilt * middle,
-                ),
-            )
-            return ScoreMapping(
-                LOGISTIC5, score_mapping.parameters, _describe_turning(score_mapping, x)
-            )
-    a = slope * height / scale
-    return ScoreMapping(
-        LINEAR if mapping == "logistic4" else LINEAR5,
-        (float(a), float(floor - a * middle)),
-        f"no_convergence: the logistic was not fitted to these {x.size} points: {MAPPED_LABELS} "
-        "stand after a straight line",
+        return replace(score_mapping, detail=describe_turning(score_mapping, x))
+    fit = (
+        fit_logistic4(u, v, 0.5 / scale)
+        if mapping == "logistic4"
+        else fit_logistic5(u, v, 10.0 / scale)
     )
+    slope = float(np.mean(u * v))
+    if fit is None or not fit.error <= float(np.mean((v - slope * u) ** 2)) + SLACK:
+        a = slope * height / scale
+        return ScoreMapping(
+            LINEAR if mapping == "logistic4" else LINEAR5,
+            (a, floor - a * middle),
+            flaw(
+                "no_convergence",
+                f"the logistic was not fitted to these {x.size} points: {MAPPED_LABELS} stand "
+                "after a straight line",
+            ),
+        )
+    width, midpoint = scale * fit.width, middle + scale * fit.middle
+    if mapping == "logistic4":
+        ends = (floor + height * fit.high_end, floor + height * fit.low_end)
+        score_mapping = ScoreMapping(LOGISTIC, (*ends, midpoint, width))
+    else:
+        tilt = fit.tilt * height / scale
+        centre = floor + height * (fit.high_end + fit.low_end) / 2 - tilt * middle
+        b1 = height * (fit.high_end - fit.low_end)
+        score_mapping = ScoreMapping(LOGISTIC5, (b1, 1 / width, midpoint, tilt, centre))
+    notes = ["" if fit.has_converged else NOT_CONVERGED, describe_turning(score_mapping, x)]
+    return replace(score_mapping, detail="; ".join(note for note in notes if note))
 
 
 def _centre_and_spread(values: Floats) -> tuple[float, float]:
@@ -196,21 +187,13 @@ def _evaluate_polynomial(u: Floats, powers: list[float]) -> Floats:
     return value
 
 
-def _describe_turning(mapping: ScoreMapping, x: Floats) -> str:
-    """Return a note if the curve is not monotone between the smallest and the largest score."""
-    steps = np.diff(mapping(np.linspace(x.min(), x.max(), 201)))
-    least = 1e-6 * float(np.abs(steps).sum())
-    if (steps > least).any() and (steps < -least).any():
-        return flaw("not_monotone", "the fitted curve turns inside the range of the scores")
-    return ""
-
-
 def correlate_with_mapping(
     prediction: npt.ArrayLike, mos: npt.ArrayLike, mapping: str = DEFAULT
 ) -> tuple[Correlation, ScoreMapping | None]:
     """Return the result of :func:`correlate` and the mapping, None if no statistic is defined.
 
-    One-dimensional arrays of equal length.
+    One-dimensional arrays of equal length. ``detail`` reports a fitted curve that is a step or
+    falls where it should rise (:mod:`sfqa.correlation.marks`).
     """
     x, y = np.asarray(prediction, np.float64), np.asarray(mos, np.float64)
     reason = why_undefined(x, y)
@@ -223,11 +206,13 @@ def correlate_with_mapping(
         return Correlation(x.size, {**UNDEFINED, **errors}, score_mapping.name, reason), None
     notes = [score_mapping.detail] if score_mapping.detail else []
     parameters = FITTED.get(score_mapping.name, 0)
-    if x.size < 2 * parameters:
+    if x.size < POINTS_PER_PARAMETER * parameters:
         notes.append(
-            f"few_points: the mapping's {parameters} parameters were fitted to {x.size} points: "
-            f"{MAPPED_LABELS} flatter"
+            f"few_points: the mapping's {parameters} parameters were fitted to {x.size} points "
+            f"(fewer than {POINTS_PER_PARAMETER} for each): {MAPPED_LABELS} flatter"
         )
+    if score_mapping.name not in (NONE, RESCALED):
+        notes += describe_curve(score_mapping, x, y)
     values = {s.name: s.compute(mapped_scores if s.is_mapped else x, y) for s in STATISTICS}
     if any(values[s.name] is None for s in STATISTICS if s.is_mapped and s.is_correlation):
         notes.append("flat_mapping: the fitted mapping is flat over these scores")
@@ -241,8 +226,8 @@ def correlate(prediction: npt.ArrayLike, mos: npt.ArrayLike, mapping: str = DEFA
     may decrease, so PLCC does not show the direction of a relation; SRCC and KRCC do.
 
     >>> agreement = correlate([1, 2, 3, 4, 5, 6, 7, 8], [1, 3, 2, 5, 6, 7, 9, 8])
-    >>> agreement.mapping, round(agreement["srcc"], 4), agreement.status
-    ('logistic-4', 0.9524, 'ok')
+    >>> agreement.mapping, round(agreement["srcc"], 4), agreement.detail.split(":")[0]
+    ('logistic-4', 0.9524, 'few_points')
     >>> correlate([1, 1, 1, 1], [1, 2, 3, 4]).detail
     'constant_scores: all 4 scores are equal'
     """

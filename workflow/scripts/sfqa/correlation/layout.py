@@ -25,12 +25,13 @@ from sfqa.correlation.grid import (
     to_latex,
     to_markdown,
 )
+from sfqa.correlation.marks import find_marks
 from sfqa.correlation.summarise import KINDS, OVERALL, POOLED, VIDEO
 from sfqa.errors import UserError
-from sfqa.statistics.registry import NAMES, STATISTICS
+from sfqa.statistics.registry import NAMES, STATISTICS, find_statistic
 from sfqa.tables import FLAWED
 
-VERSION = 3
+VERSION = 4
 
 Rows = pd.DataFrame | Iterable[Mapping[str, Any]]
 
@@ -76,10 +77,12 @@ def render(
 
     Metrics are grouped: controls first, then in ``order`` (names), the rest by kind, group and
     name. Columns are ``dimensions`` in order, the rest by name, overall last. Best is bold, second
-    underlined; controls are not ranked, and displayed ties share the mark. An undefined value is an
-    en dash with a footnote. If the rows have ``<statistic>_low`` and ``_high``, ``intervals`` is
-    their format (:data:`INTERVALS`; the CSV always has both ends). Raises ``ValueError`` if the
-    rows mix protocols, levels or poolings, and for an unknown word in ``intervals``.
+    underlined; controls are not ranked, and displayed ties share the mark. Statistics after a
+    mapping with a mark of :data:`sfqa.correlation.marks.UNRANKED` are not ranked either, and have
+    the mark's footnote. An undefined value is an en dash with a footnote. If the rows have
+    ``<statistic>_low`` and ``_high``, ``intervals`` is their format (:data:`INTERVALS`; the CSV
+    always has both ends). Raises ``ValueError`` if the rows mix protocols, levels or poolings, and
+    for an unknown word in ``intervals``.
     """
     if intervals not in INTERVALS:
         raise ValueError(f"intervals {intervals!r} is none of {list(INTERVALS)}")
@@ -262,9 +265,10 @@ def _build_grid(
         for dimension, record in metric_records.items():
             if record is not None and record["status"] == FLAWED and dimension != OVERALL:
                 flawed.setdefault(record["detail"], []).append(_format_title(dimension))
-        note_numbers = tuple(
-            get_note_number(f"{', '.join(ds)}: {text}") for text, ds in flawed.items()
-        )
+        numbers_by_detail = {
+            text: get_note_number(f"{', '.join(ds)}: {text}") for text, ds in flawed.items()
+        }
+        note_numbers = tuple(numbers_by_detail.values())
         badge = "random weights" if first_record["weights"] == "random" else ""
         cells = [
             Cell(str(first_record["group"]), repeats=first_record["group"] == before),
@@ -279,11 +283,20 @@ def _build_grid(
                 else:
                     rank = ranks.get((metric, dimension, stat), "")
                     spread = format_spread(record or {}, stat, intervals)
-                    cells.append(Cell(_format_value(value), value, rank, spread=spread))
+                    detail = str((record or {})["detail"])
+                    marks: tuple[int, ...] = ()
+                    if not _is_ranked(stat, detail):
+                        marks = (numbers_by_detail.get(detail) or get_note_number(detail),)
+                    cells.append(Cell(_format_value(value), value, rank, marks, spread=spread))
         body.append(cells)
         before = str(first_record["group"])
     frame = pd.DataFrame(list(records.values()))
     return Grid(caption, heads, body, 2, notes, list_warnings(frame, frame["weights"]))
+
+
+def _is_ranked(statistic: str, detail: str) -> bool:
+    """Return whether a statistic may be best or second: not after a curve with a mark."""
+    return not (find_statistic(statistic).is_mapped and find_marks(detail))
 
 
 def _rank_cells(
@@ -296,6 +309,7 @@ def _rank_cells(
                 metric: float(_format_value(value))
                 for (metric, d), record in records.items()
                 if d == dimension and record["kind"] != KINDS[0]
+                if _is_ranked(statistic.name, str(record["detail"]))
                 if (value := _to_number(record[statistic.name])) is not None
             }
             top = sorted(set(displayed_values.values()), reverse=statistic.higher_is_better)[:2]

@@ -19,7 +19,7 @@ from sfqa.correlation.summarise import Settings, statistics_row
 from sfqa.statistics.registry import RESAMPLED
 
 #: Raised whenever the rows change, also by the statistics, the mapping or the bootstrap.
-VERSION = 1
+VERSION = 2
 
 
 def method_rows(

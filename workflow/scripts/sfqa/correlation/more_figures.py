@@ -16,12 +16,12 @@ from matplotlib.patches import Patch
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from sfqa.correlation.fits import fit_mapping
+from sfqa.correlation.fits import DEFAULT, fit_mapping
 from sfqa.figure_style import COLOURS, STYLE, in_words, save_figure, set_title, write_reason
 from sfqa.statistics.functions import srcc, why_undefined
 from sfqa.thumbnails import locate_file, read_thumbnail
 
-VERSION = 1
+VERSION = 2
 
 MOS = "MOS"
 #: Above this number of metrics the cells are too small for numbers.
@@ -225,15 +225,17 @@ def draw_failure_cases(
     paths: Sequence[Path],
     warned: str = "",
     each: int = 6,
+    mapping: str = DEFAULT,
 ) -> pd.DataFrame:
     """Draw the samples with the largest errors of a metric, with the middle frame of each video.
 
     ``points``: index sample_id, columns prediction (higher is better) and mos, as of
     :func:`sfqa.correlation.points.pool_points`. ``videos``: sample to the path in its table.
     The top row shows scores that are too high, the bottom row scores that are too low. A missing
-    video is a grey square. Returns the drawn rows: sample_id, mos, mapped, error.
+    video is a grey square. ``mapping`` is that of the tables. Returns the drawn rows: sample_id,
+    mos, mapped, error.
     """
-    cases = _select_extremes(points, each)
+    cases = _select_extremes(points, each, mapping)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(1.75 * each + 0.4, 5.4), layout="constrained")
         grid = figure.subplots(2, each, squeeze=False)
@@ -256,12 +258,12 @@ def draw_failure_cases(
     return cases
 
 
-def _select_extremes(points: pd.DataFrame, each: int) -> pd.DataFrame:
+def _select_extremes(points: pd.DataFrame, each: int, mapping: str) -> pd.DataFrame:
     names = ["sample_id", "mos", "mapped", "error", "side"]
     signed, goal = points["prediction"].to_numpy(float), points["mos"].to_numpy(float)
     if why_undefined(signed, goal):
         return pd.DataFrame(columns=names)
-    mapped = np.asarray(fit_mapping(signed, goal)(signed))
+    mapped = np.asarray(fit_mapping(signed, goal, mapping)(signed))
     frame = pd.DataFrame(
         {"sample_id": points.index, "mos": goal, "mapped": mapped, "error": mapped - goal}
     )

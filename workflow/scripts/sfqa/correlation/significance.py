@@ -24,7 +24,7 @@ from sfqa.statistics.registry import RESAMPLED, Statistic, find_statistic
 from sfqa.tables import FAILED, OK, flaw
 
 #: Raised whenever the rows change, also by the statistics, the mapping or the bootstrap.
-VERSION = 1
+VERSION = 2
 
 LEVEL = 0.05
 

@@ -21,6 +21,7 @@ from sfqa.correlation.intervals import (
     compute_video_replicates,
     pool_replicates,
 )
+from sfqa.correlation.marks import combine_marks, split_notes
 from sfqa.correlation.points import (
     KINDS,
     WEIGHTS,
@@ -38,7 +39,7 @@ from sfqa.statistics.registry import RESAMPLED, STATISTICS
 __all__ = ["KINDS", "WEIGHTS", "Settings", "correlation_rows", "pool_points", "round_rows"]
 
 #: Raised whenever the rows change, also by the statistics, the mapping or the bootstrap.
-VERSION = 3
+VERSION = 4
 
 #: Decimals that the stored table keeps.
 DIGITS = 8
@@ -308,10 +309,8 @@ def _pool_trials(values: Sequence[Correlation], pooling: str) -> Correlation:
     if len(values) == 1:
         return values[0]
     reasons: dict[str, list[str]] = {}
-    for value in values:
-        if value.detail:
-            word, _, sentence = value.detail.partition(": ")
-            reasons.setdefault(word, []).append(sentence)
+    for word, sentence in (note for value in values for note in split_notes(value.detail)):
+        reasons.setdefault(word, []).append(sentence)
     notes = [
         f"{word}: in {len(reasons[word])} of {len(values)} trials; the first: {reasons[word][0]}"
         for word in sorted(reasons)
@@ -379,6 +378,7 @@ def _average_dimensions(by_dimension: Mapping[str, Correlation]) -> Correlation:
     flawed = [d for d, v in by_dimension.items() if v.status != "ok"]
     if flawed and not notes:
         notes.append(f"flawed_dimension: see {', '.join(flawed)}")
+    notes += combine_marks({d: value.detail for d, value in by_dimension.items()})
     mappings = sorted({value.mapping for value in values})
     return Correlation(
         sum(value.n for value in values) // len(values),

@@ -26,7 +26,7 @@ from sfqa.regression import _rows, train
 from sfqa.splits.protocols import CROSS, TEST, TRAIN, VALIDATION, Split, make_splits
 
 #: Version of what this file does besides training and correlation.
-VERSION = 1
+VERSION = 2
 
 SHARES = (0.125, 0.25, 0.5, 0.75, 1.0)
 #: With fewer trials (a fixed split has one) each trial has several orders, for this many fits.

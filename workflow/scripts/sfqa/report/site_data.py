@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sfqa import store, tables
-from sfqa.correlation.fits import fit_mapping
+from sfqa.correlation.fits import DEFAULT, MAPPINGS, fit_mapping
+from sfqa.correlation.marks import UNRANKED
 from sfqa.correlation.summarise import pool_points
 from sfqa.errors import UserError
 from sfqa.report import provenance
@@ -21,7 +22,7 @@ from sfqa.statistics.functions import why_undefined
 from sfqa.statistics.registry import STATISTICS
 from sfqa.tables import STATUSES
 
-VERSION = 1
+VERSION = 2
 
 #: Labels that samples can be filtered by, with their names on the page.
 LABELS = {
@@ -112,7 +113,9 @@ def collect_parts(source: DatasetTables, initial_view: InitialView, make_url: Ma
         "hashes": _collect_hashes(source, samples),
         "scores": _collect_scores(source, ids),
     }
-    predictions = _collect_predictions(source, samples, mos, metrics, dimensions, protocols)
+    mapping = _find_mapping(correlation)
+    shown_parts = (metrics, dimensions, protocols)
+    predictions = _collect_predictions(source, samples, mos, *shown_parts, mapping)
     for number, protocol in enumerate(protocols):
         parts[f"predictions-{number}"] = predictions[protocol]
     records = provenance.describe_tables(source.folder, source.files)
@@ -139,6 +142,7 @@ def collect_parts(source: DatasetTables, initial_view: InitialView, make_url: Ma
             }
             for statistic in STATISTICS
         ],
+        "unranked": list(UNRANKED),
         "labels": {k: name for k, name in LABELS.items() if k in parts["samples"]["labels"]},
         "correlation": _encode_columns(correlation, list(correlation.columns)),
         "more": [name for name in optional if name in parts],
@@ -227,6 +231,15 @@ def _describe_metrics(
     return records
 
 
+def _find_mapping(correlation: pd.DataFrame) -> str:
+    """Return the mapping of the correlation table: the name that most of its rows have."""
+    defined = correlation[
+        correlation["plcc"].notna() & correlation["mapping"].isin(MAPPINGS.values())
+    ]
+    counts = defined["mapping"].value_counts()
+    return min(counts.index, key=lambda name: (-counts[name], name), default=DEFAULT)
+
+
 def _collect_predictions(
     source: DatasetTables,
     samples: pd.DataFrame,
@@ -234,6 +247,7 @@ def _collect_predictions(
     metrics: Sequence[Mapping[str, Any]],
     dimensions: Sequence[str],
     protocols: Sequence[str],
+    mapping: str,
 ) -> dict[str, Parts]:
     """Return raw scores and scores mapped to MOS, by protocol, metric and dimension."""
     predictions: dict[str, Parts] = {protocol: {} for protocol in protocols}
@@ -254,9 +268,9 @@ def _collect_predictions(
             if reason:
                 column["reason"] = reason
             else:
-                mapping = fit_mapping(signed, points["mos"].astype(float))
-                mapped = pd.Series(mapping(signed), points.index)
-                column |= {"mapped": _to_numbers(mapped.reindex(ids)), "mapping": mapping.name}
+                curve = fit_mapping(signed, points["mos"].astype(float), mapping)
+                mapped = pd.Series(curve(signed), points.index)
+                column |= {"mapped": _to_numbers(mapped.reindex(ids)), "mapping": curve.name}
             by_dimension = predictions[str(protocol)].setdefault(metric["name"], {})
             by_dimension[str(dimension)] = column
     return predictions

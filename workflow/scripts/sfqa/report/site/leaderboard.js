@@ -45,9 +45,15 @@
     ],
   });
 
+  /** The words of a row's notes. */
+  const noteWords = detail => (detail || "").split(/; (?=[a-z][a-z0-9_]*: )/).filter(Boolean).map(note => note.split(":")[0]);
+  /** Whether a statistic may be best or second: not after a fitted curve that is a step or falls. */
+  const isRanked = (row, column) => !(column.is_mapped && noteWords(row.detail).some(word => SFQA.have.meta.unranked.includes(word)));
+
   /** Best and second value of each column without the controls: Map from column to sorted values. */
-  const ranks = (chosen, columns) => new Map(columns.map(({ dimension, name, higher_is_better: falling }) => {
-    const values = [...new Set(chosen.filter(one => one.metric.kind !== "control").map(one => one.rows[dimension] && one.rows[dimension][name]).filter(v => v !== null && v !== undefined).map(v => Number(v.toFixed(3))))];
+  const ranks = (chosen, columns) => new Map(columns.map(column => {
+    const { dimension, name, higher_is_better: falling } = column;
+    const values = [...new Set(chosen.filter(one => one.metric.kind !== "control" && one.rows[dimension] && isRanked(one.rows[dimension], column)).map(one => one.rows[dimension][name]).filter(v => v !== null && v !== undefined).map(v => Number(v.toFixed(3))))];
     values.sort((a, b) => falling ? b - a : a - b);
     return [`${dimension}.${name}`, values];
   }));
@@ -62,9 +68,9 @@
     const order = ranks(lines, columns), known = ["metric", "group", "n", ...columns.map(one => `${one.dimension}.${one.name}`)];
     // By default the metric with the best overall SRCC comes first.
     const told = known.includes(chosen.sort), begin = { sort: told ? chosen.sort : `${dimensions[dimensions.length - 1]}.srcc`, down: told ? chosen.down : true };
-    const best = ({ dimension, name }, line) => {
-      const row = line.rows[dimension];
-      if (!row || row[name] === null || line.metric.kind === "control") return "";
+    const best = (column, line) => {
+      const { dimension, name } = column, row = line.rows[dimension];
+      if (!row || row[name] === null || line.metric.kind === "control" || !isRanked(row, column)) return "";
       const place = order.get(`${dimension}.${name}`).indexOf(Number(row[name].toFixed(3)));
       return place === 0 ? "best" : place === 1 ? "second" : "";
     };
@@ -81,7 +87,7 @@
         },
       })),
       { key: "n", head: "n", number: true, value: line => Math.max(...Object.values(line.rows).filter(Boolean).map(row => row.n)) },
-      { key: "note", head: "Note", className: "note", cell: line => [...new Set(Object.values(line.rows).filter(Boolean).map(row => row.detail).filter(Boolean))].map(text => h("span", { title: text }, text.split(":")[0].replace(/_/g, " "))) },
+      { key: "note", head: "Note", className: "note", cell: line => [...new Set(Object.values(line.rows).filter(Boolean).map(row => row.detail).filter(Boolean))].map(text => h("span", { title: text }, noteWords(text).join(", ").replace(/_/g, " "))) },
     ], {
       caption: `Metrics against MOS, ${words(chosen.protocol)} splits, ${LEVELS[chosen.level] || chosen.level}, ${POOLINGS[chosen.pooling] || chosen.pooling}`,
       pageSize: 200, ...begin, changed: given => SFQA.go("leaderboard", { ...chosen, ...given, down: given.down ? "1" : "", page: "" }, true),
@@ -195,7 +201,7 @@
           SFQA.choice("Protocol", SFQA.have.meta.protocols, chosen.protocol, set("protocol")),
           SFQA.choice("Level", levels, chosen.level, set("level"), name => LEVELS[name] || words(name)),
           SFQA.choice("Pooling", poolings, chosen.pooling, set("pooling"), name => POOLINGS[name] || words(name))),
-        h("p", { class: "quiet" }, `Best in bold, second best underlined, controls excluded. ${labels(one => one.higher_is_better)}: higher is better; the sign is flipped for metrics that are lower for better quality. ${labels(one => !one.higher_is_better)}: lower is better. Press a number to see where it comes from.`),
+        h("p", { class: "quiet" }, `Best in bold, second best underlined, without controls and without ${labels(one => one.is_mapped)} after a fitted curve that is a step or falls. ${labels(one => one.higher_is_better)}: higher is better; the sign is flipped for metrics that are lower for better quality. ${labels(one => !one.higher_is_better)}: lower is better. Press a number to see where it comes from.`),
         board(chosen), leakage(chosen), await significance(chosen), await byMethod(chosen));
     },
   };
