@@ -45,6 +45,7 @@ def test_errors_say_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
     assert "no dataset 't2vqa'; did you mean 't2vqa_db'?" in read_error("t2vqa", str(tmp_path))
     assert "the folder is missing" in read_error("thqa")
+    assert "preferences between two videos" in read_error("genai_bench", str(tmp_path))
     assert "unpack the dataset there" in read_error("thqa", str(tmp_path / "none"))
     (tmp_path / "train.zip").write_bytes(b"PK")
     error = read_error("thqa", str(tmp_path), "--out", str(tmp_path / "a.yaml"))

@@ -17,7 +17,7 @@ import yaml
 from published_datasets import MAKERS, Made, make_folder
 from sfqa.errors import UserError
 from sfqa.generation.importing import list_videos
-from sfqa.labels.scores import read_mos
+from sfqa.labels.scores import read_mos, read_ratings
 
 DATASETS = Path(__file__).parents[2] / "config" / "datasets"
 COUNT = 200 if os.environ.get("SFQA_TESTS") == "all" else 40
@@ -143,13 +143,13 @@ def test_a_mutated_folder_gives_the_right_table_or_a_sentence(seed: int, tmp_pat
         assert not must_stay, (what, str(error))
         assert str(tmp_path) in str(error), (what, str(error))
         return
-    expected = {one.path.casefold(): one.mos for one in made}
+    expected = {one.path.casefold(): {**one.mos, **one.ratings} for one in made}
     for video, scores in values.items():
         one = expected.pop(video.casefold(), None)
         if one is None:  # an added video, without a label
             assert set(scores.values()) <= {None}, what
         elif mutation is cut_a_row or mutation is lose_a_row:
-            assert all(scores[d] in (mos, None) for d, mos in one.items()), what
+            assert all(scores.get(d) in (mos, None) for d, mos in one.items()), what
         else:
             assert scores == one, what
     if must_stay:
@@ -161,11 +161,13 @@ def is_label_file(path: Path) -> bool:
     return path.suffix in (".csv", ".txt", ".json") and path.name != "fetv_data.json"
 
 
-def read_all(source: dict[str, Any], folder: Path) -> dict[str, dict[str, float | None]]:
+def read_all(source: dict[str, Any], folder: Path) -> dict[str, dict[Any, float | None]]:
     """Return the MOS by dimension of each video, by its path."""
     samples = list_videos(source, 1)
     path_of_id = {r["sample_id"]: str(Path(r["source_path"]).relative_to(folder)) for r in samples}
-    values: dict[str, dict[str, float | None]] = {path: {} for path in path_of_id.values()}
+    values: dict[str, dict[Any, float | None]] = {path: {} for path in path_of_id.values()}
     for row in read_mos(source, path_of_id):
         values[path_of_id[row["sample_id"]]][row["dimension"]] = row["mos"]
+    for row in read_ratings(source, path_of_id):
+        values[path_of_id[row["sample_id"]]][row["rater"], row["dimension"]] = row["score"]
     return values

@@ -12,7 +12,8 @@ from scipy import stats
 
 from published_datasets import MAKERS, PROMPTS, make_folder
 from sfqa.generation.importing import list_videos
-from sfqa.labels.scores import read_mos
+from sfqa.labels.joining import has_ratings
+from sfqa.labels.scores import read_mos, read_ratings
 
 DATASETS = Path(__file__).parents[2] / "config" / "datasets"
 
@@ -39,6 +40,12 @@ def test_samples_and_scores_are_the_published_ones(name: str, tmp_path: Path) ->
         for column, value in one.columns.items():
             assert samples[path][column] == value, (path, column)
     path_of_id = {row["sample_id"]: path for path, row in samples.items()}
+    ratings = {
+        (path_of_id[row["sample_id"]], row["rater"], row["dimension"]): row["score"]
+        for row in read_ratings(source, path_of_id)
+    }
+    assert ratings == {(p, *key): v for p, one in made.items() for key, v in one.ratings.items()}
+    assert has_ratings(source) == bool(ratings)
     rows = read_mos(source, path_of_id)
     dimensions = {dimension for one in made.values() for dimension in one.mos}
     assert len(rows) == len(made) * len(dimensions)

@@ -30,6 +30,7 @@ class Made:
     columns: dict[str, str] = field(default_factory=dict)
     sd: dict[str, float] = field(default_factory=dict)
     n: int | None = None
+    ratings: dict[tuple[str, str], float] = field(default_factory=dict)
 
 
 Maker = Callable[[Path], list[Made]]
@@ -141,23 +142,25 @@ def t2veval_bench(folder: Path) -> list[Made]:
 def fetv(folder: Path) -> list[Made]:
     folders = {"cogvideo": "cogvideo", "text2video-zero": "text2video-zero"}
     folders |= {"damo-text2video": "modelscope-t2v", "zeroscope": "zeroscope"}
-    ratings = folder / "manual_eval_results" / "human0"
-    ratings.mkdir(parents=True)
-    made = []
-    for m, (label, method) in enumerate(folders.items()):
-        lines = []
-        for index in (3, 0, 2, 1, 4, 5):  # not in the order of the index
-            mos = {d: 1 + (index + m + k) % 5 for k, d in enumerate(_FETV)}
-            record = {"video_id": f"video{index}", **mos, "fine-grained_alignment": {"color": 2}}
-            lines.append(json.dumps({str(index): record}))
-            suffix = "gif" if method == "cogvideo" else "mp4"
-            path = f"datas/videos/{method}/videos/{index}.{suffix}"
-            columns = {"method": method, "image_id": str(index), "prompt": _fetv_prompt(index)}
-            made.append(Made(path, {d: float(v) for d, v in mos.items()}, columns))
-        (ratings / f"manual_eval_results_{label}.json").write_text("\n".join(lines) + "\n")
+    made = {}
+    for rater in range(3):
+        ratings = folder / "manual_eval_results" / f"human{rater}"
+        ratings.mkdir(parents=True)
+        for m, (label, method) in enumerate(folders.items()):
+            lines = []
+            for index in (3, 0, 2, 1, 4, 5):  # not in the order of the index
+                scores = {d: 1 + (index + m + k + rater) % 5 for k, d in enumerate(_FETV)}
+                record = {"video_id": f"video{index}", **scores, "fine-grained": {"color": 2}}
+                lines.append(json.dumps({str(index): record}))
+                suffix = "gif" if method == "cogvideo" else "mp4"
+                path = f"datas/videos/{method}/videos/{index}.{suffix}"
+                columns = {"method": method, "image_id": str(index), "prompt": _fetv_prompt(index)}
+                one = made.setdefault(path, Made(path, {}, columns))
+                one.ratings |= {(f"human{rater}", d): float(v) for d, v in scores.items()}
+            (ratings / f"manual_eval_results_{label}.json").write_text("\n".join(lines) + "\n")
     prompts = [{"video_id": "video1", "prompt": _fetv_prompt(index)} for index in range(6)]
     (folder / "fetv_data.json").write_text("\n".join(map(json.dumps, prompts)) + "\n")
-    return made
+    return list(made.values())
 
 
 _FETV = ("static_quality", "temporal_quality", "alignment")
@@ -326,6 +329,23 @@ def cvd2014(folder: Path) -> list[Made]:
             columns = {"image_id": scene, "clip_id": f"Test{t + 1}/{scene}", "method": device}
             made.append(Made(path, {"quality": mos}, columns))
     (folder / "labels.txt").write_text("\n".join(lines) + "\n")
+    return made
+
+
+@maker
+def unb_avq_2018(folder: Path) -> list[Made]:
+    header = (
+        "refFile,testFile,Mqs,Mcs,HRC,videoDegradationType,videoCodec,videoBitrate,"
+        "packetLossRate,freezingPauses,freezingLength"
+    )
+    made, lines = [], [header]
+    for content in range(1, 7):
+        for condition in ("HRC1", "HRC2", "ANC1"):
+            name, mos = f"v{content:02d}_{condition.lower()}", _score(content + len(made), 1, 5)
+            lines.append(f"v{content:02d},{name},{mos},0.5,{condition},Packet-Loss,H264,800,1,0,0")
+            columns = {"method": condition, "image_id": f"v{content:02d}"}
+            made.append(Made(f"Experiment1/{name}.avi", {"quality": mos}, columns))
+    (folder / "UnB-AVQ-2018-Experiment1.csv").write_text("\n".join(lines) + "\n")
     return made
 
 

@@ -46,6 +46,28 @@ if PLAN.score_source == "imported":
             "../scripts/import_ratings.py"
 
 
+if PLAN.score_source == "ratings":
+
+    rule import_label_ratings:
+        input:
+            files=PLAN.label_files(),
+            samples=table_path("samples"),
+        output:
+            scores=table_path("scores"),
+        log:
+            "results/{dataset}/logs/ratings/import_label_ratings.log",
+        conda:
+            "../envs/tables.yaml"
+        params:
+            source=PLAN.import_source(),
+            version=[
+                PLAN.module_version("labels/joining"),
+                PLAN.module_version("labels/scores"),
+            ],
+        script:
+            "../scripts/import_label_ratings.py"
+
+
 if PLAN.score_source == "labels":
 
     rule import_mos:

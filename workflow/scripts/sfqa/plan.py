@@ -77,14 +77,18 @@ class Plan:
             self.watch.check_files()
 
     def _find_score_source(self) -> str:
-        """Return where the MOS come from: simulated, imported, mos, labels or none.
+        """Return where the MOS come from: simulated, imported, ratings, mos, labels or none.
 
-        Simulated and imported are raw scores; mos (of a table of features) and labels (files beside
-        the videos) are published MOS.
+        Simulated, imported and ratings (of label files) are raw scores; mos (of a table of
+        features) and labels (files beside the videos) are published MOS.
         """
         if self.mode == "import_features":
             return "mos"
         source = self.config["ratings"]["source"]
+        if source == "labels":
+            from sfqa.labels.joining import has_ratings
+
+            return "ratings" if has_ratings(self.import_source()) else "labels"
         return "imported" if source in ("study", "table", "wide") else source
 
     @property
@@ -95,7 +99,7 @@ class Plan:
     @property
     def has_scores(self) -> bool:
         """Whether the MOS are computed from raw scores."""
-        return self.score_source in ("simulated", "imported")
+        return self.score_source in ("simulated", "imported", "ratings")
 
     def study_folder(self) -> str:
         """Return the folder of the rating study."""

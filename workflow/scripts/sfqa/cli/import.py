@@ -23,6 +23,19 @@ sfqa import thqa_ntire /data/THQA-NTIRE --out my.yaml
 """
 #: Where the configurations of published datasets are.
 DATASETS = Path(__file__).parents[4] / "config" / "datasets"
+#: Sets that users may ask for, with the reason and what to do instead.
+NOT_IMPORTED = {
+    "genai_bench": "its labels are preferences between two videos, not scores",
+    "videoscore_bench": "it is published as frames, and genaibench as pairs; not as videos with MOS",
+    "agavqa_3k": "its pairs are ranked without scores, and the label file of its MOS is unknown; "
+    "describe it in import.labels (docs/datasets.md)",
+    "tdve_db": "its scores stand inside of sentences; extract them into a table first",
+    "live_sjtu": "its samples are raw YUV pictures and WAV sound in separate files; join each pair "
+    "into one video (ffmpeg -s 1920x1080 -r RATE -i A.yuv -i B.wav) and list them in a label file",
+    "ntire2024_aigc_video": "its videos are those of T2VQA-DB; use t2vqa_db",
+    "thqa_10k": "it is not released; its videos are the largest part of thqa_ntire",
+    "thqa_3d": "its videos are a part of thqa_ntire",
+}
 _MAX_EXAMPLES = 3
 _MAX_SHOWN = 8
 
@@ -42,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
         for name in list_datasets():
             print(f"{name:<16} {read_summary(name)}")
         return SUCCESS
+    if args.name in NOT_IMPORTED:
+        raise UserError(f"sfqa import: {args.name} cannot be imported: {NOT_IMPORTED[args.name]}")
     if args.name not in list_datasets():
         raise UserError(
             f"sfqa import: no dataset {args.name!r}; {hint(args.name, list_datasets())}"
@@ -144,7 +159,8 @@ def _print_counts(column: str, videos: Iterable[LabelledVideo]) -> None:
 def _print_scores(videos: Iterable[LabelledVideo]) -> None:
     values: dict[str, list[float]] = {}
     for video in videos:
-        for dimension, score in video.scores.items():
+        ratings = ((dimension, score) for (_, dimension), score in video.ratings.items())
+        for dimension, score in (*video.scores.items(), *ratings):
             if score.mos is not None:
                 values.setdefault(dimension, []).append(score.mos)
     for dimension, scores in values.items():

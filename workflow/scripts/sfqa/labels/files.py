@@ -50,11 +50,15 @@ class Score:
 
 @dataclass
 class LabelRow:
-    """One row of a label file: its video as the file names it, columns of the sample, scores."""
+    """One row of a label file: its video as the file names it, columns of the sample, scores.
+
+    The scores are ratings of one person if ``rater`` is not empty, else published MOS.
+    """
 
     where: str
     video: str
     path: str
+    rater: str = ""
     columns: dict[str, str] = field(default_factory=dict)
     scores: dict[str, Score] = field(default_factory=dict)
 
@@ -73,6 +77,7 @@ def read_label_rows(labels: Mapping[str, Any], folder: Path) -> list[LabelRow]:
     - ``video``: the column that names the video (default ``video``);
     - ``path``: template of the video's path, see :func:`fill_template`;
     - ``mos``, ``sd``, ``n``: mappings of dimensions to columns;
+    - ``rater``, ``rater_column``: the scores are ratings of that rater, of the one in that column;
     - ``columns``: mapping of :data:`FIELDS` to columns;
     - ``ends``: [lowest, highest] possible score; ``missing_codes``: numbers that stand for none.
 
@@ -203,9 +208,19 @@ def _read_file(labels: Mapping[str, Any], path: Path, split: str | None) -> Iter
             where,
             video,
             fill_template(template, cells, where).lstrip("/").removeprefix("./"),
+            _read_rater(labels, cells, where),
             columns,
             {dimension: values[index] for dimension, values in scores.items()},
         )
+
+
+def _read_rater(labels: Mapping[str, Any], cells: Mapping[str, str], where: str) -> str:
+    column = labels.get("rater_column")
+    if column is None:
+        return str(labels.get("rater", ""))
+    if not cells.get(column):
+        raise UserError(f"{where}, column {column}: no rater; name one, or correct rater_column")
+    return cells[column]
 
 
 def _read_scores(labels: Mapping[str, Any], table: UserTable, dimension: str) -> list[Score]:

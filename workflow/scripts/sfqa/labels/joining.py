@@ -37,12 +37,14 @@ class LabelledVideo:
     """A video with its labels: path relative to the folder, columns of the sample, scores.
 
     ``where`` lists the rows of label files that name it; it is empty for a video without a label.
+    ``ratings`` holds the scores of single raters by (rater, dimension).
     """
 
     path: str
     where: list[str] = field(default_factory=list)
     columns: dict[str, str] = field(default_factory=dict)
     scores: dict[str, Score] = field(default_factory=dict)
+    ratings: dict[tuple[str, str], Score] = field(default_factory=dict)
 
 
 def join_labels(source: Mapping[str, Any]) -> list[LabelledVideo]:
@@ -100,6 +102,21 @@ def list_entries(source: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the entries of ``import.labels``, which may be one or a list."""
     labels = source["labels"]
     return [labels] if isinstance(labels, Mapping) else list(labels)
+
+
+def has_ratings(source: Mapping[str, Any]) -> bool:
+    """Return whether the label files hold ratings of single raters instead of MOS.
+
+    Raises :class:`UserError` if some hold ratings and others MOS.
+    """
+    with_scores = [labels for labels in list_entries(source) if labels.get("mos")]
+    rated = ["rater" in labels or "rater_column" in labels for labels in with_scores]
+    if any(rated) and not all(rated):
+        raise UserError(
+            "config, import.labels: some entries hold ratings (rater, rater_column) and others "
+            "MOS; use one of the two"
+        )
+    return any(rated)
 
 
 def list_all_files(source: Mapping[str, Any]) -> list[Path]:
@@ -211,12 +228,20 @@ def _match_pattern(names: list[str], source: Mapping[str, Any]) -> dict[str, dic
 def _add_row(video: LabelledVideo, row: LabelRow) -> None:
     """Add a row of a label file to its video; raises :class:`UserError` for a contradiction."""
     for dimension, score in row.scores.items():
-        if dimension in video.scores:
+        if row.rater:
+            earlier = video.ratings.get((row.rater, dimension))
+        else:
+            earlier = video.scores.get(dimension)
+        if earlier:
+            by_rater = f" by {row.rater!r}" if row.rater else ""
             raise UserError(
-                f"{score.where}: {video.path!r} has a score of {dimension!r} already "
-                f"({video.scores[dimension].where}); keep one of the two rows"
+                f"{score.where}: {video.path!r} has a score of {dimension!r}{by_rater} already "
+                f"({earlier.where}); keep one of the two rows"
             )
-        video.scores[dimension] = score
+        if row.rater:
+            video.ratings[row.rater, dimension] = score
+        else:
+            video.scores[dimension] = score
     for name, value in row.columns.items():
         if video.columns.get(name, value) != value:
             raise UserError(

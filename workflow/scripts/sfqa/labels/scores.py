@@ -39,6 +39,29 @@ def read_mos(source: Mapping[str, Any], sample_ids: Iterable[str]) -> list[dict[
     return sorted(rows, key=lambda row: (row["dimension"], row["sample_id"]))
 
 
+def read_ratings(source: Mapping[str, Any], sample_ids: Iterable[str]) -> list[dict[str, Any]]:
+    """Return rows for ``tables.SCORES`` from label files with the ratings of single raters.
+
+    A missing rating has no row. Only ``sample_ids`` get rows. Raises :class:`UserError` as
+    :func:`sfqa.labels.joining.join_labels`.
+    """
+    wanted_ids = set(sample_ids)
+    rows = [
+        {
+            "rater": rater,
+            "sample_id": video.columns["sample_id"],
+            "dimension": dimension,
+            "score": score.mos,
+            "synthetic": False,
+        }
+        for video in join_labels(source)
+        if video.columns["sample_id"] in wanted_ids
+        for (rater, dimension), score in video.ratings.items()
+        if score.mos is not None
+    ]
+    return sorted(rows, key=lambda row: (row["dimension"], row["rater"], row["sample_id"]))
+
+
 def _fill_row(score: Score | None) -> dict[str, Any]:
     """Return the columns of a row that come from its score."""
     if score is None or score.mos is None:
