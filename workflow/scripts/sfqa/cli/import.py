@@ -26,7 +26,7 @@ DATASETS = Path(__file__).parents[4] / "config" / "datasets"
 #: Sets that users may ask for, with the reason and what to do instead.
 NOT_IMPORTED = {
     "genai_bench": "its labels are preferences between two videos, not scores",
-    "videoscore_bench": "it is published as frames, and genaibench as pairs; not as videos with MOS",
+    "videoscore_bench": "it is published as frames and as pairs, not as videos with MOS",
     "agavqa_3k": "its pairs are ranked without scores, and the label file of its MOS is unknown; "
     "describe it in import.labels (docs/datasets.md)",
     "tdve_db": "its scores stand inside of sentences; extract them into a table first",
