@@ -25,12 +25,13 @@ class Loudness(NamedTuple):
     reason: str
 
 
-def measure_loudness(path: Path | str) -> Loudness:
-    """Return integrated loudness, loudness range and true peak of a file's first audio stream.
+def measure_loudness(path: Path | str, has_one_form: bool = False) -> Loudness:
+    """Return integrated loudness, loudness range and true peak of the sound of a file.
 
     Integrated loudness (LUFS) and true peak (dBTP) follow ITU-R BS.1770-4, loudness range (LU)
     follows EBU Tech 3342, each to one decimal as EBU Tech 3341 requires. Channels are measured as
-    they are: two equal channels are 3 LU louder than one. Raises :class:`sfqa.media.MediaError` if
+    they are: two equal channels are 3 LU louder than one. ``has_one_form`` is that of
+    :func:`sfqa.media.open_sound`. Raises :class:`sfqa.media.MediaError` if
     the file cannot be decoded.
 
     >>> import tempfile, numpy as np; path = Path(tempfile.mkdtemp()) / "tone.wav"
@@ -39,7 +40,7 @@ def measure_loudness(path: Path | str) -> Loudness:
     >>> measure_loudness(path)
     Loudness(integrated_lufs=-23.0, range_lu=0.0, true_peak_dbtp=-23.0, reason='')
     """
-    summary = media.loudness_summary(path)
+    summary = media.loudness_summary(path, has_one_form)
     peak = summary["Peak"] if math.isfinite(summary["Peak"]) else None
     if not summary["I"] > GATE_LUFS:
         reason = "it is silent" if peak is None else "nothing of 0.4 s is louder than -70 LUFS"

@@ -1,12 +1,17 @@
-"""Probe, read and write media files; with decoding.py the only module that knows FFmpeg."""
+"""Probe, read and write media files.
+
+With decoding.py, presentation.py, survey.py and joined_sound.py the only module that knows FFmpeg.
+"""
 
 from __future__ import annotations
 
 import re
 import shutil
 import subprocess
+import tempfile
 import wave
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -30,11 +35,20 @@ from sfqa.decoding import (
     to_ffmpeg_path,
 )
 from sfqa.decoding import shorten_message as shorten_message
+from sfqa.joined_sound import assemble_sound as assemble_sound
+from sfqa.presentation import (
+    Presentation,
+    SoundPresentation,
+    read_presentation,
+    read_sound_presentation,
+    select_stream,
+)
 
 Sound = npt.NDArray[np.float32]
 
 __all__ = [
-    "MediaError", "Pixels", "frame_times", "iterate_frames", "read_frame_times", "read_frames",
+    "MediaError", "Pixels", "Presentation", "SoundPresentation", "frame_times", "iterate_frames",
+    "read_frame_times", "read_frames", "read_presentation", "read_sound_presentation",
     "to_ffmpeg_path",
 ]  # fmt: skip
 
@@ -47,7 +61,7 @@ _REPRODUCIBLE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Probe:
-    """Properties of the first video and the first audio stream, as the container states them."""
+    """Properties of the video and the audio stream that are shown, as the container states them."""
 
     has_video: bool
     has_audio: bool
@@ -62,28 +76,6 @@ class Probe:
     sample_rate: int = 0
     channels: int = 0
     audio_duration_sec: float = 0.0
-
-
-@dataclass(frozen=True)
-class Presentation:
-    """How a player presents a file, from its streams and tags.
-
-    Sizes in square pixels after rotation; times in seconds on the container's clock; ``video`` and
-    ``audio`` are stream indices. ``decoder`` names the decoder needed for a hidden alpha channel.
-    """
-
-    video: int
-    audio: int | None
-    width: float
-    height: float
-    start_sec: float
-    video_start_sec: float
-    audio_start_sec: float = 0.0
-    channels: int = 0
-    interlaced: bool = False
-    alpha: bool = False
-    hdr: bool = False
-    decoder: str | None = None
 
 
 @cache
@@ -101,8 +93,8 @@ def probe(path: Path | str) -> Probe:
     try:
         with av.open(to_ffmpeg_path(path)) as container:
             video, audio = (
-                _select_stream(container.streams.video),
-                _select_stream(container.streams.audio),
+                select_stream(container.streams.video),
+                select_stream(container.streams.audio),
             )
             container_duration = (container.duration or 0) / av.time_base
             fields: dict[str, Any] = {"has_video": bool(video), "has_audio": bool(audio)}
@@ -131,84 +123,6 @@ def probe(path: Path | str) -> Probe:
         ) from error
 
 
-def read_presentation(path: Path | str) -> Presentation:
-    """Return how a video is presented, from the first picture and the first sound that decode.
-
-    A picture attached to a song (cover art) does not count as video. ``start_sec`` is the earlier
-    start of picture and sound. Raises :class:`MediaError` if there is no moving picture or no frame
-    decodes.
-    """
-    try:
-        with av.open(to_ffmpeg_path(path)) as container:
-            video, audio = (
-                _select_stream(container.streams.video),
-                _select_stream(container.streams.audio),
-            )
-            if video is None:
-                raise MediaError(f"{path}: holds no moving picture")
-            picture, sound = _decode_first_frames(container, video, audio)
-            pixel_aspect = float(video.sample_aspect_ratio or 1)
-            width = picture.width * (pixel_aspect if 0.1 <= pixel_aspect <= 10 else 1.0)
-            height = float(picture.height)
-            has_hidden_alpha = (
-                video.codec_context.name == "vp9" and video.metadata.get("alpha_mode") == "1"
-            )
-            start_times = [_frame_time(frame) for frame in (picture, sound) if frame is not None]
-            is_turned = picture.rotation % 180 != 0
-            return Presentation(
-                video=video.index,
-                audio=audio.index if sound is not None else None,
-                width=height if is_turned else width,
-                height=width if is_turned else height,
-                start_sec=min(start_times),
-                video_start_sec=start_times[0],
-                audio_start_sec=start_times[-1],
-                channels=sound.layout.nb_channels if sound is not None else 0,
-                interlaced=bool(picture.interlaced_frame),
-                alpha=has_hidden_alpha or any(part.is_alpha for part in picture.format.components),
-                # PQ and HLG (ITU-T H.273); 8-bit video with this tag is mislabelled
-                hdr=picture.color_trc in (16, 18) and picture.format.components[0].bits > 8,
-                decoder="libvpx-vp9" if has_hidden_alpha else None,
-            )
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise MediaError(
-            f"{path}: cannot be read as a media file ({shorten_message(error)})"
-        ) from error
-
-
-def _select_stream(streams: Any) -> Any:
-    """Return the first stream with a known codec that is not cover art, or None."""
-    cover = av.stream.Disposition.attached_pic
-    return next((s for s in streams if s.codec_context and cover not in s.disposition), None)
-
-
-def _decode_first_frames(container: Any, video: Any, audio: Any) -> tuple[Any, Any]:
-    """Decode the first frame of picture and of sound (None if there is no sound)."""
-    streams = [video] if audio is None else [video, audio]
-    first_frames: dict[int, Any] = {}
-    for packet in container.demux(streams):
-        index = packet.stream_index
-        if index in first_frames:
-            continue
-        try:
-            frame = next(iter(packet.decode()), None)
-        except av.error.FFmpegError:
-            continue
-        if frame is not None:
-            first_frames[index] = frame
-        if len(first_frames) == len(streams):
-            break
-    if video.index not in first_frames:
-        raise MediaError(f"{container.name}: no frame decodes")
-    return first_frames[video.index], first_frames.get(
-        streams[-1].index if len(streams) > 1 else -1
-    )
-
-
-def _frame_time(frame: Any) -> float:
-    return 0.0 if frame.pts is None else float(frame.pts * frame.time_base)
-
-
 def _stream_duration(stream: Any, container_duration: float) -> float:
     has_duration = stream.duration is not None and stream.time_base is not None
     return float(stream.duration * stream.time_base) if has_duration else container_duration
@@ -226,7 +140,9 @@ def read_audio(
     start: int = 0,
     count: int | None = None,
 ) -> Sound:
-    """Decode the first audio stream of a file as float32 in [-1, 1], from time 0 of the file.
+    """Decode the sound of a file as float32 in [-1, 1], from time 0 of the file.
+
+    Of several audio streams the one that is presented counts.
 
     Returns shape (samples,) for one channel, else (samples, channels). ``start`` and ``count``
     select samples at ``sample_rate``; the others are not kept in memory. Sound that starts
@@ -234,25 +150,10 @@ def read_audio(
     channels are mixed down by ffmpeg's standard matrix, scaled so that it cannot clip. Raises
     :class:`MediaError` if there is no sound or it cannot be decoded.
     """
-    # With float output, ffmpeg's downmix raises equal channels by 3 dB, which may clip.
-    resampling = {"rematrix_maxval": 1.0, "first_pts": 0}
-    sound = ffmpeg.input(to_ffmpeg_path(path), vn=None).audio.filter(
-        "aresample", sample_rate, **resampling
-    )
-    decoded_channels = channels
-    if channels > 1 and probe(path).channels == 1:
-        decoded_channels = 1  # ffmpeg's upmix would lower the level by 3 dB
-    layout = {1: {"channel_layouts": "mono"}, 2: {"channel_layouts": "stereo"}}.get(
-        decoded_channels, {}
-    )
-    sound = sound.filter("aformat", sample_fmts="flt", **layout)
-    if start or count is not None:
-        end = {} if count is None else {"end_sample": start + count}
-        sound = sound.filter("atrim", start_sample=start, **end)
-    stream = sound.output(
-        "pipe:", format="f32le", acodec="pcm_f32le", ac=decoded_channels, ar=sample_rate
-    )
-    samples = np.frombuffer(_run_to_pipe(stream, path), dtype="<f4").astype(np.float32)
+    with open_sound(path) as source:
+        # ffmpeg's upmix would lower the level of mono by 3 dB
+        decoded_channels = 1 if source.channels == 1 else channels
+        samples = _decode_sound(source.stream, path, sample_rate, decoded_channels, start, count)
     if samples.size == 0:
         raise MediaError(f"{path}: holds no sound")
     if channels == 1:
@@ -261,18 +162,68 @@ def read_audio(
     return samples if decoded_channels == channels else np.repeat(samples, channels, axis=1)
 
 
-def loudness_summary(path: Path | str) -> dict[str, float]:
-    """Return the summary of ffmpeg's filter ebur128 over a whole file.
+def _decode_sound(
+    sound: Any, path: Path | str, sample_rate: int, channels: int, start: int, count: int | None
+) -> Sound:
+    """Return samples of an ffmpeg stream, interleaved."""
+    # With float output, ffmpeg's downmix raises equal channels by 3 dB, which may clip.
+    sound = sound.filter("aresample", sample_rate, rematrix_maxval=1.0, first_pts=0)
+    layout = {1: {"channel_layouts": "mono"}, 2: {"channel_layouts": "stereo"}}.get(channels, {})
+    sound = sound.filter("aformat", sample_fmts="flt", **layout)
+    if start or count is not None:
+        end = {} if count is None else {"end_sample": start + count}
+        sound = sound.filter("atrim", start_sample=start, **end)
+    stream = sound.output("pipe:", format="f32le", acodec="pcm_f32le", ac=channels, ar=sample_rate)
+    return np.frombuffer(_run_to_pipe(stream, path), dtype="<f4").astype(np.float32)
+
+
+@dataclass(frozen=True)
+class SoundInput:
+    """The sound of a file that is presented, as a stream of ffmpeg-python, and its channels."""
+
+    stream: Any
+    channels: int
+
+
+@contextmanager
+def open_sound(path: Path | str, has_one_form: bool = False) -> Iterator[SoundInput]:
+    """Yield the sound of a file for ffmpeg; assembled in a temporary file if its form changes.
+
+    ``has_one_form``: it is known that the form does not change, so that the file need not be
+    decoded to see. Raises :class:`MediaError` if there is no sound.
+    """
+    presented = read_sound_presentation(path, has_one_form)
+    if presented is None:
+        raise MediaError(f"{path}: holds no sound")
+    if not presented.needs_assembled_sound:
+        sound = ffmpeg.input(to_ffmpeg_path(path), vn=None)[str(presented.stream)]
+        yield SoundInput(sound, presented.channels)
+        return
+    with tempfile.TemporaryDirectory(prefix="sfqa-sound-") as folder:
+        assembled = Path(folder) / "sound.f32"
+        rate = max(change.form.rate for change in presented.changes)
+        assemble_sound(path, presented.stream, rate, assembled, presented.shifts)
+        yield SoundInput(input_assembled_sound(assembled, rate, presented.delay_sec), 2)
+
+
+def input_assembled_sound(path: Path, rate: int, start_sec: float) -> Any:
+    """Return the stream of ffmpeg-python for a file of :func:`assemble_sound`."""
+    return ffmpeg.input(str(path), format="f32le", ar=rate, ac=2, itsoffset=start_sec).audio
+
+
+def loudness_summary(path: Path | str, has_one_form: bool = False) -> dict[str, float]:
+    """Return the summary of ffmpeg's filter ebur128 over the sound of a file.
 
     Keys: ``I`` (integrated loudness in LUFS; -70 if nothing passes the gate), ``LRA`` (loudness
     range in LU), ``Peak`` (true peak in dBTP; ``-inf`` for digital silence), each to one decimal.
-    Raises :class:`MediaError` if the file cannot be decoded or ffmpeg prints no summary.
+    ``has_one_form`` is that of :func:`open_sound`. Raises :class:`MediaError` if the file cannot be
+    decoded or ffmpeg prints no summary.
     :mod:`sfqa.loudness` interprets the values.
     """
-    sound = ffmpeg.input(to_ffmpeg_path(path), vn=None).audio
-    sound = sound.filter("ebur128", peak="true", framelog="verbose")
-    stream = sound.output("pipe:", format="null").global_args("-hide_banner", "-nostats")
-    message = _call_ffmpeg(stream, path, "info").stderr.decode(errors="replace")
+    with open_sound(path, has_one_form) as source:
+        sound = source.stream.filter("ebur128", peak="true", framelog="verbose")
+        stream = sound.output("pipe:", format="null").global_args("-hide_banner", "-nostats")
+        message = _call_ffmpeg(stream, path, "info").stderr.decode(errors="replace")
     _, separator, text = message.rpartition("Summary:")
     values = dict(re.findall(r"^\s*(I|LRA|Peak):\s*(\S+)\s*(?:LUFS|LU|dBFS)\s*$", text, re.M))
     if not separator or len(values) != 3:

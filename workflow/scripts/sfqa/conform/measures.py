@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sfqa import faces, media, tables, timing
-from sfqa.conform import sound
+from sfqa.conform import changes, sound
 from sfqa.identity import sha256_file
 from sfqa.loudness import measure_loudness
 
@@ -79,7 +79,7 @@ def measure_video(
         "sample_rate": media.probe(wave).sample_rate,
         "audio_rms": float(np.sqrt(np.mean(np.square(own_sound, dtype=np.float64)))),
     }
-    loudness = measure_loudness(video)
+    loudness = measure_loudness(video, not presentation.needs_assembled_sound)
     measured |= {
         "loudness_lufs": loudness.integrated_lufs,
         "true_peak_dbtp": loudness.true_peak_dbtp,
@@ -110,6 +110,7 @@ def list_flaws(
         for word, sentence in (
             *_list_sound_flaws(measured, probed, expect),
             *_list_picture_flaws(measured, probed, presentation, expect),
+            *changes.list_change_flaws(presentation),
         )
     ]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -15,7 +15,7 @@ from sfqa.conform import damage, measures
 from sfqa.conform.original import UnreadableError, measure_original
 from sfqa.identity import digest, sha256_file
 
-VERSION = 3
+VERSION = 4
 
 #: Longer or narrower videos are not clips or have a broken header, and would fill the disk.
 MAX_SEC = 3600.0
@@ -114,20 +114,22 @@ def conform_video(
     if form.viewing_short_side is not None:
         copies.append((out.viewing, form.viewing_short_side, form.crf or _VIEWING_CRF))
     start = presentation.start_sec if encoded else presentation.video_start_sec
-    decoder = {} if presentation.decoder is None else {"vcodec": presentation.decoder}
-    stream = ffmpeg.input(
-        media.to_ffmpeg_path(source), itsoffset=-start, max_pixels=_MAX_PIXELS, **decoder
-    )
+    stream = _open_source(source, presentation, start)
     pictures = _play_picture(
-        stream[str(presentation.video)], presentation, form
+        stream[str(presentation.video)], presentation, form, start
     ).filter_multi_output("split", len(copies) + 1)
     grey = pictures[0].filter("scale", damage.SIDE, damage.SIDE, flags="area", out_range="pc")
     outputs = [grey.filter("format", "gray").output("pipe:", format="rawvideo", t=MAX_SEC)]
     out.sound.unlink(missing_ok=True)
     with ExitStack() as stack:
         listening_sounds: list[Any] = []
+        has_sound_errors = False
         if presentation.audio is not None:
-            sound = stream[str(presentation.audio)].filter(
+            sound = stream[str(presentation.audio)]
+            if presentation.needs_assembled_sound:
+                assembled = stack.enter_context(_removing(out.sound))
+                sound, has_sound_errors = _assemble_sound(source, presentation, start, assembled)
+            sound = sound.filter(
                 "aresample", first_pts=0, min_hard_comp=_GAP_SEC, rematrix_maxval=1, **{"async": 1}
             )
             splits = sound.filter_multi_output("asplit", len(copies) + 1)
@@ -144,7 +146,7 @@ def conform_video(
         for index, (path, short_side, crf) in enumerate(copies):
             temporary = stack.enter_context(store.replacing(path))
             width, height = target_size(presentation.width, presentation.height, short_side)
-            picture = _scale_picture(pictures[index + 1], width, height)
+            picture = _scale_picture(pictures[index + 1], width, height, presentation.is_resized)
             encoding = media.get_encoding_options(crf, form.preset)
             outputs.append(
                 ffmpeg.output(
@@ -155,18 +157,64 @@ def conform_video(
                     **encoding,
                 )
             )
-        graph = ffmpeg.merge_outputs(*outputs).global_args(
-            "-copyts", "-filter_complex_threads", "1"
+        graph = ffmpeg.merge_outputs(*outputs).global_args("-filter_complex_threads", "1")
+        if not presentation.is_rejoined:  # else ffmpeg puts the recordings one after the other
+            graph = graph.global_args("-copyts")
+        grey_bytes, has_errors = media.pipe_ffmpeg(
+            graph, source, _time_limit_sec(presentation.video_sec)
         )
-        return media.pipe_ffmpeg(graph, source, _time_limit_sec(media.probe(source).duration_sec))
+        return grey_bytes, has_errors or has_sound_errors
 
 
 def _time_limit_sec(duration_sec: float) -> float:
     return min(_MAX_LIMIT_SEC, _LIMIT_SEC + _LIMIT_PER_SEC * max(0.0, duration_sec))
 
 
-def _play_picture(stream: Any, presentation: media.Presentation, form: Form) -> Any:
+def _open_source(source: Path, presentation: media.Presentation, start_sec: float) -> Any:
+    """Return ffmpeg's input with time 0 at ``start_sec``."""
+    options: dict[str, Any] = {}
+    if presentation.decoder is not None:
+        options["vcodec"] = presentation.decoder
+    if len(presentation.picture_changes) > 1:  # filters with a state would begin again
+        options["reinit_filter:v"] = 0
+    path = media.to_ffmpeg_path(source)
+    return ffmpeg.input(path, itsoffset=-start_sec, max_pixels=_MAX_PIXELS, **options)
+
+
+def _assemble_sound(
+    source: Path, presentation: media.Presentation, start_sec: float, out: Path
+) -> tuple[Any, bool]:
+    """Write the sound to ``out`` in one piece; return its stream and whether it has errors."""
+    assert presentation.audio is not None
+    rate = max(change.form.rate for change in presentation.sound_changes)
+    has_errors = media.assemble_sound(source, presentation.audio, rate, out, presentation.shifts)
+    delay_sec = presentation.audio_start_sec - start_sec
+    return media.input_assembled_sound(out, rate, delay_sec), has_errors
+
+
+@contextmanager
+def _removing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path next to ``path`` and remove the file."""
+    temporary = path.with_name(f".{path.name}.assembled")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _play_picture(
+    stream: Any, presentation: media.Presentation, form: Form, start_sec: float
+) -> Any:
     """Return the picture stream as a player shows it, at a constant frame rate."""
+    if presentation.is_rejoined:
+        delay_sec = presentation.video_start_sec - start_sec
+        stream = stream.filter("setpts", f"PTS-STARTPTS+{delay_sec:.6f}/TB")
+    if len(presentation.picture_changes) > 1 and (presentation.interlaced or presentation.alpha):
+        # bwdif and premultiply take frames of one form only
+        largest = max((c.form for c in presentation.picture_changes), key=lambda f: f[0] * f[1])
+        stream = stream.filter("scale", largest.width, largest.height, interl=-1)
+        stream = stream.filter("format", largest.pixel_format)
     if presentation.interlaced:
         stream = stream.filter("bwdif", mode="send_frame", deint="interlaced")
     if presentation.alpha:
@@ -174,11 +222,22 @@ def _play_picture(stream: Any, presentation: media.Presentation, form: Form) -> 
     return stream.filter("fps", fps=form.fps, start_time=0, round="near")
 
 
-def _scale_picture(stream: Any, width: int, height: int) -> Any:
+def _scale_picture(stream: Any, width: int, height: int, is_resized: bool) -> Any:
+    """Return the picture at a size; with black bars where a later size has another aspect."""
+    size: dict[str, Any] = {"w": width, "h": height}
+    if is_resized:
+        is_wider = f"gt(dar,{width}/{height})"
+        size = {
+            "w": f"if({is_wider},{width},2*round({height}*dar/2))",
+            "h": f"if({is_wider},2*round({width}/dar/2),{height})",
+            "eval": "frame",
+        }
     stream = stream.filter(
-        "scale", width, height, flags="lanczos+accurate_rnd+full_chroma_int+bitexact",
+        "scale", **size, flags="lanczos+accurate_rnd+full_chroma_int+bitexact",
         out_color_matrix="smpte170m", out_range="tv",
     )  # fmt: skip
+    if is_resized:
+        stream = stream.filter("setsar", 1).filter("pad", width, height, -1, -1, eval="frame")
     stream = stream.filter("format", "yuv420p").filter("setsar", 1)
     return stream.filter("setparams", **_COLOUR_TAGS)
 
@@ -211,7 +270,8 @@ def conform_row(row: Mapping[str, Any], folder: Path, form: Form) -> dict[str, A
             raise media.MediaError(f"{source}: is no file")
         if sha256_file(source) != row["sha256"]:
             raise media.MediaError(f"{source}: changed while the workflow ran; run it again")
-        probed, presentation = media.probe(source), media.read_presentation(source)
+        presentation = media.read_presentation(source)
+        probed = _correct_durations(media.probe(source), presentation)
         _check_plausible(source, probed, presentation)
         grey_bytes, has_errors = conform_video(source, presentation, out, form)
         measure = measures.measure_video
@@ -233,6 +293,15 @@ def conform_row(row: Mapping[str, Any], folder: Path, form: Form) -> dict[str, A
         flaws.append(tables.flaw("damaged", "parts of the file do not decode"))
     flaws += measures.list_flaws(result, probed, presentation, form.expect)
     return result | {"status": "flawed" if flaws else "ok", "detail": "; ".join(flaws)}
+
+
+def _correct_durations(probed: media.Probe, presentation: media.Presentation) -> media.Probe:
+    """Return the probe with the durations of all recordings that are put one after the other."""
+    if not presentation.is_rejoined:
+        return probed
+    return replace(
+        probed, duration_sec=presentation.video_sec, audio_duration_sec=presentation.audio_sec
+    )
 
 
 def _check_plausible(source: Path, probed: media.Probe, presentation: media.Presentation) -> None:

@@ -21,7 +21,7 @@ from sfqa.materials.voicing import (
     find_runs,
 )
 
-VERSION = 3
+VERSION = 4
 
 FADE_SEC = 0.01
 SILENT_DBFS = -60.0
@@ -95,7 +95,8 @@ def _prepare_clip(
         return out | {"detail": tables.flaw("missing", "there is no such file")}
     out["original_sha256"] = identity.sha256_file(source)
     try:
-        out["channels"] = media.probe(source).channels or None
+        presented = media.read_sound_presentation(source)
+        out["channels"] = (presented and presented.channels) or None
         # The whole file is read at the low rate only: 10 minutes then need less than 1 GB.
         analysis_sound = media.read_audio(source, ANALYSIS_RATE, channels=2)
         if not np.isfinite(analysis_sound).all():
@@ -123,9 +124,16 @@ def _prepare_clip(
     ends = measure_edges(voicing, first / sample_rate, (first + size) / sample_rate)
     flaws = [
         cut.flaw,
+        tables.flaw("damaged", presented.damage) if presented and presented.damage else "",
         _describe_abrupt_edge(ends, first / sample_rate, (first + size) / sample_rate, length),
     ]
     reason = cut.reason + (f", start {ends[0]}, end {ends[1]}" if ends else "")
+    if presented and len(presented.changes) > 1:
+        first_form, last_form = presented.changes[0].form, presented.changes[-1].form
+        reason += (
+            f", the file changes from {first_form.layout} at {first_form.rate} Hz to "
+            f"{last_form.layout} at {last_form.rate} Hz"
+        )
     if voicing.over_music:
         reason += ", measured with the music taken down"
     peak = float(np.max(np.abs(stereo)))

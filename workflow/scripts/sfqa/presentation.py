@@ -1,0 +1,207 @@
+"""How a file is presented: which streams are shown, when they start, and what changes within them.
+
+With media.py, decoding.py, survey.py and joined_sound.py the only module that knows FFmpeg.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+
+from sfqa.decoding import MediaError, shorten_message, to_ffmpeg_path
+from sfqa.survey import (
+    Change,
+    Clock,
+    PictureForm,
+    PictureSurvey,
+    SoundForm,
+    SoundSurvey,
+    frame_time,
+    survey_sound,
+    survey_streams,
+)
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """How a player presents a file, from all its frames.
+
+    Sizes in square pixels after rotation, of the first frame; times in seconds on the container's
+    clock; ``video`` and ``audio`` are stream indices. ``interlaced``, ``alpha`` and ``hdr``:
+    whether any frame is; ``channels``: the largest number. ``decoder`` names the decoder needed for
+    a hidden alpha channel.
+    ``picture_changes`` and ``sound_changes`` are all forms of the frames, the first included;
+    ``shifts``, ``jump_times`` and ``lost_frames`` are those of :class:`sfqa.survey.Clock`;
+    ``video_sec`` and ``audio_sec`` are the durations of the packets, all recordings together.
+    """
+
+    video: int
+    audio: int | None
+    width: float
+    height: float
+    start_sec: float
+    video_start_sec: float
+    audio_start_sec: float = 0.0
+    channels: int = 0
+    interlaced: bool = False
+    alpha: bool = False
+    hdr: bool = False
+    decoder: str | None = None
+    picture_changes: tuple[Change[PictureForm], ...] = ()
+    sound_changes: tuple[Change[SoundForm], ...] = ()
+    shifts: tuple[float, ...] = (0.0,)
+    jump_times: tuple[float, ...] = ()
+    lost_frames: int = 0
+    video_sec: float = 0.0
+    audio_sec: float = 0.0
+
+    @property
+    def is_rejoined(self) -> bool:
+        """Whether the file holds recordings that ffmpeg puts one after the other."""
+        return len(self.shifts) > 1
+
+    @property
+    def is_resized(self) -> bool:
+        """Whether the size of the picture changes."""
+        return len({change.form[:2] for change in self.picture_changes}) > 1
+
+    @property
+    def needs_assembled_sound(self) -> bool:
+        """Whether ffmpeg's filters cannot keep the time of the sound."""
+        return self.audio is not None and (self.is_rejoined or len(self.sound_changes) > 1)
+
+
+def select_stream(streams: Sequence[Any]) -> Any:
+    """Return the stream that ffmpeg and players choose, or None if there is none.
+
+    Streams of unknown codecs and cover art do not count. A stream that is marked as default comes
+    first, then the largest picture or the sound with the most channels, then the first in order.
+    """
+    cover, default = av.stream.Disposition.attached_pic, av.stream.Disposition.default
+
+    def rank(stream: Any) -> tuple[bool, int]:
+        codec = stream.codec_context
+        size = codec.width * codec.height if stream.type == "video" else codec.channels
+        return bool(default & stream.disposition), size
+
+    candidates = [s for s in streams if s.codec_context and cover not in s.disposition]
+    return max(candidates, key=rank, default=None)
+
+
+def read_presentation(path: Path | str) -> Presentation:
+    """Return how a video is presented; decodes all of it.
+
+    ``start_sec`` is the earlier start of picture and sound. Raises :class:`MediaError` if there is
+    no moving picture or no frame decodes.
+    """
+    try:
+        with av.open(to_ffmpeg_path(path)) as container:
+            video = select_stream(container.streams.video)
+            audio = select_stream(container.streams.audio)
+            if video is None:
+                raise MediaError(f"{path}: holds no moving picture")
+            picture, sound, clock = survey_streams(container, video, audio)
+            if picture.first_frame is None:
+                raise MediaError(f"{container.name}: no frame decodes")
+            return _describe_presentation(video, audio, picture, sound, clock)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise MediaError(
+            f"{path}: cannot be read as a media file ({shorten_message(error)})"
+        ) from error
+
+
+@dataclass(frozen=True)
+class SoundPresentation:
+    """The sound of a file that is presented.
+
+    ``stream``: its index; ``channels``: the largest number, 0 if none decodes; ``delay_sec``: its
+    start on the clock of the file; ``changes``: all forms of its frames, the first included;
+    ``shifts``: see :class:`sfqa.survey.Clock`; ``damage``: a sentence if the file cannot be read up
+    to its end. All but the first two are unknown, and empty, for a sound that is known to have one
+    form, such as uncompressed sound.
+    """
+
+    stream: int
+    channels: int
+    delay_sec: float = 0.0
+    changes: tuple[Change[SoundForm], ...] = ()
+    shifts: tuple[float, ...] = (0.0,)
+    damage: str = ""
+
+    @property
+    def needs_assembled_sound(self) -> bool:
+        """Whether ffmpeg's filters cannot keep the time of the sound."""
+        return len(self.changes) > 1 or bool(self.damage)
+
+
+def read_sound_presentation(
+    path: Path | str, has_one_form: bool = False
+) -> SoundPresentation | None:
+    """Return which sound of a file is presented and what changes within it; None without sound.
+
+    Decodes all of it, unless it is known to have one form. Raises :class:`MediaError` if the file
+    cannot be read.
+    """
+    try:
+        with av.open(to_ffmpeg_path(path)) as container:
+            audio = select_stream(container.streams.audio)
+            if audio is None:
+                return None
+            codec = audio.codec_context
+            if has_one_form or codec.name.startswith("pcm_"):
+                return SoundPresentation(audio.index, codec.channels)
+            start_sec = (container.start_time or 0) / av.time_base
+            video = select_stream(container.streams.video)
+            sound, clock = survey_sound(container, audio, video)
+            if sound.first_frame is None:
+                return SoundPresentation(audio.index, 0)
+            return SoundPresentation(
+                stream=audio.index,
+                channels=max(change.form.channels for change in sound.changes),
+                delay_sec=max(0.0, frame_time(sound.first_frame) - start_sec),
+                changes=tuple(sound.changes),
+                shifts=tuple(clock.shifts),
+                damage=clock.error
+                and f"only {sound.decoded_sec:.2f} s of the sound can be read ({clock.error})",
+            )
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise MediaError(
+            f"{path}: cannot be read as a media file ({shorten_message(error)})"
+        ) from error
+
+
+def _describe_presentation(
+    video: Any, audio: Any, picture: PictureSurvey, sound: SoundSurvey, clock: Clock
+) -> Presentation:
+    frame, first_sound = picture.first_frame, sound.first_frame
+    pixel_aspect = float(video.sample_aspect_ratio or 1)
+    width = frame.width * (pixel_aspect if 0.1 <= pixel_aspect <= 10 else 1.0)
+    height = float(frame.height)
+    is_turned = frame.rotation % 180 != 0
+    has_hidden_alpha = video.codec_context.name == "vp9" and video.metadata.get("alpha_mode") == "1"
+    start_times = [frame_time(first) for first in (frame, first_sound) if first is not None]
+    return Presentation(
+        video=video.index,
+        audio=audio.index if first_sound is not None else None,
+        width=height if is_turned else width,
+        height=width if is_turned else height,
+        start_sec=min(start_times),
+        video_start_sec=start_times[0],
+        audio_start_sec=start_times[-1],
+        channels=max((change.form.channels for change in sound.changes), default=0),
+        interlaced=picture.interlaced,
+        alpha=has_hidden_alpha or picture.alpha,
+        hdr=picture.hdr,
+        decoder="libvpx-vp9" if has_hidden_alpha else None,
+        picture_changes=tuple(picture.changes),
+        sound_changes=tuple(sound.changes),
+        shifts=tuple(clock.shifts),
+        jump_times=tuple(clock.jump_times),
+        lost_frames=clock.lost_frames,
+        video_sec=clock.measure_duration(video.index),
+        audio_sec=clock.measure_duration(audio.index) if audio is not None else 0.0,
+    )
