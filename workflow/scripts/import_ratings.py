@@ -3,7 +3,7 @@
 from sfqa import store, tables
 from sfqa.errors import UserError
 from sfqa.job import run_job
-from sfqa.ratings.importing import import_scores
+from sfqa.ratings.importing import describe_source, import_scores
 from sfqa.ratings.scales import check_ends
 
 with run_job(snakemake.log[0]) as log:
@@ -13,16 +13,8 @@ with run_job(snakemake.log[0]) as log:
         rows = store.to_records(store.read(tables.SCORES, path))
         check_ends(path, [(k, "score", row) for k, row in enumerate(rows, 1)], ratings["ends"])
     else:
-        source = {**ratings.get("columns", {}), ratings["source"]: path}
-        source["missing_codes"] = ratings["missing_codes"]
-        if "dimension_name" in ratings:
-            source["dimension_name"] = ratings["dimension_name"]
-        if "rescale" in ratings:
-            source |= {"scale": ratings["rescale"], "to": ratings["ends"]}
-        else:
-            source["ends"] = ratings["ends"]
         notes: list[str] = []
-        rows = import_scores(source, notes)
+        rows = import_scores(describe_source(ratings), notes)
         for note in notes:
             log.warning("%s", note)
     samples = set(store.read(tables.SAMPLES, snakemake.input.samples)["sample_id"])

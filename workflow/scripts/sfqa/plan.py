@@ -16,6 +16,7 @@ from sfqa.generation import registry
 from sfqa.generation.install import sources
 from sfqa.options import convert_texts
 from sfqa.plugins import read_version
+from sfqa.ratings.importing import check_ratings
 from sfqa.regression.metrics import list_metrics, read_versions
 from sfqa.shard_index import Shard, read_shards
 from sfqa.watch import Watch
@@ -74,6 +75,8 @@ class Plan:
         self.score_source = self._find_score_source()
         self.watch = Watch(self.results)
         if check_files:
+            if self.config["ratings"]["source"] in ("table", "wide") and self.has_scores:
+                check_ratings(self.config["ratings"])
             self.watch.check_files()
 
     def _find_score_source(self) -> str:

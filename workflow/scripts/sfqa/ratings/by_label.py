@@ -116,7 +116,11 @@ def read_tags(samples: pd.DataFrame, path: str | None) -> tuple[pd.DataFrame, li
 
     Raises :class:`UserError` as :func:`add_tags` and :func:`sfqa.user_tables.read_table` do.
     """
-    return add_tags(samples, read_table(path, "tags").to_frame()) if path else (samples, [])
+    if not path:
+        return samples, []
+    table = read_table(path, "tags")
+    table.log_notes()
+    return add_tags(samples, table.to_frame())
 
 
 def _format_tag(value: Any) -> str | None:

@@ -86,6 +86,31 @@ def import_scores(
     return _check_unique(path, rescale(path, ratings, source.get("scale"), source.get("to")))
 
 
+def describe_source(ratings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the description for :func:`import_scores` of the section ``ratings``.
+
+    >>> section = {"source": "table", "path": "s.csv", "columns": {"rater": "who"}, "ends": [1, 5]}
+    >>> describe_source(section)
+    {'rater': 'who', 'table': 's.csv', 'missing_codes': (), 'ends': [1, 5]}
+    """
+    source = {**ratings.get("columns", {}), ratings["source"]: ratings["path"]}
+    source["missing_codes"] = ratings.get("missing_codes", ())
+    if "dimension_name" in ratings:
+        source["dimension_name"] = ratings["dimension_name"]
+    if "rescale" in ratings:
+        return source | {"scale": ratings["rescale"], "to": ratings["ends"]}
+    return source | {"ends": ratings["ends"]}
+
+
+def check_ratings(ratings: Mapping[str, Any]) -> None:
+    """Raise :class:`UserError` for a mistake in the table that the section ``ratings`` names.
+
+    A header without rows is accepted: people may rate the videos after they are made.
+    """
+    if read_table(ratings["path"], "scores").rows:
+        import_scores(describe_source(ratings))
+
+
 def read_columns(path: Path) -> list[str]:
     """Return the column names of a table; raises :class:`UserError` if it cannot be read."""
     return list(read_table(path, "scores").columns)
