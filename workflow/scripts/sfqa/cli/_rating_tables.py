@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,14 +81,20 @@ def read_scores(args: argparse.Namespace) -> pd.DataFrame:
         except (ValueError, OSError):
             columns = []  # import_scores reports what is wrong with the file
         if columns == tables.SCORES.names:
-            return store.read(tables.SCORES, path)
+            scores = store.read(tables.SCORES, path)
+            _print_notes(describe_odd_scales(store.to_records(scores)))
+            return scores
     notes: list[str] = []
     rows = import_scores(make_source(args), notes)
     if not args.scale:
         notes += describe_odd_scales(rows)
+    _print_notes(notes)
+    return pd.DataFrame(rows, columns=tables.SCORES.names)
+
+
+def _print_notes(notes: Iterable[str]) -> None:
     for note in notes:
         print(f"sfqa: {note}", file=sys.stderr)
-    return pd.DataFrame(rows, columns=tables.SCORES.names)
 
 
 def _has_format(args: argparse.Namespace) -> bool:

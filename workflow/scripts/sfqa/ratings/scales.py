@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from sfqa.errors import UserError, hint
 
@@ -106,36 +106,44 @@ def describe_odd_scales(rows: Iterable[Mapping[str, Any]]) -> list[str]:
         scores[str(row["dimension"])][str(row["rater"])].append(float(row["score"]))
     notes = []
     for dimension, by_rater in scores.items():
-        for rater, values in by_rater.items():
-            others = {name: column for name, column in by_rater.items() if name != rater}
-            if others and _has_odd_scale(values, list(others.values())):
-                rest = [value for column in others.values() for value in column]
+        habits = {name: _Habit(min(c), max(c), median(c)) for name, c in by_rater.items()}
+        for rater, habit in habits.items():
+            others = [other for name, other in habits.items() if name != rater]
+            if others and _has_odd_scale(habit, others):
+                low, high = min(o.low for o in others), max(o.high for o in others)
                 notes.append(
-                    f"{dimension}: the scores of rater {rater!r} are {min(values):g} to "
-                    f"{max(values):g}, those of all others {min(rest):g} to {max(rest):g}; is it "
-                    "another scale?"
+                    f"{dimension}: the scores of rater {rater!r} are {habit.low:g} to "
+                    f"{habit.high:g}, those of all others {low:g} to {high:g}; is it another scale?"
                 )
         every_score = [value for column in by_rater.values() for value in column]
         odd_scores = _find_odd_scores(every_score)
         if odd_scores and not notes:
             listed = ", ".join(f"{score:g}" for score in odd_scores)
             notes.append(
-                f"{dimension}: {sum(every_score.count(score) for score in odd_scores)} scores are "
+                f"{dimension}: {sum(score in odd_scores for score in every_score)} scores are "
                 f"{listed}, away from all others; if it means that there is no rating, name it as "
                 "a code of missing ratings (--missing-code)"
             )
     return notes
 
 
-def _has_odd_scale(values: Sequence[float], others: Sequence[Sequence[float]]) -> bool:
-    low, high = min(map(min, others)), max(map(max, others))
+class _Habit(NamedTuple):
+    """The lowest, highest and median score of a rater."""
+
+    low: float
+    high: float
+    median: float
+
+
+def _has_odd_scale(rater: _Habit, others: Sequence[_Habit]) -> bool:
+    low, high = min(other.low for other in others), max(other.high for other in others)
     if low >= _USUAL_SCALE[0] and high <= _USUAL_SCALE[1]:
-        return min(values) < _USUAL_SCALE[0] or max(values) > _USUAL_SCALE[1]
+        return rater.low < _USUAL_SCALE[0] or rater.high > _USUAL_SCALE[1]
     margin = _OUTSIDE_SHARE * (high - low)
-    if max(values) > high + margin or min(values) < low - margin:
+    if rater.high > high + margin or rater.low < low - margin:
         return True
-    is_low = max(values) <= low + _INSIDE_SHARE * (high - low)
-    return is_low and len(set(values)) > 1 and max(values) < min(map(median, others))
+    is_low = rater.high <= low + _INSIDE_SHARE * (high - low)
+    return is_low and rater.low < rater.high < min(other.median for other in others)
 
 
 def _find_odd_scores(scores: Sequence[float]) -> list[float]:
