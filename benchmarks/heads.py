@@ -16,7 +16,7 @@ import argparse
 import math
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,17 +107,26 @@ def srcc(prediction: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> float:
 
 
 def kernel_against_svr(
-    x: np.ndarray[Any, Any], y: np.ndarray[Any, Any], args: argparse.Namespace, device: str
+    x: np.ndarray[Any, Any],
+    y: np.ndarray[Any, Any],
+    args: argparse.Namespace,
+    device: str,
+    names: Sequence[str] = (),
 ) -> tuple[dict[str, list[np.ndarray[Any, Any]]], list[np.ndarray[Any, Any]], Times]:
     """Return the test rows' predictions of 'kernel' and 'svr', split by split, and the times.
 
-    Also the test rows of every split; the SVR has the first ``args.svr_splits`` of them.
+    Also the test rows of every split; the SVR has the first ``args.svr_splits`` of them. Heads get
+    train rows in the order of ``names``, as in the workflow (default: the order of the rows).
     """
     from sfqa.regression import heads
     from sfqa.regression.problems import make_problem
 
-    splits = [split_of(len(x), n + 1) for n in range(args.splits)]
-    problems = [make_problem(np.sort(a), [], y, SEED + n) for n, (a, _) in enumerate(splits)]
+    place = np.argsort(np.argsort(np.array(names, str), kind="stable")) if len(names) else None
+    splits = [
+        (np.sort(a) if place is None else a[np.argsort(place[a])], t)
+        for a, t in (split_of(len(x), n + 1) for n in range(args.splits))
+    ]
+    problems = [make_problem(a, [], y, SEED + n) for n, (a, _) in enumerate(splits)]
     options, search = (heads.merge_options(name, {}) for name in ("kernel", "svr"))
     kernel: Any = heads.load_head("kernel")
     svr: Any = heads.load_head("svr")

@@ -6,8 +6,10 @@
 Kernel ridge (exact leave-one-out, all splits at once) against scikit-learn's randomised SVR search
 on the first 25 of the same splits, on the features of BRISQUE and VIDEVAL. FOLDER holds the
 benchmark's files (github.com/vztu/BVQA_Benchmark, vztu/VIDEVAL): KONVID_1K_BRISQUE_feats.mat,
-KONVID_1K_VIDEVAL_feats.mat, KONVID_1K_metadata.csv. The splits have the published code's seeds, and
-missing features its means; PLCC stands after the 4-parameter logistic, fitted split by split.
+KONVID_1K_VIDEVAL_feats.mat, KONVID_1K_metadata.csv.
+The splits have the published code's seeds, and missing features its means; train rows come in the
+order of names, as in the workflow. PLCC stands after the 4-parameter logistic, fitted split by
+split.
 
 ``--table`` writes the table that config/konvid.yaml imports, of VIDEVAL's features, and no more.
 """
@@ -59,7 +61,8 @@ def main() -> None:
         x = mat(args.data / f"KONVID_1K_{name}_feats.mat")
         lost = int(np.isnan(x).any(axis=1).sum())
         print(f"{name}: {x.shape[1]} features, missing in {lost} videos")
-        predicted, tests, times = kernel_against_svr(filled(x), y, args, device)
+        names = mos["flickr_id"].astype(str).tolist()
+        predicted, tests, times = kernel_against_svr(filled(x), y, args, device, names)
         show_figures(name, predicted, tests, y)
         say_times(times, args, device)
 
@@ -76,7 +79,7 @@ def show_figures(
     found = {}
     for head, parts in predicted.items():
         each = [correlate(p, y[t]) for p, t in zip(parts, tests, strict=False)]
-        found[head] = np.array([[getattr(one, f) for f in FIGURES] for one in each], float)
+        found[head] = np.array([[one[f] for f in FIGURES] for one in each], float)
     count = len(found["svr"])
     rows = {
         f"kernel, {len(found['kernel'])} splits": found["kernel"],

@@ -229,3 +229,24 @@ def test_many_rows_are_screened_on_some_and_judged_on_all(tmp_path, monkeypatch)
     }
     np.testing.assert_allclose(screened["alpha.0"], everything["alpha.0"], rtol=1e-9)
     assert len(screened["alpha.0"]) == 80
+
+
+def test_rows_for_the_search_are_not_all_of_one_method(tmp_path, monkeypatch):
+    """Names end with the method: every second row would be of every second method."""
+    x, y = make_curve(rows=90)
+    method = np.arange(90) % 2
+    drawn = []
+    original = kernel._Batch
+
+    class Recorded(original):
+        def __init__(self, matrix, members, *other):
+            drawn.append([problem.train for problem, _ in members])
+            super().__init__(matrix, members, *other)
+
+    monkeypatch.setattr(kernel, "_Batch", Recorded)
+    monkeypatch.setattr(kernel, "SCREEN_ROWS", 40)
+    fit(x, [make_problem(np.arange(80), [], y)], tmp_path)
+    (everything,), (screened,) = drawn
+    assert len(everything) == 80
+    assert len(screened) == 40
+    assert 10 < int(method[screened].sum()) < 30

@@ -218,6 +218,8 @@ def _copy_training_rows(
         for name, rows in (("train", problem.train), ("validation", problem.validation)):
             arrays[f"{n}/{name}"] = np.array([position[int(row)] for row in rows], np.int64)
         arrays[f"{n}/y"] = problem.y[list(used)]
+        if problem.groups is not None:
+            arrays[f"{n}/groups"] = problem.groups[list(used)]
     return arrays
 
 

@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sfqa.arrays import AnyArray, Floats
+from sfqa.arrays import AnyArray, Floats, Ints
 from sfqa.errors import UserError
 from sfqa.regression.problems import Features, Matrix, Models, Problem
 
@@ -93,8 +93,11 @@ class RefittedHead(BaseHead, ABC):
         x_all: Matrix,
         options: Mapping[str, Any],
         seed: int,
+        groups: Ints | None = None,
     ) -> Floats:
         """Fit on the train rows and return predictions, float64 (rows of x_all, dims).
 
-        ``x`` is float32 (rows, columns), ``y`` float64 (rows, dims) without NaN.
+        ``x`` is float32 (rows, columns), ``y`` float64 (rows, dims) without NaN. ``groups`` has a
+        code for each train row, then for each validation row, None if the protocol has no groups: a
+        head that searches by cross-validation keeps rows of equal codes in one fold.
         """

@@ -161,8 +161,14 @@ class Scorer:
             stored = _select_arrays(self.model.arrays, f"{number}/")
             y = np.full((len(matrix), stored["y"].shape[1]), np.nan)
             y[: counts[0]] = stored["y"]
+            groups = None
+            if "groups" in stored:
+                groups = np.full(len(matrix), -1, np.int64)
+                groups[: counts[0]] = stored["groups"]
             problems.append(
-                make_problem(stored["train"], stored["validation"], y, int(fit["seed"]))
+                make_problem(
+                    stored["train"], stored["validation"], y, int(fit["seed"]), groups=groups
+                )
             )
         with tempfile.TemporaryDirectory(prefix="sfqa-") as work:
             values, reasons = heads.fit_and_predict(

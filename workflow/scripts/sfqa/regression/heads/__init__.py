@@ -155,8 +155,11 @@ def fit_and_predict(
             rows[np.isfinite(problem.y[rows]).all(axis=1)]
             for rows in (problem.train, problem.validation)
         )
+        groups = problem.groups
+        if groups is not None:
+            groups = groups[np.concatenate([train, validation])]
         predictions[number] = head.fit_predict(
             matrix[train], problem.y[train], matrix[validation], problem.y[validation], matrix,
-            options, problem.seed,
+            options, problem.seed, groups,
         )  # fmt: skip
     return predictions, reasons

@@ -33,7 +33,7 @@ from sfqa.regression.problems import (
     train_on_validation,
 )
 
-VERSION = 1
+VERSION = 2
 SELECTS = False
 PROBLEMS_PER_CALL = 8
 OPTIONS: Options = {

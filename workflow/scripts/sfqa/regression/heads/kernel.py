@@ -9,7 +9,7 @@ alpha = C y, leaving out the rows g gives the errors C_gg^-1 alpha_g. Scalers ar
 
 All problems are solved as one batch. The search of each begins in the middle of the lattice of
 options and goes on to the best neighbour (``search: descent``), or tries all points (``grid``).
-With many train rows it runs on every k-th of them, and its best points are tried on all rows.
+With many train rows it runs on a random part of them, and its best points are tried on all rows.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sfqa.arrays import AnyArray, Floats
+from sfqa.arrays import AnyArray, Floats, Ints
 from sfqa.errors import UserError
+from sfqa.identity import random_generator
 from sfqa.options import Choice, Flag, Numbers, Options
 from sfqa.regression.head import ModelHead
 from sfqa.regression.heads.boosting import split_dimensions
@@ -41,7 +42,7 @@ from sfqa.regression.problems import (
 from sfqa.regression.scaling import moments
 from sfqa.regression.stacking import padded
 
-VERSION = 1
+VERSION = 2
 SELECTS = True
 PROBLEMS_PER_CALL = 32
 OPTIONS: Options = {
@@ -175,7 +176,7 @@ def _search_points(
         batch.descend(errors)
     else:
         fewer_rows = [
-            (replace(problem, train=rows[::thinning]), dim)
+            (replace(problem, train=_draw_rows(rows, thinning, problem.seed)), dim)
             for (problem, dim), rows in zip(members, batch.train, strict=True)
         ]
         screened: list[dict[Point, float]] = [{} for _ in members]
@@ -187,6 +188,15 @@ def _search_points(
         batch.try_points(errors, [(n, points[k]) for k in range(SCREENED_POINTS) for n, points in
                                   enumerate(best) if k < len(points)])  # fmt: skip
     return [_find_best(tried) for tried in errors]
+
+
+def _draw_rows(rows: Ints, thinning: int, seed: int) -> Ints:
+    """Return one of ``thinning`` rows, drawn at random.
+
+    Every k-th row would be of the same few methods, if the names of samples end with a method.
+    """
+    draw = random_generator(seed, "kernel screening")
+    return np.sort(draw.permutation(rows)[: -(-len(rows) // thinning)])
 
 
 def _rank(errors: Mapping[Point, float], point: Point) -> tuple[float, tuple[int, ...]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sfqa.arrays import Floats
+from sfqa.arrays import Floats, Ints
 from sfqa.options import Flag, Option, Options
 from sfqa.regression.head import RefittedHead
 from sfqa.regression.problems import Matrix
@@ -39,6 +39,7 @@ class Head(RefittedHead):
         x_all: Matrix,
         options: Mapping[str, Any],
         seed: int,
+        groups: Ints | None = None,
     ) -> Floats:
         """Return the predictions of the forest, float64 (rows of x_all, dims)."""
         from sklearn.ensemble import RandomForestRegressor
