@@ -293,7 +293,7 @@ def test_limit_is_reported_as_not_proven(small: Any, small_pairs: Any) -> None:
 def test_two_solves_must_agree(
     monkeypatch: pytest.MonkeyPatch, first: Any, second: Any, value: int, proven: bool
 ) -> None:
-    empty = SolverResult(np.zeros(0, np.int64), 0, 0, True, False, False, 1, 0.0)
+    empty = SolverResult(np.zeros(0, np.int64), 0, 0, True, False, "", 1, 0.0)
 
     def minimise(*_: Any, presolve: bool = True) -> SolverResult:
         value, bound = first if presolve else second

@@ -28,4 +28,5 @@ with run_job(snakemake.log[0]) as log:
     )
     if snakemake.output.get("report"):
         with store.replacing(snakemake.output.report) as temporary:
-            temporary.write_text(describe_pairs(table, images, clips) + "\n", encoding="utf-8")
+            text = f"{describe_pairs(table, images, clips)}\n\n{proof.format_proof(False)}\n"
+            temporary.write_text(text, encoding="utf-8")

@@ -31,7 +31,7 @@ is not `ok` has its reason in the column `detail`.
 |---|---|
 | `materials/images/*.png`, `materials/clips/*.wav` | masters: square images, mono 16-bit WAV files |
 | `materials/clips/stereo/*.wav` | the same cuts in stereo, for listening |
-| `pairs.txt` | number of pairs of each image category, style and language, for train and val |
+| `pairs.txt` | number of pairs of each image category, style and language, for train and val; proof that no better pairs exist |
 | `materials/images.png` | contact sheet of the image masters |
 | `materials/clips/*.png` | each clip's waveform, voicing and cut |
 | `generation/{method}/logs/*.log` | output of a generator |

@@ -22,8 +22,10 @@ class PairConstraints:
     image category, style and language: ``possible`` covers as many as possible, ``all`` requires
     every combination, ``none`` ignores coverage. ``proportion``: the target count of a combination
     is proportional to its number of images times its number of clips (``material``) or equal for
-    all combinations (``equal``). ``nodes`` limits the search tree of each step. ``seconds`` limits
-    the wall-clock time of all steps; a run that reaches it may give other pairs on another machine.
+    all combinations (``equal``). ``nodes`` limits the search tree of each solve; a run that reaches
+    it gives the same pairs again. ``seconds`` limits the processor time of all solves (None: no
+    limit); a run that reaches it may give other pairs on another machine. With either limit the
+    best pairs that were found are used, and the proof names the gap.
 
     Raises :class:`UserError` for invalid values.
 
@@ -39,7 +41,7 @@ class PairConstraints:
     coverage: str = "possible"
     proportion: str = "material"
     nodes: int = 2000
-    seconds: float | None = 300.0
+    seconds: float | None = 1800.0
 
     def __post_init__(self) -> None:
         if self.count < 2:
@@ -69,4 +71,6 @@ class PairConstraints:
             if word not in choices:
                 raise UserError(f"pairs: {name} {word!r} is unknown; {hint(word, choices)}")
         if self.nodes < 1 or (self.seconds is not None and self.seconds <= 0):
-            raise UserError("pairs: nodes and seconds must be above 0")
+            raise UserError(
+                f"pairs: nodes is {self.nodes} and seconds is {self.seconds}; give numbers above 0"
+            )

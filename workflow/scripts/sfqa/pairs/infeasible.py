@@ -106,8 +106,7 @@ def _is_given(constraints: PairConstraints, name: str) -> bool:
 
 
 def _has_solution(model: Model, extra: list[tuple[Expression, float, float]]) -> bool:
-    limits = model.constraints.nodes, model.constraints.seconds
-    return model.program.minimise({}, extra, *limits).x is not None
+    return model.program.minimise({}, extra, model.constraints.nodes).x is not None
 
 
 def _is_feasible(material: Material, constraints: PairConstraints, without: set[str]) -> bool:
@@ -116,7 +115,7 @@ def _is_feasible(material: Material, constraints: PairConstraints, without: set[
 
 
 def _explain_val(material: Material, constraints: PairConstraints) -> str:
-    nearest_counts = " or ".join(str(n) for n in find_nearest_val(material, constraints))
+    nearest_counts = " or ".join(str(n) for n in find_nearest_val(material, constraints)[0])
     return (
         f"val is {constraints.val}, which conflicts with the other constraints; the nearest "
         f"possible value is {nearest_counts}; write that, or leave val out and give train_val_ratio"
@@ -127,7 +126,7 @@ def _explain_coverage(material: Material, constraints: PairConstraints) -> str:
     relaxed = replace(constraints, coverage="possible")
     model = Model(material, relaxed, constraints.val)
     term = build_uncovered_term(model)
-    answer = model.program.minimise(term.expr, (), constraints.nodes, constraints.seconds)
+    answer = model.program.minimise(term.expr, (), constraints.nodes)
     assert answer.x is not None
     sizes = {item_type: material.count_by_label(item_type) for item_type in LABEL_COLUMNS}
     missing = [
@@ -192,7 +191,6 @@ def _explain_count(material: Material, constraints: PairConstraints) -> str:
             sum_terms((sign, pair_count)),
             [(pair_count, low, high)],
             constraints.nodes,
-            constraints.seconds,
         )
         if answer.x is not None:
             nearest_counts.append(str(model.program.evaluate(pair_count, answer.x)))

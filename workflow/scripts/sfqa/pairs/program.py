@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
+
+# Status of ``milp`` if the time limit ended the search, and part of its message for the node limit.
+_TIME_LIMIT, _NODE_LIMIT = 1, "Solution limit reached"
+# Share of the allowed processor time after which a solve that met its wall-clock limit ends.
+_ENOUGH = 0.8
 
 #: A linear expression: coefficient by variable; the key None holds the constant.
 Expression = dict[int | None, int]
@@ -34,7 +39,8 @@ class SolverResult:
     """Result of one solve.
 
     ``x``: values of the variables, or None if no solution was found. ``value``: objective at ``x``.
-    ``bound``: lower bound of the objective. ``is_proven``: the bound equals the value.
+    ``bound``: lower bound of the objective. ``is_proven``: the bound equals the value. ``limit``:
+    the limit that ended the search, ``nodes`` or ``seconds``, or ''. ``seconds``: processor time.
     """
 
     x: npt.NDArray[np.int64] | None
@@ -42,7 +48,7 @@ class SolverResult:
     bound: int
     is_proven: bool
     infeasible: bool
-    timed_out: bool
+    limit: str
     nodes: int
     seconds: float
 
@@ -87,12 +93,11 @@ class Program:
     ) -> SolverResult:
         """Minimise ``objective`` under all constraints and the ``extra`` ones (expr, lower, upper).
 
-        ``nodes`` limits the branch-and-bound tree, ``seconds`` the wall-clock time. The solution is
+        ``nodes`` limits the branch-and-bound tree, ``seconds`` the processor time. The solution is
         checked against every constraint in integer arithmetic and discarded if it violates one.
         The bound is the solver's floating-point bound, rounded up because the objective is an
         integer; :func:`sfqa.pairs.solver.solve_counts` says when it counts as proven.
         """
-        start = time.perf_counter()
         size = len(self.lower)
         extra_program = Program()
         for row in extra:
@@ -106,16 +111,20 @@ class Program:
         options: dict[str, Any] = {"mip_rel_gap": 0.0, "presolve": presolve}
         if nodes is not None:
             options["node_limit"] = nodes
-        if seconds is not None:
-            options["time_limit"] = seconds
-        milp_result: Mapping[str, Any] = milp(
-            cost,
-            integrality=np.ones(size),
-            bounds=Bounds(np.array(self.lower, float), np.array(self.upper, float)),
-            constraints=[_build_matrix(rows, size)] if rows else [],
-            options=options,
-        )
-        elapsed = time.perf_counter() - start
+
+        def solve(limit_options: Mapping[str, float]) -> Mapping[str, Any]:
+            result: Mapping[str, Any] = milp(
+                cost,
+                integrality=np.ones(size),
+                bounds=Bounds(np.array(self.lower, float), np.array(self.upper, float)),
+                constraints=[_build_matrix(rows, size)] if rows else [],
+                options={**options, **limit_options},
+            )
+            return result
+
+        start = time.process_time()
+        milp_result, timed_out = _limit_processor_time(solve, seconds)
+        elapsed = time.process_time() - start
         x = None if milp_result["x"] is None else np.rint(milp_result["x"]).astype(np.int64)
         if x is not None and not self._satisfies_rows(rows, x):
             x = None
@@ -132,7 +141,11 @@ class Program:
             # Every variable is bounded: "unbounded or infeasible" (4) is infeasible.
             infeasible=milp_result["x"] is None
             and (milp_result["status"] == 2 or "infeasible" in milp_result["message"]),
-            timed_out=seconds is not None and elapsed >= seconds,
+            limit="seconds"
+            if timed_out
+            else "nodes"
+            if _NODE_LIMIT in milp_result["message"]
+            else "",
             nodes=int(milp_result.get("mip_node_count") or 0),
             seconds=elapsed,
         )
@@ -144,6 +157,28 @@ class Program:
         return bool(inside) and all(
             lower <= self.evaluate(expr, x) <= upper for expr, lower, upper in rows
         )
+
+
+def _limit_processor_time(
+    solve: Callable[[Mapping[str, float]], Mapping[str, Any]], seconds: float | None
+) -> tuple[Mapping[str, Any], bool]:
+    """Solve within ``seconds`` of processor time; return the result and whether they ended it.
+
+    HiGHS limits wall-clock time only. If that ended the search on a busy machine before the
+    processor time was used, the solve is repeated with as much more wall-clock time.
+    """
+    if seconds is None:
+        return solve({}), False
+    limit = seconds
+    while True:
+        start, processor_start = time.perf_counter(), time.process_time()
+        result = solve({"time_limit": limit})
+        used = time.process_time() - processor_start
+        if result["status"] != _TIME_LIMIT or time.perf_counter() - start < limit:
+            return result, False
+        if used >= _ENOUGH * seconds:
+            return result, True
+        limit *= max(2.0, seconds / max(used, 1e-3 * seconds))
 
 
 def _round_up(value: float) -> int:

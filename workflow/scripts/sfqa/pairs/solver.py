@@ -70,7 +70,7 @@ def solve_counts(material: Material, constraints: PairConstraints, seed: int = 0
     from its name and the seed): first clips, then images, then pairs.
     """
     budget = _SolveBudget(constraints)
-    val, first = _choose_val_count(material, constraints, budget)
+    val, first = _choose_val_count(material, constraints)
     if val is None:
         return None
     model = Model(material, constraints, val)
@@ -83,7 +83,13 @@ def solve_counts(material: Material, constraints: PairConstraints, seed: int = 0
         if answer.x is not None:
             best = answer.x
         if best is None:
-            raise _limit_error(constraints)
+            # A limit ended the search before its first solution; this one has no limit of time.
+            first_solution = model.program.minimise({}, (), constraints.nodes)
+            if first_solution.infeasible:
+                return None
+            if first_solution.x is None:
+                raise _limit_error(constraints)
+            best = first_solution.x
         # If this solve found nothing, the last solution stays and its value is the limit.
         value = model.program.evaluate(term.expr, best)
         bound = min(max(answer.bound, 0), value)
@@ -96,10 +102,11 @@ def solve_counts(material: Material, constraints: PairConstraints, seed: int = 0
                 Fraction(bound, scale),
                 answer.nodes,
                 answer.seconds,
+                answer.limit,
             )
         )
     assert best is not None
-    best, is_settled = _break_ties(model, extra, best, budget, seed)
+    best, is_settled, tie_limit = _break_ties(model, extra, best, budget, seed)
     evaluate = model.program.evaluate
     return Counts(
         {
@@ -108,15 +115,15 @@ def solve_counts(material: Material, constraints: PairConstraints, seed: int = 0
             if side == "val"
         },
         {cell: evaluate(expr, best) for cell, expr in model.pairs.items()},
-        Proof(tuple(steps), is_settled),
+        Proof(tuple(steps), is_settled, tie_limit),
     )
 
 
 class _SolveBudget:
-    """Limits every solve to the node limit and the remaining time."""
+    """Limits every solve to the node limit and the remaining processor time."""
 
     def __init__(self, constraints: PairConstraints) -> None:
-        self.constraints, self.start = constraints, time.perf_counter()
+        self.constraints, self.start = constraints, time.process_time()
 
     def minimise(
         self,
@@ -127,7 +134,9 @@ class _SolveBudget:
     ) -> SolverResult:
         seconds_left = None
         if self.constraints.seconds is not None:
-            seconds_left = max(0.01, self.constraints.seconds - (time.perf_counter() - self.start))
+            seconds_left = self.constraints.seconds - (time.process_time() - self.start)
+            if seconds_left <= 0:
+                return SolverResult(None, 0, -(2**62), False, False, "seconds", 0, 0.0)
         return model.program.minimise(expr, extra, self.constraints.nodes, seconds_left, presolve)
 
     def minimise_twice(
@@ -148,12 +157,14 @@ class _SolveBudget:
         solved = [answer for answer in (first, second) if answer.x is not None]
         best = min(solved, key=lambda answer: answer.value) if solved else first
         bounds = [a.bound for a in (first, second) if not a.infeasible]
+        limits = {answer.limit for answer in (first, second)} - {""}
         bound = min(bounds, default=best.bound)
         return replace(
             best,
             bound=bound,
             is_proven=best.x is not None and bound >= best.value,
             infeasible=first.infeasible and second.infeasible,
+            limit="seconds" if "seconds" in limits else "nodes" if limits else "",
             nodes=first.nodes + second.nodes,
             seconds=first.seconds + second.seconds,
         )
@@ -168,9 +179,13 @@ def ratio_distance(count: int, val: int, ratio: float) -> Fraction:
     return abs(Fraction(count - val, val) - Fraction(ratio))
 
 
-def find_nearest_val(material: Material, constraints: PairConstraints) -> list[int]:
-    """Return the nearest feasible numbers of validation pairs, below and above."""
-    budget = _SolveBudget(constraints)
+def find_nearest_val(material: Material, constraints: PairConstraints) -> tuple[list[int], str]:
+    """Return the nearest feasible numbers of validation pairs, below and above.
+
+    Also returns the limit that ended the search, '' if the numbers are proven. The search has no
+    limit of time, because without such a number there are no pairs.
+    """
+    budget, limit = _SolveBudget(replace(constraints, seconds=None)), ""
     model = Model(material, replace(constraints, val=None))
     target_val = constraints.val or int(constraints.count / (1 + Fraction(constraints.ratio)))
     val_pairs, val_counts = model.count_pairs("val"), []
@@ -180,22 +195,24 @@ def find_nearest_val(material: Material, constraints: PairConstraints) -> list[i
         )
         if answer.x is None and not answer.infeasible:
             raise _limit_error(constraints)
+        limit = limit or ("" if answer.is_proven or answer.infeasible else "nodes")
         if answer.x is not None:
             val_counts.append(model.program.evaluate(val_pairs, answer.x))
-    return val_counts
+    return val_counts, limit
 
 
 def _limit_error(constraints: PairConstraints) -> UserError:
     return UserError(
-        f"pairs: no solution was found within {constraints.nodes} nodes and "
-        f"{constraints.seconds} seconds; raise nodes or seconds"
+        f"pairs: no pairs that meet all constraints were found within {constraints.nodes} nodes; "
+        f"raise pairs: nodes, for example to {10 * constraints.nodes}"
     )
 
 
-def _choose_val_count(
-    material: Material, constraints: PairConstraints, budget: _SolveBudget
-) -> tuple[int | None, Step]:
-    """Return the number of validation pairs: the requested one, or the one nearest to the ratio."""
+def _choose_val_count(material: Material, constraints: PairConstraints) -> tuple[int | None, Step]:
+    """Return the number of validation pairs: the requested one, or the one nearest to the ratio.
+
+    Limited by nodes only, because without this number there are no pairs.
+    """
     name, zero = "distance of train : val from the ratio", Fraction(0)
     if constraints.val is not None:
         return constraints.val, Step("number of validation pairs as given", zero, zero, 0, 0.0)
@@ -205,15 +222,16 @@ def _choose_val_count(
         n: (ratio_distance(constraints.count, n, constraints.ratio), n) for n in candidates
     }
     val = min(candidates, key=lambda n: distances[n]) if candidates else None
-    started = time.perf_counter()
-    nodes = 0
+    started = time.process_time()
+    nodes, limit = 0, ""
     if val is not None:
-        answer = budget.minimise(Model(material, constraints, val), {})
+        answer = Model(material, constraints, val).program.minimise({}, (), constraints.nodes)
         nodes = answer.nodes
         if answer.x is None:
-            val = None
+            val, limit = None, answer.limit
     if val is None:
-        val_counts = find_nearest_val(material, constraints)
+        val_counts, nearest_limit = find_nearest_val(material, constraints)
+        limit = limit or nearest_limit
         if not val_counts:
             return None, Step(name, zero, zero, 0, 0.0)
         val = min(
@@ -221,7 +239,8 @@ def _choose_val_count(
             key=lambda n: (ratio_distance(constraints.count, n, constraints.ratio), n),
         )
     value = ratio_distance(constraints.count, val, constraints.ratio)
-    return val, Step(name, value, value, nodes, time.perf_counter() - started)
+    bound = zero if limit else value
+    return val, Step(name, value, bound, nodes, time.process_time() - started, limit)
 
 
 def _break_ties(
@@ -230,9 +249,12 @@ def _break_ties(
     best: npt.NDArray[np.int64],
     budget: _SolveBudget,
     seed: int,
-) -> tuple[npt.NDArray[np.int64], bool]:
-    """Break ties between optima by weights; return the solution and whether it is proven."""
-    extra, is_settled = list(extra), True
+) -> tuple[npt.NDArray[np.int64], bool, str]:
+    """Break ties between optima by weights.
+
+    Returns the solution, whether it is proven, and the limit that ended the search, or ''.
+    """
+    extra, is_settled, limit = list(extra), True, ""
     material = model.material
 
     def tie_weight(*unit_keys: tuple[str, int]) -> int:
@@ -264,11 +286,11 @@ def _break_ties(
         if not free:
             continue
         answer = budget.minimise(model, sum_terms(*free), extra)
-        is_settled = is_settled and answer.is_proven
+        is_settled, limit = is_settled and answer.is_proven, limit or answer.limit
         if answer.x is None:
             break
         best = answer.x
         for _, expr in free:
             value = float(model.program.evaluate(expr, best))
             extra.append((expr, value, value))
-    return best, is_settled
+    return best, is_settled, limit
