@@ -8,6 +8,7 @@ import pytest
 
 from sfqa import media
 from sfqa.conform import video
+from sfqa.generation.check import find_problem
 
 from .conftest import FORM, made, numbered, numbers, video_row, words
 
@@ -281,3 +282,29 @@ def test_the_default_picture_and_sound_are_shown(tmp_path, suffix, default):
     for path in (row["audio_path"], row["path"], source):
         spectrum = np.abs(np.fft.rfft(media.read_audio(path, 16000)[:16000]))
         assert np.argmax(spectrum) == pytest.approx(tones[default], abs=2)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+@pytest.mark.parametrize("default", [0, 1])
+@pytest.mark.parametrize("codec", ["mjpeg", "libx264"])
+def test_check_conform_and_frames_are_of_one_picture(tmp_path, suffix, default, codec):
+    """decord, which knows no default, would show the preview or the larger picture."""
+    inputs = [
+        ("testsrc2=s=160x96:r=25:d=2", codec, 50), ("testsrc2=s=96x160:r=10:d=2", "libx264", 20)
+    ]  # fmt: skip
+    source = made(
+        tmp_path / f"two.{suffix}", "-f", "lavfi", "-i", inputs[0][0], "-f", "lavfi", "-i",
+        inputs[1][0], "-map", 0, "-map", 1, "-c:v:0", inputs[0][1], "-c:v:1", inputs[1][1],
+        "-pix_fmt", "yuv420p", f"-disposition:v:{1 - default}", 0, f"-disposition:v:{default}",
+        "default",
+    )  # fmt: skip
+    size, rate, count = [((160, 96), 25, 50), ((96, 160), 10, 20)][default]
+    assert find_problem(source, audio=False) == ""
+    assert media.frame_times(source) == (count, rate)
+    assert media.read_frames(source, [count - 1]).shape[1:3] == size[::-1]
+    for mode in ("encode", "none"):
+        form = video.Form(96, 25, 16000, 12, "ultrafast", mode, expect=())
+        row = conformed(source, tmp_path / mode, form)
+        assert (row["source_width"], row["source_height"], row["source_fps"]) == (*size, rate)
+        assert (row["width"] > row["height"]) == (size[0] > size[1])
+        assert row["frames"] == (50 if mode == "encode" else count)

@@ -15,6 +15,8 @@ import decord
 import numpy as np
 import numpy.typing as npt
 
+from sfqa.clock import start_clock
+
 Pixels = npt.NDArray[np.uint8]
 
 #: Pixel format and matrix coefficients (ITU-T H.273) for which PyAV and decord give equal RGB.
@@ -44,12 +46,36 @@ def to_ffmpeg_path(path: Path | str) -> str:
     return str(path) if Path(path).is_absolute() else f"./{path}"
 
 
+def select_stream(streams: Sequence[Any]) -> Any:
+    """Return the stream that ffmpeg and players choose, or None if there is none.
+
+    Streams of unknown codecs and cover art do not count. A stream that is marked as default comes
+    first, then the largest picture or the sound with the most channels, then the first in order.
+    """
+    default = av.stream.Disposition.default
+
+    def rank(stream: Any) -> tuple[bool, int]:
+        codec = stream.codec_context
+        size = codec.width * codec.height if stream.type == "video" else codec.channels
+        return bool(default & stream.disposition), size
+
+    return max(_list_candidates(streams), key=rank, default=None)
+
+
+def _list_candidates(streams: Sequence[Any]) -> list[Any]:
+    cover = av.stream.Disposition.attached_pic
+    return [
+        stream for stream in streams if stream.codec_context and cover not in stream.disposition
+    ]
+
+
 def iterate_frames(path: Path | str, indices: Sequence[int]) -> Iterator[Pixels]:
     """Yield the frames of increasing indices, uint8 RGB (height, width, 3), one at a time.
 
     One pass that decodes only the requested frames and those that they refer to. PyAV decodes plain
-    H.264 in MP4 or Matroska (what the workflow writes). decord decodes everything else, and takes
-    over when such a file turns out to be irregular. Both give the same pixels. Raises
+    H.264 in MP4 or Matroska (what the workflow writes), and the streams of a file with several
+    pictures, of which decord may read another one. decord decodes everything else, and takes over
+    when a plain file turns out to be irregular. Both give the same pixels. Raises
     :class:`MediaError` if the file does not decode and ``ValueError`` if the indices do not
     increase.
     """
@@ -62,7 +88,8 @@ def iterate_frames(path: Path | str, indices: Sequence[int]) -> Iterator[Pixels]
             yield picture
             yielded += 1
     except (_UnsupportedError, av.error.FFmpegError, OSError, ValueError):
-        yield from _decode_with_decord(path, frame_indices[yielded:])
+        decode = _decode_selected if _has_several_pictures(path) else _decode_with_decord
+        yield from decode(path, frame_indices[yielded:])
 
 
 def read_frames(
@@ -94,8 +121,12 @@ def read_frames(
 
 def frame_times(path: Path | str) -> tuple[int, float]:
     """Return the number of frames that decode and the average frame rate (finite, above 0)."""
-    with _open_decord(path) as reader:
-        count, fps = len(reader), float(reader.get_avg_fps())
+    if _has_several_pictures(path):
+        stamps, fps = _read_stamps(path)
+        count = len(stamps)
+    else:
+        with _open_decord(path) as reader:
+            count, fps = len(reader), float(reader.get_avg_fps())
     if not 0 < fps < float("inf"):
         raise MediaError(f"{path}: its timestamps give no frame rate")
     return count, fps
@@ -105,23 +136,40 @@ def read_frame_times(path: Path | str) -> npt.NDArray[np.float64]:
     """Return when each frame that decord decodes is shown, in seconds after the first one.
 
     Shape (frames,). The times are those of the packets by FFmpeg, because decord's are wrong for
-    H.264 in AVI, unless some frames have no packet of their own. Raises :class:`MediaError` if
+    H.264 in AVI, unless some frames have no packet of their own; where the clock starts anew, the
+    times go on. Raises :class:`MediaError` if
     decord cannot read the video, or the times do not increase.
     """
-    with av.open(to_ffmpeg_path(path)) as container:
-        packets = container.demux(container.streams.best("video"))
-        stamps = [
-            float(packet.pts * packet.time_base)
-            for packet in packets
-            if packet.size and packet.pts is not None and not packet.is_discard
-        ]
-    times = np.sort(np.array(stamps, np.float64))
-    with _open_decord(path) as reader:
-        if len(reader) != len(times):
-            times = reader.get_frame_timestamp(range(len(reader))).astype(np.float64)[:, 0]
+    times = np.sort(np.array(_read_stamps(path)[0], np.float64))
+    if not _has_several_pictures(path):
+        with _open_decord(path) as reader:
+            if len(reader) != len(times):
+                times = reader.get_frame_timestamp(range(len(reader))).astype(np.float64)[:, 0]
     if not len(times) or not np.all(np.diff(times) > 0):
         raise MediaError(f"{path}: the times of its frames do not increase")
     return np.asarray(times - times[0])
+
+
+def _has_several_pictures(path: Path | str) -> bool:
+    """Return whether a file holds several moving pictures; decord may show another of them."""
+    try:
+        with av.open(to_ffmpeg_path(path)) as container:
+            return len(_list_candidates(container.streams.video)) > 1
+    except (av.error.FFmpegError, OSError, ValueError):
+        return False
+
+
+def _read_stamps(path: Path | str) -> tuple[list[float], float]:
+    """Return the times of the frames of the picture that is presented, and its stated rate."""
+    stamps: list[float] = []
+    with av.open(to_ffmpeg_path(path)) as container:
+        stream = select_stream(container.streams.video)
+        clock = start_clock(container, stream)
+        for packet in container.demux(stream):
+            clock.add_packet(packet)
+            if packet.size and packet.pts is not None and not packet.is_discard:
+                stamps.append(float(packet.pts * packet.time_base) + clock.shifts[-1])
+        return stamps, float(stream.average_rate or 0)
 
 
 def _decode_sequentially(path: Path | str, frame_indices: Sequence[int]) -> Iterator[Pixels]:
@@ -211,6 +259,27 @@ def _decode_with_decord(path: Path | str, frame_indices: Sequence[int]) -> Itera
                     raise
                 pictures = _decode_padded_frames(path, batch)
             yield from pictures
+
+
+def _decode_selected(path: Path | str, frame_indices: Sequence[int]) -> Iterator[Pixels]:
+    """Yield frames of the picture that is presented, at the size of its first one."""
+    reformatter = av.video.reformatter.VideoReformatter()
+    wanted_indices = set(frame_indices)
+    size: tuple[int, int] | None = None
+    try:
+        with av.open(to_ffmpeg_path(path)) as container:
+            frames = container.decode(select_stream(container.streams.video))
+            for number, frame in enumerate(frames):
+                size = size or (frame.width, frame.height)
+                if number in wanted_indices:
+                    picture = reformatter.reformat(frame, *size, format="rgb24")
+                    yield np.asarray(picture.to_ndarray(), np.uint8)
+                    wanted_indices.remove(number)
+                if not wanted_indices:
+                    return
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise MediaError(f"{path}: does not decode ({shorten_message(error)})") from error
+    raise MediaError(f"{path}: holds no frame {min(wanted_indices)}")
 
 
 def _decode_padded_frames(path: Path | str, frame_indices: Sequence[int]) -> Pixels:

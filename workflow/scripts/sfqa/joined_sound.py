@@ -15,8 +15,9 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from sfqa.clock import Aligner, stores_times
 from sfqa.decoding import MediaError, to_ffmpeg_path
-from sfqa.survey import Aligner, frame_time, stores_times
+from sfqa.survey import frame_time
 
 Samples = npt.NDArray[np.float32]
 
@@ -53,7 +54,7 @@ def assemble_sound(
     """Write an audio stream in one piece to ``out``; return whether some part did not decode.
 
     ``out`` gets interleaved little-endian float32 stereo at ``rate``, from the first frame on.
-    ``shifts`` are those of :class:`sfqa.survey.Clock`. A mono part is equal in both channels, at
+    ``shifts`` are those of :class:`sfqa.clock.Clock`. A mono part is equal in both channels, at
     its level; parts with more channels are mixed by ffmpeg's matrix, scaled so that they cannot
     clip. Raises :class:`MediaError` if nothing decodes.
     """

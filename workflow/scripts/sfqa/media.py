@@ -32,6 +32,7 @@ from sfqa.decoding import (
     iterate_frames,
     read_frame_times,
     read_frames,
+    select_stream,
     to_ffmpeg_path,
 )
 from sfqa.decoding import shorten_message as shorten_message
@@ -41,7 +42,6 @@ from sfqa.presentation import (
     SoundPresentation,
     read_presentation,
     read_sound_presentation,
-    select_stream,
 )
 
 Sound = npt.NDArray[np.float32]

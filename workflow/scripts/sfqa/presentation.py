@@ -5,17 +5,16 @@ With media.py, decoding.py, survey.py and joined_sound.py the only module that k
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import av
 
-from sfqa.decoding import MediaError, shorten_message, to_ffmpeg_path
+from sfqa.clock import Clock
+from sfqa.decoding import MediaError, select_stream, shorten_message, to_ffmpeg_path
 from sfqa.survey import (
     Change,
-    Clock,
     PictureForm,
     PictureSurvey,
     SoundForm,
@@ -35,7 +34,7 @@ class Presentation:
     whether any frame is; ``channels``: the largest number. ``decoder`` names the decoder needed for
     a hidden alpha channel.
     ``picture_changes`` and ``sound_changes`` are all forms of the frames, the first included;
-    ``shifts``, ``jump_times`` and ``lost_frames`` are those of :class:`sfqa.survey.Clock`;
+    ``shifts``, ``jump_times`` and ``lost_frames`` are those of :class:`sfqa.clock.Clock`;
     ``video_sec`` and ``audio_sec`` are the durations of the packets, all recordings together.
     """
 
@@ -75,23 +74,6 @@ class Presentation:
         return self.audio is not None and (self.is_rejoined or len(self.sound_changes) > 1)
 
 
-def select_stream(streams: Sequence[Any]) -> Any:
-    """Return the stream that ffmpeg and players choose, or None if there is none.
-
-    Streams of unknown codecs and cover art do not count. A stream that is marked as default comes
-    first, then the largest picture or the sound with the most channels, then the first in order.
-    """
-    cover, default = av.stream.Disposition.attached_pic, av.stream.Disposition.default
-
-    def rank(stream: Any) -> tuple[bool, int]:
-        codec = stream.codec_context
-        size = codec.width * codec.height if stream.type == "video" else codec.channels
-        return bool(default & stream.disposition), size
-
-    candidates = [s for s in streams if s.codec_context and cover not in s.disposition]
-    return max(candidates, key=rank, default=None)
-
-
 def read_presentation(path: Path | str) -> Presentation:
     """Return how a video is presented; decodes all of it.
 
@@ -120,7 +102,7 @@ class SoundPresentation:
 
     ``stream``: its index; ``channels``: the largest number, 0 if none decodes; ``delay_sec``: its
     start on the clock of the file; ``changes``: all forms of its frames, the first included;
-    ``shifts``: see :class:`sfqa.survey.Clock`; ``damage``: a sentence if the file cannot be read up
+    ``shifts``: see :class:`sfqa.clock.Clock`; ``damage``: a sentence if the file cannot be read up
     to its end. All but the first two are unknown, and empty, for a sound that is known to have one
     form, such as uncompressed sound.
     """

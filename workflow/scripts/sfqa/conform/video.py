@@ -291,6 +291,10 @@ def conform_row(row: Mapping[str, Any], folder: Path, form: Form) -> dict[str, A
     flaws = [row["detail"]] if row["detail"] else []
     if has_errors:
         flaws.append(tables.flaw("damaged", "parts of the file do not decode"))
+    if form.mode == "none" and presentation.interlaced:
+        flaws.append(
+            tables.flaw("interlaced", "each frame shows two moments, conform it to see them apart")
+        )
     flaws += measures.list_flaws(result, probed, presentation, form.expect)
     return result | {"status": "flawed" if flaws else "ok", "detail": "; ".join(flaws)}
 
