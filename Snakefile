@@ -36,6 +36,7 @@ report: "workflow/report/workflow.rst"
 
 onstart:
     check_space()
+    check_ffmpeg()
 
 
 wildcard_constraints:

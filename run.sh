@@ -3,6 +3,7 @@
 #   ./run.sh demo [snakemake options]   runs the main job, writes the report, prints the table
 #   ./run.sh test [pytest options]      passes the tests (lint, types, units, whole runs)
 #   ./run.sh cluster [pytest options]   passes the tests on a real Slurm of one node (as root on Debian; minutes)
+#   ./run.sh ffmpeg [pytest options]    passes the tests of media with an older FFmpeg on the PATH (Debian; minutes)
 #   ./run.sh soak [kills]               kills the run 200 times at random, compares every table (an hour and more)
 #   ./run.sh setup                      only makes .venv
 set -euo pipefail
@@ -66,6 +67,18 @@ case $goal in
         } || echo "run.sh: no Slurm could be installed (root and Debian's packages are needed)" >&2
         SFQA_CLUSTER=1 exec python -m pytest tests/cluster "$@"
         ;;
+    ffmpeg)
+        setup requirements-dev.txt
+        media=(tests/test_media.py tests/test_loudness.py tests/test_ffmpeg_program.py tests/conform
+            tests/materials/test_clips.py tests/generation/test_check.py)
+        # Debian 13 has the oldest supported version, 7.1; 5.1 of Debian 12 must be passed over.
+        for release in trixie bookworm; do
+            .ci/fetch_ffmpeg "$release" ".venv/ffmpeg-$release"
+            echo "run.sh: the tests of media with $(".venv/ffmpeg-$release/bin/ffmpeg" -version | head -n 1 | cut -d ' ' -f 1-3) on the PATH"
+            PATH="$PWD/.venv/ffmpeg-$release/bin:$PWD/.venv/bin:$PATH" python -m pytest -n 2 "${media[@]}" "$@"
+            media=(tests/test_media.py tests/test_ffmpeg_program.py tests/materials/test_clips.py)
+        done
+        ;;
     soak)
         setup requirements-dev.txt
         export PATH="$PWD/.venv/bin:$PATH"
@@ -75,7 +88,7 @@ case $goal in
         setup requirements.txt
         ;;
     *)
-        sed -n '2,8s/^# \{0,1\}//p' "$0"
+        sed -n '2,9s/^# \{0,1\}//p' "$0"
         [ "$goal" = help ] || { echo "run.sh: unknown word '$goal'" >&2; exit 2; }
         ;;
 esac

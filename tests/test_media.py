@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sfqa import media
+from sfqa.ffmpeg_program import find_ffmpeg
 
 
 def draw_brightening_frames(frames: int = 12, height: int = 64, width: int = 96) -> np.ndarray:
@@ -118,12 +119,12 @@ def test_no_frames_and_odd_sizes_are_sentences(tmp_path):
 
 def test_without_an_ffmpeg_on_the_path_the_packaged_one_is_taken(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    media.ffmpeg_exe.cache_clear()
+    find_ffmpeg.cache_clear()
     try:
         done = subprocess.run([media.ffmpeg_exe(), "-version"], capture_output=True, check=True)
         assert b"ffmpeg version" in done.stdout
     finally:
-        media.ffmpeg_exe.cache_clear()
+        find_ffmpeg.cache_clear()
 
 
 def test_a_downmix_is_the_mean_of_the_channels(tmp_path):

@@ -27,7 +27,7 @@ FORMATS = {
     "raw.h264": ("-c:v", "libx264"),
     "raw.hevc": ("-c:v", "libx265", "-x265-params", "log-level=error"),
     "mpeg.ts": ("-c:v", "libx264"),
-    "motion.mjpeg": ("-c:v", "mjpeg", "-q:v", "2"),
+    "motion.mjpeg": ("-c:v", "mjpeg", "-q:v", "2", "-strict", "unofficial"),
 }
 
 

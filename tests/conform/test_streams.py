@@ -65,12 +65,13 @@ def columns(row):
         ("smpte170m", "tv", "yuv444p", True), ("bt709", "tv", "yuv444p", True),
         ("bt709", "tv", "yuv420p", True), ("smpte170m", "tv", "yuv420p", False),
         ("smpte170m", "pc", "yuvj420p", True), ("bt709", "pc", "yuv444p", True),
-        ("bt709", "tv", "yuv420p10le", True), ("bt2020nc", "tv", "yuv420p10le", True),
+        ("bt709", "tv", "yuv420p10le", True), ("bt2020", "tv", "yuv420p10le", True),
         ("smpte170m", "tv", "yuv422p10le", False),
     ],
 )  # fmt: skip
 def test_no_matrix_range_or_depth_shifts_a_colour(tmp_path, matrix, colour_range, pix_fmt, tagged):
-    tags = ["-colorspace", matrix, "-color_range", colour_range] if tagged else []
+    tag = "bt2020nc" if matrix == "bt2020" else matrix
+    tags = ["-colorspace", tag, "-color_range", colour_range] if tagged else []
     source = made(
         tmp_path / "v.mp4", "-i", bars(tmp_path), "-vf",
         f"scale=out_color_matrix={matrix}:out_range={colour_range},format={pix_fmt}",
@@ -93,7 +94,7 @@ def test_a_high_dynamic_range_tag_changes_no_number_and_is_named(tmp_path):
     for pix_fmt in ("yuv420p", "yuv420p10le"):
         source = made(
             tmp_path / f"{pix_fmt}.mp4", "-i", bars(tmp_path), "-vf",
-            f"scale=out_color_matrix=bt2020nc:out_range=tv,format={pix_fmt},"
+            f"scale=out_color_matrix=bt2020:out_range=tv,format={pix_fmt},"
             "setparams=color_trc=smpte2084:color_primaries=bt2020:colorspace=bt2020nc",
             "-c:v", "libx264", "-qp", 4,
         )  # fmt: skip

@@ -25,6 +25,12 @@ def check_space():
         estimate.check_space(PLAN)
 
 
+def check_ffmpeg():
+    """Say before the first job which ffmpeg is used if that on the PATH cannot be."""
+    if MODE != "import_features":
+        snakemake_tuning.check_ffmpeg()
+
+
 def checkpointed_samples():
     """The table of samples, once the checkpoint that writes it has run."""
     return checkpoints.list_samples.get(dataset=DATASET).output.samples

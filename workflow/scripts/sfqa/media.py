@@ -6,7 +6,6 @@ With decoding.py, presentation.py, survey.py and joined_sound.py the only module
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import tempfile
 import wave
@@ -14,13 +13,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import av
 import ffmpeg
-import imageio_ffmpeg
 import numpy as np
 import numpy.typing as npt
 
@@ -36,6 +33,7 @@ from sfqa.decoding import (
     to_ffmpeg_path,
 )
 from sfqa.decoding import shorten_message as shorten_message
+from sfqa.ffmpeg_program import find_ffmpeg
 from sfqa.joined_sound import assemble_sound as assemble_sound
 from sfqa.presentation import (
     Presentation,
@@ -78,10 +76,9 @@ class Probe:
     audio_duration_sec: float = 0.0
 
 
-@cache
 def ffmpeg_exe() -> str:
-    """Return the path of ffmpeg: the one on PATH, else the binary of the package imageio-ffmpeg."""
-    return shutil.which("ffmpeg") or str(imageio_ffmpeg.get_ffmpeg_exe())
+    """Return the path of ffmpeg (:func:`sfqa.ffmpeg_program.find_ffmpeg`)."""
+    return find_ffmpeg().path
 
 
 def probe(path: Path | str) -> Probe:

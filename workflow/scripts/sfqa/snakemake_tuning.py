@@ -41,6 +41,24 @@ def make_plan(workflow: Any, config: Mapping[str, Any]) -> Plan:
     return plan
 
 
+def check_ffmpeg() -> None:
+    """Log before the first job which ffmpeg is used if that on the PATH cannot be.
+
+    Where no ffmpeg can be used, this is a warning, because with ``--use-conda`` the jobs have one
+    of their own.
+    """
+    from snakemake.logging import logger
+
+    from sfqa.ffmpeg_program import find_ffmpeg
+
+    try:
+        reason = find_ffmpeg().reason
+    except UserError as error:
+        reason = str(error)
+    if reason:
+        logger.warning(reason)
+
+
 def schedules_jobs(workflow: Any) -> bool:
     """Return whether this process plans and schedules jobs; a job's own process does not."""
     from snakemake.settings.types import ExecMode

@@ -174,7 +174,11 @@ def describe_workflow() -> Json:
 
 def read_ffmpeg_version() -> str | None:
     """Return the version that ffmpeg prints, or None if ffmpeg does not run."""
-    line = (provenance.read_output([ffmpeg_exe(), "-version"]) or "").partition("\n")[0]
+    try:
+        program = ffmpeg_exe()
+    except UserError:
+        return None
+    line = (provenance.read_output([program, "-version"]) or "").partition("\n")[0]
     return line.removeprefix("ffmpeg version ").partition(" Copyright")[0] or None
 
 
