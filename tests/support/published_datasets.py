@@ -322,9 +322,9 @@ def kvq(folder: Path) -> list[Made]:
 def cvd2014(folder: Path) -> list[Made]:
     made, lines = [], []
     for t, scene in enumerate(("City", "Newspaper", "Talking", "Traffic", "Street")):
-        for device in ("D01", "D12", "D16"):
+        for device in ("D01", "D02", "D09", "D12", "D16"):
             path = f"Test{t + 1}/{scene}/Test{t + 1:02d}_{scene}_{device}.avi"
-            mos = _score(3 * t + int(device[1:]))
+            mos = _score(5 * t + int(device[1:]))
             lines.append(f"{path}, 14.948471, 29.099967117037156, {mos}")
             columns = {"image_id": scene, "clip_id": f"Test{t + 1}/{scene}", "method": device}
             made.append(Made(path, {"quality": mos}, columns))
