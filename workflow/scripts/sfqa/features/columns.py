@@ -51,11 +51,7 @@ def list_features(table: UserTable, source: Mapping[str, Any]) -> list[str]:
     used = _list_used_columns(source)
     candidates = [name for name in table.columns if name not in used]
     row_numbers = find_row_numbers(table, candidates)
-    return [
-        name
-        for name in candidates
-        if name not in row_numbers and table.read_numbers(name).has_numbers
-    ]
+    return [name for name in candidates if name not in row_numbers and table.has_numbers(name)]
 
 
 def explain_left_out(table: UserTable, name: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sfqa.errors import UserError, hint
-from sfqa.user_tables.reader import UserTable, read_table
+from sfqa.user_tables import UserTable, read_table
 from sfqa.user_tables.structured import is_structured, read_structured
 
 log = logging.getLogger("sfqa")

@@ -5,6 +5,7 @@ shows and notes on everything that was left out. Sheets, features, ratings, MOS,
 details, answers, predictions and phases of a challenge are all read with it.
 """
 
-from sfqa.user_tables.reader import UserTable, read_table
+from sfqa.user_tables.reader import read_table
+from sfqa.user_tables.table import UserTable
 
 __all__ = ["UserTable", "read_table"]

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sfqa.user_tables.numbers import is_empty, parse_number
-from sfqa.user_tables.reader import UserTable, is_numbering
+from sfqa.user_tables.reader import is_numbering
+from sfqa.user_tables.table import UserTable
 
 #: Names of columns that count the rows, in lower case without other signs than letters.
 _NUMBERING_NAMES = frozenset(
@@ -29,13 +30,15 @@ def find_row_numbers(table: UserTable, names: Iterable[str]) -> list[str]:
 
 
 def _counts_rows(name: str, cells: Sequence[Any]) -> bool:
+    lower = name.strip().lower()
+    is_index = lower in _INDEX_NAMES
+    letters = re.sub(r"[^a-z0-9]", "", lower)
+    if not is_index and letters not in _NUMBERING_NAMES:
+        return False
     if len(cells) < 2 or not is_numbering(cells):
         return False
-    lower = name.strip().lower()
-    if lower in _INDEX_NAMES:
+    if is_index:
         return True
-    if re.sub(r"[^a-z]", "", lower) not in _NUMBERING_NAMES or re.search(r"\d", lower):
-        return False
     numbers = sorted(float(str(parse_number(cell))) for cell in cells)
     return numbers[0] in (0, 1) and numbers[-1] - numbers[0] == len(cells) - 1
 

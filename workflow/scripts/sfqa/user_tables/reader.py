@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import re
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sfqa.errors import UserError, hint
+from sfqa.errors import UserError
 from sfqa.user_tables import numbers, text
-from sfqa.user_tables.numbers import ColumnNumbers
-
-if TYPE_CHECKING:
-    import pandas as pd
+from sfqa.user_tables.table import UserTable
 
 _PARQUET_SUFFIXES = (".parquet", ".pq")
 _TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
@@ -29,142 +23,6 @@ _SIGNATURES = {
 #: Names that pandas gives to the row numbers of a table without a named index.
 _INDEX_NAME = re.compile(r"__index_level_\d+__|Unnamed: \d+(\.\d+)*")
 _MAX_SHOWN = 40
-
-
-@dataclass
-class UserTable:
-    """The cells of a table by column.
-
-    ``columns``: text from text files ('' if empty); Python values from Parquet, None if missing.
-    ``rows``: the number of each row, as a spreadsheet counts it with the header as row 1, or from 1
-    in Parquet. ``left_out``: the reason for each column that was left out. ``row_notes``: sentences
-    on rows that were left out.
-
-    >>> import tempfile; path = Path(tempfile.mkdtemp()) / "t.csv"
-    >>> _ = path.write_text("video;mos\\nv1;3,5\\nv2;4\\n")
-    >>> table = read_table(path)
-    >>> table.columns["video"], table.read_numbers("mos").values, table.rows
-    (['v1', 'v2'], [3.5, 4.0], [2, 3])
-    """
-
-    path: Path
-    columns: dict[str, list[Any]]
-    rows: list[int]
-    separator: str = ""
-    left_out: dict[str, str] = field(default_factory=dict)
-    row_notes: list[str] = field(default_factory=list)
-
-    @property
-    def notes(self) -> list[str]:
-        """A sentence on each column and row that was left out."""
-        columns = [
-            f"{self.path}: the column {name!r} is left out: {reason}"
-            for name, reason in self.left_out.items()
-        ]
-        return columns + self.row_notes
-
-    def leave_out_row(self, index: int, note: str) -> None:
-        """Remove a row and note it."""
-        self.row_notes.append(f"{self.path}, row {self.rows[index]}: {note}")
-        del self.rows[index]
-        for cells in self.columns.values():
-            del cells[index]
-
-    def describe_cell(self, name: str, index: int) -> str:
-        """Return where a cell is: file, row and column."""
-        return f"{self.path}, row {self.rows[index]}, column {name}"
-
-    def get_column(self, name: str, option: str = "") -> list[Any]:
-        """Return the cells of a column; raises :class:`UserError` if there is none.
-
-        ``option``: the option or key that named it, for the message.
-        """
-        if name not in self.columns:
-            origin = f" ({option})" if option else ""
-            raise UserError(
-                f"{self.path}: no column {name!r}{origin}; {hint(name, self.columns, 'it has')}"
-            )
-        return self.columns[name]
-
-    def read_numbers(self, name: str) -> ColumnNumbers:
-        """Return the numbers of a column, see :func:`sfqa.user_tables.numbers.read_numbers`.
-
-        In a table whose columns are separated by semicolons or tabs, a comma is decimal if no cell
-        of the table has a decimal point. Raises :class:`UserError` for a cell that can be read as
-        two numbers.
-        """
-        cells = self.columns[name]
-        column = numbers.read_numbers(cells)
-        if column.unclear:
-            column = numbers.read_numbers(cells, self._find_decimal_comma(cells))
-        if column.unclear:
-            index = column.unclear[0]
-            raise UserError(
-                f"{self.describe_cell(name, index)}: {cells[index]!r} can be read as two numbers "
-                "(with a decimal comma or with a separator of thousands); write the column with "
-                "decimal points and without separators of thousands"
-            )
-        return column
-
-    def _find_decimal_comma(self, cells: Sequence[Any]) -> bool | None:
-        """Return whether commas of a column are decimal, None if the table does not tell."""
-        if self.has_decimal_points:
-            return None
-        if self.has_decimal_commas:
-            return True
-        # 999 and 1,234 in one column may be counts with a separator of thousands.
-        has_plain = any(numbers.parse_number(cell) not in (None, 0.0) for cell in cells)
-        return None if has_plain or self.separator in (",", "") else True
-
-    @cached_property
-    def has_decimal_points(self) -> bool:
-        """Whether any cell is a number with a decimal point beyond doubt."""
-        return any(
-            numbers.has_decimal_point(cell) for cells in self.columns.values() for cell in cells
-        )
-
-    @cached_property
-    def has_decimal_commas(self) -> bool:
-        """Whether any cell is a number with a decimal comma beyond doubt."""
-        return any(
-            numbers.has_decimal_comma(cell) for cells in self.columns.values() for cell in cells
-        )
-
-    def require_numbers(self, name: str) -> list[float]:
-        """Return the numbers of a column, NaN for an empty cell.
-
-        Raises :class:`UserError` for a cell that is not a finite number, and for a column in
-        percent.
-        """
-        column, cells = self.read_numbers(name), self.columns[name]
-        for index, cell in enumerate(cells):
-            is_finite = math.isfinite(column.values[index])
-            if (column.is_percent or not is_finite) and not numbers.is_empty(cell):
-                raise UserError(
-                    f"{self.describe_cell(name, index)}: {cell!r} is not a number; correct it"
-                )
-        return column.values
-
-    def log_notes(self) -> None:
-        """Write the notes to the log of the job, as warnings."""
-        for note in self.notes:
-            logging.getLogger("sfqa").warning("%s", note)
-
-    def to_frame(self, number_columns: Collection[str] = ()) -> pd.DataFrame:
-        """Return the cells as objects, None for an empty one; the index holds the row numbers.
-
-        ``number_columns`` are numbers, see :meth:`require_numbers`; those that do not exist are
-        ignored.
-        """
-        import pandas as pd
-
-        columns = {}
-        for name, cells in self.columns.items():
-            objects = [None if _is_missing(cell) else cell for cell in cells]
-            columns[name] = pd.Series(objects, index=self.rows, dtype=object)
-            if name in number_columns:
-                columns[name] = pd.Series(self.require_numbers(name), index=self.rows, dtype=float)
-        return pd.DataFrame(columns, index=self.rows)
 
 
 def read_table(
@@ -191,6 +49,12 @@ def read_table(
     ``quotes``, quotes are ordinary characters. ``what`` names the content in messages.
     ``check_header`` is called with the names of the columns
     before the rows are looked at.
+
+    >>> import tempfile; path = Path(tempfile.mkdtemp()) / "t.csv"
+    >>> _ = path.write_text("video;mos\\nv1;3,5\\nv2;4\\n")
+    >>> table = read_table(path)
+    >>> table.columns["video"], table.read_numbers("mos").values, table.rows
+    (['v1', 'v2'], [3.5, 4.0], [2, 3])
     """
     path = Path(path)
     if not path.is_file():
@@ -279,7 +143,8 @@ def _build_columns(
         if len(cells) < width or has_surplus:
             first_row = header[:width] if header_row else []
             raise UserError(_describe_length(path, number, cells, width, first_row, separator))
-    columns: dict[str, list[Any]] = {header[k]: [cells[k] for _, cells in body] for k in filled}
+    cells_by_column = list(zip(*(cells[:width] for _, cells in body), strict=True))
+    columns = {header[k]: list(cells_by_column[k]) if body else [] for k in filled}
     return columns, [number for number, _ in body]
 
 
@@ -378,10 +243,6 @@ def is_numbering(cells: Sequence[Any]) -> bool:
     values = [numbers.parse_number(cell) for cell in cells]
     integers = [v for v in values if v is not None and math.isfinite(v) and v == int(v) and v >= 0]
     return len(integers) == len(cells) == len(set(integers))
-
-
-def _is_missing(cell: Any) -> bool:
-    return cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell))
 
 
 def _shorten(content: object) -> str:

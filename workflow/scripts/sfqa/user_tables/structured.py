@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sfqa.errors import UserError
-from sfqa.user_tables.reader import UserTable
+from sfqa.user_tables.table import UserTable
 from sfqa.user_tables.text import decode_text
 
 #: Column of the keys of a JSON object whose values are the rows.

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from statistics import mean, median, stdev, variance
 
-from sfqa.user_tables.reader import UserTable
+from sfqa.user_tables.table import UserTable
 
 #: Words in a name that only a summary has.
 _STRONG_WORDS = frozenset(
