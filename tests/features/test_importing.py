@@ -125,7 +125,7 @@ def test_id_that_does_not_match_names_file_row_id_and_pattern(tmp_path):
         (TEXT, {"pattern": "(?P<imge>.+)"}, "did you mean 'image'"),
         (TEXT, {"pattern": ".+"}, "no named group"),
         (TEXT, {"pattern": "("}, "no regular expression"),
-        (TEXT, {"columns": {"split": "note"}}, "row 2: the split 'hello'"),
+        (TEXT, {"columns": {"split": "note"}}, "row 2: split 'hello'; there are train, val"),
         (TEXT.replace("sharp", "status"), {}, "cannot be called 'status'"),
         (TEXT.replace("sharp", "noise"), {}, "'noise' is there twice"),
         (TEXT.replace(',"a, b"', ",a, b"), {}, "row 3: 6 cells"),
