@@ -14,10 +14,11 @@ from scipy import stats
 
 from sfqa import cli, store
 from sfqa.challenge.example_submission import make_example_zip
-from sfqa.challenge.leaderboard import rank_teams
+from sfqa.challenge.leaderboard import build_leaderboard, rank_teams
 from sfqa.challenge.phases import Phase, read_phase, split_phases
 from sfqa.challenge.scoring import describe_formula, score_submission
 from sfqa.challenge.submission import Submission, read_zip
+from sfqa.correlation.grid import to_markdown
 from sfqa.errors import UserError
 from sfqa.identity import random_generator
 from sfqa.tables import LEADERBOARD
@@ -198,6 +199,41 @@ def test_score_prints_the_formula_with_its_figures(
     assert f"main score {main:.4f} = ({srcc:.4f} + {plcc:.4f}) / 2" in text
     assert text.startswith("team, phase test (40 videos, ")
     assert row["formula"] == describe_formula()
+
+
+def test_scores_alone_have_the_same_score_as_with_a_readme(
+    phase: Path, tmp_path: Path, capsys: Any
+) -> None:
+    rows = []
+    for name, files in (
+        ("alone", {"output.txt": "".join(f"{n},{v!r}\n" for n, v in SCORES.items())}),
+        ("both", {"output.txt": "".join(f"{n},{v!r}\n" for n, v in SCORES.items()), "readme.txt": README}),
+    ):  # fmt: skip
+        out = tmp_path / f"{name}.json"
+        path = pack(tmp_path / f"{name}.zip", files)
+        assert call("score", path, "--phase", phase, "--out", out) == 0
+        rows.append(json.loads(out.read_text()))
+        assert ("note: alone.zip: no readme.txt" in capsys.readouterr().out) == (name == "alone")
+    assert rows[0]["main_score"] == rows[1]["main_score"]
+    assert rows[0]["runtime"] is None
+    assert call("leaderboard", tmp_path / "alone.zip", "--phase", phase) == 0
+    assert "alone" in capsys.readouterr().out
+
+
+def test_a_reversed_metric_is_not_marked_as_best() -> None:
+    """Main score ignores the sign, and the leaderboard ranks by it; bold is for the direction."""
+    reversed_scores = {name: -4 * MOS[name] for name in NAMES}
+    rows = [
+        score_submission(Submission(scores, {}), Phase("test", MOS), team)
+        for team, scores in (("fine", SCORES), ("reversed", reversed_scores))
+    ]
+    text = to_markdown(build_leaderboard(rank_teams(rows), Phase("test", MOS), "cubic"))
+    lines = {team: next(line for line in text.splitlines() if team in line) for team in ("fine", "reversed")}  # fmt: skip
+    columns = {team: [cell.strip() for cell in line.split("|")] for team, line in lines.items()}
+    assert "against_direction" in text.replace("\\", "")
+    for position in (3, 5, 7):  # main score, PLCC, RMSE
+        assert columns["fine"][position].startswith("**")
+        assert "**" not in columns["reversed"][position]
 
 
 def test_an_invalid_submission_is_explained_and_ends_with_1(

@@ -135,7 +135,7 @@ def test_a_zip_as_asked_for_has_neither_mistakes_nor_notes(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        ({"output.txt": "ok"}, "no readme.txt (what the method used"),
+        ({"output.txt": "ok", "a/readme.txt": README, "b/readme.txt": README}, "readme.txt is there 2 times"),
         ({"Output.TXT": "ok", "readme.txt": README}, "no output.txt; rename 'Output.TXT'"),
         ({"output.csv": "ok", "readme.txt": README}, "no output.txt; rename 'output.csv'"),
         ({"output.txt.txt": "ok", "readme.txt": README}, "no output.txt; rename 'output.txt.txt'"),
@@ -151,6 +151,26 @@ def test_what_is_wrong_with_the_zip_is_told(
     files = {name: write_lines(SCORES) if text == "ok" else text for name, text in files.items()}
     errors = read_zip(pack(tmp_path / "t.zip", files), NAMES).errors
     assert any(said in error for error in errors), errors
+
+
+@pytest.mark.parametrize(
+    ("other", "note"),
+    [
+        ({}, "no readme.txt (what the method used and how fast it is); it holds output.txt"),
+        ({"README.md": README}, "no readme.txt; rename 'README.md'"),
+        ({"Readme.TXT": README}, "no readme.txt; rename 'Readme.TXT'"),
+    ],
+)
+def test_a_zip_without_a_readme_is_scored_with_a_note(
+    other: dict[str, str], note: str, tmp_path: Path
+) -> None:
+    """As the organisers' own example of THQA-NTIRE."""
+    path = pack(tmp_path / "t.zip", {"output.txt": write_lines(SCORES), **other})
+    submission = read_zip(path, NAMES)
+    assert submission.is_valid
+    assert submission.scores == SCORES
+    assert submission.facts == {}
+    assert any(note in sentence for sentence in submission.notes)
 
 
 def test_system_files_and_one_folder_do_no_harm(tmp_path: Path) -> None:

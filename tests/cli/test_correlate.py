@@ -125,6 +125,50 @@ def test_one_table_with_everything_groups_and_levels(tmp_path: Path, capsys: Any
     assert "means of the column made_by" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("label", ["--method", "--group"])
+@pytest.mark.parametrize("missing", ["row", "score", "mos"])
+def test_a_sample_that_does_not_count_needs_no_label(
+    label: str, missing: str, tmp_path: Path, capsys: Any
+) -> None:
+    """Labels in the table of scores: a MOS row that nobody scored has none."""
+    frame = scores()
+    frame[["video", "MOS"]].to_csv(tmp_path / "mos.csv", index=False)
+    kept = frame.iloc[:-4]
+    kept[["video", "good", "made_by"]].to_csv(tmp_path / "kept.csv", index=False)
+    pred = frame[["video", "good", "made_by"]].copy()
+    if missing == "row":
+        pred = pred.iloc[:-4]
+    else:
+        pred.loc[pred.index[-4:], "made_by"] = None
+        rated = frame[["video", "MOS"]].copy()
+        (pred if missing == "score" else rated).loc[
+            frame.index[-4:], "good" if missing == "score" else "MOS"
+        ] = np.nan
+        rated.to_csv(tmp_path / "mos.csv", index=False)
+    pred.to_csv(tmp_path / "pred.csv", index=False)
+    frame.iloc[:-4][["video", "MOS"]].to_csv(tmp_path / "mos_kept.csv", index=False)
+    tables_by_name = {}
+    for name, mos in (("pred", "mos"), ("kept", "mos_kept")):
+        words = (tmp_path / f"{name}.csv", "--mos", tmp_path / f"{mos}.csv", label, "made_by")
+        assert call(*words, "--bootstrap", 100, "--out", tmp_path / f"{name}_t.csv") == 0
+        tables_by_name[name] = pd.read_csv(tmp_path / f"{name}_t.csv")
+        if label == "--method":
+            by_method = pd.read_csv(tmp_path / f"{name}_t_by_method.csv")
+            assert sorted(by_method["method"]) == [f"m{k}" for k in range(5)]
+    columns = ["n", "srcc", "plcc", "krcc", "rmse", "srcc_low", "srcc_high"]
+    pd.testing.assert_frame_equal(*(t[columns] for t in tables_by_name.values()))
+    assert "4 samples without a score or without a MOS have no label" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("label", ["--method", "--group"])
+def test_a_sample_that_counts_needs_its_label(label: str, tmp_path: Path, capsys: Any) -> None:
+    frame = scores()
+    frame.loc[7, "made_by"] = None
+    frame.to_csv(tmp_path / "all.csv", index=False)
+    assert call(tmp_path / "all.csv", label, "made_by", "--bootstrap", 0) != 0
+    assert "column made_by: the sample 'v07.mp4' has none; fill it" in capsys.readouterr().err
+
+
 def test_a_mos_table_of_the_workflow_gives_its_dimensions(tmp_path: Path) -> None:
     frame = scores()
     rows = [

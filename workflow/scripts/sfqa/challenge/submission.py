@@ -62,7 +62,8 @@ def read_zip(path: Path, names: Iterable[str]) -> Submission:
     """Read a submission and check it against the names, each of which must have one score.
 
     Accepted with a note: a byte order mark, CRLF, blank lines, spaces around the parts, system
-    files, a folder that contains both files. Never raises because of the content of the file.
+    files, a folder that contains both files, a zip without readme.txt (the organisers' own example
+    of THQA-NTIRE has none). Never raises because of the content of the file.
     """
     collector = _ErrorCollector()
     texts = _read_archive(path, collector)
@@ -157,6 +158,8 @@ def _read_members(
                 f"twice {required_name}",
                 f"{name}: {required_name} is there {len(matches)} times: {paths}",
             )
+        elif required_name == README:  # the scores do not need it
+            collector.notes.append(_describe_missing(name, README, user_files))
         else:
             collector.add(f"no {required_name}", _describe_missing(name, required_name, user_files))
     others = [i.filename for i in user_files if _base_name(i.filename) not in (OUTPUT, README)]

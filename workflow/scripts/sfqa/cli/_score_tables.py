@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,7 +135,9 @@ def read_tables(args: argparse.Namespace) -> ScoreTables:
             columns.append(_ScoreColumn(path, column, scores))
     _check_options(args, columns)
     titles = _make_titles(columns)
-    samples = _make_samples(args, score_tables, mos_table, mos_id)
+    usable = _find_usable(columns, mos)
+    samples = _make_samples(args, score_tables, mos_table, mos_id, usable)
+    mos = _leave_out_unlabelled(mos, samples, notes)
     predictions = [
         _make_predictions(title, column.scores, str(dimension), group["sample_id"])
         for title, column in zip(titles, columns, strict=True)
@@ -333,12 +336,39 @@ def _make_mos(
     return pd.concat(parts, ignore_index=True)
 
 
+def _find_usable(columns: list[_ScoreColumn], mos: pd.DataFrame) -> set[str]:
+    """Return the samples with a MOS in some dimension and a score of some metric."""
+    scored = {
+        name for column in columns for name, value in column.scores.items() if isfinite(value)
+    }
+    return scored & set(mos.loc[mos["status"] == "ok", "sample_id"])
+
+
+def _leave_out_unlabelled(
+    mos: pd.DataFrame, samples: pd.DataFrame, notes: list[str]
+) -> pd.DataFrame:
+    """Return the rows of the MOS whose samples have all labels; the others are noted."""
+    is_labelled = mos["sample_id"].isin(samples["sample_id"])
+    if not is_labelled.all():
+        names = sorted(set(mos.loc[~is_labelled, "sample_id"]))
+        notes.append(
+            f"{len(names)} samples without a score or without a MOS have no label of --method or "
+            f"--group and are left out ({names[0]!r}, ...)"
+        )
+    return mos[is_labelled].reset_index(drop=True)
+
+
 def _make_samples(
-    args: argparse.Namespace, score_tables: list[UserTable], mos_table: UserTable, mos_id: str
+    args: argparse.Namespace,
+    score_tables: list[UserTable],
+    mos_table: UserTable,
+    mos_id: str,
+    usable: Collection[str],
 ) -> pd.DataFrame:
     """Return the samples with method and groups, each from the first table that has the column.
 
-    The MOS table is searched first.
+    The MOS table is searched first. ``usable`` samples need all labels; others without one are left
+    out.
     """
     import pandas as pd
 
@@ -358,10 +388,12 @@ def _make_samples(
         table, id_column = source
         labels = dict(zip(map(str, table.columns[id_column]), table.columns[column], strict=True))
         cells = [labels.get(sample_id) for sample_id in sample_ids]
-        for sample_id, cell in zip(sample_ids, cells, strict=True):
-            if cell is None or cell != cell or cell == "":
+        # A label may be a word such as NA.
+        has_label = [cell == cell and bool(str(cell or "").strip()) for cell in cells]
+        for sample_id, is_labelled in zip(sample_ids, has_label, strict=True):
+            if not is_labelled and sample_id in usable:
                 raise UserError(
                     f"{table.path}, column {column}: the sample {sample_id!r} has none; fill it"
                 )
-        samples[title] = [str(cell) for cell in cells]
-    return samples
+        samples[title] = pd.Series([str(cell) for cell in cells]).where(pd.Series(has_label))
+    return samples.dropna().reset_index(drop=True)
