@@ -61,6 +61,7 @@ def test_what_ffmpeg_plays_is_accepted_and_conformed(tmp_path, name):
     assert row["status"] == "flawed", row["detail"]
     assert set(words(row)) <= {"silent", "no_face"}
     assert row["frames"] == 30
+    assert row["source_duration_sec"] in (None, pytest.approx(1.2, abs=0.05))
     assert numbers(media.read_frames(row["path"])) == list(range(30))
 
 

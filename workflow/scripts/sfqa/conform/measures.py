@@ -65,7 +65,7 @@ def measure_video(
         "path": str(video), "sha256": sha256_file(video), "fps": fps, "frames": frames,
         "width": width, "height": height, "duration_sec": frames / fps,
         "source_fps": probed.fps, "source_width": probed.width, "source_height": probed.height,
-        "source_duration_sec": probed.duration_sec, "clip_duration_sec": clip_sec,
+        "source_duration_sec": probed.duration_sec or None, "clip_duration_sec": clip_sec,
         "face_share": face_share,
     }  # fmt: skip
     if clip_sec is not None:

@@ -16,6 +16,7 @@ import pandas as pd
 from sfqa import store, tables
 from sfqa.conform.video import Form, conform_row, list_files
 from sfqa.errors import UnusableError
+from sfqa.ffmpeg_program import find_ffmpeg
 from sfqa.identity import digest, sha256_file
 from sfqa.progress import Progress
 from sfqa.workers import LostTaskError, TaskResult, WorkerPool, run_in_process
@@ -64,6 +65,7 @@ def conform_shard(
     that ends a worker, or takes longer than ``time_limit_sec``, fails, and the next run tries it
     again.
     """
+    find_ffmpeg()  # here, because the messages of workers reach no log
     tasks = [_make_task(video, folder, form) for video in store.to_records(videos)]
     rows = {t.sample_id: row for t in tasks if (row := _read_record(t.record, t.key)) is not None}
     missing = [task for task in tasks if task.sample_id not in rows]
