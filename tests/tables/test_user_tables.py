@@ -66,6 +66,7 @@ def test_what_can_be_read_without_doubt_is_read(tmp_path: Path, content: str | b
         ("\n\n", "t.csv: the file is empty"),
         (TEXT.replace("v2", "v2,"), "row 3: 4 cells where the header has 3 (the first cell too"),
         (TEXT.replace("-4,b", "-4,b,"), "row 3: 4 cells where the header has 3"),
+        ("mos,note\n1,3.5,a\n2,4,b\n", "every row has one more: if the first column holds names"),
         (TEXT.replace("-4,b", "-4"), "row 3: 2 cells where the header has 3 (none for the column"),
         (TEXT.replace("note", "mos"), "row 1: the column 'mos' is there twice"),
         (TEXT.replace("\nv", ",,,\nv"), "row 4: 3 cells where the header has"),

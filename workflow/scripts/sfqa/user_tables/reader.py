@@ -142,7 +142,13 @@ def _build_columns(
         has_surplus = len(cells) > width and (any(cells[width:]) or not has_same_surplus)
         if len(cells) < width or has_surplus:
             first_row = header[:width] if header_row else []
-            raise UserError(_describe_length(path, number, cells, width, first_row, separator))
+            message = _describe_length(path, number, cells, width, first_row, separator)
+            if first_row and {len(c) for _, c in body} == {width + 1}:
+                message += (
+                    "; every row has one more: if the first column holds names or numbers of rows, "
+                    "name it in the header"
+                )
+            raise UserError(message)
     cells_by_column = list(zip(*(cells[:width] for _, cells in body), strict=True))
     columns = {header[k]: list(cells_by_column[k]) if body else [] for k in filled}
     return columns, [number for number, _ in body]
