@@ -177,7 +177,7 @@ def _check_imported_videos(source: Mapping[str, Any]) -> None:
     if "folder" in source and "pattern" not in source and "labels" not in source:
         raise UserError(
             "config, import.pattern: missing; a folder needs a regular expression with "
-            r"a named group for the method, e.g. '(?P<method>[^/]+)/(?P<clip>.+)\.mp4'"
+            r"a named group for the method, e.g. '(?P<method>[^/]+)/(?P<clip>.+)\.\w+'"
         )
 
 
