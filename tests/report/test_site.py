@@ -34,7 +34,7 @@ from sfqa.report.site import (
     select_samples,
     write_crate,
 )
-from sfqa.report.site_data import DatasetTables, InitialView, collect_parts
+from sfqa.report.site_data import DatasetTables, InitialView, _find_mapping, collect_parts
 from sfqa.thumbnails import read_thumbnail
 
 OPENING = InitialView("random", DIMENSIONS, ("random", "constant", "Sharpness"))
@@ -474,3 +474,15 @@ def test_a_thumbnail_keeps_its_shape(dataset: Path, tmp_path: Path) -> None:
     assert picture.shape == (40, 40, 3)
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     assert read_thumbnail(tmp_path / "broken.mp4") is None
+
+
+@pytest.mark.parametrize("word", ["logistic-5", "cubic", "z-rescaling", "none"])
+def test_the_site_maps_scores_as_the_table_does(word: str) -> None:
+    rows = [{"mapping": word, "plcc": 0.5}] * 3
+    rows += [{"mapping": "linear (logistic-5 did not converge)", "plcc": 0.5}]
+    rows += [{"mapping": "none", "plcc": None}] * 5  # a metric without a defined statistic
+    assert _find_mapping(pd.DataFrame(rows)) == word
+
+
+def test_the_site_of_no_correlations_has_the_default_mapping() -> None:
+    assert _find_mapping(pd.DataFrame({"mapping": [], "plcc": []})) == "logistic4"
