@@ -6,10 +6,13 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from sfqa import store, tables
 from sfqa.errors import UserError
-from sfqa.ratings.importing import import_scores
+from sfqa.ratings.importing import build_notes, import_scores
+from sfqa.report.rejects import collect_rejects
 
 RATERS = {"anna": [5, 4, 2, 3], "ben": [4, 4, 1, 3], "cem": [5, 3, 2, 2]}
 VIDEOS = ["v1", "v2", "v3", "v4"]
@@ -80,11 +83,15 @@ def test_summaries_and_row_numbers_are_no_raters(
         assert f"{name!r} is left out: it holds {reason}" in notes[0]
 
 
-def test_several_summaries_at_once(tmp_path: Path) -> None:
+def test_several_summaries_at_once_reach_the_report(tmp_path: Path) -> None:
     summaries = {"Mittelwert": list_cells(mean), "Streuung": list_cells(stdev), "n": [3, 3, 3, 3]}
     notes: list[str] = []
     assert read(tmp_path, wide({**RATERS, **summaries}), notes) == ALL
     assert len(notes) == 3
+    rows = build_notes(tmp_path / "w.csv", notes)
+    assert store.to_arrow(tables.RATING_NOTES, rows).num_rows == 3
+    rejects = collect_rejects({"rating_notes": pd.DataFrame(rows)})
+    assert "the column 'Mittelwert' is left out: it holds the mean of" in rejects[0]["detail"]
 
 
 @pytest.mark.parametrize("name", ["mean", "std_dev", "MOS", "95% CI", "meanScore"])

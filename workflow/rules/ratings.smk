@@ -33,6 +33,7 @@ if PLAN.score_source == "imported":
             samples=table_path("samples"),
         output:
             scores=table_path("scores"),
+            notes=table_path("rating_notes"),
         log:
             "results/{dataset}/logs/ratings/import_ratings.log",
         conda:

@@ -3,17 +3,17 @@
 from sfqa import store, tables
 from sfqa.errors import UserError
 from sfqa.job import run_job
-from sfqa.ratings.importing import describe_source, import_scores
+from sfqa.ratings.importing import build_notes, describe_source, import_scores
 from sfqa.ratings.scales import check_ends
 
 with run_job(snakemake.log[0]) as log:
     ratings = snakemake.params.source
     path = snakemake.input.table
+    notes: list[str] = []
     if ratings["source"] == "study":
         rows = store.to_records(store.read(tables.SCORES, path))
         check_ends(path, [(k, "score", row) for k, row in enumerate(rows, 1)], ratings["ends"])
     else:
-        notes: list[str] = []
         rows = import_scores(describe_source(ratings), notes)
         for note in notes:
             log.warning("%s", note)
@@ -32,3 +32,4 @@ with run_job(snakemake.log[0]) as log:
         )
     log.info("%d scores of %d samples", len(rows), len(samples))
     store.write(tables.SCORES, rows, snakemake.output.scores)
+    store.write(tables.RATING_NOTES, build_notes(path, notes), snakemake.output.notes)

@@ -16,6 +16,7 @@ from sfqa.generation import registry
 from sfqa.generation.install import sources
 from sfqa.options import convert_texts
 from sfqa.plugins import read_version
+from sfqa.rating_files import RatingFiles
 from sfqa.ratings.importing import check_ratings
 from sfqa.regression.metrics import list_metrics, read_versions
 from sfqa.shard_index import Shard, read_shards
@@ -38,7 +39,7 @@ class _Metric(NamedTuple):
     metric: str
 
 
-class Plan:
+class Plan(RatingFiles):
     """A complete configuration, and what the rules derive from it.
 
     Reads the configuration, the registry of methods, the header of an imported table and the table
@@ -103,32 +104,6 @@ class Plan:
     def has_scores(self) -> bool:
         """Whether the MOS are computed from raw scores."""
         return self.score_source in ("simulated", "imported", "ratings")
-
-    def study_folder(self) -> str:
-        """Return the folder of the rating study."""
-        return self.config["ratings"].get("path") or f"results/{self.dataset}/ratings/study"
-
-    def ratings_file(self) -> str:
-        """Return the table of raw scores to import."""
-        if self.config["ratings"]["source"] == "study":
-            return f"{self.study_folder()}/{tables.SCORES.file_name}"
-        return str(self.config["ratings"]["path"])
-
-    def rater_inputs(self, wildcards: Any) -> dict[str, str]:
-        """Return the optional inputs of the rater report.
-
-        ``details``: what the rating screen measured; ``answers``: expected answers of checks.
-        """
-        files = {}
-        if self.config["ratings"]["source"] == "study":
-            files["details"] = f"{self.study_folder()}/{tables.SCORE_DETAILS.file_name}"
-        if "answers" in self.config["ratings"]:
-            files["answers"] = self.config["ratings"]["answers"]
-        return files
-
-    def tags_file(self) -> list[str]:
-        """Return the table of further labels, in a list that is empty if there is none."""
-        return [t] if (t := self.config["ratings"].get("tags")) else []
 
     @cached_property
     def metrics(self) -> list[dict[str, Any]]:
@@ -364,6 +339,8 @@ class Plan:
             ]
         if self.has_scores:
             files |= self._table_paths("rater_report", "reliability")
+        if self.score_source == "imported":
+            files |= self._table_paths("rating_notes")
         return files
 
     def catalog_inputs(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from sfqa.ratings.cells import (
 )
 from sfqa.ratings.scales import Ratings, check_ends, rescale
 from sfqa.ratings.wide import read_wide
+from sfqa.tables import FLAWED
 from sfqa.user_tables import read_table
 
 VERSION = 3
@@ -100,6 +101,19 @@ def describe_source(ratings: Mapping[str, Any]) -> dict[str, Any]:
     if "rescale" in ratings:
         return source | {"scale": ratings["rescale"], "to": ratings["ends"]}
     return source | {"ends": ratings["ends"]}
+
+
+def build_notes(path: Path | str, notes: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the rows of ``tables.RATING_NOTES`` for the notes of :func:`import_scores`.
+
+    >>> build_notes("s.csv", ["s.csv: 3 ratings are missing (codes -1)"])[0]["detail"]
+    'imported: 3 ratings are missing (codes -1)'
+    """
+    details = [note.removeprefix(f"{path}: ").replace("; ", ", ") for note in dict.fromkeys(notes)]
+    return [
+        {"table": str(path), "status": FLAWED, "detail": f"imported: {detail}"}
+        for detail in details
+    ]
 
 
 def check_ratings(ratings: Mapping[str, Any]) -> None:

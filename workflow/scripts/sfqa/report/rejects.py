@@ -17,7 +17,9 @@ from sfqa.templates import render_template
 VERSION = 1
 
 #: Columns that name a row's item. The first of these that a table has is used.
-ITEM_COLUMNS = ("sample_id", "image_id", "clip_id", "rater", "metric", "dimension", "column")
+ITEM_COLUMNS = (
+    "sample_id", "image_id", "clip_id", "rater", "metric", "dimension", "column", "table",
+)  # fmt: skip
 
 _TEMPLATE = Path(__file__).with_name("templates") / "rejects.html"
 _LEGEND = (

@@ -35,6 +35,7 @@ from sfqa.tables.ratings import (
     MOS_BY_LABEL,
     RATER_REPORT,
     RATERS,
+    RATING_NOTES,
     RELIABILITY,
     SCORES,
 )  # fmt: skip
@@ -58,9 +59,9 @@ __all__ = [
     "CLIPS", "CONFORMED", "CORRELATION", "CORRELATION_BY_METHOD", "COSTS", "FAILED", "FEATURES",
     "FLAWED", "IMAGES", "IMPORTED_COLUMNS", "LABEL_DIFFERENCES", "LEADERBOARD", "LEARNING",
     "MEASURED", "MOS", "MOS_BY_LABEL", "OK", "PAIRS", "PLAN", "PREDICTIONS", "PUBLISHED",
-    "RATERS", "RATER_REPORT", "REJECTS", "RELIABILITY", "ROLES", "SAMPLES", "SCORES",
-    "SCORE_DETAILS", "SIGNIFICANCE", "STATUS", "STATUSES", "STUDY_MEDIA", "TABLES", "VIDEOS",
-    "Column", "Table", "fill_wildcards", "flaw", "has_flaw", "merged_path",
+    "RATERS", "RATER_REPORT", "RATING_NOTES", "REJECTS", "RELIABILITY", "ROLES", "SAMPLES",
+    "SCORES", "SCORE_DETAILS", "SIGNIFICANCE", "STATUS", "STATUSES", "STUDY_MEDIA", "TABLES",
+    "VIDEOS", "Column", "Table", "fill_wildcards", "flaw", "has_flaw", "merged_path",
     "table_path",
 ]  # fmt: skip
 

@@ -18,6 +18,14 @@ SCORES = Table(
     path="ratings/scores.parquet",
 )
 
+RATING_NOTES = Table(
+    "rating_notes",
+    "one remark on an imported table of ratings: a column or row that is left out, missing codes",
+    (Column("table", STRING, "path of the user's table"), *STATUS),
+    key=("table", "detail"),
+    path="ratings/rating_notes.parquet",
+)
+
 RATERS = Table(
     "raters",
     "one rater in one dimension, after screening",
