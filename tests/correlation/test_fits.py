@@ -315,3 +315,29 @@ def test_an_unknown_mapping_is_a_sentence() -> None:
         UserError, match="mapping: no mapping 'logistik4'; did you mean 'logistic4'"
     ):
         fit_mapping([1, 2, 3, 4], [1, 2, 4, 3], "logistik4")
+
+
+@pytest.mark.parametrize("word", ["logistic4", "logistic5", "cubic"])
+@pytest.mark.parametrize(
+    "scores",
+    [
+        lambda draw: 1e-300 * draw.normal(size=60),
+        lambda draw: 1e300 * draw.normal(size=60),
+        lambda draw: 1e9 + draw.normal(size=60),
+        lambda draw: np.append(draw.normal(size=59), 1e6),
+        lambda draw: np.repeat(np.arange(30.0), 2) + 1e-15 * draw.normal(size=60),
+        lambda draw: draw.integers(0, 2, 60).astype(float),
+        lambda draw: draw.standard_cauchy(60),
+        lambda draw: np.exp(8 * draw.normal(size=60)),
+    ],
+    ids=["tiny", "huge", "far", "outlier", "near ties", "two values", "heavy tails", "exponential"],
+)
+def test_scores_of_any_form_are_fitted_without_a_warning(scores: object, word: str) -> None:
+    """Warnings are errors here; the best line is a limit of every curve."""
+    draw = random_generator("forms")
+    x = scores(draw)  # type: ignore[operator]
+    y = draw.normal(size=60)
+    found = correlate(x, y, word)
+    assert "no_convergence" not in found.detail
+    assert found["plcc"] is not None
+    assert found["plcc"] >= abs(functions.plcc(x, y) or 0) - 1e-6

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from sfqa.arrays import Floats
+from sfqa.statistics.functions import plcc
 from sfqa.statistics.registry import MAPPED_LABELS
 from sfqa.tables import flaw
 
@@ -120,5 +121,5 @@ def _is_step(shares: Floats, window: int) -> bool:
 
 def _exceeds_line(curve: Callable[[Floats], Floats], x: Floats, y: Floats) -> bool:
     """Return whether the curve correlates with the MOS better than the scores themselves."""
-    line, fitted = (abs(float(np.corrcoef(values, y)[0, 1])) for values in (x, curve(x)))
+    line, fitted = (abs(plcc(values, y) or 0.0) for values in (x, curve(x)))
     return fitted > line + STEP_GAIN
