@@ -89,6 +89,8 @@ def test_the_header_decides_the_separator_and_the_rows_confirm_it(tmp_path: Path
     table = read_table(write(tmp_path, "video;mos, overall\nv1;3,5\nv2;4\n"))
     assert list(table.columns) == ["video", "mos, overall"]
     assert table.read_numbers("mos, overall").values == [3.5, 4]
+    table = read_table(write(tmp_path, 'video,"a;b",x\nv1,"1;2",3\n'))
+    assert list(table.columns) == ["video", "a;b", "x"]
     table = read_table(write(tmp_path, "a\tb,c\n1,2\t3\n", "t.tsv"))
     assert list(table.columns) == ["a", "b,c"]
 

@@ -13,7 +13,7 @@ from sfqa.user_tables.table import UserTable
 #: Names of columns that count the rows, in lower case without other signs than letters.
 _NUMBERING_NAMES = frozenset(
     ("index", "idx", "row", "rows", "rowid", "rownumber", "rownum", "rowno", "no", "nr", "num",
-     "number", "", "level", "id", "lfdnr", "sno", "srno", "serial")
+     "number", "", "id", "lfdnr", "sno", "srno", "serial")
 )  # fmt: skip
 #: Names that ``reset_index`` of pandas gives to row numbers, which may have gaps and any order.
 _INDEX_NAMES = frozenset(("index", "level_0"))

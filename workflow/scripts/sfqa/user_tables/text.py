@@ -131,11 +131,12 @@ def _find_separator(path: Path, text: str) -> str:
     widths = {}
     for separator in SEPARATORS:
         try:
-            width = len(next(_iterate_rows(text, separator), []))
+            header = next(_iterate_rows(text, separator), [])
         except csv.Error:
             continue
-        if width > 1:
-            widths[separator] = width
+        # A quote inside a name: the sign is in a name with quotes, such as "a;b".
+        if len(header) > 1 and not any('"' in name for name in header):
+            widths[separator] = len(header)
     if len(widths) < 2:
         return next(iter(widths), ",")
     regular = [s for s, width in widths.items() if _is_regular(text, s, width)]
