@@ -158,6 +158,39 @@ def test_recordings_one_after_the_other_are_all_kept(tmp_path, suffix, codecs, t
     assert "the clock starts anew at 2.00 s" in row["detail"]
 
 
+@pytest.mark.parametrize(
+    ("with_sound", "heard"), [((False, True), [1]), ((True, False, True), [0, 2]), ((True, False), [0])]
+)  # fmt: skip
+def test_recordings_without_sound_shift_no_other_sound(tmp_path, with_sound, heard):
+    parts = []
+    for number, has_sound in enumerate(with_sound):
+        part = piece(tmp_path, f"{number}.ts", 50 * number)
+        silent = tmp_path / f"silent{number}.ts"
+        parts.append(part if has_sound else made(silent, "-i", part, "-an", "-c", "copy"))
+    row = conformed(cat(tmp_path / "joined.ts", *parts), tmp_path / "o")
+    assert row["frames"] == pytest.approx(50 * len(with_sound), abs=2)
+    expected = [2 * number + second for number in heard for second in (0.5, 1.5)]
+    for path in (row["audio_path"], row["path"]):
+        assert find_clicks(path) == pytest.approx(expected, abs=0.06)
+
+
+@pytest.mark.parametrize(("mode", "late_sec"), [("encode", 0.6), ("none", 0.6), ("none", -0.6)])
+def test_a_sound_that_changes_may_start_late_or_early(tmp_path, mode, late_sec):
+    parts = [piece(tmp_path, f"{i}.mkv", 50 * i, layout=form) for i, form in enumerate(RATES)]
+    adts = [made(part.with_suffix(".ts"), "-i", part, "-c", "copy") for part in parts]
+    joined = concat(tmp_path / "joined.ts", *adts)
+    source = made(
+        tmp_path / "late.ts", "-itsoffset", max(0, -late_sec), "-i", joined, "-itsoffset",
+        max(0, late_sec), "-i", joined, "-map", "0:v", "-map", "1:a", "-c", "copy",
+    )  # fmt: skip
+    presentation = media.read_presentation(source)
+    out = video.list_files(tmp_path / "o", "x")
+    video.conform_video(source, presentation, out, video.Form(64, 25, 16000, 12, "ultrafast", mode))
+    expected = [second + late_sec + 0.5 for second in range(6)]
+    # each part lasts 2.02 s, because its sound is longer than its picture
+    assert find_clicks(out.sound)[-5:] == pytest.approx(expected[-5:], abs=0.08)
+
+
 @pytest.mark.parametrize("later_sec", [-1.2, 1.5, 40.0, 5000.0, 2**33 / 90000 - 4])
 def test_a_later_recording_may_have_any_clock(tmp_path, later_sec):
     """A clock of 33 bits ends after 26.5 hours and begins again; it may do so within a file."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from av.format import Flags as FormatFlags
 
@@ -14,36 +14,11 @@ from av.format import Flags as FormatFlags
 _BACK_SEC, _BACK_SOUND_SEC, _FORWARD_SEC = 0.1, 0.5, 10.0
 
 
-class Aligner:
-    """Put the time stamps of several recordings in one stream one after the other.
+class ShiftedRun(NamedTuple):
+    """From a packet of a stream on, counted from 0: the seconds added to all times."""
 
-    ``shifts``: what is added to the times of each recording, in seconds; a recording begins where
-    its shift fits the expected time better than that of the recording before.
-
-    >>> aligner = Aligner([0.0, 2.0])
-    >>> [aligner.align(time, 1.0) for time in (0.0, 1.0, 0.0, 1.0)]
-    [0.0, 1.0, 2.0, 3.0]
-    """
-
-    def __init__(self, shifts: Sequence[float]) -> None:
-        self._shifts = list(shifts)
-        self._recording = 0
-        self._expected: float | None = None
-
-    def align(self, time: float, duration: float) -> float:
-        """Return the time with its shift; times come in the order of the stream."""
-        if self._expected is not None:
-            while self._recording + 1 < len(self._shifts):
-                current, following = (
-                    abs(time + shift - self._expected)
-                    for shift in self._shifts[self._recording : self._recording + 2]
-                )
-                if current <= following:
-                    break
-                self._recording += 1
-        aligned = time + self._shifts[self._recording]
-        self._expected = aligned + duration
-        return aligned
+    first_packet: int
+    shift_sec: float
 
 
 @dataclass
@@ -64,7 +39,9 @@ class Clock:
     jump_times: list[float] = field(default_factory=list)
     lost_frames: int = 0
     error: str = ""
-    _times: dict[int, list[tuple[float, float]]] = field(default_factory=dict)
+    _packets: dict[int, list[tuple[float, float, int]]] = field(default_factory=dict)
+    _reference_times: list[float] = field(default_factory=list)
+    _reference_recordings: list[int] = field(default_factory=list)
     _tick_sec: dict[int, float] = field(default_factory=dict)
     _last: float | None = None
     _next: float = 0.0
@@ -79,7 +56,9 @@ class Clock:
             self._tick_sec[packet.stream_index] = float(packet.time_base)
         tick_sec = self._tick_sec[packet.stream_index]
         raw_time, duration = packet.dts * tick_sec, (packet.duration or 0) * tick_sec
-        self._times.setdefault(packet.stream_index, []).append((raw_time, duration))
+        self._packets.setdefault(packet.stream_index, []).append(
+            (raw_time, duration, len(self._reference_times))
+        )
         if packet.stream_index != self.reference:
             return
         time = raw_time + self.shifts[-1]
@@ -92,17 +71,64 @@ class Clock:
             if self.restarts:
                 self.shifts.append(self._next - raw_time)
                 time = self._next
+        self._reference_times.append(raw_time)
+        self._reference_recordings.append(len(self.shifts) - 1)
         self._last, self._next = time, time + duration
         self.lost_frames += bool(self.jump_times) and self._next < self._end
         self._end = max(self._end, self._next)
 
+    def count_packets(self, stream: int) -> int:
+        """Return the number of packets of a stream that have been added."""
+        return len(self._packets.get(stream, []))
+
+    def list_shifts(self, stream: int) -> tuple[ShiftedRun, ...]:
+        """Return how the times of a stream are shifted.
+
+        A packet belongs to the recording of the packet of the reference stream, before or after it
+        in the file, whose time is nearer to its own.
+        """
+        runs: list[ShiftedRun] = []
+        recording, expected = 0, 0.0
+        for number, (time, duration, reference_count) in enumerate(self._packets.get(stream, [])):
+            recording = max(recording, self._find_recording(time, reference_count, expected))
+            shift = self.shifts[recording]
+            if not runs or runs[-1].shift_sec != shift:
+                runs.append(ShiftedRun(number, shift))
+            expected = time + shift + duration
+        return tuple(runs) or (ShiftedRun(0, 0.0),)
+
+    def _find_recording(self, time: float, reference_count: int, expected: float) -> int:
+        """Return the recording of a packet after so many packets of the reference stream."""
+        neighbours = [
+            i for i in (reference_count - 1, reference_count) if 0 <= i < len(self._reference_times)
+        ]
+        recordings = [self._reference_recordings[i] for i in neighbours]
+        if len(set(recordings)) < 2:
+            return recordings[0] if recordings else 0
+        before, after = (abs(time - self._reference_times[i]) for i in neighbours)
+        if abs(before - after) < _BACK_SOUND_SEC:  # too near to tell: what fits the time expected
+            before, after = (abs(time + self.shifts[r] - expected) for r in recordings)
+        return recordings[0] if before < after else recordings[1]
+
     def measure_duration(self, stream: int) -> float:
         """Return the duration of a stream, all its recordings together."""
-        aligner = Aligner(self.shifts)
-        spans = [(aligner.align(*span), span[1]) for span in self._times.get(stream, [])]
+        packets, runs = self._packets.get(stream, []), self.list_shifts(stream)
+        spans = [
+            (time + find_shift(runs, number), duration)
+            for number, (time, duration, _) in enumerate(packets)
+        ]
         if not spans:
             return 0.0
         return max(time + duration for time, duration in spans) - spans[0][0]
+
+
+def find_shift(runs: Sequence[ShiftedRun], packet_number: int) -> float:
+    """Return the seconds added to the time of a packet.
+
+    >>> find_shift([ShiftedRun(0, 0.0), ShiftedRun(50, 2.0)], 49)
+    0.0
+    """
+    return next(run.shift_sec for run in reversed(runs) if run.first_packet <= packet_number)
 
 
 def start_clock(container: Any, reference: Any) -> Clock:

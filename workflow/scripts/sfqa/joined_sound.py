@@ -15,7 +15,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from sfqa.clock import Aligner, stores_times
+from sfqa.clock import ShiftedRun, find_shift, start_clock, stores_times
 from sfqa.decoding import MediaError, to_ffmpeg_path
 from sfqa.survey import frame_time
 
@@ -49,22 +49,31 @@ class _Piece(NamedTuple):
 
 
 def assemble_sound(
-    path: Path | str, stream: int, rate: int, out: Path, shifts: Sequence[float] = (0.0,)
+    path: Path | str,
+    stream: int,
+    rate: int,
+    out: Path,
+    shifts: Sequence[ShiftedRun],
+    delay_sec: float,
 ) -> bool:
     """Write an audio stream in one piece to ``out``; return whether some part did not decode.
 
-    ``out`` gets interleaved little-endian float32 stereo at ``rate``, from the first frame on.
-    ``shifts`` are those of :class:`sfqa.clock.Clock`. A mono part is equal in both channels, at
-    its level; parts with more channels are mixed by ffmpeg's matrix, scaled so that they cannot
-    clip. Raises :class:`MediaError` if nothing decodes.
+    ``out`` gets interleaved little-endian float32 stereo at ``rate``, after ``delay_sec`` of
+    silence; with a negative delay the beginning is cut. ``shifts`` are those of
+    :meth:`sfqa.clock.Clock.list_shifts`. A mono part is equal in both channels, at its level; parts
+    with more channels are mixed by ffmpeg's matrix, scaled so that they cannot clip. Raises
+    :class:`MediaError` if nothing decodes.
     """
     decoder = _PieceReader(path, stream, shifts)
-    count = 0
+    has_sound = False
+    excess = max(0, round(-delay_sec * rate))
     with out.open("wb") as file:
+        file.write(bytes(8 * max(0, round(delay_sec * rate))))
         for samples in _resample(_join_pieces(decoder), rate):
-            file.write(samples.astype("<f4").tobytes())
-            count += len(samples)
-    if not count:
+            has_sound = True
+            file.write(samples[excess:].astype("<f4").tobytes())
+            excess = max(0, excess - len(samples))
+    if not has_sound:
         raise MediaError(f"{path}: holds no sound")
     return decoder.has_errors
 
@@ -72,29 +81,34 @@ def assemble_sound(
 class _PieceReader:
     """Iterate over the pieces of an audio stream; ``has_errors``: some part did not decode."""
 
-    def __init__(self, path: Path | str, stream: int, shifts: Sequence[float]) -> None:
+    def __init__(self, path: Path | str, stream: int, shifts: Sequence[ShiftedRun]) -> None:
         self._path, self._stream = path, stream
-        self._aligner = Aligner(shifts)
+        self._shifts = shifts
         self.has_errors = False
 
     def __iter__(self) -> Iterator[_Piece]:
         with av.open(to_ffmpeg_path(self._path)) as container:
             has_times = stores_times(container)
-            for frame in self._decode(container):
+            for packet_number, frame in self._decode(container):
                 samples = mix_to_stereo(
                     _read_planes(frame), [channel.name for channel in frame.layout.channels]
                 )
                 time = None
                 if has_times and frame.pts is not None:
-                    duration = frame.samples / frame.sample_rate
-                    time = self._aligner.align(frame_time(frame), duration)
+                    time = frame_time(frame) + find_shift(self._shifts, packet_number)
                 yield _Piece(time, samples, frame.sample_rate)
 
-    def _decode(self, container: Any) -> Iterator[Any]:
+    def _decode(self, container: Any) -> Iterator[tuple[int, Any]]:
+        """Yield each frame with the number of its packet."""
+        stream = container.streams[self._stream]
+        clock = start_clock(container, stream)
         try:
-            for packet in container.demux(container.streams[self._stream]):
+            for packet in container.demux(stream):
+                clock.add_packet(packet)
+                number = max(0, clock.count_packets(self._stream) - 1)
                 try:
-                    yield from packet.decode()
+                    for frame in packet.decode():
+                        yield number, frame
                 except av.error.FFmpegError:
                     self.has_errors = True
         except av.error.FFmpegError:

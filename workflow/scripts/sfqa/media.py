@@ -199,13 +199,15 @@ def open_sound(path: Path | str, has_one_form: bool = False) -> Iterator[SoundIn
     with tempfile.TemporaryDirectory(prefix="sfqa-sound-") as folder:
         assembled = Path(folder) / "sound.f32"
         rate = max(change.form.rate for change in presented.changes)
-        assemble_sound(path, presented.stream, rate, assembled, presented.shifts)
-        yield SoundInput(input_assembled_sound(assembled, rate, presented.delay_sec), 2)
+        assemble_sound(
+            path, presented.stream, rate, assembled, presented.shifts, presented.delay_sec
+        )
+        yield SoundInput(input_assembled_sound(assembled, rate), 2)
 
 
-def input_assembled_sound(path: Path, rate: int, start_sec: float) -> Any:
+def input_assembled_sound(path: Path, rate: int) -> Any:
     """Return the stream of ffmpeg-python for a file of :func:`assemble_sound`."""
-    return ffmpeg.input(str(path), format="f32le", ar=rate, ac=2, itsoffset=start_sec).audio
+    return ffmpeg.input(str(path), format="f32le", ar=rate, ac=2).audio
 
 
 def loudness_summary(path: Path | str, has_one_form: bool = False) -> dict[str, float]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import av
 
-from sfqa.clock import Clock
+from sfqa.clock import Clock, ShiftedRun
 from sfqa.decoding import MediaError, select_stream, shorten_message, to_ffmpeg_path
 from sfqa.survey import (
     Change,
@@ -34,7 +34,8 @@ class Presentation:
     whether any frame is; ``channels``: the largest number. ``decoder`` names the decoder needed for
     a hidden alpha channel.
     ``picture_changes`` and ``sound_changes`` are all forms of the frames, the first included;
-    ``shifts``, ``jump_times`` and ``lost_frames`` are those of :class:`sfqa.clock.Clock`;
+    ``is_rejoined``: the file holds recordings that ffmpeg puts one after the other, the sound by
+    ``sound_shifts``; ``jump_times`` and ``lost_frames`` are those of :class:`sfqa.clock.Clock`;
     ``video_sec`` and ``audio_sec`` are the durations of the packets, all recordings together.
     """
 
@@ -52,16 +53,12 @@ class Presentation:
     decoder: str | None = None
     picture_changes: tuple[Change[PictureForm], ...] = ()
     sound_changes: tuple[Change[SoundForm], ...] = ()
-    shifts: tuple[float, ...] = (0.0,)
+    is_rejoined: bool = False
+    sound_shifts: tuple[ShiftedRun, ...] = (ShiftedRun(0, 0.0),)
     jump_times: tuple[float, ...] = ()
     lost_frames: int = 0
     video_sec: float = 0.0
     audio_sec: float = 0.0
-
-    @property
-    def is_rejoined(self) -> bool:
-        """Whether the file holds recordings that ffmpeg puts one after the other."""
-        return len(self.shifts) > 1
 
     @property
     def is_resized(self) -> bool:
@@ -111,7 +108,7 @@ class SoundPresentation:
     channels: int
     delay_sec: float = 0.0
     changes: tuple[Change[SoundForm], ...] = ()
-    shifts: tuple[float, ...] = (0.0,)
+    shifts: tuple[ShiftedRun, ...] = (ShiftedRun(0, 0.0),)
     damage: str = ""
 
     @property
@@ -144,9 +141,9 @@ def read_sound_presentation(
             return SoundPresentation(
                 stream=audio.index,
                 channels=max(change.form.channels for change in sound.changes),
-                delay_sec=max(0.0, frame_time(sound.first_frame) - start_sec),
+                delay_sec=max(0.0, sound.start_sec - start_sec),
                 changes=tuple(sound.changes),
-                shifts=tuple(clock.shifts),
+                shifts=clock.list_shifts(audio.index),
                 damage=clock.error
                 and f"only {sound.decoded_sec:.2f} s of the sound can be read ({clock.error})",
             )
@@ -165,7 +162,9 @@ def _describe_presentation(
     height = float(frame.height)
     is_turned = frame.rotation % 180 != 0
     has_hidden_alpha = video.codec_context.name == "vp9" and video.metadata.get("alpha_mode") == "1"
-    start_times = [frame_time(first) for first in (frame, first_sound) if first is not None]
+    start_times = [frame_time(frame)]
+    if first_sound is not None:
+        start_times.append(sound.start_sec)
     return Presentation(
         video=video.index,
         audio=audio.index if first_sound is not None else None,
@@ -181,7 +180,8 @@ def _describe_presentation(
         decoder="libvpx-vp9" if has_hidden_alpha else None,
         picture_changes=tuple(picture.changes),
         sound_changes=tuple(sound.changes),
-        shifts=tuple(clock.shifts),
+        is_rejoined=len(clock.shifts) > 1,
+        sound_shifts=clock.list_shifts(audio.index) if audio is not None else (),
         jump_times=tuple(clock.jump_times),
         lost_frames=clock.lost_frames,
         video_sec=clock.measure_duration(video.index),

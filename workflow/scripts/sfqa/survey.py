@@ -12,7 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import av
 
-from sfqa.clock import Clock, start_clock
+from sfqa.clock import Clock, ShiftedRun, find_shift, start_clock
 from sfqa.decoding import shorten_message
 
 #: PQ and HLG (ITU-T H.273).
@@ -76,36 +76,53 @@ class PictureSurvey:
             frame.width, frame.height, frame.format.name, int(frame.colorspace),
             int(frame.color_range), int(frame.rotation) or previous_rotation,
         )  # fmt: skip
-        _add_change(self.changes, form, frame, self.first_frame, shift_sec)
+        at_sec = frame_time(frame) + shift_sec - frame_time(self.first_frame)
+        _add_change(self.changes, form, at_sec)
 
 
 @dataclass
 class SoundSurvey:
     """What the frames of a sound are. ``first_frame`` is None if none decodes.
 
+    ``start_sec``: its time, on the clock of the first recording.
     ``decoded_sec``: the duration of all frames together.
     """
 
     first_frame: Any = None
+    start_sec: float = 0.0
     changes: list[Change[SoundForm]] = field(default_factory=list)
     decoded_sec: float = 0.0
+    _packet_numbers: list[int] = field(default_factory=list)
 
-    def add_frame(self, frame: Any, shift_sec: float) -> None:
-        """Add a frame, in the order of presentation; ``shift_sec`` is added to its time."""
+    def add_frame(self, frame: Any, packet_number: int) -> None:
+        """Add a frame, in the order of presentation, and the number of its packet."""
         if self.first_frame is None:
             self.first_frame = frame
         self.decoded_sec += frame.samples / frame.sample_rate
         layout = frame.layout
         form = SoundForm(frame.sample_rate, layout.name, layout.nb_channels, frame.format.name)
-        _add_change(self.changes, form, frame, self.first_frame, shift_sec)
+        if _add_change(self.changes, form, frame_time(frame)):
+            self._packet_numbers.append(packet_number)
+
+    def place_changes(self, runs: Sequence[ShiftedRun]) -> None:
+        """Shift the times, and count those of changes from the first frame."""
+        times = [
+            change.at_sec + find_shift(runs, number)
+            for change, number in zip(self.changes, self._packet_numbers, strict=True)
+        ]
+        self.changes = [
+            Change(time - times[0], change.form)
+            for time, change in zip(times, self.changes, strict=True)
+        ]
+        self.start_sec = times[0] if times else 0.0
 
 
-def _add_change(
-    changes: list[Change[FormT]], form: FormT, frame: Any, first_frame: Any, shift_sec: float
-) -> None:
-    if not changes or changes[-1].form != form:
-        at_sec = frame_time(frame) - frame_time(first_frame) + shift_sec
+def _add_change(changes: list[Change[FormT]], form: FormT, at_sec: float) -> bool:
+    """Add a form if it differs from the last one; return whether it does."""
+    is_new = not changes or changes[-1].form != form
+    if is_new:
         changes.append(Change(at_sec, form))
+    return is_new
 
 
 def survey_streams(
@@ -121,13 +138,23 @@ def survey_streams(
     clock = start_clock(container, video)
     video.codec_context.options = {"skip_loop_filter": "all"}
     for packet in _read_packets(container, clock, (video, audio)):
-        survey = picture if packet.stream.index == video.index else sound
         with suppress(av.error.FFmpegError):
+            if packet.stream.index != video.index:
+                _add_sound(sound, packet, clock)
+                continue
             for frame in packet.decode():
-                survey.add_frame(frame, clock.shifts[-1])
+                picture.add_frame(frame, clock.shifts[-1])
         if picture.first_frame is not None:
             video.codec_context.skip_frame = "NONREF"
+    if audio is not None:
+        sound.place_changes(clock.list_shifts(audio.index))
     return picture, sound, clock
+
+
+def _add_sound(sound: SoundSurvey, packet: Any, clock: Clock) -> None:
+    number = clock.count_packets(packet.stream.index) - 1
+    for frame in packet.decode():
+        sound.add_frame(frame, max(0, number))
 
 
 def survey_sound(container: Any, audio: Any, video: Any) -> tuple[SoundSurvey, Clock]:
@@ -140,8 +167,8 @@ def survey_sound(container: Any, audio: Any, video: Any) -> tuple[SoundSurvey, C
     for packet in _read_packets(container, clock, (video, audio)):
         if packet.stream.index == audio.index:
             with suppress(av.error.FFmpegError):
-                for frame in packet.decode():
-                    sound.add_frame(frame, clock.shifts[-1])
+                _add_sound(sound, packet, clock)
+    sound.place_changes(clock.list_shifts(audio.index))
     return sound, clock
 
 

@@ -187,9 +187,11 @@ def _assemble_sound(
     """Write the sound to ``out`` in one piece; return its stream and whether it has errors."""
     assert presentation.audio is not None
     rate = max(change.form.rate for change in presentation.sound_changes)
-    has_errors = media.assemble_sound(source, presentation.audio, rate, out, presentation.shifts)
-    delay_sec = presentation.audio_start_sec - start_sec
-    return media.input_assembled_sound(out, rate, delay_sec), has_errors
+    has_errors = media.assemble_sound(
+        source, presentation.audio, rate, out, presentation.sound_shifts,
+        delay_sec=presentation.audio_start_sec - start_sec,
+    )  # fmt: skip
+    return media.input_assembled_sound(out, rate), has_errors
 
 
 @contextmanager
