@@ -12,8 +12,8 @@ from functools import cache
 from sfqa.errors import UserError
 
 #: Oldest supported version of FFmpeg, and the version of libavutil in it. 5.1 does not know some
-#: options, cuts sound that starts late elsewhere, and describes a full disk as a damaged file. A
-#: common static build of 7.0 ends with a segmentation fault on MPEG-TS.
+#: options and describes a full disk as a damaged file. A common static build of 7.0 ends with a
+#: segmentation fault on MPEG-TS.
 OLDEST, _OLDEST_LIBAVUTIL = "7.1", (59, 39)
 #: Prints of the program that has the encoder of the videos. LGPL builds do not have it.
 _ENCODER = "--enable-libx264"
