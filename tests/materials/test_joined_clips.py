@@ -113,3 +113,22 @@ def test_the_default_sound_of_a_video_is_cut(tmp_path: Path) -> None:
     )
     for name in ("cut_start_sec", "cut_end_sec", "voiced_sec"):
         assert row[name] == pytest.approx(reference[name], abs=0.01)
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "ts"])
+def test_sounds_of_recordings_one_after_the_other_are_all_heard(
+    tmp_path: Path, suffix: str
+) -> None:
+    wavfile.write(tmp_path / "voice.wav", RATE, make_voice([(0.5, 2.5)], 3.0))
+    part = tmp_path / f"part.{suffix}"
+    command = [
+        media.ffmpeg_exe(), "-v", "error", "-y", "-f", "lavfi", "-i", "color=red:s=64x64:r=25:d=3",
+        "-i", str(tmp_path / "voice.wav"), "-c:v", "libx264", "-c:a", "aac", str(part),
+    ]  # fmt: skip
+    subprocess.run(command, check=True)
+    joined = tmp_path / f"joined.{suffix}"
+    joined.write_bytes(2 * part.read_bytes())
+    once, twice = (media.read_audio(path, 16000) for path in (part, joined))
+    assert len(twice) == pytest.approx(2 * len(once), abs=0.1 * 16000)
+    energies = [float(np.square(half).sum()) for half in np.array_split(twice, 2)]
+    assert energies == pytest.approx([float(np.square(once).sum())] * 2, rel=0.1)

@@ -28,13 +28,15 @@ class Clock:
     Jumps are those of the stream ``reference``: the picture, or the sound if there is no picture.
     ``restarts``: the container is one of those (MPEG-TS, MPEG-PS, Ogg) for which ffmpeg moves the
     recordings one after the other by ``shifts``. In other containers, frames of later recordings
-    that come too late are not shown: ``lost_frames``. ``jump_times``: since the first packet.
+    that come too late are not shown: ``lost_frames``; with ``joins_all`` they are moved, too, which
+    ffmpeg does not do. ``jump_times``: since the first packet.
     ``error``: why the packets could not be read up to the end of the file, or ''.
     """
 
     reference: int
     restarts: bool
     back_sec: float
+    joins_all: bool = False
     shifts: list[float] = field(default_factory=lambda: [0.0])
     jump_times: list[float] = field(default_factory=list)
     lost_frames: int = 0
@@ -68,7 +70,7 @@ class Clock:
             self.restarts and abs(time - self._next) > _FORWARD_SEC
         ):
             self.jump_times.append(self._next - self._first)
-            if self.restarts:
+            if self.restarts or self.joins_all:
                 self.shifts.append(self._next - raw_time)
                 time = self._next
         self._reference_times.append(raw_time)
@@ -84,30 +86,31 @@ class Clock:
     def list_shifts(self, stream: int) -> tuple[ShiftedRun, ...]:
         """Return how the times of a stream are shifted.
 
-        A packet belongs to the recording of the packet of the reference stream, before or after it
-        in the file, whose time is nearer to its own.
+        A packet that continues its recording belongs to it. Otherwise it belongs to the recording
+        of the packet of the reference stream, before or after it in the file, whose time is nearer.
         """
         runs: list[ShiftedRun] = []
-        recording, expected = 0, 0.0
-        for number, (time, duration, reference_count) in enumerate(self._packets.get(stream, [])):
-            recording = max(recording, self._find_recording(time, reference_count, expected))
+        recording, expected = 0, None
+        for number, (time, duration, position) in enumerate(self._packets.get(stream, [])):
+            recording = max(recording, self._find_recording(time, position, recording, expected))
             shift = self.shifts[recording]
             if not runs or runs[-1].shift_sec != shift:
                 runs.append(ShiftedRun(number, shift))
             expected = time + shift + duration
         return tuple(runs) or (ShiftedRun(0, 0.0),)
 
-    def _find_recording(self, time: float, reference_count: int, expected: float) -> int:
-        """Return the recording of a packet after so many packets of the reference stream."""
-        neighbours = [
-            i for i in (reference_count - 1, reference_count) if 0 <= i < len(self._reference_times)
-        ]
-        recordings = [self._reference_recordings[i] for i in neighbours]
-        if len(set(recordings)) < 2:
-            return recordings[0] if recordings else 0
+    def _find_recording(
+        self, time: float, position: int, current: int, expected: float | None
+    ) -> int:
+        """Return the recording of a packet before packet ``position`` of the reference stream."""
+        neighbours = [i for i in (position - 1, position) if 0 <= i < len(self._reference_times)]
+        recordings = [self._reference_recordings[i] for i in neighbours] or [0]
+        if expected is not None and abs(time + self.shifts[current] - expected) < _BACK_SOUND_SEC:
+            errors = {r: abs(time + self.shifts[r] - expected) for r in (current, *recordings)}
+            return min(errors, key=lambda recording: errors[recording])
+        if len(set(recordings)) == 1:
+            return recordings[0]
         before, after = (abs(time - self._reference_times[i]) for i in neighbours)
-        if abs(before - after) < _BACK_SOUND_SEC:  # too near to tell: what fits the time expected
-            before, after = (abs(time + self.shifts[r] - expected) for r in recordings)
         return recordings[0] if before < after else recordings[1]
 
     def measure_duration(self, stream: int) -> float:

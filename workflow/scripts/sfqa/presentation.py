@@ -99,7 +99,8 @@ class SoundPresentation:
 
     ``stream``: its index; ``channels``: the largest number, 0 if none decodes; ``delay_sec``: its
     start on the clock of the file; ``changes``: all forms of its frames, the first included;
-    ``shifts``: see :class:`sfqa.clock.Clock`; ``damage``: a sentence if the file cannot be read up
+    ``shifts``: see :class:`sfqa.clock.Clock`; ``is_rejoined``: it holds recordings that ffmpeg
+    does not put one after the other; ``damage``: a sentence if the file cannot be read up
     to its end. All but the first two are unknown, and empty, for a sound that is known to have one
     form, such as uncompressed sound.
     """
@@ -109,12 +110,13 @@ class SoundPresentation:
     delay_sec: float = 0.0
     changes: tuple[Change[SoundForm], ...] = ()
     shifts: tuple[ShiftedRun, ...] = (ShiftedRun(0, 0.0),)
+    is_rejoined: bool = False
     damage: str = ""
 
     @property
     def needs_assembled_sound(self) -> bool:
         """Whether ffmpeg's filters cannot keep the time of the sound."""
-        return len(self.changes) > 1 or bool(self.damage)
+        return len(self.changes) > 1 or self.is_rejoined or bool(self.damage)
 
 
 def read_sound_presentation(
@@ -144,6 +146,7 @@ def read_sound_presentation(
                 delay_sec=max(0.0, sound.start_sec - start_sec),
                 changes=tuple(sound.changes),
                 shifts=clock.list_shifts(audio.index),
+                is_rejoined=len(clock.shifts) > 1 and not clock.restarts,
                 damage=clock.error
                 and f"only {sound.decoded_sec:.2f} s of the sound can be read ({clock.error})",
             )

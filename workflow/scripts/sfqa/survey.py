@@ -164,6 +164,9 @@ def survey_sound(container: Any, audio: Any, video: Any) -> tuple[SoundSurvey, C
     """
     sound = SoundSurvey()
     clock = start_clock(container, audio if video is None else video)
+    if not clock.restarts:  # ffmpeg moves no recording, so that the sound alone counts
+        clock = start_clock(container, audio)
+        clock.joins_all = True
     for packet in _read_packets(container, clock, (video, audio)):
         if packet.stream.index == audio.index:
             with suppress(av.error.FFmpegError):
