@@ -228,3 +228,23 @@ def test_wide_columns_that_are_no_raters(tmp_path: Path) -> None:
         import_scores({**source, "columns_are": "{rater}"})
     with pytest.raises(UserError, match="give only one of dimension_name, columns_are"):
         import_scores({**source, "dimension_name": "q"})
+
+
+@pytest.mark.parametrize("code", [99, "99", "99,0", "99.0"])
+@pytest.mark.parametrize("cell", ["99", "99,0", "99,00", " 99 "])
+def test_a_missing_code_is_compared_as_a_number(tmp_path: Path, code: object, cell: str) -> None:
+    text = f"video;anna;ben\nv1;3,5;4,0\nv2;{cell};2,5\n"
+    (tmp_path / "w.csv").write_text(text)
+    wide = {"wide": str(tmp_path / "w.csv"), "sample_id": "video", "dimension_name": "q"}
+    source = long_csv(tmp_path, f"who;video;mark\nanna;v1;3,5\nanna;v2;{cell}\nben;v1;4,0\n")
+    for described, scores in ((wide, [2.5, 3.5, 4]), (source, [3.5, 4])):
+        notes: list[str] = []
+        rows = import_scores({**described, "dimension_name": "q", "missing_codes": [code]}, notes)
+        assert sorted(row["score"] for row in rows) == scores
+        assert "1 ratings are missing" in notes[-1]
+
+
+def test_a_negative_missing_code_with_a_decimal_comma(tmp_path: Path) -> None:
+    source = long_csv(tmp_path, "who;video;mark\nanna;v1;3,5\nanna;v2;\u22121,0\n")
+    rows = import_scores({**source, "dimension_name": "q", "missing_codes": [-1]})
+    assert [row["score"] for row in rows] == [3.5]

@@ -140,6 +140,25 @@ def test_forms_of_numbers(
 
 
 @pytest.mark.parametrize(
+    ("cells", "values"),
+    [
+        (["1.234", "999", "12.345"], [1234, 999, 12345]),
+        (["1.234", "-", "1.234.567"], [1234, NAN, 1234567]),
+        (["1.234", "0.5", "12"], [1.234, 0.5, 12]),
+        (["1.234", "12.0", "999"], [1.234, 12, 999]),
+        (["0.123", "0", "999"], [0.123, 0, 999]),
+    ],
+)
+def test_points_of_thousands_beside_a_column_with_decimal_commas(
+    tmp_path: Path, cells: list[str], values: list[float]
+) -> None:
+    rows = "".join(f"v{k};3,5;{cell}\n" for k, cell in enumerate(cells))
+    table = read_table(write(tmp_path, f"v;mos;x\n{rows}"))
+    assert table.read_numbers("x").values == pytest.approx(values, nan_ok=True)
+    assert table.read_numbers("mos").values == [3.5] * 3
+
+
+@pytest.mark.parametrize(
     "cells", [["true", "false"], ["[1, 2]", "[3]"], ["1_0", "0x1"], ["x", "(3)"]]
 )
 def test_what_is_no_number(tmp_path: Path, cells: list[str]) -> None:
@@ -158,6 +177,10 @@ def test_what_is_no_number(tmp_path: Path, cells: list[str]) -> None:
         ("v;x;y\na;1,234;.5\n", "row 2, column x: '1,234' can be read as two numbers"),
         ('v,x\na,"3,5"\nb,1.234\n', "row 3, column x: '1.234' can be read as two numbers"),
         ('v,x\na,"3,5"\nb,"1,234.5"\n', "row 2, column x: '3,5' can be read as two numbers"),
+        ("v;x;y\na;1.234;3,5\nb;2.345;2\n", "row 2, column x: '1.234' can be read as two numbers"),
+        ("v;x;y\na;1;3,5\nb;2.345;2\n", "row 3, column x: '2.345' can be read as two numbers"),
+        ("v;x;y\na;1.234;3,5\nb;999;2.5\n", "row 2, column x: '1.234' can be read as two numbers"),
+        ("v;x\na;955\nb;1.591\n", "row 3, column x: '1.591' can be read as two numbers"),
     ],
 )
 def test_a_number_that_may_be_two_numbers_is_a_question(

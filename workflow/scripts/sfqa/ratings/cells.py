@@ -9,7 +9,7 @@ from typing import Any
 
 from sfqa.errors import UserError
 from sfqa.user_tables import UserTable
-from sfqa.user_tables.numbers import parse_number
+from sfqa.user_tables.numbers import has_decimal_comma, parse_number, read_numbers
 
 #: Joins the parts of a sample's name that comes from several columns.
 _SEPARATOR = "/"
@@ -43,11 +43,13 @@ class ScoreReader:
         Raises :class:`UserError` for a cell that is no finite number, ending with ``remedy``.
         """
         cells = self.table.columns[column]
+        numbers = self.table.read_numbers(column)
         self.coded[column] = {
-            index for index, cell in enumerate(cells) if _normalize_code(cell) in self._codes
+            index
+            for index, cell in enumerate(cells)
+            if numbers.values[index] in self._codes or _normalize_code(cell) in self._codes
         }
         self._codes_in_use |= {str(cells[index]): None for index in self.coded[column]}
-        numbers = self.table.read_numbers(column)
         scores: list[float | None] = []
         for index, cell in enumerate(cells):
             value = numbers.values[index]
@@ -62,10 +64,11 @@ class ScoreReader:
 
 
 def _normalize_code(code: Any) -> Any:
-    """Return a code or cell as a number if it is one, so that -1 and "-1.0" are equal."""
+    """Return a code or cell as a number if it is one, so that -1, "-1.0" and "-1,0" are equal."""
     if _is_blank(code):
         return None
-    value = parse_number(code)
+    value = read_numbers([code], decimal_comma=True).values[0] if has_decimal_comma(code) else None
+    value = parse_number(code) if value is None else value
     return str(code).strip() if value is None else value
 
 

@@ -22,6 +22,8 @@ _GROUPED_BY_COMMA = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _UNCLEAR_COMMA = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 _UNCLEAR_POINT = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}")
 _POINT_NUMBER = re.compile(rf"[+-]?\d*\.\d+{_EXPONENT}")
+#: 1.234.567 has separators of thousands beyond doubt.
+_GROUPED_BY_POINTS = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3}){2,}")
 
 
 @dataclass
@@ -100,10 +102,42 @@ def has_decimal_comma(cell: Any) -> bool:
     >>> has_decimal_comma("3,5"), has_decimal_comma("1,234"), has_decimal_comma("1,234,567")
     (True, False, False)
     """
-    if not isinstance(cell, str):
+    if not isinstance(cell, str) or "," not in cell:
         return False
     text = cell.strip().translate(_MINUS)
     return bool(_COMMA_NUMBER.fullmatch(text)) and not _UNCLEAR_COMMA.fullmatch(text)
+
+
+def list_unclear_points(cells: Sequence[Any]) -> list[int]:
+    """Return the indices of cells such as 1.234 and 1.234.567, whose points may group thousands.
+
+    There are none if the column has a decimal point beyond doubt.
+
+    >>> list_unclear_points(["1.234", "999"]), list_unclear_points(["1.234", "0.5"])
+    ([0], [])
+    """
+    indices = []
+    for index, cell in enumerate(cells):
+        if not isinstance(cell, str) or "." not in cell:
+            continue
+        text = cell.strip().translate(_MINUS)
+        if _UNCLEAR_POINT.fullmatch(text) or _GROUPED_BY_POINTS.fullmatch(text):
+            indices.append(index)
+        elif _POINT_NUMBER.fullmatch(text):
+            return []
+    return indices
+
+
+def read_grouped_by_points(cells: Sequence[Any]) -> ColumnNumbers:
+    """Return the numbers of a column in which points separate thousands.
+
+    >>> read_grouped_by_points(["1.234", "999", "1.234.567"]).values
+    [1234.0, 999.0, 1234567.0]
+    """
+    indices = set(list_unclear_points(cells))
+    return read_numbers(
+        [cell.replace(".", "") if index in indices else cell for index, cell in enumerate(cells)]
+    )
 
 
 def read_numbers(cells: Sequence[Any], decimal_comma: bool | None = None) -> ColumnNumbers:

@@ -77,8 +77,9 @@ class UserTable:
         """Return the numbers of a column, see :func:`sfqa.user_tables.numbers.read_numbers`.
 
         In a table whose columns are separated by semicolons or tabs, a comma is decimal if no cell
-        of the table has a decimal point. Raises :class:`UserError` for a cell that can be read as
-        two numbers.
+        of the table has a decimal point. A point in 1.234 separates thousands if another column
+        has decimal commas and the column has numbers such as 999. Raises :class:`UserError` for a
+        cell that can be read as two numbers.
         """
         if name in self._numbers:
             return self._numbers[name]
@@ -86,12 +87,14 @@ class UserTable:
         column = numbers.read_numbers(cells)
         if column.unclear:
             column = numbers.read_numbers(cells, self._find_decimal_comma(cells))
+        else:
+            column = self._read_points(cells, column)
         if column.unclear:
             index = column.unclear[0]
             raise UserError(
                 f"{self.describe_cell(name, index)}: {cells[index]!r} can be read as two numbers "
-                "(with a decimal comma or with a separator of thousands); write the column with "
-                "decimal points and without separators of thousands"
+                "(with decimals or with a separator of thousands); write the column with decimal "
+                "points, such as 1.5, and without separators of thousands"
             )
         self._numbers[name] = column
         return column
@@ -113,6 +116,29 @@ class UserTable:
         # 999 and 1,234 in one column may be counts with a separator of thousands.
         has_plain = any(numbers.parse_number(cell) not in (None, 0.0) for cell in cells)
         return None if has_plain or self.separator in (",", "") else True
+
+    def _read_points(self, cells: Sequence[Any], column: ColumnNumbers) -> ColumnNumbers:
+        """Return the numbers of a column, with points as separators of thousands if they are.
+
+        Cells that can be read as two numbers are listed as unclear.
+        """
+        indices = numbers.list_unclear_points(cells)
+        if not indices:
+            return column
+        others = [cell for k, cell in enumerate(cells) if k not in set(indices)]
+        values = map(numbers.parse_number, others)
+        plain = [abs(value) for value in values if value]
+        # 999 and 1.234 in one column are counts as a spreadsheet writes them.
+        has_hundreds = bool(plain) and 100 <= max(plain) < 1000
+        has_several_points = any(str(cells[index]).count(".") > 1 for index in indices)
+        if has_several_points or (
+            has_hundreds and self.has_decimal_commas and not self.has_decimal_points
+        ):
+            return numbers.read_grouped_by_points(cells)
+        may_be_grouped = has_hundreds and self.separator not in (",", "")
+        if self.has_decimal_commas or (may_be_grouped and not self.has_decimal_points):
+            column.unclear = indices
+        return column
 
     @cached_property
     def has_decimal_points(self) -> bool:
