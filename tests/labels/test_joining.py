@@ -188,3 +188,79 @@ def test_ids_are_safe_unique_and_short() -> None:
 
 
 SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+-")
+
+
+def test_percentages_are_no_scores(write: Write, tmp_path: Path) -> None:
+    add_videos(write, "a.mp4", "b.mp4")
+    write("labels.csv", "video,mos\na.mp4,85%\nb.mp4,40%\n")
+    with pytest.raises(UserError, match="column mos: the cells are percentages"):
+        join_labels(source(tmp_path))
+
+
+def test_codes_are_of_scores_alone(write: Write, tmp_path: Path) -> None:
+    add_videos(write, "a.mp4", "b.mp4")
+    write("labels.csv", "video,mos,sd,n\na.mp4,3,1,99\nb.mp4,99,99,-1\n")
+    labels = {"sd": {"quality": "sd"}, "n": {"quality": "n"}, "missing_codes": [99]}
+    first, second = read_mos(source(tmp_path, labels=labels), "ab")
+    assert (first["mos"], first["sd"], first["n"]) == (3.0, 1.0, 99)
+    assert (second["mos"], second.get("sd"), second.get("n")) == (None, None, None)
+    with pytest.raises(
+        UserError, match=r"import.labels.sd: no dimension 'qualty'; did you mean 'quality'\?"
+    ):
+        join_labels(source(tmp_path, labels={"sd": {"qualty": "sd"}}))
+
+
+def test_an_empty_line_of_prompts_shifts_no_other(write: Write, tmp_path: Path) -> None:
+    add_videos(write, "0.mp4", "2.mp4")
+    write("labels.csv", "video,mos\n0.mp4,1\n2.mp4,2\n")
+    write("prompts.txt", "first\n\nthird\n")
+    lookup = {
+        "file": "prompts.txt",
+        "header": ["prompt"],
+        "separator": "\t",
+        "field": "image",
+        "key": "row",
+        "columns": {"prompt": "prompt"},
+    }
+    joined = source(tmp_path, pattern=r"(?P<image>\d)\.mp4", lookups=[lookup])
+    assert [video.columns["prompt"] for video in join_labels(joined)] == ["first", "third"]
+
+
+def test_only_suffixes_of_media_are_stripped(write: Write, tmp_path: Path) -> None:
+    add_videos(write, "gen.mp4", "gen.v2.mp4")
+    write("labels.csv", "video,mos\ngen.v2,1\ngen,2\n")
+    videos = join_labels(source(tmp_path, labels={"path": "{video.stem}.mp4"}))
+    assert {v.path: v.scores["quality"].mos for v in videos} == {"gen.mp4": 2.0, "gen.v2.mp4": 1.0}
+
+
+def test_a_base_name_and_a_folder_contradict_each_other(write: Write, tmp_path: Path) -> None:
+    add_videos(write, "pika/a.mp4")
+    write("labels.csv", "video,method,mos\na.mp4,sora,1\n")
+    with pytest.raises(UserError, match="match: name ignores folders"):
+        join_labels(source(tmp_path, labels={"match": "name", "path": "{method}/{video}"}))
+
+
+def test_two_spellings_of_one_letter_meet(write: Write, tmp_path: Path) -> None:
+    add_videos(write, "Ko\u0308ln.mp4")
+    write("labels.csv", "video,mos\nK\u00f6ln.mp4,1\n")
+    assert len(join_labels(source(tmp_path))) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a.mp4;3,5\nb.mp4;2,5\n",
+        "a.mp4;3,5;\nb.mp4;2,5;\n",
+        "a.mp4, 3.5\nb.mp4, 2.5\n",
+        "a.mp4|3,5\nb.mp4|2,5\n",
+    ],
+)
+def test_the_names_of_the_columns_tell_the_separator(
+    write: Write, tmp_path: Path, text: str
+) -> None:
+    add_videos(write, "a.mp4", "b.mp4")
+    write("labels.txt", text)
+    videos = join_labels(
+        source(tmp_path, labels={"files": "labels.txt", "header": ["video", "mos"]})
+    )
+    assert [video.scores["quality"].mos for video in videos] == [3.5, 2.5]

@@ -93,3 +93,54 @@ def test_matlab_files(tmp_path: Path) -> None:
     (tmp_path / "b.mat").write_bytes(b"no MATLAB file at all, but long enough to have a header" * 9)
     with pytest.raises(UserError, match="b.mat: not a MATLAB file"):
         read_structured(tmp_path / "b.mat")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[{"s.mos": 1, "s": {"mos": 5}}]', "the key 's.mos' is there twice"),
+        ('[{"mos": 3, "mos ": 5}]', "the key 'mos' is there twice"),
+        ('{"a.mp4": {"key": "z", "mos": 3}, "b.mp4": {"mos": 2}}', "the key 'key' is there twice"),
+        ('{"a.mp4": {"mos": 3}, "b.mp4": 2}', "the value of 'b.mp4' is no object"),
+    ],
+)
+def test_json_names_that_meet_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_structured(write(tmp_path, "a.json", text))
+
+
+def test_cells_of_a_workbook_that_would_be_lost(tmp_path: Path) -> None:
+    path = tmp_path / "a.xlsx"
+    workbook = openpyxl.Workbook()
+    for row in (["vid", "method", "mos"], ["a.mp4", "sora", 1], ["b.mp4", None, 2]):
+        workbook.active.append(row)
+    workbook.active.merge_cells("B2:B3")
+    workbook.save(path)
+    with pytest.raises(UserError, match="the cells B2:B3 are merged"):
+        read_structured(path)
+    workbook.active.unmerge_cells("B2:B3")
+    workbook.active["B3"] = "pika"
+    workbook.active["C3"] = "=C2+1"
+    workbook.save(path)
+    with pytest.raises(UserError, match="cell C3: a formula without a stored value"):
+        read_structured(path)
+    workbook.active["C3"] = 2
+    workbook.save(path)
+    with pytest.raises(UserError, match="3 columns where 'header' has 4 names"):
+        read_structured(path, columns=["a", "b", "c", "d"])
+
+
+def test_row_numbers_of_a_workbook_are_left_out(tmp_path: Path) -> None:
+    workbook = openpyxl.Workbook()
+    for row in ([None, "vid", "mos"], [0, "a.mp4", 1], [1, "\ufeffb.mp4", 2]):
+        workbook.active.append(row)
+    workbook.save(tmp_path / "a.xlsx")
+    table = read_structured(tmp_path / "a.xlsx")
+    assert table.columns == {"vid": ["a.mp4", "b.mp4"], "mos": [1, 2]}
+    assert "it holds the row numbers" in table.notes[0]
+
+
+def test_matlab_variables_that_give_one_column(tmp_path: Path) -> None:
+    io.savemat(tmp_path / "a.mat", {"s": np.ones((3, 2)), "s_1": np.array([1.0, 2.0, 3.0])})
+    with pytest.raises(UserError, match="two variables give the column 's_1'"):
+        read_structured(tmp_path / "a.mat")

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
+from jsonschema.exceptions import ValidationError, best_match
 
 from sfqa.errors import UserError, hint
 from sfqa.tables import SCORES
@@ -243,6 +243,11 @@ def _describe_error(error: ValidationError) -> str:
                 path = ".".join(str(p) for p in part.absolute_path)
                 return f"config, {path}: {description}"
     schema: Any = error.schema
+    nearest = best_match([error]) if error.validator == "anyOf" else None
+    if nearest is not None and nearest is not error:
+        is_inside = len(nearest.absolute_path) > len(error.absolute_path)
+        if is_inside or nearest.validator in ("additionalProperties", "required", "pattern"):
+            return _describe_error(nearest)  # of the choice that the value's type tells
     if error.validator == "additionalProperties":
         known_keys = list(schema.get("properties", {}))
         unknown_key = next(k for k in value if k not in known_keys)

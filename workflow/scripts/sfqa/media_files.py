@@ -54,7 +54,12 @@ def match_glob(pattern: str, folder: Path | str | None = None) -> list[str]:
 
 def list_files(folder: Path | str, suffixes: Collection[str]) -> list[str]:
     """Return the sorted names of all files below a folder with one of the suffixes, in any case."""
-    names = (name for name in match_glob("**/*", folder) if has_suffix(name, suffixes))
+    # __MACOSX/ holds notes of the system that archives made on macOS bring, under the files' names.
+    names = (
+        name
+        for name in match_glob("**/*", folder)
+        if has_suffix(name, suffixes) and "__MACOSX" not in name.split("/")
+    )
     return [name for name in names if not (Path(folder) / name).is_dir()]
 
 

@@ -128,6 +128,9 @@ def _check_folder(text: str) -> bool:
     print(f"{len(videos) - len(lost)} videos in {folder}")
     print(f"{len(videos) - len(lost) - len(unlabelled)} videos with labels")
     _print_examples("label", "without a video", lost)
+    archives = sorted(path.name for path in folder.rglob("*") if _is_archive(path))
+    if lost and archives:
+        print(f"{archives[0]} is an archive; unpack it if the videos are in it")
     _print_examples("video", "without a label", unlabelled)
     for column in ("method", "split"):
         _print_counts(column, videos)

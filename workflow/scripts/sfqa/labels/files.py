@@ -7,12 +7,17 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sfqa.errors import UserError, hint
+from sfqa.media_files import PICTURE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES, has_suffix
 from sfqa.user_tables import UserTable, read_table
 from sfqa.user_tables.structured import is_structured, read_structured
+from sfqa.user_tables.text import SEPARATORS, read_text, split_text
+
+#: Files whose columns always have names.
+_WITH_NAMES = (".json", ".jsonl", ".ndjson", ".mat", ".parquet", ".pq")
 
 log = logging.getLogger("sfqa")
 
@@ -104,6 +109,8 @@ def list_label_files(labels: Mapping[str, Any], folder: Path) -> list[tuple[str 
 def read_label_table(labels: Mapping[str, Any], path: Path) -> UserTable:
     """Return the cells of one label file; raises :class:`UserError` naming file and row."""
     header = labels.get("header")
+    if header is not None and path.suffix.lower() in _WITH_NAMES:
+        raise UserError(f"{path}: its columns have names; leave 'header' out of import.labels")
     if is_structured(path):
         table = read_structured(path, labels.get("sheet"), header)
     else:
@@ -111,7 +118,7 @@ def read_label_table(labels: Mapping[str, Any], path: Path) -> UserTable:
             path,
             "labels",
             has_header=header is None,
-            separator=labels.get("separator"),
+            separator=_find_separator(labels, path),
             quotes=bool(labels.get("quotes", True)),
         )
         if header is not None:
@@ -123,8 +130,51 @@ def read_label_table(labels: Mapping[str, Any], path: Path) -> UserTable:
     return table
 
 
+def _find_separator(labels: Mapping[str, Any], path: Path) -> str | None:
+    """Return the character between columns: the given one, or that which fits the header's names.
+
+    None leaves it to the reader of tables.
+    """
+    separator = labels.get("separator")
+    if separator is not None:
+        character = "\t" if separator == "\\t" else str(separator).strip(" ") or " "
+        if len(character) != 1:
+            raise UserError(
+                f"config, import.labels.separator: {separator!r}; give one character, blanks round "
+                "it do not matter"
+            )
+        return character
+    header = labels.get("header")
+    if header is None or path.suffix.lower() not in (".csv", ".tsv", ".txt") or not path.is_file():
+        return None
+    content = read_text(path)
+    video_column = str(labels.get("video", "video"))
+    position = header.index(video_column) if video_column in header else None
+    fitting = []
+    for character in SEPARATORS:
+        try:
+            _, records = split_text(path, content, character, bool(labels.get("quotes", True)))
+        except UserError:
+            continue
+        if not all(_fits(cells, len(header)) for _, cells in records):
+            continue
+        # "a.mp4;3,5" is a name and 3.5: split at the comma, the name would hold a semicolon.
+        if position is None or not any(
+            set(cells[position]) & set(SEPARATORS) for _, cells in records
+        ):
+            fitting.append(character)
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _fits(cells: Sequence[str], count: int) -> bool:
+    """Return whether a row has as many cells, or one more that is empty, at its end."""
+    return len(cells) == count or (len(cells) == count + 1 and not cells[-1])
+
+
 def _name_columns(table: UserTable, header: list[str]) -> None:
     """Give the columns of a file without a header their names."""
+    while len(table.columns) > len(header) and not any(list(table.columns.values())[-1]):
+        table.columns.popitem()  # a separator at the end of every row
     if len(header) != len(table.columns):
         raise UserError(
             f"{table.path}, row {table.rows[0]}: {len(table.columns)} cells where "
@@ -168,8 +218,9 @@ def fill_template(template: str, cells: Mapping[str, str], where: str) -> str:
             )
         text = cells[column]
         name = text.rpartition("/")[2]
-        suffix = re.search(r"(?<=.)\.[A-Za-z][A-Za-z0-9]{1,3}\Z", name)
-        length = len(suffix[0]) if suffix else 0
+        # Only a suffix of a media file is one: "gen.v2" and "qp_0.5" are whole names.
+        is_file = has_suffix(name, VIDEO_SUFFIXES | PICTURE_SUFFIXES | SOUND_SUFFIXES)
+        length = len(PurePosixPath(name).suffix) if is_file else 0
         return {
             "": text,
             "name": name,
@@ -228,9 +279,14 @@ def _read_scores(labels: Mapping[str, Any], table: UserTable, dimension: str) ->
     missing_codes = [float(code) for code in labels.get("missing_codes", ())]
     column = labels["mos"][dimension]
     values = _read_numbers(table, column, f"mos.{dimension}", missing_codes)
-    deviations = _read_optional(table, labels, "sd", dimension, missing_codes)
-    counts = _read_optional(table, labels, "n", dimension, missing_codes)
+    deviations = _read_optional(table, labels, "sd", dimension)
+    counts = _read_optional(table, labels, "n", dimension)
     ends = labels.get("ends")
+    if ends and ends[0] >= ends[1]:
+        raise UserError(
+            f"config, import.labels.ends: {ends[0]:g} is not below {ends[1]:g}; give the lowest "
+            "and the highest score"
+        )
     scores = []
     for index, value in enumerate(values):
         where = table.describe_cell(column, index)
@@ -239,6 +295,9 @@ def _read_scores(labels: Mapping[str, Any], table: UserTable, dimension: str) ->
                 f"{where}: {value:g} is outside of the scale {ends[0]:g} to {ends[1]:g} "
                 "(import.labels.ends); correct one of them, or list it in missing_codes"
             )
+        if value is None:
+            scores.append(Score(None, None, None, where))
+            continue
         deviation, count = deviations[index], counts[index]
         if deviation is not None and deviation < 0:
             raise UserError(f"{where}: its standard deviation {deviation:g} is below 0; correct it")
@@ -253,12 +312,17 @@ def _read_optional(
     labels: Mapping[str, Any],
     key: str,
     dimension: str,
-    missing_codes: Sequence[float],
 ) -> Sequence[float | None]:
-    column = (labels.get(key) or {}).get(dimension)
-    if column is None:
+    """Return the standard deviations or numbers of ratings of one dimension, None without them."""
+    columns = labels.get(key) or {}
+    for name in columns:
+        if name not in labels["mos"]:
+            raise UserError(
+                f"config, import.labels.{key}: no dimension {name!r}; {hint(name, labels['mos'])}"
+            )
+    if dimension not in columns:
         return [None] * len(table.rows)
-    return _read_numbers(table, column, f"{key}.{dimension}", missing_codes)
+    return _read_numbers(table, columns[dimension], f"{key}.{dimension}", ())
 
 
 def _read_numbers(
@@ -267,6 +331,11 @@ def _read_numbers(
     """Return the numbers of a column, None where there is none."""
     table.get_column(column, f"import.labels.{key}")
     numbers = table.read_numbers(column)
+    if numbers.is_percent:
+        raise UserError(
+            f"{table.path}, column {column}: the cells are percentages; write numbers on the scale "
+            "of the scores"
+        )
     if numbers.bad:
         index = numbers.bad[0]
         raise UserError(

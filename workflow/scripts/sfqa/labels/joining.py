@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_.+-]+")
 _MAX_ID_LENGTH = 120
 _DIGEST_LENGTH = 8
 _MAX_EXAMPLES = 5
+#: Files whose first row is the header, unless the names of the columns are given.
+_WITH_HEADER = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm")
 
 
 @dataclass
@@ -75,7 +78,13 @@ def join_labels(source: Mapping[str, Any]) -> list[LabelledVideo]:
     videos = {name: LabelledVideo(name) for name in names}
     missing: list[LabelRow] = []
     for labels in list_entries(source):
-        finder = _VideoFinder(folder, fields_of, str(labels.get("match", "path")))
+        match = str(labels.get("match", "path"))
+        if match == "name" and "/" in str(labels.get("path", "")):
+            raise UserError(
+                f"config, import.labels: match: name ignores folders, but the template 'path' "
+                f"({labels['path']!r}) has one; write match: path, or leave the folder out"
+            )
+        finder = _VideoFinder(folder, fields_of, match)
         for row in read_label_rows(labels, folder):
             name = finder.find(row)
             if name is None:
@@ -179,7 +188,7 @@ class _VideoFinder:
                 key = fields["sample_id"]
             else:
                 key = name if match == "path" else name.rpartition("/")[2]
-            self.names_by_key[key].append(name)
+            self.names_by_key[_normalize(key)].append(name)
         self.names_by_folded_key: dict[str, list[str]] = defaultdict(list)
         for key, names in self.names_by_key.items():
             self.names_by_folded_key[key.casefold()] += names
@@ -190,14 +199,22 @@ class _VideoFinder:
         The same name in another case is taken if it is the only one. Raises :class:`UserError` if
         several files could be meant.
         """
-        key = {"path": row.path, "name": row.path.rpartition("/")[2]}.get(self.match, row.video)
+        path = _normalize(row.path)
+        key = {"path": path, "name": path.rpartition("/")[2]}.get(self.match, _normalize(row.video))
         names = self.names_by_key.get(key) or self.names_by_folded_key.get(key.casefold(), [])
+        if len(names) > 1:
+            names = [name for name in names if f"/{_normalize(name)}".endswith(f"/{path}")] or names
         if len(names) > 1:
             raise UserError(
                 f"{row.where}: {row.video!r} may be {names[0]!r} or {names[1]!r} in {self.folder}; "
                 "give the whole path with the template 'path', and match: path"
             )
         return names[0] if names else None
+
+
+def _normalize(name: str) -> str:
+    """Return a path in one spelling: macOS writes an u and two dots where others write ü."""
+    return re.sub("/+", "/", unicodedata.normalize("NFC", name))
 
 
 def _match_pattern(names: list[str], source: Mapping[str, Any]) -> dict[str, dict[str, str]]:
@@ -298,7 +315,10 @@ def _add_fields(videos: list[LabelledVideo], lookup: Mapping[str, Any], folder: 
     table = read_label_table(lookup, path)
     key, first = str(lookup["key"]), int(lookup.get("first", 0))
     if key == "row" and key not in table.columns:
-        keys = [str(number) for number in range(first, first + len(table.rows))]
+        # Empty lines of the file count, too: a missing prompt must not shift the others.
+        has_header = not lookup.get("header") and path.suffix.lower() in _WITH_HEADER
+        start = table.rows[0] if has_header else 1
+        keys = [str(number - start + first) for number in table.rows]
     else:
         keys = [to_text(cell) for cell in table.get_column(key, "import.lookups, key")]
     index_of: dict[str, int] = {}

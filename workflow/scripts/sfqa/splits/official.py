@@ -27,8 +27,8 @@ def check_split_name(name: str, where: str) -> None:
     >>> check_split_name("test_1080p", "")
     """
     if not _NAME.fullmatch(name):
-        names = (TRAIN, VALIDATION, TEST)
-        raise UserError(f"{where}: split {name!r}; {hint(name, names)}, or test_NAME")
+        nearest = hint(name, (TRAIN, VALIDATION, TEST))
+        raise UserError(f"{where}: split {name!r}; {nearest} (another test part is test_NAME)")
 
 
 def find_parts(

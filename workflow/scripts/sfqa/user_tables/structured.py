@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sfqa.errors import UserError
+from sfqa.user_tables.reader import is_numbering
 from sfqa.user_tables.table import UserTable
 from sfqa.user_tables.text import decode_text
 
@@ -18,6 +19,8 @@ VALUE = "value"
 _LINE_SUFFIXES = (".jsonl", ".ndjson")
 _JSON_SUFFIXES = (".json", *_LINE_SUFFIXES)
 _SHOWN = 40
+#: Characters without width, which copied text often has at its ends.
+_ZERO_WIDTH = "\ufeff\u200b\u200e\u200f\u2060"
 
 
 def is_structured(path: Path) -> bool:
@@ -57,6 +60,7 @@ def _read_json(path: Path) -> UserTable:
         else:
             content = json.loads(text, object_pairs_hook=_build_object)
             records = list(enumerate(_find_records(path, content), 1))
+        rows = [_flatten(record) for _, record in records]
     except json.JSONDecodeError as error:
         raise UserError(
             f"{path}, row {error.lineno}, column {error.colno}: not valid JSON ({error.msg}); "
@@ -70,7 +74,6 @@ def _read_json(path: Path) -> UserTable:
         raise UserError(f"{path}: too many objects inside of each other; flatten it") from None
     if not records:
         raise UserError(f"{path}: no rows in it; give one object per row")
-    rows = [_flatten(record) for _, record in records]
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: [row.get(name) for row in rows] for name in names}
     return UserTable(path, columns, [number for number, _ in records])
@@ -102,10 +105,17 @@ def _read_json_lines(path: Path, text: str) -> list[tuple[int, Mapping[str, Any]
             raise UserError(f"{path}, row {number}: no JSON object; write one object per line")
         # A line such as {"12": {"score": 3}} is a row with the key 12.
         ((key, value), *more) = record.items() or [("", None)]
-        records.append(
-            (number, {KEY: key, **value} if not more and isinstance(value, Mapping) else record)
-        )
+        if not more and isinstance(value, Mapping):
+            record = _add_key(key, value)
+        records.append((number, record))
     return records
+
+
+def _add_key(key: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of an object with its own key; raises for a field of that name."""
+    if KEY in fields:
+        raise _RepeatedKeyError(KEY)
+    return {KEY: key, **fields}
 
 
 class _RepeatedKeyError(ValueError):
@@ -141,10 +151,16 @@ def _find_records(path: Path, content: Any) -> list[Mapping[str, Any]]:
             f"{path}: an object with lists in it, which may be rows or columns; write a list of "
             "objects, one per row"
         )
-    return [
-        {KEY: key, **value} if isinstance(value, Mapping) else {KEY: key, VALUE: value}
-        for key, value in content.items()
-    ]
+    are_objects = [isinstance(value, Mapping) for value in content.values()]
+    if any(are_objects) and not all(are_objects):
+        key = next(k for k, is_object in zip(content, are_objects, strict=True) if not is_object)
+        raise UserError(
+            f"{path}: the value of {key!r} is no object, but those of other keys are; write all "
+            "rows alike"
+        )
+    if all(are_objects):
+        return [_add_key(key, value) for key, value in content.items()]
+    return [{KEY: key, VALUE: value} for key, value in content.items()]
 
 
 def _flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -152,41 +168,85 @@ def _flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, value in record.items():
         if isinstance(value, Mapping):
-            fields |= _flatten(value, f"{prefix}{name}.")
+            more = _flatten(value, f"{prefix}{name}.")
         else:
-            fields[f"{prefix}{name}".strip()] = value
+            more = {f"{prefix}{name}".strip(): value}
+        for column in more:
+            if column in fields:
+                raise _RepeatedKeyError(column)
+        fields |= more
     return fields
 
 
 def _read_workbook(path: Path, sheet: str | None, columns: Sequence[str] | None) -> UserTable:
+    worksheet = _open_sheet(path, sheet, stored_values=True)
+    for merged in worksheet.merged_cells.ranges:
+        if merged.max_row > merged.min_row:
+            raise UserError(
+                f"{path}, sheet {worksheet.title!r}: the cells {merged.coord} are merged; write "
+                "the value into each of them"
+            )
+    lines = [
+        (
+            number,
+            [cell.strip(_ZERO_WIDTH).strip() if isinstance(cell, str) else cell for cell in cells],
+        )
+        for number, cells in enumerate(worksheet.iter_rows(values_only=True), 1)
+    ]
+    lines = [(number, cells) for number, cells in lines if any(c not in (None, "") for c in cells)]
+    if not lines:
+        raise UserError(f"{path}, sheet {worksheet.title!r}: it is empty; give one row per video")
+    _check_formulas(path, worksheet, sheet)
+    if columns is None:
+        header = ["" if cell is None else str(cell).strip() for cell in lines.pop(0)[1]]
+    else:
+        header = list(columns)
+        width = max(len(_strip_end(cells)) for _, cells in lines)
+        if width != len(header):
+            raise UserError(
+                f"{path}, sheet {worksheet.title!r}: {width} columns where 'header' has "
+                f"{len(header)} names; correct header"
+            )
+    return build_table(path, header, lines)
+
+
+def _open_sheet(path: Path, sheet: str | None, stored_values: bool) -> Any:
+    """Return a sheet of a workbook, with the stored values of its formulas or with the formulas."""
     import zipfile
 
     import openpyxl
     from openpyxl.utils.exceptions import InvalidFileException
 
     try:
-        workbook = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        # Not read_only: other programs write a size of the sheet that is not true.
+        workbook = openpyxl.load_workbook(path, data_only=stored_values)
     except (InvalidFileException, zipfile.BadZipFile, KeyError, OSError, ValueError) as error:
         raise UserError(
             f"{path}: not an Excel workbook ({_shorten(error)}); save it as .xlsx"
         ) from None
-    with_names = {str(name): name for name in workbook.sheetnames}
-    if sheet is not None and sheet not in with_names:
-        raise UserError(f"{path}: no sheet {sheet!r}; it has {', '.join(with_names)}")
-    worksheet = workbook[sheet or workbook.sheetnames[0]]
-    lines = [
-        (number, list(cells))
-        for number, cells in enumerate(worksheet.iter_rows(values_only=True), 1)
-        if any(cell is not None and cell != "" for cell in cells)
-    ]
-    workbook.close()
-    if not lines:
-        raise UserError(f"{path}, sheet {worksheet.title!r}: it is empty; give one row per video")
-    if columns is None:
-        header = ["" if cell is None else str(cell).strip() for cell in lines.pop(0)[1]]
-    else:
-        header = list(columns)
-    return build_table(path, header, lines)
+    sheets = {str(worksheet.title): worksheet for worksheet in workbook.worksheets}
+    if not sheets or (sheet is not None and sheet not in sheets):
+        raise UserError(f"{path}: no sheet {sheet!r}; it has {', '.join(sheets) or 'only charts'}")
+    return sheets[sheet] if sheet is not None else workbook.worksheets[0]
+
+
+def _check_formulas(path: Path, stored: Any, sheet: str | None) -> None:
+    """Raise :class:`UserError` for a formula whose value is not stored, which would look empty."""
+    for row in _open_sheet(path, sheet, stored_values=False).iter_rows():
+        for cell in row:
+            if cell.data_type == "f" and stored[cell.coordinate].value is None:
+                raise UserError(
+                    f"{path}, sheet {stored.title!r}, cell {cell.coordinate}: a formula without a "
+                    "stored value; open the workbook in a spreadsheet program and save it"
+                )
+
+
+def _strip_end(cells: Sequence[Any]) -> list[Any]:
+    """Return cells without the empty ones at the end."""
+    length = len(cells)
+    while length and cells[length - 1] in (None, ""):
+        length -= 1
+    return list(cells[:length])
 
 
 def build_table(
@@ -197,6 +257,10 @@ def build_table(
     Raises :class:`UserError` for a repeated name and for cells without a column.
     """
     lines = list(lines)
+    left_out = {}
+    if header and not header[0] and lines and is_numbering([cells[0] for _, cells in lines]):
+        lines = [(number, [None, *cells[1:]]) for number, cells in lines]
+        left_out[""] = "it holds the row numbers of the program that wrote the table"
     for position, name in enumerate(header):
         if name and name in header[:position]:
             raise UserError(f"{path}, row 1: the column {name!r} is there twice; rename one")
@@ -212,6 +276,7 @@ def build_table(
         path,
         {header[k]: [cells[k] if k < len(cells) else None for _, cells in lines] for k in named},
         [number for number, _ in lines],
+        left_out=left_out,
     )
 
 
@@ -229,7 +294,7 @@ def _read_matlab(path: Path) -> UserTable:
         raise UserError(
             f"{path}: a MATLAB file of version 7.3; save it in MATLAB with save(..., '-v7')"
         ) from None
-    except (ValueError, TypeError, OSError, EOFError) as error:
+    except (io.matlab.MatReadError, ValueError, TypeError, OSError, EOFError) as error:
         raise UserError(f"{path}: not a MATLAB file ({_shorten(error)}); save it again") from None
     arrays = {
         name: _unpack_cells(np.atleast_2d(value))
@@ -248,11 +313,12 @@ def _read_matlab(path: Path) -> UserTable:
     for name, array in arrays.items():
         if array.shape[0] != length:
             continue
-        if array.shape[1] == 1:
-            columns[name] = array[:, 0].tolist()
-        else:
-            for k in range(array.shape[1]):
-                columns[f"{name}_{k + 1}"] = array[:, k].tolist()
+        count = array.shape[1]
+        names = [name] if count == 1 else [f"{name}_{k + 1}" for k in range(count)]
+        for k, column in enumerate(names):
+            if column in columns:
+                raise UserError(f"{path}: two variables give the column {column!r}; rename one")
+            columns[column] = array[:, k].tolist()
     return UserTable(path, columns, list(range(1, length + 1)))
 
 
