@@ -56,7 +56,8 @@ def read_frames(path: Path | str, indices: Sequence[int]) -> media.Pixels:
         for number, frame in enumerate(_decode_frames(path)):
             if number in indices:
                 height, width = pictures[0].shape[:2] if pictures else (frame.height, frame.width)
-                pictures.append(frame.to_ndarray(format="rgb24", width=width, height=height))
+                with media.translate_errors(path):
+                    pictures.append(frame.to_ndarray(format="rgb24", width=width, height=height))
         if len(pictures) < len(set(indices)):
             raise media.MediaError(str(error)) from error
     return np.stack(pictures)

@@ -37,6 +37,15 @@ class _UnsupportedError(Exception):
     """A video that only decord decodes (see :func:`_check_supported`)."""
 
 
+@contextmanager
+def translate_errors(path: Path | str) -> Iterator[None]:
+    """Turn the errors that PyAV raises for a file into :class:`MediaError`."""
+    try:
+        yield
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise MediaError(f"{path}: does not decode ({shorten_message(error)})") from error
+
+
 def to_ffmpeg_path(path: Path | str) -> str:
     """Return a path that FFmpeg reads as a file: 'a:b.mp4' alone would mean the protocol 'a'.
 
@@ -162,7 +171,7 @@ def _has_several_pictures(path: Path | str) -> bool:
 def _read_stamps(path: Path | str) -> tuple[list[float], float]:
     """Return the times of the frames of the picture that is presented, and its stated rate."""
     stamps: list[float] = []
-    with av.open(to_ffmpeg_path(path)) as container:
+    with translate_errors(path), av.open(to_ffmpeg_path(path)) as container:
         stream = select_stream(container.streams.video)
         clock = start_clock(container, stream)
         for packet in container.demux(stream):
@@ -266,25 +275,22 @@ def _decode_selected(path: Path | str, frame_indices: Sequence[int]) -> Iterator
     reformatter = av.video.reformatter.VideoReformatter()
     wanted_indices = set(frame_indices)
     size: tuple[int, int] | None = None
-    try:
-        with av.open(to_ffmpeg_path(path)) as container:
-            frames = container.decode(select_stream(container.streams.video))
-            for number, frame in enumerate(frames):
-                size = size or (frame.width, frame.height)
-                if number in wanted_indices:
-                    picture = reformatter.reformat(frame, *size, format="rgb24")
-                    yield np.asarray(picture.to_ndarray(), np.uint8)
-                    wanted_indices.remove(number)
-                if not wanted_indices:
-                    return
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise MediaError(f"{path}: does not decode ({shorten_message(error)})") from error
+    with translate_errors(path), av.open(to_ffmpeg_path(path)) as container:
+        frames = container.decode(select_stream(container.streams.video))
+        for number, frame in enumerate(frames):
+            size = size or (frame.width, frame.height)
+            if number in wanted_indices:
+                picture = reformatter.reformat(frame, *size, format="rgb24")
+                yield np.asarray(picture.to_ndarray(), np.uint8)
+                wanted_indices.remove(number)
+            if not wanted_indices:
+                return
     raise MediaError(f"{path}: holds no frame {min(wanted_indices)}")
 
 
 def _decode_padded_frames(path: Path | str, frame_indices: Sequence[int]) -> Pixels:
     """Decode a video whose rows decord pads (width 48, for example) and then refuses."""
-    with av.open(to_ffmpeg_path(path)) as container:
+    with translate_errors(path), av.open(to_ffmpeg_path(path)) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     return np.stack([frames[number] for number in frame_indices])
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sfqa.clock import ShiftedRun, find_shift, start_clock, stores_times
-from sfqa.decoding import MediaError, to_ffmpeg_path
+from sfqa.decoding import MediaError, to_ffmpeg_path, translate_errors
 from sfqa.survey import frame_time
 
 Samples = npt.NDArray[np.float32]
@@ -62,14 +62,14 @@ def assemble_sound(
     silence; with a negative delay the beginning is cut. ``shifts`` are those of
     :meth:`sfqa.clock.Clock.list_shifts`. A mono part is equal in both channels, at its level; parts
     with more channels are mixed by ffmpeg's matrix, scaled so that they cannot clip. Raises
-    :class:`MediaError` if nothing decodes.
+    :class:`MediaError` if nothing decodes or the file cannot be read.
     """
     decoder = _PieceReader(path, stream, shifts)
     has_sound = False
     excess = max(0, round(-delay_sec * rate))
     with out.open("wb") as file:
         file.write(bytes(8 * max(0, round(delay_sec * rate))))
-        for samples in _resample(_join_pieces(decoder), rate):
+        for samples in _read_samples(decoder, rate):
             has_sound = True
             file.write(samples[excess:].astype("<f4").tobytes())
             excess = max(0, excess - len(samples))
@@ -82,12 +82,12 @@ class _PieceReader:
     """Iterate over the pieces of an audio stream; ``has_errors``: some part did not decode."""
 
     def __init__(self, path: Path | str, stream: int, shifts: Sequence[ShiftedRun]) -> None:
-        self._path, self._stream = path, stream
+        self.path, self._stream = path, stream
         self._shifts = shifts
         self.has_errors = False
 
     def __iter__(self) -> Iterator[_Piece]:
-        with av.open(to_ffmpeg_path(self._path)) as container:
+        with av.open(to_ffmpeg_path(self.path)) as container:
             has_times = stores_times(container)
             for packet_number, frame in self._decode(container):
                 samples = mix_to_stereo(
@@ -142,6 +142,11 @@ def mix_to_stereo(planes: Samples, channel_names: Sequence[str]) -> Samples:
         weights[:2] = np.eye(2)
     weights /= max(1.0, weights.sum(axis=0).max())
     return np.asarray(planes.T @ weights.astype(np.float32), np.float32)
+
+
+def _read_samples(decoder: _PieceReader, rate: int) -> Iterator[Samples]:
+    with translate_errors(decoder.path):
+        yield from _resample(_join_pieces(decoder), rate)
 
 
 def _join_pieces(pieces: _PieceReader) -> Iterator[_Piece]:

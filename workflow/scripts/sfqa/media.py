@@ -31,6 +31,7 @@ from sfqa.decoding import (
     read_frames,
     select_stream,
     to_ffmpeg_path,
+    translate_errors,
 )
 from sfqa.decoding import shorten_message as shorten_message
 from sfqa.ffmpeg_program import find_ffmpeg
@@ -47,7 +48,7 @@ Sound = npt.NDArray[np.float32]
 __all__ = [
     "MediaError", "Pixels", "Presentation", "SoundPresentation", "frame_times", "iterate_frames",
     "read_frame_times", "read_frames", "read_presentation", "read_sound_presentation",
-    "to_ffmpeg_path",
+    "to_ffmpeg_path", "translate_errors",
 ]  # fmt: skip
 
 # The output of frame-threaded encoders depends on the number of threads, so use one thread.

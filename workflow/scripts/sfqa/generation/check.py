@@ -70,7 +70,7 @@ def find_problem(
         info = media.probe(file)
         if not info.has_video:
             return flaw("no_picture", f"{path} holds no picture")
-        if audio and not (info.has_audio and info.audio_duration_sec > 0):
+        if audio and not _has_sound(file, info):
             return flaw("no_audio", f"{path} holds no sound")
         count, fps = any_video.count_frames(file)
         numbers = {0, count // 2, count - 1}
@@ -84,6 +84,13 @@ def find_problem(
         return flaw("broken", f"{path} holds {count} of the {info.frames} frames it declares")
     reason = _check_length(path, count, fps, clip_sec, expected_sec, tolerance_sec)
     return reason or (_check_picture(path, frames) if moving else "")
+
+
+def _has_sound(path: Path, info: media.Probe) -> bool:
+    if not info.has_audio or info.audio_duration_sec > 0:
+        return info.has_audio
+    sound = media.read_sound_presentation(path)  # chained Ogg, for example, states no duration
+    return sound is not None and sound.channels > 0
 
 
 def describe_media_error(error: media.MediaError) -> str:
