@@ -248,3 +248,26 @@ def test_a_negative_missing_code_with_a_decimal_comma(tmp_path: Path) -> None:
     source = long_csv(tmp_path, "who;video;mark\nanna;v1;3,5\nanna;v2;\u22121,0\n")
     rows = import_scores({**source, "dimension_name": "q", "missing_codes": [-1]})
     assert [row["score"] for row in rows] == [3.5]
+
+
+@pytest.mark.parametrize("name", ["mean", "Mittelwert", "Summe", "count"])
+@pytest.mark.parametrize("column", [0, 1])
+def test_a_long_table_with_rows_of_a_summary(tmp_path: Path, name: str, column: int) -> None:
+    marks = {("anna", "v1"): 4, ("ben", "v1"): 3, ("anna", "v2"): 1, ("ben", "v2"): 2}
+    statistic = {"mean": 2, "Mittelwert": 2, "Summe": 1, "count": None}[name]
+    lines = [f"{rater},{video},{mark}" for (rater, video), mark in marks.items()]
+    for other in ("v1", "v2") if column == 0 else ("anna", "ben"):
+        cells = [mark for key, mark in marks.items() if key[1 - column] == other]
+        value = 2 if statistic is None else sum(cells) / statistic
+        lines.append(f"{name},{other},{value}" if column == 0 else f"{other},{name},{value}")
+    notes: list[str] = []
+    source = long_csv(tmp_path, "who,video,mark\n" + "\n".join(lines) + "\n")
+    rows = import_scores({**source, "dimension_name": "q"}, notes)
+    assert len(rows) == 4
+    assert f"{name!r} is left out (q): it holds the" in notes[0]
+
+
+def test_a_rater_called_mean_that_holds_no_mean_is_a_question(tmp_path: Path) -> None:
+    text = "who,video,mark\nanna,v1,4\nben,v1,3\nmean,v1,1\nanna,v2,2\nben,v2,1\nmean,v2,5\n"
+    with pytest.raises(UserError, match="is 'mean' a summary of the other raters"):
+        import_scores({**long_csv(tmp_path, text), "dimension_name": "q"})

@@ -61,6 +61,13 @@ def list_cells(statistic: Any, digits: int = 2) -> list[float]:
         ("variance", list_cells(lambda cells: stdev(cells) ** 2, 3), "the variance of"),
         ("max", list_cells(max), "the maximum of"),
         ("ci95", list_cells(lambda c: 4.303 * stdev(c) / 3**0.5), "the half 95 % interval of"),
+        ("Summe", list_cells(sum), "the sum of"),
+        ("gesamt", list_cells(mean), "the mean of"),
+        ("varianz", list_cells(lambda cells: stdev(cells) ** 2), "the variance of"),
+        ("Zentralwert", list_cells(lambda cells: sorted(cells)[1]), "the median of"),
+        ("KI", list_cells(lambda c: 4.303 * stdev(c) / 3**0.5), "the half 95 % interval of"),
+        ("ratings", [3, 3, 3, 3], "the number of"),
+        ("Écart-type", list_cells(stdev), "the standard deviation of"),
         ("No.", [1, 2, 3, 4], "it counts the rows"),
         ("Unnamed: 0", [3, 0, 1, 2], "the row numbers of"),
         ("index", [7, 0, 3, 2], "it counts the rows"),
@@ -88,13 +95,23 @@ def test_several_summaries_at_once_reach_the_report(tmp_path: Path) -> None:
     notes: list[str] = []
     assert read(tmp_path, wide({**RATERS, **summaries}), notes) == ALL
     assert len(notes) == 3
+    others = {
+        "n": [3] * 4,
+        "Summe": list_cells(sum),
+        "min": list_cells(min),
+        "max": list_cells(max),
+    }
+    for columns in ({**RATERS, **others, **summaries}, {**others, **summaries, **RATERS}):
+        assert read(tmp_path, wide(columns)) == ALL
     rows = build_notes(tmp_path / "w.csv", notes)
     assert store.to_arrow(tables.RATING_NOTES, rows).num_rows == 3
     rejects = collect_rejects({"rating_notes": pd.DataFrame(rows)})
     assert "the column 'Mittelwert' is left out: it holds the mean of" in rejects[0]["detail"]
 
 
-@pytest.mark.parametrize("name", ["mean", "std_dev", "MOS", "95% CI", "meanScore"])
+@pytest.mark.parametrize(
+    "name", ["mean", "std_dev", "MOS", "95% CI", "meanScore", "Summe", "varianz", "ratings", "25%"]
+)
 def test_a_summary_by_its_name_alone_is_a_question(tmp_path: Path, name: str) -> None:
     columns = {**RATERS, name: [4, 1, 3, 2]}
     with pytest.raises(UserError, match=r"is the column '.*' a summary .* list it in 'ignore'"):
@@ -108,7 +125,27 @@ def test_a_rater_may_have_the_name_of_a_summary(tmp_path: Path, name: str) -> No
         columns = {f"mean_{k}": column for k, column in enumerate(RATERS.values())}
     else:
         columns = {**RATERS, name: [1, 5, 4, 5]}
-    assert {row[0] for row in read(tmp_path, wide(columns))} == set(columns)
+    notes: list[str] = []
+    assert {row[0] for row in read(tmp_path, wide(columns), notes)} == set(columns)
+    assert ("is read as the others are" in "".join(notes)) == (name in ("Max", "Min", "N"))
+
+
+def test_two_raters_with_more_summaries_than_raters(tmp_path: Path) -> None:
+    raters = {name: RATERS[name] for name in ("anna", "ben")}
+    pairs = list(zip(*raters.values(), strict=True))
+    summaries = {
+        "mean": [mean(p) for p in pairs],
+        "sd": [stdev(p) for p in pairs],
+        "sum": [sum(p) for p in pairs],
+    }
+    assert {row[0] for row in read(tmp_path, wide({**raters, **summaries}))} == {"anna", "ben"}
+
+
+def test_a_row_of_sums_below_the_videos_is_no_video(tmp_path: Path) -> None:
+    notes: list[str] = []
+    sums = ",".join(str(sum(column)) for column in RATERS.values())
+    assert read(tmp_path, wide({**RATERS}) + f"Summe,{sums}\n", notes) == ALL
+    assert "row 6: 'Summe' is left out: it holds the sum of the other rows" in notes[0]
 
 
 def test_text_in_a_column_is_a_question_that_names_the_option(tmp_path: Path) -> None:

@@ -283,3 +283,60 @@ def test_rows_that_summarise_the_others(
     assert (name in table.columns["v"]) == (not statistic)
     expected = f"row 6: {name!r} is left out: it holds the {statistic} of the other rows"
     assert statistic == "" or table.notes == [f"{tmp_path}/t.csv, {expected}"]
+
+
+VIDEO_ROWS = {"a": [3.55, 955], "b": [2.08, 788], "c": [1.16, 215], "d": [4.25, 1591]}
+
+
+@pytest.mark.parametrize("with_index", [True, False])
+def test_the_rows_of_describe_are_no_samples(tmp_path: Path, with_index: bool) -> None:
+    frame = pd.DataFrame.from_dict(VIDEO_ROWS, orient="index", columns=["mos", "x"])
+    if with_index:
+        both = pd.concat([frame, frame.describe([0.05, 0.25, 0.5, 0.75, 0.95])])
+    else:
+        both = pd.concat([frame, frame.agg(["sum", "median", "var", "sem"])])
+    both.rename_axis("v").to_csv(tmp_path / "t.csv")
+    table = read_table(tmp_path / "t.csv")
+    leave_out_summary_rows(table, "v")
+    assert table.columns["v"] == list(VIDEO_ROWS)
+    assert len(table.notes) == len(both) - 4
+    assert "'25%' is left out: it holds the 25 % quantile" in "".join(table.notes) or not with_index
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("Durchschnitt", "Summe"),
+        ("Moyenne", "Somme"),
+        ("Promedio", "Suma"),
+        ("Media", "Somma"),
+        ("平均", "合计"),
+        ("Gesamt", "Anzahl"),
+        ("Ø", "Grand total"),
+    ],
+)
+@pytest.mark.parametrize("order", [1, -1])
+def test_rows_of_means_and_sums_in_other_languages(
+    tmp_path: Path, names: tuple[str, str], order: int
+) -> None:
+    rows = [["video", "mos", "x"], *([v, *cells] for v, cells in VIDEO_ROWS.items())]
+    sums = "4,4" if names[1] == "Anzahl" else "11.04,3549"
+    lines = [",".join(map(str, row)) for row in rows]
+    lines += [f"{names[0]},2.76,887.25", f"{names[1]},{sums}"][::order]
+    for count in (6, 7):
+        table = read_table(write(tmp_path, "\n".join(lines[:count]) + "\n"))
+        leave_out_summary_rows(table, "video")
+        assert table.columns["video"] == list(VIDEO_ROWS)
+        assert len(table.notes) == count - 5
+
+
+@pytest.mark.parametrize("name", ["Mean", "Summe", "Gesamt", "25%", "max"])
+def test_a_row_that_is_only_called_as_a_summary_stays_with_a_note(
+    tmp_path: Path, name: str
+) -> None:
+    table = read_table(write(tmp_path, f"v,x,y\na,1,2\nb,3,4\nc,5,7\n{name},1.5,6\n"))
+    leave_out_summary_rows(table, "v")
+    assert table.columns["v"][-1] == name
+    (note,) = table.notes
+    assert f"row 5: '{name}' is read as the others are" in note
+    assert "delete the row if it is a summary" in note

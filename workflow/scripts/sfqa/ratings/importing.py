@@ -17,6 +17,7 @@ from sfqa.ratings.cells import (
     require_text,
 )
 from sfqa.ratings.scales import Ratings, check_ends, rescale
+from sfqa.ratings.summary_names import leave_out_summary_names
 from sfqa.ratings.wide import read_wide
 from sfqa.tables import FLAWED
 from sfqa.user_tables import read_table
@@ -167,7 +168,7 @@ def _read_long(path: Path, source: Mapping[str, Any], notes: list[str]) -> Ratin
                 continue
             ratings.append((number, column, make_row(rater_name, sample, dimension, value)))
     notes += table.notes + reader.notes
-    return ratings
+    return leave_out_summary_names(path, ratings, notes)
 
 
 def _read_matrix(path: Path, source: Mapping[str, Any], notes: list[str]) -> Ratings:

@@ -20,7 +20,7 @@ from sfqa.ratings.column_names import parse_column_names
 from sfqa.ratings.scales import Ratings
 from sfqa.user_tables import UserTable, read_table
 from sfqa.user_tables.columns import find_row_numbers
-from sfqa.user_tables.summaries import find_summaries
+from sfqa.user_tables.summaries import describe_doubt, find_summaries, list_doubtful_names
 
 #: The scores of a wide table by column.
 _Scores = dict[str, list[float | None]]
@@ -68,7 +68,7 @@ def read_wide(path: Path, source: Mapping[str, Any], notes: list[str]) -> Rating
         require_text(table, source["dimension"], index) if "dimension" in source else None
         for index in range(len(table.rows))
     ]
-    columns = _leave_out_columns(table, columns, labels, scores, not has_rater_rows)
+    columns = _leave_out_columns(table, columns, labels, scores, not has_rater_rows, notes)
     rows = _leave_out_rows(table, columns, row_names, dimensions, scores, has_rater_rows, notes)
     ratings: Ratings = []
     for index in rows:
@@ -103,6 +103,7 @@ def _leave_out_columns(
     labels: Mapping[str, tuple[str, str]],
     scores: _Scores,
     are_raters: bool,
+    notes: list[str],
 ) -> list[str]:
     """Return the columns without those that summarise others of the same dimension.
 
@@ -112,15 +113,19 @@ def _leave_out_columns(
     for name in columns:
         by_dimension.setdefault(labels[name][1], []).append(name)
     for names in by_dimension.values():
-        summaries, unclear = find_summaries(
-            [labels[name][0] for name in names], [scores[name] for name in names]
-        )
+        titles, lines = [labels[name][0] for name in names], [scores[name] for name in names]
+        summaries, unclear = find_summaries(titles, lines)
         for k in unclear if are_raters else ():
             raise UserError(
                 f"{table.path}, row 1: is the column {names[k]!r} a summary of the others? Its "
                 f"name says so, but its cells are no statistic of theirs; {_IGNORE}, or rename it "
                 "if it holds scores"
             )
+        doubtful = [k for k in list_doubtful_names(titles, lines) if k not in summaries]
+        notes += [
+            f"{table.path}, row 1: {describe_doubt(names[k], 'column')}, or {_IGNORE}"
+            for k in doubtful
+        ]
         for k, statistic in summaries.items():
             table.left_out[names[k]] = f"it holds the {statistic} of the other columns"
     return [name for name in columns if name not in table.left_out]
@@ -141,16 +146,20 @@ def _leave_out_rows(
         by_dimension.setdefault(dimension, []).append(index)
     left_out = set()
     for indices in by_dimension.values():
-        summaries, unclear = find_summaries(
-            [row_names[index] for index in indices],
-            [[scores[name][index] for name in columns] for index in indices],
-        )
+        titles = [row_names[index] for index in indices]
+        lines = [[scores[name][index] for name in columns] for index in indices]
+        summaries, unclear = find_summaries(titles, lines)
         for k in unclear if are_raters else ():
             raise UserError(
                 f"{table.path}, row {table.rows[indices[k]]}: is {row_names[indices[k]]!r} a "
                 "summary of the other rows? Its name says so, but its cells are no statistic of "
                 "theirs; delete the row, or rename it if it holds scores"
             )
+        doubtful = [k for k in list_doubtful_names(titles, lines) if k not in summaries]
+        notes += [
+            f"{table.path}, row {table.rows[indices[k]]}: {describe_doubt(titles[k], 'row')}"
+            for k in doubtful
+        ]
         for k, statistic in summaries.items():
             left_out.add(indices[k])
             notes.append(
