@@ -185,7 +185,7 @@ def test_row_numbers_are_no_feature_unless_they_are_named(tmp_path):
     numbered = "\n".join(
         f"{n},{line}" for n, line in zip(["Unnamed: 0", 2, 0, 1], lines, strict=True)
     )
-    for name in ("Unnamed: 0", "", "index", "No."):
+    for name in ("Unnamed: 0", "", "index", "No.", "X", "...1", "Zeile", "Pos.", "video_nr"):
         got = imported(tmp_path, numbered.replace("Unnamed: 0", name))
         assert got.features.column_names[5:] == ["sharp", "noise"]
         row = next(row for row in got.columns if row["column"] == name)

@@ -271,3 +271,44 @@ def test_a_rater_called_mean_that_holds_no_mean_is_a_question(tmp_path: Path) ->
     text = "who,video,mark\nanna,v1,4\nben,v1,3\nmean,v1,1\nanna,v2,2\nben,v2,1\nmean,v2,5\n"
     with pytest.raises(UserError, match="is 'mean' a summary of the other raters"):
         import_scores({**long_csv(tmp_path, text), "dimension_name": "q"})
+
+
+@pytest.mark.parametrize(
+    ("text", "scores"),
+    [
+        ("4 5 3\n3 2 1\n", [4, 5, 3, 3, 2, 1]),
+        ("40.5  500 300\n3 200 100\n", [40.5, 500, 300, 3, 200, 100]),
+        ("  4 500\n35 20\n", [4, 500, 35, 20]),
+        ("1\u202f234\n999\n", [1234, 999]),
+    ],
+)
+def test_a_matrix_that_is_separated_by_blanks(
+    tmp_path: Path, text: str, scores: list[float]
+) -> None:
+    (tmp_path / "m.txt").write_text(text, encoding="utf-8")
+    source = {"matrix": str(tmp_path / "m.txt"), "dimension_name": "q"}
+    assert [row["score"] for row in import_scores(source)] == scores
+
+
+@pytest.mark.parametrize(
+    "text", ["100 150 200\n110 120 130\n", "4 500\n3 200\n", "1 234\n999\n", "1\n4 500\n4 5 3\n"]
+)
+def test_blanks_between_numbers_that_may_be_one_number_are_a_question(
+    tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "m.txt").write_text(text)
+    source = {"matrix": str(tmp_path / "m.txt"), "dimension_name": "q"}
+    with pytest.raises(
+        UserError, match=r"row \d, column 1: '.* can be read as one number or as \d"
+    ):
+        import_scores(source)
+
+
+def test_a_first_column_of_a_matrix_that_counts_the_rows_is_noted(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("1,4,5\n2,2,1\n3,2,2\n")
+    notes: list[str] = []
+    source = {"matrix": str(tmp_path / "m.csv"), "dimension_name": "q"}
+    assert len(import_scores(source, notes)) == 9
+    assert notes == [
+        f"{tmp_path}/m.csv: column 1 counts the rows; if it holds no ratings, delete it"
+    ]

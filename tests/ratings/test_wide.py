@@ -69,6 +69,9 @@ def list_cells(statistic: Any, digits: int = 2) -> list[float]:
         ("ratings", [3, 3, 3, 3], "the number of"),
         ("Écart-type", list_cells(stdev), "the standard deviation of"),
         ("No.", [1, 2, 3, 4], "it counts the rows"),
+        ("N°", [1, 2, 3, 4], "it counts the rows"),
+        ("Zeile", [0, 1, 2, 3], "it counts the rows"),
+        ("rownames", [7, 0, 3, 2], "it counts the rows"),
         ("Unnamed: 0", [3, 0, 1, 2], "the row numbers of"),
         ("index", [7, 0, 3, 2], "it counts the rows"),
     ],
@@ -88,6 +91,17 @@ def test_summaries_and_row_numbers_are_no_raters(
         notes = []
         assert read(tmp_path, f"who,{','.join(VIDEOS)}\n{rows}\n", notes, rater="who") == ALL
         assert f"{name!r} is left out: it holds {reason}" in notes[0]
+
+
+@pytest.mark.parametrize("name", ["X", "...1", "Pos.", "Column1", "video_nr"])
+def test_a_first_column_that_counts_the_rows_is_no_rater(tmp_path: Path, name: str) -> None:
+    lines = wide(RATERS).splitlines()
+    text = "\n".join(f"{n},{line}" for n, line in zip([name, 1, 2, 3, 4], lines, strict=True))
+    notes: list[str] = []
+    assert read(tmp_path, text, notes) == ALL
+    assert f"the column {name!r} is left out: it counts the rows" in notes[0]
+    means = ",".join(str(mean(scores)) for scores in RATERS.values())
+    assert read(tmp_path, f"{text}\n,Mean,{means}\n") == ALL
 
 
 def test_several_summaries_at_once_reach_the_report(tmp_path: Path) -> None:

@@ -246,6 +246,30 @@ def test_columns_that_count_the_rows(name: str, cells: list[Any], is_numbering: 
     assert bool(find_row_numbers(table, [name])) == is_numbering
 
 
+@pytest.mark.parametrize(
+    "name", ["X", "...1", "Pos.", "Column1", "Spalte1", "video_nr", "videoNr", "clip.no", "Item"]
+)
+def test_a_first_column_that_counts_the_rows(name: str) -> None:
+    for cells in (["1", "2", "3"], ["2", "0", "1"]):
+        table = UserTable(Path("t.csv"), {name: cells, "v": ["a", "b", "c"]}, [2, 3, 4])
+        assert find_row_numbers(table, table.columns) == [name]
+        # Elsewhere it may be a feature, and so may other numbers.
+        table = UserTable(Path("t.csv"), {"v": ["a", "b", "c"], name: cells}, [2, 3, 4])
+        assert find_row_numbers(table, table.columns) == []
+    table = UserTable(Path("t.csv"), {name: ["1.5", "2", "3"], "v": ["a", "b", "c"]}, [2, 3, 4])
+    assert find_row_numbers(table, table.columns) == []
+
+
+@pytest.mark.parametrize("name", ["rownames", "row.names", "Zeile", "N°", "Nº", "№", "lfd. Nr."])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_name_that_says_row_number(name: str, is_first: bool) -> None:
+    columns: dict[str, list[Any]] = {"v": ["a", "b", "c"], name: ["1", "2", "3"]}
+    if is_first:
+        columns = dict(reversed(columns.items()))
+    table = UserTable(Path("t.csv"), {**columns, "X": ["1", "2", "3"]}, [2, 3, 4])
+    assert find_row_numbers(table, table.columns) == [name]
+
+
 def test_a_frame_has_the_row_numbers_and_none_for_empty_cells(tmp_path: Path) -> None:
     frame = read_table(write(tmp_path, "v,x,y\na,007,\n\nb,NA,2\n")).to_frame(("y", "z"))
     assert frame.index.tolist() == [2, 4]

@@ -20,7 +20,9 @@ from sfqa.ratings.scales import Ratings, check_ends, rescale
 from sfqa.ratings.summary_names import leave_out_summary_names
 from sfqa.ratings.wide import read_wide
 from sfqa.tables import FLAWED
-from sfqa.user_tables import read_table
+from sfqa.user_tables import UserTable, read_table
+from sfqa.user_tables.columns import counts_from_start
+from sfqa.user_tables.numbers import parse_number
 
 VERSION = 3
 _COMMON_KEYS = frozenset({"dimension_name", "scale", "to", "ends", "ignore", "missing_codes"})
@@ -175,7 +177,10 @@ def _read_matrix(path: Path, source: Mapping[str, Any], notes: list[str]) -> Rat
     dimension = str(get_entry(source, path, "dimension_name"))
     if path.suffix.lower() in (".parquet", ".pq"):
         raise UserError(f"{path}: a matrix must be .csv or .tsv; convert it")
-    table = read_table(path, "scores", has_header=False)
+    table = _split_blanks(read_table(path, "scores", has_header=False))
+    first_cells = table.columns["1"]
+    if len(table.columns) > 1 and len(first_cells) > 2 and counts_from_start(first_cells):
+        notes.append(f"{path}: column 1 counts the rows; if it holds no ratings, delete it")
     reader = ScoreReader(table, source)
     scores = {column: reader.read_scores(column) for column in table.columns}
     ratings: Ratings = []
@@ -187,6 +192,29 @@ def _read_matrix(path: Path, source: Mapping[str, Any], notes: list[str]) -> Rat
                 ratings.append((number, column, row))
     notes += table.notes + reader.notes
     return ratings
+
+
+def _split_blanks(table: UserTable) -> UserTable:
+    """Return a matrix whose numbers are separated by blanks alone with a column for each of them.
+
+    Raises :class:`UserError` if 100 200 may also be one number with a separator of thousands.
+    """
+    cells = [str(cell) for cell in table.columns["1"]]
+    if len(table.columns) > 1 or not any(" " in cell for cell in cells):
+        return table
+    rows = [cell.split() for cell in cells]
+    are_numbers = [parse_number(cell) is not None for cell in cells]
+    if len({len(row) for row in rows}) > 1 or all(are_numbers):
+        index = next((k for k, row in enumerate(rows) if len(row) > 1 and are_numbers[k]), None)
+        if index is None:
+            return table
+        raise UserError(
+            f"{table.describe_cell('1', index)}: {cells[index]!r} can be read as one number or as "
+            f"{len(rows[index])}; put a comma between two numbers, and write one number without "
+            "blanks"
+        )
+    columns = {str(k + 1): list(column) for k, column in enumerate(zip(*rows, strict=True))}
+    return UserTable(table.path, columns, table.rows, " ")
 
 
 def _check_unique(path: Path, ratings: Ratings) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,34 +14,62 @@ from sfqa.user_tables.table import UserTable
 #: Names of columns that count the rows, in lower case without other signs than letters.
 _NUMBERING_NAMES = frozenset(
     ("index", "idx", "row", "rows", "rowid", "rownumber", "rownum", "rowno", "no", "nr", "num",
-     "number", "", "id", "lfdnr", "sno", "srno", "serial")
+     "number", "", "id", "lfdnr", "sno", "srno", "serial", "lfd", "laufendenummer", "nummer",
+     "zeile", "zeilennr", "zeilennummer", "ligne", "fila", "riga", "linha", "regel")
 )  # fmt: skip
-#: Names that ``reset_index`` of pandas gives to row numbers, which may have gaps and any order.
-_INDEX_NAMES = frozenset(("index", "level_0"))
+#: Names that programs give to row numbers, which may have gaps and any order.
+_INDEX_NAMES = frozenset(("index", "level0", "rowname", "rownames"))
+#: Names that count the rows if the column is the first one: X of R, Column1 of spreadsheets.
+_FIRST_NAME = re.compile(
+    r"x(\.\d+)?|(column|spalte|colonne|columna|colonna|coluna)1|pos\.?|position|numero|item|case"
+    r"|obs\.?|observation|record|(.*[^a-z])?(nr|no|num|number|nummer|id|idx|index)\.?"
+)
+#: The name that readr gives to a first column without a name.
+_READR_NAME = re.compile(r"\.\.\.\d+")
 _MAX_SHOWN = 40
 
 
 def find_row_numbers(table: UserTable, names: Iterable[str]) -> list[str]:
     """Return the columns out of ``names`` that count the rows, by their names and cells.
 
-    The cells are 0, 1, 2, ... or 1, 2, 3, ... in any order; in a column called index or level_0,
-    any different whole numbers.
+    The cells are 0, 1, 2, ... or 1, 2, 3, ... in any order; in a column called index, level_0 or
+    rownames, any different whole numbers. Some names, such as X, count only as the first column.
     """
-    return [name for name in names if _counts_rows(name, table.columns[name])]
+    row_numbers = set()
+    is_first = True
+    for name, cells in table.columns.items():
+        if _counts_rows(name, cells, is_first):
+            row_numbers.add(name)
+        else:
+            is_first = False
+    return [name for name in names if name in row_numbers]
 
 
-def _counts_rows(name: str, cells: Sequence[Any]) -> bool:
-    lower = name.strip().lower()
-    is_index = lower in _INDEX_NAMES
-    letters = re.sub(r"[^a-z0-9]", "", lower)
-    if not is_index and letters not in _NUMBERING_NAMES:
-        return False
+def counts_from_start(cells: Sequence[Any]) -> bool:
+    """Return whether cells are 0, 1, 2, ... or 1, 2, 3, ... in any order.
+
+    >>> counts_from_start(["2", "1", "3"]), counts_from_start(["1", "3"])
+    (True, False)
+    """
     if len(cells) < 2 or not is_numbering(cells):
         return False
-    if is_index:
-        return True
     numbers = sorted(float(str(parse_number(cell))) for cell in cells)
     return numbers[0] in (0, 1) and numbers[-1] - numbers[0] == len(cells) - 1
+
+
+def _counts_rows(name: str, cells: Sequence[Any], is_first: bool) -> bool:
+    lower = unicodedata.normalize("NFKD", name.strip().replace("°", "o"))
+    lower = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", lower).lower()
+    letters = re.sub(r"[^a-z0-9]", "", lower)
+    filled = [cell for cell in cells if not is_empty(cell)]
+    if 2 * len(filled) < len(cells):
+        return False
+    # Rows of means below the table have no number.
+    cells = filled
+    if letters in _INDEX_NAMES or (is_first and _READR_NAME.fullmatch(lower)):
+        return len(cells) > 1 and is_numbering(cells)
+    is_called_so = letters in _NUMBERING_NAMES or (is_first and _FIRST_NAME.fullmatch(lower))
+    return bool(is_called_so) and counts_from_start(cells)
 
 
 def describe_left_out(table: UserTable, names: Iterable[str]) -> list[str]:
