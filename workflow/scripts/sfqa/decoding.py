@@ -15,7 +15,7 @@ import decord
 import numpy as np
 import numpy.typing as npt
 
-from sfqa.clock import start_clock
+from sfqa.clock import shift_times, start_clock
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -170,15 +170,20 @@ def _has_several_pictures(path: Path | str) -> bool:
 
 def _read_stamps(path: Path | str) -> tuple[list[float], float]:
     """Return the times of the frames of the picture that is presented, and its stated rate."""
-    stamps: list[float] = []
+    stamps: list[tuple[int, float]] = []
     with translate_errors(path), av.open(to_ffmpeg_path(path)) as container:
         stream = select_stream(container.streams.video)
         clock = start_clock(container, stream)
-        for packet in container.demux(stream):
+        sound = select_stream(container.streams.audio) if clock.restarts else None
+        for packet in container.demux(stream if sound is None else [stream, sound]):
             clock.add_packet(packet)
-            if packet.size and packet.pts is not None and not packet.is_discard:
-                stamps.append(float(packet.pts * packet.time_base) + clock.shifts[-1])
-        return stamps, float(stream.average_rate or 0)
+            if packet.stream_index != stream.index or not packet.size or packet.pts is None:
+                continue
+            if not packet.is_discard:
+                number = max(0, clock.count_packets(stream.index) - 1)
+                stamps.append((number, float(packet.pts * packet.time_base)))
+        times = shift_times(stamps, clock.list_shifts(stream.index))
+        return times, float(stream.average_rate or 0)
 
 
 def _decode_sequentially(path: Path | str, frame_indices: Sequence[int]) -> Iterator[Pixels]:

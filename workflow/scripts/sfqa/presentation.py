@@ -5,6 +5,7 @@ With media.py, decoding.py, survey.py and joined_sound.py the only module that k
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from sfqa.survey import (
     survey_streams,
 )
 
+#: Jumps of the clock are told by the order of storage, which is ahead of that of presentation.
+_TOLERANCE_SEC = 0.2
+
 
 @dataclass(frozen=True)
 class Presentation:
@@ -35,7 +39,9 @@ class Presentation:
     a hidden alpha channel.
     ``picture_changes`` and ``sound_changes`` are all forms of the frames, the first included;
     ``is_rejoined``: the file holds recordings that ffmpeg puts one after the other, the sound by
-    ``sound_shifts``; ``jump_times`` and ``lost_frames`` are those of :class:`sfqa.clock.Clock`;
+    ``sound_shifts``; ``picture_delays``: when a recording begins, in seconds since the first frame
+    without delays, and by how many seconds it is delayed; ``jump_times`` and ``lost_frames`` are
+    those of :class:`sfqa.clock.Clock`, delays included;
     ``video_sec`` and ``audio_sec`` are the durations of the packets, all recordings together.
     """
 
@@ -55,6 +61,7 @@ class Presentation:
     sound_changes: tuple[Change[SoundForm], ...] = ()
     is_rejoined: bool = False
     sound_shifts: tuple[ShiftedRun, ...] = (ShiftedRun(0, 0.0),)
+    picture_delays: tuple[tuple[float, float], ...] = ()
     jump_times: tuple[float, ...] = ()
     lost_frames: int = 0
     video_sec: float = 0.0
@@ -166,6 +173,7 @@ def _describe_presentation(
     is_turned = frame.rotation % 180 != 0
     has_hidden_alpha = video.codec_context.name == "vp9" and video.metadata.get("alpha_mode") == "1"
     start_times = [frame_time(frame)]
+    delays = tuple((time - start_times[0], delay_sec) for time, delay_sec in clock.list_delays())
     if first_sound is not None:
         start_times.append(sound.start_sec)
     return Presentation(
@@ -181,12 +189,20 @@ def _describe_presentation(
         alpha=has_hidden_alpha or picture.alpha,
         hdr=picture.hdr,
         decoder="libvpx-vp9" if has_hidden_alpha else None,
-        picture_changes=tuple(picture.changes),
+        picture_changes=tuple(
+            Change(_delay(change.at_sec, delays), change.form) for change in picture.changes
+        ),
         sound_changes=tuple(sound.changes),
         is_rejoined=len(clock.shifts) > 1,
         sound_shifts=clock.list_shifts(audio.index) if audio is not None else (),
-        jump_times=tuple(clock.jump_times),
+        picture_delays=delays,
+        jump_times=tuple(_delay(time, delays) for time in clock.jump_times),
         lost_frames=clock.lost_frames,
         video_sec=clock.measure_duration(video.index),
         audio_sec=clock.measure_duration(audio.index) if audio is not None else 0.0,
     )
+
+
+def _delay(time_sec: float, delays: Sequence[tuple[float, float]]) -> float:
+    """Return a time since the first frame with the delays of the recordings up to it."""
+    return time_sec + sum(delay for begin, delay in delays if begin <= time_sec + _TOLERANCE_SEC)

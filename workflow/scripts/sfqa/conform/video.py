@@ -211,7 +211,11 @@ def _play_picture(
     """Return the picture stream as a player shows it, at a constant frame rate."""
     if presentation.is_rejoined:
         delay_sec = presentation.video_start_sec - start_sec
-        stream = stream.filter("setpts", f"PTS-STARTPTS+{delay_sec:.6f}/TB")
+        delays = "".join(
+            f"+gte(T-STARTT,{begin_sec - 0.001:.6f})*{later_sec:.6f}"
+            for begin_sec, later_sec in presentation.picture_delays
+        )
+        stream = stream.filter("setpts", f"PTS-STARTPTS+({delay_sec:.6f}{delays})/TB")
     if len(presentation.picture_changes) > 1 and (presentation.interlaced or presentation.alpha):
         # bwdif and premultiply take frames of one form only
         largest = max((c.form for c in presentation.picture_changes), key=lambda f: f[0] * f[1])
