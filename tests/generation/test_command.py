@@ -77,7 +77,7 @@ def test_inputs_are_staged_in_the_formats_asked_for(engine):
 
 FAILURES = {
     "nothing": ("no_output", "it ended with exit code 0, without a result"),
-    "truncated": ("broken", "does not decode"),
+    "truncated": ("broken", "of the 25 frames it declares"),
     "empty": ("no_video", "is empty"),
     "silent": ("no_audio", "holds no sound"),
     "frozen": ("frozen", "nothing moves"),
