@@ -21,6 +21,7 @@ from sfqa.survey import (
     SoundForm,
     SoundSurvey,
     frame_time,
+    limit_aspect,
     survey_sound,
     survey_streams,
 )
@@ -36,7 +37,7 @@ class Presentation:
     Sizes in square pixels after rotation, of the first frame; times in seconds on the container's
     clock; ``video`` and ``audio`` are stream indices. ``interlaced``, ``alpha`` and ``hdr``:
     whether any frame is; ``channels``: the largest number. ``decoder`` names the decoder needed for
-    a hidden alpha channel.
+    a hidden alpha channel. ``has_fixed_aspect``: ffmpeg gives all pixels the shape of the first.
     ``picture_changes`` and ``sound_changes`` are all forms of the frames, the first included;
     ``is_rejoined``: the file holds recordings that ffmpeg puts one after the other, the sound by
     ``sound_shifts``; ``picture_delays``: when a recording begins, in seconds since the first frame
@@ -56,6 +57,7 @@ class Presentation:
     interlaced: bool = False
     alpha: bool = False
     hdr: bool = False
+    has_fixed_aspect: bool = False
     decoder: str | None = None
     picture_changes: tuple[Change[PictureForm], ...] = ()
     sound_changes: tuple[Change[SoundForm], ...] = ()
@@ -69,8 +71,9 @@ class Presentation:
 
     @property
     def is_resized(self) -> bool:
-        """Whether the size of the picture changes."""
-        return len({change.form[:2] for change in self.picture_changes}) > 1
+        """Whether the size of the picture, or the shape of its pixels, changes."""
+        sizes = {(*change.form[:2], change.form.pixel_aspect) for change in self.picture_changes}
+        return len(sizes) > 1
 
     @property
     def needs_assembled_sound(self) -> bool:
@@ -167,8 +170,7 @@ def _describe_presentation(
     video: Any, audio: Any, picture: PictureSurvey, sound: SoundSurvey, clock: Clock
 ) -> Presentation:
     frame, first_sound = picture.first_frame, sound.first_frame
-    pixel_aspect = float(video.sample_aspect_ratio or 1)
-    width = frame.width * (pixel_aspect if 0.1 <= pixel_aspect <= 10 else 1.0)
+    width = frame.width * limit_aspect(video.sample_aspect_ratio)
     height = float(frame.height)
     is_turned = frame.rotation % 180 != 0
     has_hidden_alpha = video.codec_context.name == "vp9" and video.metadata.get("alpha_mode") == "1"
@@ -188,6 +190,7 @@ def _describe_presentation(
         interlaced=picture.interlaced,
         alpha=has_hidden_alpha or picture.alpha,
         hdr=picture.hdr,
+        has_fixed_aspect=bool(video.sample_aspect_ratio),
         decoder="libvpx-vp9" if has_hidden_alpha else None,
         picture_changes=tuple(
             Change(_delay(change.at_sec, delays), change.form) for change in picture.changes

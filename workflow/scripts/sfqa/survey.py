@@ -17,12 +17,17 @@ from sfqa.decoding import shorten_message
 
 #: PQ and HLG (ITU-T H.273).
 _HDR_CURVES = (16, 18)
+#: Codecs in which frames to which no other refers may be interlaced, and no other frames.
+_INTERLACED_CODECS = {"mpeg2video", "mpeg4", "vc1", "wmv3", "cavs"}
+#: Other ratios of a pixel's width to its height are errors of the file.
+_PLAUSIBLE_ASPECTS = (0.1, 10.0)
 
 
 class PictureForm(NamedTuple):
     """The form of a frame: ffmpeg builds its filters anew where it changes.
 
-    ``rotation``: that of the last frame that states one.
+    ``rotation``: that of the last frame that states one. ``pixel_aspect``: width of a pixel by its
+    height as the codec states it; 1 if it states none.
     """
 
     width: int
@@ -31,6 +36,7 @@ class PictureForm(NamedTuple):
     colorspace: int
     color_range: int
     rotation: int
+    pixel_aspect: float = 1.0
 
 
 class SoundForm(NamedTuple):
@@ -62,7 +68,7 @@ class PictureSurvey:
     alpha: bool = False
     hdr: bool = False
 
-    def add_frame(self, frame: Any, shift_sec: float) -> None:
+    def add_frame(self, frame: Any, shift_sec: float, pixel_aspect: float = 1.0) -> None:
         """Add a frame, in the order of presentation; ``shift_sec`` is added to its time."""
         if self.first_frame is None:
             self.first_frame = frame
@@ -74,7 +80,7 @@ class PictureSurvey:
         previous_rotation = self.changes[-1].form.rotation if self.changes else 0
         form = PictureForm(
             frame.width, frame.height, frame.format.name, int(frame.colorspace),
-            int(frame.color_range), int(frame.rotation) or previous_rotation,
+            int(frame.color_range), int(frame.rotation) or previous_rotation, pixel_aspect,
         )  # fmt: skip
         at_sec = frame_time(frame) + shift_sec - frame_time(self.first_frame)
         _add_change(self.changes, form, at_sec)
@@ -130,21 +136,24 @@ def survey_streams(
 ) -> tuple[PictureSurvey, SoundSurvey, Clock]:
     """Decode the picture and the sound (may be None) of an open container; return what they hold.
 
-    Frames of the picture to which no other frame refers are skipped after the first, and the
-    deblocking filter is off: this halves the time and changes none of the properties. Parts that
-    do not decode are skipped.
+    Frames of the picture to which no other frame refers are skipped after the first, unless they
+    alone may be interlaced, and the deblocking filter is off: this halves the time and changes none
+    of the properties. Parts that do not decode are skipped.
     """
     picture, sound = PictureSurvey(), SoundSurvey()
     clock = start_clock(container, video)
+    aspects = _AspectReader(video.codec_context)
     video.codec_context.options = {"skip_loop_filter": "all"}
     for packet in _read_packets(container, clock, (video, audio)):
         with suppress(av.error.FFmpegError):
             if packet.stream.index != video.index:
                 _add_sound(sound, packet, clock)
                 continue
-            for frame in packet.decode():
-                picture.add_frame(frame, clock.shifts[-1])
-        if picture.first_frame is not None:
+            frames = packet.decode()
+            aspects.add_packet(packet)
+            for frame in frames:
+                picture.add_frame(frame, clock.shifts[-1], aspects.read(frame))
+        if picture.first_frame is not None and video.codec_context.name not in _INTERLACED_CODECS:
             video.codec_context.skip_frame = "NONREF"
     if audio is not None:
         sound.place_changes(clock.list_shifts(audio.index))
@@ -183,6 +192,37 @@ def _read_packets(container: Any, clock: Clock, streams: Sequence[Any]) -> Itera
             yield packet
     except av.error.FFmpegError as error:  # ffmpeg, too, shows what comes before it
         clock.error = shorten_message(error)
+
+
+@dataclass
+class _AspectReader:
+    """The shape of the pixels of each frame, as the codec states it.
+
+    The codec states it for the packet that it has read, whose frame may come some packets later.
+    """
+
+    codec: Any
+    _aspect: float | None = None
+    _later_aspect: float = 1.0
+    _later_pts: int | None = None
+
+    def add_packet(self, packet: Any) -> None:
+        """Note the shape that a packet, which was decoded, has brought."""
+        aspect = limit_aspect(self.codec.sample_aspect_ratio)
+        if aspect != self._later_aspect:
+            self._later_aspect, self._later_pts = aspect, packet.pts
+
+    def read(self, frame: Any) -> float:
+        """Return the shape of the pixels of a frame, given in the order of presentation."""
+        if self._aspect is None or self._later_pts is None or frame.pts == self._later_pts:
+            self._aspect, self._later_pts = self._later_aspect, None
+        return self._aspect
+
+
+def limit_aspect(aspect: Any) -> float:
+    """Return the ratio of a pixel's width to its height, 1 if it is missing or implausible."""
+    shortest, longest = _PLAUSIBLE_ASPECTS
+    return float(aspect) if aspect and shortest <= aspect <= longest else 1.0
 
 
 def frame_time(frame: Any) -> float:

@@ -31,11 +31,17 @@ def list_change_flaws(presentation: media.Presentation) -> Iterator[tuple[str, s
 
 
 def _describe_picture_changes(presentation: media.Presentation) -> Iterator[str]:
+    fixed_words = ", but all are shown as the first" if presentation.has_fixed_aspect else ""
     for (_, earlier), (at_sec, later) in pairwise(presentation.picture_changes):
         if earlier[:2] != later[:2]:
             yield (
                 f"the picture changes from {earlier.width}x{earlier.height} to "
                 f"{later.width}x{later.height} at {at_sec:.2f} s"
+            )
+        if earlier.pixel_aspect != later.pixel_aspect:
+            yield (
+                f"the shape of pixels changes from {earlier.pixel_aspect:.4g}:1 to "
+                f"{later.pixel_aspect:.4g}:1 at {at_sec:.2f} s{fixed_words}"
             )
         if earlier.rotation != later.rotation:
             yield (
