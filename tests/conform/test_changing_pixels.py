@@ -69,3 +69,23 @@ def test_pixels_that_change_their_shape_are_not_squeezed(tmp_path, suffix, join,
         assert np.flatnonzero(box.any(1)).size == pytest.approx(side, abs=2)
     reverse = conformed(join(tmp_path / f"reverse.{suffix}", *parts[::-1]), tmp_path / "o")
     assert "from 2:1 to 1:1 at 2.00 s, but all are shown as the first" in reverse["detail"]
+
+
+@pytest.mark.parametrize("opaque_first", [True, False])
+@pytest.mark.parametrize("later_side", [64, 128])
+def test_transparent_parts_are_black_wherever_they_are(tmp_path, opaque_first, later_side):
+    """Frames without transparency are opaque; those with it hide no colours."""
+    parts = []
+    for number, is_opaque in enumerate((opaque_first, not opaque_first)):
+        side = later_side if number else 64
+        pixels = "rgb24" if is_opaque else "rgba"
+        hidden = f"format={pixels}" if is_opaque else f"format={pixels},colorchannelmixer=aa=0"
+        parts.append(
+            made(
+                tmp_path / f"{number}.mov", "-f", "lavfi", "-i",
+                f"color=0x808080:s={side}x{side}:r=25:d=1,{hidden}", "-c:v", "png", "-pix_fmt", pixels,
+            )
+        )  # fmt: skip
+    row = conformed(concat(tmp_path / "joined.mkv", *parts), tmp_path / "o")
+    halves = media.read_frames(row["path"], [10, 40]).mean(axis=(1, 2, 3))
+    assert halves == pytest.approx([128, 0] if opaque_first else [0, 128], abs=3)

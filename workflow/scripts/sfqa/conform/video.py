@@ -220,7 +220,8 @@ def _play_picture(
         # bwdif and premultiply take frames of one form only
         largest = max((c.form for c in presentation.picture_changes), key=lambda f: f[0] * f[1])
         stream = stream.filter("scale", largest.width, largest.height, interl=-1)
-        stream = stream.filter("format", largest.pixel_format)
+        pixel_format = "gbrap" if presentation.alpha else largest.pixel_format
+        stream = stream.filter("format", pixel_format)
     if presentation.interlaced:
         stream = stream.filter("bwdif", mode="send_frame", deint="interlaced")
     if presentation.alpha:
