@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from statistics import mean, median, stdev, variance
 
 from sfqa.user_tables.summary_words import (
@@ -205,7 +205,6 @@ def _match_statistic(
     ``least``: number of cells that it needs.
     """
     positions = [i for i, value in enumerate(line) if value is not None]
-    samples = [[v for other in others if (v := other[i]) is not None] for i in positions]
     values = [value for value in line if value is not None]
     if len(values) < least or len(others) < 2:
         return ""
@@ -213,13 +212,21 @@ def _match_statistic(
     if not statistics and are_integers:
         return ""
     rounding = 0.5001 * 10.0 ** -max(_count_decimals(value) for value in values) + 1e-9
+
+    @cache
+    def list_sample(position: int) -> list[float]:
+        return [value for other in others if (value := other[position]) is not None]
+
     # Whole numbers near the mean may be the scores of a rater; only a name such as "mean" tells.
     tolerances = (1e-9,) if are_integers and least > 1 else (1e-9, rounding)
     for tolerance in tolerances:
         for name in statistics or _MEANS:
             compute = (_STATISTICS | _QUANTILES)[name]
             limit = 1e-9 if name in _EXACT else tolerance
-            if all(_is_near(compute, s, v, limit) for s, v in zip(samples, values, strict=True)):
+            if all(
+                _is_near(compute, list_sample(position), value, limit)
+                for position, value in zip(positions, values, strict=True)
+            ):
                 return name
     return ""
 
