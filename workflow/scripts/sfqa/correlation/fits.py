@@ -11,6 +11,7 @@ from sfqa.arrays import Floats
 from sfqa.correlation.agreement import UNDEFINED, Correlation
 from sfqa.correlation.curves import fit_cubic, fit_logistic4, fit_logistic5, logistic4, logistic5
 from sfqa.correlation.marks import describe_curve, describe_turning
+from sfqa.correlation.sigmoid_search import SigmoidFit
 from sfqa.errors import UserError, hint
 from sfqa.statistics.functions import why_undefined
 from sfqa.statistics.registry import MAPPED_LABELS, STATISTICS
@@ -150,7 +151,20 @@ def fit_mapping(
         else fit_logistic5(u, v, 10.0 / scale)
     )
     slope = float(np.mean(u * v))
-    if fit is None or not fit.error <= float(np.mean((v - slope * u) ** 2)) + SLACK:
+    line_error = float(np.mean((v - slope * u) ** 2))
+    to_mos = _Standardisation(middle, scale, floor, height)
+    best_curve: ScoreMapping | None = None
+    error, has_converged = np.inf, False
+    for candidate in () if fit is None else (fit, *fit.alternatives):
+        curve = _name_parameters(candidate, mapping, to_mos)
+        with np.errstate(all="ignore"):
+            curve_error = float(np.mean(((curve(x) - y) / height) ** 2))
+        if curve_error < error:
+            best_curve, error, has_converged = curve, curve_error, candidate.has_converged
+        # Usually the first: only huge parameters, which cancel each other, lose their digits.
+        if error <= candidate.error + SLACK:
+            break
+    if best_curve is None or not error <= line_error + SLACK:
         a = slope * height / scale
         return ScoreMapping(
             LINEAR if mapping == "logistic4" else LINEAR5,
@@ -161,17 +175,33 @@ def fit_mapping(
                 "after a straight line",
             ),
         )
-    width, midpoint = scale * fit.width, middle + scale * fit.middle
+    notes = ["" if has_converged else NOT_CONVERGED, describe_turning(best_curve, x)]
+    return replace(best_curve, detail="; ".join(note for note in notes if note))
+
+
+@dataclass(frozen=True)
+class _Standardisation:
+    """Scores are ``middle + scale u`` and MOS ``floor + height v``."""
+
+    middle: float
+    scale: float
+    floor: float
+    height: float
+
+
+def _name_parameters(fit: SigmoidFit, mapping: str, to_mos: _Standardisation) -> ScoreMapping:
+    """Return the logistic with its parameters on the scales of the scores and the MOS."""
+    floor, height = to_mos.floor, to_mos.height
+    width, midpoint = to_mos.scale * fit.width, to_mos.middle + to_mos.scale * fit.middle
     if mapping == "logistic4":
         ends = (floor + height * fit.high_end, floor + height * fit.low_end)
-        score_mapping = ScoreMapping(LOGISTIC, (*ends, midpoint, width))
-    else:
-        tilt = fit.tilt * height / scale
-        centre = floor + height * (fit.high_end + fit.low_end) / 2 - tilt * middle
-        b1 = height * (fit.high_end - fit.low_end)
-        score_mapping = ScoreMapping(LOGISTIC5, (b1, 1 / width, midpoint, tilt, centre))
-    notes = ["" if fit.has_converged else NOT_CONVERGED, describe_turning(score_mapping, x)]
-    return replace(score_mapping, detail="; ".join(note for note in notes if note))
+        return ScoreMapping(LOGISTIC, (*ends, midpoint, width))
+    with np.errstate(all="ignore"):  # scores of 1e-300 have no finite slope
+        tilt = float(np.float64(fit.tilt) * height / to_mos.scale)
+        steepness = float(1 / np.float64(width))
+    centre = floor + height * (fit.high_end + fit.low_end) / 2 - tilt * to_mos.middle
+    b1 = height * (fit.high_end - fit.low_end)
+    return ScoreMapping(LOGISTIC5, (b1, steepness, midpoint, tilt, centre))
 
 
 def _centre_and_spread(values: Floats) -> tuple[float, float]:

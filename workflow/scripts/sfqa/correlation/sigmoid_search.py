@@ -11,7 +11,7 @@ minima; the best of them is computed in closed form.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -31,9 +31,11 @@ from sfqa.correlation.sigmoid_error import (
 MARGIN = 16.0
 #: A start has converged when the next step would reduce its error by a smaller share than this.
 TOLERANCE = 1e-13
-#: With more points the search runs on a part of them, and only its best points on all.
-SEARCH_POINTS = 2000
-#: Starts that are followed to the end: after PRUNE_AFTER steps only the best remain.
+#: With more points the starts are chosen on a part of them. The search itself sees all points,
+#: because a part of them may bend to the other side.
+SEARCH_POINTS = 10_000
+#: Starts that are followed to the end: after PRUNE_AFTER steps only the usual start and the best
+#: of the others remain.
 PRUNE_AFTER, SURVIVORS = 8, 8
 
 
@@ -42,6 +44,7 @@ class SigmoidFit:
     """A fit ``low_end + (high_end - low_end) s((u - middle) / width) + tilt u``.
 
     ``error`` is its mean square error. ``has_converged`` is false if the search was cut short.
+    ``alternatives``: the results of the other starts, the best first.
     """
 
     low_end: float
@@ -51,6 +54,7 @@ class SigmoidFit:
     tilt: float
     error: float
     has_converged: bool
+    alternatives: tuple[SigmoidFit, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,23 +83,25 @@ def fit_sigmoid(
         if len(thinned.distinct) < 2:
             thinned = points
     middle, width = _choose_starts(thinned, usual_start)
-    search = _minimise(thinned, middle, width, max_steps)
-    if thinned is not points:
-        best = np.argsort(search.error, kind="stable")[:SURVIVORS]
-        search = _minimise(points, search.middle[best], search.width[best], max_steps)
-    number = int(np.argmin(search.error))
+    width = np.clip(width, points.min_width, points.max_width)
+    search = _minimise(points, middle, width, max_steps)
+    fits = [
+        _solve_ends(
+            points,
+            float(search.middle[number]),
+            float(search.width[number]),
+            bool(search.has_converged[number]),
+        )
+        for number in np.argsort(search.error, kind="stable")
+    ]
     step_middle, step_width = _find_best_step(points)
     step_error = float(
         expand_error(points, np.array([step_middle]), np.array([step_width])).error[0]
     )
-    if step_error <= search.error[number] * (1 + 1e-12):
-        return _solve_ends(points, step_middle, step_width, True)
-    return _solve_ends(
-        points,
-        float(search.middle[number]),
-        float(search.width[number]),
-        bool(search.has_converged[number]),
-    )
+    step_fit = _solve_ends(points, step_middle, step_width, True)
+    is_step_best = step_error <= float(search.error.min()) * (1 + 1e-12)
+    best, *others = [step_fit, *fits] if is_step_best else [*fits, step_fit]
+    return replace(best, alternatives=tuple(others))
 
 
 # --- Starts ---------------------------------------------------------------------------------
@@ -168,9 +174,13 @@ def _minimise(points: SortedPoints, middle: Floats, width: Floats, max_steps: in
     error, descent, hessian = state.error, state.descent, state.hessian
     has_converged = state.is_step.copy()
     is_done = has_converged.copy()
+    tolerance = TOLERANCE * max(1.0, points.u.size / SEARCH_POINTS) ** 2
+    if points.u.size > SEARCH_POINTS:
+        tolerance *= 100
     for step in range(max_steps):
         if step == PRUNE_AFTER:
             running = np.flatnonzero(~is_done)
+            running = running[running > 0]  # the usual start is always followed to the end
             is_done[running[np.argsort(error[running], kind="stable")[SURVIVORS:]]] = True
         active = np.flatnonzero(~is_done)
         if not len(active):
@@ -188,8 +198,12 @@ def _minimise(points: SortedPoints, middle: Floats, width: Floats, max_steps: in
         is_still = (tried_middle == middle[active]) & (tried_width == log_width[active])
         tried = expand_error(points, tried_middle, np.exp(tried_width))
         is_better = tried.error < error[active]
-        has_ended = (gains <= TOLERANCE * error[active] + 1e-28 * points.u.size) | is_still
+        has_ended = (gains <= tolerance * error[active] + 1e-28 * points.u.size) | is_still
         has_ended |= tried.is_step & is_better
+        # Sums of many points have rounding errors, in which a search would wander for long.
+        gained = error[active] - tried.error
+        if points.u.size > SEARCH_POINTS:
+            has_ended |= is_better & (gained <= tolerance * error[active])
         better = active[is_better]
         error[better], descent[better] = tried.error[is_better], tried.descent[is_better]
         hessian[better] = tried.hessian[is_better]
