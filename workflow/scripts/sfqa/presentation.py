@@ -12,7 +12,7 @@ from typing import Any
 
 import av
 
-from sfqa.clock import Clock, ShiftedRun
+from sfqa.clock import Clock, ShiftedRun, stores_times
 from sfqa.decoding import MediaError, select_stream, shorten_message, to_ffmpeg_path
 from sfqa.survey import (
     Change,
@@ -28,6 +28,8 @@ from sfqa.survey import (
 
 #: Jumps of the clock are told by the order of storage, which is ahead of that of presentation.
 _TOLERANCE_SEC = 0.2
+#: Stated durations of sound are right within this.
+_MISSING_SEC = 0.5
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,10 @@ class SoundPresentation:
     ``stream``: its index; ``channels``: the largest number, 0 if none decodes; ``delay_sec``: its
     start on the clock of the file; ``changes``: all forms of its frames, the first included;
     ``shifts``: see :class:`sfqa.clock.Clock`; ``is_rejoined``: it holds recordings that ffmpeg
-    does not put one after the other; ``damage``: a sentence if the file cannot be read up
-    to its end. All but the first two are unknown, and empty, for a sound that is known to have one
-    form, such as uncompressed sound.
+    does not put one after the other; ``is_cut_off``: the file cannot be read up to its end;
+    ``damage``: a sentence if it cannot, or if parts of the sound do not decode. All but the first
+    two are unknown, and empty, for a sound that is known to have one form, such as uncompressed
+    sound.
     """
 
     stream: int
@@ -121,12 +124,13 @@ class SoundPresentation:
     changes: tuple[Change[SoundForm], ...] = ()
     shifts: tuple[ShiftedRun, ...] = (ShiftedRun(0, 0.0),)
     is_rejoined: bool = False
+    is_cut_off: bool = False
     damage: str = ""
 
     @property
     def needs_assembled_sound(self) -> bool:
         """Whether ffmpeg's filters cannot keep the time of the sound."""
-        return len(self.changes) > 1 or self.is_rejoined or bool(self.damage)
+        return len(self.changes) > 1 or self.is_rejoined or self.is_cut_off
 
 
 def read_sound_presentation(
@@ -157,13 +161,30 @@ def read_sound_presentation(
                 changes=tuple(sound.changes),
                 shifts=clock.list_shifts(audio.index),
                 is_rejoined=len(clock.shifts) > 1 and not clock.restarts,
-                damage=clock.error
-                and f"only {sound.decoded_sec:.2f} s of the sound can be read ({clock.error})",
+                is_cut_off=bool(clock.error),
+                damage=_describe_damage(container, sound, clock),
             )
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise MediaError(
             f"{path}: cannot be read as a media file ({shorten_message(error)})"
         ) from error
+
+
+def _describe_damage(container: Any, sound: SoundSurvey, clock: Clock) -> str:
+    if clock.error:
+        return f"only {sound.decoded_sec:.2f} s of the sound can be read ({clock.error})"
+    if count := sound.count_lost_packets():
+        return f"parts of the sound do not decode (packets: {count}), {sound.decoded_sec:.2f} s do"
+    if not stores_times(container):  # elsewhere a gap may be silence
+        return f"{sound.gap_sec:.2f} s of the sound are missing" if sound.gap_sec else ""
+    has_picture = select_stream(container.streams.video) is not None
+    if has_picture or clock.restarts:  # the duration is that of the picture, or a guess
+        return ""
+    stated_sec = (container.duration or 0) / av.time_base
+    decoded_sec = sound.latest_sec - (container.start_time or 0) / av.time_base
+    if stated_sec - decoded_sec > _MISSING_SEC:
+        return f"only {decoded_sec:.2f} s of the {stated_sec:.2f} s of the sound can be read"
+    return ""
 
 
 def _describe_presentation(

@@ -19,6 +19,10 @@ from sfqa.decoding import shorten_message
 _HDR_CURVES = (16, 18)
 #: Codecs in which frames to which no other refers may be interlaced, and no other frames.
 _INTERLACED_CODECS = {"mpeg2video", "mpeg4", "vc1", "wmv3", "cavs"}
+#: How tags begin that are stored between the packets of joined MP3 files.
+_TAGS = (b"ID3", b"TAG", b"APETAGEX")
+#: Shorter gaps come from rounded times.
+_GAP_SEC = 0.1
 #: Other ratios of a pixel's width to its height are errors of the file.
 _PLAUSIBLE_ASPECTS = (0.1, 10.0)
 
@@ -91,7 +95,8 @@ class SoundSurvey:
     """What the frames of a sound are. ``first_frame`` is None if none decodes.
 
     ``start_sec``: its time, on the clock of the first recording.
-    ``decoded_sec``: the duration of all frames together.
+    ``decoded_sec``: the duration of all frames together. ``gap_sec``: that of the gaps between
+    their times. ``latest_sec``: the latest end of a frame, on the clock of its recording.
     """
 
     first_frame: Any = None
@@ -99,12 +104,48 @@ class SoundSurvey:
     changes: list[Change[SoundForm]] = field(default_factory=list)
     decoded_sec: float = 0.0
     _packet_numbers: list[int] = field(default_factory=list)
+    gap_sec: float = 0.0
+    latest_sec: float = 0.0
+    _end_sec: float | None = None
+    _decoded: list[int] = field(default_factory=list)
+    _lost: list[int] = field(default_factory=list)
+
+    def add_packet(self, packet: Any, number: int) -> None:
+        """Decode a packet, numbered from 0, and add its frames."""
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError:
+            if not bytes(packet)[:8].startswith(_TAGS):
+                self._lost.append(number)
+            return
+        if frames:
+            self._decoded.append(number)
+        for frame in frames:
+            self.add_frame(frame, number)
+
+    def count_lost_packets(self) -> int:
+        """Return the number of packets that do not decode.
+
+        One packet at the beginning or the end does not count: files that were cut out of longer
+        ones, or end with a tag, have it.
+        """
+        if not self._decoded:
+            return len(self._lost)
+        before = sum(number < self._decoded[0] for number in self._lost)
+        after = sum(number > self._decoded[-1] for number in self._lost)
+        return len(self._lost) - (before == 1) - (after == 1)
 
     def add_frame(self, frame: Any, packet_number: int) -> None:
         """Add a frame, in the order of presentation, and the number of its packet."""
         if self.first_frame is None:
             self.first_frame = frame
-        self.decoded_sec += frame.samples / frame.sample_rate
+        duration_sec = frame.samples / frame.sample_rate
+        self.decoded_sec += duration_sec
+        if frame.pts is not None:
+            gap_sec = 0.0 if self._end_sec is None else frame_time(frame) - self._end_sec
+            self.gap_sec += gap_sec if gap_sec > _GAP_SEC else 0.0
+            self._end_sec = frame_time(frame) + duration_sec
+            self.latest_sec = max(self.latest_sec, self._end_sec)
         layout = frame.layout
         form = SoundForm(frame.sample_rate, layout.name, layout.nb_channels, frame.format.name)
         if _add_change(self.changes, form, frame_time(frame)):
@@ -161,9 +202,7 @@ def survey_streams(
 
 
 def _add_sound(sound: SoundSurvey, packet: Any, clock: Clock) -> None:
-    number = clock.count_packets(packet.stream.index) - 1
-    for frame in packet.decode():
-        sound.add_frame(frame, max(0, number))
+    sound.add_packet(packet, max(0, clock.count_packets(packet.stream.index) - 1))
 
 
 def survey_sound(container: Any, audio: Any, video: Any) -> tuple[SoundSurvey, Clock]:
@@ -178,8 +217,7 @@ def survey_sound(container: Any, audio: Any, video: Any) -> tuple[SoundSurvey, C
         clock.joins_all = True
     for packet in _read_packets(container, clock, (video, audio)):
         if packet.stream.index == audio.index:
-            with suppress(av.error.FFmpegError):
-                _add_sound(sound, packet, clock)
+            _add_sound(sound, packet, clock)
     sound.place_changes(clock.list_shifts(audio.index))
     return sound, clock
 
