@@ -142,6 +142,13 @@ def _read_members(
     user_files = [info for info in infos if not _is_system_file(info.filename)]
     if len(user_files) < len(infos):
         collector.notes.append(f"{len(infos) - len(user_files)} files of the system passed over")
+    for info in user_files:
+        if _leads_outside(info.filename):
+            collector.add(
+                "outside",
+                f"{name}: the file name {info.filename!r} leads out of the archive; zip the files "
+                "alone",
+            )
     contents = {}
     for required_name in (OUTPUT, README):
         matches = [info for info in user_files if _base_name(info.filename) == required_name]
@@ -166,6 +173,12 @@ def _read_members(
     if others:
         collector.notes.append(f"not asked for and passed over: {', '.join(others[:5])}")
     return contents
+
+
+def _leads_outside(filename: str) -> bool:
+    """Return whether a name in an archive is a whole path or goes up from its folder."""
+    parts = filename.replace("\\", "/").split("/")
+    return ".." in parts or not parts[0] or parts[0].endswith(":")
 
 
 def _base_name(filename: str) -> str:
