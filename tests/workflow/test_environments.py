@@ -22,13 +22,16 @@ IMPORT_NAMES = {
 #: Modules that are loaded by name while a job runs.
 BY_NAME = {
     "fetch": ["huggingface_hub"],
-    "media": [f"sfqa.generation.adapters.{name}" for name in adapters.list_adapters()],
+    "media": [
+        *(f"sfqa.generation.adapters.{name}" for name in adapters.list_adapters()),
+        "imageio_ffmpeg",
+    ],
     "torch": [
         *(f"sfqa.features.extractors.{n}" for n in ("audio", "clip", "lse", "signal", "slowfast", "spatial")),
         *(f"sfqa.regression.heads.{n}" for n in heads.list_heads()),
-        "open_clip", "torchvision", "sklearn.ensemble",
+        "open_clip", "torchvision", "sklearn.ensemble", "imageio_ffmpeg",
     ],
-    "tables": [],
+    "tables": ["openpyxl"],
 }  # fmt: skip
 #: Needed though no line imports it: snakemake runs the script; torchvision belongs to open_clip.
 RUNS_SCRIPTS = {"snakemake"}
