@@ -159,7 +159,8 @@ def rate_by_keys(visit, first, second):
 def rate_by_pointer(visit, first, second):
     scales = visit.page.locator(".dimension")
     scales.nth(0).locator(".mark").nth(first - 1).click()
-    # The slider itself, at the place of the score.
+    # The slider itself, at the place of the score. The mouse reaches only what is in the window.
+    scales.nth(1).locator("input").scroll_into_view_if_needed()
     box = scales.nth(1).locator("input").bounding_box()
     at = 14 + (box["width"] - 28) * (second - 1) / 4
     visit.page.mouse.click(box["x"] + at, box["y"] + box["height"] / 2)
