@@ -264,3 +264,10 @@ def test_the_names_of_the_columns_tell_the_separator(
         source(tmp_path, labels={"files": "labels.txt", "header": ["video", "mos"]})
     )
     assert [video.scores["quality"].mos for video in videos] == [3.5, 2.5]
+
+
+def test_a_group_of_the_pattern_that_is_no_field_is_named(write: Write, tmp_path: Path) -> None:
+    add_videos(write, "a.mp4")
+    write("labels.csv", "video,mos\na.mp4,1\n")
+    with pytest.raises(UserError, match=r"unknown group 'methd' .*did you mean 'method'"):
+        join_labels(source(tmp_path, pattern=r"(?P<methd>\w)\.mp4"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from sfqa.arrays import Floats
 from sfqa.errors import UserError, hint
 from sfqa.features import base
 from sfqa.features.columns import explain_left_out, list_features, read_source
+from sfqa.sample_fields import compile_expression
 from sfqa.splits.official import check_split_name
 from sfqa.user_tables import UserTable
 from sfqa.user_tables.numbers import is_empty
@@ -127,12 +127,7 @@ def _read_roles(
 
 
 def _match_pattern(sheet: UserTable, ids: Sequence[str], text: str) -> dict[str, list[str | None]]:
-    try:
-        pattern = re.compile(text)
-    except re.error as error:
-        raise UserError(
-            f"config, import.pattern: {text!r} is no regular expression ({error}); correct it"
-        ) from error
+    pattern = compile_expression(text, "import.pattern")
     if not pattern.groupindex:
         raise UserError(
             f"config, import.pattern: {text!r} has no named group; "

@@ -19,26 +19,11 @@ from sfqa.media_files import (
     warn_about_unlisted_files,
     warn_about_unused_files,
 )
+from sfqa.sample_fields import FIELDS, check_unique, clean_name, compile_pattern
 from sfqa.splits.official import check_split_name
 from sfqa.user_tables import read_table
 from sfqa.user_tables.text import read_text
 
-#: The names that a sheet's columns and a pattern's groups may have, and the column of each.
-FIELDS = {
-    "sample_id": "sample_id",
-    "method": "method",
-    "image_id": "image_id",
-    "image": "image_id",
-    "clip_id": "clip_id",
-    "clip": "clip_id",
-    "image_source": "image_source",
-    "image_category": "image_category",
-    "style": "style",
-    "language": "language",
-    "prompt": "prompt",
-    "split": "split",
-}
-_ID = re.compile(r"[^A-Za-z0-9_.+-]+")
 #: The name of a method becomes the name of a folder and a wildcard.
 _METHOD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 _MAX_EXAMPLES = 5
@@ -122,23 +107,18 @@ def _build_sample(
     image, clip = columns.get("image_id"), columns.get("clip_id")
     pair = identity.pair_id(image, clip) if image and clip else None
     name = columns.get("sample_id") or identity.sample_id(pair or path.stem, method)
-    name = _clean_name(name)
+    name = clean_name(name)
     if not name.strip("-."):
         raise UserError(f"{where}: no letter or digit is left of its name; give it a sample_id")
     row: dict[str, Any] = dict.fromkeys(tables.SAMPLES.names)
     row |= {column: columns.get(column) for column in FIELDS.values()}
     row |= {
         "sample_id": name,
-        "pair_id": None if pair is None else _clean_name(pair),
+        "pair_id": None if pair is None else clean_name(pair),
         "shard": identity.shard_of(name, shards),
         "source_path": str(path),
     }
     return row
-
-
-def _clean_name(name: str) -> str:
-    """Return a name that is safe in every file system: other characters become '-'."""
-    return _ID.sub("-", name)
 
 
 def _read_sheet(source: Mapping[str, Any]) -> Iterable[_Listed]:
@@ -152,7 +132,7 @@ def _read_sheet(source: Mapping[str, Any]) -> Iterable[_Listed]:
         for column in ("video", "method"):
             if column not in header:
                 raise UserError(f"{sheet}: the column {column!r} is missing; add it")
-        _check_unique(str(sheet), "columns", [FIELDS.get(c, c) for c in header])
+        check_unique(str(sheet), "columns", [FIELDS.get(c, c) for c in header])
 
     table = read_table(sheet, "videos", check_header=check_header)
     table.log_notes()
@@ -198,7 +178,7 @@ def _read_folder(source: Mapping[str, Any]) -> Iterable[_Listed]:
         raise UserError(f"{folder}: no file matches the glob {source['glob']!r}; correct the glob")
     if not names:
         raise UserError(f"{folder}: there is no video in it; correct the folder or give a 'glob'")
-    pattern = _compile_pattern(source)
+    pattern = compile_pattern(source)
     listed: list[_Listed] = []
     unmatched = []
     for name in names:
@@ -233,28 +213,3 @@ def _warn_about_left_out_files(source: Mapping[str, Any], used: list[str]) -> No
     other_suffixes = (PICTURE_SUFFIXES | SOUND_SUFFIXES) - VIDEO_SUFFIXES
     reason = "their names are not those of videos; give a 'glob' that matches them if they are"
     warn_about_unused_files(folder, used, other_suffixes, reason)
-
-
-def _compile_pattern(source: Mapping[str, Any]) -> re.Pattern[str]:
-    if "pattern" not in source:
-        raise UserError("videos: a folder needs a 'pattern' with a named group for the method")
-    text = str(source["pattern"])
-    try:
-        pattern = re.compile(text)
-    except re.error as error:
-        raise UserError(
-            f"videos: the pattern {text!r} is not a regular expression ({error})"
-        ) from error
-    for group in pattern.groupindex:
-        if group not in FIELDS:
-            raise UserError(f"videos: unknown group {group!r} in {text!r}; {hint(group, FIELDS)}")
-    _check_unique(f"videos, pattern {text!r}", "groups", [FIELDS[g] for g in pattern.groupindex])
-    if source.get("unmatched", "error") not in ("error", "skip"):
-        raise UserError(f"videos: unmatched is {source['unmatched']!r}; give 'error' or 'skip'")
-    return pattern
-
-
-def _check_unique(where: str, what: str, columns: list[str]) -> None:
-    for column in columns:
-        if columns.count(column) > 1:
-            raise UserError(f"{where}: two {what} for {column!r}; keep one")

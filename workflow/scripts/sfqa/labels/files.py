@@ -12,6 +12,7 @@ from typing import Any
 
 from sfqa.errors import UserError, hint
 from sfqa.media_files import PICTURE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES, has_suffix
+from sfqa.sample_fields import FIELDS, compile_expression
 from sfqa.user_tables import UserTable, read_table
 from sfqa.user_tables.structured import is_structured, read_structured
 from sfqa.user_tables.text import SEPARATORS, read_text, split_text
@@ -20,23 +21,6 @@ from sfqa.user_tables.text import SEPARATORS, read_text, split_text
 _WITH_NAMES = (".json", ".jsonl", ".ndjson", ".mat", ".parquet", ".pq")
 
 log = logging.getLogger("sfqa")
-
-#: Fields of a sample that a label file, a pattern or a constant may give, and their columns in
-#: ``tables.SAMPLES``.
-FIELDS = {
-    "sample_id": "sample_id",
-    "method": "method",
-    "image": "image_id",
-    "image_id": "image_id",
-    "clip": "clip_id",
-    "clip_id": "clip_id",
-    "image_source": "image_source",
-    "image_category": "image_category",
-    "style": "style",
-    "language": "language",
-    "prompt": "prompt",
-    "split": "split",
-}
 
 
 @dataclass(frozen=True)
@@ -354,12 +338,7 @@ def _read_numbers(
 
 def _extract_columns(table: UserTable, column: str, expression: str) -> None:
     """Add a column for each named group of a regular expression that matches a whole column."""
-    try:
-        pattern = re.compile(expression)
-    except re.error as error:
-        raise UserError(
-            f"config, import.labels.extract: {expression!r} is no regular expression ({error})"
-        ) from error
+    pattern = compile_expression(expression, "import.labels.extract")
     cells = table.get_column(column, "import.labels.extract")
     added: dict[str, list[Any]] = {name: [] for name in pattern.groupindex}
     for index, cell in enumerate(cells):

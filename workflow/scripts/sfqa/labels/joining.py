@@ -14,7 +14,6 @@ from typing import Any
 from sfqa import identity
 from sfqa.errors import UserError
 from sfqa.labels.files import (
-    FIELDS,
     LabelRow,
     Score,
     list_label_files,
@@ -23,10 +22,9 @@ from sfqa.labels.files import (
     to_text,
 )
 from sfqa.media_files import VIDEO_SUFFIXES, list_files, match_glob
+from sfqa.sample_fields import FIELDS, clean_name, compile_pattern
 
 VERSION = 1
-#: Characters that a sample id may not have; it becomes a file name.
-_UNSAFE = re.compile(r"[^A-Za-z0-9_.+-]+")
 #: Longer ids would exceed what a file name may have, with the suffixes that are put after it.
 _MAX_ID_LENGTH = 120
 _DIGEST_LENGTH = 8
@@ -156,7 +154,7 @@ def name_samples(videos: Iterable[LabelledVideo], by_base_name: bool = False) ->
         path = video.path.rpartition("/")[2] if by_base_name else video.path
         stem = path.rpartition(".")[0] or path
         raw_name = video.columns.get("sample_id") or stem
-        safe_name = _UNSAFE.sub("-", raw_name).strip("-.") or "video"
+        safe_name = clean_name(raw_name).strip("-.") or "video"
         # Some file systems ignore case, so names that differ only in case are the same.
         by_name[safe_name.casefold()].append((video, raw_name))
         video.columns["sample_id"] = safe_name
@@ -221,21 +219,15 @@ def _match_pattern(names: list[str], source: Mapping[str, Any]) -> dict[str, dic
     """Return the fields that the pattern finds in each path; {} if there is no pattern."""
     if "pattern" not in source:
         return {name: {} for name in names}
-    text = str(source["pattern"])
-    try:
-        pattern = re.compile(text)
-    except re.error as error:
-        raise UserError(
-            f"config, import.pattern: {text!r} is no regular expression ({error}); correct it"
-        ) from error
+    pattern = compile_pattern(source)
     fields_of = {}
     for name in names:
         match = pattern.fullmatch(name)
         if match is None:
             if source.get("unmatched", "error") == "error":
                 raise UserError(
-                    f"{Path(source['folder']) / name}: it does not match the pattern {text!r}; "
-                    "correct import.pattern, or write unmatched: skip"
+                    f"{Path(source['folder']) / name}: it does not match the pattern "
+                    f"{pattern.pattern!r}; correct import.pattern, or write unmatched: skip"
                 )
             continue
         fields_of[name] = {FIELDS[group]: v for group, v in match.groupdict().items() if v}

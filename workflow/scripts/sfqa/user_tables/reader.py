@@ -22,7 +22,6 @@ _SIGNATURES = {
 }
 #: Names that pandas gives to the row numbers of a table without a named index.
 _INDEX_NAME = re.compile(r"__index_level_\d+__|Unnamed: \d+(\.\d+)*")
-_MAX_SHOWN = 40
 
 
 def read_table(
@@ -98,7 +97,7 @@ def _read_parquet(path: Path) -> UserTable:
         columns = [column.to_pylist() for column in frame.columns]
     except (pa.ArrowException, OSError, ValueError) as error:
         raise UserError(
-            f"{path}: not a whole Parquet file ({_shorten(error)}); write it again"
+            f"{path}: not a whole Parquet file ({text.shorten(error)}); write it again"
         ) from error
     header = [str(name).strip() for name in frame.column_names]
     _check_names(path, header, range(len(header)))
@@ -174,7 +173,7 @@ def _describe_length(
     remedy = "quote cells that hold a separator, or correct the row"
     difference = ""
     if len(cells) > width:
-        difference = f" (the first cell too many: {_shorten(cells[width])!r})"
+        difference = f" (the first cell too many: {text.shorten(cells[width])!r})"
         if separator == ",":
             remedy = "put quotes round a cell that holds a comma, or delete the extra one"
     elif header:
@@ -249,8 +248,3 @@ def is_numbering(cells: Sequence[Any]) -> bool:
     values = [numbers.parse_number(cell) for cell in cells]
     integers = [v for v in values if v is not None and math.isfinite(v) and v == int(v) and v >= 0]
     return len(integers) == len(cells) == len(set(integers))
-
-
-def _shorten(content: object) -> str:
-    words = str(content).strip()
-    return words if len(words) <= _MAX_SHOWN else f"{words[: _MAX_SHOWN - 3]}..."

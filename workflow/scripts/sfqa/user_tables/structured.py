@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from sfqa.errors import UserError
+from sfqa.user_tables.columns import shorten_cell
 from sfqa.user_tables.reader import is_numbering
 from sfqa.user_tables.table import UserTable
-from sfqa.user_tables.text import decode_text
+from sfqa.user_tables.text import ZERO_WIDTH, decode_text, shorten
 
 #: Column of the keys of a JSON object whose values are the rows.
 KEY = "key"
@@ -18,9 +19,6 @@ KEY = "key"
 VALUE = "value"
 _LINE_SUFFIXES = (".jsonl", ".ndjson")
 _JSON_SUFFIXES = (".json", *_LINE_SUFFIXES)
-_SHOWN = 40
-#: Characters without width, which copied text often has at its ends.
-_ZERO_WIDTH = "\ufeff\u200b\u200e\u200f\u2060"
 
 
 def is_structured(path: Path) -> bool:
@@ -137,8 +135,8 @@ def _find_records(path: Path, content: Any) -> list[Mapping[str, Any]]:
         for number, record in enumerate(content, 1):
             if not isinstance(record, Mapping):
                 raise UserError(
-                    f"{path}, row {number}: {_shorten(record)} is no object; give one object per "
-                    "row"
+                    f"{path}, row {number}: {shorten_cell(record)} is no object; give one object "
+                    "per row"
                 )
         return content
     if not isinstance(content, Mapping):
@@ -189,7 +187,7 @@ def _read_workbook(path: Path, sheet: str | None, columns: Sequence[str] | None)
     lines = [
         (
             number,
-            [cell.strip(_ZERO_WIDTH).strip() if isinstance(cell, str) else cell for cell in cells],
+            [cell.strip(ZERO_WIDTH).strip() if isinstance(cell, str) else cell for cell in cells],
         )
         for number, cells in enumerate(worksheet.iter_rows(values_only=True), 1)
     ]
@@ -222,7 +220,7 @@ def _open_sheet(path: Path, sheet: str | None, stored_values: bool) -> Any:
         workbook = openpyxl.load_workbook(path, data_only=stored_values)
     except (InvalidFileException, zipfile.BadZipFile, KeyError, OSError, ValueError) as error:
         raise UserError(
-            f"{path}: not an Excel workbook ({_shorten(error)}); save it as .xlsx"
+            f"{path}: not an Excel workbook ({shorten(error)}); save it as .xlsx"
         ) from None
     sheets = {str(worksheet.title): worksheet for worksheet in workbook.worksheets}
     if not sheets or (sheet is not None and sheet not in sheets):
@@ -268,8 +266,8 @@ def build_table(
         extra = [k for k, cell in enumerate(cells) if cell is not None and not _name_at(header, k)]
         if extra:
             raise UserError(
-                f"{path}, row {number}: {_shorten(cells[extra[0]])} is in column {extra[0] + 1}, "
-                "which has no name; name it or delete it"
+                f"{path}, row {number}: {shorten_cell(cells[extra[0]])} is in column "
+                f"{extra[0] + 1}, which has no name; name it or delete it"
             )
     named = [k for k, name in enumerate(header) if name]
     return UserTable(
@@ -295,7 +293,7 @@ def _read_matlab(path: Path) -> UserTable:
             f"{path}: a MATLAB file of version 7.3; save it in MATLAB with save(..., '-v7')"
         ) from None
     except (io.matlab.MatReadError, ValueError, TypeError, OSError, EOFError) as error:
-        raise UserError(f"{path}: not a MATLAB file ({_shorten(error)}); save it again") from None
+        raise UserError(f"{path}: not a MATLAB file ({shorten(error)}); save it again") from None
     arrays = {
         name: _unpack_cells(np.atleast_2d(value))
         for name, value in content.items()
@@ -334,8 +332,3 @@ def _unpack_cells(array: Any) -> Any:
             cell = cell.flat[0]
         unpacked[index] = "" if isinstance(cell, np.ndarray) and cell.size == 0 else cell
     return unpacked
-
-
-def _shorten(content: object) -> str:
-    words = repr(content) if isinstance(content, str) else str(content).strip()
-    return words if len(words) <= _SHOWN else f"{words[: _SHOWN - 3]}..."

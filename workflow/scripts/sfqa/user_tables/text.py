@@ -21,7 +21,8 @@ _BYTE_ORDER_MARKS = (
     (b"\xfe\xff", "utf-16"),
 )
 #: Characters without width, which copied text often has at its ends.
-_ZERO_WIDTH = "\ufeff\u200b\u200e\u200f\u2060\u202a\u202c"
+ZERO_WIDTH = "\ufeff\u200b\u200e\u200f\u2060\u202a\u202c"
+_MAX_SHOWN = 40
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
 #: The first line in which spreadsheets may name the separator.
 _SEPARATOR_LINE = re.compile(r'"?sep=([^"\r\n])"?(?:\r\n|\r|\n)')
@@ -104,7 +105,7 @@ def split_text(
 def _split_lines(text: str, separator: str, first_row: int) -> list[Record]:
     """Return the rows of a text in which quotes have no meaning."""
     lines = enumerate(re.split(r"\r\n|\r|\n", text), first_row)
-    rows = ((n, [c.strip(_ZERO_WIDTH).strip() for c in line.split(separator)]) for n, line in lines)
+    rows = ((n, [c.strip(ZERO_WIDTH).strip() for c in line.split(separator)]) for n, line in lines)
     return [(number, cells) for number, cells in rows if any(cells)]
 
 
@@ -164,7 +165,7 @@ def _is_regular(text: str, separator: str, width: int) -> bool:
 
 
 def _split_rows(path: Path, text: str, separator: str, first_row: int) -> list[Record]:
-    edges = _ZERO_WIDTH if any(character in text for character in _ZERO_WIDTH) else ""
+    edges = ZERO_WIDTH if any(character in text for character in ZERO_WIDTH) else ""
     records: list[Record] = []
     number = first_row - 1
     try:
@@ -210,3 +211,9 @@ def _check_control_characters(path: Path, records: list[Record]) -> None:
                     f"{path}, row {number}, column {name}: holds the invisible character "
                     f"U+{ord(match[0]):04X}; delete it"
                 )
+
+
+def shorten(content: object) -> str:
+    """Return what a message shows of a text or an error: at most some 40 characters of it."""
+    words = str(content).strip()
+    return words if len(words) <= _MAX_SHOWN else f"{words[: _MAX_SHOWN - 3]}..."
