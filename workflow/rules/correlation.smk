@@ -79,6 +79,7 @@ if PLAN.has_mos:
             dataset=DATASET,
             protocol=PLAN.main_protocol,
             protocols=PLAN.config["regression"]["protocols"],
+            seed=PLAN.config["seed"],
             order=PLAN.metric_names,
             dimensions=PLAN.config["correlation"]["dimensions"],
             version=PLAN.module_version("correlation/layout"),

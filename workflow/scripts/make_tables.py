@@ -5,13 +5,13 @@ from pathlib import Path
 from sfqa import store, tables
 from sfqa.correlation.layout import render, render_leakage, select_rows
 from sfqa.job import run_job
-from sfqa.splits.official import describe_leaks
+from sfqa.splits.leaks import describe_leaks
 
 with run_job(snakemake.log[0]):
     rows = store.read(tables.CORRELATION, snakemake.input.correlation)
     samples = store.read(tables.SAMPLES, snakemake.input.samples)
     params = snakemake.params
-    leaks = {p["name"]: describe_leaks(samples, p) for p in params.protocols}
+    leaks = {p["name"]: describe_leaks(samples, p, params.seed) for p in params.protocols}
 
     def render_table(words: str, **which: str) -> dict[str, str]:
         selected_rows = select_rows(rows, params.protocol, **which)

@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
 from sfqa.errors import UserError, hint
+from sfqa.sample_fields import check_fields
 from sfqa.tables import SCORES
 from sfqa.yaml_names import check_keys, check_texts, describe_unquoted
 
@@ -21,6 +22,11 @@ _RENAMED_KEYS = {"door": "mode"}
 _DEMO_SHEETS = {"images": "resources/demo/images.csv", "clips": "resources/demo/clips.csv"}
 #: Entries of a metric that are names.
 _METRIC_TEXTS = ("group", "inputs", "head", "loss", "each", "dimensions", "protocol", "dimension")
+#: What a protocol may group by, besides the keys of ``import.keys``: splits.grouping.GROUPS, which
+#: is not imported here because planning a workflow needs no pandas.
+GROUP_NAMES = (
+    "image", "clip", "prompt", "method", "image_source", "image_category", "style", "language",
+)  # fmt: skip
 _SCHEMA_TYPES = ("integer", "number", "boolean", "object", "array", "null")
 #: Sections that a mode needs.
 _NEEDED_SECTIONS = {
@@ -139,6 +145,7 @@ def _check_config(config: Mapping[str, Any]) -> None:
             if not source.get(key):
                 raise UserError(f"config, import.{key}: missing; mode: import_features needs it")
         _require_file(source["table"], "import.table")
+        check_fields(source)
     _check_ratings(config)
     for name, spec in config.get("features", {}).items():
         if spec["weights"] not in ("random", "none"):
@@ -179,6 +186,7 @@ def _check_imported_videos(source: Mapping[str, Any]) -> None:
             "config, import.pattern: missing; a folder needs a regular expression with "
             r"a named group for the method, e.g. '(?P<method>[^/]+)/(?P<clip>.+)\.\w+'"
         )
+    check_fields(source)
 
 
 def _check_ratings(config: Mapping[str, Any]) -> None:
@@ -211,6 +219,15 @@ def _check_protocols(config: Mapping[str, Any]) -> None:
     names = [p["name"] for p in config["regression"]["protocols"]]
     if len(set(names)) != len(names):
         raise UserError("config, regression.protocols: a name occurs twice; rename one")
+    known_groups = [*GROUP_NAMES, *config.get("import", {}).get("keys", ())]
+    for protocol in config["regression"]["protocols"]:
+        for group in protocol.get("groups", ()):
+            if group not in known_groups:
+                raise UserError(
+                    f"config, regression.protocols {protocol['name']!r}, groups: no group "
+                    f"{group!r}; {hint(group, known_groups)} (keys of your own are listed in "
+                    "import.keys)"
+                )
     main = config["correlation"].get("protocol", names[0] if names else None)
     if main is not None and main not in names:
         raise UserError(

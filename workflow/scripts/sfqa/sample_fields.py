@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sfqa.errors import UserError, hint
 
 #: The names that a sheet's columns, a pattern's groups and a label file's fields may have, and
-#: the column of each in ``tables.SAMPLES``.
+#: the column of each in ``tables.SAMPLES``. Fields with other names are listed in ``import.keys``.
 FIELDS = {
     "sample_id": "sample_id",
     "method": "method",
@@ -24,6 +25,9 @@ FIELDS = {
     "prompt": "prompt",
     "split": "split",
 }
+#: Names that ``import.keys`` cannot have: they mean something else in patterns and protocols.
+_RESERVED = frozenset({*FIELDS, "pair", "pair_id", "video", "keys", "shard", "row", "name", "stem"})
+_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.+-]+")
 
 
@@ -34,6 +38,79 @@ def clean_name(name: str) -> str:
     'a-dog-K-ln-1.mp4'
     """
     return _UNSAFE.sub("-", name)
+
+
+def list_fields(source: Mapping[str, Any]) -> dict[str, str]:
+    """Return the fields of samples by name: :data:`FIELDS` and the keys of ``import.keys``.
+
+    >>> list_fields({"keys": ["scene"]})["scene"]
+    'scene'
+    """
+    return {**FIELDS, **{str(name): str(name) for name in source.get("keys") or ()}}
+
+
+def get_field_column(name: str) -> str:
+    """Return the column of a field; a key of ``import.keys`` is stored under its own name."""
+    return FIELDS.get(name, name)
+
+
+def encode_keys(columns: Mapping[str, str | None], source: Mapping[str, Any]) -> str | None:
+    """Return the filled keys of a sample as a JSON object, None if there are none.
+
+    >>> encode_keys({"scene": "City", "method": "a"}, {"keys": ["scene", "speaker"]})
+    '{"scene": "City"}'
+    """
+    filled = {name: columns[name] for name in source.get("keys") or () if columns.get(name)}
+    return json.dumps(filled, sort_keys=True, ensure_ascii=False) if filled else None
+
+
+def check_fields(source: Mapping[str, Any]) -> None:
+    """Raise :class:`UserError` for unknown fields in ``import`` and keys without any source.
+
+    A key of ``import.keys`` must be a group of the pattern, or named in ``columns``, ``constant``
+    or ``lookups``. A sheet has a column for it, which is checked when the sheet is read.
+    """
+    keys = [str(name) for name in source.get("keys") or ()]
+    for name in keys:
+        if not _KEY.fullmatch(name) or name in _RESERVED or keys.count(name) > 1:
+            raise UserError(
+                f"config, import.keys: {name!r} cannot be a key; use letters, digits and _, and a "
+                f"name that is there once and is none of {', '.join(sorted(_RESERVED))}"
+            )
+    fields = list_fields(source)
+    used = {*_list_pattern_groups(source), *(source.get("columns") or ())}
+    for option, names in _list_named_fields(source):
+        for name in names:
+            if name not in fields:
+                raise UserError(
+                    f"config, {option}: no field {name!r}; {hint(name, fields)} (fields with names "
+                    "of your own are listed in import.keys)"
+                )
+            used.add(name)
+    for name in keys:
+        if name not in used and "sheet" not in source:
+            raise UserError(
+                f"config, import.keys: nothing gives the key {name!r}; name it in a group of the "
+                "pattern, in columns, constant or lookups"
+            )
+
+
+def _list_pattern_groups(source: Mapping[str, Any]) -> list[str]:
+    if not source.get("pattern"):
+        return []
+    return list(compile_expression(str(source["pattern"]), "import.pattern").groupindex)
+
+
+def _list_named_fields(source: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """Yield each option of the section ``import`` that names fields, and the names."""
+    labels = source.get("labels") or []
+    for entry in [labels] if isinstance(labels, Mapping) else labels:
+        yield "import.labels.columns", list(entry.get("columns") or ())
+    yield "import.constant", list(source.get("constant") or ())
+    yield "import.names", list(source.get("names") or ())
+    for lookup in source.get("lookups") or ():
+        yield "import.lookups.columns", list(lookup.get("columns") or ())
+        yield "import.lookups.field", [str(lookup["field"])]
 
 
 def compile_expression(text: str, key: str) -> re.Pattern[str]:
@@ -47,7 +124,7 @@ def compile_expression(text: str, key: str) -> re.Pattern[str]:
 
 
 def compile_pattern(source: Mapping[str, Any]) -> re.Pattern[str]:
-    """Return ``import.pattern`` for paths of videos, its groups checked against :data:`FIELDS`.
+    """Return ``import.pattern`` for paths of videos, its groups checked by :func:`list_fields`.
 
     Raises :class:`UserError` for no pattern, an invalid one, and unknown or repeated fields.
     """
@@ -60,10 +137,14 @@ def compile_pattern(source: Mapping[str, Any]) -> re.Pattern[str]:
         raise UserError(
             f"videos: the pattern {text!r} is not a regular expression ({error})"
         ) from error
+    fields = list_fields(source)
     for group in pattern.groupindex:
-        if group not in FIELDS:
-            raise UserError(f"videos: unknown group {group!r} in {text!r}; {hint(group, FIELDS)}")
-    check_unique(f"videos, pattern {text!r}", "groups", [FIELDS[g] for g in pattern.groupindex])
+        if group not in fields:
+            raise UserError(
+                f"videos: unknown group {group!r} in {text!r}; {hint(group, fields)} (groups with "
+                "names of your own are listed in import.keys)"
+            )
+    check_unique(f"videos, pattern {text!r}", "groups", [fields[g] for g in pattern.groupindex])
     if source.get("unmatched", "error") not in ("error", "skip"):
         raise UserError(f"videos: unmatched is {source['unmatched']!r}; give 'error' or 'skip'")
     return pattern

@@ -210,7 +210,7 @@ def read(
     for path in files:
         expected = columns or table.names
         with explain_read_errors(path):
-            arrow = load(path, columns)
+            arrow = _add_optional_columns(table, load(path, columns), expected)
             if arrow.schema.names != expected:
                 raise UserError(
                     f"{path}: not a {table.name} table; its columns are "
@@ -221,6 +221,18 @@ def read(
     if not parts:
         return to_arrow(table, []).to_pandas()
     return pa.concat_tables(parts, promote_options="permissive").to_pandas()
+
+
+def _add_optional_columns(table: tables.Table, arrow: pa.Table, expected: list[str]) -> pa.Table:
+    """Return a table of an earlier version with empty cells in the columns that were added."""
+    names = set(arrow.schema.names)
+    added = [c for c in table.columns if c.optional and c.name in expected and c.name not in names]
+    for column in added:
+        arrow = arrow.append_column(
+            pa.field(column.name, column.type), pa.nulls(arrow.num_rows, column.type)
+        )
+    is_complete = bool(added) and set(arrow.schema.names) == set(expected)
+    return arrow.select(expected) if is_complete else arrow
 
 
 def read_shard(table: tables.Table, path: Path | str, method: str, shard: str) -> pd.DataFrame:

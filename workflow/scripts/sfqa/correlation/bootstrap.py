@@ -19,11 +19,11 @@ from scipy.stats import norm, t
 from sfqa.arrays import Floats
 from sfqa.errors import UserError, hint
 from sfqa.identity import random_generator
-from sfqa.splits.grouping import GROUPS, choose_groups, encode_groups
+from sfqa.splits.grouping import GROUPS, choose_groups, encode_groups, list_keys
 from sfqa.statistics.registry import RESAMPLED_NAMES, Codes, RowResamples, find_statistic
 
 #: The protocols whose trials keep groups apart.
-GROUPED = ("fixed", "group_kfold", "group_trials")
+GROUPED = ("fixed", "group_kfold", "group_trials", "leave_one_group_out")
 
 KINDS = ("percentile", "bca")
 
@@ -158,7 +158,7 @@ def draw_resampling(
 
 
 def _group_codes(rows: pd.DataFrame, groups: Sequence[str] | None) -> dict[str, Codes]:
-    if groups is None or set(groups) <= set(GROUPS):
+    if groups is None or set(groups) <= {*GROUPS, *list_keys(rows)}:
         return encode_groups(rows, choose_groups(rows, {"groups": groups}, ""), "")
     # Columns of the user take the place of image and clip, so that nested columns are merged too.
     stand_ins = dict(zip(("image", "clip"), groups, strict=False))

@@ -14,7 +14,7 @@ from sfqa.arrays import Floats
 from sfqa.errors import UserError, hint
 from sfqa.features import base
 from sfqa.features.columns import explain_left_out, list_features, read_source
-from sfqa.sample_fields import compile_expression
+from sfqa.sample_fields import compile_expression, encode_keys
 from sfqa.splits.official import check_split_name
 from sfqa.user_tables import UserTable
 from sfqa.user_tables.numbers import is_empty
@@ -56,7 +56,8 @@ def import_table(source: Mapping[str, Any], shards: int) -> Imported:
     """Return the samples, features and MOS of a CSV or Parquet table, one sample a row.
 
     ``source`` holds ``table`` (path), ``id`` (column of the sample's name), ``pattern`` (optional
-    regular expression for the whole id, named groups out of :data:`ROLES`) and/or ``columns``
+    regular expression for the whole id, named groups out of :data:`ROLES` and the names that
+    ``keys`` lists) and/or ``columns``
     (role -> column), ``features`` ('all' or column names), ``mos`` (dimension -> column) and
     ``synthetic`` (true for simulated MOS). 'all' takes the columns that
     :func:`sfqa.features.columns.feature_columns` lists. An empty feature cell makes a flawed row,
@@ -75,7 +76,10 @@ def import_table(source: Mapping[str, Any], shards: int) -> Imported:
     methods = [m or UNKNOWN_METHOD for m in roles.get("method", [None] * len(ids))]
     samples = []
     for number, sample in enumerate(ids):
-        row: dict[str, Any] = {ROLES[role]: values[number] for role, values in roles.items()}
+        row: dict[str, Any] = {ROLES.get(r, r): values[number] for r, values in roles.items()}
+        row = {k: v for k, v in row.items() if k in tables.SAMPLES.names} | {
+            "keys": encode_keys(row, source)
+        }
         row |= {"sample_id": sample, "method": methods[number]}
         row["shard"] = identity.shard_of(sample, shards)
         if row.get("image_id") and row.get("clip_id"):
@@ -115,9 +119,9 @@ def _read_roles(
     """Return the values of image, clip, method, ... from the pattern, overridden by columns."""
     values_by_role: dict[str, list[str | None]] = {}
     if source.get("pattern"):
-        values_by_role |= _match_pattern(sheet, ids, str(source["pattern"]))
+        values_by_role |= _match_pattern(sheet, ids, source)
     for role, column in (source.get("columns") or {}).items():
-        _check_role(role, "import.columns")
+        _check_role(role, "import.columns", source)
         cells = _read_column(sheet, column, f"import.columns.{role}")
         values_by_role[role] = [None if c is None or str(c) == "" else str(c) for c in cells]
     for value, row in zip(values_by_role.get("split", []), sheet.rows, strict=False):
@@ -126,7 +130,10 @@ def _read_roles(
     return values_by_role
 
 
-def _match_pattern(sheet: UserTable, ids: Sequence[str], text: str) -> dict[str, list[str | None]]:
+def _match_pattern(
+    sheet: UserTable, ids: Sequence[str], source: Mapping[str, Any]
+) -> dict[str, list[str | None]]:
+    text = str(source["pattern"])
     pattern = compile_expression(text, "import.pattern")
     if not pattern.groupindex:
         raise UserError(
@@ -134,7 +141,7 @@ def _match_pattern(sheet: UserTable, ids: Sequence[str], text: str) -> dict[str,
             f"write (?P<image>...), with names out of {', '.join(ROLES)}"
         )
     for role in pattern.groupindex:
-        _check_role(role, "import.pattern")
+        _check_role(role, "import.pattern", source)
     values_by_role: dict[str, list[str | None]] = {role: [] for role in pattern.groupindex}
     for sample, row in zip(ids, sheet.rows, strict=True):
         match = pattern.fullmatch(sample)
@@ -148,9 +155,10 @@ def _match_pattern(sheet: UserTable, ids: Sequence[str], text: str) -> dict[str,
     return values_by_role
 
 
-def _check_role(role: str, key: str) -> None:
-    if role not in ROLES:
-        raise UserError(f"config, {key}: nothing is called {role!r}; {hint(role, ROLES)}")
+def _check_role(role: str, key: str, source: Mapping[str, Any]) -> None:
+    roles = [*ROLES, *(source.get("keys") or ())]
+    if role not in roles:
+        raise UserError(f"config, {key}: nothing is called {role!r}; {hint(role, roles)}")
 
 
 def _read_numbers(sheet: UserTable, name: str) -> Floats:

@@ -19,7 +19,15 @@ from sfqa.media_files import (
     warn_about_unlisted_files,
     warn_about_unused_files,
 )
-from sfqa.sample_fields import FIELDS, check_unique, clean_name, compile_pattern
+from sfqa.sample_fields import (
+    FIELDS,
+    check_unique,
+    clean_name,
+    compile_pattern,
+    encode_keys,
+    get_field_column,
+    list_fields,
+)
 from sfqa.splits.official import check_split_name
 from sfqa.user_tables import read_table
 from sfqa.user_tables.text import read_text
@@ -38,9 +46,10 @@ def list_videos(source: Mapping[str, Any], shards: int) -> list[dict[str, Any]]:
     ``source`` is one of three dictionaries; other keys are ignored.
 
     - ``{"sheet": path}``: a table with the columns ``video`` (path relative to the sheet) and
-      ``method``, and any of :data:`FIELDS`.
+      ``method``, any of :data:`FIELDS`, and the keys of ``"keys"``: fields with names of the
+      user's own, here and in the other two.
     - ``{"folder": path, "pattern": regex}``: the pattern must match the whole path of each video
-      relative to the folder, and its named groups are any of :data:`FIELDS`. With
+      relative to the folder, and its named groups are any of these fields. With
       ``"unmatched": "skip"`` other videos are left out. Videos are the files below the folder with
       a suffix of :data:`sfqa.media_files.VIDEO_SUFFIXES`, in any case, or those that match
       ``"glob"``.
@@ -64,6 +73,7 @@ def list_videos(source: Mapping[str, Any], shards: int) -> list[dict[str, Any]]:
     origins: dict[str, str] = {}
     for where, path, columns in listed:
         row = _build_sample(where, path, columns, shards)
+        row["keys"] = encode_keys(columns, source)
         name = row["sample_id"]
         # Some file systems ignore case, so names that differ only in case are the same.
         key = name.casefold()
@@ -123,16 +133,18 @@ def _build_sample(
 
 def _read_sheet(source: Mapping[str, Any]) -> Iterable[_Listed]:
     sheet = Path(source["sheet"])
-    allowed = ("video", *FIELDS)
+    keys = [str(name) for name in source.get("keys") or ()]
+    allowed = ("video", *list_fields(source))
 
     def check_header(header: list[str]) -> None:
         for column in header:
             if column not in allowed:
                 raise UserError(f"{sheet}: unknown column {column!r}; {hint(column, allowed)}")
-        for column in ("video", "method"):
+        for column in ("video", "method", *keys):
             if column not in header:
-                raise UserError(f"{sheet}: the column {column!r} is missing; add it")
-        check_unique(str(sheet), "columns", [FIELDS.get(c, c) for c in header])
+                reason = " (import.keys)" if column in keys else ""
+                raise UserError(f"{sheet}: the column {column!r} is missing{reason}; add it")
+        check_unique(str(sheet), "columns", [get_field_column(c) for c in header])
 
     table = read_table(sheet, "videos", check_header=check_header)
     table.log_notes()
@@ -144,7 +156,7 @@ def _read_sheet(source: Mapping[str, Any]) -> Iterable[_Listed]:
         video = values.pop("video", "")
         if not video:
             raise UserError(f"{where}, column video: it is empty; give the path of the video")
-        fields = {FIELDS[name]: cell for name, cell in values.items()}
+        fields = {get_field_column(name): cell for name, cell in values.items()}
         listed.append((where, sheet.parent / video, fields))
     if not listed:
         raise UserError(f"{sheet}: no videos in it; write one row for each")
@@ -186,7 +198,7 @@ def _read_folder(source: Mapping[str, Any]) -> Iterable[_Listed]:
         if match is None:
             unmatched.append(name)
             continue
-        values = {FIELDS[g]: v for g, v in match.groupdict().items() if v}
+        values = {get_field_column(g): v for g, v in match.groupdict().items() if v}
         listed.append((str(folder / name), folder / name, values))
     if not listed:
         raise UserError(

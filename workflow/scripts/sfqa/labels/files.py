@@ -12,7 +12,7 @@ from typing import Any
 
 from sfqa.errors import UserError, hint
 from sfqa.media_files import PICTURE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES, has_suffix
-from sfqa.sample_fields import FIELDS, compile_expression
+from sfqa.sample_fields import compile_expression, get_field_column
 from sfqa.user_tables import UserTable, read_table
 from sfqa.user_tables.structured import is_structured, read_structured
 from sfqa.user_tables.text import SEPARATORS, read_text, split_text
@@ -67,7 +67,7 @@ def read_label_rows(labels: Mapping[str, Any], folder: Path) -> list[LabelRow]:
     - ``path``: template of the video's path, see :func:`fill_template`;
     - ``mos``, ``sd``, ``n``: mappings of dimensions to columns;
     - ``rater``, ``rater_column``: the scores are ratings of that rater, of the one in that column;
-    - ``columns``: mapping of :data:`FIELDS` to columns;
+    - ``columns``: mapping of fields (:func:`sfqa.sample_fields.list_fields`) to columns;
     - ``ends``: [lowest, highest] possible score; ``missing_codes``: numbers that stand for none.
 
     Raises :class:`UserError` naming file, row and column.
@@ -220,7 +220,9 @@ def _read_file(labels: Mapping[str, Any], path: Path, split: str | None) -> Iter
     video_column = str(labels.get("video", "video"))
     table.get_column(video_column, "import.labels.video")
     field_columns = {
-        FIELDS[name]: [to_text(cell) for cell in table.get_column(column, f"columns.{name}")]
+        get_field_column(name): [
+            to_text(cell) for cell in table.get_column(column, f"columns.{name}")
+        ]
         for name, column in (labels.get("columns") or {}).items()
     }
     scores = {

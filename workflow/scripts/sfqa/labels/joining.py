@@ -22,7 +22,7 @@ from sfqa.labels.files import (
     to_text,
 )
 from sfqa.media_files import VIDEO_SUFFIXES, list_files, match_glob
-from sfqa.sample_fields import FIELDS, clean_name, compile_pattern
+from sfqa.sample_fields import check_fields, clean_name, compile_pattern, get_field_column
 
 VERSION = 1
 #: Longer ids would exceed what a file name may have, with the suffixes that are put after it.
@@ -55,15 +55,17 @@ def join_labels(source: Mapping[str, Any]) -> list[LabelledVideo]:
     ``labels``: one entry or a list of them (:func:`sfqa.labels.files.read_label_rows`), each with
     ``match``: how its rows name videos, by the whole ``path`` (default), by the base ``name``, or
     by the ``sample_id`` that the pattern finds in the path; ``pattern``: regular expression for the
-    whole path of a video, with named groups out of :data:`FIELDS`; ``constant``: the same fields
-    for all videos; ``names``: for a field, new names of its values; ``lookups``: further tables
-    with fields, joined by the value of a field. Labels override the pattern, the pattern constants.
+    whole path of a video, with named groups that are fields
+    (:func:`sfqa.sample_fields.list_fields`); ``constant``: the same fields for all videos;
+    ``names``: for a field, new names of its values; ``lookups``: further tables with fields, joined
+    by the value of a field. Labels override the pattern, the pattern constants.
 
     A label without a video and a video without a label raise :class:`UserError`, unless
     ``without_video`` or ``without_label`` is ``keep`` (``skip`` leaves such videos out). The sample
     id is that of the label file or the pattern, else the path without its suffix, or the base name
     if all labels are found by it; see :func:`name_samples`.
     """
+    check_fields(source)
     folder = Path(source["folder"])
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder; correct import.folder")
@@ -92,13 +94,16 @@ def join_labels(source: Mapping[str, Any]) -> list[LabelledVideo]:
     if missing and source.get("without_video", "error") == "error":
         raise UserError(_describe_missing(folder, missing, names))
     joined = _select_labelled(folder, videos, source)
-    constant = {FIELDS[name]: str(value) for name, value in (source.get("constant") or {}).items()}
+    constant = {
+        get_field_column(name): str(value) for name, value in (source.get("constant") or {}).items()
+    }
     for video in joined:
         video.columns = {**constant, **fields_of.get(video.path, {}), **video.columns}
         for name, new_names in (source.get("names") or {}).items():
-            value = video.columns.get(FIELDS[name])
+            column = get_field_column(name)
+            value = video.columns.get(column)
             if value in new_names:
-                video.columns[FIELDS[name]] = str(new_names[value])
+                video.columns[column] = str(new_names[value])
     for lookup in source.get("lookups") or ():
         _add_fields(joined, lookup, folder)
     name_samples(joined, all(e.get("match") == "name" for e in list_entries(source)))
@@ -230,7 +235,9 @@ def _match_pattern(names: list[str], source: Mapping[str, Any]) -> dict[str, dic
                     f"{pattern.pattern!r}; correct import.pattern, or write unmatched: skip"
                 )
             continue
-        fields_of[name] = {FIELDS[group]: v for group, v in match.groupdict().items() if v}
+        fields_of[name] = {
+            get_field_column(group): v for group, v in match.groupdict().items() if v
+        }
     return fields_of
 
 
@@ -322,10 +329,10 @@ def _add_fields(videos: list[LabelledVideo], lookup: Mapping[str, Any], folder: 
             )
         index_of[value] = index
     columns = {
-        FIELDS[name]: table.get_column(column, f"import.lookups, columns.{name}")
+        get_field_column(name): table.get_column(column, f"import.lookups, columns.{name}")
         for name, column in lookup["columns"].items()
     }
-    column_of_videos = FIELDS[lookup["field"]]
+    column_of_videos = get_field_column(lookup["field"])
     for video in videos:
         value = video.columns.get(column_of_videos, "")
         if value not in index_of and value.isdecimal():  # 0007 in a file name is row 7

@@ -1,10 +1,11 @@
-"""Groups of samples with the same image, clip, prompt or method, which a split keeps in one part.
+"""Groups of samples with the same image, clip, prompt, ... which a split keeps in one part.
 
 A change of the numbers here raises VERSION in protocols.py.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,8 +17,53 @@ from scipy.sparse.csgraph import connected_components
 from sfqa.errors import UserError, hint
 from sfqa.splits.drawing import Codes, Mask
 
-#: Column of tables.SAMPLES by name of the grouping.
-GROUPS = {"image": "image_id", "clip": "clip_id", "prompt": "prompt", "method": "method"}
+#: Column of tables.SAMPLES by name of the grouping. A dataset may have further ones: its keys.
+GROUPS = {
+    "image": "image_id",
+    "clip": "clip_id",
+    "prompt": "prompt",
+    "method": "method",
+    "image_source": "image_source",
+    "image_category": "image_category",
+    "style": "style",
+    "language": "language",
+}
+#: What samples are made from, and what no split may share by default.
+CONTENTS = ("image", "clip", "prompt")
+#: Columns with the keys of ``import.keys`` begin with this, see :func:`expand_keys`.
+_KEY_PREFIX = "keys."
+
+
+def expand_keys(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return samples with a column ``keys.NAME`` for each of their keys (``import.keys``).
+
+    >>> rows = pd.DataFrame({"sample_id": ["a", "b"], "keys": ['{"scene": "City"}', None]})
+    >>> expand_keys(rows)["keys.scene"].tolist()
+    ['City', None]
+    """
+    if "keys" not in rows or not rows["keys"].notna().any():
+        return rows
+    keys = [_parse_keys(cell) for cell in rows["keys"]]
+    columns = {
+        f"{_KEY_PREFIX}{name}": pd.Series([k.get(name) for k in keys], rows.index, dtype=object)
+        for name in sorted(set().union(*keys))
+    }
+    return rows.assign(**columns)
+
+
+def _parse_keys(cell: Any) -> dict[str, str]:
+    """Return the keys of a cell; {} for a cell of a user's own column of that name."""
+    try:
+        content = json.loads(cell) if isinstance(cell, str) else {}
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def list_keys(rows: pd.DataFrame) -> list[str]:
+    """Return the names of the keys of samples, sorted."""
+    columns = expand_keys(rows).columns
+    return [str(c).removeprefix(_KEY_PREFIX) for c in columns if str(c).startswith(_KEY_PREFIX)]
 
 
 def choose_groups(rows: pd.DataFrame, protocol: Mapping[str, Any], where: str) -> list[str]:
@@ -28,10 +74,11 @@ def choose_groups(rows: pd.DataFrame, protocol: Mapping[str, Any], where: str) -
     """
     names = protocol.get("groups")
     if names is None:
-        return [g for g in ("image", "clip", "prompt") if get_group_values(rows, g).nunique() > 1]
+        return [g for g in CONTENTS if get_group_values(rows, g).nunique() > 1]
+    known_groups = [*GROUPS, *list_keys(rows)]
     for group in names:
-        if group not in GROUPS:
-            raise UserError(f"{where}, groups: no group {group!r}; {hint(group, GROUPS)}")
+        if group not in known_groups:
+            raise UserError(f"{where}, groups: no group {group!r}; {hint(group, known_groups)}")
         if not get_group_values(rows, group).notna().any():
             raise UserError(f"{where}, groups: no sample has a {group}; leave it out")
     if not names or len(set(names)) != len(names):
@@ -40,12 +87,13 @@ def choose_groups(rows: pd.DataFrame, protocol: Mapping[str, Any], where: str) -
 
 
 def get_group_values(rows: pd.DataFrame, group: str) -> pd.Series[Any]:
-    """Return the value of a group for every row, None if missing.
+    """Return the value of a group for every row, None if missing; ``group`` may be a key.
 
     A prompt that all samples of a method share is a setting of the method, not content: it becomes
     None too.
     """
-    name = GROUPS[group]
+    name = GROUPS.get(group, f"{_KEY_PREFIX}{group}")
+    rows = rows if name in rows or group in GROUPS else expand_keys(rows)
     column = rows[name] if name in rows else pd.Series([None] * len(rows), dtype=object)
     column = column.astype(object).where(column.notna(), None)
     if group == "prompt" and "method" in rows:
@@ -67,15 +115,16 @@ def encode_values(column: pd.Series[Any]) -> tuple[Codes, list[str]]:
 def encode_groups(rows: pd.DataFrame, groups: Sequence[str], where: str) -> dict[str, Codes]:
     """Return the code of every row in each group; nested groups are merged into one ('image+clip').
 
-    Raises :class:`UserError` for a row without its image, clip or method; ``where`` begins its
-    message.
+    A row without a prompt, or without one of the keys of ``import.keys``, is a group of its own.
+    Raises :class:`UserError` for a row without its image, clip, method or label; ``where`` begins
+    its message.
     """
     codes_of: dict[str, Codes] = {}
-    # The prompt comes last: only its cells may be empty.
-    for group in sorted(groups, key=lambda g: g == "prompt"):
+    # Groups whose cells may be empty come last.
+    for group in sorted(groups, key=may_be_empty):
         codes, _ = encode_values(get_group_values(rows, group))
         empty = np.flatnonzero(codes < 0)
-        if len(empty) and group != "prompt":
+        if len(empty) and not may_be_empty(group):
             raise UserError(
                 f"{where}: the sample {rows['sample_id'].iloc[empty[0]]!r} ({len(empty)} in all) "
                 f"has no {group} to be grouped by; fill the column, or leave {group} out of groups"
@@ -87,10 +136,15 @@ def encode_groups(rows: pd.DataFrame, groups: Sequence[str], where: str) -> dict
                 codes_of[f"{name}+{group}"] = merged
                 break
         else:
-            # Rows without a prompt share it with no other row: each gets a code of its own.
+            # Rows without a prompt or key share it with no other row: each gets a code of its own.
             codes[empty] = codes.max() + 1 + np.arange(len(empty))
             codes_of[group] = codes
     return codes_of
+
+
+def may_be_empty(group: str) -> bool:
+    """Return whether samples may lack the value of a group: prompts and keys."""
+    return group == "prompt" or group not in GROUPS
 
 
 def _merge_nested(first: Codes, second: Codes) -> Codes | None:

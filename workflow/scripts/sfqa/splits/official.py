@@ -75,25 +75,3 @@ def list_leaks(
             if shared:
                 leaks.append((group, first, second, shared))
     return leaks
-
-
-def describe_leaks(samples: pd.DataFrame, protocol: Mapping[str, Any]) -> str:
-    """Return a sentence on what the parts of a published split share, '' if nothing.
-
-    Only a protocol of kind ``fixed`` with ``allow_shared`` may have leaks.
-    """
-    if protocol.get("kind") != "fixed" or not protocol.get("allow_shared"):
-        return ""
-    rows = samples.sort_values("sample_id", ignore_index=True)
-    train, validation, test = find_parts(rows, protocol, str(protocol.get("name")))
-    parts = {"train": train, "test": test}
-    if validation is not None:
-        parts = {"train": train, "validation": validation, "test": test}
-    leaks = list_leaks(rows, ("image", "clip", "prompt"), parts)
-    if not leaks:
-        return ""
-    shared = ", ".join(
-        f"{len(values)} {group}{'s' if len(values) > 1 else ''} in {first} and {second}"
-        for group, first, second, values in leaks
-    )
-    return f"The published split {protocol['name']!r} is not disjoint: {shared}."

@@ -23,7 +23,9 @@ from sfqa.splits.grouping import (
     choose_groups,
     encode_groups,
     encode_values,
+    expand_keys,
     find_largest,
+    get_group_values,
 )
 from sfqa.splits.official import find_parts, list_leaks
 
@@ -39,6 +41,7 @@ _KEYS = {
     "group_kfold": ("groups", "k", "repeats", "validation"),
     "random_kfold": ("k", "repeats", "validation"),
     "leave_one_method_out": ("validation",),
+    "leave_one_group_out": ("groups", "validation"),
     "group_trials": ("groups", "trials", "parts"),
     "random_trials": ("trials", "parts"),
     CROSS: ("model", "dimensions", "allow_shared"),
@@ -68,13 +71,15 @@ def make_splits(samples: pd.DataFrame, protocol: Mapping[str, Any], seed: int) -
       (``test: test_1080p`` names another one), and ``val`` rows are validation rows; in a dataset
       without a test part, ``val`` rows are test rows. ``allow_shared`` accepts a published split
       whose parts share an image, clip or prompt.
-    - ``group_kfold``: ``k`` folds (default 5) of the ``groups`` (image, clip, prompt, method;
-      default: those of image, clip and prompt that have at least two values). A group nested in
+    - ``group_kfold``: ``k`` folds (default 5) of the ``groups`` (image, clip, prompt, method,
+      image_source, image_category, style, language, and the keys of ``import.keys``; default: those
+      of image, clip and prompt that have at least two values). A group nested in
       another (each image has its own clips) is merged with it. For g crossed groups there are k**g
       trials, one per combination of folds; train excludes rows that share a value with the test
       rows.
     - ``random_kfold``: ``k`` folds of rows, the field's optimistic protocol.
     - ``leave_one_method_out``: one trial per method.
+    - ``leave_one_group_out``: one trial per value of the one group that ``groups`` names.
     - ``group_trials``: ``trials`` (default 10) independent random partitions of the values of the
       ``groups`` (as above) into ``parts``, the ratio train : validation : test of the rows (default
       [7, 1, 2]). Crossed groups are partitioned one by one. A row belongs to a part if all its
@@ -95,7 +100,7 @@ def make_splits(samples: pd.DataFrame, protocol: Mapping[str, Any], seed: int) -
     if samples["sample_id"].duplicated().any():
         duplicate = samples.loc[samples["sample_id"].duplicated(), "sample_id"].iloc[0]
         raise UserError(f"{where}: the sample {duplicate!r} occurs twice; keep one row of it")
-    rows = samples.sort_values("sample_id", ignore_index=True)
+    rows = expand_keys(samples.sort_values("sample_id", ignore_index=True))
     if rows.empty:
         raise UserError(f"{where}: there are no samples to split")
     trials = {
@@ -103,6 +108,7 @@ def make_splits(samples: pd.DataFrame, protocol: Mapping[str, Any], seed: int) -
         "group_kfold": _split_group_kfold,
         "random_kfold": _split_random_kfold,
         "leave_one_method_out": _split_leave_one_method_out,
+        "leave_one_group_out": _split_leave_one_group_out,
         "group_trials": _split_group_trials,
         "random_trials": _split_random_trials,
         CROSS: _split_cross_dataset,
@@ -277,6 +283,28 @@ def _split_leave_one_method_out(
         raise UserError(
             f"{where}: {len(names)} methods are too few: train, validation and test need one "
             "each; add methods, or leave this protocol out"
+        )
+    for number in range(len(names)):
+        yield _Trial(number, codes != number, codes == number, None, codes)
+
+
+def _split_leave_one_group_out(
+    rows: pd.DataFrame, protocol: Mapping[str, Any], seed: int, where: str
+) -> Iterator[_Trial]:
+    groups = choose_groups(rows, protocol, where)
+    if len(groups) != 1:
+        raise UserError(f"{where}, groups: {groups!r}; name the one group that is left out")
+    codes, names = encode_values(get_group_values(rows, groups[0]))
+    empty = np.flatnonzero(codes < 0)
+    if len(empty):
+        raise UserError(
+            f"{where}: the sample {rows['sample_id'].iloc[empty[0]]!r} ({len(empty)} in all) has "
+            f"no {groups[0]}, so it cannot be left out by it; fill it, or use kind group_kfold"
+        )
+    if len(names) < 3:
+        raise UserError(
+            f"{where}: {len(names)} different values of {groups[0]} are too few: train, validation "
+            "and test need one each; choose another group"
         )
     for number in range(len(names)):
         yield _Trial(number, codes != number, codes == number, None, codes)

@@ -47,6 +47,13 @@ SAMPLES = Table(
         Column("clip_path", STRING, "path of the clip master", nullable=True),
         Column("clip_sha256", STRING, "sha256 of the clip master", nullable=True),
         Column("source_path", STRING, "path of the ready video (import)", nullable=True),
+        Column(
+            "keys",
+            STRING,
+            "further fields of the sample (import.keys), a JSON object",
+            nullable=True,
+            optional=True,
+        ),
     ),
     key=("sample_id",),
     path="samples.parquet",

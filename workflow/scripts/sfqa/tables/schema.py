@@ -18,13 +18,18 @@ _WILDCARD = re.compile(r"\{(\w+)\}")
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name, type, meaning, unit, and whether a cell may be empty."""
+    """One column: its name, type, meaning, unit, and whether a cell may be empty.
+
+    A column that is ``optional`` may be empty and was added later: tables of earlier versions are
+    read without it, as if all of its cells were empty.
+    """
 
     name: str
     type: pa.DataType
     meaning: str
     unit: str = ""
     nullable: bool = False
+    optional: bool = False
 
 
 #: The last columns of every table whose rows may be not ok.

@@ -1,0 +1,92 @@
+"""Sentences on what the parts of a protocol share, for the captions of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from sfqa.splits.grouping import CONTENTS, expand_keys, get_group_values, list_keys
+from sfqa.splits.official import find_parts, list_leaks
+from sfqa.splits.protocols import CROSS, TEST, make_splits
+
+
+def describe_leaks(samples: pd.DataFrame, protocol: Mapping[str, Any], seed: int) -> str:
+    """Return sentences on what train and test rows of a protocol share, '' if there are none.
+
+    A published split may share images, clips and prompts (``allow_shared``). Keys of
+    ``import.keys`` may be shared in any protocol that does not group by them: for those, the number
+    of shared values is that of the trial that shares the most.
+    """
+    if protocol.get("kind") == CROSS:
+        return ""
+    rows = expand_keys(samples.sort_values("sample_id", ignore_index=True))
+    sentences = []
+    if protocol.get("kind") == "fixed":
+        sentences.append(_describe_published(rows, protocol))
+    elif list_keys(rows):
+        sentences.append(_describe_shared_keys(rows, protocol, seed))
+    sentences.append(_describe_empty_keys(rows, protocol))
+    return " ".join(filter(None, sentences))
+
+
+def _describe_published(rows: pd.DataFrame, protocol: Mapping[str, Any]) -> str:
+    train, validation, test = find_parts(rows, protocol, str(protocol.get("name")))
+    parts = {"train": train, "test": test}
+    if validation is not None:
+        parts = {"train": train, "validation": validation, "test": test}
+    contents = CONTENTS if protocol.get("allow_shared") else ()
+    leaks = list_leaks(rows, [*contents, *list_keys(rows)], parts)
+    if not leaks:
+        return ""
+    shared = ", ".join(
+        f"{_count_values(group, len(values))} in {first} and {second}"
+        for group, first, second, values in leaks
+    )
+    return f"The published split {protocol['name']!r} is not disjoint: {shared}."
+
+
+def _count_values(group: str, count: int) -> str:
+    """Return a number of values in words.
+
+    >>> _count_values("image", 2), _count_values("scene", 1)
+    ('2 images', '1 value of scene')
+    """
+    plural = "s" if count > 1 else ""
+    return f"{count} {group}{plural}" if group in CONTENTS else f"{count} value{plural} of {group}"
+
+
+def _describe_shared_keys(rows: pd.DataFrame, protocol: Mapping[str, Any], seed: int) -> str:
+    splits = make_splits(rows, protocol, seed)
+    up_to = "up to " if len(splits) > 1 else ""
+    counts = []
+    for key in list_keys(rows):
+        column = get_group_values(rows, key)
+        total = column.nunique()
+        most = max(_count_shared(rows["sample_id"], column, split.part) for split in splits)
+        number = f"{up_to}{most} of {total} values" if most else "no value"
+        counts.append(f"{number} of {key}")
+    return f"Protocol {protocol['name']!r}: train and test share {_join_words(counts)}."
+
+
+def _count_shared(ids: pd.Series[Any], column: pd.Series[Any], part: Mapping[str, str]) -> int:
+    """Return how many values are in the test part of a trial and in another part of it."""
+    part_of = ids.map(part)
+    is_test = part_of == TEST
+    train_values = set(column[part_of.notna() & ~is_test].dropna())
+    return len(train_values & set(column[is_test].dropna()))
+
+
+def _describe_empty_keys(rows: pd.DataFrame, protocol: Mapping[str, Any]) -> str:
+    sentences = []
+    for group in protocol.get("groups") or ():
+        if group in list_keys(rows):
+            count = int(get_group_values(rows, group).isna().sum())
+            if count:
+                sentences.append(f"Samples without a {group}: {count}, each a group of its own.")
+    return " ".join(sentences)
+
+
+def _join_words(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
