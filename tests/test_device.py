@@ -1,157 +1,176 @@
+from __future__ import annotations
+
+import logging
 import os
-import subprocess
-import sys
-import tempfile
-import threading
-from pathlib import Path
 
 import pytest
 
-from sfqa import device
+from sfqa import device, gpu_support
+from sfqa.errors import UserError
+from sfqa.gpu_leases import lease_gpu
+from sfqa.gpu_names import Gpu
 
-PACKAGE = Path(device.__file__).parents[1]
-
-# What `nvidia-smi -L` prints: two whole GPUs, and one that is divided between them.
-LISTED = """\
-GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-5b9ee7a1-0000-0000-0000-000000000000)
-GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-6b9ee7a1-0000-0000-0000-000000000000)
-  MIG 3g.20gb     Device  0: (UUID: MIG-7b9ee7a1-0000-0000-0000-000000000001)
-  MIG 3g.20gb     Device  1: (UUID: MIG-7b9ee7a1-0000-0000-0000-000000000002)
-GPU 2: Tesla T4 (UUID: GPU-8b9ee7a1-0000-0000-0000-000000000000)
-"""
-MIG = "MIG-7b9ee7a1-0000-0000-0000-00000000000"
+torch = pytest.importorskip("torch")
 
 
 @pytest.fixture(autouse=True)
 def _own_locks(tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
+    for name in list(os.environ):
+        if name.startswith(("SLURM_", "SFQA_", "CUDA_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))  # no nvidia-smi
 
 
 @pytest.fixture
-def smi(tmp_path, monkeypatch):
-    """Put an nvidia-smi that prints a text, or fails, on the PATH."""
+def cuda(monkeypatch):
+    """A torch that seems to have GPUs; returns what the GPU of the process is changed by."""
+    properties = {
+        "is_available": True, "device_count": 2, "is_initialized": False,
+        "get_device_name": "NVIDIA A10", "get_device_capability": (8, 6),
+        "get_arch_list": ["sm_75", "sm_80", "sm_90"],
+    }  # fmt: skip
+    for name, value in properties.items():
+        monkeypatch.setattr(torch.cuda, name, lambda *_, value=value: value)
+    monkeypatch.setattr(torch.version, "cuda", "13.2")
 
-    def put(text: str, code: int = 0) -> None:
-        folder = tmp_path / "bin"
-        folder.mkdir()
-        tool = folder / "nvidia-smi"
-        tool.write_text(f"#!/bin/sh\ncat <<'END'\n{text}END\nexit {code}\n")
-        tool.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    def change(name, value):
+        monkeypatch.setattr(torch.cuda, name, lambda *_: value)
 
-    return put
-
-
-@pytest.mark.parametrize(
-    ("given", "names"),
-    [
-        ("", []), ("-1", []), ("NoDevFiles", []), ("0", ["0"]), ("2,0", ["2", "0"]),
-        (" 1 , 3 ", ["1", "3"]), ("0,-1,1", ["0"]), ("0,,1", ["0"]), ("0,0,1", ["0", "1"]),
-        ("GPU-5b9ee7a1,MIG-GPU-5b9e/1/0", ["GPU-5b9ee7a1", "MIG-GPU-5b9e/1/0"]),
-    ],
-)  # fmt: skip
-def test_the_users_choice_is_the_answer(monkeypatch, smi, given, names):
-    smi(LISTED)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
-    assert device.visible_devices() == names
+    return change
 
 
-def test_without_a_choice_all_devices_are_listed(smi):
-    smi(LISTED)
-    assert device.visible_devices() == ["0", f"{MIG}1", f"{MIG}2", "2"]
+def test_the_leased_gpu_is_the_only_visible_one_and_so_the_current_one(monkeypatch, cuda):
+    """Before, the second job used cuda:1 while events and streams were those of cuda:0."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
+    visible_at_check = []
+
+    def explain():
+        visible_at_check.append(os.environ["CUDA_VISIBLE_DEVICES"])
+        return ""
+
+    monkeypatch.setattr(device, "explain_unusable_gpu", explain)
+    with lease_gpu([Gpu("GPU-a", "GPU-a")]), device.lease_torch_device(1) as name:
+        assert name == "cuda:0"
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-b"
+        # The variable was set before torch was first asked, and is inherited by worker processes.
+        assert visible_at_check == ["GPU-b"]
+    # A process keeps its GPU: the second lease is of the same one.
+    with device.lease_torch_device(1) as name:
+        assert (name, os.environ["CUDA_VISIBLE_DEVICES"]) == ("cuda:0", "GPU-b")
 
 
-def test_no_driver_no_devices(monkeypatch, tmp_path, smi):
-    smi("NVIDIA-SMI has failed: GPU 0: no\n", code=9)
-    assert device.visible_devices() == []
-    monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
-    assert device.visible_devices() == []
-
-
-def test_the_order_is_only_set_where_the_user_has_not(monkeypatch):
-    assert device.device_order() == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    assert device.device_order() == {}
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    monkeypatch.setenv("CUDA_DEVICE_ORDER", "FASTEST_FIRST")
-    assert device.device_order() == {}
-
-
-def test_two_leases_hold_two_devices_and_a_third_waits():
-    names = ["0", "GPU-1/2"]
-    taken: list[str] = []
-
-    def third() -> None:
-        with device.lease_device(names, poll_sec=0.01) as name:
-            taken.append(name)
-
-    with device.lease_device(names) as one:
-        with device.lease_device(names) as two:
-            assert (one, two) == ("0", "GPU-1/2")
-            waiting = threading.Thread(target=third)
-            waiting.start()
-            waiting.join(0.1)
-            assert waiting.is_alive()
-        waiting.join(5)
-        assert taken == [two]
-
-
-def test_an_error_in_the_block_frees_the_device():
-    with pytest.raises(ZeroDivisionError), device.lease_device(["0"]):
-        1 / 0  # noqa: B018
-    with device.lease_device(["0"]) as name:
-        assert name == "0"
-
-
-def test_no_names_are_an_error():
-    with pytest.raises(ValueError, match="no devices"), device.lease_device([]):
+def test_cuda_that_runs_on_another_gpu_is_an_error_and_not_a_wrong_device(monkeypatch, cuda):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
+    cuda("is_initialized", True)
+    with pytest.raises(RuntimeError, match="lease it first"), device.lease_torch_device(1):
         pass
 
 
-HOLD = """
-import sys, tempfile, time
-tempfile.tempdir = sys.argv[1]
-from sfqa import device
-with device.lease_device(["0"]) as name:
-    print(name, flush=True)
-    time.sleep(60)
-"""
+def test_a_job_without_a_request_leases_nothing(monkeypatch, cuda):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a")
+    with (
+        lease_gpu([Gpu("GPU-a", "GPU-a")]),
+        device.lease_torch_device(1, use_gpu=False, required_by="features.require_gpu") as name,
+    ):
+        assert name == "cpu"
 
 
-def test_a_killed_job_frees_its_device_and_needs_no_torch(tmp_path):
-    job = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path)],
-        stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(PACKAGE)},
-    )  # fmt: skip
-    assert job.stdout is not None
-    assert job.stdout.readline() == "0\n"
-    names = ["0", "1"]
-    with device.lease_device(names) as name:
-        assert name == "1"
-    job.kill()
-    job.wait()
-    job.stdout.close()
-    with device.lease_device(names) as name:
-        assert name == "0"
+def test_float32_is_float32_in_every_job(monkeypatch):
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    try:
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        with device.lease_torch_device(1):
+            assert torch.backends.cuda.matmul.allow_tf32 is False
+            assert torch.backends.cudnn.allow_tf32 is False
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
 
 
-def test_torch_devices_are_numbered_among_the_visible_ones(monkeypatch):
-    torch = pytest.importorskip("torch")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,3")
-    with device.lease_device(["5"]), device.lease_torch_device(1) as name:
-        assert name == "cuda:1"
-    with device.lease_torch_device(1) as one, device.lease_torch_device(1) as two:
-        assert (one, two) == ("cuda:0", "cuda:1")
-
-
-def test_torch_without_a_gpu_is_the_cpu():
-    torch = pytest.importorskip("torch")
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
+def test_torch_without_a_gpu_is_the_cpu(monkeypatch, caplog):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with device.lease_torch_device(2) as name:
         assert name == "cpu"
     assert torch.get_num_threads() == 2
+    assert not caplog.records  # a machine without GPUs is no mistake
+    torch.set_num_threads(1)
+
+
+# ---------------------------------------------------------------- a GPU that torch cannot use
+
+OLD_DRIVER = (
+    "CUDA initialization: The NVIDIA driver on your system is too old (found version 11040). "
+    "Please update your GPU driver"
+)
+
+
+def _no_cuda_build(monkeypatch, cuda):
+    monkeypatch.setattr(torch.version, "cuda", None)
+
+
+def _old_driver(monkeypatch, cuda):
+    def is_available():
+        import warnings
+
+        warnings.warn(OLD_DRIVER, stacklevel=1)
+        return False
+
+    monkeypatch.setattr(torch.cuda, "is_available", is_available)
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
+
+
+def _old_card(monkeypatch, cuda):
+    cuda("get_device_name", "Tesla V100-SXM2-32GB")
+    cuda("get_device_capability", (7, 0))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (_no_cuda_build, "is built for the CPU only; docs/gpus.md"),
+        (_old_driver, "the NVIDIA driver is too old for PyTorch .* with CUDA 13.2, it supports CUDA up to 11.4"),
+        (_old_card, r"V100.* capability 7\.0, for which this PyTorch \(sm_75, sm_80, sm_90\) has no"),
+    ],
+)  # fmt: skip
+def test_a_gpu_that_torch_cannot_use_is_reported_or_stops_the_job(
+    monkeypatch, cuda, caplog, change, sentence
+):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a")
+    change(monkeypatch, cuda)
+    monkeypatch.setattr(logging.getLogger("sfqa"), "propagate", True)
+    with device.lease_torch_device(1) as name:
+        assert name == "cpu"
+        with lease_gpu([Gpu("GPU-a", "GPU-a")]):
+            pass  # the GPU was given back
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    caplog.clear()
+    with (
+        pytest.raises(UserError, match=f"config, features.require_gpu: true, but .*{sentence}"),
+        device.lease_torch_device(1, required_by="features.require_gpu"),
+    ):
+        pass
+
+
+def test_a_missing_gpu_stops_a_job_that_requires_it(monkeypatch):
+    for variable, sentence in ((None, "nvidia-smi -L lists no GPU"), ("", "names no GPU")):
+        if variable is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", variable)
+        with (
+            pytest.raises(UserError, match=f"regression.require_gpu: true, but .*{sentence}"),
+            device.lease_torch_device(1, required_by="regression.require_gpu"),
+        ):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("architectures", "capability", "runs"),
+    [
+        (["sm_80"], (8, 0), True), (["sm_80"], (8, 9), True), (["sm_86"], (8, 0), False),
+        (["sm_80"], (9, 0), False), (["sm_90a"], (9, 0), True), (["sm_90a"], (9, 1), False),
+        (["sm_90", "compute_90"], (12, 0), True), (["compute_120"], (9, 0), False),
+        (["sm_75", "sm_120"], (12, 1), True), (["sm_75"], (7, 0), False), (["sm_60"], (6, 1), True),
+    ],
+)  # fmt: skip
+def test_which_gpus_have_code_in_a_build(architectures, capability, runs):
+    assert (gpu_support.explain_capability("x", capability, architectures) == "") is runs

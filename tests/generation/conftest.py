@@ -123,6 +123,7 @@ def engine(tmp_path, ready_videos, monkeypatch):
     monkeypatch.setenv("PATH", "/usr/bin:/bin")  # no nvidia-smi of this machine
     temporary = Path(tempfile.mkdtemp(prefix="sfqatests", dir="/tmp"))
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setenv("SFQA_GPU_LOCKS", str(tmp_path / "locks"))
     home = tmp_path / "home"
     home.mkdir()
     for path in ready_videos.glob("*.mp4"):

@@ -15,6 +15,8 @@ from sfqa.errors import UserError
 from sfqa.generation.install.sources import Source, Weights
 from sfqa.generation.records import GenerationSettings, compute_sample_key
 from sfqa.generation.shard import Shard
+from sfqa.gpu_leases import lease_gpu
+from sfqa.gpu_names import Gpu
 
 
 def test_three_videos_and_a_second_run(engine):
@@ -294,10 +296,8 @@ def test_a_missing_gpu_is_told(engine, monkeypatch):
 
 
 def test_the_leased_device_is_the_only_visible_one(engine, monkeypatch):
-    from sfqa import device
-
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-77,2")
-    with device.lease_device(["5"]):
+    with lease_gpu([Gpu("5", "5")]):
         engine.go(chosen=engine.samples[:1], require_gpu=True)
     assert facts_of(engine, 0)["env"]["CUDA_VISIBLE_DEVICES"] == "GPU-77"
 

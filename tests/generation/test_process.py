@@ -11,6 +11,7 @@ import pytest
 from sfqa import media
 from sfqa.generation import process
 from sfqa.generation.process import ProcessEnd, Timeouts
+from sfqa.gpu_names import Gpu
 
 PACKAGE = Path(process.__file__).parents[2]
 QUICK = Timeouts(late_sec=0.6, grace_sec=0.4, settle_sec=0.1)
@@ -225,7 +226,7 @@ def test_the_environment_is_the_generators_own(tmp_path, monkeypatch):
     monkeypatch.setattr(media, "ffmpeg_exe", lambda: "/somewhere/ffmpeg-7.1")
     python = tmp_path / "env" / "bin" / "python"
     made = process.make_environment(
-        python, tmp_path, tmp_path / "t", "GPU-1", {"SEED": "1", "HOME": "/x"}
+        python, tmp_path, tmp_path / "t", Gpu("GPU-1", "GPU-1"), {"SEED": "1", "HOME": "/x"}
     )
     assert not set(made) & {"VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "CONDA_PREFIX",
                             "CONDA_DEFAULT_ENV", "_CONDA_ROOT", "PYTHONSTARTUP"}  # fmt: skip
@@ -251,7 +252,7 @@ def test_an_ffmpeg_of_the_generators_environment_is_enough(tmp_path, monkeypatch
     tools.mkdir()
     own.write_text("#!/bin/sh\n")
     own.chmod(0o755)
-    made = process.make_environment(tmp_path / "python", tools, tmp_path, "1", {})
+    made = process.make_environment(tmp_path / "python", tools, tmp_path, Gpu("1", "1"), {})
     assert made["PATH"] == f"{tmp_path}:/nowhere"
     assert list(tools.iterdir()) == []
     assert made["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"

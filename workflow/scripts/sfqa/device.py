@@ -1,71 +1,30 @@
-"""Choose the device of a job, and lease a GPU so that no two jobs share it."""
+"""Choose the device of a job: the CPU, or a GPU that the job leases and that alone it can see."""
 
 from __future__ import annotations
 
-import fcntl
+import logging
 import os
 import platform
-import re
-import subprocess
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+from sfqa import gpu_names
+from sfqa.errors import UserError
+from sfqa.gpu_leases import lease_gpu
+from sfqa.gpu_names import Gpu
+from sfqa.gpu_support import explain_unusable_gpu
 
 # Waiting threads sleep. By default they spin and take processor time (a fifth of a job's) from the
 # processes that read ahead. PyTorch reads this variable when it is imported, so it is set here.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-_NAME = re.compile(r"\d+|GPU-[0-9A-Za-z-]+|MIG-[0-9A-Za-z/-]+")
-_QUERY_SEC = 30.0
+log = logging.getLogger("sfqa")
 
-
-def visible_devices() -> list[str]:
-    """Return the GPUs that a job may use, in the notation of CUDA_VISIBLE_DEVICES.
-
-    If that variable is set it decides, read as CUDA does: everything from the first invalid name on
-    (empty, -1) is ignored. Otherwise every device that ``nvidia-smi -L`` lists; none if there is no
-    such program.
-    """
-    variable = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if variable is None:
-        return parse_nvidia_smi(_run_nvidia_smi())
-    names: list[str] = []
-    for name in (part.strip() for part in variable.split(",")):
-        if not _NAME.fullmatch(name):
-            break
-        if name not in names:
-            names.append(name)
-    return names
-
-
-def parse_nvidia_smi(text: str) -> list[str]:
-    """Return the devices in the output of ``nvidia-smi -L``: indices, or MIG devices of a GPU.
-
-    >>> text = "GPU 0: A100 (UUID: GPU-1)\\n  MIG 1g.5gb Device 0: (UUID: MIG-2)\\nGPU 1: T4 ()"
-    >>> parse_nvidia_smi(text)
-    ['MIG-2', '1']
-    """
-    devices: dict[str, list[str]] = {}
-    index = ""
-    for line in text.splitlines():
-        if match := re.match(r"GPU (\d+):", line):
-            index = match[1]
-            devices[index] = []
-        elif index and (match := re.match(r"\s+MIG .*\(UUID: (MIG-[^)]+)\)", line)):
-            devices[index].append(match[1])
-    return [name for index, mig_devices in devices.items() for name in (mig_devices or [index])]
-
-
-def device_order() -> dict[str, str]:
-    """Return the variable that makes CUDA number devices as :func:`visible_devices` does.
-
-    Empty if the user's own variables name or order the devices.
-    """
-    if "CUDA_VISIBLE_DEVICES" in os.environ or "CUDA_DEVICE_ORDER" in os.environ:
-        return {}
-    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}  # CUDA's default order is by speed
+#: The leased GPU is the only visible one, so that it is also the current one: streams and events
+#: of torch belong to the current device.
+GPU, CPU = "cuda:0", "cpu"
 
 
 def get_processor_name() -> str:
@@ -82,64 +41,85 @@ def get_processor_name() -> str:
 
 
 @contextmanager
-def lease_device(names: Sequence[str], poll_sec: float = 0.5) -> Iterator[str]:
-    """Lease one of the named devices until the block ends; wait until one is free.
+def lease_torch_device(
+    threads: int, use_gpu: bool = True, required_by: str = "", poll_sec: float = 0.5
+) -> Iterator[str]:
+    """Lease a GPU and yield 'cuda:0', or yield 'cpu' and let torch use this number of threads.
 
-    Leases are file locks in the system's temporary folder; the operating system releases them when
-    a job dies. Raises ``ValueError`` for no names.
+    The lease comes first; then the GPU is made the only visible one, and only then is torch loaded.
+    A process keeps its GPU: a second lease waits for the same one. Without ``use_gpu``, and if no
+    GPU is visible, the device is the CPU. If torch cannot use the GPU, the reason is logged as a
+    warning and the device is the CPU. ``required_by`` is the key of the configuration that requires
+    a GPU: with it, :class:`UserError` is raised instead.
 
-    >>> with lease_device(["doctest"]) as name: name
-    'doctest'
-    """
-    if not names:
-        raise ValueError("no devices to choose from")
-    folder = Path(tempfile.gettempdir()) / f"sfqa-gpu-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    while True:
-        for name in names:
-            with open(folder / f"{name.replace('/', '_')}.lock", "w") as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue
-                yield name
-                return
-        time.sleep(poll_sec)
-
-
-@contextmanager
-def lease_torch_device(threads: int, poll_sec: float = 0.5) -> Iterator[str]:
-    """Lease 'cuda:N' until the block ends, or give 'cpu' with the given number of threads.
-
-    Only devices visible through CUDA_VISIBLE_DEVICES are used (:func:`lease_device`).
-
-    >>> with lease_torch_device(1) as device: device.split(":")[0] in ("cpu", "cuda")
+    >>> with lease_torch_device(1) as device: device in ("cpu", "cuda:0")
     True
     """
-    os.environ.update(device_order())  # CUDA reads its order once, when it starts
+    with ExitStack() as stack:
+        gpus = gpu_names.list_visible_gpus() if use_gpu else []
+        if gpus:
+            show_only(stack.enter_context(lease_gpu(gpus, poll_sec)))
+        import torch
+
+        torch.set_num_threads(threads)
+        disable_tf32()
+        reason = ""
+        if use_gpu:
+            reason = explain_unusable_gpu() if gpus else _explain_no_gpu()
+        if reason and required_by:
+            raise UserError(f"config, {required_by}: true, but {reason}")
+        if reason and (gpus or _expects_gpu()):
+            log.warning("No GPU is used: %s", reason)
+        if reason or not use_gpu:
+            stack.close()  # another job may take the GPU
+            yield CPU
+        else:
+            yield GPU
+
+
+def show_only(gpu: Gpu) -> None:
+    """Make a GPU the only visible one of this process and of those that it starts.
+
+    Raises ``RuntimeError`` if CUDA has already been started with other GPUs in this process.
+    """
+    variables = gpu_names.make_device_variables(gpu)
+    visible_before = os.environ.get(gpu_names.VISIBLE_VARIABLE)
+    os.environ.update(variables)
+    if visible_before != variables[gpu_names.VISIBLE_VARIABLE] and _has_cuda_started():
+        raise RuntimeError("CUDA was started before a GPU was leased; lease it first")
+
+
+def disable_tf32() -> None:
+    """Let float32 mean float32 in this process: no TensorFloat-32, whose mantissa has 10 bits."""
     import torch
 
-    torch.set_num_threads(threads)
-    if not torch.cuda.is_available():
-        yield "cpu"
-        return
-    count = torch.cuda.device_count()
-    names = visible_devices()[:count] or [str(number) for number in range(count)]
-    with lease_device(names, poll_sec) as name:
-        yield f"cuda:{names.index(name)}"
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
 
 
-def _run_nvidia_smi() -> str:
-    try:
-        completed = subprocess.run(
-            ["nvidia-smi", "-L"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_QUERY_SEC,
-            check=False,
+def _has_cuda_started() -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and bool(torch.cuda.is_initialized())
+
+
+def _explain_no_gpu() -> str:
+    variable = os.environ.get(gpu_names.VISIBLE_VARIABLE)
+    if variable is None:
+        return (
+            "nvidia-smi -L lists no GPU here; if there is one, install nvidia-smi or name the GPU "
+            "by CUDA_VISIBLE_DEVICES"
         )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return completed.stdout if completed.returncode == 0 else ""
+    return (
+        f"CUDA_VISIBLE_DEVICES={variable} names no GPU that nvidia-smi -L lists; correct it or "
+        "unset it"
+    )
+
+
+def _expects_gpu() -> bool:
+    """Whether the user named a GPU, or torch finds one that nvidia-smi does not list."""
+    import torch
+
+    variable = os.environ.get(gpu_names.VISIBLE_VARIABLE)
+    if variable is None:
+        return bool(torch.cuda.is_available())
+    return variable.strip().startswith(tuple("0123456789GM"))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from sfqa import device, media
+from sfqa import gpu_names, media
 from sfqa.errors import UserError
 from sfqa.generation import adapters, process, staging
 from sfqa.generation.generator import Generator, Item, OptionValue, Run
@@ -19,6 +19,7 @@ from sfqa.generation.installation import Installation, find_installation
 from sfqa.generation.outcome import RunOutcome, find_newest_result
 from sfqa.generation.records import Sample
 from sfqa.generation.shard import Shard, is_disk_full
+from sfqa.gpu_leases import lease_gpu
 from sfqa.identity import digest
 from sfqa.options import fill_defaults
 from sfqa.tables import flaw
@@ -54,18 +55,18 @@ def open_command_engine(shard: Shard, timeouts: process.Timeouts) -> Iterator[Co
     Raises :class:`UserError` if the generator is not installed or a GPU is needed and missing.
     """
     installation = find_installation(shard.method, shard.settings.generators)
-    with _lease_device(shard) as device_name, process.end_on_sigterm():
-        yield CommandEngine(shard, installation, device_name, timeouts)
+    with _lease_gpu(shard) as gpu, process.end_on_sigterm():
+        yield CommandEngine(shard, installation, gpu, timeouts)
 
 
 @contextlib.contextmanager
-def _lease_device(shard: Shard) -> Iterator[str | None]:
+def _lease_gpu(shard: Shard) -> Iterator[gpu_names.Gpu | None]:
     """Hold one of the visible GPUs; None if there is none and none is required."""
-    label, names = shard.method.label, device.visible_devices()
-    if names:
-        log.info("%s: takes one of the GPUs %s, when it is free", label, ", ".join(names))
-        with device.lease_device(names) as name:
-            yield name
+    label, gpus = shard.method.label, gpu_names.list_visible_gpus()
+    if gpus:
+        with lease_gpu(gpus) as gpu:
+            log.info("%s: uses the GPU %s", label, gpu.name)
+            yield gpu
         return
     if shard.settings.require_gpu:
         raise UserError(
@@ -86,7 +87,7 @@ class CommandEngine:
         self,
         shard: Shard,
         installation: Installation,
-        device_name: str | None,
+        gpu: gpu_names.Gpu | None,
         timeouts: process.Timeouts,
     ) -> None:
         module = cast(adapters.CommandAdapter, adapters.load(shard.method.adapter))
@@ -94,7 +95,7 @@ class CommandEngine:
         self.options: dict[str, OptionValue] = fill_defaults(shard.method.options, module.OPTIONS)
         self.batch_size = max(1, self.generator.batch)
         self.shard, self.installation, self.timeouts = shard, installation, timeouts
-        self.device_name = device_name
+        self.gpu = gpu
         self.seconds: dict[str, float] = {}  # spent on each sample, all attempts together
         self.disk_full = ""  # the message of the disk, once it was full
 
@@ -234,7 +235,7 @@ class CommandEngine:
                 raise
             raise NotPreparedError(_describe_error(error)) from error
         env = process.make_environment(
-            run.python, workspace.tools, workspace.temporary, self.device_name, variables
+            run.python, workspace.tools, workspace.temporary, self.gpu, variables
         )
         first, others = run.items[0].sample_id, len(run.items) - 1
         log_path = self.shard.videos.log_path(f"{first}+{others}" if others else first)

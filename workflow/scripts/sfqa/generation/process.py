@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sfqa import media, processes
-from sfqa.device import device_order
+from sfqa.gpu_names import Gpu, make_device_variables
 
 #: Variables of the caller that would make the generator use our own Python.
 _PYTHON_VARIABLES = re.compile(
@@ -114,12 +114,12 @@ def run_command(
 
 
 def make_environment(
-    python: Path, tools: Path, temporary: Path, device: str | None, extra: Mapping[str, str]
+    python: Path, tools: Path, temporary: Path, gpu: Gpu | None, extra: Mapping[str, str]
 ) -> dict[str, str]:
     """Return the environment of a generator: ours without Python and conda, its own first on PATH.
 
-    ``tools`` is an empty folder that gets a link named ffmpeg if the PATH has none. ``extra``
-    overrides all other variables.
+    ``gpu`` is the only one that it sees. ``tools`` is an empty folder that gets a link named ffmpeg
+    if the PATH has none. ``extra`` overrides all other variables.
     """
     env = {k: v for k, v in os.environ.items() if not _PYTHON_VARIABLES.match(k)}
     paths = [str(python.parent), *filter(None, env.get("PATH", os.defpath).split(os.pathsep))]
@@ -133,8 +133,8 @@ def make_environment(
         "TMPDIR": str(temporary),
         **_OFFLINE,
     }
-    if device is not None:
-        env |= {**device_order(), "CUDA_VISIBLE_DEVICES": device}
+    if gpu is not None:
+        env |= make_device_variables(gpu)
     return {**env, **extra}
 
 
