@@ -91,10 +91,14 @@ def test_captions_print_their_own_parameters() -> None:
     assert "<strong>disjoint</strong>" in text
     assert "lse ran untrained" not in text
     assert "slowfast ran untrained" in text
-    text = page("scatter.rst", FULL, protocol="disjoint", direction=-1)
-    assert "<strong>LSE-D</strong>" in text
-    assert "Lower scores mean better" in text
-    assert "Lower scores mean better" not in page("scatter.rst", FULL, direction=1)
+    falling, rising = ({"direction": d, "weights": "none"} for d in (-1, 1))
+    text = page("scatter.rst", FULL, protocol="disjoint", metrics=[rising, falling])
+    assert "<strong>disjoint</strong>" in text
+    assert "lower is better" in text
+    assert "Random weights" not in text
+    assert "lower is better" not in page("scatter.rst", FULL, metrics=[rising])
+    untrained = {"direction": 1, "weights": "random"}
+    assert "<strong>Random weights" in page("scatter.rst", REAL, metrics=[rising, untrained])
     assert "0.25" in page("rejects.rst", FULL)
     assert "never seen in training" in page("leakage.rst", FULL)
     assert "sharp, late" in page("workflow.rst", FULL)

@@ -1,6 +1,7 @@
 # Correlate every metric with the MOS; tables and figures.
 # REQUIRED INPUTS: regression/{metric}/predictions.parquet of all metrics, ratings/mos.parquet, samples.parquet.
 # OUTPUTS: correlation/{correlation,by_method,significance}.parquet, correlation/{table}.{csv,md,tex,html}, correlation/{figure}.{svg,png}.
+# One job draws the scatter plots of all metrics; copies of them by content are in correlation/scatter/cache/.
 # Only on request: correlation/learning_curves.{svg,png}, from regression/{metric}/learning.parquet of all regressors.
 if PLAN.has_mos:
 
@@ -86,32 +87,6 @@ if PLAN.has_mos:
         script:
             "../scripts/make_tables.py"
 
-    rule plot_scatter:
-        input:
-            predictions=table_path("predictions"),
-            mos=table_path("mos"),
-            samples=table_path("samples"),
-        output:
-            svg=report(
-                "results/{dataset}/correlation/scatter/{metric}.svg",
-                caption="../report/scatter.rst",
-                category="Scatter plots",
-                labels={"metric": "{metric}"},
-            ),
-            png="results/{dataset}/correlation/scatter/{metric}.png",
-        log:
-            "results/{dataset}/logs/correlation/plot_scatter/{metric}.log",
-        conda:
-            "../envs/tables.yaml"
-        params:
-            protocol=PLAN.main_protocol,
-            metric=PLAN.metric_label,
-            dimensions=PLAN.config["correlation"]["dimensions"],
-            mapping=PLAN.config["correlation"].get("mapping", "logistic4"),
-            version=PLAN.module_version("correlation/figures"),
-        script:
-            "../scripts/plot_scatter.py"
-
     rule plot_mos:
         input:
             PLAN.tags_file(),
@@ -184,3 +159,42 @@ if PLAN.has_mos:
             ],
         script:
             "../scripts/plot_learning.py"
+
+
+if PLAN.scored_metrics:
+
+    rule plot_scatter:
+        input:
+            predictions=[
+                table_path("predictions", metric=metric["name"])
+                for metric in PLAN.scored_metrics
+            ],
+            mos=table_path("mos"),
+            samples=table_path("samples"),
+        output:
+            svg=[
+                report(
+                    f"results/{{dataset}}/correlation/scatter/{metric['name']}.svg",
+                    caption="../report/scatter.rst",
+                    category="Scatter plots",
+                    labels={"metric": metric["name"]},
+                )
+                for metric in PLAN.scored_metrics
+            ],
+            png=[
+                f"results/{{dataset}}/correlation/scatter/{metric['name']}.png"
+                for metric in PLAN.scored_metrics
+            ],
+        log:
+            "results/{dataset}/logs/correlation/plot_scatter.log",
+        conda:
+            "../envs/tables.yaml"
+        threads: 4
+        params:
+            protocol=PLAN.main_protocol,
+            metrics=[PLAN.label_metric(metric) for metric in PLAN.scored_metrics],
+            dimensions=PLAN.config["correlation"]["dimensions"],
+            mapping=PLAN.config["correlation"].get("mapping", "logistic4"),
+            version=PLAN.module_version("correlation/figures"),
+        script:
+            "../scripts/plot_scatter.py"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from sfqa import tables
 from sfqa.configuration import complete_config
@@ -31,12 +31,6 @@ _EMPTY_SHARD = Shard(0, "")
 _CONTROLS = {
     name: {"kind": "control", "group": "Controls"} for name in ("random", "constant", "oracle")
 }
-
-
-class _Metric(NamedTuple):
-    """The wildcards of a metric's job."""
-
-    metric: str
 
 
 class Plan(RatingFiles):
@@ -127,6 +121,11 @@ class Plan(RatingFiles):
         return [m["name"] for m in self.metrics]
 
     @property
+    def scored_metrics(self) -> list[dict[str, Any]]:
+        """The metrics that have a scatter plot: all but the controls."""
+        return [m for m in self.metrics if m["kind"] != "control"]
+
+    @property
     def main_protocol(self) -> str:
         """The protocol of the main table."""
         protocols = self.config["regression"]["protocols"]
@@ -185,7 +184,10 @@ class Plan(RatingFiles):
 
     def metric_label(self, wildcards: Any) -> dict[str, Any]:
         """Return what tables and figures show about the metric of a job."""
-        metric = self.get_metric(wildcards.metric)
+        return self.label_metric(self.get_metric(wildcards.metric))
+
+    def label_metric(self, metric: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what tables and figures show about a metric."""
         keys = ("name", "group", "kind", "direction")
         return {
             **{k: metric[k] for k in keys},
@@ -194,7 +196,7 @@ class Plan(RatingFiles):
 
     def metric_labels(self) -> list[dict[str, Any]]:
         """Return the labels of all metrics, in the order of the tables."""
-        return [self.metric_label(_Metric(name)) for name in self.metric_names]
+        return [self.label_metric(metric) for metric in self.metrics]
 
     def _weights_label(self, extractors: list[str]) -> str:
         """Return none, official, or random if any of the extractors has random weights."""
@@ -315,11 +317,7 @@ class Plan(RatingFiles):
             paths += ["correlation/mos_by_label.svg", "correlation/metric_bars.svg"]
             if self.has_scores:
                 paths += [tables.RATER_REPORT.path]
-            paths += [
-                f"correlation/scatter/{m['name']}.svg"
-                for m in self.metrics
-                if m["kind"] != "control"
-            ]
+            paths += [f"correlation/scatter/{m['name']}.svg" for m in self.scored_metrics]
         return paths
 
     def stage_tables(self, wildcards: Any) -> dict[str, Any]:
