@@ -43,6 +43,7 @@ if PLAN.has_mos:
         input:
             correlation=table_path("correlation"),
             samples=table_path("samples"),
+            trial_lists=PLAN.trial_list_files(),
         output:
             multiext("results/{dataset}/correlation/metrics", ".csv", ".md", ".tex"),
             multiext(

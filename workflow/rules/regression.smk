@@ -12,6 +12,7 @@ if PLAN.has_mos:
             mos=table_path("mos"),
             samples=table_path("samples"),
             models=PLAN.cross_dataset_models,
+            trial_lists=PLAN.trial_list_files(),
         output:
             predictions=table_path("predictions"),
         log:
@@ -60,6 +61,7 @@ if PLAN.has_mos:
             samples=table_path("samples"),
             # Its finished fits in trials/ are reused for the share 1.
             predictions=table_path("predictions"),
+            trial_lists=PLAN.trial_list_files(),
         output:
             learning=table_path("learning"),
         log:

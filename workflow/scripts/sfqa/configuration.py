@@ -228,6 +228,13 @@ def _check_protocols(config: Mapping[str, Any]) -> None:
                     f"{group!r}; {hint(group, known_groups)} (keys of your own are listed in "
                     "import.keys)"
                 )
+        if "lists" in protocol:
+            if protocol["kind"] != "listed_trials":
+                raise UserError(
+                    f"config, regression.protocols {protocol['name']!r}: 'lists' is a key of kind "
+                    "listed_trials; correct the kind, or leave it out"
+                )
+            protocol["lists"].setdefault("folder", config.get("import", {}).get("folder", "."))
     main = config["correlation"].get("protocol", names[0] if names else None)
     if main is not None and main not in names:
         raise UserError(

@@ -20,6 +20,7 @@ from sfqa.rating_files import RatingFiles
 from sfqa.ratings.importing import check_ratings
 from sfqa.regression.metrics import list_metrics, read_versions
 from sfqa.shard_index import Shard, read_shards
+from sfqa.trial_files import TrialFiles
 from sfqa.watch import Watch
 
 _PACKAGE = Path(__file__).parent
@@ -33,7 +34,7 @@ _CONTROLS = {
 }
 
 
-class Plan(RatingFiles):
+class Plan(RatingFiles, TrialFiles):
     """A complete configuration, and what the rules derive from it.
 
     Reads the configuration, the registry of methods, the header of an imported table and the table
@@ -69,7 +70,9 @@ class Plan(RatingFiles):
             }
         self.score_source = self._find_score_source()
         self.watch = Watch(self.results)
+        self.trial_list_files()  # a missing file is an error before any job runs
         if check_files:
+            self.check_trial_lists()
             if self.config["ratings"]["source"] in ("table", "wide") and self.has_scores:
                 check_ratings(self.config["ratings"])
             self.watch.check_files()

@@ -23,7 +23,7 @@ from sfqa.splits.grouping import GROUPS, choose_groups, encode_groups, list_keys
 from sfqa.statistics.registry import RESAMPLED_NAMES, Codes, RowResamples, find_statistic
 
 #: The protocols whose trials keep groups apart.
-GROUPED = ("fixed", "group_kfold", "group_trials", "leave_one_group_out")
+GROUPED = ("fixed", "group_kfold", "group_trials", "leave_one_group_out", "listed_trials")
 
 KINDS = ("percentile", "bca")
 

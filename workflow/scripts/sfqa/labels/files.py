@@ -90,11 +90,16 @@ def list_label_files(labels: Mapping[str, Any], folder: Path) -> list[tuple[str 
     ]
 
 
-def read_label_table(labels: Mapping[str, Any], path: Path) -> UserTable:
-    """Return the cells of one label file; raises :class:`UserError` naming file and row."""
+def read_label_table(
+    labels: Mapping[str, Any], path: Path, option: str = "import.labels"
+) -> UserTable:
+    """Return the cells of one label file; raises :class:`UserError` naming file and row.
+
+    ``option``: the section of the configuration that describes the file, for messages.
+    """
     header = labels.get("header")
     if header is not None and path.suffix.lower() in _WITH_NAMES:
-        raise UserError(f"{path}: its columns have names; leave 'header' out of import.labels")
+        raise UserError(f"{path}: its columns have names; leave 'header' out of {option}")
     if is_structured(path):
         table = read_structured(path, labels.get("sheet"), header)
     else:
@@ -102,11 +107,11 @@ def read_label_table(labels: Mapping[str, Any], path: Path) -> UserTable:
             path,
             "labels",
             has_header=header is None,
-            separator=_find_separator(labels, path),
+            separator=_find_separator(labels, path, option),
             quotes=bool(labels.get("quotes", True)),
         )
         if header is not None:
-            _name_columns(table, [str(name) for name in header])
+            _name_columns(table, [str(name) for name in header], option)
     for note in table.notes:
         log.warning("%s", note)
     for column, expression in (labels.get("extract") or {}).items():
@@ -114,7 +119,7 @@ def read_label_table(labels: Mapping[str, Any], path: Path) -> UserTable:
     return table
 
 
-def _find_separator(labels: Mapping[str, Any], path: Path) -> str | None:
+def _find_separator(labels: Mapping[str, Any], path: Path, option: str) -> str | None:
     """Return the character between columns: the given one, or that which fits the header's names.
 
     None leaves it to the reader of tables.
@@ -124,7 +129,7 @@ def _find_separator(labels: Mapping[str, Any], path: Path) -> str | None:
         character = "\t" if separator == "\\t" else str(separator).strip(" ") or " "
         if len(character) != 1:
             raise UserError(
-                f"config, import.labels.separator: {separator!r}; give one character, blanks round "
+                f"config, {option}.separator: {separator!r}; give one character, blanks round "
                 "it do not matter"
             )
         return character
@@ -155,17 +160,17 @@ def _fits(cells: Sequence[str], count: int) -> bool:
     return len(cells) == count or (len(cells) == count + 1 and not cells[-1])
 
 
-def _name_columns(table: UserTable, header: list[str]) -> None:
+def _name_columns(table: UserTable, header: list[str], option: str) -> None:
     """Give the columns of a file without a header their names."""
     while len(table.columns) > len(header) and not any(list(table.columns.values())[-1]):
         table.columns.popitem()  # a separator at the end of every row
     if len(header) != len(table.columns):
         raise UserError(
             f"{table.path}, row {table.rows[0]}: {len(table.columns)} cells where "
-            f"import.labels.header has {len(header)} names; correct header or separator"
+            f"{option}.header has {len(header)} names; correct header or separator"
         )
     if len(set(header)) != len(header):
-        raise UserError("config, import.labels.header: a name is there twice; rename one")
+        raise UserError(f"config, {option}.header: a name is there twice; rename one")
     table.columns = dict(zip(header, table.columns.values(), strict=True))
 
 

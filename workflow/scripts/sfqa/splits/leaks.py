@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from sfqa.splits.grouping import CONTENTS, expand_keys, get_group_values, list_keys
-from sfqa.splits.official import find_parts, list_leaks
-from sfqa.splits.protocols import CROSS, TEST, make_splits
+from sfqa.splits.official import find_listed_trials, find_parts, list_leaks
+from sfqa.splits.protocols import CROSS, PARTS, TEST, make_splits
 
 
 def describe_leaks(samples: pd.DataFrame, protocol: Mapping[str, Any], seed: int) -> str:
@@ -23,28 +24,46 @@ def describe_leaks(samples: pd.DataFrame, protocol: Mapping[str, Any], seed: int
         return ""
     rows = expand_keys(samples.sort_values("sample_id", ignore_index=True))
     sentences = []
-    if protocol.get("kind") == "fixed":
-        sentences.append(_describe_published(rows, protocol))
+    if protocol.get("kind") in ("fixed", "listed_trials"):
+        sentences += _describe_published(rows, protocol)
     elif list_keys(rows):
         sentences.append(_describe_shared_keys(rows, protocol, seed))
     sentences.append(_describe_empty_keys(rows, protocol))
     return " ".join(filter(None, sentences))
 
 
-def _describe_published(rows: pd.DataFrame, protocol: Mapping[str, Any]) -> str:
-    train, validation, test = find_parts(rows, protocol, str(protocol.get("name")))
-    parts = {"train": train, "test": test}
-    if validation is not None:
-        parts = {"train": train, "validation": validation, "test": test}
-    contents = CONTENTS if protocol.get("allow_shared") else ()
-    leaks = list_leaks(rows, [*contents, *list_keys(rows)], parts)
-    if not leaks:
-        return ""
-    shared = ", ".join(
-        f"{_count_values(group, len(values))} in {first} and {second}"
-        for group, first, second, values in leaks
+def _describe_published(rows: pd.DataFrame, protocol: Mapping[str, Any]) -> list[str]:
+    where, name = f"config, regression.protocols {protocol['name']!r}", protocol["name"]
+    is_listed = protocol["kind"] == "listed_trials"
+    trials = (
+        list(find_listed_trials(rows, protocol, where).values())
+        if is_listed
+        else [find_parts(rows, protocol, where)]
     )
-    return f"The published split {protocol['name']!r} is not disjoint: {shared}."
+    contents = CONTENTS if protocol.get("allow_shared") else ()
+    most: dict[tuple[str, str, str], int] = {}
+    for masks in trials:
+        parts = {n: mask for n, mask in zip(PARTS, masks, strict=True) if mask is not None}
+        for group, first, second, values in list_leaks(rows, [*contents, *list_keys(rows)], parts):
+            key = (group, first, second)
+            most[key] = max(most.get(key, 0), len(values))
+    sentences = []
+    if most:
+        up_to = "up to " if len(trials) > 1 else ""
+        shared = ", ".join(
+            f"{up_to}{_count_values(group, count)} in {first} and {second}"
+            for (group, first, second), count in most.items()
+        )
+        subject = "trials of" if is_listed else "split"
+        verb = "are" if is_listed else "is"
+        sentences.append(f"The published {subject} {name!r} {verb} not disjoint: {shared}.")
+    if is_listed:
+        used = np.any([mask for masks in trials for mask in masks if mask is not None], axis=0)
+        if not used.all():
+            sentences.append(
+                f"Samples in no trial of {name!r}: {int((~used).sum())} of {len(rows)}."
+            )
+    return sentences
 
 
 def _count_values(group: str, count: int) -> str:

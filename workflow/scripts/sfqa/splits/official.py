@@ -15,6 +15,7 @@ import pandas as pd
 from sfqa.errors import UserError, hint
 from sfqa.splits.drawing import Mask
 from sfqa.splits.grouping import get_group_values
+from sfqa.splits.trial_lists import find_listed_parts, read_trial_lists
 
 TRAIN, VALIDATION, TEST = "train", "val", "test"
 #: What a sample's ``split`` may be: a dataset may have several test parts.
@@ -54,6 +55,26 @@ def find_parts(
     if test_name == VALIDATION or not validation.any():
         return train, None, test
     return train, validation, test
+
+
+def find_listed_trials(
+    rows: pd.DataFrame, protocol: Mapping[str, Any], where: str
+) -> dict[int, tuple[Mask, Mask | None, Mask]]:
+    """Return the train, validation and test rows of each published trial, by its number.
+
+    None stands for the validation rows of a trial without any. Raises :class:`UserError` as
+    :func:`sfqa.splits.trial_lists.read_trial_lists` and
+    :func:`sfqa.splits.trial_lists.find_listed_parts`.
+    """
+    listed = read_trial_lists(protocol["lists"], where)
+    trials = {}
+    for number, part_of in find_listed_parts(listed, rows, where).items():
+        part = rows["sample_id"].map(part_of)
+        train, validation, test = (
+            (part == name).to_numpy(bool) for name in ("train", "validation", "test")
+        )
+        trials[number] = (train, validation if validation.any() else None, test)
+    return trials
 
 
 def list_leaks(

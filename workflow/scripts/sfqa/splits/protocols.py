@@ -8,7 +8,6 @@ labels and the seed, never on the order of the rows or on which samples have a s
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from sfqa.errors import UserError, hint
+from sfqa.errors import UserError
 from sfqa.splits.drawing import Codes, Mask, draw_folds, draw_parts, draw_validation
 from sfqa.splits.grouping import (
     assert_disjoint,
@@ -27,28 +26,27 @@ from sfqa.splits.grouping import (
     find_largest,
     get_group_values,
 )
-from sfqa.splits.official import find_parts, list_leaks
+from sfqa.splits.official import find_listed_trials, find_parts, list_leaks
+from sfqa.splits.protocol_options import (
+    CROSS,
+    PARTS,
+    TEST,
+    TRAIN,
+    TRIALS,
+    VALIDATION,
+    check_protocol,
+    name_protocol,
+    read_ratio,
+)
 
-#: Version of the splits made here, in drawing.py and in grouping.py.
+__all__ = [
+    "CROSS", "PARTS", "TEST", "TRAIN", "VALIDATION", "VERSION", "Split", "make_splits",
+    "validation_share",
+]  # fmt: skip
+
+#: Version of the splits made here, in drawing.py, grouping.py, official.py and trial_lists.py.
 VERSION = 1
 
-TRAIN, VALIDATION, TEST = "train", "validation", "test"
-PARTS = (TRAIN, VALIDATION, TEST)
-#: The kind without training: models of another dataset are tested on every row.
-CROSS = "cross_dataset"
-_KEYS = {
-    "fixed": ("groups", "validation", "allow_shared", "test"),
-    "group_kfold": ("groups", "k", "repeats", "validation"),
-    "random_kfold": ("k", "repeats", "validation"),
-    "leave_one_method_out": ("validation",),
-    "leave_one_group_out": ("groups", "validation"),
-    "group_trials": ("groups", "trials", "parts"),
-    "random_trials": ("trials", "parts"),
-    CROSS: ("model", "dimensions", "allow_shared"),
-}
-KINDS = tuple(_KEYS)
-#: Defaults of ``parts`` (train : validation : test; UGVQ, section 6.1.1) and ``trials``.
-_RATIO, _TRIALS = (7.0, 1.0, 2.0), 10
 #: Crossed groups can leave a small part empty by chance; a trial is redrawn up to this often.
 _DRAWS = 50
 
@@ -85,6 +83,10 @@ def make_splits(samples: pd.DataFrame, protocol: Mapping[str, Any], seed: int) -
       [7, 1, 2]). Crossed groups are partitioned one by one. A row belongs to a part if all its
       values do, and is left out otherwise: a part of share p keeps about p**g of the rows.
     - ``random_trials``: the same with single rows, e.g. 100 trials of 80 : 20 (parts [8, 0, 2]).
+    - ``listed_trials``: the published trials of ``lists``
+      (:func:`sfqa.splits.trial_lists.read_trial_lists`), exactly. Samples in no list are left out.
+      A trial without validation rows gets some from train, as in the other kinds.
+      ``allow_shared`` as for ``fixed``.
     - ``cross_dataset``: one trial, every row is a test row of the models in the results folder of
       another dataset, ``model``. ``dimensions`` maps a dimension of this dataset to its name there.
       ``allow_shared`` also tests samples whose image, clip or prompt the models were trained on.
@@ -95,8 +97,8 @@ def make_splits(samples: pd.DataFrame, protocol: Mapping[str, Any], seed: int) -
     a 0 in ``parts``, there are none. Raises :class:`UserError` if the samples do not allow the
     protocol.
     """
-    where = _name_protocol(protocol)
-    protocol_kind, share = _check_protocol(protocol, where)
+    where = name_protocol(protocol)
+    protocol_kind, share = check_protocol(protocol, where)
     if samples["sample_id"].duplicated().any():
         duplicate = samples.loc[samples["sample_id"].duplicated(), "sample_id"].iloc[0]
         raise UserError(f"{where}: the sample {duplicate!r} occurs twice; keep one row of it")
@@ -111,6 +113,7 @@ def make_splits(samples: pd.DataFrame, protocol: Mapping[str, Any], seed: int) -
         "leave_one_group_out": _split_leave_one_group_out,
         "group_trials": _split_group_trials,
         "random_trials": _split_random_trials,
+        "listed_trials": _split_listed_trials,
         CROSS: _split_cross_dataset,
     }[protocol_kind](rows, protocol, seed, where)
     ids = rows["sample_id"].to_numpy(object)
@@ -136,7 +139,7 @@ def validation_share(protocol: Mapping[str, Any]) -> float:
     >>> validation_share({"name": "t", "kind": "random_trials", "parts": [7, 1, 2]})
     0.1
     """
-    return _check_protocol(protocol, _name_protocol(protocol))[1]
+    return check_protocol(protocol, name_protocol(protocol))[1]
 
 
 class _Trial(NamedTuple):
@@ -152,74 +155,37 @@ class _Trial(NamedTuple):
     codes: Codes
 
 
-def _name_protocol(protocol: Mapping[str, Any]) -> str:
-    """Return where a protocol is in the configuration, for the beginning of a message."""
-    return f"config, regression.protocols {protocol.get('name')!r}"
-
-
-def _check_protocol(protocol: Mapping[str, Any], where: str) -> tuple[str, float]:
-    """Return the kind and the share of validation rows of a protocol, all keys checked."""
-    protocol_kind = protocol.get("kind")
-    if protocol_kind not in _KEYS:
-        raise UserError(f"{where}: no kind {protocol_kind!r}; {hint(str(protocol_kind), KINDS)}")
-    for key in protocol:
-        if key not in ("name", "kind", *_KEYS[protocol_kind]):
-            raise UserError(
-                f"{where}: unknown key {key!r}; kind {protocol_kind} has "
-                f"{', '.join(_KEYS[protocol_kind])}"
-            )
-    if protocol_kind == CROSS:
-        _check_cross(protocol, where)
-    share = protocol.get("validation", 0.0 if protocol_kind == CROSS else 0.15)
-    if not isinstance(share, (int, float)) or not 0 <= share < 1:
-        raise UserError(f"{where}, validation: {share!r}; write a share from 0 to below 1")
-    for key, minimum in (("k", 2), ("repeats", 1), ("trials", 1)):
-        value = protocol.get(key, minimum)
-        if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
-            raise UserError(f"{where}, {key}: {value!r}; write a whole number, {minimum} or more")
-    if "parts" in _KEYS[protocol_kind]:
-        shares = _read_ratio(protocol, where)
-        share = shares[PARTS.index(VALIDATION)] / sum(shares)
-    return str(protocol_kind), float(share)
-
-
-def _check_cross(protocol: Mapping[str, Any], where: str) -> None:
-    model, names = protocol.get("model"), protocol.get("dimensions", {})
-    if not isinstance(model, str) or not model:
-        raise UserError(
-            f"{where}, model: {model!r}; write the results folder of the dataset whose models are "
-            "tested here, such as results/thqa"
-        )
-    if not isinstance(names, Mapping) or not all(isinstance(v, str) for v in names.values()):
-        raise UserError(
-            f"{where}, dimensions: {names!r}; write the name of each dimension there, such as "
-            "{visual_quality: quality}"
-        )
-
-
-def _read_ratio(protocol: Mapping[str, Any], where: str) -> tuple[float, ...]:
-    """Return the ratio train : validation : test of a protocol, checked."""
-    ratio = protocol.get("parts", _RATIO)
-    valid = isinstance(ratio, (list, tuple)) and len(ratio) == len(PARTS)
-    valid = valid and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in ratio)
-    if not valid or not all(math.isfinite(v) and v >= 0 for v in ratio):
-        raise UserError(
-            f"{where}, parts: {ratio!r}; write three numbers, 0 or more, for train, validation "
-            "and test, such as [7, 1, 2]"
-        )
-    if not ratio[0] or not ratio[2]:
-        raise UserError(f"{where}, parts: {list(ratio)!r}; only the second, validation, may be 0")
-    return tuple(float(v) for v in ratio)
-
-
 def _split_fixed(
     rows: pd.DataFrame, protocol: Mapping[str, Any], seed: int, where: str
 ) -> Iterator[_Trial]:
     train, validation, test = find_parts(rows, protocol, where)
+    yield _make_published_trial(rows, protocol, where, 0, (train, validation, test))
+
+
+def _split_listed_trials(
+    rows: pd.DataFrame, protocol: Mapping[str, Any], seed: int, where: str
+) -> Iterator[_Trial]:
+    for number, parts in find_listed_trials(rows, protocol, where).items():
+        yield _make_published_trial(rows, protocol, f"{where}, trial {number}", number, parts)
+
+
+def _make_published_trial(
+    rows: pd.DataFrame,
+    protocol: Mapping[str, Any],
+    where: str,
+    number: int,
+    parts: tuple[Mask, Mask | None, Mask],
+) -> _Trial:
+    """Return a trial with the given train, validation and test rows.
+
+    Raises :class:`UserError` if they share a group, unless the protocol has ``allow_shared``.
+    """
+    train, validation, test = parts
     groups = choose_groups(rows, protocol, where)
     if not protocol.get("allow_shared", False):
-        parts = {"train": train, "validation": validation, "test": test}
-        present_parts = {name: mask for name, mask in parts.items() if mask is not None}
+        present_parts = {
+            name: mask for name, mask in zip(PARTS, parts, strict=True) if mask is not None
+        }
         for group, first, second, shared in list_leaks(rows, groups, present_parts):
             raise UserError(
                 f"{where}: the {group} {shared[0]!r} ({len(shared)} in all) is in {first} and in "
@@ -227,7 +193,7 @@ def _split_fixed(
             )
     codes_of = encode_groups(rows, groups, where)
     codes = find_largest(codes_of) if codes_of else np.arange(len(rows))
-    yield _Trial(0, train, test, validation, codes)
+    return _Trial(number, train, test, validation, codes)
 
 
 def _split_group_kfold(
@@ -314,7 +280,7 @@ def _split_group_trials(
     rows: pd.DataFrame, protocol: Mapping[str, Any], seed: int, where: str
 ) -> Iterator[_Trial]:
     groups, codes_of = _encode_required_groups(rows, protocol, where, "random_trials")
-    shares = _read_ratio(protocol, where)
+    shares = read_ratio(protocol, where)
     used_parts = [n for n, share in enumerate(shares) if share > 0]
     for name, codes in codes_of.items():
         if codes.max() + 1 < len(used_parts):
@@ -322,7 +288,7 @@ def _split_group_trials(
                 f"{where}: {int(codes.max()) + 1} different values of {name} are too few for "
                 f"{len(used_parts)} parts; choose other groups"
             )
-    for trial in range(int(protocol.get("trials", _TRIALS))):
+    for trial in range(int(protocol.get("trials", TRIALS))):
         for draw in range(_DRAWS):
             part_of = np.stack(
                 [
@@ -349,11 +315,11 @@ def _split_group_trials(
 def _split_random_trials(
     rows: pd.DataFrame, protocol: Mapping[str, Any], seed: int, where: str
 ) -> Iterator[_Trial]:
-    shares, codes = _read_ratio(protocol, where), np.arange(len(rows))
+    shares, codes = read_ratio(protocol, where), np.arange(len(rows))
     parts = sum(share > 0 for share in shares)
     if len(rows) < parts:
         raise UserError(f"{where}: {len(rows)} samples are too few for {parts} parts; add some")
-    for trial in range(int(protocol.get("trials", _TRIALS))):
+    for trial in range(int(protocol.get("trials", TRIALS))):
         part_of = draw_parts(codes, shares, (seed, "random_trials", trial))
         train, validation, test = (part_of == n for n in range(len(PARTS)))
         yield _Trial(trial, train, test, validation, codes)
