@@ -7,6 +7,8 @@ from sfqa.media_files import (
     PICTURE_SUFFIXES,
     SOUND_SUFFIXES,
     VIDEO_SUFFIXES,
+    list_files,
+    match_glob,
     warn_about_unlisted_files,
 )
 
@@ -44,3 +46,19 @@ def test_files_beside_those_of_a_sheet(tmp_path, caplog, suffixes, names, messag
     caplog.clear()
     warn_about_unlisted_files("s.csv", [tmp_path / name for name in names], suffixes)
     assert caplog.text == ""
+
+
+def test_links_that_lead_back_are_not_followed(tmp_path, caplog) -> None:
+    for name in ("a/1.mp4", "a/b/2.MP4", "a/.h/3.mp4", "4.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "a/b/up").symlink_to(tmp_path)
+    (tmp_path / "a/same").symlink_to(".")
+    (tmp_path / "c").symlink_to(tmp_path / "a/b")
+    names = ["4.mp4", "a/1.mp4", "a/b/2.MP4", "c/2.MP4"]
+    assert list_files(tmp_path, {".mp4"}) == names
+    assert match_glob("**/*.mp4", tmp_path) == names
+    assert match_glob("a/**/*.mp4", tmp_path) == names[1:3]
+    assert match_glob(f"{tmp_path}/*/**/a/*.mp4") == []
+    assert match_glob(f"{tmp_path}/**/b/*.mp4") == [f"{tmp_path}/a/b/2.MP4"]
+    assert "leads to a folder above it; it is not followed" in caplog.text

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from published_datasets import MAKERS, make_folder
+from published_datasets import make_folder
 from sfqa import cli
 
 
@@ -52,10 +52,28 @@ def test_errors_say_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "vvmf_results_a01.csv: there is no such label file; unpack train.zip first" in error
 
 
-def test_the_list_and_the_page_have_every_dataset(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["import", "--list"]) == 0
-    text = capsys.readouterr().out
-    page = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
-    for name in MAKERS:
-        assert f"\n{name} " in f"\n{text}"
-        assert f"| `{name}` |" in page
+def test_a_label_file_elsewhere_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    make_folder("t2vqa_db", data / "T2VQA-DB")
+
+    def read_error(folder: Path) -> str:
+        out = str(tmp_path / "a.yaml")
+        assert cli.main(["import", "t2vqa_db", str(folder), "--out", out]) == 2
+        return capsys.readouterr().err
+
+    assert f"in a folder below; run sfqa import t2vqa_db {data}/T2VQA-DB" in read_error(data)
+    (data / "T2VQA-DB/videos").mkdir()
+    error = read_error(data / "T2VQA-DB/videos")
+    assert f"in a folder above; run sfqa import t2vqa_db {data}/T2VQA-DB" in error
+    (data / "T2VQA-DB/info.txt").rename(data / "T2VQA-DB/INFO.TXT")
+    error = read_error(data / "T2VQA-DB")
+    assert "info.txt: there is no such label file, but INFO.TXT; rename it" in error
+
+
+def test_guesses_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_folder("gaia", tmp_path / "data")
+    out = str(tmp_path / "a.yaml")
+    assert cli.main(["import", "gaia", str(tmp_path / "data"), "--out", out]) == 0
+    assert "A guess: MOS.csv has no header and four columns" in capsys.readouterr().out

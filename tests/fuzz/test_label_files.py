@@ -1,6 +1,6 @@
 """Label files and folders, mutated by seed: the right table, or a sentence that names the file.
 
-40 mutations in the default tier, 200 with SFQA_TESTS=all.
+40 mutations in the default tier, 300 with SFQA_TESTS=all.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from sfqa.generation.importing import list_videos
 from sfqa.labels.scores import read_mos, read_ratings
 
 DATASETS = Path(__file__).parents[2] / "config" / "datasets"
-COUNT = 200 if os.environ.get("SFQA_TESTS") == "all" else 40
-#: Sets whose label files are text; workbooks and MATLAB files cannot be mutated line by line.
-TEXT_SETS = sorted(set(MAKERS) - {"live_vqc", "sjtu_uav"})
+COUNT = 300 if os.environ.get("SFQA_TESTS") == "all" else 40
+#: Sets whose label files are text; MATLAB and Parquet files cannot be mutated line by line.
+TEXT_SETS = sorted(set(MAKERS) - {"live_vqc", "sjtu_uav", "videofeedback"})
+#: Tables of prompts: their rows have no video to be checked by.
+PROMPT_FILES = ("fetv_data.json", "prompts_all.csv")
 
 #: A mutation changes the folder. It returns whether the table must stay as it was.
 Mutation = Callable[[random.Random, Path, Path, list[Made]], bool]
@@ -119,10 +121,109 @@ def write_utf16(rng: random.Random, path: Path, folder: Path, made: list[Made]) 
     return True
 
 
+def write_utf16_without_a_mark(
+    rng: random.Random, path: Path, folder: Path, made: list[Made]
+) -> bool:
+    path.write_bytes(path.read_bytes().decode().removeprefix("\ufeff").encode("utf-16-be"))
+    return True
+
+
+def end_lines_as_old_macs_did(
+    rng: random.Random, path: Path, folder: Path, made: list[Made]
+) -> bool:
+    write_lines(path, label_lines(path), "\r")
+    return True
+
+
+def end_with_blank_lines(rng: random.Random, path: Path, folder: Path, made: list[Made]) -> bool:
+    path.write_bytes(path.read_bytes().rstrip() + b"\n \n\n\t \r\n\n")
+    return True
+
+
+def put_blanks_around_separators(
+    rng: random.Random, path: Path, folder: Path, made: list[Made]
+) -> bool:
+    if path.suffix.startswith(".json"):
+        return True
+    # A comma in a prompt is in quotes: only the first and the last separator are surely ones.
+    separator = next(s for s in "|;\t," if s in label_lines(path)[-1] or s == ",")
+    lines = [line.replace(separator, f" {separator} ", 1) for line in label_lines(path)]
+    write_lines(path, lines)
+    return True
+
+
+def write_another_separator(rng: random.Random, path: Path, folder: Path, made: list[Made]) -> bool:
+    separator = rng.choice(";|\t,")
+    text = path.read_bytes().decode()
+    path.write_bytes(text.replace(rng.choice(";|\t,"), separator).encode())
+    return False
+
+
+def repeat_an_id_with_another_score(
+    rng: random.Random, path: Path, folder: Path, made: list[Made]
+) -> bool:
+    lines = label_lines(path)
+    line = rng.choice(lines)
+    lines.append(line[:-1] + ("2" if line[-1] == "1" else "1"))
+    write_lines(path, lines)
+    return False
+
+
+def add_a_link_to_the_folder(
+    rng: random.Random, path: Path, folder: Path, made: list[Made]
+) -> bool:
+    (folder / rng.choice(made).path).with_name("again").symlink_to(folder)
+    (folder / "self").symlink_to(".")
+    return True
+
+
+def add_notes_of_macos(rng: random.Random, path: Path, folder: Path, made: list[Made]) -> bool:
+    for one in made[:3]:
+        (folder / one.path).with_name(f"._{Path(one.path).name}").write_bytes(b"x")
+        note = folder / "__MACOSX" / one.path
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_bytes(b"x")
+    return True
+
+
+def name_a_folder_like_a_video(
+    rng: random.Random, path: Path, folder: Path, made: list[Made]
+) -> bool:
+    (folder / made[0].path).with_name("folder.mp4").mkdir()
+    return True
+
+
+def put_a_blank_into_a_name(rng: random.Random, path: Path, folder: Path, made: list[Made]) -> bool:
+    one = folder / rng.choice(made).path
+    one.rename(one.with_name(f"{one.stem} {one.suffix}"))
+    return False
+
+
+def change_the_case_of_a_name(
+    rng: random.Random, path: Path, folder: Path, made: list[Made]
+) -> bool:
+    one = folder / rng.choice(made).path
+    one.rename(one.with_name(one.name.swapcase()))
+    return False
+
+
+def copy_a_video_to_a_folder(
+    rng: random.Random, path: Path, folder: Path, made: list[Made]
+) -> bool:
+    one = folder / rng.choice(made).path
+    (one.parent / "copies").mkdir()
+    (one.parent / "copies" / one.name).write_bytes(b"x")
+    return False
+
+
 MUTATIONS: list[Mutation] = [
     lose_a_video, add_a_video, upper_case_a_suffix, repeat_a_row, lose_a_row, cut_a_row,
     swap_digits_for_letters, add_a_byte_order_mark, end_lines_as_windows_does, add_empty_lines,
-    shuffle_rows, write_utf16,
+    shuffle_rows, write_utf16, write_utf16_without_a_mark, end_lines_as_old_macs_did,
+    end_with_blank_lines, put_blanks_around_separators, write_another_separator,
+    repeat_an_id_with_another_score, add_a_link_to_the_folder, add_notes_of_macos,
+    name_a_folder_like_a_video, put_a_blank_into_a_name, change_the_case_of_a_name,
+    copy_a_video_to_a_folder,
 ]  # fmt: skip
 
 
@@ -157,8 +258,7 @@ def test_a_mutated_folder_gives_the_right_table_or_a_sentence(seed: int, tmp_pat
 
 
 def is_label_file(path: Path) -> bool:
-    # fetv_data.json holds prompts by the number of the line: its rows have no name to be checked by.
-    return path.suffix in (".csv", ".txt", ".json") and path.name != "fetv_data.json"
+    return path.suffix in (".csv", ".txt", ".json", ".jsonl") and path.name not in PROMPT_FILES
 
 
 def read_all(source: dict[str, Any], folder: Path) -> dict[str, dict[Any, float | None]]:

@@ -6,26 +6,28 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 from scipy import stats
 
 from published_datasets import MAKERS, PROMPTS, make_folder
+from sfqa import cli
+from sfqa.configuration import complete_config
 from sfqa.generation.importing import list_videos
 from sfqa.labels.joining import has_ratings
 from sfqa.labels.scores import read_mos, read_ratings
+from sfqa.splits.protocols import make_splits
 
-DATASETS = Path(__file__).parents[2] / "config" / "datasets"
+ROOT = Path(__file__).parents[2]
+DATASETS = ROOT / "config" / "datasets"
+SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 
 
 def read_source(name: str, folder: Path) -> dict[str, Any]:
     """Return the section ``import`` of a dataset's configuration, for another folder."""
     config = yaml.safe_load((DATASETS / f"{name}.yaml").read_text(encoding="utf-8"))
     return {**config["import"], "folder": str(folder)}
-
-
-def test_every_configuration_has_a_made_folder() -> None:
-    assert sorted(MAKERS) == sorted(path.stem for path in DATASETS.glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", sorted(MAKERS))
@@ -76,3 +78,33 @@ def test_names_that_would_be_equal_differ(tmp_path: Path) -> None:
     meeting = [name for name in ids if name.startswith("videos-gen2-a-map-of-mp4-")]
     assert len(set(ids)) == len(ids)
     assert len(meeting) == 2
+
+
+@pytest.mark.parametrize("name", sorted(MAKERS))
+def test_every_protocol_can_be_drawn(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From ``sfqa import`` and the written configuration to samples, MOS and splits."""
+    made = make_folder(name, tmp_path / "data")
+    out = tmp_path / "written.yaml"
+    assert cli.main(["import", name, str(tmp_path / "data"), "--out", str(out)]) == 0
+    assert f"{len(made)} videos in {tmp_path / 'data'}" in capsys.readouterr().out
+    config = complete_config(yaml.safe_load(out.read_text()), SCHEMA)
+    assert config["import"]["folder"] == str(tmp_path / "data")
+    samples = pd.DataFrame(list_videos(config["import"], config["shards"]))
+    ids = set(samples["sample_id"])
+    scores = [*read_mos(config["import"], ids), *read_ratings(config["import"], ids)]
+    labelled = {r["sample_id"] for r in scores if r.get("mos", r.get("score")) is not None}
+    assert {row["dimension"] for row in scores} == set(config["correlation"]["dimensions"])
+    assert config["correlation"]["protocol"] in {
+        protocol["name"] for protocol in config["regression"]["protocols"]
+    }
+    rated = samples[samples["sample_id"].isin(labelled)]
+    for protocol in config["regression"]["protocols"]:
+        for split in make_splits(rated, protocol, config["seed"]):
+            assert {"train", "test"} <= set(split.part.values()), protocol["name"]
+            if protocol["kind"] == "fixed":
+                by_id = samples.set_index("sample_id")["split"]
+                tests = {by_id[i] for i, part in split.part.items() if part == "test"}
+                has_test = (samples["split"] == "test").any()
+                assert tests == {protocol.get("test", "test" if has_test else "val")}

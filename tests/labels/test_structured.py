@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openpyxl
+import pandas as pd
 import pytest
 from scipy import io
 
@@ -144,3 +146,78 @@ def test_matlab_variables_that_give_one_column(tmp_path: Path) -> None:
     io.savemat(tmp_path / "a.mat", {"s": np.ones((3, 2)), "s_1": np.array([1.0, 2.0, 3.0])})
     with pytest.raises(UserError, match="two variables give the column 's_1'"):
         read_structured(tmp_path / "a.mat")
+
+
+FRAME = pd.DataFrame({"video": ["a.mp4", "b.mp4"], "mos": [1.5, 2.0]})
+COLUMNS = {"video": ["a.mp4", "b.mp4"], "mos": [1.5, 2.0]}
+
+
+@pytest.mark.parametrize("orient", ["split", "records", "index", "columns", "table", "values"])
+def test_every_form_of_json_that_pandas_writes(tmp_path: Path, orient: Any) -> None:
+    path = tmp_path / "a.json"
+    FRAME.to_json(path, orient=orient)
+    table = read_structured(path, columns=["video", "mos"] if orient == "values" else None)
+    for name in ("key", "index"):  # row numbers that pandas adds
+        table.columns.pop(name, None)
+    assert table.columns == COLUMNS
+    # With the videos as the index, their column is called key; as a table, it keeps its name.
+    if orient not in ("records", "values"):
+        FRAME.set_index("video").to_json(path, orient=orient)
+        columns = read_structured(path).columns
+        assert (columns.get("key") or columns["video"], columns["mos"]) == tuple(COLUMNS.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[["a.mp4", 1]]', "row 1: a list of values without names; name them with 'header'"),
+        ('{"columns": ["v", "m"], "index": [0], "data": [["a"]]}', "row 1: 1 cells where there"),
+        ('{"columns": ["v", "v"], "data": [["a", 1]]}', "the column 'v' is there twice"),
+        ('{"columns": ["v"], "index": ["x"], "data": [["a"], ["b"]]}', "1 keys in index, but 2"),
+    ],
+)
+def test_forms_of_pandas_that_are_not_whole(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_structured(write(tmp_path, "a.json", text))
+
+
+def test_numbers_of_raters_are_no_rows(tmp_path: Path) -> None:
+    text = '{"a": {"0": 3, "1": 4}, "b": {"0": 2, "1": 5}}'
+    assert read_structured(write(tmp_path, "a.json", text)).columns["key"] == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_names_for_columns_that_have_names_are_refused(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path, name, '{"v": "a", "m": 1}\n{"v": "b", "m": 2}\n')
+    with pytest.raises(UserError, match="its columns have names; leave 'header' out"):
+        read_structured(path, columns=["video", "mos"])
+
+
+def test_line_ends_of_unicode_inside_of_json_text(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.jsonl", '{"v": "a\u2028b\x85"}\r\n{"v": "c"}\r\n')
+    assert read_structured(path).columns == {"v": ["a\u2028b\x85", "c"]}
+    # Old programs of Macs end lines with a carriage return alone.
+    path.write_bytes(b'{"v": "a"}\r{"v": "b"}\r\r')
+    assert read_structured(path).columns == {"v": ["a", "b"]}
+
+
+def test_structs_of_matlab(tmp_path: Path) -> None:
+    videos = np.zeros((1, 3), dtype=[("name", object), ("mos", object), ("form", object)])
+    for k, element in enumerate(videos.flat):
+        element["name"], element["mos"] = f"v{k}.mp4", float(k)
+        element["form"] = {"fps": 25.0 + k, "scene": "city"}
+    names = np.array([["a.mp4", "bb.mp4", "c.mp4"]], dtype=object)
+    scores = {"name": names, "mos": np.array([1.0, 2.0, 3.0]), "sub": {"sd": np.ones((3, 1))}}
+    content = {"videos": videos, "d": scores, "rate": np.array([1.0, 2.0])}
+    io.savemat(tmp_path / "a.mat", content)
+    table = read_structured(tmp_path / "a.mat")
+    assert table.columns == {
+        "videos.name": ["v0.mp4", "v1.mp4", "v2.mp4"],
+        "videos.mos": [0.0, 1.0, 2.0],
+        "videos.form.fps": [25.0, 26.0, 27.0],
+        "videos.form.scene": ["city"] * 3,
+        "d.name": ["a.mp4", "bb.mp4", "c.mp4"],
+        "d.mos": [1.0, 2.0, 3.0],
+        "d.sub.sd": [1.0, 1.0, 1.0],
+    }
+    assert "'rate' is left out: it has 2 rows where others have 3" in table.notes[0]

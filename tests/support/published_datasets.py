@@ -2,60 +2,23 @@
 
 Names, separators, headers and quirks are those of the published files; prompts, names of contents and
 scores are made up. ``make_folder(name, folder)`` writes the files and returns what a reader must find:
-for each video its MOS by dimension (None: hidden) and its expected columns.
+for each video its MOS by dimension (None: hidden) and its expected columns. The sets whose files were
+not all seen are in uncertain_datasets.py.
 """
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import io
 
-#: Prompts with commas, quotes, two blanks in a row and letters outside of ASCII, as published ones have.
-PROMPTS = ('A red, "old" bus', "Two  cats on a sofa", "Ein Boot bei Köln, abends")
+import uncertain_datasets
+from dataset_makers import MAKERS, PROMPTS, Made, make_folder, make_score, maker, write_csv
 
-
-@dataclass
-class Made:
-    """One made video: path below the folder, MOS by dimension, columns of its sample."""
-
-    path: str
-    mos: dict[str, float | None]
-    columns: dict[str, str] = field(default_factory=dict)
-    sd: dict[str, float] = field(default_factory=dict)
-    n: int | None = None
-    ratings: dict[tuple[str, str], float] = field(default_factory=dict)
-
-
-Maker = Callable[[Path], list[Made]]
-MAKERS: dict[str, Maker] = {}
-
-
-def make_folder(name: str, folder: Path, video: bytes = b"no video") -> list[Made]:
-    """Write a dataset's folder, each video with the bytes ``video``; return what is in it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    made = MAKERS[name](folder)
-    for one in made:
-        path = folder / one.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(video)
-    return made
-
-
-def maker(function: Maker) -> Maker:
-    """Register the maker of a dataset by its name."""
-    MAKERS[function.__name__] = function
-    return function
-
-
-def _score(number: int, low: float = 0, high: float = 100) -> float:
-    return round(low + (high - low) * ((number * 37) % 101) / 101, 6)
+__all__ = ["MAKERS", "PROMPTS", "Made", "make_folder", "uncertain_datasets"]
 
 
 @maker
@@ -64,7 +27,7 @@ def t2vqa_db(folder: Path) -> list[Made]:
     lines = []
     for number in range(24):
         prompt = PROMPTS[number % 3] + f" {number // 12}"
-        name, mos = f"{number:05d}_{number % 4:02d}.mp4", _score(number)
+        name, mos = f"{number:05d}_{number % 4:02d}.mp4", make_score(number)
         lines.append(f"{name}|{prompt}|{mos}")
         columns = {"method": f"{number % 4:02d}", "prompt": prompt, "sample_id": name[:-4]}
         made.append(Made(name, {"quality": mos}, columns))
@@ -81,7 +44,7 @@ def lgvq(folder: Path) -> list[Made]:
     for m, method in enumerate(("gen2", "hotshot", "videofusion")):
         for p, prompt in enumerate(prompts):
             path = f"{method}/{prompt}.mp4"
-            mos = {d: _score(7 * m + 3 * p + k) for k, d in enumerate(dims)}
+            mos = {d: make_score(7 * m + 3 * p + k) for k, d in enumerate(dims)}
             lines.append(";".join([path, *map(str, mos.values())]))
             made.append(Made(f"videos/{path}", dict(mos), {"method": method, "prompt": prompt}))
     (folder / "MOS.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -96,14 +59,14 @@ def vquala2025(folder: Path) -> list[Made]:
     for p in range(6):
         uuid = f"80ff3d01-45ab-5118-beb1-6535fcf26e5{p}"
         for m, letter in enumerate("ABCDE"):
-            mos = {d: _score(5 * p + m + k, 1, 5) for k, d in enumerate(names)}
+            mos = {d: make_score(5 * p + m + k, 1, 5) for k, d in enumerate(names)}
             path = f"train/{letter}_{uuid}.mp4"
             prompt = f"{PROMPTS[p % 3]} {p}"
             rows.append([prompt, *mos.values(), path.removeprefix("train/")])
             columns = {"method": letter, "image_id": uuid, "prompt": prompt}
             made.append(Made(path, dict(mos), columns))
     header = ["Prompt", *(f"{name}_MOS" for name in names.values()), "video_name"]
-    _write_csv(folder / "train.csv", header, rows, "\r\n")
+    write_csv(folder / "train.csv", header, rows, "\r\n")
     return made
 
 
@@ -113,7 +76,7 @@ def q_eval_video(folder: Path) -> list[Made]:
     for number in range(1, 26):
         prompt = f"{PROMPTS[number % 3]} {number % 5}"
         if number <= 20:
-            mos = _score(number, 1, 5)
+            mos = make_score(number, 1, 5)
             records.append({"video": f"{number}.mp4", "prompt": prompt, "gt_score": mos})
             columns = {"split": "train", "prompt": prompt, "method": "unknown"}
             made.append(Made(f"train/{number}.mp4", {"quality": mos}, columns))
@@ -130,7 +93,7 @@ def t2veval_bench(folder: Path) -> list[Made]:
     for p, key in enumerate(("amalfi-coast", "a-dog", "city_night", "snow", "two-men")):
         for m, method in enumerate(("Sora", "Open_sora", "Gen-3", "Vega_Al")):
             if (p, m) != (4, 0):
-                mos = _score(4 * p + m, 0, 5)
+                mos = make_score(4 * p + m, 0, 5)
                 lines.append(f"{method}+{key}.mp4,{mos}")
                 columns = {"method": method, "image_id": key}
                 made.append(Made(f"{method}+{key}.mp4", {"quality": mos}, columns))
@@ -177,12 +140,12 @@ def thqa(folder: Path) -> list[Made]:
         for clip in range(2):
             for method in ("ahead", "sad", "wavlip"):
                 stem = f"{image}_voice_en_350{image}{clip}_{method}"
-                mos = round(_score(image * 6 + clip * 3 + len(method), 0, 5), 1)
-                rows.append([stem, *(f"{_score(k, 1, 9):.6f}" for k in range(24)), mos])
+                mos = round(make_score(image * 6 + clip * 3 + len(method), 0, 5), 1)
+                rows.append([stem, *(f"{make_score(k, 1, 9):.6f}" for k in range(24)), mos])
                 columns = {"image_id": str(image), "clip_id": f"voice_en_350{image}{clip}"}
                 columns |= {"method": method, "language": "en"}
                 made.append(Made(f"{stem}.mp4", {"quality": mos}, columns))
-    _write_csv(
+    write_csv(
         folder / "vvmf_results_a01.csv", ["Image", *(f"f{k}" for k in range(24)), "Score"], rows
     )
     return made
@@ -194,7 +157,7 @@ def thqa_ntire(folder: Path) -> list[Made]:
     rows: dict[str, list[list[Any]]] = {"train": [], "val": [], "test": []}
 
     def add(part: str, name: str, columns: dict[str, str]) -> None:
-        mos = round(_score(len(made), 0, 5), 1)
+        mos = round(make_score(len(made), 0, 5), 1)
         rows[part].append([name, mos])
         made.append(Made(f"{part}/{name}", {"quality": mos}, {"split": part, **columns}))
 
@@ -226,7 +189,7 @@ def thqa_ntire(folder: Path) -> list[Made]:
 def konvid_1k(folder: Path) -> list[Made]:
     made, lines = [], ['"flickr_id","mos"']
     for number in range(20):
-        name, mos = str(3339962845 + number), _score(number, 1, 5)
+        name, mos = str(3339962845 + number), make_score(number, 1, 5)
         lines.append(f"{name},{mos}")
         suffix = "_original_centercrop_960x540_8s" if number % 2 else ""
         columns = {"sample_id": name, "method": "natural"}
@@ -238,7 +201,7 @@ def konvid_1k(folder: Path) -> list[Made]:
 @maker
 def live_vqc(folder: Path) -> list[Made]:
     names = [f"{letter}{n:03d}.mp4" for letter in "AB" for n in range(1, 11)]
-    scores = [_score(n) for n in range(20)]
+    scores = [make_score(n) for n in range(20)]
     cells = np.empty((20, 1), object)
     cells[:, 0] = names
     io.savemat(folder / "data.mat", {"video_list": cells, "mos": np.array(scores)[:, None]})
@@ -273,7 +236,11 @@ def youtube_ugc(folder: Path) -> list[Made]:
     ]
     made, rows = [], []
     for number in range(20):
-        name, mos, sd = f"Animation_1080P-01b{number % 10}", _score(number, 1, 5), 0.4 + number / 50
+        name, mos, sd = (
+            f"Animation_1080P-01b{number % 10}",
+            make_score(number, 1, 5),
+            0.4 + number / 50,
+        )
         name = name if number < 10 else f"Sports_2160P-4e9{number % 10}"
         category = name.partition("_")[0]
         sizes: list[Any] = [1920, 1080, "yuv420p", 29.97002997003, "NaN", "NaN", "NaN"]
@@ -282,7 +249,7 @@ def youtube_ugc(folder: Path) -> list[Made]:
         columns = {"sample_id": name, "image_category": category, "method": "natural"}
         path = f"{name}_crf_10_ss_00_t_20.0.mp4"
         made.append(Made(path, {"quality": mos}, columns, {"quality": sd}, 100 + number))
-    _write_csv(folder / "YOUTUBE_UGC_metadata.csv", header, rows)
+    write_csv(folder / "YOUTUBE_UGC_metadata.csv", header, rows)
     return made
 
 
@@ -292,7 +259,7 @@ def lsvq(folder: Path) -> list[Made]:
     made: list[Made] = []
 
     def make_row(name: str, part: str, *more: Any) -> list[Any]:
-        mos = _score(len(made))
+        mos = make_score(len(made))
         made.append(Made(f"{name}.mp4", {"quality": mos}, {"split": part, "method": "natural"}))
         return [name, "[15, 527, 421]", "[0, 1280]", "[170]", 720, 1280, 57.9, mos, 200, *more]
 
@@ -300,9 +267,9 @@ def lsvq(folder: Path) -> list[Made]:
         make_row(f"yfcc-batch1/{n}", "test" if n > 20 else "train", str(n > 20), "False")
         for n in range(1, 31)
     ]
-    _write_csv(folder / "labels_train_test.csv", [*header, "is_test", "is_valid"], rows)
+    write_csv(folder / "labels_train_test.csv", [*header, "is_test", "is_valid"], rows)
     rows = [make_row(f"ia-batch2/{n}", "test_1080p", "False") for n in range(1, 9)]
-    _write_csv(folder / "labels_test_1080p.csv", [*header, "is_valid"], rows)
+    write_csv(folder / "labels_test_1080p.csv", [*header, "is_valid"], rows)
     return made
 
 
@@ -310,7 +277,7 @@ def lsvq(folder: Path) -> list[Made]:
 def kvq(folder: Path) -> list[Made]:
     made, lines = [], ["filename,score"]
     for number in range(1, 21):
-        mos = _score(number, 1, 5)
+        mos = make_score(number, 1, 5)
         lines.append(f"train/{number:04d}.mp4,{mos}")
         made.append(Made(f"train/{number:04d}.mp4", {"quality": mos}, {"split": "train"}))
     made += [Made(f"test/{number:04d}.mp4", {"quality": None}) for number in range(1, 4)]
@@ -324,7 +291,7 @@ def cvd2014(folder: Path) -> list[Made]:
     for t, scene in enumerate(("City", "Newspaper", "Talking", "Traffic", "Street")):
         for device in ("D01", "D02", "D09", "D12", "D16"):
             path = f"Test{t + 1}/{scene}/Test{t + 1:02d}_{scene}_{device}.avi"
-            mos = _score(5 * t + int(device[1:]))
+            mos = make_score(5 * t + int(device[1:]))
             lines.append(f"{path}, 14.948471, 29.099967117037156, {mos}")
             columns = {"image_id": scene, "clip_id": f"Test{t + 1}/{scene}", "method": device}
             made.append(Made(path, {"quality": mos}, columns))
@@ -341,7 +308,7 @@ def unb_avq_2018(folder: Path) -> list[Made]:
     made, lines = [], [header]
     for content in range(1, 7):
         for condition in ("HRC1", "HRC2", "ANC1"):
-            name, mos = f"v{content:02d}_{condition.lower()}", _score(content + len(made), 1, 5)
+            name, mos = f"v{content:02d}_{condition.lower()}", make_score(content + len(made), 1, 5)
             lines.append(f"v{content:02d},{name},{mos},0.5,{condition},Packet-Loss,H264,800,1,0,0")
             columns = {"method": condition, "image_id": f"v{content:02d}"}
             made.append(Made(f"Experiment1/{name}.avi", {"quality": mos}, columns))
@@ -371,8 +338,8 @@ def yt_ntu_avq(folder: Path) -> list[Made]:
     ]
     made, rows = [], []
     for number in range(1, 21):
-        mos = {"overall": _score(number, 1, 5), "video": _score(number + 1, 1, 5)}
-        mos["audio"] = _score(number + 2, 1, 5)
+        mos = {"overall": make_score(number, 1, 5), "video": make_score(number + 1, 1, 5)}
+        mos["audio"] = make_score(number + 2, 1, 5)
         sd = {"overall": 0.7, "video": 0.6, "audio": 0.8}
         name = f"Animation_{number}"
         words = ["A summary, with a comma.", 9, "Animation and gaming", "Speech|Music"]
@@ -380,13 +347,13 @@ def yt_ntu_avq(folder: Path) -> list[Made]:
         rows.append([f"{name}.mp4", *mos.values(), *more])
         columns = {"sample_id": name, "image_category": "Animation", "method": "natural"}
         made.append(Made(f"{name}.mp4", dict(mos), columns, sd))
-    _write_csv(folder / "meta_info_YT-NTU-AVQ.csv", header, rows)
+    write_csv(folder / "meta_info_YT-NTU-AVQ.csv", header, rows)
     return made
 
 
 @maker
 def sjtu_uav(folder: Path) -> list[Made]:
-    names, scores = [f"video_{n}.mp4" for n in range(20)], [_score(n) for n in range(20)]
+    names, scores = [f"video_{n}.mp4" for n in range(20)], [make_score(n) for n in range(20)]
     cells = np.empty((20, 1), object)
     cells[:, 0] = names
     sizes = np.tile([1920.0, 1080.0], (20, 1))
@@ -397,10 +364,3 @@ def sjtu_uav(folder: Path) -> list[Made]:
         Made(f"videos/{name}", {"quality": mos}, {"method": "natural"})
         for name, mos in zip(names, scores, strict=True)
     ]
-
-
-def _write_csv(path: Path, header: list[str], rows: list[list[Any]], line_end: str = "\n") -> None:
-    with path.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.writer(handle, lineterminator=line_end)
-        writer.writerow(header)
-        writer.writerows(rows)

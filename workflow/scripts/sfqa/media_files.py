@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import glob
 import logging
+import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 #: Suffixes in lower case of files that FFmpeg plays as a video. Compare them with
@@ -43,12 +45,26 @@ def match_glob(pattern: str, folder: Path | str | None = None) -> list[str]:
     """Return the sorted names that a glob matches below a folder; hidden files are left out.
 
     The case of the suffix at the end of the pattern is ignored: ``*.mp4`` matches a.MP4, too.
+    ``**`` follows links to folders, except those that lead back to a folder above them.
     """
     ending = re.search(r"\.[A-Za-z0-9]+\Z", pattern)
     if ending:
         letters = (f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in ending[0])
         pattern = pattern[: ending.start()] + "".join(letters)
-    names = glob.iglob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207  (leaves hidden files out)
+    segments = pattern.split("/")
+    if "**" not in segments:
+        names = glob.iglob(pattern, root_dir=folder)  # noqa: PTH207  (leaves hidden files out)
+        return sorted({PurePosixPath(name).as_posix() for name in names})
+    # The glob module would follow a link that leads back to its own folder again and again.
+    count = next(k for k, segment in enumerate(segments) if glob.has_magic(segment))
+    prefix = "".join(f"{segment}/" for segment in segments[:count])
+    start = Path(folder or "", prefix)
+    outer = [parent.stat() for parent in start.resolve().parents] if start.is_dir() else []
+    names = (
+        prefix + name
+        for name in _walk(str(start), "", tuple((s.st_dev, s.st_ino) for s in outer))
+        if _matches(name.split("/"), segments[count:])
+    )
     return sorted({PurePosixPath(name).as_posix() for name in names})
 
 
@@ -61,6 +77,39 @@ def list_files(folder: Path | str, suffixes: Collection[str]) -> list[str]:
         if has_suffix(name, suffixes) and "__MACOSX" not in name.split("/")
     )
     return [name for name in names if not (Path(folder) / name).is_dir()]
+
+
+def _walk(folder: str, prefix: str, outer: tuple[tuple[int, int], ...]) -> Iterator[str]:
+    """Yield the names of the files and folders below a folder, except hidden ones.
+
+    ``outer``: device and inode of the folders above, which no link may lead back to.
+    """
+    try:
+        status = os.stat(folder)  # noqa: PTH116
+        folder_id = (status.st_dev, status.st_ino)
+        if folder_id in outer:
+            log.warning("%s: the link leads to a folder above it; it is not followed", folder)
+            return
+        with os.scandir(folder) as entries:
+            visible = [entry for entry in entries if not entry.name.startswith(".")]
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        log.warning("%s: cannot be read (%s); its files are left out", folder, error.strerror)
+        return
+    for entry in visible:
+        yield prefix + entry.name
+        if entry.is_dir():
+            yield from _walk(entry.path, f"{prefix}{entry.name}/", (*outer, folder_id))
+
+
+def _matches(names: Sequence[str], segments: Sequence[str]) -> bool:
+    """Return whether the parts of a path match those of a glob; ``**`` matches any number."""
+    if not segments:
+        return not names
+    if segments[0] == "**":
+        return any(_matches(names[k:], segments[1:]) for k in range(len(names) + 1))
+    return bool(names) and fnmatchcase(names[0], segments[0]) and _matches(names[1:], segments[1:])
 
 
 def warn_about_unused_files(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sfqa.cli import FAILURE, SUCCESS
 from sfqa.errors import UserError, hint
+from sfqa.media_files import list_files
 
 if TYPE_CHECKING:
     from sfqa.labels.joining import LabelledVideo
@@ -23,19 +24,26 @@ sfqa import thqa_ntire /data/THQA-NTIRE --out my.yaml
 """
 #: Where the configurations of published datasets are.
 DATASETS = Path(__file__).parents[4] / "config" / "datasets"
-#: Sets that users may ask for, with the reason and what to do instead.
+#: Sets that users may ask for, with the reason and what to do instead (docs/datasets.md).
 NOT_IMPORTED = {
-    "genai_bench": "its labels are preferences between two videos, not scores",
-    "videoscore_bench": "it is published as frames and as pairs, not as videos with MOS",
     "agavqa_3k": "its pairs are ranked without scores, and the label file of its MOS is unknown; "
-    "describe it in import.labels (docs/datasets.md)",
-    "tdve_db": "its scores stand inside of sentences; extract them into a table first",
+    "describe it in import.labels",
+    "evalcrafter": "the file of its human scores is unknown; unpack the archives, and describe the "
+    "names, the prompts and your scores in import",
+    "genai_bench": "its labels are preferences between two videos, not scores",
     "live_sjtu": "its samples are raw YUV pictures and WAV sound in separate files; join each pair "
     "into one video (ffmpeg -s 1920x1080 -r RATE -i A.yuv -i B.wav) and list them in a label file",
+    "mqt": "nothing is known of its files; describe yours in import.labels",
     "ntire2024_aigc_video": "its videos are those of T2VQA-DB; use t2vqa_db",
+    "q_eval_main": "the form of its main list is unknown, and Q-Eval-plus has pairs; use "
+    "q_eval_video for the part of the challenge",
+    "tdve_db": "its scores stand inside of sentences; write them into a table of videos and scores",
     "thqa_10k": "it is not released; its videos are the largest part of thqa_ntire",
-    "thqa_3d": "its videos are a part of thqa_ntire",
+    "thqa_3d": "its own label file is unknown; its videos are a part of thqa_ntire",
+    "unb_avq_2013": "the columns of its label file are unknown; describe yours in import.labels",
+    "videoscore_bench": "it is published as frames and as pairs, not as videos with MOS",
 }
+_ARCHIVE_SUFFIXES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 _MAX_EXAMPLES = 3
 _MAX_SHOWN = 8
 
@@ -56,11 +64,13 @@ def run(args: argparse.Namespace) -> int:
             print(f"{name:<16} {read_summary(name)}")
         return SUCCESS
     if args.name in NOT_IMPORTED:
-        raise UserError(f"sfqa import: {args.name} cannot be imported: {NOT_IMPORTED[args.name]}")
-    if args.name not in list_datasets():
         raise UserError(
-            f"sfqa import: no dataset {args.name!r}; {hint(args.name, list_datasets())}"
+            f"sfqa import: {args.name} cannot be imported: {NOT_IMPORTED[args.name]} "
+            "(docs/datasets.md)"
         )
+    if args.name not in list_datasets():
+        names = [*list_datasets(), *NOT_IMPORTED]
+        raise UserError(f"sfqa import: no dataset {args.name!r}; {hint(args.name, names)}")
     if args.folder is None:
         raise UserError("sfqa import: the folder is missing; name the unpacked dataset's folder")
     if not args.folder.is_dir():
@@ -71,7 +81,9 @@ def run(args: argparse.Namespace) -> int:
     text = set_folder(
         (DATASETS / f"{args.name}.yaml").read_text(encoding="utf-8"), args.folder.resolve()
     )
-    is_complete = _check_folder(text)
+    is_complete = _check_folder(args.name, text)
+    for sentence in list_guesses(text):
+        print(sentence)
     out.write_text(text, encoding="utf-8")
     print(f"\nWritten: {out}. Edit it (weights, metrics, protocols), then run")
     print(f"  snakemake --cores 8 --configfile {out}")
@@ -93,6 +105,16 @@ def read_summary(name: str) -> str:
         return handle.readline().removeprefix("#").strip()
 
 
+def list_guesses(text: str) -> list[str]:
+    """Return the sentences of a configuration's comment that say what in it is a guess.
+
+    >>> list_guesses("# A set.\\n# A guess: the name of\\n# the list.\\n# Licence: MIT.\\n")
+    ['A guess: the name of the list.']
+    """
+    comment = " ".join(re.findall(r"(?m)^# ?(.*)$", text.partition("\ndataset:")[0]))
+    return re.findall(r"A guess: .*?\.(?=\s|$)", comment)
+
+
 def set_folder(text: str, folder: Path) -> str:
     """Return the text of a configuration with another ``import.folder``.
 
@@ -103,7 +125,7 @@ def set_folder(text: str, folder: Path) -> str:
     return re.sub(r"(?m)^(  folder: )\S+", lambda match: f'{match[1]}"{quoted}"', text, count=1)
 
 
-def _check_folder(text: str) -> bool:
+def _check_folder(name: str, text: str) -> bool:
     """Print what is there, what is missing, how many rows match; return whether all of them do."""
     import yaml
 
@@ -114,11 +136,9 @@ def _check_folder(text: str) -> bool:
     for path in list_all_files(source):
         print(f"{'missing' if path in missing_files else 'found':<8} {path}")
     if missing_files:
-        archives = sorted(p.name for p in Path(source["folder"]).rglob("*") if _is_archive(p))
-        unpack = f"; unpack {archives[0]} first" if archives else ""
         raise UserError(
-            f"{missing_files[0]}: there is no such label file{unpack}; put it there, or copy the "
-            "configuration and correct import.labels"
+            f"{missing_files[0]}: there is no such label file"
+            + _explain_missing_file(name, missing_files[0], Path(source["folder"]))
         )
     expected_unlabelled = source.get("without_label", "error") != "error"
     videos = join_labels({**source, "without_video": "keep", "without_label": "keep"})
@@ -128,7 +148,7 @@ def _check_folder(text: str) -> bool:
     print(f"{len(videos) - len(lost)} videos in {folder}")
     print(f"{len(videos) - len(lost) - len(unlabelled)} videos with labels")
     _print_examples("label", "without a video", lost)
-    archives = sorted(path.name for path in folder.rglob("*") if _is_archive(path))
+    archives = list_files(folder, _ARCHIVE_SUFFIXES)
     if lost and archives:
         print(f"{archives[0]} is an archive; unpack it if the videos are in it")
     _print_examples("video", "without a label", unlabelled)
@@ -138,8 +158,21 @@ def _check_folder(text: str) -> bool:
     return not lost and (expected_unlabelled or not unlabelled)
 
 
-def _is_archive(path: Path) -> bool:
-    return path.suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
+def _explain_missing_file(name: str, path: Path, folder: Path) -> str:
+    """Return the end of the error for a missing label file: where it may be, what to do."""
+    relative = path.relative_to(folder)
+    for sub in sorted({folder / file for file in list_files(folder, {path.suffix.lower()})}):
+        if str(sub).casefold() == str(path).casefold():
+            return f", but {sub.relative_to(folder)}; rename it"
+        if str(sub).casefold().endswith(f"/{relative}".casefold()):
+            inner = str(sub)[: -len(str(relative)) - 1]
+            return f", but it is in a folder below; run sfqa import {name} {inner}"
+    for outer in list(folder.parents)[:2]:
+        if (outer / relative).is_file():
+            return f", but it is in a folder above; run sfqa import {name} {outer}"
+    archives = list_files(folder, _ARCHIVE_SUFFIXES)
+    unpack = f"; unpack {archives[0]} first" if archives else ""
+    return f"{unpack}; put it there, or copy the configuration and correct import.labels"
 
 
 def _print_examples(noun: str, condition: str, videos: list[LabelledVideo]) -> None:

@@ -17,8 +17,10 @@ from sfqa.user_tables import UserTable, read_table
 from sfqa.user_tables.structured import is_structured, read_structured
 from sfqa.user_tables.text import SEPARATORS, read_text, split_text
 
+#: A character that no text has: the whole line is one cell, such as a prompt with commas.
+_NO_SEPARATOR = "\x1f"
 #: Files whose columns always have names.
-_WITH_NAMES = (".json", ".jsonl", ".ndjson", ".mat", ".parquet", ".pq")
+_WITH_NAMES = (".jsonl", ".ndjson", ".mat", ".parquet", ".pq")
 
 log = logging.getLogger("sfqa")
 
@@ -136,6 +138,8 @@ def _find_separator(labels: Mapping[str, Any], path: Path, option: str) -> str |
     header = labels.get("header")
     if header is None or path.suffix.lower() not in (".csv", ".tsv", ".txt") or not path.is_file():
         return None
+    if len(header) == 1:
+        return _NO_SEPARATOR
     content = read_text(path)
     video_column = str(labels.get("video", "video"))
     position = header.index(video_column) if video_column in header else None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sfqa.errors import UserError
 from sfqa.user_tables.columns import shorten_cell
+from sfqa.user_tables.matlab import read_matlab
+from sfqa.user_tables.pandas_json import convert_pandas_json
 from sfqa.user_tables.reader import is_numbering
 from sfqa.user_tables.table import UserTable
 from sfqa.user_tables.text import ZERO_WIDTH, decode_text, shorten
@@ -19,6 +22,8 @@ KEY = "key"
 VALUE = "value"
 _LINE_SUFFIXES = (".jsonl", ".ndjson")
 _JSON_SUFFIXES = (".json", *_LINE_SUFFIXES)
+#: Not the other line ends of Unicode, which may be in a text.
+_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 def is_structured(path: Path) -> bool:
@@ -33,30 +38,34 @@ def read_structured(
 
     - JSON: a list of objects; one object per line; an object that maps each key to an object or to
       one value (columns :data:`KEY`, :data:`VALUE`); or an object with one list of objects in it.
-      The fields of an object inside of an object get the name ``outer.inner``.
+      The fields of an object inside of an object get the name ``outer.inner``. The forms that
+      pandas writes are read, too, see :mod:`sfqa.user_tables.pandas_json`; a list of lists needs
+      ``columns``.
     - Excel: the sheet ``sheet``, by default the first. Its first row is the header, unless
       ``columns`` names the columns.
-    - MATLAB (up to version 7): the variables with one value per row. A variable with several values
-      per row gives the columns ``name_1``, ``name_2``, ...
+    - MATLAB: see :func:`sfqa.user_tables.matlab.read_matlab`.
 
     Rows are numbered from 1 in JSON lists and MATLAB files, as lines in JSON lines, and as the
     program shows them in a workbook.
     """
     suffix = path.suffix.lower()
     if suffix in _JSON_SUFFIXES:
-        return _read_json(path)
+        return _read_json(path, columns)
     if suffix == ".mat":
-        return _read_matlab(path)
+        return read_matlab(path)
     return _read_workbook(path, sheet, columns)
 
 
-def _read_json(path: Path) -> UserTable:
+def _read_json(path: Path, names: Sequence[str] | None) -> UserTable:
     text = decode_text(path, path.read_bytes())
     try:
         if path.suffix.lower() in _LINE_SUFFIXES or _has_object_per_line(text):
+            if names is not None:
+                raise UserError(f"{path}: its columns have names; leave 'header' out")
             records = _read_json_lines(path, text)
         else:
             content = json.loads(text, object_pairs_hook=_build_object)
+            content = convert_pandas_json(path, content, names, KEY)
             records = list(enumerate(_find_records(path, content), 1))
         rows = [_flatten(record) for _, record in records]
     except json.JSONDecodeError as error:
@@ -72,14 +81,14 @@ def _read_json(path: Path) -> UserTable:
         raise UserError(f"{path}: too many objects inside of each other; flatten it") from None
     if not records:
         raise UserError(f"{path}: no rows in it; give one object per row")
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = {name: [row.get(name) for row in rows] for name in names}
+    fields = dict.fromkeys(name for row in rows for name in row)
+    columns = {name: [row.get(name) for row in rows] for name in fields}
     return UserTable(path, columns, [number for number, _ in records])
 
 
 def _has_object_per_line(text: str) -> bool:
     """Return whether the first two lines of a text are JSON objects."""
-    lines = [line for line in text.splitlines() if line.strip()][:2]
+    lines = [line for line in _LINE_END.split(text) if line.strip()][:2]
     try:
         return len(lines) == 2 and all(isinstance(json.loads(line), Mapping) for line in lines)
     except ValueError:
@@ -89,7 +98,7 @@ def _has_object_per_line(text: str) -> bool:
 
 def _read_json_lines(path: Path, text: str) -> list[tuple[int, Mapping[str, Any]]]:
     """Return the objects of a file with one per line, with their line numbers."""
-    lines = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
+    lines = [(n, line) for n, line in enumerate(_LINE_END.split(text), 1) if line.strip()]
     records = []
     for number, line in lines:
         try:
@@ -280,55 +289,3 @@ def build_table(
 
 def _name_at(header: Sequence[str], position: int) -> str:
     return header[position] if position < len(header) else ""
-
-
-def _read_matlab(path: Path) -> UserTable:
-    import numpy as np
-    from scipy import io
-
-    try:
-        content = io.loadmat(path, squeeze_me=False, chars_as_strings=True)
-    except NotImplementedError:
-        raise UserError(
-            f"{path}: a MATLAB file of version 7.3; save it in MATLAB with save(..., '-v7')"
-        ) from None
-    except (io.matlab.MatReadError, ValueError, TypeError, OSError, EOFError) as error:
-        raise UserError(f"{path}: not a MATLAB file ({shorten(error)}); save it again") from None
-    arrays = {
-        name: _unpack_cells(np.atleast_2d(value))
-        for name, value in content.items()
-        if not name.startswith("__") and isinstance(value, np.ndarray) and value.ndim <= 2
-    }
-    arrays = {
-        name: array.T if array.shape[0] == 1 and array.shape[1] > 1 else array
-        for name, array in arrays.items()
-    }
-    lengths = [array.shape[0] for array in arrays.values()]
-    if not lengths or max(lengths) < 2:
-        raise UserError(f"{path}: no variable with one value per row; name another file")
-    length = max(lengths)
-    columns: dict[str, list[Any]] = {}
-    for name, array in arrays.items():
-        if array.shape[0] != length:
-            continue
-        count = array.shape[1]
-        names = [name] if count == 1 else [f"{name}_{k + 1}" for k in range(count)]
-        for k, column in enumerate(names):
-            if column in columns:
-                raise UserError(f"{path}: two variables give the column {column!r}; rename one")
-            columns[column] = array[:, k].tolist()
-    return UserTable(path, columns, list(range(1, length + 1)))
-
-
-def _unpack_cells(array: Any) -> Any:
-    """Return an array whose cells hold text or numbers instead of arrays of one element."""
-    import numpy as np
-
-    if array.dtype != object:
-        return array
-    unpacked = np.empty(array.shape, object)
-    for index, cell in np.ndenumerate(array):
-        while isinstance(cell, np.ndarray) and cell.size == 1:
-            cell = cell.flat[0]
-        unpacked[index] = "" if isinstance(cell, np.ndarray) and cell.size == 0 else cell
-    return unpacked
