@@ -25,6 +25,11 @@ _BAD_PATH = {
 }
 #: A disk with less free space than this counts as full: an encoder that fails may not say why.
 _MIN_FREE_BYTES = 1 << 16
+#: Messages of PyTorch and its libraries when memory cannot be had.
+_NO_MEMORY = (
+    "out of memory", "STATUS_ALLOC_FAILED", "DefaultCPUAllocator: not enough memory",
+    "DefaultCPUAllocator: can't allocate memory",
+)  # fmt: skip
 _RUN_AGAIN = "and run again: what is finished is kept"
 
 
@@ -73,6 +78,21 @@ def explain_full_disk(error: BaseException) -> tuple[str, str] | None:
     return None
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that the memory of the GPU, or of the machine, is used up.
+
+    PyTorch and the libraries that it calls have several types of errors for this.
+
+    >>> is_out_of_memory(RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"))
+    True
+    >>> is_out_of_memory(RuntimeError("the shapes differ"))
+    False
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY)
+
+
 def explain_machine_error(error: BaseException, path: Path | str | None = None) -> UserError | None:
     """Return a :class:`UserError` for an error of the disk or of memory, None for any other error.
 
@@ -87,6 +107,11 @@ folder and run again: what is finished is kept
         return UserError(
             f"the job ran out of memory{reason}; give it more, or run fewer jobs at a time, "
             f"{_RUN_AGAIN}"
+        )
+    if is_out_of_memory(error):
+        return UserError(
+            f"the job ran out of memory ({str(error).strip()[:150]}); use a GPU with more memory, "
+            f"or let fewer jobs share it, {_RUN_AGAIN}"
         )
     explanation = explain_full_disk(error)
     where = path or getattr(error, "filename", None)

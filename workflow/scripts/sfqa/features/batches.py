@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sfqa.arrays import Floats32
+from sfqa.features.pass_sizes import PassReduction, run_in_passes
 
 if TYPE_CHECKING:
     import torch
@@ -41,11 +42,20 @@ class Batching:
 
     On a CPU ``parallel`` batches run at a time, each in one thread: threads do not wait for each
     other, and the results do not depend on their number, as they would if they shared a batch.
+
+    ``reduction``: a batch that does not fit in memory is repeated in halves, and all later ones are
+    as small.
     """
 
     size: int
     mixed: bool
     parallel: int = field(default=1, compare=False)
+    reduction: PassReduction = field(default_factory=PassReduction, compare=False)
+
+    @property
+    def current_size(self) -> int:
+        """The size of the next batch."""
+        return self.reduction.get_size(self.size)
 
     @classmethod
     def choose(cls, batch: int | None, device: str, on_cpu: int, on_gpu: int) -> Batching:
@@ -87,22 +97,32 @@ def run_batched(
     """
     pending: deque[_PendingItem[T]] = deque()
     queue: deque[tuple[_PendingItem[T], U]] = deque()
-    in_flight: deque[tuple[list[_PendingItem[T]], _DeviceRows | Future[_DeviceRows]]] = deque()
+    in_flight: deque[tuple[list[_PendingItem[T]], _Rows | Future[_Rows]]] = deque()
 
-    def submit() -> _DeviceRows | Future[_DeviceRows]:
-        batch = [queue.popleft() for _ in range(min(batching.size, len(queue)))]
-        batch_parts = [part for _, part in batch]
-        if batching.mixed:
-            batch_parts += batch_parts[-1:] * (batching.size - len(batch_parts))
-        result = start(lambda: _DeviceRows(forward(batch_parts)))
+    def compute(batch_parts: list[U]) -> _Rows:
+        results: _Rows = []
+
+        def run_pass(first: int, stop: int, pass_size: int) -> None:
+            pass_parts = batch_parts[first:stop]
+            if batching.mixed:
+                pass_parts += pass_parts[-1:] * (pass_size - len(pass_parts))
+            results.append((stop - first, _DeviceRows(forward(pass_parts))))
+
+        run_in_passes(batching.size, batching.mixed, batching.reduction, len(batch_parts), run_pass)
+        return results
+
+    def submit() -> _Rows | Future[_Rows]:
+        batch = [queue.popleft() for _ in range(min(batching.current_size, len(queue)))]
+        result = start(lambda: compute([part for _, part in batch]))
         in_flight.append(([entry for entry, _ in batch], result))
         return result
 
     def collect(allowed: int) -> None:
         while len(in_flight) > allowed or (in_flight and _is_completed(in_flight[0][1])):
-            entries, device_rows = in_flight.popleft()
-            device_rows = device_rows.result() if isinstance(device_rows, Future) else device_rows
-            for entry, row in zip(entries, device_rows.rows(), strict=False):
+            entries, result = in_flight.popleft()
+            passes = result.result() if isinstance(result, Future) else result
+            rows = [row for count, device_rows in passes for row in device_rows.rows()[:count]]
+            for entry, row in zip(entries, rows, strict=True):
                 entry.rows.append(row)
 
     def pop_completed() -> Iterator[tuple[T, list[Floats32]]]:
@@ -116,27 +136,27 @@ def run_batched(
             entry = _PendingItem(item, len(item_parts))
             pending.append(entry)
             queue.extend((entry, part) for part in item_parts)
-            while len(queue) >= batching.size or (queue and not batching.mixed):
+            while len(queue) >= batching.current_size or (queue and not batching.mixed):
                 result = submit()
                 if isinstance(result, Future):
                     # As many batches wait as run, also of the next item, so no thread is idle.
                     collect(2 * batching.parallel)
                 else:
-                    collect(1 if result.running else 0)
+                    collect(1 if result[-1][1].running else 0)
                 yield from pop_completed()
             yield from pop_completed()
-        if queue:
+        while queue:
             submit()
         collect(0)
         yield from pop_completed()
 
 
-def _is_completed(result: _DeviceRows | Future[_DeviceRows]) -> bool:
+def _is_completed(result: _Rows | Future[_Rows]) -> bool:
     return isinstance(result, Future) and result.done()
 
 
 @contextmanager
-def _start_workers(count: int) -> Iterator[Callable[[Callable[[], _DeviceRows]], Any]]:
+def _start_workers(count: int) -> Iterator[Callable[[Callable[[], _Rows]], Any]]:
     """Provide a function that starts a pass: immediately, or in one of ``count`` threads."""
     if count == 1:
         yield lambda work: work()
@@ -165,14 +185,19 @@ class _DeviceRows:
             # Copy now, directly after this pass; later the copy would wait for the next pass.
             self.host = torch.empty(output.shape, dtype=torch.float32, pin_memory=True)
             self.host.copy_(output, non_blocking=True)
-            self.event = torch.cuda.Event()
-            self.event.record()
+            # A waiting thread sleeps; by default it spins and takes a core from the readers.
+            self.event = torch.cuda.Event(blocking=True)
+            self.event.record(torch.cuda.current_stream(output.device))
 
     def rows(self) -> list[Floats32]:
         if self.running:
             self.event.synchronize()
             return list(self.host.numpy().copy())
         return list(self.host.numpy())
+
+
+#: The passes of a batch, usually one: how many of its rows count, and the rows.
+_Rows = list[tuple[int, _DeviceRows]]
 
 
 def to_device(pieces: Sequence[npt.NDArray[Any]], device: torch.device | str) -> torch.Tensor:

@@ -16,7 +16,9 @@ from typing import Any, cast
 
 from sfqa.features import weights
 from sfqa.features.base import Extractor, PipelinedExtractor, UnusableError, Video, VideoReader
+from sfqa.features.batches import Batching
 from sfqa.features.costs import DeviceMeter, ScoringTimes
+from sfqa.features.pass_sizes import PassNote
 from sfqa.features.weights import Weights
 from sfqa.processes import peak_memory_mb
 from sfqa.workers import LostTaskError, TaskResult, WorkerPool, run_in_process
@@ -36,7 +38,7 @@ class ExtractionTask:
 
     ``device`` is entered only if it is needed, and held to the end. ``workers`` processes read
     ahead. With 0 the rows are the same, but a video that hangs or crashes the decoder stops the
-    job.
+    job. ``pass_note`` keeps how small the passes had to become.
     """
 
     extractor_class: type[Extractor]
@@ -45,6 +47,7 @@ class ExtractionTask:
     device: Callable[[], AbstractContextManager[str]]
     workers: int = 0
     time_limit_sec: float = TIME_LIMIT_SEC
+    pass_note: PassNote | None = None
 
     @property
     def ahead(self) -> int:
@@ -92,6 +95,9 @@ def compute_rows(
             pool = stack.enter_context(WorkerPool(count, module, task.time_limit_sec))
         device = "cpu" if task.runs_in_workers else stack.enter_context(task.device())
         extractor = _build_pipelined(task, device)
+        batching = getattr(extractor, "batching", None)
+        if task.pass_note and isinstance(batching, Batching):
+            task.pass_note.restore(batching.reduction)
         if pool:
             videos_read = pool.run(extractor.reader.prepare, videos, task.ahead)
         else:

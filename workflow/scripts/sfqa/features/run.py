@@ -15,6 +15,7 @@ import pyarrow as pa
 from sfqa import store, tables, timing
 from sfqa.cache import RowCache
 from sfqa.features import base, pipeline, rows, weights
+from sfqa.features.pass_sizes import PassNote
 from sfqa.identity import digest
 from sfqa.progress import Progress
 
@@ -84,8 +85,9 @@ def extract_shard(
         for key, row in cached.items():
             _report_row(progress, groups[key], row, computed=False)
         task = pipeline.ExtractionTask(
-            extractor_class, options, extractor_weights, device, workers, time_limit_sec
-        )
+            extractor_class, options, extractor_weights, device, workers, time_limit_sec,
+            PassNote(cache_folder / f"{writer}.passes.json", digest(identity)),
+        )  # fmt: skip
         computed = _compute_missing(task, missing, cache, progress) if missing else {}
     log.info(
         "%s: %d rows, %d computed, %d from the cache or failed before, %.1f s",
