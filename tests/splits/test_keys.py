@@ -242,7 +242,9 @@ def complete(tmp_path: Path, protocol: dict[str, Any], **source: Any) -> dict[st
 def test_a_configuration_with_unknown_keys_is_refused_before_any_job(tmp_path: Path) -> None:
     config = complete(tmp_path, {"groups": ["scene"]})
     assert config["import"]["keys"] == ["scene"]
-    with pytest.raises(UserError, match=r"'p', groups: no group 'speaker'; .*language, scene"):
+    with pytest.raises(
+        UserError, match=r"'p', groups: no group 'speaker'; .*language, video, scene"
+    ):
         complete(tmp_path, {"groups": ["speaker"]})
     with pytest.raises(UserError, match="nothing gives the key 'speaker'"):
         complete(tmp_path, {}, keys=["scene", "speaker"])

@@ -26,6 +26,7 @@ _METRIC_TEXTS = ("group", "inputs", "head", "loss", "each", "dimensions", "proto
 #: is not imported here because planning a workflow needs no pandas.
 GROUP_NAMES = (
     "image", "clip", "prompt", "method", "image_source", "image_category", "style", "language",
+    "video",
 )  # fmt: skip
 _SCHEMA_TYPES = ("integer", "number", "boolean", "object", "array", "null")
 #: Sections that a mode needs.

@@ -108,6 +108,7 @@ def _list_named_fields(source: Mapping[str, Any]) -> Iterator[tuple[str, list[st
         yield "import.labels.columns", list(entry.get("columns") or ())
     yield "import.constant", list(source.get("constant") or ())
     yield "import.names", list(source.get("names") or ())
+    yield "import.samples_by", list(source.get("samples_by") or ())
     for lookup in source.get("lookups") or ():
         yield "import.lookups.columns", list(lookup.get("columns") or ())
         yield "import.lookups.field", [str(lookup["field"])]

@@ -145,8 +145,12 @@ def _check_folder(name: str, text: str) -> bool:
     folder = Path(source["folder"])
     lost = [video for video in videos if not (folder / video.path).is_file()]
     unlabelled = [video for video in videos if not video.where]
-    print(f"{len(videos) - len(lost)} videos in {folder}")
-    print(f"{len(videos) - len(lost) - len(unlabelled)} videos with labels")
+    present_paths = {video.path for video in videos} - {video.path for video in lost}
+    labelled_paths = present_paths - {video.path for video in unlabelled}
+    print(f"{len(present_paths)} videos in {folder}")
+    print(f"{len(labelled_paths)} videos with labels")
+    if len({video.path for video in videos}) < len(videos):
+        print(f"{len(videos)} samples: some videos are in several")
     _print_examples("label", "without a video", lost)
     archives = list_files(folder, _ARCHIVE_SUFFIXES)
     if lost and archives:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,16 @@ def list_videos(source: Mapping[str, Any], shards: int) -> list[dict[str, Any]]:
                 "sample_id (a column of the sheet or a group of the pattern) of their own"
             )
         rows[key], origins[key] = row, where
+    _share_shards(list(rows.values()), shards)
     return sorted(rows.values(), key=lambda row: row["sample_id"])
+
+
+def _share_shards(rows: list[dict[str, Any]], shards: int) -> None:
+    """Put the samples of one file into one shard, so that one job computes its features once."""
+    counts = Counter(row["source_path"] for row in rows)
+    for row in rows:
+        if counts[row["source_path"]] > 1:
+            row["shard"] = identity.shard_of(Path(row["source_path"]).name, shards)
 
 
 def digest_source(source: Mapping[str, Any]) -> str:

@@ -37,12 +37,15 @@ _WITH_HEADER = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm")
 class LabelledVideo:
     """A video with its labels: path relative to the folder, columns of the sample, scores.
 
+    A video that is in several samples (``import.samples_by``) is there once for each of them;
+    ``sample_values`` are the values of those fields.
     ``where`` lists the rows of label files that name it; it is empty for a video without a label.
     ``ratings`` holds the scores of single raters by (rater, dimension).
     """
 
     path: str
     where: list[str] = field(default_factory=list)
+    sample_values: tuple[str, ...] = ()
     columns: dict[str, str] = field(default_factory=dict)
     scores: dict[str, Score] = field(default_factory=dict)
     ratings: dict[tuple[str, str], Score] = field(default_factory=dict)
@@ -60,6 +63,9 @@ def join_labels(source: Mapping[str, Any]) -> list[LabelledVideo]:
     ``names``: for a field, new names of its values; ``lookups``: further tables with fields, joined
     by the value of a field. Labels override the pattern, the pattern constants.
 
+    ``samples_by``: fields of the label files that tell apart the samples of one video, such as its
+    prompts. Rows of entries that give none of these fields count for all samples of their video.
+
     A label without a video and a video without a label raise :class:`UserError`, unless
     ``without_video`` or ``without_label`` is ``keep`` (``skip`` leaves such videos out). The sample
     id is that of the label file or the pattern, else the path without its suffix, or the base name
@@ -75,7 +81,7 @@ def join_labels(source: Mapping[str, Any]) -> list[LabelledVideo]:
         else list_files(folder, VIDEO_SUFFIXES)
     )
     fields_of = _match_pattern(names, source)
-    videos = {name: LabelledVideo(name) for name in names}
+    samples = _SampleRows([get_field_column(name) for name in source.get("samples_by") or ()])
     missing: list[LabelRow] = []
     for labels in list_entries(source):
         match = str(labels.get("match", "path"))
@@ -90,10 +96,10 @@ def join_labels(source: Mapping[str, Any]) -> list[LabelledVideo]:
             if name is None:
                 missing.append(row)
                 name = row.path
-            _add_row(videos.setdefault(name, LabelledVideo(name)), row)
+            samples.add(name, row)
     if missing and source.get("without_video", "error") == "error":
         raise UserError(_describe_missing(folder, missing, names))
-    joined = _select_labelled(folder, videos, source)
+    joined = _select_labelled(folder, samples.list_videos(names), source)
     constant = {
         get_field_column(name): str(value) for name, value in (source.get("constant") or {}).items()
     }
@@ -145,10 +151,11 @@ def name_samples(videos: Iterable[LabelledVideo], by_base_name: bool = False) ->
 
     It is that of the labels or the pattern, else the path, or with ``by_base_name`` the base name,
     without its suffix. Other characters than letters, digits and ``_.+-`` become ``-``, with ``/``
-    among them. A name of more than 120 characters is cut, and ``-`` with 8 digits of the digest of
-    the whole name is put after it; the same is put after names that would be equal, such as those
-    of two prompts that differ in their signs alone. ``source_path`` in ``tables.SAMPLES`` leads
-    back from the id to the file.
+    among them. After it stand the values that tell apart the samples of one video, unless the
+    labels give the id. A name of more than 120 characters is cut, and ``-`` with 8 digits of the
+    digest of the whole name is put after it; the same is put after names that would be equal, such
+    as those of two prompts that differ in their signs alone. ``source_path`` in ``tables.SAMPLES``
+    leads back from the id to the file.
 
     >>> videos = [LabelledVideo("Gen-2/a dog.mp4"), LabelledVideo("Gen-2/a, dog.mp4")]
     >>> name_samples(videos); [video.columns["sample_id"] for video in videos]
@@ -158,7 +165,7 @@ def name_samples(videos: Iterable[LabelledVideo], by_base_name: bool = False) ->
     for video in videos:
         path = video.path.rpartition("/")[2] if by_base_name else video.path
         stem = path.rpartition(".")[0] or path
-        raw_name = video.columns.get("sample_id") or stem
+        raw_name = "-".join([video.columns.get("sample_id") or stem, *video.sample_values])
         safe_name = clean_name(raw_name).strip("-.") or "video"
         # Some file systems ignore case, so names that differ only in case are the same.
         by_name[safe_name.casefold()].append((video, raw_name))
@@ -171,6 +178,39 @@ def name_samples(videos: Iterable[LabelledVideo], by_base_name: bool = False) ->
                 digest = identity.digest(unique_name)[:_DIGEST_LENGTH]
                 cut = safe_name[: _MAX_ID_LENGTH - _DIGEST_LENGTH - 1].rstrip("-.")
                 video.columns["sample_id"] = f"{cut}-{digest}"
+
+
+class _SampleRows:
+    """The rows of label files, by video and by the values of ``samples_by``."""
+
+    def __init__(self, fields: list[str]) -> None:
+        self.fields = fields
+        self.videos: dict[tuple[str, tuple[str, ...]], LabelledVideo] = {}
+        self.common_rows: list[tuple[str, LabelRow]] = []
+
+    def add(self, name: str, row: LabelRow) -> None:
+        """Add a row to its sample; one that gives none of the fields counts for all samples."""
+        if self.fields and not any(field in row.columns for field in self.fields):
+            self.common_rows.append((name, row))
+            return
+        values = tuple(row.columns.get(field, "") for field in self.fields)
+        video = self.videos.setdefault((name, values), LabelledVideo(name))
+        _add_row(video, row)
+        if "sample_id" not in video.columns:
+            video.sample_values = tuple(value for value in values if value)
+
+    def list_videos(self, names: Iterable[str]) -> list[LabelledVideo]:
+        """Return the samples of all videos and of the files ``names``, sorted by path."""
+        samples_of: dict[str, list[LabelledVideo]] = defaultdict(list)
+        for (name, _), video in sorted(self.videos.items()):
+            samples_of[name].append(video)
+        for name in [*names, *(name for name, _ in self.common_rows)]:
+            if name not in samples_of:
+                samples_of[name].append(LabelledVideo(name))
+        for name, row in self.common_rows:
+            for video in samples_of[name]:
+                _add_row(video, row)
+        return [video for _, videos in sorted(samples_of.items()) for video in videos]
 
 
 class _VideoFinder:
@@ -252,7 +292,8 @@ def _add_row(video: LabelledVideo, row: LabelRow) -> None:
             by_rater = f" by {row.rater!r}" if row.rater else ""
             raise UserError(
                 f"{score.where}: {video.path!r} has a score of {dimension!r}{by_rater} already "
-                f"({earlier.where}); keep one of the two rows"
+                f"({earlier.where}); keep one of the two rows, or name what tells two samples of "
+                "one video apart in import.samples_by"
             )
         if row.rater:
             video.ratings[row.rater, dimension] = score
@@ -262,7 +303,8 @@ def _add_row(video: LabelledVideo, row: LabelRow) -> None:
         if video.columns.get(name, value) != value:
             raise UserError(
                 f"{row.where}: {name} of {video.path!r} is {value!r}, but "
-                f"{video.columns[name]!r} in {video.where[0]}; correct one of them"
+                f"{video.columns[name]!r} in {video.where[0]}; correct one of them, or list it in "
+                "import.samples_by if these are two samples of one video"
             )
         video.columns[name] = value
     if not row.scores and row.where.rpartition(", row")[0] in {
@@ -285,10 +327,10 @@ def _describe_missing(folder: Path, missing: list[LabelRow], names: list[str]) -
 
 
 def _select_labelled(
-    folder: Path, videos: Mapping[str, LabelledVideo], source: Mapping[str, Any]
+    folder: Path, videos: list[LabelledVideo], source: Mapping[str, Any]
 ) -> list[LabelledVideo]:
     """Return the videos that the run uses; raises :class:`UserError` for one without a label."""
-    unlabelled = [name for name, video in videos.items() if not video.where]
+    unlabelled = [video.path for video in videos if not video.where]
     action = source.get("without_label", "error")
     if unlabelled and action == "error":
         more = ", ..." if len(unlabelled) > _MAX_EXAMPLES else ""
@@ -297,7 +339,7 @@ def _select_labelled(
             f"{', '.join(unlabelled[:_MAX_EXAMPLES])}{more}; add labels, or write without_label: "
             "keep (videos without a MOS) or skip (left out)"
         )
-    selected = [v for name, v in sorted(videos.items()) if v.where or action == "keep"]
+    selected = [video for video in videos if video.where or action == "keep"]
     if not selected:
         raise UserError(f"{folder}: no labelled videos in it; correct import.folder")
     return selected

@@ -29,7 +29,13 @@ from sfqa.regression.problems import Problem, find_reason, get_blocks, select_ro
 from sfqa.regression.selection import score_selection
 from sfqa.regression.train import make_split_problem
 from sfqa.splits.drawing import draw_validation
-from sfqa.splits.grouping import choose_groups, encode_groups, find_largest, get_group_values
+from sfqa.splits.grouping import (
+    choose_groups,
+    encode_groups,
+    find_largest,
+    get_group_values,
+    may_be_empty,
+)
 from sfqa.splits.protocols import TRAIN, VALIDATION, Split
 
 #: Share of validation rows, if the head needs them; the default of the protocols.
@@ -162,7 +168,7 @@ def _split_rows(
     # Rows cannot be grouped by image (clip) if some of them lack it; the other groups are used.
     complete = [
         g for g in choose_groups(rows, {}, where)
-        if g == "prompt" or get_group_values(rows, g).notna().all()
+        if may_be_empty(g) or get_group_values(rows, g).notna().all()
     ]  # fmt: skip
     codes_of = encode_groups(rows, complete, where)
     codes = find_largest(codes_of) if codes_of else np.arange(len(rows))

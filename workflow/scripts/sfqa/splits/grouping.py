@@ -27,9 +27,11 @@ GROUPS = {
     "image_category": "image_category",
     "style": "style",
     "language": "language",
+    "video": "source_path",
 }
-#: What samples are made from, and what no split may share by default.
-CONTENTS = ("image", "clip", "prompt")
+#: What samples are made from, and what no split may share by default: also a video that is in
+#: several samples.
+CONTENTS = ("image", "clip", "prompt", "video")
 #: Columns with the keys of ``import.keys`` begin with this, see :func:`expand_keys`.
 _KEY_PREFIX = "keys."
 
@@ -90,12 +92,14 @@ def get_group_values(rows: pd.DataFrame, group: str) -> pd.Series[Any]:
     """Return the value of a group for every row, None if missing; ``group`` may be a key.
 
     A prompt that all samples of a method share is a setting of the method, not content: it becomes
-    None too.
+    None too. So does a video of one sample, which no other can share.
     """
     name = GROUPS.get(group, f"{_KEY_PREFIX}{group}")
     rows = rows if name in rows or group in GROUPS else expand_keys(rows)
     column = rows[name] if name in rows else pd.Series([None] * len(rows), dtype=object)
     column = column.astype(object).where(column.notna(), None)
+    if group == "video":
+        column = column.where(column.duplicated(keep=False), None)
     if group == "prompt" and "method" in rows:
         column = column.where(column.groupby(rows["method"]).transform("nunique") > 1, None)
     return column
@@ -115,7 +119,8 @@ def encode_values(column: pd.Series[Any]) -> tuple[Codes, list[str]]:
 def encode_groups(rows: pd.DataFrame, groups: Sequence[str], where: str) -> dict[str, Codes]:
     """Return the code of every row in each group; nested groups are merged into one ('image+clip').
 
-    A row without a prompt, or without one of the keys of ``import.keys``, is a group of its own.
+    A row without a prompt, without a shared video, or without one of the keys of ``import.keys``,
+    is a group of its own.
     Raises :class:`UserError` for a row without its image, clip, method or label; ``where`` begins
     its message.
     """
@@ -136,15 +141,15 @@ def encode_groups(rows: pd.DataFrame, groups: Sequence[str], where: str) -> dict
                 codes_of[f"{name}+{group}"] = merged
                 break
         else:
-            # Rows without a prompt or key share it with no other row: each gets a code of its own.
+            # Such rows share the value with no other row: each gets a code of its own.
             codes[empty] = codes.max() + 1 + np.arange(len(empty))
             codes_of[group] = codes
     return codes_of
 
 
 def may_be_empty(group: str) -> bool:
-    """Return whether samples may lack the value of a group: prompts and keys."""
-    return group == "prompt" or group not in GROUPS
+    """Return whether samples may lack the value of a group: prompts, shared videos and keys."""
+    return group in ("prompt", "video") or group not in GROUPS
 
 
 def _merge_nested(first: Codes, second: Codes) -> Codes | None:

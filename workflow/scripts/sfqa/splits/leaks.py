@@ -16,9 +16,10 @@ from sfqa.splits.protocols import CROSS, PARTS, TEST, make_splits
 def describe_leaks(samples: pd.DataFrame, protocol: Mapping[str, Any], seed: int) -> str:
     """Return sentences on what train and test rows of a protocol share, '' if there are none.
 
-    A published split may share images, clips and prompts (``allow_shared``). Keys of
-    ``import.keys`` may be shared in any protocol that does not group by them: for those, the number
-    of shared values is that of the trial that shares the most.
+    A published split may share images, clips, prompts and videos (``allow_shared``). Keys of
+    ``import.keys``, and videos that are in several samples, may be shared in any protocol that does
+    not group by them: for those, the number of shared values is that of the trial that shares the
+    most.
     """
     if protocol.get("kind") == CROSS:
         return ""
@@ -26,8 +27,8 @@ def describe_leaks(samples: pd.DataFrame, protocol: Mapping[str, Any], seed: int
     sentences = []
     if protocol.get("kind") in ("fixed", "listed_trials"):
         sentences += _describe_published(rows, protocol)
-    elif list_keys(rows):
-        sentences.append(_describe_shared_keys(rows, protocol, seed))
+    elif _list_described_groups(rows):
+        sentences.append(_describe_shared_values(rows, protocol, seed))
     sentences.append(_describe_empty_keys(rows, protocol))
     return " ".join(filter(None, sentences))
 
@@ -76,16 +77,23 @@ def _count_values(group: str, count: int) -> str:
     return f"{count} {group}{plural}" if group in CONTENTS else f"{count} value{plural} of {group}"
 
 
-def _describe_shared_keys(rows: pd.DataFrame, protocol: Mapping[str, Any], seed: int) -> str:
+def _list_described_groups(rows: pd.DataFrame) -> list[str]:
+    shared_videos = get_group_values(rows, "video").notna().any()
+    return [*list_keys(rows), *(["video"] if shared_videos else [])]
+
+
+def _describe_shared_values(rows: pd.DataFrame, protocol: Mapping[str, Any], seed: int) -> str:
     splits = make_splits(rows, protocol, seed)
     up_to = "up to " if len(splits) > 1 else ""
     counts = []
-    for key in list_keys(rows):
-        column = get_group_values(rows, key)
-        total = column.nunique()
+    for group in _list_described_groups(rows):
+        column = get_group_values(rows, group)
         most = max(_count_shared(rows["sample_id"], column, split.part) for split in splits)
-        number = f"{up_to}{most} of {total} values" if most else "no value"
-        counts.append(f"{number} of {key}")
+        number = f"{up_to}{most} of {column.nunique()}"
+        if group == "video":
+            counts.append(f"{number} videos that are in several samples" if most else "no video")
+        else:
+            counts.append(f"{number} values of {group}" if most else f"no value of {group}")
     return f"Protocol {protocol['name']!r}: train and test share {_join_words(counts)}."
 
 

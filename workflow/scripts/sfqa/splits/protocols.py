@@ -45,7 +45,7 @@ __all__ = [
 ]  # fmt: skip
 
 #: Version of the splits made here, in drawing.py, grouping.py, official.py and trial_lists.py.
-VERSION = 1
+VERSION = 2
 
 #: Crossed groups can leave a small part empty by chance; a trial is redrawn up to this often.
 _DRAWS = 50
@@ -70,8 +70,9 @@ def make_splits(samples: pd.DataFrame, protocol: Mapping[str, Any], seed: int) -
       without a test part, ``val`` rows are test rows. ``allow_shared`` accepts a published split
       whose parts share an image, clip or prompt.
     - ``group_kfold``: ``k`` folds (default 5) of the ``groups`` (image, clip, prompt, method,
-      image_source, image_category, style, language, and the keys of ``import.keys``; default: those
-      of image, clip and prompt that have at least two values). A group nested in
+      image_source, image_category, style, language, video for files that are in several samples,
+      and the keys of ``import.keys``; default: those of image, clip, prompt and video that have at
+      least two values). A group nested in
       another (each image has its own clips) is merged with it. For g crossed groups there are k**g
       trials, one per combination of folds; train excludes rows that share a value with the test
       rows.
