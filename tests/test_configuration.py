@@ -95,6 +95,14 @@ def test_defaults_are_filled_at_every_depth_and_the_given_stays():
             {"mode": "import_videos", "import": {"folder": "config"}, "ratings": {"source": "none"}},
             "import.pattern: missing",
         ),
+        (
+            {
+                "mode": "import_videos",
+                "import": {"folder": "config", "labels": {"files": "a.csv", "mos": {"overall": "a", "video": "b"}}},
+                "ratings": {"source": "labels"},
+            },
+            "import.labels.mos: a dimension is called 'overall', as the tables call the mean",
+        ),
         ({"dataset": "../x"}, "config, dataset"),
     ],
 )  # fmt: skip

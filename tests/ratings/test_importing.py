@@ -79,6 +79,12 @@ def test_bad_tables(tmp_path: Path, text: str, message: str) -> None:
         import_scores({**long_csv(tmp_path, text), "dimension_name": "q"})
 
 
+def test_of_several_dimensions_none_is_called_as_their_mean(tmp_path: Path) -> None:
+    source = long_csv(tmp_path, "who,video,mark,what\na,v1,3,overall\na,v1,4,sound\n")
+    with pytest.raises(UserError, match="a dimension is called 'overall', as the tables call"):
+        import_scores({**source, "dimension": "what"})
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

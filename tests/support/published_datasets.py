@@ -53,7 +53,7 @@ def lgvq(folder: Path) -> list[Made]:
 
 @maker
 def vquala2025(folder: Path) -> list[Made]:
-    names = {"overall": "Overall", "traditional": "Traditional", "alignment": "Alignment"}
+    names = {"overall_quality": "Overall", "traditional": "Traditional", "alignment": "Alignment"}
     names |= {"aesthetic": "Aesthetic", "temporal": "Temporal"}
     made, rows = [], []
     for p in range(6):
@@ -338,9 +338,9 @@ def yt_ntu_avq(folder: Path) -> list[Made]:
     ]
     made, rows = [], []
     for number in range(1, 21):
-        mos = {"overall": make_score(number, 1, 5), "video": make_score(number + 1, 1, 5)}
+        mos = {"overall_quality": make_score(number, 1, 5), "video": make_score(number + 1, 1, 5)}
         mos["audio"] = make_score(number + 2, 1, 5)
-        sd = {"overall": 0.7, "video": 0.6, "audio": 0.8}
+        sd = {"overall_quality": 0.7, "video": 0.6, "audio": 0.8}
         name = f"Animation_{number}"
         words = ["A summary, with a comma.", 9, "Animation and gaming", "Speech|Music"]
         more = [47.1, *sd.values(), 15.7, 0, 0, "0|1", *words]

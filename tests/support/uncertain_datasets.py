@@ -19,7 +19,7 @@ def divide_maxwell(folder: Path) -> list[Made]:
     lines: dict[str, list[str]] = {"train": [], "val": []}
     for number in range(1, 25):
         part = "val" if number > 18 else "train"
-        names = ("aesthetic", "technical", "overall")
+        names = ("aesthetic", "technical", "overall_quality")
         mos = {d: make_score(number + k, -2, 2) for k, d in enumerate(names)}
         lines[part].append(", ".join([f"{number:04d}.mp4", *map(str, mos.values())]))
         columns = {"split": part, "method": "natural"}
@@ -68,12 +68,14 @@ def finevd(folder: Path) -> list[Made]:
         "bitdepth",
         "bitrate",
     ]
-    for d, dimension in enumerate(("color", "noise", "artifact", "blur", "temporal", "overall")):
+    for d, dimension in enumerate(
+        ("color", "noise", "artifact", "blur", "temporal", "overall_quality")
+    ):
         rows = []
         for number, (stem, one) in enumerate(zip(stems, made, strict=True)):
             one.mos[dimension] = make_score(number + d)
             rows.append([stem, one.mos[dimension], 1080, 1920, "yuv420p", 30.0, 240, 8, 8999590])
-        label = "" if dimension == "overall" else f"MOS_{dimension}_"
+        label = "" if dimension == "overall_quality" else f"MOS_{dimension}_"
         path = folder / f"FINEVD_{label}metadata.csv"
         write_csv(path, header, rows)
         # In some lists the first name carries a byte order mark.

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
 from sfqa.errors import UserError, hint
-from sfqa.sample_fields import check_fields
+from sfqa.sample_fields import check_dimensions, check_fields
 from sfqa.tables import SCORES
 from sfqa.yaml_names import check_keys, check_texts, describe_unquoted
 
@@ -147,6 +147,7 @@ def _check_config(config: Mapping[str, Any]) -> None:
                 raise UserError(f"config, import.{key}: missing; mode: import_features needs it")
         _require_file(source["table"], "import.table")
         check_fields(source)
+        check_dimensions(source["mos"], "config, import.mos")
     _check_ratings(config)
     for name, spec in config.get("features", {}).items():
         if spec["weights"] not in ("random", "none"):
@@ -188,6 +189,10 @@ def _check_imported_videos(source: Mapping[str, Any]) -> None:
             r"a named group for the method, e.g. '(?P<method>[^/]+)/(?P<clip>.+)\.\w+'"
         )
     check_fields(source)
+    labels = source.get("labels", ())
+    entries = [labels] if isinstance(labels, Mapping) else labels
+    names = {name for entry in entries for name in entry.get("mos", ())}
+    check_dimensions(names, "config, import.labels.mos")
 
 
 def _check_ratings(config: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from sfqa.errors import UserError, hint
@@ -25,10 +25,25 @@ FIELDS = {
     "prompt": "prompt",
     "split": "split",
 }
+#: The dimension of a table of correlations that is the mean over the others.
+MEAN_DIMENSION = "overall"
 #: Names that ``import.keys`` cannot have: they mean something else in patterns and protocols.
 _RESERVED = frozenset({*FIELDS, "pair", "pair_id", "video", "keys", "shard", "row", "name", "stem"})
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.+-]+")
+
+
+def check_dimensions(names: Collection[str], where: str) -> None:
+    """Raise :class:`UserError` if one of several dimensions is called :data:`MEAN_DIMENSION`.
+
+    >>> check_dimensions({"overall"}, "a.csv"), check_dimensions({"video", "audio"}, "a.csv")
+    (None, None)
+    """
+    if len(names) > 1 and MEAN_DIMENSION in names:
+        raise UserError(
+            f"{where}: a dimension is called {MEAN_DIMENSION!r}, as the tables call the mean over "
+            f"the dimensions; give it another name, such as {MEAN_DIMENSION}_quality"
+        )
 
 
 def clean_name(name: str) -> str:

@@ -34,6 +34,7 @@ from sfqa.correlation.points import (
     pool_points,
     sort_by_count,
 )
+from sfqa.sample_fields import MEAN_DIMENSION, check_dimensions
 from sfqa.statistics.registry import RESAMPLED, STATISTICS
 
 __all__ = ["KINDS", "WEIGHTS", "Settings", "correlation_rows", "pool_points", "round_rows"]
@@ -44,7 +45,7 @@ VERSION = 4
 #: Decimals that the stored table keeps.
 DIGITS = 8
 
-OVERALL = "overall"
+OVERALL = MEAN_DIMENSION
 VIDEO, MODEL = "video", "model"
 POOLED, MEAN, MEDIAN = "pooled", "mean", "median"
 
@@ -118,6 +119,7 @@ def correlation_rows(
     metrics_by_name = check_metrics(metrics)
     table = join_test_rows(predictions, mos, samples, metrics_by_name)
     dimensions = sorted(table["dimension"].unique())
+    check_dimensions(dimensions, "mos")
     groups = dict(iter(table.groupby(["metric", "protocol", "dimension"])))
     protocols = sorted(table["protocol"].unique())
     synthetic = mos.groupby("dimension")["synthetic"].any().to_dict()

@@ -19,6 +19,7 @@ from sfqa.ratings.cells import (
 from sfqa.ratings.scales import Ratings, check_ends, rescale
 from sfqa.ratings.summary_names import leave_out_summary_names
 from sfqa.ratings.wide import read_wide
+from sfqa.sample_fields import check_dimensions
 from sfqa.tables import FLAWED
 from sfqa.user_tables import UserTable, read_table
 from sfqa.user_tables.columns import counts_from_start
@@ -230,4 +231,5 @@ def _check_unique(path: Path, ratings: Ratings) -> list[dict[str, Any]]:
                 f"{row_numbers[key]} already (dimension {key[2]!r}); keep one of the two"
             )
         row_numbers[key] = number
+    check_dimensions({dimension for _, _, dimension in row_numbers}, str(path))
     return [row for _, _, row in ratings]
