@@ -114,7 +114,7 @@ def bare(built: Sequence[Built]) -> dict[str, list[Any]]:
     from sfqa.features import batches
 
     made: dict[str, list[Any]] = {}
-    with torch.inference_mode(), batches.disable_tf32():
+    with torch.inference_mode(), batches.set_precision():
         for one in built:
             for column, forward, x in one.passes:
                 made.setdefault(column, []).append(forward(x))

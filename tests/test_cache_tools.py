@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cached_rows import SCHEMA, content, key, make_cached_dataset, put, row, starts, table
+from sfqa import cache_records, store
 from sfqa import cache_tools as tools
-from sfqa import store
 from sfqa.cache import RowCache
 from sfqa.errors import UserError
 
@@ -121,7 +121,7 @@ def sound(tmp_path_factory):
 
 
 def test_a_sound_file_has_no_damage(sound):
-    records, damages = tools.scan_file(sound)
+    records, damages = cache_records.scan_file(sound)
     assert [r.key for r in records] == [key(n) for n in range(4)]
     assert damages == []
     data = sound.read_bytes()
@@ -137,13 +137,13 @@ def test_a_flipped_bit_anywhere_is_found_and_costs_its_row_alone(sound, tmp_path
     number = data.draw(st.integers(0, 3))
     region = data.draw(st.sampled_from(["head", "payload"]))
     low, high = begins[number], begins[number + 1]
-    middle = low + tools._HEADER_BYTES
+    middle = low + cache_records.HEADER_BYTES
     span = (low, middle - 1) if region == "head" else (middle, high - 1)
     place = data.draw(st.integers(*span))
     broken[place] ^= 1 << data.draw(st.integers(0, 7))
     path = tmp_path / "b.rows"
     path.write_bytes(bytes(broken))
-    records, damages = tools.scan_file(path)
+    records, damages = cache_records.scan_file(path)
     assert [r.key for r in records] == [key(n) for n in range(4) if n != number]
     assert [(d.start, d.end) for d in damages] == [(low, high)]
 
@@ -156,7 +156,7 @@ def test_a_file_cut_anywhere_is_torn_at_its_end(sound, tmp_path, data):
     cut = data.draw(st.integers(0, len(whole)))
     path = tmp_path / "c.rows"
     path.write_bytes(whole[:cut])
-    records, damages = tools.scan_file(path)
+    records, damages = cache_records.scan_file(path)
     left = sum(end <= cut for end in begins[1:])
     assert len(records) == left
     torn = [(d.start, d.end) for d in damages]
@@ -166,9 +166,9 @@ def test_a_file_cut_anywhere_is_torn_at_its_end(sound, tmp_path, data):
 
 def test_foreign_bytes_are_damage(tmp_path):
     (tmp_path / "a.rows").write_bytes(b"")
-    assert tools.scan_file(tmp_path / "a.rows") == ([], [])
+    assert cache_records.scan_file(tmp_path / "a.rows") == ([], [])
     (tmp_path / "b.rows").write_bytes(b"no rows at all")
-    assert [(d.start, d.end) for d in tools.scan_file(tmp_path / "b.rows")[1]] == [(0, 14)]
+    assert [(d.start, d.end) for d in cache_records.scan_file(tmp_path / "b.rows")[1]] == [(0, 14)]
 
 
 # Pruning

@@ -19,7 +19,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "label files": ("labels",),
     "splits and models": ("splits", "models"),
     "samples": ("materials", "pairs", "generation", "features"),
-    "checks of samples": ("conform",),
+    "checks of samples": ("conform", "cache_records"),
     "agreement with people": ("correlation",),
     "scores": ("ratings", "regression", "papers", "challenge"),
     "report": ("report",),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import fcntl
+import json
 
+import pyarrow as pa
 import pytest
 
-from cached_rows import content, make_cached_dataset, put, starts
+from cached_rows import content, key, make_cached_dataset, put, starts
 from sfqa import cache_tools as tools
 from sfqa import cli
+from sfqa.cache import RowCache
 
 
 @pytest.fixture
@@ -26,6 +29,22 @@ def test_list_prints_the_counts(dataset, capsys):
     assert total[:7] == ["all", "4", "12", "4", "5", "2", "1"]
     assert int(lse[7]) == content(dataset / "features/lse").size
     assert lse[8] == "0"
+
+
+def test_list_tells_rows_of_a_cpu_from_those_of_a_gpu(tmp_path, capsys):
+    schema = pa.schema([("key", pa.string()), ("costs", pa.string())])
+    cache = RowCache(tmp_path / "demo/features/lse/cache", "sharp/0", schema)
+    costs = [
+        {"device": "Tesla T4", "device_kind": "gpu"}, {"device": "cpu: X", "device_kind": "cpu"},
+        {"device": "cpu: an earlier version"}, {"device": "NVIDIA H200"}, {"device": "cpu: Y"}, None,
+    ]  # fmt: skip
+    for number, cost in enumerate(costs):
+        cells = {"key": key(number), "costs": json.dumps(cost) if cost else None}
+        cache.put(key(number), pa.RecordBatch.from_pylist([cells], schema))
+    assert cli.main(["cache", "list", str(tmp_path / "demo")]) == 0
+    head, lse = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert head[-2:] == ["cpu", "gpu"]
+    assert (lse[2], lse[-2:]) == ("6", ["3", "2"])
 
 
 def test_verify_names_file_and_byte(dataset, capsys):

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfqa.features.batches import Batching, run_batched, to_device
+from sfqa.features.batches import Batching, run_batched, set_precision, to_device
 
 
 def doubled(seen):
@@ -129,6 +129,22 @@ def test_bytes_stay_bytes_on_their_way():
     sent = to_device(pieces, torch.device("cpu"))
     assert sent.dtype == torch.uint8
     assert np.array_equal(sent.numpy(), pieces)
+
+
+@pytest.mark.parametrize(("precision", "tf32"), [("fp32", False), ("bf16", False), ("tf32", True)])
+def test_tensorfloat_32_only_for_those_who_ask(monkeypatch, precision, tf32):
+    def read():
+        return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+
+    before = read()
+    with set_precision(precision):
+        assert read() == before  # without a GPU nothing is changed
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with set_precision(precision):
+        assert read() == (tf32, tf32)
+        assert torch.backends.cudnn.deterministic
+        assert not torch.backends.cudnn.benchmark
+    assert read() == before
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -267,6 +267,7 @@ def test_costs_are_measured(fake):
     assert rows["b"].cost["prepare_sec"] < cost["prepare_sec"]
     assert rows["bad"].cost["device_sec"] == 0
     assert cost["device"].startswith("cpu: ")
+    assert cost["device_kind"] == "cpu"
     assert cost["peak_device_mb"] is None
     assert cost["peak_memory_mb"] > processes.peak_memory_mb() / 2
 

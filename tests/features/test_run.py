@@ -179,8 +179,9 @@ def test_costs_are_kept_with_the_row_and_stay_out_of_the_table(tmp_path, monkeyp
     frame = conformed("a", "blind", "gone")
     frame.loc[2, "status"] = "failed"
     frame.loc[2, "detail"] = "broken: empty"
-    first, _, cost = run.extract_shard(frame, "fake", SPEC, tmp_path, "sharp/0", taken)
+    first, about, cost = run.extract_shard(frame, "fake", SPEC, tmp_path, "sharp/0", taken)
     assert [(c["sample_id"], c["computed"]) for c in cost] == [("a", True), ("blind", True)]
+    assert about["devices"] == {"cpu": 2}
     monkeypatch.setattr(run.pipeline, "compute_rows", lambda *_: pytest.fail("computed"))
     second, _, again = run.extract_shard(frame, "fake", SPEC, tmp_path, "sharp/0", taken)
     assert again == [{**c, "computed": False} for c in cost]

@@ -147,6 +147,24 @@ def test_bf16_is_near(official: Weights, video: Video, by_hand: np.ndarray) -> N
     assert 1e-3 < np.abs(got - by_hand).mean() / by_hand.std() < 0.03
 
 
+def test_a_pass_copies_nothing_but_its_clips_to_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy of pageable memory makes a GPU wait in every pass; this counts copies."""
+    copies: list[torch.Size] = []
+    plain = torch.Tensor.to
+
+    def counted(tensor: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
+        if args and isinstance(args[0], torch.device | str):
+            copies.append(tensor.shape)
+        return plain(tensor, *args, **options)
+
+    net = SlowFast().eval()
+    assert "slow_frames" not in net.state_dict()
+    monkeypatch.setattr(torch.Tensor, "to", counted)
+    with torch.inference_mode():
+        net.compute_maps(torch.zeros(1, 3, 32, 32, 32))
+    assert copies == []
+
+
 def test_a_clip_a_second(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = folder / "long.mp4"
     media.write_video(path, draw_moving_blocks(75, 32, 64), 25.0)

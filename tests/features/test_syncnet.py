@@ -116,6 +116,20 @@ def test_chunks_do_not_change_the_numbers(net, crops):
     assert relative(compute_lip_features(stream, crops, 7, size=3), wanted).max() <= 1e-5
 
 
+def test_channels_come_first_in_float32_on_a_gpu(net, crops, monkeypatch):
+    """cuDNN has no fast float32 kernels for 15 channels that come last."""
+    last, first = LipStream(net), LipStream(net, "fp32", "cuda:0")
+    windows = torch.from_numpy(crops[:7])
+    made = first.make_windows(windows)
+    assert made.is_contiguous()
+    assert first.convs[0].weight.is_contiguous()
+    assert not last.make_windows(windows).is_contiguous()
+    assert torch.equal(made, last.make_windows(windows))
+    assert LipStream(net, "bf16", "cuda:0").channels_last
+    features = [stream.compute_features(made).detach().numpy() for stream in (first, last)]
+    assert relative(*features).max() <= 1e-5
+
+
 def test_bf16_is_close_and_not_the_same(net, crops, per_window):
     rounded = compute_lip_features(LipStream(net, "bf16"), crops, 10)
     assert rounded.dtype == np.float32

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from site_dataset import make
 
@@ -83,6 +85,22 @@ def test_hardware_and_costs_are_of_this_run_alone(made):
         "signal": {"cpu: X": {"rows": 2, "computed": 1, "seconds": 4.0, "peak_memory_mb": 101.0}}
     }
     assert made[RUN]["machine"]["processor"] not in json.dumps(made[SAME])
+
+
+def test_rows_of_a_cpu_and_of_a_gpu_are_a_difference(made, dataset):
+    paths = []
+    for shard, devices in enumerate(({"cpu": 3, "gpu": 1}, {"gpu": 4}, {})):
+        paths.append(dataset / f"features/fake/m/{shard}.parquet")
+        metadata = {"extractor": "fake", "version": 1, "devices": devices}
+        store.write_arrow(pa.table({"x": [1.0]}), paths[-1], metadata)
+    try:
+        other = manifest.build_manifest(dataset, [*files(dataset)], CONFIG, METHODS)
+    finally:
+        shutil.rmtree(dataset / "features/fake")
+    assert other[SAME]["devices"]["fake"] == {"cpu": 3, "gpu": 5}
+    other[SAME]["tables"] = made[SAME]["tables"]
+    other[SAME]["versions"] = made[SAME]["versions"]
+    assert compare_manifests(made, other) == ["devices, fake: only in the second"]
 
 
 def test_the_same_tables_give_the_same_half_and_no_difference(made, dataset, tmp_path):

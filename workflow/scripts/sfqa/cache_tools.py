@@ -24,11 +24,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sfqa import cache as row_cache
 from sfqa import store
+from sfqa.cache_records import Damage, Record, scan_file
 from sfqa.errors import UserError
+from sfqa.features.batches import CPU_KIND, GPU_KIND
 
 USED, UNFINISHED, UNUSED, REPEATED = "used", "unfinished", "unused", "repeated"
+
+#: The kinds of devices that compute rows, in the order in which they are listed.
+DEVICE_KINDS = (CPU_KIND, GPU_KIND)
 
 #: The kinds of rows that ``prune_cache`` keeps, by the value of its argument ``keep``.
 KEEP = {
@@ -36,26 +40,6 @@ KEEP = {
     "unfinished": (USED, UNFINISHED),
     "used": (USED,),
 }
-
-
-@dataclass(frozen=True)
-class Record:
-    """One sound row: its file, its key, and its first and last byte (exclusive)."""
-
-    path: Path
-    key: str
-    start: int
-    end: int
-
-
-@dataclass(frozen=True)
-class Damage:
-    """Bytes of a file that are not a sound row, and the reason."""
-
-    path: Path
-    start: int
-    end: int
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -90,6 +74,11 @@ class CacheContent:
     def counts(self) -> Counter[str]:
         """The number of rows of each kind."""
         return Counter(row_kind for _, row_kind in self.rows)
+
+    @property
+    def device_kinds(self) -> Counter[str]:
+        """The number of rows that each kind of device (:data:`DEVICE_KINDS`) computed."""
+        return Counter(record.device_kind for record, _ in self.rows)
 
     @property
     def damaged_bytes(self) -> int:
@@ -148,55 +137,6 @@ def _describe_folder(folder: Path) -> CacheFolders:
     return CacheFolders(
         name, folder, folder.parent if has_tables else None, _dataset_folder(folder)
     )
-
-
-def scan_file(path: Path) -> tuple[list[Record], list[Damage]]:
-    """Return the sound rows of a file and the bytes that do not belong to one.
-
-    A row is sound if its payload has the stored sha256 and can be read as one row that has the key
-    of its record.
-    """
-    size = path.stat().st_size
-    records, damages, position = [], [], 0
-    with open(path, "rb") as handle:
-        for key, start, end in _find_records(path):
-            if start > position:
-                reason = "damaged: no sound row in these bytes"
-                damages.append(Damage(path, position, start, reason))
-            handle.seek(start + _HEADER_BYTES)
-            problem = _check_payload(key, handle.read(end - start - _HEADER_BYTES))
-            if problem:
-                damages.append(Damage(path, start, end, problem))
-            else:
-                records.append(Record(path, key, start, end))
-            position = end
-    if size > position:
-        damages.append(Damage(path, position, size, "torn: the file ends before a row does"))
-    return records, damages
-
-
-# All that this module knows about the format of a file of sfqa.cache.
-_HEADER_BYTES: int = row_cache.RECORD_HEADER.size
-
-
-def _find_records(path: Path) -> Iterator[tuple[str, int, int]]:
-    """Yield key, first byte and end of every record whose sha256 is right."""
-    for key, payload, size in row_cache.find_records(path):
-        yield key, payload - _HEADER_BYTES, payload + size
-
-
-def _check_payload(key: str, payload: bytes) -> str:
-    """Return why a payload is not a row with this key, '' if it is one."""
-    try:
-        with pa.ipc.open_stream(payload) as reader:
-            table = reader.read_all()
-    except (OSError, pa.ArrowInvalid):
-        return "damaged: the row cannot be read"
-    if table.num_rows != 1:
-        return f"damaged: {table.num_rows} rows where there should be one"
-    if "key" in table.schema.names and table.column("key")[0].as_py() != key:
-        return "damaged: the row lies under another key than its own"
-    return ""
 
 
 def read_content(cache: CacheFolders, current_only: bool = False) -> CacheContent:

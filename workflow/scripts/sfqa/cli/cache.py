@@ -77,20 +77,23 @@ def _list_contents(caches: Sequence[CacheFolders], args: argparse.Namespace) -> 
         counts = content.counts
         rows.append(
             (cache.name, len(content.files), len(content.rows), *(counts[s] for s in states),
-             content.size, content.damaged_bytes)
+             content.size, content.damaged_bytes,
+             *(content.device_kinds[kind] for kind in tools.DEVICE_KINDS))
         )  # fmt: skip
-    _print_table(("extractor", "files", "rows", *states, "bytes", "damaged bytes"), rows)
+    _print_table(
+        ("extractor", "files", "rows", *states, "bytes", "damaged bytes", *tools.DEVICE_KINDS), rows
+    )
     return SUCCESS
 
 
 def _verify(caches: Sequence[CacheFolders], args: argparse.Namespace) -> int:
-    from sfqa import cache_tools as tools
+    from sfqa.cache_records import scan_file
 
     files = rows = 0
     damages = []
     for cache in caches:
         for path in sorted(cache.folder.rglob("*.rows")):
-            sound_rows, damages_in_file = tools.scan_file(path)
+            sound_rows, damages_in_file = scan_file(path)
             files, rows = files + 1, rows + len(sound_rows)
             damages += damages_in_file
     for damage in damages[:_MAX_DAMAGES]:

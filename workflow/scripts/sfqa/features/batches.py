@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +72,19 @@ class Batching:
         if batch is not None:
             return cls(batch, True, parallel)
         return cls(on_gpu, True) if is_gpu(device) else cls(on_cpu, False, parallel)
+
+
+#: Kinds of devices, as they are recorded with a row: their numbers differ in the last digits.
+CPU_KIND, GPU_KIND = "cpu", "gpu"
+
+
+def get_device_kind(device: str) -> str:
+    """Return 'cpu' or 'gpu'.
+
+    >>> get_device_kind("cuda:0")
+    'gpu'
+    """
+    return GPU_KIND if is_gpu(device) else CPU_KIND
 
 
 def is_gpu(device: str) -> bool:
@@ -219,15 +232,25 @@ def to_device(pieces: Sequence[npt.NDArray[Any]], device: torch.device | str) ->
     return pinned.to(device, non_blocking=True)
 
 
-def disable_tf32() -> AbstractContextManager[None]:
-    """Disable TensorFloat-32 (10-bit mantissa) and the choice of algorithms by timing."""
+@contextmanager
+def set_precision(precision: str = "fp32") -> Iterator[None]:
+    """Let float32 be float32 on a GPU, unless ``precision`` is tf32.
+
+    TensorFloat-32 has a mantissa of 10 bits. Algorithms are not chosen by timing, which would give
+    other numbers in the next run. On a CPU nothing changes.
+    """
     import torch
 
     if not torch.cuda.is_available():
-        return nullcontext()
-    return cast(
-        AbstractContextManager[None],
-        torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-        ),
-    )
+        yield
+        return
+    tf32 = precision == "tf32"
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    try:
+        with torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=tf32
+        ):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from sfqa.device import get_processor_name
-from sfqa.features.batches import is_gpu
+from sfqa.features.batches import CPU_KIND, GPU_KIND, get_device_kind, is_gpu
 
 T = TypeVar("T")
 _MB = 1 << 20
+_CPU_NAME = "cpu: "
 
 
 class ScoringTimes:
@@ -51,8 +52,23 @@ class ScoringTimes:
         self._seconds = [seconds + elapsed / len(self._seconds) for seconds in self._seconds]
 
 
+def read_device_kind(cost: Mapping[str, Any]) -> str:
+    """Return the kind of device that computed a row, '' if it was never computed.
+
+    Rows of earlier versions have only the device's name, which tells the kind.
+
+    >>> read_device_kind({"device": "cpu: AMD EPYC"}), read_device_kind({"device": "Tesla T4"})
+    ('cpu', 'gpu')
+    """
+    if "device_kind" in cost:
+        return str(cost["device_kind"])
+    if "device" not in cost:
+        return ""
+    return CPU_KIND if str(cost["device"]).startswith(_CPU_NAME) else GPU_KIND
+
+
 class DeviceMeter:
-    """Name and peak memory of the device that scores.
+    """Kind, name and peak memory of the device that scores.
 
     >>> DeviceMeter("cpu").read_peak_mb() is None
     True
@@ -60,7 +76,8 @@ class DeviceMeter:
 
     def __init__(self, device: str) -> None:
         self.device = device
-        self.name = f"cpu: {get_processor_name()}"
+        self.kind = get_device_kind(device)
+        self.name = f"{_CPU_NAME}{get_processor_name()}"
         if is_gpu(device):
             import torch
 

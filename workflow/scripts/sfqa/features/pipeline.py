@@ -124,6 +124,7 @@ def _score_videos(
             "peak_memory_mb": round(peak, 1),
             "peak_device_mb": None if device_peak is None else round(device_peak, 1),
             "device": device.name,
+            "device_kind": device.kind,
         }
 
     def iterate_usable() -> Iterator[Any]:

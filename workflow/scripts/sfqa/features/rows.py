@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from sfqa import tables
 from sfqa.features import base
+from sfqa.features.costs import read_device_kind
 
 _EXTRA_COLUMNS = ("shapes", "costs")
 
@@ -57,7 +58,8 @@ def read_status(row: pa.RecordBatch) -> tuple[str, str]:
 
 def read_cost(row: pa.RecordBatch) -> dict[str, Any]:
     """Return what a row cost to compute, empty if it was never computed."""
-    return dict(json.loads(row.column("costs")[0].as_py() or "{}"))
+    cost = dict(json.loads(row.column("costs")[0].as_py() or "{}"))
+    return cost | {"device_kind": read_device_kind(cost)} if cost else cost
 
 
 def join_rows(

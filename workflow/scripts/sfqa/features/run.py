@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -103,9 +104,12 @@ def extract_shard(
             provenance = {"extractor": name, "computed": key in computed and number == 0}
             costs[record["sample_id"]] = _get_sample(record) | cost | provenance
     ids = [record["sample_id"] for record in records]
+    device_kinds = [kind for cost in costs.values() if (kind := cost.get("device_kind"))]
     metadata = {
         **{k: v for k, v in identity.items() if k != "weights"},
         "weights": {"kind": extractor_weights.kind, "identity": extractor_weights.identity},
+        # How many rows each kind of device computed, whenever that was.
+        "devices": dict(sorted(Counter(device_kinds).items())),
     }
     table = rows.join_rows(features, [by_sample[i] for i in ids], records)
     return table, metadata, [costs[i] for i in ids if i in costs]

@@ -140,6 +140,9 @@ class SlowFast(nn.Module):
             blocks.append(_TwoPathways(slow_stage, fast_stage, None if last else fast))
         # Index 5 is the pooling, which has no weights; the head keeps its official index 6.
         self.blocks = nn.ModuleList([*blocks, nn.Identity(), _Head()])
+        # Moved to the device once: a copy of pageable memory in every pass would wait for the GPU.
+        self.slow_frames: Tensor
+        self.register_buffer("slow_frames", slow_indices(CLIP_FRAMES), persistent=False)
 
     def compute_maps(self, clips: Tensor) -> tuple[Tensor, Tensor]:
         """Return both pathways' last maps: (B, 2048, T/4, H/32, W/32), (B, 256, T, H/32, W/32).
@@ -147,7 +150,10 @@ class SlowFast(nn.Module):
         ``clips`` is the fast pathway's input, RGB, (value / 255 - 0.45) / 0.225, of shape
         (B, 3, T, H, W); the slow pathway takes its frames by :func:`slow_indices`.
         """
-        slow, fast = clips[:, :, slow_indices(clips.shape[2]).to(clips.device)], clips
+        indices = self.slow_frames
+        if clips.shape[2] != CLIP_FRAMES:
+            indices = slow_indices(clips.shape[2]).to(clips.device)
+        slow, fast = clips[:, :, indices], clips
         for block in self.blocks[:5]:
             slow, fast = block(slow, fast)
         return slow, fast

@@ -128,11 +128,14 @@ class LipStream(nn.Module):
     computed once instead of five times. That convolution is computed as one over 15 channels, and
     the normalisations are folded into the convolutions: the same function up to rounding. With bf16
     only the convolutions are rounded (crops are integers up to 255, which bf16 represents exactly).
+    ``device`` decides the layout only: cuDNN has no fast float32 kernels for 15 channels that come
+    last.
     """
 
-    def __init__(self, net: SyncNet, precision: str = "fp32") -> None:
+    def __init__(self, net: SyncNet, precision: str = "fp32", device: str = "cpu") -> None:
         super().__init__()
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self.channels_last = precision == "bf16" or not batches.is_gpu(device)
         self.head = copy.deepcopy(net.netfclip).eval()
         self.convs = nn.ModuleList()
         layers = list(net.netcnnlip.eval())
@@ -140,7 +143,8 @@ class LipStream(nn.Module):
             if isinstance(layer, nn.Conv3d):
                 folded = fuse_conv_bn_eval(layer, cast(nn.BatchNorm3d, layers[place + 1]))
                 self.convs.append(_flatten_time(folded))
-        self.convs.to(dtype=self.dtype).to(memory_format=torch.channels_last)
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        self.convs.to(dtype=self.dtype).to(memory_format=layout)
         self.requires_grad_(False)
 
     def forward(self, crops: Tensor) -> Tensor:
@@ -150,7 +154,9 @@ class LipStream(nn.Module):
     def make_windows(self, crops: Tensor) -> Tensor:
         """Return windows (t - 4, 15, 224, 224) of crops (t, 224, 224, 3) as the network's input."""
         x = crops.to(self.dtype).unfold(0, LIP_FRAMES, 1)  # (t - 4, 224, 224, 3, 5)
-        return x.flatten(3).permute(0, 3, 1, 2)  # one copy, already channels last
+        if self.channels_last:
+            return x.flatten(3).permute(0, 3, 1, 2)  # one copy, already channels last
+        return x.permute(0, 3, 4, 1, 2).flatten(1, 2)  # one copy, channels first
 
     def compute_features(self, x: Tensor) -> Tensor:
         """Return features (n, 1024) of :meth:`make_windows`, of one clip or of several."""
@@ -197,9 +203,11 @@ def list_audio_windows(mfcc: npt.NDArray[np.float64], windows: int) -> list[Audi
 
 
 @torch.inference_mode()
-def run_lip_network(stream: LipStream, windows: list[LipWindow], device: str) -> Tensor:
+def run_lip_network(
+    stream: LipStream, windows: list[LipWindow], device: str, precision: str = "fp32"
+) -> Tensor:
     """Return the features (windows, 1024); crops are transferred to the device once, as bytes."""
-    with batches.disable_tf32():
+    with batches.set_precision(precision):
         runs: list[Tensor] = []
         start = 0
         for stop in range(1, len(windows) + 1):
@@ -217,7 +225,7 @@ def run_lip_network(stream: LipStream, windows: list[LipWindow], device: str) ->
 @torch.inference_mode()
 def run_audio_network(net: SyncNet, windows: list[AudioWindow], device: str) -> Tensor:
     """Return the features (windows, 1024)."""
-    with batches.disable_tf32():
+    with batches.set_precision():
         return net.encode_audio(batches.to_device(windows, device))
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,6 +77,7 @@ def build_manifest(
         "methods": {str(m["label"]): dict(m) for m in methods},
         "inputs": {**hash_named_files(config), **hash_inputs(folder)},
         "generators": {p.parent.name: sha256_file(p) for p in map(Path, generators) if p.is_file()},
+        "devices": _count_devices(records),
         "tables": dict(sorted(outputs.items())),
     }
     run = {
@@ -220,6 +222,19 @@ def _list_software(records: Sequence[Mapping[str, Any]]) -> Json:
             metrics[str(metadata["metric"]["name"])] = {**metadata["metric"], **models}
     ordered = {name: sorted(variants, key=digest) for name, variants in extractors.items()}
     return {"extractors": ordered, "metrics": metrics}
+
+
+def _count_devices(records: Sequence[Mapping[str, Any]]) -> Json:
+    """Return, for each extractor, how many rows were computed on a CPU and on a GPU.
+
+    Their numbers differ in the last digits, so that this may be why two runs differ.
+    """
+    counts: dict[str, Counter[str]] = {}
+    for metadata in (record["about"] for record in records):
+        if metadata.get("extractor") and isinstance(metadata.get("devices"), Mapping):
+            name = str(metadata["extractor"])
+            counts.setdefault(name, Counter()).update(metadata["devices"])
+    return {name: dict(sorted(count.items())) for name, count in sorted(counts.items())}
 
 
 def hash_named_files(config: Mapping[str, Any], *path: str) -> Json:

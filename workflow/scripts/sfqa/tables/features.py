@@ -50,6 +50,13 @@ COSTS = Table(
         ),
         Column("peak_device_mb", FLOAT, "peak memory on the GPU, if one", "MiB", nullable=True),
         Column("device", STRING, "GPU or processor that scored it"),
+        Column(
+            "device_kind",
+            STRING,
+            "cpu or gpu: their numbers differ in the last digits",
+            nullable=True,
+            optional=True,
+        ),
         Column("computed", BOOLEAN, "true: by this run; false: earlier, the row is from the cache"),
     ),
     key=("sample_id",),

@@ -30,7 +30,11 @@ WEIGHTS = True
 OPTIONS: Options = {
     "model": Text("ViT-B-32", "name of the architecture in open_clip"),
     "frames": Option(8, 1, None, "key frames per video, evenly spaced", whole=True),
-    "precision": Choice("fp32", ("fp32", "bf16"), "number format of the network"),
+    "precision": Choice(
+        "fp32", ("fp32", "tf32", "bf16"),
+        "number format of the network; tf32: float32 with TensorFloat-32 on a GPU, on a CPU as "
+        "fp32",
+    ),
     "batch": Option(
         None, 1, None,
         "frames, of one video or of several, that go through the network at once; null: half of a "
@@ -125,7 +129,9 @@ class Extractor:
         self.batching = Batching.choose(options["batch"], device, -(-count // 2), _GPU_SIZE)
         # Prompts of about as many videos per pass as frames.
         self.text_batching = replace(self.batching, size=max(1, self.batching.size // count))
-        precision = options["precision"]
+        self.precision: str = options["precision"]
+        # TensorFloat-32 is a way to compute, not a type of the weights.
+        precision = "fp32" if self.precision == "tf32" else self.precision
         self.device = torch.device(device)
         self.dtype = open_clip.get_input_dtype(precision) or torch.float32
 
@@ -209,7 +215,7 @@ class Extractor:
         """Return the embeddings of pictures (size, size, 3), which are transferred as bytes."""
         import torch
 
-        with torch.inference_mode(), batches.disable_tf32():
+        with torch.inference_mode(), batches.set_precision(self.precision):
             x = batches.to_device(pictures, self.device).permute(0, 3, 1, 2).contiguous()
             x = x.float().div_(255).sub_(self.mean).div_(self.std).to(self.dtype)
             return self.model.encode_image(x)
@@ -217,8 +223,9 @@ class Extractor:
     def _embed_texts(self, prompts: list[str]) -> torch.Tensor:
         import torch
 
-        with torch.inference_mode(), batches.disable_tf32():
-            return self.model.encode_text(self.tokenizer(prompts).to(self.device))
+        with torch.inference_mode(), batches.set_precision(self.precision):
+            tokens = batches.to_device(list(self.tokenizer(prompts).numpy()), self.device)
+            return self.model.encode_text(tokens)
 
 
 def compute_cosines(image: npt.NDArray[Any], text: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

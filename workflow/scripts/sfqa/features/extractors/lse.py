@@ -41,7 +41,11 @@ OPTIONS: Options = {
         "two real talking heads by under 1 % of the face's half size on average, by 4 % at most",
         whole=True,
     ),
-    "precision": Choice("fp32", ("fp32", "bf16"), "number format of the lip network"),
+    "precision": Choice(
+        "fp32", ("fp32", "tf32", "bf16"),
+        "number format of the lip network; tf32: float32 with TensorFloat-32 on a GPU, on a CPU as "
+        "fp32",
+    ),
     "batch": Option(
         None, 1, None,
         "windows, of one video or of several, that go through the lip network at once; null: 4 of "
@@ -108,7 +112,8 @@ class Extractor:
         self.audio_batching = replace(self.batching, size=size)
         self.device = device
         net = cast(syncnet.SyncNet, weights.load(syncnet.SyncNet))
-        self.stream = syncnet.LipStream(net, options["precision"]).to(device)
+        self.precision: str = options["precision"]
+        self.stream = syncnet.LipStream(net, self.precision, device).to(device)
         self.net = net.to(device)
 
     def extract(self, video: Video) -> dict[str, Any]:
@@ -139,7 +144,7 @@ class Extractor:
         lips = batches.run_batched(
             prepared,
             lambda face_clip: syncnet.list_lip_windows(face_clip.crops, face_clip.windows),
-            lambda part: syncnet.run_lip_network(self.stream, part, self.device),
+            lambda part: syncnet.run_lip_network(self.stream, part, self.device, self.precision),
             self.batching,
         )
         with_lips = ((np.stack(rows), t.cepstra, t.facts) for t, rows in lips)  # the crops may go

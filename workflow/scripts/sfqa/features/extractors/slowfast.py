@@ -41,7 +41,11 @@ OPTIONS: Options = {
         "pool is 7x7",
         whole=True,
     ),
-    "precision": Choice("fp32", ("fp32", "bf16"), "number format of the network"),
+    "precision": Choice(
+        "fp32", ("fp32", "tf32", "bf16"),
+        "number format of the network; tf32: float32 with TensorFloat-32 on a GPU, on a CPU as "
+        "fp32",
+    ),
     "batch": Option(
         None, 1, None,
         "clips, of one video or of several, that go through the network at once; null: 1 on a CPU, "
@@ -137,7 +141,8 @@ class Extractor:
         self.device = torch.device(device)
         net = weights.load(SlowFast)
         assert isinstance(net, SlowFast)
-        half = options["precision"] == "bf16"
+        self.precision: str = options["precision"]
+        half = self.precision == "bf16"
         self.dtype = torch.bfloat16 if half else torch.float32
         # Measured on a CPU: channels last is 10 % faster in bfloat16, no faster in float32.
         self.layout = torch.channels_last_3d if half else torch.contiguous_format
@@ -174,7 +179,7 @@ class Extractor:
         """Return features (clips, 2304); clips are transferred to the device as bytes."""
         import torch
 
-        with torch.inference_mode(), batches.disable_tf32():
+        with torch.inference_mode(), batches.set_precision(self.precision):
             x = batches.to_device([frames[indices] for frames, indices in clips], self.device)
             x = x.permute(0, 4, 1, 2, 3).float().div_(255).sub_(MEAN).div_(STD)
             return self.net.compute_features(x.to(self.dtype).contiguous(memory_format=self.layout))

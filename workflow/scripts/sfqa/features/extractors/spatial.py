@@ -28,7 +28,11 @@ OPTIONS: Options = {
         "resnet50", ("resnet50", "vit_b_16"),
         "resnet50: three scales, as SimpleVQA's spatial half; vit_b_16: the class token",
     ),
-    "precision": Choice("fp32", ("fp32", "bf16"), "number format of the network"),
+    "precision": Choice(
+        "fp32", ("fp32", "tf32", "bf16"),
+        "number format of the network; tf32: float32 with TensorFloat-32 on a GPU, on a CPU as "
+        "fp32",
+    ),
     "batch": Option(
         None, 1, None,
         "pictures, of one video or of several, that go through the network at once; null: 4 of one "
@@ -110,7 +114,8 @@ class Extractor:
         self.model = MODELS[options["model"]]
         self.reader: base.VideoReader = KeyFrameReader(self.model.short_side, self.model.crop)
         self.batching = Batching.choose(options["batch"], device, _CPU_SIZE, _GPU_SIZE)
-        self.half = options["precision"] == "bf16"
+        self.precision: str = options["precision"]
+        self.half = self.precision == "bf16"
         self.device = torch.device(device)
         net = weights.load(self.model.build).to(self.device)
         self.net = net.to(memory_format=torch.channels_last)
@@ -153,7 +158,7 @@ class Extractor:
         import torch
 
         mixed = torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
-        with torch.inference_mode(), batches.disable_tf32(), mixed:
+        with torch.inference_mode(), batches.set_precision(self.precision), mixed:
             return self.model.read(self.net, self._make_input(pictures))
 
     def _make_input(self, pictures: list[media.Pixels]) -> torch.Tensor:
