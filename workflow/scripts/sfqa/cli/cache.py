@@ -78,7 +78,7 @@ def _list_contents(caches: Sequence[CacheFolders], args: argparse.Namespace) -> 
         rows.append(
             (cache.name, len(content.files), len(content.rows), *(counts[s] for s in states),
              content.size, content.damaged_bytes,
-             *(content.device_kinds[kind] for kind in tools.DEVICE_KINDS))
+             *(content.device_kinds[name] for name in tools.DEVICE_KINDS))
         )  # fmt: skip
     _print_table(
         ("extractor", "files", "rows", *states, "bytes", "damaged bytes", *tools.DEVICE_KINDS), rows

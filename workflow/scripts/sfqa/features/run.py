@@ -104,7 +104,7 @@ def extract_shard(
             provenance = {"extractor": name, "computed": key in computed and number == 0}
             costs[record["sample_id"]] = _get_sample(record) | cost | provenance
     ids = [record["sample_id"] for record in records]
-    device_kinds = [kind for cost in costs.values() if (kind := cost.get("device_kind"))]
+    device_kinds = [cost["device_kind"] for cost in costs.values() if "device_kind" in cost]
     metadata = {
         **{k: v for k, v in identity.items() if k != "weights"},
         "weights": {"kind": extractor_weights.kind, "identity": extractor_weights.identity},

@@ -135,6 +135,7 @@ class LipStream(nn.Module):
     def __init__(self, net: SyncNet, precision: str = "fp32", device: str = "cpu") -> None:
         super().__init__()
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self.precision = precision
         self.channels_last = precision == "bf16" or not batches.is_gpu(device)
         self.head = copy.deepcopy(net.netfclip).eval()
         self.convs = nn.ModuleList()
@@ -203,11 +204,9 @@ def list_audio_windows(mfcc: npt.NDArray[np.float64], windows: int) -> list[Audi
 
 
 @torch.inference_mode()
-def run_lip_network(
-    stream: LipStream, windows: list[LipWindow], device: str, precision: str = "fp32"
-) -> Tensor:
+def run_lip_network(stream: LipStream, windows: list[LipWindow], device: str) -> Tensor:
     """Return the features (windows, 1024); crops are transferred to the device once, as bytes."""
-    with batches.set_precision(precision):
+    with batches.set_precision(stream.precision):
         runs: list[Tensor] = []
         start = 0
         for stop in range(1, len(windows) + 1):

@@ -112,8 +112,7 @@ class Extractor:
         self.audio_batching = replace(self.batching, size=size)
         self.device = device
         net = cast(syncnet.SyncNet, weights.load(syncnet.SyncNet))
-        self.precision: str = options["precision"]
-        self.stream = syncnet.LipStream(net, self.precision, device).to(device)
+        self.stream = syncnet.LipStream(net, options["precision"], device).to(device)
         self.net = net.to(device)
 
     def extract(self, video: Video) -> dict[str, Any]:
@@ -144,7 +143,7 @@ class Extractor:
         lips = batches.run_batched(
             prepared,
             lambda face_clip: syncnet.list_lip_windows(face_clip.crops, face_clip.windows),
-            lambda part: syncnet.run_lip_network(self.stream, part, self.device, self.precision),
+            lambda part: syncnet.run_lip_network(self.stream, part, self.device),
             self.batching,
         )
         with_lips = ((np.stack(rows), t.cepstra, t.facts) for t, rows in lips)  # the crops may go
