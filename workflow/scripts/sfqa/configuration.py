@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
 from sfqa.errors import UserError, hint
+from sfqa.raw_form import check_raw
 from sfqa.sample_fields import check_dimensions, check_fields
 from sfqa.tables import SCORES
 from sfqa.yaml_names import check_keys, check_texts, describe_unquoted
@@ -141,6 +142,11 @@ def _check_config(config: Mapping[str, Any]) -> None:
     source = config.get("import", {})
     if config["mode"] == "import_videos":
         _check_imported_videos(source)
+        if "raw" in source and config["conform"]["mode"] == "none":
+            raise UserError(
+                "config, conform.mode: raw videos (import.raw) cannot be used as they are; write "
+                "mode: encode"
+            )
     if config["mode"] == "import_features":
         for key in ("table", "id", "mos"):
             if not source.get(key):
@@ -189,6 +195,8 @@ def _check_imported_videos(source: Mapping[str, Any]) -> None:
             r"a named group for the method, e.g. '(?P<method>[^/]+)/(?P<clip>.+)\.\w+'"
         )
     check_fields(source)
+    if "raw" in source:
+        check_raw(source["raw"])
     labels = source.get("labels", ())
     entries = [labels] if isinstance(labels, Mapping) else labels
     names = {name for entry in entries for name in entry.get("mos", ())}

@@ -42,6 +42,7 @@ from sfqa.presentation import (
     read_presentation,
     read_sound_presentation,
 )
+from sfqa.raw_form import RawForm
 
 Sound = npt.NDArray[np.float32]
 
@@ -298,6 +299,24 @@ def get_encoding_options(crf: int, preset: str) -> dict[str, Any]:
         "acodec": "aac", "b:a": "192k", "movflags": "+faststart", "loglevel": "error",
         **_REPRODUCIBLE,
     }  # fmt: skip
+
+
+def join_raw_video(picture: Path, form: RawForm, out: Path) -> None:
+    """Write a raw video and its sound into one file that states its form, atomically.
+
+    The pictures and samples are copied, so the file (NUT) is as large as both. Raises
+    :class:`MediaError`.
+    """
+    inputs = [
+        ffmpeg.input(
+            to_ffmpeg_path(picture), format="rawvideo", pixel_format=form.pixel_format,
+            s=f"{form.width}x{form.height}", framerate=form.fps,
+        ).video
+    ]  # fmt: skip
+    if form.sound is not None:
+        inputs.append(ffmpeg.input(to_ffmpeg_path(form.sound)).audio)
+    with store.replacing(out) as temporary:
+        run_ffmpeg(ffmpeg.output(*inputs, str(temporary), format="nut", c="copy"), picture)
 
 
 def run_ffmpeg(stream: Any, path: Path | str) -> None:

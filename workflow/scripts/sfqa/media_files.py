@@ -6,9 +6,10 @@ import glob
 import logging
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 #: Suffixes in lower case of files that FFmpeg plays as a video. Compare them with
 #: :func:`has_suffix`, which ignores case: phones and cameras write .MP4 and .MOV.
@@ -27,6 +28,10 @@ SOUND_SUFFIXES = frozenset(
     """.wav .mp3 .flac .ogg .oga .opus .m4a .aac .wma .aif .aiff .aifc .amr .ac3 .mka .mp2 .w64 .caf
     .au .ape .wv .weba""".split()  # noqa: SIM905
 )
+#: Suffixes of raw pictures without a header: their size is stated elsewhere (``import.raw``).
+RAW_SUFFIXES = frozenset({".yuv"})
+#: Suffixes of archives, which have to be unpacked first.
+ARCHIVE_SUFFIXES = frozenset((".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"))
 _MAX_EXAMPLES = 5
 
 log = logging.getLogger("sfqa")
@@ -39,6 +44,11 @@ def has_suffix(name: Path | str, suffixes: Collection[str]) -> bool:
     (True, False)
     """
     return PurePosixPath(name).suffix.lower() in suffixes
+
+
+def list_video_suffixes(source: Mapping[str, Any]) -> frozenset[str]:
+    """Return the suffixes of the videos of a section ``import``: with ``raw`` also raw ones."""
+    return VIDEO_SUFFIXES | RAW_SUFFIXES if source.get("raw") else VIDEO_SUFFIXES
 
 
 def match_glob(pattern: str, folder: Path | str | None = None) -> list[str]:

@@ -20,6 +20,8 @@ from sfqa.errors import UserError
 VIDEO_COLUMNS = (
     "sample_id", "image_sha256", "clip_sha256", "clip_path", "image_path", "source_path", "prompt",
 )  # fmt: skip
+#: Further ones that count if they are filled, so that they change no digest of other samples.
+_OPTIONAL_COLUMNS = ("raw",)
 _FILE = ".shards.json"
 
 
@@ -42,7 +44,7 @@ def read_shards(samples: Path | str) -> dict[tuple[str, str], Shard]:
 @lru_cache(maxsize=2)
 def _load_shards(samples: str, stamp: tuple[int, ...]) -> dict[tuple[str, str], Shard]:
     index_file = Path(samples).with_name(_FILE)
-    identity = {"table": list(stamp), "columns": list(VIDEO_COLUMNS)}
+    identity = {"table": list(stamp), "columns": [*VIDEO_COLUMNS, *_OPTIONAL_COLUMNS]}
     try:
         return _read_index(json.loads(index_file.read_text()), identity)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -80,14 +82,20 @@ def _compute_shards(samples: str) -> dict[tuple[str, str], Shard]:
     key = ["method", "shard"]
     # read_table and sort_by would load Arrow's query engine, which takes 50 % more memory.
     with store.explain_read_errors(samples):
-        table = pq.ParquetFile(samples).read([*key, *VIDEO_COLUMNS], use_threads=False)
+        columns = [*VIDEO_COLUMNS, *_OPTIONAL_COLUMNS]
+        table = pq.ParquetFile(samples).read([*key, *columns], use_threads=False)
     table = table.take(pc.sort_indices(table, sort_keys=[(name, "ascending") for name in key]))
-    rows, start, shards = table.select(VIDEO_COLUMNS), 0, {}
+    # A table of an earlier version has no optional columns.
+    rows = table.select([name for name in columns if name in table.column_names])
+    start, shards = 0, {}
     pairs = zip(*(table[name].to_pylist() for name in key), strict=True)
     for (method, number), group in groupby(pairs):
         count = sum(1 for _ in group)
-        shards[method, str(number)] = Shard(
-            count, digest_rows(rows.slice(start, count).to_pylist())
-        )
+        shard_rows = rows.slice(start, count).to_pylist()
+        for row in shard_rows:
+            for name in _OPTIONAL_COLUMNS:
+                if row.get(name) is None:
+                    row.pop(name, None)
+        shards[method, str(number)] = Shard(count, digest_rows(shard_rows))
         start += count
     return dict(sorted(shards.items()))

@@ -33,7 +33,11 @@ _WATCHED = (
         tables.CLIPS.path,
         (("original", "original_sha256"), ("path", "sha256"), ("stereo_path", "stereo_sha256")),
     ),
-    (tables.VIDEOS.glob(), (("path", "sha256"),)),
+    # A raw video's sha256 covers two files and its form: that of its file is in raw_sha256.
+    (
+        tables.VIDEOS.glob(),
+        (("path", "sha256"), ("path", "raw_sha256"), ("sound_path", "sound_sha256")),
+    ),
     (
         tables.CONFORMED.glob(),
         (("path", "sha256"), ("audio_path", "audio_sha256"), ("viewing_path", "viewing_sha256")),
@@ -166,9 +170,11 @@ def _list_files(
     old_files: dict[str, list[Any]] = old_entry[1] if old_entry else {}
     from sfqa import store  # loads Arrow, which a plan of unchanged files does not need
 
-    frame = store.load(table, sorted({c for pair in columns for c in pair}))
+    present_columns = set(store.open_parquet(table).schema_arrow.names)
+    pairs_of_columns = [pair for pair in columns if present_columns.issuperset(pair)]
+    frame = store.load(table, sorted({c for pair in pairs_of_columns for c in pair}))
     files: dict[str, list[Any]] = {}
-    for path_column, sha_column in columns:
+    for path_column, sha_column in pairs_of_columns:
         pairs = zip(
             frame.column(path_column).to_pylist(),
             frame.column(sha_column).to_pylist(),

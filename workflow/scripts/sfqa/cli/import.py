@@ -31,8 +31,8 @@ NOT_IMPORTED = {
     "evalcrafter": "the file of its human scores is unknown; unpack the archives, and describe the "
     "names, the prompts and your scores in import",
     "genai_bench": "its labels are preferences between two videos, not scores",
-    "live_sjtu": "its samples are raw YUV pictures and WAV sound in separate files; join each pair "
-    "into one video (ffmpeg -s 1920x1080 -r RATE -i A.yuv -i B.wav) and list them in a label file",
+    "live_sjtu": "the columns of its label file are not certain; describe it in import.labels, and "
+    "its raw YUV pictures and WAV sound in import.raw (docs/datasets.md, raw video)",
     "mqt": "nothing is known of its files; describe yours in import.labels",
     "ntire2024_aigc_video": "its videos are those of T2VQA-DB; use t2vqa_db",
     "q_eval_main": "the form of its main list is unknown, and Q-Eval-plus has pairs; use "

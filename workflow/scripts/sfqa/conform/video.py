@@ -13,6 +13,7 @@ import ffmpeg
 from sfqa import media, store, tables, timing
 from sfqa.conform import damage, measures
 from sfqa.conform.original import UnreadableError, measure_original
+from sfqa.conform.source import open_source
 from sfqa.identity import digest, sha256_file
 
 VERSION = 4
@@ -270,22 +271,18 @@ def conform_row(row: Mapping[str, Any], folder: Path, form: Form) -> dict[str, A
     result |= {"source_sha256": row["sha256"], "status": row["status"], "detail": row["detail"]}
     if row["status"] == tables.FAILED:
         return result
-    source = Path(row["path"])
     out = list_files(folder, row["sample_id"])
     try:
-        if not source.is_file():  # reading a pipe or a device may never end
-            raise media.MediaError(f"{source}: is no file")
-        if sha256_file(source) != row["sha256"]:
-            raise media.MediaError(f"{source}: changed while the workflow ran; run it again")
-        presentation = media.read_presentation(source)
-        probed = _correct_durations(media.probe(source), presentation)
-        _check_plausible(source, probed, presentation)
-        grey_bytes, has_errors = conform_video(source, presentation, out, form)
-        measure = measures.measure_video
-        if form.mode == "none":
-            out, measure = out._replace(video=source), measure_original
-        clip = _find_clip(row)
-        result |= measure(probed, presentation, out.video, out.sound, clip)
+        with open_source(row, out.video) as source:
+            presentation = media.read_presentation(source)
+            probed = _correct_durations(media.probe(source), presentation, bool(row.get("raw")))
+            _check_plausible(source, probed, presentation)
+            grey_bytes, has_errors = conform_video(source, presentation, out, form)
+            measure = measures.measure_video
+            if form.mode == "none":
+                out, measure = out._replace(video=source), measure_original
+            clip = _find_clip(row)
+            result |= measure(probed, presentation, out.video, out.sound, clip)
         result |= damage.measure_damage(grey_bytes, form.fps)
         if form.viewing_short_side is not None:
             viewing = {"viewing_path": str(out.viewing), "viewing_sha256": sha256_file(out.viewing)}
@@ -306,9 +303,14 @@ def conform_row(row: Mapping[str, Any], folder: Path, form: Form) -> dict[str, A
     return result | {"status": "flawed" if flaws else "ok", "detail": "; ".join(flaws)}
 
 
-def _correct_durations(probed: media.Probe, presentation: media.Presentation) -> media.Probe:
-    """Return the probe with the durations of all recordings that are put one after the other."""
-    if not presentation.is_rejoined:
+def _correct_durations(
+    probed: media.Probe, presentation: media.Presentation, is_raw: bool
+) -> media.Probe:
+    """Return the probe with the durations of all recordings that are put one after the other.
+
+    Also those of raw videos, because the file that they are joined in (NUT) states no durations.
+    """
+    if not presentation.is_rejoined and not is_raw:
         return probed
     return replace(
         probed, duration_sec=presentation.video_sec, audio_duration_sec=presentation.audio_sec

@@ -82,8 +82,17 @@ def find_problem(
     # Only these formats declare the number of frames; for others it is estimated from the length.
     if file.suffix.lower() in (".mp4", ".mov", ".m4v") and count < COMPLETE_SHARE * info.frames:
         return flaw("broken", f"{path} holds {count} of the {info.frames} frames it declares")
-    reason = _check_length(path, count, fps, clip_sec, expected_sec, tolerance_sec)
+    reason = check_length(path, count, fps, clip_sec, expected_sec, tolerance_sec)
     return reason or (_check_picture(path, frames) if moving else "")
+
+
+def find_sound_problem(path: Path) -> str:
+    """Return why a file gives no sound, as 'word: sentence'; '' if it does."""
+    try:
+        has_sound = _has_sound(path, media.probe(path))
+    except media.MediaError as error:
+        return flaw("broken", describe_media_error(error))
+    return "" if has_sound else flaw("no_audio", f"{path} holds no sound")
 
 
 def _has_sound(path: Path, info: media.Probe) -> bool:
@@ -110,14 +119,15 @@ def read_clip_sec(sample: Mapping[str, Any]) -> float | None:
         return None
 
 
-def _check_length(
+def check_length(
     path: Path | str,
     count: int,
     fps: float,
-    clip_sec: float | None,
-    expected_sec: float | None,
-    tolerance_sec: float,
+    clip_sec: float | None = None,
+    expected_sec: float | None = None,
+    tolerance_sec: float = 1.0,
 ) -> str:
+    """Return why ``count`` frames are too few or too many, as :func:`find_problem`; '' if not."""
     seconds = count / fps if fps > 0 else 0.0
     if count < FEWEST_FRAMES or seconds < SHORTEST_SEC:
         return flaw(

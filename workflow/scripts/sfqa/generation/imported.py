@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sfqa import identity, media, store, tables
 from sfqa.generation import check, video_form
+from sfqa.generation.raw_videos import import_raw_video
 from sfqa.generation.ready import SUFFIXES, find_ready, get_video_name, list_ready
 from sfqa.generation.video_form import VideoForm
 from sfqa.progress import Progress
@@ -102,21 +103,29 @@ def _import_video(
     sample: Mapping[str, Any], path: Path | None, how: ImportCheck, missing: str = ""
 ) -> dict[str, Any]:
     """Return the row of one sample; ``missing`` is its detail if ``path`` is None."""
+    if sample.get("raw") and path:
+        return _make_row(sample) | import_raw_video(sample, path)
     sha = identity.sha256_file(path) if path and path.is_file() else None
     detail, form = _check_once(sample, path, sha, how) if path else (missing, None)
     status = tables.FAILED if detail else tables.OK
     if form and how.expect:
         detail = video_form.describe_differences(how.expect, form)
         status = tables.FLAWED if detail else tables.OK
-    return {
-        "sample_id": sample["sample_id"],
-        "method": sample["method"],
-        "shard": int(sample["shard"]),
+    return _make_row(sample) | {
         "status": status,
         "detail": detail,
         "path": str(path) if sha else None,
         "sha256": sha,
         "size_bytes": path.stat().st_size if path and sha else None,
+    }
+
+
+def _make_row(sample: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of ``tables.VIDEOS`` that come from the sample."""
+    return {
+        "sample_id": sample["sample_id"],
+        "method": sample["method"],
+        "shard": int(sample["shard"]),
         "clip_path": sample.get("clip_path"),
         "clip_sha256": sample.get("clip_sha256"),
         "prompt": sample.get("prompt"),

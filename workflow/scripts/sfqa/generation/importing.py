@@ -10,12 +10,17 @@ from typing import Any
 
 from sfqa import identity, tables
 from sfqa.errors import UserError, hint
+from sfqa.generation.raw_sources import describe_raw
 from sfqa.labels.joining import join_labels
 from sfqa.media_files import (
+    ARCHIVE_SUFFIXES,
     PICTURE_SUFFIXES,
+    RAW_SUFFIXES,
     SOUND_SUFFIXES,
     VIDEO_SUFFIXES,
+    has_suffix,
     list_files,
+    list_video_suffixes,
     match_glob,
     warn_about_unlisted_files,
     warn_about_unused_files,
@@ -75,6 +80,9 @@ def list_videos(source: Mapping[str, Any], shards: int) -> list[dict[str, Any]]:
     for where, path, columns in listed:
         row = _build_sample(where, path, columns, shards)
         row["keys"] = encode_keys(columns, source)
+        if has_suffix(path, ARCHIVE_SUFFIXES):
+            raise UserError(f"{where}: {path.name} is an archive; unpack it first")
+        row["raw"] = describe_raw(source, path, _find_base_folder(source), columns, where)
         name = row["sample_id"]
         # Some file systems ignore case, so names that differ only in case are the same.
         key = name.casefold()
@@ -189,8 +197,13 @@ def _list_files(source: Mapping[str, Any]) -> list[str]:
     return (
         match_glob(source["glob"], folder)
         if "glob" in source
-        else list_files(folder, VIDEO_SUFFIXES)
+        else list_files(folder, list_video_suffixes(source))
     )
+
+
+def _find_base_folder(source: Mapping[str, Any]) -> Path:
+    """Return the folder that paths of videos start at: that of the sheet, or the folder."""
+    return Path(source["folder"]) if "folder" in source else Path(source["sheet"]).parent
 
 
 def _read_folder(source: Mapping[str, Any]) -> Iterable[_Listed]:
@@ -199,7 +212,10 @@ def _read_folder(source: Mapping[str, Any]) -> Iterable[_Listed]:
     if not names and "glob" in source:
         raise UserError(f"{folder}: no file matches the glob {source['glob']!r}; correct the glob")
     if not names:
-        raise UserError(f"{folder}: there is no video in it; correct the folder or give a 'glob'")
+        raise UserError(
+            f"{folder}: there is no video in it; {_suggest_videos(folder)}correct the folder or "
+            "give a 'glob'"
+        )
     pattern = compile_pattern(source)
     listed: list[_Listed] = []
     unmatched = []
@@ -224,6 +240,15 @@ def _read_folder(source: Mapping[str, Any]) -> Iterable[_Listed]:
         )
     _warn_about_left_out_files(source, sorted({*names} - {*unmatched}))
     return listed
+
+
+def _suggest_videos(folder: Path) -> str:
+    """Return what to do with the archives or raw videos of a folder without videos."""
+    if archives := list_files(folder, ARCHIVE_SUFFIXES):
+        return f"unpack {archives[0]} first, "
+    if raw_videos := list_files(folder, RAW_SUFFIXES):
+        return f"describe raw videos such as {raw_videos[0]} in import.raw, "
+    return ""
 
 
 def _warn_about_left_out_files(source: Mapping[str, Any], used: list[str]) -> None:

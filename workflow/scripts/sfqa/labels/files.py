@@ -11,7 +11,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sfqa.errors import UserError, hint
-from sfqa.media_files import PICTURE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES, has_suffix
+from sfqa.media_files import (
+    PICTURE_SUFFIXES,
+    RAW_SUFFIXES,
+    SOUND_SUFFIXES,
+    VIDEO_SUFFIXES,
+    has_suffix,
+)
 from sfqa.sample_fields import compile_expression, get_field_column
 from sfqa.user_tables import UserTable, read_table
 from sfqa.user_tables.structured import is_structured, read_structured
@@ -212,7 +218,8 @@ def fill_template(template: str, cells: Mapping[str, str], where: str) -> str:
         text = cells[column]
         name = text.rpartition("/")[2]
         # Only a suffix of a media file is one: "gen.v2" and "qp_0.5" are whole names.
-        is_file = has_suffix(name, VIDEO_SUFFIXES | PICTURE_SUFFIXES | SOUND_SUFFIXES)
+        suffixes = VIDEO_SUFFIXES | PICTURE_SUFFIXES | SOUND_SUFFIXES | RAW_SUFFIXES
+        is_file = has_suffix(name, suffixes)
         length = len(PurePosixPath(name).suffix) if is_file else 0
         return {
             "": text,

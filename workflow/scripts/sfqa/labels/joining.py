@@ -21,7 +21,7 @@ from sfqa.labels.files import (
     read_label_table,
     to_text,
 )
-from sfqa.media_files import VIDEO_SUFFIXES, list_files, match_glob
+from sfqa.media_files import list_files, list_video_suffixes, match_glob
 from sfqa.sample_fields import check_fields, clean_name, compile_pattern, get_field_column
 
 VERSION = 1
@@ -78,7 +78,7 @@ def join_labels(source: Mapping[str, Any]) -> list[LabelledVideo]:
     names = (
         match_glob(source["glob"], folder)
         if "glob" in source
-        else list_files(folder, VIDEO_SUFFIXES)
+        else list_files(folder, list_video_suffixes(source))
     )
     fields_of = _match_pattern(names, source)
     samples = _SampleRows([get_field_column(name) for name in source.get("samples_by") or ()])

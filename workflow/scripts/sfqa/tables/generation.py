@@ -21,6 +21,20 @@ VIDEOS = Table(
         Column("clip_sha256", STRING, "sha256 of the driving clip", nullable=True),
         Column("prompt", STRING, "text prompt, where the method took one", nullable=True),
         Column("reproducible", BOOLEAN, "whether the method gives the same bytes again"),
+        Column(
+            "raw",
+            STRING,
+            "form of a raw video, a JSON object; sha256 then covers the form and both files",
+            nullable=True,
+            optional=True,
+        ),
+        Column(
+            "raw_sha256", STRING, "sha256 of the raw video's file", nullable=True, optional=True
+        ),
+        Column("sound_path", STRING, "sound of a raw video", nullable=True, optional=True),
+        Column(
+            "sound_sha256", STRING, "sha256 of the raw video's sound", nullable=True, optional=True
+        ),
     ),
     key=("sample_id",),
     path="generation/{method}/{shard}.parquet",

@@ -54,6 +54,13 @@ SAMPLES = Table(
             nullable=True,
             optional=True,
         ),
+        Column(
+            "raw",
+            STRING,
+            "size, rate, pixel format and sound of a raw video (import.raw), a JSON object",
+            nullable=True,
+            optional=True,
+        ),
     ),
     key=("sample_id",),
     path="samples.parquet",
