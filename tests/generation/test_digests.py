@@ -5,8 +5,8 @@ import sys
 import time
 from pathlib import Path
 
+from sfqa.digests import Digests, iterate_files
 from sfqa.generation.install.commands import run_command
-from sfqa.generation.install.digests import Digests, iterate_files
 
 
 def test_linked_weights_are_followed_once(tmp_path: Path) -> None:

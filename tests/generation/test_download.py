@@ -18,9 +18,10 @@ from urllib.parse import unquote, urlsplit
 import psutil
 import pytest
 
+from sfqa import download
+from sfqa.digests import Digests
 from sfqa.errors import UserError
-from sfqa.generation.install import download, hub
-from sfqa.generation.install.digests import Digests
+from sfqa.generation.install import hub
 from sfqa.generation.install.sources import Download
 
 ROOT = Path(__file__).parents[2]
@@ -413,7 +414,7 @@ CALL = """
 import sys
 from pathlib import Path
 from sfqa.generation.install import hub
-from sfqa.generation.install.digests import Digests
+from sfqa.digests import Digests
 from sfqa.generation.install.sources import Download
 folder = Path(sys.argv[1])
 hub.fetch_hub(Download("w", "o/n"), ["w"], folder / "repo", folder / ".downloads", Digests(folder, print))

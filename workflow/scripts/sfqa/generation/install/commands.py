@@ -6,13 +6,11 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-#: Receives each line of progress.
-Log = Callable[[str], None]
-#: Seconds between two lines of progress.
-LOG_EVERY_SEC = 10.0
+from sfqa.digests import LOG_EVERY_SEC, Log
+
 _GRACE_SEC = 10.0
 
 

@@ -8,8 +8,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from sfqa.digests import Log
 from sfqa.errors import UserError
-from sfqa.generation.install.commands import Log, get_error_line, run_command
+from sfqa.generation.install.commands import get_error_line, run_command
 from sfqa.identity import sha256_file
 
 CONDA_COMMANDS = ("micromamba", "mamba", "conda")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from sfqa.digests import Digests, Log, iterate_files
+from sfqa.download import fetch_url, lock_folder, resolve_target
 from sfqa.errors import UserError
 from sfqa.generation.install import checkout, hub
-from sfqa.generation.install.commands import Log
-from sfqa.generation.install.digests import Digests, iterate_files
-from sfqa.generation.install.download import fetch_url, resolve_target
 from sfqa.generation.install.environments import make_environment
 from sfqa.generation.install.sources import Source
 from sfqa.identity import digest, sha256_file
@@ -43,7 +40,7 @@ def fetch_generator(
             f"method {label}: {folder} cannot be written to ({error.strerror}); the manifest and "
             "the digests go there. Make a folder of your own and link repo and env into it"
         ) from None
-    with _lock_folder(folder, log):
+    with lock_folder(folder, log):
         origin = checkout.check_out(label, source, folder, log)
         digests = Digests(folder, log)
         try:
@@ -167,17 +164,3 @@ def _has_content(path: Path) -> bool:
     if path.is_dir():
         return next(iterate_files(path), None) is not None
     return path.is_file() and path.stat().st_size > 0
-
-
-@contextmanager
-def _lock_folder(folder: Path, log: Log) -> Iterator[None]:
-    """Hold the lock of a folder, which ends with the process; waits for another process first."""
-    with open(folder / ".lock", "w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log(f"{folder}: another process installs there; waiting for it")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError:
-            pass  # a file system without locks: the workflow's own lock has to suffice
-        yield

@@ -19,10 +19,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from sfqa.digests import Digests, Log
+from sfqa.download import check_free_space, move_into_place, resolve_target
 from sfqa.errors import UserError
-from sfqa.generation.install.commands import Log, get_error_line, run_command
-from sfqa.generation.install.digests import Digests
-from sfqa.generation.install.download import check_free_space, move_into_place, resolve_target
+from sfqa.generation.install.commands import get_error_line, run_command
 from sfqa.generation.install.sources import Download
 from sfqa.identity import digest
 from sfqa.store import replacing

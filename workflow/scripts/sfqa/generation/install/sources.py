@@ -7,16 +7,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 
 from sfqa.errors import UserError, hint
+from sfqa.web_address import is_web_address
 
 SOURCE_KEYS = ("repository", "commit", "licence", "environment", "weights")
 _WEIGHTS_KEYS = ("folder", "files", "downloads", "by_hand")
 _DOWNLOAD_KEYS = ("to", "hub", "revision", "only", "url", "sha256")
 _OWNER_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*")
 _REVISION = re.compile(r"[\w][\w./-]*")
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
@@ -130,26 +129,6 @@ def from_dict(data: Mapping[str, Any]) -> Source:
     True
     """
     return read_source(data, f"source of {data.get('repository', 'a generator')}")
-
-
-def is_web_address(url: str) -> bool:
-    """Return whether downloads from a URL are allowed: https, a local file, http on loopback.
-
-    >>> [is_web_address(u) for u in ("https://a.org/x", "http://a.org/x", "http://127.0.0.1:1/x")]
-    [True, False, True]
-    """
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-    except ValueError:
-        return False
-    if parts.username is not None or any(c.isspace() for c in url):
-        return False
-    if parts.scheme == "file":
-        return host in ("", "localhost") and parts.path.startswith("/")
-    return bool(host) and (
-        parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
-    )
 
 
 def _read_weights(value: object, where: str) -> Weights:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from sfqa.errors import UserError
-from sfqa.generation.install.commands import LOG_EVERY_SEC, Log
 from sfqa.store import replacing
+
+#: Receives each line of progress.
+Log = Callable[[str], None]
+#: Seconds between two lines of progress.
+LOG_EVERY_SEC = 10.0
 
 _CHUNK_BYTES = 1 << 22
 _LARGE_BYTES = 100_000_000
@@ -19,7 +23,9 @@ _CACHE_FOLDERS = (".git", ".cache", "__pycache__")
 
 
 class Digests:
-    """The sha256 of files below a folder, stored by path, size and both times of change.
+    """The sha256 of files, stored by path, size and both times of change.
+
+    The paths of files below ``folder`` are stored relative to it, so that it can be moved.
 
     A damaged table of digests is no error: its files are hashed again. ``hashed`` counts the files
     that this object read.
@@ -68,7 +74,9 @@ class Digests:
             temporary.write_text(text + "\n", encoding="utf-8")
 
     def _relative_name(self, path: Path) -> str:
-        return path.relative_to(self.folder).as_posix()
+        if path.is_relative_to(self.folder):
+            return path.relative_to(self.folder).as_posix()
+        return path.absolute().as_posix()
 
 
 def hash_with_progress(path: Path, log: Log) -> str:

@@ -8,22 +8,26 @@ reports neither progress in a log nor a full disk before it begins.
 from __future__ import annotations
 
 import errno
+import fcntl
+import hashlib
 import http.client
 import os
 import shutil
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
+from sfqa.digests import LOG_EVERY_SEC, Digests, Log, hash_with_progress
 from sfqa.errors import UserError
-from sfqa.generation.install.commands import LOG_EVERY_SEC, Log
-from sfqa.generation.install.digests import Digests, hash_with_progress
-from sfqa.generation.install.sources import is_web_address
+from sfqa.web_address import is_web_address
 
 _CHUNK_BYTES = 1 << 20
+_SHA256_DIGITS = 64
 _ATTEMPTS = 4
 _STALL_SEC = 60.0
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -38,22 +42,30 @@ def fetch_url(
     attempts: int = _ATTEMPTS,
     stall_sec: float = _STALL_SEC,
     pause_sec: float = 1.0,
-) -> None:
-    """Download an address to ``target``, through a partial file in ``parts``.
+    size: int | None = None,
+    registry: str = "the methods file",
+) -> str:
+    """Download an address to ``target``, through a partial file in ``parts``; return its sha256.
 
-    The partial file is named by the sha256 and resumed after an interruption (HTTP ranges). If the
-    server is busy, breaks off or sends nothing for ``stall_sec``, the next attempt begins after
+    ``sha256`` may be its first digits, or '' if the publisher states none; ``size`` is the stated
+    number of bytes. The partial file is resumed after an interruption (HTTP ranges); without the
+    whole sha256 only if the server confirms that its file is still the same (``If-Range``). If
+    the server is busy, breaks off or sends nothing for ``stall_sec``, the next attempt begins after
     ``pause_sec``, which doubles each time. Raises :class:`UserError` if the address fails, or if
-    its bytes have another sha256: they are then deleted.
+    its bytes have another sha256 or size or are a web page: they are then deleted. ``registry``
+    names the file with the address in messages.
     """
     log = digests.log
-    part = parts / f"{sha256}.part"
+    is_pinned = len(sha256) == _SHA256_DIGITS
+    name = sha256 if is_pinned else hashlib.sha256(f"{url} {sha256}".encode()).hexdigest()
+    part = parts / f"{name}.part"
+    validator = None if is_pinned else parts / f"{name}.etag"
     parts.mkdir(parents=True, exist_ok=True)
     log(f"fetching {url}")
     for attempt in range(attempts):
         resumed = part.exists()
         try:
-            _download_rest(url, part, log, stall_sec)
+            _download_rest(url, part, log, stall_sec, validator)
         except _TemporaryError as error:
             if attempt + 1 == attempts:
                 raise UserError(f"{url} cannot be fetched ({error}, {attempts} attempts)") from None
@@ -61,18 +73,49 @@ def fetch_url(
             time.sleep(pause_sec * 2**attempt)
             continue
         actual = hash_with_progress(part, log)
-        if actual == sha256:
+        fault = _find_fault(url, part, actual, sha256, size)
+        if not fault:
             move_into_place(part, target)
-            digests.add_sha256(target, sha256)
-            return
+            digests.add_sha256(target, actual)
+            if validator is not None:
+                validator.unlink(missing_ok=True)
+            return actual
         part.unlink()
         # The part of an earlier call may be of another version: try once more, from the first byte.
         if not resumed or attempt + 1 == attempts:
             raise UserError(
-                f"{url} has the sha256 {actual}, not {sha256}; what was fetched is deleted. "
-                "Correct the url or the sha256 in the methods file, or put the right file there "
-                "by hand"
+                f"{fault}; what was fetched is deleted. Correct the url or the sha256 in "
+                f"{registry}, or put the right file there by hand"
             )
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _find_fault(url: str, part: Path, actual: str, sha256: str, size: int | None) -> str:
+    """Return why a complete download is not the file that was asked for, '' if it is."""
+    with open(part, "rb") as handle:
+        beginning = handle.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if beginning.startswith((b"<!doctype html", b"<html")):
+        return f"{url} answers with a web page and not with the file"
+    if not actual.startswith(sha256):
+        begins = "" if len(sha256) == _SHA256_DIGITS else "one that begins with "
+        return f"{url} has the sha256 {actual}, not {begins}{sha256}"
+    if size is not None and part.stat().st_size != size:
+        return f"{url} has {part.stat().st_size} bytes, and its publisher states {size}"
+    return ""
+
+
+@contextmanager
+def lock_folder(folder: Path, log: Log) -> Iterator[None]:
+    """Hold the lock of a folder, which ends with the process; waits for another process first."""
+    with open(folder / ".lock", "w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log(f"{folder}: another process installs there; waiting for it")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:
+            pass  # a file system without locks: the workflow's own lock has to suffice
+        yield
 
 
 def move_into_place(part: Path, target: Path) -> None:
@@ -130,15 +173,27 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _download_rest(url: str, part: Path, log: Log, stall_sec: float) -> None:
-    """Append to the partial file what it lacks; raises _TemporaryError or UserError."""
+def _download_rest(
+    url: str, part: Path, log: Log, stall_sec: float, validator: Path | None = None
+) -> None:
+    """Append to the partial file what it lacks; raises _TemporaryError or UserError.
+
+    ``validator`` keeps the ETag of the partial file; the rest is only asked for with it.
+    """
     if not is_web_address(url):
         raise UserError(f"{url} is not an https or file address; correct the url")
     local = urlsplit(url).scheme == "file"
     begin = part.stat().st_size if part.exists() and not local else 0
+    etag = ""
+    if validator is not None:
+        with suppress(OSError):
+            etag = validator.read_text(encoding="utf-8")
+        begin = begin if etag else 0
     request = urllib.request.Request(url, headers={"User-Agent": "sfqa"})
     if begin:
         request.add_header("Range", f"bytes={begin}-")
+        if etag:
+            request.add_header("If-Range", etag)
     try:
         response = urllib.request.build_opener(_Redirects).open(request, timeout=stall_sec)
     except urllib.error.HTTPError as error:
@@ -159,6 +214,8 @@ def _download_rest(url: str, part: Path, log: Log, stall_sec: float) -> None:
         span = str(response.headers.get("Content-Range", ""))
         if begin and not (response.status == 206 and span.startswith(f"bytes {begin}-")):
             begin = 0  # a server without ranges sends the whole file
+        if validator is not None and not begin:
+            _keep_validator(validator, str(response.headers.get("ETag", "")))
         length = response.headers.get("Content-Length")
         total = begin + int(length) if length and length.isdigit() else None
         if total:
@@ -166,6 +223,14 @@ def _download_rest(url: str, part: Path, log: Log, stall_sec: float) -> None:
         size = _write_body(response, part, begin, total, log)
     if total is not None and size < total:
         raise _TemporaryError(f"cut off after {size} of {total} bytes")
+
+
+def _keep_validator(path: Path, etag: str) -> None:
+    """Store the ETag of a download that begins; a weak one cannot resume it."""
+    if etag.startswith('"'):
+        path.write_text(etag, encoding="utf-8")
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _write_body(response: Any, part: Path, begin: int, total: int | None, log: Log) -> int:
@@ -193,11 +258,22 @@ def _write_body(response: Any, part: Path, begin: int, total: int | None, log: L
             now = time.monotonic()
             if now - logged_at > LOG_EVERY_SEC:
                 logged_at = now
-                of = f" of {total / 1e9:.2f}" if total else ""
-                log(
-                    f"{response.url}: {size / 1e9:.2f}{of} GB, "
-                    f"{(size - begin) / (now - start) / 1e6:.1f} MB/s"
-                )
+                rate = (size - begin) / (now - start)
+                log(f"{response.url}: {describe_progress(size, total, rate)}")
+
+
+def describe_progress(size: int, total: int | None, rate: float) -> str:
+    """Return how far a download is, its rate in bytes per second, and the time left.
+
+    >>> describe_progress(500_000_000, 2_000_000_000, 5_000_000)
+    '0.50 of 2.00 GB, 5.0 MB/s, 5 min left'
+    """
+    if not total:
+        return f"{size / 1e9:.2f} GB, {rate / 1e6:.1f} MB/s"
+    seconds = (total - size) / rate if rate else float("inf")
+    left = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+    left = f", {left} left" if rate else ""
+    return f"{size / 1e9:.2f} of {total / 1e9:.2f} GB, {rate / 1e6:.1f} MB/s{left}"
 
 
 def _describe_error(error: Exception) -> str:
