@@ -37,6 +37,7 @@ report: "workflow/report/workflow.rst"
 onstart:
     check_space()
     check_ffmpeg()
+    check_weights()
 
 
 wildcard_constraints:
@@ -45,6 +46,7 @@ wildcard_constraints:
     shard=r"\d+",
     extractor="|".join(EXTRACTORS) or "none",
     metric=r"[A-Za-z0-9_.+-]+",
+    weights=r"[A-Za-z0-9_.-]+",
 
 
 rule all:
@@ -64,6 +66,12 @@ rule fetch_generators:
         generator_manifests(),
 
 
+rule fetch_weights:
+    input:
+        PLAN.weights.list_manifests(),
+
+
 rule features:
     input:
+        PLAN.weights.list_manifests(),
         feature_files(),

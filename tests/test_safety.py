@@ -16,6 +16,7 @@ import pytest
 import torch
 import yaml
 
+from sfqa import yaml_entries
 from sfqa.challenge import submission
 from sfqa.configuration import complete_config
 from sfqa.errors import UserError
@@ -126,7 +127,7 @@ def test_what_is_allowed_is_still_there():
 
 
 def test_the_loader_of_methods_is_a_safe_one():
-    assert issubclass(registry._Loader, yaml.SafeLoader)
+    assert issubclass(yaml_entries._Loader, yaml.SafeLoader)
 
 
 def test_no_rule_has_a_shell_line():

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from demo_material import save_portrait
+from loopback_server import server as server
 from sfqa import identity, media, store, tables
 from sfqa.generation import adapters
 from sfqa.generation.generate import generate_shard

@@ -31,6 +31,12 @@ def check_ffmpeg():
         snakemake_tuning.check_ffmpeg()
 
 
+def check_weights():
+    """Stop before the first job if an official weights file has other bytes than published."""
+    with snakemake_tuning.errors_for_snakemake():
+        PLAN.weights.check_files()
+
+
 def checkpointed_samples():
     """The table of samples, once the checkpoint that writes it has run."""
     return checkpoints.list_samples.get(dataset=DATASET).output.samples
@@ -83,7 +89,9 @@ def metric_features(wildcards):
 
 
 def all_outputs():
-    return [f"results/{DATASET}/{path}" for path in PLAN.target_paths()]
+    paths = [f"results/{DATASET}/{path}" for path in PLAN.target_paths()]
+    # Asked for here, because the feature jobs are only planned once the samples are listed.
+    return paths + PLAN.weights.list_manifests()
 
 
 def every_table(wildcards):

@@ -1,6 +1,7 @@
 # Extract features of the conformed videos: one job for each extractor and shard.
 # REQUIRED INPUTS: conform/{method}/{shard}.parquet, weights files named by the configuration.
-# OUTPUTS: features/{extractor}/{method}/{shard}.parquet and the costs of its rows; of an imported table features/imported_columns.parquet. Rows are cached by content in features/{extractor}/cache/.
+# fetch_weights_file finds an official weights file on this machine or downloads it, and pins its digest; only it needs a network.
+# OUTPUTS: weights/{weights}.json; features/{extractor}/{method}/{shard}.parquet and the costs of its rows; of an imported table features/imported_columns.parquet. Rows are cached by content in features/{extractor}/cache/.
 if MODE == "import_features":
 
     rule import_features:
@@ -23,9 +24,25 @@ if MODE == "import_features":
 
 else:
 
+    localrules:
+        fetch_weights_file,
+
+    rule fetch_weights_file:
+        output:
+            manifest="results/{dataset}/weights/{weights}.json",
+        log:
+            "results/{dataset}/logs/weights/{weights}.log",
+        conda:
+            "../envs/fetch.yaml"
+        params:
+            source=PLAN.weights.get_source,
+        script:
+            "../scripts/fetch_weights_file.py"
+
     rule extract_features:
         input:
             conformed=table_path("conformed"),
+            weights=PLAN.weights.list_manifests,
         output:
             features=table_path("features"),
             costs=table_path("costs"),

@@ -45,6 +45,16 @@ def complete_config(config: Mapping[str, Any], schema_file: Path | str) -> dict[
     files of the project whose schema ``schema_file`` is, and start at its folder. Raises
     :class:`UserError` that names the wrong key and says what to write instead.
     """
+    full = complete_sections(config, schema_file)
+    _check_config(full)
+    return full
+
+
+def complete_sections(config: Mapping[str, Any], schema_file: Path | str) -> dict[str, Any]:
+    """Return a copy of a configuration with the defaults, checked by the schema only.
+
+    The files that it names may be missing. Raises as :func:`complete_config`.
+    """
     check_keys(config, "config")
     _reject_old_keys(config)
     schema = yaml.safe_load(Path(schema_file).read_text())
@@ -56,6 +66,7 @@ def complete_config(config: Mapping[str, Any], schema_file: Path | str) -> dict[
         raise UserError(_describe_error(errors[0]))
     for section in (
         "generation",
+        "weights",
         "conform",
         "ratings",
         "regression",
@@ -65,7 +76,6 @@ def complete_config(config: Mapping[str, Any], schema_file: Path | str) -> dict[
         full.setdefault(section, {})
     project = Path(schema_file).absolute().parents[2]
     _fill_defaults(full, schema, project)
-    _check_config(full)
     return full
 
 
@@ -156,13 +166,18 @@ def _check_config(config: Mapping[str, Any]) -> None:
         check_dimensions(source["mos"], "config, import.mos")
     _check_ratings(config)
     for name, spec in config.get("features", {}).items():
-        if spec["weights"] not in ("random", "none"):
+        if spec["weights"] not in ("random", "none", "official"):
             _require_file(spec["weights"], f"features.{name}.weights", unless="random")
             if "sha256" not in spec:
                 raise UserError(
                     f"config, features.{name}.sha256: missing; give the sha256 of "
                     f"{spec['weights']} (sha256sum prints it)"
                 )
+        elif "sha256" in spec:
+            raise UserError(
+                f"config, features.{name}.sha256: goes with the path of a file; with weights: "
+                f"{spec['weights']} leave it out"
+            )
     for name, entry in config["regression"]["metrics"].items():
         check_texts(entry, f"config, regression.metrics.{name}", _METRIC_TEXTS)
     _check_protocols(config)

@@ -12,6 +12,7 @@ from sfqa.configuration import complete_config
 from sfqa.errors import UserError
 from sfqa.features import base
 from sfqa.features.extractors import EXTRACTORS
+from sfqa.features.weights_plan import WeightsPlan
 from sfqa.generation import registry
 from sfqa.generation.install import sources
 from sfqa.options import convert_texts
@@ -61,6 +62,7 @@ class Plan(RatingFiles, TrialFiles):
                 entry["options"] = convert_texts(entry["options"], EXTRACTORS.options(name))
                 base.check_entry(name, entry)
                 self.extractor_versions[name] = base.read_extractor_version(name)
+        self.weights = WeightsPlan(self.config, self.results)
         self.methods: dict[str, registry.Method] = {}
         if self.mode != "import_features":
             self.known_methods = registry.load_methods(Path(self.config["generation"]["registry"]))
@@ -210,7 +212,7 @@ class Plan(RatingFiles, TrialFiles):
     def extractor_spec(self, wildcards: Any) -> dict[str, Any]:
         """Return the configuration of the extractor of a job."""
         spec: dict[str, Any] = self.config["features"][wildcards.extractor]
-        return spec
+        return self.weights.add_official(spec, wildcards.extractor)
 
     def extractor_version(self, wildcards: Any) -> int:
         """Return the VERSION of the extractor of a job."""

@@ -38,6 +38,8 @@ is not `ok` has its reason in the column `detail`.
 | `generation/{method}/work/` | files of a failed pair, for inspection |
 | `generation/{method}/videos/*.mp4` | videos as the methods generated them; a replaced video is used, a deleted one is generated again |
 | `conform/{method}/videos/*.mp4`, `*.wav` | videos in the common format, and their sound for the features |
+| `weights/{weights}.json` | an official weights file that an extractor uses: name, size, sha256 |
+| `weights/lock.json` | the sha256 to which official weights files are pinned ([weights.md](weights.md)) |
 | `features/{extractor}/cache/**/*.rows` | row cache: feature rows by content; if it is deleted, rows are computed again |
 | `regression/{metric}/trials/` | finished trials and checkpoints, from which a killed run resumes |
 | `regression/{metric}/model.sfqa` | model file for `sfqa score` and for other datasets; only on request |

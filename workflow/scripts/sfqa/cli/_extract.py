@@ -74,13 +74,14 @@ def make_specs(
 ) -> dict[str, dict[str, Any]]:
     """Return ``features.<name>`` of a configuration for each extractor in ``names``.
 
-    ``weights``: arguments PATH, random or none for all extractors that have weights, or
+    ``weights``: arguments PATH, official, random or none for all extractors that have weights, or
     ``lse=PATH`` for one. ``settings``: arguments ``key=value`` for all extractors with that option,
     or ``lse.key=value`` for one. Raises :class:`UserError` for an unknown option and for missing
     weights.
     """
     import yaml
 
+    from sfqa.features import official
     from sfqa.features import weights as weights_files
     from sfqa.identity import sha256_file
 
@@ -101,6 +102,9 @@ def make_specs(
         spec: dict[str, Any] = {"weights": weights_by_name[name], "options": options[name]}
         if spec["weights"] == "random":
             spec["weights_seed"] = seed or 0
+        elif spec["weights"] == "official":
+            entry = official.find_official_file(official.load_registry(), name, options[name])
+            spec = official.add_official_file(spec, entry, official.FOLDER)
         elif spec["weights"] != "none":
             path = Path(spec["weights"]).expanduser()
             if not path.is_file():
@@ -159,7 +163,7 @@ def _assign_weights(names: Sequence[str], arguments: Sequence[str]) -> dict[str,
     weighted = [name for name in names if has_weights(name)]
     common = common_arguments[0] if common_arguments else None
     unassigned = [name for name in weighted if name not in by_name]
-    if common not in (None, "random", "none") and len(unassigned) > 1:
+    if common not in (None, "official", "random", "none") and len(unassigned) > 1:
         raise UserError(
             f"--weights {common}: one file cannot fit {' and '.join(weighted)}; write "
             f"--weights {weighted[0]}=FILE for each"
@@ -170,7 +174,8 @@ def _assign_weights(names: Sequence[str], arguments: Sequence[str]) -> dict[str,
         if name in weighted and choice in (None, "", "none"):
             raise UserError(
                 f"{name} needs weights, which the project does not include: give --weights FILE, "
-                "or --weights random to run it untrained (its numbers then mean nothing)"
+                "--weights official (sfqa weights lists the files), or --weights random to run it "
+                "untrained (its numbers then mean nothing)"
             )
         if name not in weighted and choice != "none":
             raise UserError(f"--weights {name}={choice}: {name} has no weights; leave this out")

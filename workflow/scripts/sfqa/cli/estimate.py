@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sfqa.cli import SUCCESS
+from sfqa.cli._config import load_config
 from sfqa.errors import UserError
 
 SUMMARY = "files, bytes, jobs and processor hours of a dataset, before it runs"
@@ -33,19 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the estimate of each stage."""
-    import yaml
-
     from sfqa import estimate
     from sfqa.plan import Plan
 
-    if not args.config.is_file():
-        raise UserError(f"--config {args.config}: no such file; name a configuration")
-    try:
-        config = yaml.safe_load(args.config.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{args.config}: not YAML ({str(error).splitlines()[0]})") from None
-    if not isinstance(config, dict):
-        raise UserError(f"{args.config}: no configuration keys; see config/README.md")
+    config = load_config(args.config)
     dataset = estimate.measure_dataset(Plan(config, _SCHEMA, check_files=False))
     overrides = {"videos": args.videos, "seconds": args.seconds, "shards": args.shards}
     for name, value in overrides.items():

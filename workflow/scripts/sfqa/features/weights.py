@@ -1,19 +1,24 @@
-"""Load the weights of an extractor: a file with a verified sha256, or random weights."""
+"""Load the weights of an extractor: an official or other file with its sha256, or random ones."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sfqa.errors import UserError
 from sfqa.identity import sha256_file
+from sfqa.models.locating import require_weights
+from sfqa.models.weights_files import KeyRules, from_dict
 
 if TYPE_CHECKING:
     import torch
 
-RANDOM, NONE = "random", "none"
+RANDOM, NONE, OFFICIAL = "random", "none", "official"
+#: Keys of a state dict inside a file that no entry of config/weights.yaml describes.
+_WRAPPERS = ("state_dict", "model_state", "model")
 
 
 @dataclass(frozen=True)
@@ -21,19 +26,21 @@ class Weights:
     """The source of a network's weights.
 
     ``kind`` is official (a file is given), random (set in the configuration) or none (the extractor
-    has no weights). ``identity`` is part of the cache key.
+    has no weights). ``identity`` is part of the cache key. ``keys`` says how the keys of the file
+    map; None: a state dict, bare or in one of the usual wrappers.
     """
 
     kind: str
     identity: str
     path: Path | None = None
     seed: int = 0
+    keys: KeyRules | None = None
 
     def load(self, build: Callable[[], torch.nn.Module]) -> torch.nn.Module:
         """Build the network with these weights, in evaluation mode.
 
-        A file may hold the state dict itself or under ``state_dict``, ``model_state`` or ``model``.
-        Raises :class:`UserError` if it does not fit the architecture.
+        Every key of the network must be in the file, in its shape, and every key of the file in
+        the network. Raises :class:`UserError` with the counts of all others.
         """
         import torch
 
@@ -46,39 +53,90 @@ class Weights:
             torch.manual_seed(self.seed)
             module = build()
         if self.path is not None:
-            state = read_state(self.path)
-            try:
-                module.load_state_dict(state)
-            except RuntimeError as error:
-                first = str(error).splitlines()[1:2]
-                raise UserError(
-                    f"{self.path}: these weights do not fit {type(module).__name__} "
-                    f"({' '.join(first).strip()[:200]}); give the file that belongs to it"
-                ) from error
+            load_all_keys(module, read_state(self.path, self.keys), self.path)
         return module.eval().requires_grad_(False)
 
 
-def read_state(path: Path) -> dict[str, Any]:
-    """Load the state dict of a file without executing any code in it."""
+def load_all_keys(module: torch.nn.Module, state: Mapping[str, Any], path: Path) -> None:
+    """Load a state dict in which every key matches; raises :class:`UserError` if one does not.
+
+    Counters of batch normalisation (``num_batches_tracked``) may be missing, since files of early
+    versions of PyTorch have none and evaluation does not read them.
+    """
+    network = module.state_dict()
+    missing = [k for k in network if k not in state and not k.endswith("num_batches_tracked")]
+    unexpected = [key for key in state if key not in network]
+    shapes = {key: tuple(getattr(state[key], "shape", ())) for key in network if key in state}
+    misshapen = [
+        f"{key} {shape}, not {tuple(network[key].shape)}"
+        for key, shape in shapes.items()
+        if shape != tuple(network[key].shape)
+    ]
+    if not (missing or unexpected or misshapen):
+        module.load_state_dict(dict(state))
+        return
+    matched = len(shapes) - len(misshapen)
+    counts = [
+        f"{len(keys)} {word} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
+        for word, keys in (
+            ("missing", missing), ("unexpected", unexpected), ("of another shape", misshapen)
+        )
+        if keys
+    ]  # fmt: skip
+    raise UserError(
+        f"{path}: these weights do not fit {type(module).__name__}: {matched} of {len(network)} "
+        f"keys match, {', '.join(counts)}; give the file that belongs to it, or correct 'keys' "
+        "(wrapper, prefix, ignore) of its entry in config/weights.yaml"
+    )
+
+
+def read_state(path: Path, keys: KeyRules | None = None) -> dict[str, Any]:
+    """Load the state dict of a file without executing any code in it.
+
+    ``keys`` says where it is in the file and which prefix its keys have; None: it may be wrapped
+    as ``state_dict``, ``model_state`` or ``model``, with the prefix ``module.``. Raises
+    :class:`UserError` for a file that cannot be read and for a missing wrapper.
+    """
     import torch
 
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
+        stored: Any
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            stored = load_file(path)
+        else:
+            stored = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise UserError(
             f"{path}: cannot be read as weights ({str(error).splitlines()[0][:150]}); "
-            "give a state dict saved by torch.save"
+            "give a state dict saved by torch.save or safetensors"
         ) from error
-    for wrapper in ("state_dict", "model_state", "model"):
-        if isinstance(stored, dict) and isinstance(stored.get(wrapper), dict):
-            stored = stored[wrapper]
-    return {k.removeprefix("module."): v for k, v in stored.items()}
+    if keys is None:
+        for wrapper in _WRAPPERS:
+            if isinstance(stored, dict) and isinstance(stored.get(wrapper), dict):
+                stored = stored[wrapper]
+    elif keys.wrapper:
+        if not isinstance(stored, dict) or not isinstance(stored.get(keys.wrapper), dict):
+            names = list(stored)[:5] if isinstance(stored, dict) else [type(stored).__name__]
+            raise UserError(
+                f"{path}: there is no state dict {keys.wrapper!r} in it (it has "
+                f"{', '.join(map(str, names))}); correct keys.wrapper in config/weights.yaml"
+            )
+        stored = stored[keys.wrapper]
+    if not isinstance(stored, dict):
+        raise UserError(f"{path}: holds a {type(stored).__name__} and not a state dict")
+    prefix = "module." if keys is None else keys.prefix
+    state = {str(key).removeprefix(prefix): value for key, value in stored.items()}
+    ignored = keys.ignore if keys is not None else ()
+    return {k: v for k, v in state.items() if not any(fnmatchcase(k, p) for p in ignored)}
 
 
 def resolve_weights(spec: Mapping[str, Any], extractor: str) -> Weights:
     """Return the weights that ``features.<extractor>`` of the configuration specifies.
 
-    ``weights: random`` (with ``weights_seed``), ``weights: none``, or a path with its ``sha256``.
+    ``weights: random`` (with ``weights_seed``), ``weights: none``, a path with its ``sha256``, or
+    ``weights: official`` with what :func:`sfqa.features.official.add_official_file` adds.
     Raises :class:`UserError` if the file is missing or has another sha256.
 
     >>> resolve_weights({"weights": "random"}, "slowfast").kind
@@ -93,6 +151,11 @@ def resolve_weights(spec: Mapping[str, Any], extractor: str) -> Weights:
         return Weights(NONE, NONE)
     if not weights:
         raise UserError(f"{where}.weights: give a file, or say 'random' to run untrained")
+    if weights == OFFICIAL:
+        entry = from_dict(spec["official"]["entry"])
+        folder, sha256 = Path(spec["official"]["folder"]), str(spec.get("sha256") or "")
+        file, digest = require_weights(entry, folder, sha256, where)
+        return Weights(OFFICIAL, digest, file, keys=entry.keys)
     path = Path(str(weights))
     if not path.is_file():
         raise UserError(
@@ -106,4 +169,4 @@ def resolve_weights(spec: Mapping[str, Any], extractor: str) -> Weights:
             f"{expected_digest or '(none given)'}; "
             "put the right file there or correct the sha256"
         )
-    return Weights("official", file_digest, path)
+    return Weights(OFFICIAL, file_digest, path)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from sfqa.errors import UserError, hint
 from sfqa.generation import adapters
 from sfqa.generation.install import sources
 from sfqa.options import Option, check_options
-from sfqa.yaml_names import check_keys
+from sfqa.yaml_entries import read_entries
 
 #: Keys of each kind's entries beside those of all kinds: the required ones, then the optional ones.
 KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -113,18 +111,7 @@ def load_methods(path: Path | str) -> dict[str, Method]:
     The file maps each label to its entry. Raises :class:`UserError` for a file that is missing or
     not YAML, a label that occurs twice, and unknown or missing keys, kinds, adapters and options.
     """
-    try:
-        with open(path, encoding="utf-8") as handle:
-            content = yaml.load(handle, Loader=_Loader)
-    except OSError as error:
-        raise UserError(
-            f"{path}: the methods file cannot be read ({error.strerror}); give the right path"
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML ({_one_line(error)}); correct it") from error
-    if not isinstance(content, dict) or not content:
-        raise UserError(f"{path}: no methods in it; write one entry for each label")
-    check_keys(content, str(path))
+    content = read_entries(path, "methods")
     return {str(label): _read_method(str(label), entry, path) for label, entry in content.items()}
 
 
@@ -225,22 +212,3 @@ def _read_options(entry: Mapping[str, Any], where: str) -> dict[str, float | str
         name: float(value) if isinstance(declared[name], Option) else value
         for name, value in sorted(options.items())
     }
-
-
-class _Loader(yaml.SafeLoader):
-    """A safe loader that raises for a key that occurs twice; YAML would use the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = set()
-        for key, _ in node.value:
-            name = getattr(key, "value", None)
-            if isinstance(name, str) and name in keys:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {name!r} is there twice", key.start_mark
-                )
-            keys.add(name if isinstance(name, str) else id(key))
-        return super().construct_mapping(node, deep)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -1,0 +1,81 @@
+"""Official weights in the workflow: planned, fetched from a fake publisher, pinned, used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+
+from flow import SMALL, Flow, nothing_to_do
+from loopback_server import Server, whole
+from loopback_server import server as server
+from sfqa.features.syncnet import SyncNet
+from sfqa.identity import sha256_file
+from sfqa.store import read_metadata
+
+
+@pytest.fixture
+def flow(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Flow:
+    """A small dataset whose lip network's weights are published at the server."""
+    for name in ("HF_HOME", "TORCH_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    entry = {
+        "file": "lips.pth", "publisher": "they", "licence": "MIT", "extractor": "lse",
+        "url": f"{server.url}/lips.pth", "keys": {"wrapper": "state", "prefix": "module."},
+    }  # fmt: skip
+    flow = Flow(
+        tmp_path / "flow",
+        {
+            **SMALL,
+            "pairs": {"count": 2},
+            "generation": {"methods": ["sharp"], "size": 128},
+            "weights": {"registry": "weights.yaml", "folder": "w"},
+            "features": {"lse": {"weights": "official", "options": {"detect_every": 5}}},
+        },
+    )
+    (flow.folder / "weights.yaml").write_text(yaml.safe_dump({"lips": entry}))
+    return flow
+
+
+def test_missing_weights_are_planned_and_fetched_by_their_own_target(
+    flow: Flow, server: Server
+) -> None:
+    assert flow.planned()["fetch_weights_file"] == 1
+    server.answers["/lips.pth"] = [whole(b"weights")]
+    flow.run("fetch_weights")
+    manifest = json.loads((flow.results / "weights/lips.json").read_text())
+    assert manifest["sha256"] == sha256_file(flow.folder / "w/lips.pth")
+    assert json.loads((flow.results / "weights/lock.json").read_text()) == {
+        "lips": manifest["sha256"]
+    }
+    assert nothing_to_do(flow.run("fetch_weights"))
+    (flow.folder / "w/lips.pth").write_bytes(b"others!")
+    printed = flow.run("features", ok=False)
+    assert "which this dataset used before" in printed
+    assert "rule prepare_images" not in printed
+
+
+@pytest.mark.thorough
+def test_features_are_computed_with_the_fetched_file(flow: Flow, server: Server) -> None:
+    torch.manual_seed(3)
+    state = {f"module.{key}": value for key, value in SyncNet().state_dict().items()}
+    torch.save({"state": state}, flow.folder / "published.pth")
+    server.answers["/lips.pth"] = [whole((flow.folder / "published.pth").read_bytes())]
+    flow.run("features")
+    assert nothing_to_do(flow.run("features"))
+    path = flow.results / "features/lse/sharp/0.parquet"
+    assert read_metadata(path)["weights"] == {
+        "kind": "official",
+        "identity": sha256_file(flow.folder / "w/lips.pth"),
+    }
+    assert set(pq.read_table(path)["status"].to_pylist()) <= {"ok", "flawed"}
+
+
+def test_an_unknown_extractor_of_the_registry_stops_the_plan(flow: Flow) -> None:
+    text = (flow.folder / "weights.yaml").read_text().replace("extractor: lse", "extractor: les")
+    (flow.folder / "weights.yaml").write_text(text)
+    assert "did you mean 'lse'?" in flow.run("-n", ok=False)

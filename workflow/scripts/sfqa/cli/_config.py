@@ -1,0 +1,36 @@
+"""Read a configuration of the workflow for a subcommand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sfqa.errors import UserError
+
+_SCHEMA = Path(__file__).parents[4] / "workflow" / "schemas" / "config.schema.yaml"
+
+
+def load_config(path: Path) -> dict[str, Any]:
+    """Return the keys of a configuration file; raises :class:`UserError` if it is not one."""
+    import yaml
+
+    if not path.is_file():
+        raise UserError(f"--config {path}: no such file; name a configuration")
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not YAML ({str(error).splitlines()[0]})") from None
+    if not isinstance(config, dict):
+        raise UserError(f"{path}: no configuration keys; see config/README.md")
+    return config
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Return the sections of a configuration with their defaults.
+
+    The dataset's own files (sheets, scores) may be missing: only keys are checked, as the schema
+    says. Raises :class:`UserError` for a file that is not a configuration.
+    """
+    from sfqa.configuration import complete_sections
+
+    return complete_sections(load_config(path), _SCHEMA)

@@ -1,0 +1,1 @@
+"""The official weights files of quality models: where they are published, found and checked."""

@@ -1,0 +1,49 @@
+"""Read a registry: a YAML file with one entry for each name."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sfqa.errors import UserError
+from sfqa.yaml_names import check_keys
+
+
+def read_entries(path: Path | str, noun: str) -> dict[str, Any]:
+    """Return the entries of a YAML file by name, in the file's order.
+
+    ``noun`` is what the entries are called in messages, in the plural. Raises :class:`UserError`
+    for a file that is missing or not YAML, and for a name or key that occurs twice.
+    """
+    try:
+        with open(path, encoding="utf-8") as handle:
+            content = yaml.load(handle, Loader=_Loader)
+    except OSError as error:
+        raise UserError(
+            f"{path}: the {noun} file cannot be read ({error.strerror}); give the right path"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: not valid YAML ({reason}); correct it") from error
+    if not isinstance(content, dict) or not content:
+        raise UserError(f"{path}: no {noun} in it; write one entry for each label")
+    check_keys(content, str(path))
+    return content
+
+
+class _Loader(yaml.SafeLoader):
+    """A safe loader that raises for a key that occurs twice; YAML would use the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = set()
+        for key, _ in node.value:
+            name = getattr(key, "value", None)
+            if isinstance(name, str) and name in keys:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {name!r} is there twice", key.start_mark
+                )
+            keys.add(name if isinstance(name, str) else id(key))
+        return super().construct_mapping(node, deep)
