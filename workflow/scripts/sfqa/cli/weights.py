@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 SUMMARY = "official weights files: there, missing or wrong; --fetch downloads the missing ones"
 EXAMPLES = """\
-sfqa weights
 sfqa weights --config config/sfqa.yaml
 sfqa weights --fetch slowfast_r50 syncnet_v2
 """
