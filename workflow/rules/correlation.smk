@@ -1,6 +1,7 @@
 # Correlate every metric with the MOS; tables and figures.
 # REQUIRED INPUTS: regression/{metric}/predictions.parquet of all metrics, ratings/mos.parquet, samples.parquet.
 # OUTPUTS: correlation/{correlation,by_method,significance}.parquet, correlation/{table}.{csv,md,tex,html}, correlation/{figure}.{svg,png}.
+# Fits of earlier runs, by content, are in correlation/cache/, so that one more metric costs its own fits.
 # One job draws the scatter plots of all metrics; copies of them by content are in correlation/scatter/cache/.
 # Only on request: correlation/learning_curves.{svg,png}, from regression/{metric}/learning.parquet of all regressors.
 if PLAN.has_mos:
@@ -20,6 +21,7 @@ if PLAN.has_mos:
             "results/{dataset}/logs/correlation/correlate.log",
         conda:
             "../envs/tables.yaml"
+        threads: 4
         resources:
             mem_mb=more_memory(3000),
         params:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import sfqa.single_thread  # noqa: F401 - before numpy is loaded
 from sfqa import identity, store, tables
 from sfqa.correlation.figures import draw_scatter
 from sfqa.job import run_job

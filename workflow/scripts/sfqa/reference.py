@@ -51,6 +51,7 @@ is not `ok` has its reason in the column `detail`.
 | `correlation/metrics_model_level.*` | the same for the means of the methods |
 | `correlation/leakage.*` | SRCC of every metric under every protocol |
 | `correlation/scatter/{metric}.{svg,png}` | predictions against MOS with the fitted curve |
+| `correlation/cache/fits.json` | fitted mappings by content, so that one more metric costs only its own fits; can be deleted |
 | `correlation/scatter/cache/` | copies of the scatter plots by content: a plot whose inputs are the same is copied instead of drawn; can be deleted |
 | `correlation/mos_by_label.{svg,png}` | MOS by method, image category, style, language and tags, with intervals |
 | `correlation/mos_distributions.{svg,png}` | the same as distributions |

@@ -68,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     import pandas as pd
 
     from sfqa import tables
+    from sfqa.correlation.fit_cache import FitCache
     from sfqa.correlation.levels import method_rows
     from sfqa.correlation.significance import significance_rows
     from sfqa.correlation.summarise import Settings, correlation_rows, round_rows
@@ -85,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         {"all": list(args.group)} if args.group else {},
     )
     inputs = _score_tables.read_tables(args)
-    data = (inputs.predictions, inputs.mos, inputs.samples, inputs.metrics, settings)
+    data = (inputs.predictions, inputs.mos, inputs.samples, inputs.metrics, settings, FitCache())
     rows = [row for row in round_rows(correlation_rows(*data)) if row["pooling"] == "pooled"]
     if args.method is None:
         rows = [row for row in rows if row["level"] == "video"]

@@ -19,7 +19,12 @@ from sfqa.correlation.bootstrap import (
     resample_method_means,
 )
 from sfqa.correlation.fits import ScoreMapping
-from sfqa.statistics.registry import RESAMPLED, RESAMPLED_NAMES
+from sfqa.parallel import run_forked
+from sfqa.statistics.registry import RESAMPLED, RESAMPLED_NAMES, find_statistic
+
+#: Sets of points that one process resamples at once. Fixed, so that the last digits of a sum do not
+#: depend on the number of processes.
+COLUMNS_PER_TASK = 12
 
 #: What :func:`build_interval_columns` says if no interval was requested.
 NOT_ASKED = "none: not asked for"
@@ -34,36 +39,52 @@ class MetricPoints:
 
 
 def compute_video_replicates(
-    all_points: Sequence[MetricPoints], drawn: Resampling
+    all_points: Sequence[MetricPoints], drawn: Resampling, processes: int = 1
 ) -> list[Replicates]:
     """Return the replicates of the statistics of each set of points, {} if they are undefined.
 
-    Sets of points with the same samples are resampled together.
+    Sets of points with the same samples are resampled together. ``processes``: how many compute;
+    the numbers do not depend on it.
     """
     all_replicates: list[Replicates] = [{} for _ in all_points]
     indices_by_samples: dict[bytes, list[int]] = {}
     codes, goals = [], []
     for number, metric_points in enumerate(all_points):
-        codes.append(drawn.get_cells(metric_points.points.index.tolist()))
+        names = metric_points.points.index.tolist()
+        codes.append(drawn.get_cells(names))
         goals.append(metric_points.points["mos"].to_numpy(np.float64))
         if metric_points.mapping is not None:
-            names = "\0".join(map(str, metric_points.points.index.tolist()))
-            indices_by_samples.setdefault(names.encode() + goals[-1].tobytes(), []).append(number)
+            text = "\0".join(map(str, names))
+            indices_by_samples.setdefault(text.encode() + goals[-1].tobytes(), []).append(number)
     weights = drawn.weights
-    for indices in indices_by_samples.values():
+    groups = list(indices_by_samples.values())
+
+    def compute_group(task: tuple[str, list[int]]) -> Floats:
+        statistic, indices = task
         scores = [all_points[k].points["prediction"].to_numpy(np.float64) for k in indices]
-        mapped_scores = [
-            _apply_mapping(all_points[k].mapping, x) for k, x in zip(indices, scores, strict=True)
-        ]
-        group_replicates = compute_replicates(
-            np.stack(scores, axis=1),
-            np.stack(mapped_scores, axis=1),
-            goals[indices[0]],
-            codes[indices[0]],
-            weights,
+        if find_statistic(statistic).is_mapped:
+            scores = [
+                _apply_mapping(all_points[k].mapping, x)
+                for k, x in zip(indices, scores, strict=True)
+            ]
+        first, table = indices[0], np.stack(scores, axis=1)
+        replicates = compute_replicates(
+            table, table, goals[first], codes[first], weights, [statistic]
         )
+        return replicates[statistic]
+
+    tasks = [
+        (name, indices[start : start + COLUMNS_PER_TASK])
+        for name in RESAMPLED_NAMES
+        for indices in groups
+        for start in range(0, len(indices), COLUMNS_PER_TASK)
+    ]
+    # The tasks that take longest are started first.
+    tasks.sort(key=lambda task: -len(goals[task[1][0]]) * len(task[1]))
+    for number, values in run_forked(compute_group, tasks, processes):
+        statistic, indices = tasks[number]
         for column, k in enumerate(indices):
-            all_replicates[k] = {name: values[column] for name, values in group_replicates.items()}
+            all_replicates[k][statistic] = values[column]
     return all_replicates
 
 

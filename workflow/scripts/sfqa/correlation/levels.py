@@ -8,12 +8,13 @@ from typing import Any
 import pandas as pd
 
 from sfqa.correlation.bootstrap import Resampling
-from sfqa.correlation.fits import correlate_with_mapping
+from sfqa.correlation.fit_cache import FitCache
 from sfqa.correlation.intervals import (
     MetricPoints,
     build_interval_columns,
     compute_video_replicates,
 )
+from sfqa.correlation.metric_statistics import get_scores
 from sfqa.correlation.points import average_trials, check_metrics, join_test_rows
 from sfqa.correlation.summarise import Settings, statistics_row
 from sfqa.statistics.registry import RESAMPLED
@@ -28,6 +29,7 @@ def method_rows(
     samples: pd.DataFrame,
     metrics: Sequence[Mapping[str, Any]],
     settings: Settings = Settings(),  # noqa: B008 - frozen
+    fits: FitCache | None = None,
 ) -> list[dict[str, Any]]:
     """Return the statistics within each method, a row per metric, dimension, protocol and method.
 
@@ -39,26 +41,33 @@ def method_rows(
     listed = check_metrics(metrics)
     table = join_test_rows(predictions, mos, samples, listed)
     synthetic = mos.groupby("dimension")["synthetic"].any().to_dict()
+    fits = fits or FitCache()
     rows: list[dict[str, Any]] = []
     for protocol, tested in table.groupby("protocol", sort=True):
         drawn = settings.draw_resampling(samples, str(protocol), set(tested["sample_id"]))
         for dimension, rated in tested.groupby("dimension", sort=True):
-            keys, all_points, values = [], [], []
+            points_by_key: dict[tuple[str, str], pd.DataFrame] = {}
             for name, part in rated.groupby("metric", sort=True):
                 points = average_trials(part)
                 for method in sorted(set(part["method"])):
-                    method_points = points[points["method"] == method]
-                    value, mapping = correlate_with_mapping(
-                        method_points["prediction"], method_points["mos"], settings.mapping
-                    )
-                    keys.append((str(name), str(method)))
-                    all_points.append(MetricPoints(method_points, mapping))
-                    values.append(value)
+                    points_by_key[str(name), str(method)] = points[points["method"] == method]
+            fits.prepare_fits(map(get_scores, points_by_key.values()), settings.mapping)
+            results = [
+                fits.correlate(*get_scores(points), settings.mapping)
+                for points in points_by_key.values()
+            ]
+            values = [value for value, _ in results]
+            all_points = [
+                MetricPoints(points, mapping)
+                for points, (_, mapping) in zip(points_by_key.values(), results, strict=True)
+            ]
             all_replicates = (
-                compute_video_replicates(all_points, drawn) if drawn else [{} for _ in all_points]
+                compute_video_replicates(all_points, drawn, fits.processes)
+                if drawn
+                else [{} for _ in all_points]
             )
             for (name, method), metric_points, value, method_replicates in zip(
-                keys, all_points, values, all_replicates, strict=True
+                points_by_key, all_points, values, all_replicates, strict=True
             ):
                 ends = build_interval_columns(
                     method_replicates,

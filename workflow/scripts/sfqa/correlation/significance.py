@@ -15,8 +15,9 @@ from scipy import stats
 from sfqa.arrays import Floats
 from sfqa.correlation.agreement import Correlation
 from sfqa.correlation.bootstrap import LEAST_UNITS, Replicates, Resampling, compute_interval
-from sfqa.correlation.fits import correlate_with_mapping
+from sfqa.correlation.fit_cache import FitCache
 from sfqa.correlation.intervals import MetricPoints, average_replicates, compute_video_replicates
+from sfqa.correlation.metric_statistics import get_scores
 from sfqa.correlation.points import average_trials, check_metrics, join_test_rows
 from sfqa.correlation.summarise import OVERALL, Settings
 from sfqa.statistics import resampled
@@ -141,6 +142,7 @@ def significance_rows(
     samples: pd.DataFrame,
     metrics: Sequence[Mapping[str, Any]],
     settings: Settings,
+    fits: FitCache | None = None,
 ) -> list[Row]:
     """Compare every two metrics in every dimension and protocol; rows of tables.SIGNIFICANCE.
 
@@ -162,7 +164,9 @@ def significance_rows(
             continue
         pairs_by_dimension: dict[str, dict[tuple[str, str], _MetricPair]] = {}
         for dimension, rated in tested.groupby("dimension", sort=True):
-            pairs_by_dimension[str(dimension)] = _build_pairs(rated, names, drawn, settings)
+            pairs_by_dimension[str(dimension)] = _build_pairs(
+                rated, names, drawn, settings, fits or FitCache()
+            )
         for dimension, pairs in pairs_by_dimension.items():
             is_synthetic = bool(synthetic.get(dimension, False))
             shared_cells = {
@@ -230,28 +234,34 @@ def _signed_value(value: Any, sign: float) -> float:
 
 
 def _build_pairs(
-    rated: pd.DataFrame, names: Sequence[str], drawn: Resampling, settings: Settings
+    rated: pd.DataFrame,
+    names: Sequence[str],
+    drawn: Resampling,
+    settings: Settings,
+    fits: FitCache,
 ) -> dict[tuple[str, str], _MetricPair]:
     """Return every pair on its common samples; pairs with the same samples share computations."""
     points = {name: average_trials(rated[rated["metric"] == name]) for name in names}
-    shared = {
-        (a, b): points[a].index.intersection(points[b].index).sort_values()
-        for a, b in combinations(names, 2)
-    }
+    ids_of = {name: tuple(map(str, frame.index.tolist())) for name, frame in points.items()}
+    common_ids: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[str, ...]] = {}
+    for pair in {(ids_of[a], ids_of[b]) for a, b in combinations(names, 2)}:
+        common_ids[pair] = tuple(sorted(set(pair[0]) & set(pair[1])))
+    shared = {(a, b): common_ids[ids_of[a], ids_of[b]] for a, b in combinations(names, 2)}
     metrics_by_samples: dict[tuple[str, ...], set[str]] = {}
     for (a, b), ids in shared.items():
-        metrics_by_samples.setdefault(tuple(map(str, ids)), set()).update((a, b))
+        metrics_by_samples.setdefault(ids, set()).update((a, b))
     sides: dict[tuple[tuple[str, ...], str], _ComparedMetric] = {}
     for sample_ids, members in metrics_by_samples.items():
         order = sorted(members)
         frames = [points[name].loc[list(sample_ids)] for name in order]
-        fits = [correlate_with_mapping(f["prediction"], f["mos"], settings.mapping) for f in frames]
+        fits.prepare_fits(map(get_scores, frames), settings.mapping)
+        results = [fits.correlate(*get_scores(f), settings.mapping) for f in frames]
         all_points = [
-            MetricPoints(f, mapping) for f, (_, mapping) in zip(frames, fits, strict=True)
+            MetricPoints(f, mapping) for f, (_, mapping) in zip(frames, results, strict=True)
         ]
-        all_replicates = compute_video_replicates(all_points, drawn)
+        all_replicates = compute_video_replicates(all_points, drawn, fits.processes)
         for name, metric_points, (value, mapping), replicates in zip(
-            order, all_points, fits, all_replicates, strict=True
+            order, all_points, results, all_replicates, strict=True
         ):
             scores = metric_points.points["prediction"].to_numpy(np.float64)
             mapped = scores if mapping is None else mapping(scores)
@@ -259,9 +269,7 @@ def _build_pairs(
                 value, replicates, resampled.compute_ranks(scores), mapped
             )
     return {
-        (a, b): _MetricPair(
-            len(ids), sides[tuple(map(str, ids)), a], sides[tuple(map(str, ids)), b]
-        )
+        (a, b): _MetricPair(len(ids), sides[ids, a], sides[ids, b])
         for (a, b), ids in shared.items()
     }
 

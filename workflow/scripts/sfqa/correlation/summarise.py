@@ -2,42 +2,47 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from statistics import median, stdev
+from dataclasses import dataclass, field
+from statistics import stdev
 from typing import Any
 
 import pandas as pd
 
-from sfqa.correlation.agreement import UNDEFINED, Correlation
+from sfqa.correlation.agreement import Correlation
 from sfqa.correlation.bootstrap import Replicates, Resampling, check_interval_kind, draw_resampling
-from sfqa.correlation.fits import DEFAULT, NONE, correlate_with_mapping, mapping_word
-from sfqa.correlation.intervals import (
-    MetricPoints,
-    average_replicates,
-    build_interval_columns,
-    compute_method_replicates,
-    compute_video_replicates,
-    pool_replicates,
+from sfqa.correlation.fit_cache import FitCache
+from sfqa.correlation.fits import DEFAULT, mapping_word
+from sfqa.correlation.intervals import average_replicates, build_interval_columns
+from sfqa.correlation.marks import combine_marks
+from sfqa.correlation.metric_statistics import (
+    KEYS,
+    MEAN,
+    MEDIAN,
+    MODEL,
+    POOLED,
+    VIDEO,
+    MetricStatistics,
+    add_replicates,
+    collect_points,
+    compute_mean,
+    compute_statistics,
+    count_cells,
 )
-from sfqa.correlation.marks import combine_marks, split_notes
 from sfqa.correlation.points import (
     KINDS,
     WEIGHTS,
-    average_methods,
-    average_trials,
     check_metrics,
-    describe_dropped_rows,
-    iterate_trials,
     join_test_rows,
     pool_points,
-    sort_by_count,
 )
 from sfqa.sample_fields import MEAN_DIMENSION, check_dimensions
 from sfqa.statistics.registry import RESAMPLED, STATISTICS
 
-__all__ = ["KINDS", "WEIGHTS", "Settings", "correlation_rows", "pool_points", "round_rows"]
+__all__ = [
+    "KINDS", "MEAN", "MEDIAN", "MODEL", "OVERALL", "POOLED", "VIDEO", "WEIGHTS", "Settings",
+    "correlation_rows", "pool_points", "round_rows",
+]  # fmt: skip
 
 #: Raised whenever the rows change, also by the statistics, the mapping or the bootstrap.
 VERSION = 4
@@ -46,11 +51,6 @@ VERSION = 4
 DIGITS = 8
 
 OVERALL = MEAN_DIMENSION
-VIDEO, MODEL = "video", "model"
-POOLED, MEAN, MEDIAN = "pooled", "mean", "median"
-
-_Key = tuple[str, str]
-_KEYS: tuple[_Key, ...] = ((VIDEO, POOLED), (VIDEO, MEAN), (VIDEO, MEDIAN), (MODEL, POOLED))
 
 
 @dataclass(frozen=True)
@@ -85,23 +85,13 @@ class Settings:
         )
 
 
-@dataclass
-class _MetricStatistics:
-    """One metric in one dimension under one protocol: statistics, and the points behind them."""
-
-    values: dict[_Key, Correlation]
-    trials: dict[int, Correlation]
-    points_by_level: dict[str, MetricPoints]
-    parts: list[MetricPoints]
-    replicates: dict[_Key, Replicates] = field(default_factory=dict)
-
-
 def correlation_rows(
     predictions: pd.DataFrame,
     mos: pd.DataFrame,
     samples: pd.DataFrame,
     metrics: Sequence[Mapping[str, Any]],
     settings: Settings = Settings(),
+    fits: FitCache | None = None,
 ) -> list[dict[str, Any]]:
     """Return the rows of the correlation table for all metrics, dimensions and protocols.
 
@@ -114,7 +104,8 @@ def correlation_rows(
 
     ``metrics``: mappings of name, group, kind, direction (+1, or -1 where lower is better: the sign
     is flipped first) and weights, in the order of the result. Raises :class:`UserError` for metrics
-    that predictions and list do not share, samples without a row, and no test row at all.
+    that predictions and list do not share, samples without a row, and no test row at all. ``fits``
+    keeps fits for other tables of the same predictions and says how many processes compute.
     """
     metrics_by_name = check_metrics(metrics)
     table = join_test_rows(predictions, mos, samples, metrics_by_name)
@@ -123,22 +114,26 @@ def correlation_rows(
     groups = dict(iter(table.groupby(["metric", "protocol", "dimension"])))
     protocols = sorted(table["protocol"].unique())
     synthetic = mos.groupby("dimension")["synthetic"].any().to_dict()
-    all_statistics = {
-        (name, protocol, d): _compute_statistics(
-            groups.get((name, protocol, d), table.iloc[:0]), settings
-        )
+    fits = fits or FitCache()
+    points = {
+        (name, protocol, d): collect_points(groups.get((name, protocol, d), table.iloc[:0]))
         for name in metrics_by_name
         for protocol in protocols
         for d in dimensions
+    }
+    all_fits = (fit for p in points.values() if p is not None for fit in p.list_fits())
+    fits.prepare_fits(all_fits, settings.mapping)
+    all_statistics = {
+        key: compute_statistics(metric_points, settings.mapping, fits)
+        for key, metric_points in points.items()
     }
     drawn: dict[str, Resampling | None] = {}
     for protocol in protocols:
         ids = set(table.loc[table["protocol"] == protocol, "sample_id"])
         drawn[protocol] = settings.draw_resampling(samples, protocol, ids)
         for d in dimensions:
-            _add_replicates(
-                [all_statistics[name, protocol, d] for name in metrics_by_name], drawn[protocol]
-            )
+            statistics_of_metrics = [all_statistics[name, protocol, d] for name in metrics_by_name]
+            add_replicates(statistics_of_metrics, drawn[protocol], fits.processes)
     rows = []
     for name, metric in metrics_by_name.items():
         metric_protocols = [
@@ -146,7 +141,7 @@ def correlation_rows(
         ] or protocols
         for protocol in metric_protocols:
             by_dimension = {d: all_statistics[name, protocol, d] for d in dimensions}
-            for level, pooling in _KEYS:
+            for level, pooling in KEYS:
                 key = (level, pooling)
                 shared = {
                     "metric": name,
@@ -159,7 +154,7 @@ def correlation_rows(
                 }
                 for d, statistics in by_dimension.items():
                     trials = list(statistics.trials.values()) if pooling in (MEAN, MEDIAN) else []
-                    cells = _count_cells(statistics, level, drawn[protocol])
+                    cells = count_cells(statistics, level, drawn[protocol])
                     rows.append(
                         {
                             **shared,
@@ -221,73 +216,6 @@ def _round_value(name: str, value: Any) -> Any:
     return float(f"{value:.6g}") if name.startswith("p_") else round(value, DIGITS) + 0.0
 
 
-def _compute_statistics(part: pd.DataFrame, settings: Settings) -> _MetricStatistics:
-    if part.empty:
-        missing = "no_predictions: this metric has no test row in this dimension"
-        nothing = Correlation(0, UNDEFINED, NONE, missing)
-        return _MetricStatistics(dict.fromkeys(_KEYS, nothing), {}, {}, [])
-    notes = describe_dropped_rows(part)
-    points = average_trials(part)
-    values: dict[_Key, Correlation] = {}
-    trials: dict[int, Correlation] = {}
-    parts = []
-    points_by_level = {}
-    for level, level_points in ((VIDEO, points), (MODEL, average_methods(points))):
-        correlation, mapping = correlate_with_mapping(
-            level_points["prediction"], level_points["mos"], settings.mapping
-        )
-        values[level, POOLED] = _add_notes(correlation, notes)
-        points_by_level[level] = MetricPoints(points, mapping)
-    for trial, trial_points in iterate_trials(part):
-        correlation, mapping = correlate_with_mapping(
-            trial_points["prediction"], trial_points["mos"], settings.mapping
-        )
-        trials[trial] = correlation
-        parts.append(MetricPoints(trial_points, mapping))
-    for pooling in (MEAN, MEDIAN):
-        values[VIDEO, pooling] = _add_notes(_pool_trials(list(trials.values()), pooling), notes)
-    return _MetricStatistics(values, trials, points_by_level, parts)
-
-
-def _add_replicates(statistics: Sequence[_MetricStatistics], drawn: Resampling | None) -> None:
-    """Add the replicates of all metrics in one dimension under one protocol."""
-    defined = [
-        metric_statistics for metric_statistics in statistics if metric_statistics.points_by_level
-    ]
-    if drawn is None or not defined:
-        return
-    for metric_statistics, pooled_replicates in zip(
-        defined,
-        compute_video_replicates([f.points_by_level[VIDEO] for f in defined], drawn),
-        strict=True,
-    ):
-        metric_statistics.replicates[VIDEO, POOLED] = pooled_replicates
-        metric_statistics.replicates[MODEL, POOLED] = compute_method_replicates(
-            metric_statistics.points_by_level[MODEL], drawn
-        )
-    trial_points = [
-        (metric_statistics, metric_points)
-        for metric_statistics in defined
-        for metric_points in metric_statistics.parts
-    ]
-    single = iter(
-        compute_video_replicates([metric_points for _, metric_points in trial_points], drawn)
-    )
-    for metric_statistics in defined:
-        trials = [next(single) for _ in metric_statistics.parts]
-        metric_statistics.replicates[VIDEO, MEAN] = pool_replicates(trials, median=False)
-        metric_statistics.replicates[VIDEO, MEDIAN] = pool_replicates(trials, median=True)
-
-
-def _count_cells(statistics: _MetricStatistics, level: str, drawn: Resampling | None) -> int | None:
-    """Return how many different groups or samples contribute to a row."""
-    if drawn is None or level not in statistics.points_by_level:
-        return None
-    return len(
-        set(drawn.get_cells(statistics.points_by_level[level].points.index.tolist()).tolist())
-    )
-
-
 def _build_row_intervals(
     value: Correlation,
     replicates: Replicates,
@@ -300,49 +228,6 @@ def _build_row_intervals(
     return build_interval_columns(replicates, points, drawn, settings.interval, cells)
 
 
-def _add_notes(value: Correlation, notes: list[str]) -> Correlation:
-    detail = "; ".join([*notes, value.detail] if value.detail else notes)
-    return replace(value, detail=detail)
-
-
-def _pool_trials(values: Sequence[Correlation], pooling: str) -> Correlation:
-    """Pool statistics over trials; undefined values are ignored and counted in ``detail``."""
-    pool = _compute_mean if pooling == MEAN else _compute_median
-    if len(values) == 1:
-        return values[0]
-    reasons: dict[str, list[str]] = {}
-    for word, sentence in (note for value in values for note in split_notes(value.detail)):
-        reasons.setdefault(word, []).append(sentence)
-    notes = [
-        f"{word}: in {len(reasons[word])} of {len(values)} trials; the first: {reasons[word][0]}"
-        for word in sorted(reasons)
-    ]
-    names = Counter(value.mapping for value in values)
-    mapping = (
-        values[0].mapping
-        if len(names) == 1
-        else "; ".join(
-            f"{name} in {count} of {len(values)} trials" for name, count in sort_by_count(names)
-        )
-    )
-    return Correlation(
-        sum(value.n for value in values) // len(values),
-        {s.name: pool([value[s.name] for value in values]) for s in STATISTICS},
-        mapping,
-        "; ".join(notes),
-    )
-
-
-def _compute_mean(values: Sequence[float | None]) -> float | None:
-    defined = [value for value in values if value is not None]
-    return sum(defined) / len(defined) if defined else None
-
-
-def _compute_median(values: Sequence[float | None]) -> float | None:
-    defined = [value for value in values if value is not None]
-    return float(median(defined)) if defined else None
-
-
 def _compute_trial_sd(trials: Sequence[Correlation]) -> dict[str, float | None]:
     """Return the standard deviation over the trials that define a statistic, ddof 1."""
     row: dict[str, float | None] = {}
@@ -353,7 +238,7 @@ def _compute_trial_sd(trials: Sequence[Correlation]) -> dict[str, float | None]:
 
 
 def _average_dimensions_by_trial(
-    by_dimension: Mapping[str, _MetricStatistics], pooling: str
+    by_dimension: Mapping[str, MetricStatistics], pooling: str
 ) -> list[Correlation]:
     """Return the mean over the dimensions of each trial that all of them have."""
     if pooling == POOLED:
@@ -373,7 +258,7 @@ def _average_dimensions(by_dimension: Mapping[str, Correlation]) -> Correlation:
     for statistic in STATISTICS:
         each = [value[statistic.name] for value in values]
         without = [d for d, number in zip(by_dimension, each, strict=True) if number is None]
-        means[statistic.name] = None if without else _compute_mean(each)
+        means[statistic.name] = None if without else compute_mean(each)
         if without and statistic.is_correlation:
             missing.setdefault(", ".join(without), []).append(statistic.label)
     notes = [f"undefined: no {', '.join(names)} in {where}" for where, names in missing.items()]
