@@ -395,3 +395,15 @@ def test_the_real_videos_come_in_by_both_doors(tmp_path):
     assert len(crossed) == 16
     assert {"art_10", "art_11", "art_14", "art_6"} <= {r["image_id"] for r in crossed}
     assert {r["clip_id"] for r in crossed} == {"poem1", "poem2", "news"}
+
+
+def test_archives_are_named_with_unpack_first(tmp_path):
+    (tmp_path / "videos.ZIP").write_bytes(b"PK")
+    with pytest.raises(UserError, match="no video in it; unpack videos.ZIP first"):
+        list_videos({"folder": str(tmp_path), "pattern": "(?P<method>.*)"}, 1)
+    with pytest.raises(UserError, match="videos.ZIP is an archive; unpack it first"):
+        list_videos({"folder": str(tmp_path), "glob": "*.zip", "pattern": "(?P<method>.*).ZIP"}, 1)
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_text("video,method\nvideos.ZIP,m\n")
+    with pytest.raises(UserError, match="row 2: videos.ZIP is an archive; unpack it first"):
+        list_videos({"sheet": str(sheet)}, 1)

@@ -271,3 +271,25 @@ def test_a_group_of_the_pattern_that_is_no_field_is_named(write: Write, tmp_path
     write("labels.csv", "video,mos\na.mp4,1\n")
     with pytest.raises(UserError, match=r"unknown group 'methd' .*did you mean 'method'"):
         join_labels(source(tmp_path, pattern=r"(?P<methd>\w)\.mp4"))
+
+
+@pytest.mark.parametrize("header", ["left,right,vote", "Video_A,Video_B,choice", "clip 1,clip 2,n"])
+def test_pair_comparisons_are_refused(write: Write, tmp_path: Path, header: str) -> None:
+    add_videos(write, "a.mp4", "b.mp4")
+    write("labels.csv", f"{header}\na.mp4,b.mp4,left\n")
+    with pytest.raises(
+        UserError, match=r"labels.csv: the columns .* look like pairs of videos; votes"
+    ):
+        join_labels(source(tmp_path))
+    write("labels.csv", "video,other,mos\na.mp4,b.mp4,Left\nb.mp4,a.mp4,tie\n")
+    with pytest.raises(
+        UserError, match="row 2, column mos: 'Left' is not a number; votes on pairs"
+    ):
+        join_labels(source(tmp_path))
+
+
+def test_an_archive_is_to_be_unpacked_first(write: Write, tmp_path: Path) -> None:
+    add_videos(write, "a.mp4", "part/videos.tar.gz")
+    write("labels.csv", "video,mos\na.mp4,1\nb.mp4,2\n")
+    with pytest.raises(UserError, match="row 3: .* unpack part/videos.tar.gz first, add them"):
+        join_labels(source(tmp_path))

@@ -32,7 +32,7 @@ NOT_IMPORTED = {
     "names, the prompts and your scores in import",
     "genai_bench": "its labels are preferences between two videos, not scores",
     "live_sjtu": "the columns of its label file are not certain; describe it in import.labels, and "
-    "its raw YUV pictures and WAV sound in import.raw (docs/datasets.md, raw video)",
+    "its raw YUV pictures and WAV sound in import.raw",
     "mqt": "nothing is known of its files; describe yours in import.labels",
     "ntire2024_aigc_video": "its videos are those of T2VQA-DB; use t2vqa_db",
     "q_eval_main": "the form of its main list is unknown, and Q-Eval-plus has pairs; use "

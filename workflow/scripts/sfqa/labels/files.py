@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sfqa.errors import UserError, hint
+from sfqa.labels.pairs import check_no_pairs, explain_vote
 from sfqa.media_files import (
     PICTURE_SUFFIXES,
     RAW_SUFFIXES,
@@ -234,6 +235,7 @@ def fill_template(template: str, cells: Mapping[str, str], where: str) -> str:
 def _read_file(labels: Mapping[str, Any], path: Path, split: str | None) -> Iterator[LabelRow]:
     table = read_label_table(labels, path)
     video_column = str(labels.get("video", "video"))
+    check_no_pairs(table, video_column)
     table.get_column(video_column, "import.labels.video")
     field_columns = {
         get_field_column(name): [
@@ -342,7 +344,8 @@ def _read_numbers(
         index = numbers.bad[0]
         raise UserError(
             f"{table.describe_cell(column, index)}: {to_text(table.columns[column][index])!r} is "
-            "not a number; correct it, or leave it empty if the score is hidden"
+            f"not a number; {explain_vote(table.columns[column][index])}correct it, or leave it "
+            "empty if the score is hidden"
         )
     values: list[float | None] = []
     for index, value in enumerate(numbers.values):

@@ -21,7 +21,7 @@ from sfqa.labels.files import (
     read_label_table,
     to_text,
 )
-from sfqa.media_files import list_files, list_video_suffixes, match_glob
+from sfqa.media_files import ARCHIVE_SUFFIXES, list_files, list_video_suffixes, match_glob
 from sfqa.sample_fields import check_fields, clean_name, compile_pattern, get_field_column
 
 VERSION = 1
@@ -319,10 +319,13 @@ def _describe_missing(folder: Path, missing: list[LabelRow], names: list[str]) -
     first = missing[0]
     near = get_close_matches(first.path, names[:5000], 1, 0.3)
     nearest = f", the nearest file is {near[0]!r}" if near else ""
+    archives = list_files(folder, ARCHIVE_SUFFIXES)
+    unpack = f"unpack {archives[0]} first, " if archives else ""
     count = f"{len(missing)} labelled videos are" if len(missing) > 1 else "a labelled video is"
     return (
-        f"{first.where}: there is no {first.path!r} in {folder}{nearest}; {count} missing: add "
-        "them, correct 'path' or 'match' in import.labels, or write without_video: keep"
+        f"{first.where}: there is no {first.path!r} in {folder}{nearest}; {count} missing: "
+        f"{unpack}add them, correct 'path' or 'match' in import.labels, or write "
+        "without_video: keep"
     )
 
 
