@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from published_datasets import make_folder
 from sfqa import cli
+
+#: ``import`` is a keyword.
+COMMAND: Any = importlib.import_module("sfqa.cli.import")
 
 
 def test_a_whole_folder_gives_a_configuration(
@@ -77,3 +82,46 @@ def test_guesses_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     out = str(tmp_path / "a.yaml")
     assert cli.main(["import", "gaia", str(tmp_path / "data"), "--out", out]) == 0
     assert "A guess: MOS.csv has no header and four columns" in capsys.readouterr().out
+
+
+def test_what_the_first_job_refuses_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_folder("lsvq", tmp_path / "data")
+    path = tmp_path / "data/labels_train_test.csv"
+    # R writes FALSE; a third value is no part of the split. Names of sets may have capitals.
+    path.write_text(path.read_text().replace(",False,", ",FALSE,").replace(",True,", ",maybe,", 1))
+    out = str(tmp_path / "my.yaml")
+    assert cli.main(["import", "LSVQ", str(tmp_path / "data"), "--out", out]) == 2
+    assert "row 22: split 'maybe'; there are train, val, test" in capsys.readouterr().err
+    path.write_text(path.read_text().replace(",maybe,", ",TRUE,"))
+    assert cli.main(["import", "LSVQ", str(tmp_path / "data"), "--out", out]) == 0
+    assert "split: train 20, test 10, test_1080p 8" in capsys.readouterr().out
+
+
+def test_a_configuration_of_ones_own_is_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_folder("gaia", tmp_path / "data")
+    path = tmp_path / "data/MOS.csv"
+    path.write_text("file | a | b | c\n" + path.read_text())
+    assert cli.main(["import", "gaia", str(tmp_path / "data"), "--out", str(tmp_path / "x")]) == 2
+    error = capsys.readouterr().err
+    assert "row 1, column subject_quality: 'a' is not a number; if row 1 names the columns" in error
+    text = (COMMAND.DATASETS / "gaia.yaml").read_text(encoding="utf-8")
+    own = tmp_path / "my.yaml"
+    own.write_text(COMMAND.set_folder(text, tmp_path / "data"))
+    config = yaml.safe_load(own.read_text())
+    labels = config["import"]["labels"]
+    del labels["header"]
+    labels |= {"video": "file", "mos": {"quality": "a"}}
+    own.write_text(yaml.safe_dump(config))
+    assert cli.main(["import", str(own)]) == 0
+    assert "20 videos with labels" in capsys.readouterr().out
+    config["import"]["folder"] = str(tmp_path)
+    own.write_text(yaml.safe_dump(config))
+    assert cli.main(["import", str(own)]) == 2
+    assert f"in a folder below; write import.folder: {tmp_path}/data" in capsys.readouterr().err
+    own.write_text("mode: build\n")
+    assert cli.main(["import", str(own)]) == 2
+    assert "the section import has no folder with labels" in capsys.readouterr().err

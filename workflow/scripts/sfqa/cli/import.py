@@ -21,6 +21,7 @@ EXAMPLES = """\
 sfqa import --list
 sfqa import t2vqa_db /data/T2VQA-DB
 sfqa import thqa_ntire /data/THQA-NTIRE --out my.yaml
+sfqa import my.yaml                               # checks a configuration that you edited
 """
 #: Where the configurations of published datasets are.
 DATASETS = Path(__file__).parents[4] / "config" / "datasets"
@@ -51,7 +52,12 @@ _MAX_SHOWN = 8
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
-    add("name", nargs="?", metavar="NAME", help="a dataset of config/datasets/")
+    add(
+        "name",
+        nargs="?",
+        metavar="NAME",
+        help="a dataset of config/datasets/, or a configuration (.yaml) to check",
+    )
     add("folder", nargs="?", type=Path, metavar="FOLDER", help="its unpacked folder")
     add("--out", type=Path, metavar="FILE", help="the configuration to write (NAME.yaml)")
     add("--list", action="store_true", help="list the datasets and exit")
@@ -63,6 +69,9 @@ def run(args: argparse.Namespace) -> int:
         for name in list_datasets():
             print(f"{name:<16} {read_summary(name)}")
         return SUCCESS
+    if Path(args.name).suffix in (".yaml", ".yml"):
+        return _check_own_config(Path(args.name))
+    args.name = args.name.lower().replace("-", "_")
     if args.name in NOT_IMPORTED:
         raise UserError(
             f"sfqa import: {args.name} cannot be imported: {NOT_IMPORTED[args.name]} "
@@ -87,6 +96,14 @@ def run(args: argparse.Namespace) -> int:
     out.write_text(text, encoding="utf-8")
     print(f"\nWritten: {out}. Edit it (weights, metrics, protocols), then run")
     print(f"  snakemake --cores 8 --configfile {out}")
+    return SUCCESS if is_complete else FAILURE
+
+
+def _check_own_config(path: Path) -> int:
+    """Compare the folder of a user's configuration with it, and print what differs."""
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such configuration; correct the path")
+    is_complete = _check_folder(str(path), path.read_text(encoding="utf-8"))
     return SUCCESS if is_complete else FAILURE
 
 
@@ -129,9 +146,17 @@ def _check_folder(name: str, text: str) -> bool:
     """Print what is there, what is missing, how many rows match; return whether all of them do."""
     import yaml
 
+    from sfqa.generation.importing import list_videos
     from sfqa.labels.joining import join_labels, list_all_files
 
-    source = yaml.safe_load(text)["import"]
+    try:
+        source = (yaml.safe_load(text) or {}).get("import", {})
+    except yaml.YAMLError as error:
+        raise UserError(f"{name}: not valid YAML ({error}); correct it") from None
+    if "labels" not in source or "folder" not in source:
+        raise UserError(
+            f"{name}: the section import has no folder with labels; see docs/datasets.md"
+        )
     missing_files = [path for path in list_all_files(source) if not path.is_file()]
     for path in list_all_files(source):
         print(f"{'missing' if path in missing_files else 'found':<8} {path}")
@@ -159,24 +184,33 @@ def _check_folder(name: str, text: str) -> bool:
     for column in ("method", "split"):
         _print_counts(column, videos)
     _print_scores(videos)
-    return not lost and (expected_unlabelled or not unlabelled)
+    is_complete = not lost and (expected_unlabelled or not unlabelled)
+    if is_complete:
+        list_videos(source, 1)  # what the first job would refuse, such as a part called TRUE
+    return is_complete
 
 
 def _explain_missing_file(name: str, path: Path, folder: Path) -> str:
     """Return the end of the error for a missing label file: where it may be, what to do."""
     relative = path.relative_to(folder)
+    is_own = name.endswith((".yaml", ".yml"))
+    remedy = "write import.folder:" if is_own else f"run sfqa import {name}"
     for sub in sorted({folder / file for file in list_files(folder, {path.suffix.lower()})}):
         if str(sub).casefold() == str(path).casefold():
             return f", but {sub.relative_to(folder)}; rename it"
         if str(sub).casefold().endswith(f"/{relative}".casefold()):
             inner = str(sub)[: -len(str(relative)) - 1]
-            return f", but it is in a folder below; run sfqa import {name} {inner}"
+            return f", but it is in a folder below; {remedy} {inner}"
     for outer in list(folder.parents)[:2]:
         if (outer / relative).is_file():
-            return f", but it is in a folder above; run sfqa import {name} {outer}"
+            return f", but it is in a folder above; {remedy} {outer}"
     archives = list_files(folder, _ARCHIVE_SUFFIXES)
     unpack = f"; unpack {archives[0]} first" if archives else ""
-    return f"{unpack}; put it there, or copy the configuration and correct import.labels"
+    copy = "" if is_own else f"copy config/datasets/{name}.yaml and "
+    return (
+        f"{unpack}; put it there, or {copy}correct import.labels (leave out a part that you do not "
+        "have)"
+    )
 
 
 def _print_examples(noun: str, condition: str, videos: list[LabelledVideo]) -> None:

@@ -342,10 +342,13 @@ def _read_numbers(
         )
     if numbers.bad:
         index = numbers.bad[0]
+        vote = explain_vote(table.columns[column][index])
+        remedy = f"{vote}correct it, or leave it empty if the score is hidden"
+        if numbers.bad == [0] and table.separator and table.rows[0] == 1 and len(table.rows) > 1:
+            remedy = "if row 1 names the columns, delete 'header' from import.labels"
         raise UserError(
             f"{table.describe_cell(column, index)}: {to_text(table.columns[column][index])!r} is "
-            f"not a number; {explain_vote(table.columns[column][index])}correct it, or leave it "
-            "empty if the score is hidden"
+            f"not a number; {remedy}"
         )
     values: list[float | None] = []
     for index, value in enumerate(numbers.values):
