@@ -46,6 +46,14 @@ def complete_config(config: Mapping[str, Any], schema_file: Path | str) -> dict[
     :class:`UserError` that names the wrong key and says what to write instead.
     """
     full = complete_sections(config, schema_file)
+    missing = list_missing_files(full)
+    if len(missing) > 1:
+        lines = [f"  {key}: {path}" for key, path in missing]
+        raise UserError(
+            "config: these files are missing (paths start at the working directory, "
+            f"{Path.cwd()}):\n" + "\n".join(lines) + "\nPut them there or correct the paths; "
+            "sfqa models and sfqa weights --config FILE show the rest of the plan without them"
+        )
     _check_config(full)
     return full
 
@@ -143,6 +151,26 @@ def _locate_project_file(project: Path, name: str) -> str:
     A relative path is a parameter of the jobs that stays the same if the project is moved.
     """
     return name if project.resolve() == Path.cwd() else str(project / name)
+
+
+def list_missing_files(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return (key, path) of the missing files that a complete configuration names.
+
+    Weights and files of the project (registries) are not among them.
+    """
+    sections = {
+        "build": (("materials", "images"), ("materials", "clips"), ("pairs", "keep")),
+        "import_videos": (("import", "sheet"), ("import", "folder")),
+        "import_features": (("import", "table"),),
+    }[config["mode"]]
+    keys = [*sections, ("ratings", "tags"), ("ratings", "answers")]
+    if config["ratings"]["source"] in ("table", "wide"):
+        keys.append(("ratings", "path"))
+    return [
+        (f"{section}.{key}", path)
+        for section, key in keys
+        if (path := config.get(section, {}).get(key)) and not Path(path).exists()
+    ]
 
 
 def _check_config(config: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ from sfqa.plugins import read_version
 from sfqa.rating_files import RatingFiles
 from sfqa.ratings.importing import check_ratings
 from sfqa.regression.metrics import list_metrics, read_versions
+from sfqa.regression.model_metrics import expand_models
 from sfqa.shard_index import Shard, read_shards
 from sfqa.trial_files import TrialFiles
 from sfqa.watch import Watch
@@ -44,7 +45,7 @@ class Plan(RatingFiles, TrialFiles):
     """
 
     def __init__(self, config: Mapping[str, Any], schema: Path, check_files: bool) -> None:
-        self.config = complete_config(config, schema)
+        self.config = expand_models(complete_config(config, schema))
         self.dataset: str = self.config["dataset"]
         self.mode: str = self.config["mode"]
         self.results = Path("results") / self.dataset

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "score videos with a trained model: print a table, write CSV or Parquet with --out"
 EXAMPLES = """
+sfqa score talk.mp4 --model LSE-C
 sfqa score talk.mp4 --model results/demo/regression/CLIP-ridge/model.sfqa
 sfqa score videos/ --model model.sfqa --weights clip=resources/weights/ViT-B-32.pt --out scores.csv
 sfqa score --features results/other/features/clip/sharp/0.parquet --model model.sfqa
@@ -38,8 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="files, folders (searched recursively), quoted globs",
     )
     add(
-        "--model", type=Path, required=True, metavar="FILE",
-        help="model file: results/DATASET/regression/METRIC/model.sfqa, a target of the workflow",
+        "--model", type=Path, required=True, metavar="FILE|NAME",
+        help="model file: results/DATASET/regression/METRIC/model.sfqa, a target of the workflow; "
+        "or the name of a zero-shot quality model (sfqa models), such as LSE-C",
     )  # fmt: skip
     add(
         "--features", nargs="+", action="extend", default=[], metavar="TABLE",
@@ -48,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--weights", action="append", default=[], metavar="PATH",
         help="the weights file of the model's extractor (its sha256 is checked); NAME=PATH for one "
-        "of several extractors",
+        "of several extractors; of a zero-shot model official by default, or random",
     )  # fmt: skip
     add("--prompt", metavar="TEXT", help="text prompt of the videos, for clip")
     add("--out", type=Path, metavar="FILE", help="also write the table: .csv or .parquet")
@@ -64,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
     check_out(args.out, "--out")
     if args.threads < 1:
         raise UserError(f"--threads {args.threads}: give 1 or more")
+    if not args.model.exists() and args.model.suffix != ".sfqa" and not args.model.parent.name:
+        return _score_zero_shot(args)
     from sfqa.regression.model_files import read
 
     model = read(args.model)
@@ -83,6 +87,25 @@ def run(args: argparse.Namespace) -> int:
         if args.out:
             _write_scores(args.out, rows)
     print(_format_scores(model, rows))
+    if args.out:
+        print(f"sfqa: wrote {args.out}", file=sys.stderr)
+    return FAILURE if any(row["status"] == "failed" for row in rows) else SUCCESS
+
+
+def _score_zero_shot(args: argparse.Namespace) -> int:
+    """Score videos with a model of config/models.yaml that needs no training."""
+    from sfqa.cli import _zero_shot
+
+    model = _zero_shot.find_zero_shot(str(args.model))
+    if args.features:
+        raise UserError(
+            f"--features: {model.name} is the column {model.inputs[0]} of a feature table; give "
+            "videos, or read it there"
+        )
+    rows, weights = _zero_shot.score_videos(model, args)
+    if args.out:
+        _write_scores(args.out, rows)
+    print(_zero_shot.format_scores(model, rows, weights))
     if args.out:
         print(f"sfqa: wrote {args.out}", file=sys.stderr)
     return FAILURE if any(row["status"] == "failed" for row in rows) else SUCCESS

@@ -82,8 +82,9 @@ def _read_plan(
     from sfqa.cli._config import read_config
     from sfqa.features.weights_plan import WeightsPlan
     from sfqa.models.lock import WeightsLock
+    from sfqa.regression.model_metrics import expand_models
 
-    config = read_config(path)
+    config = expand_models(read_config(path))
     plan = WeightsPlan(config, Path("results") / config["dataset"])
     return plan.list_files(), plan.folder, plan.mirrors, WeightsLock(plan.lock_path)
 

@@ -1,0 +1,103 @@
+"""``sfqa models`` and ``sfqa score --model NAME`` for zero-shot quality models."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sfqa.cli import main
+from sfqa.regression import model_metrics
+
+ENTRY = {
+    "group": "Signal", "paper": "none", "year": 2026, "licences": {"code": "MIT", "weights": "none"},
+    "features": {"signal": {}}, "inputs": ["signal.sharpness"], "reading": ["ours"],
+}  # fmt: skip
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    status = main(list(arguments))
+    printed = capsys.readouterr()
+    return status, printed.out + printed.err
+
+
+def test_the_list_says_what_each_model_needs_and_costs(capsys: pytest.CaptureFixture[str]) -> None:
+    status, text = run(capsys, "models", "--videos", "3600", "--seconds", "10")
+    assert status == 0
+    row = next(line for line in text.splitlines() if line.startswith("LSE-D"))
+    assert re.search(r"SyncNet +2016 +zero-shot +lse +syncnet_v2:(there|missing|wrong) +9\.0$", row)
+    assert "SimpleVQA" in text
+
+
+def test_a_configuration_is_shown_without_its_data(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = Path(__file__).parents[2] / "config" / "sfqa.yaml"
+    monkeypatch.chdir(tmp_path)
+    status, text = run(capsys, "models", "--config", str(config))
+    assert status == 0
+    assert "CPU hours: extraction of 5184 videos of 6 s" in text
+    assert "missing: resources/images.csv (materials.images)" in text
+    assert "missing: resources/scores.csv (ratings.path)" in text
+    status, text = run(capsys, "estimate", "--config", str(config))
+    assert status == 2
+    assert "materials.images: resources/images.csv" in text
+    assert "ratings.path: resources/scores.csv" in text
+
+
+def test_one_model_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    status, text = run(capsys, "models", "show", "SimpleVQA")
+    assert status == 0
+    for sentence in (
+        "licences: code Apache-2.0", "slowfast_r50: ", "head: mlp", "batch_rows: 8",
+        "published training:", "selection: best SRCC on the test part", "reading:",
+        "SFQA, Table 2: dimension visual_quality, srcc 0.6462",
+    ):  # fmt: skip
+        assert sentence in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["models", "show", "SimpelVQA"], "did you mean 'SimpleVQA'?"),
+        (["models", "shwo", "LSE-C"], "write sfqa models show NAME"),
+        (["models", "--videos", "0"], "give a number above 0"),
+        (["score", "x.mp4", "--model", "LSE-X"], "no zero-shot quality model of this name"),
+        (["score", "x.mp4", "--model", "SimpleVQA"], "results/DATASET/regression/SimpleVQA"),
+        (["score", "--features", "t", "--model", "LSE-C"], "is the column lse.lse_c of a feature"),
+    ],
+)
+def test_mistakes_are_sentences(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+) -> None:
+    status, text = run(capsys, *arguments)
+    assert status == 2
+    assert sentence in text
+
+
+def test_a_zero_shot_model_scores_files(
+    videos: Path,
+    without_workers: None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registry = tmp_path / "models.yaml"
+    registry.write_text(yaml.safe_dump({"Sharp": ENTRY}))
+    monkeypatch.setattr(model_metrics, "REGISTRY", registry)
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video")
+    files = [str(videos / "one.mp4"), str(broken)]
+    status, text = run(
+        capsys, "score", *files, "--model", "Sharp", "--out", str(tmp_path / "s.csv"), "--quiet"
+    )
+    assert status == 1
+    assert "Sharp: zero-shot, higher is better; weights: none" in text
+    with open(tmp_path / "s.csv", encoding="utf-8") as handle:
+        good, bad = csv.DictReader(handle)
+    assert float(good["Sharp"]) > 0
+    assert (bad["status"], bad["Sharp"]) == ("failed", "")
+    assert bad["detail"].startswith("broken")

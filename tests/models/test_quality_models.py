@@ -1,0 +1,173 @@
+"""The registry of quality models: strict, complete, and expanded into a configuration."""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from sfqa.configuration import complete_sections
+from sfqa.errors import UserError
+from sfqa.regression.model_metrics import expand_models, load_checked_models
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
+ZERO_SHOT: dict[str, Any] = {
+    "group": "Sync", "paper": "a paper", "year": 2020,
+    "licences": {"code": "MIT", "weights": "CC-BY-NC-4.0, non-commercial use only"},
+    "features": {"lse": {}}, "weights": ["syncnet_v2"], "inputs": ["lse.lse_d"], "direction": -1,
+}  # fmt: skip
+TRAINED: dict[str, Any] = {
+    **{k: v for k, v in ZERO_SHOT.items() if k != "direction"},
+    "features": {"slowfast": {"convention": "simplevqa"}}, "weights": ["slowfast_r50"],
+    "inputs": ["slowfast"], "head": "mlp", "options": {"epochs": 10},
+    "recipe": {"loss": "L1", "epochs": "10"}, "reading": ["frozen"],
+}  # fmt: skip
+
+
+def load(tmp_path: Path, **entries: Any) -> Any:
+    path = tmp_path / "models.yaml"
+    path.write_text(yaml.safe_dump(entries))
+    return load_checked_models(path)
+
+
+def make_config(**sections: Any) -> dict[str, Any]:
+    """Return a complete configuration of imported videos."""
+    config = {"dataset": "d", "mode": "import_videos", "import": {"sheet": "v.csv"}, **sections}
+    return complete_sections(copy.deepcopy(config), SCHEMA)
+
+
+def test_every_entry_of_the_project_is_sound() -> None:
+    models = load_checked_models()
+    assert {"LSE-C", "LSE-D", "SimpleVQA"} <= set(models)
+    for model in models.values():
+        assert model.reading, f"{model.name}: say what is our reading"
+        assert not model.costs or model.costs["measured"]
+
+
+def test_published_figures_are_those_of_the_papers_table() -> None:
+    """LSE-D has none, because its row in the paper repeats another one."""
+    models = load_checked_models()
+    table = pd.read_csv(ROOT / "resources/published/sfqa_table2.csv")
+    rows = table.to_dict("records")
+    figures = {
+        (r["row"], r["dimension"], r["statistic"].lower()): float(r["value"])
+        for r in rows
+        if r["dimension"] != "overall"
+    }
+    for model in models.values():
+        for record in model.published:
+            for statistic in ("srcc", "plcc", "krcc"):
+                key = (model.name, record["dimension"], statistic)
+                assert record[statistic] == figures[key], key
+    assert not models["LSE-D"].published
+
+
+@pytest.mark.parametrize(
+    ("entry", "changes", "sentence"),
+    [
+        (ZERO_SHOT, {"paper": None}, "the key 'paper' is missing"),
+        (ZERO_SHOT, {"papr": "x"}, "unknown key 'papr'; did you mean 'paper'?"),
+        (ZERO_SHOT, {"year": "2020"}, "give a whole number"),
+        (ZERO_SHOT, {"licences": {"code": "MIT"}}, "the key 'weights' is missing"),
+        (ZERO_SHOT, {"features": {"les": {}}}, "did you mean 'lse'?"),
+        (ZERO_SHOT, {"features": {"lse": {"min_trak": 3}}}, "did you mean 'min_track'?"),
+        (ZERO_SHOT, {"weights": []}, "its features need [syncnet_v2]"),
+        (ZERO_SHOT, {"inputs": ["les.lse_d"]}, "did you mean 'lse'?"),
+        (ZERO_SHOT, {"recipe": {"loss": "x"}}, "recipe goes with a head"),
+        (ZERO_SHOT, {"direction": 2}, "write 1 (higher is better) or -1"),
+        (ZERO_SHOT, {"costs": {"seconds": 3}}, "measured is missing"),
+        (ZERO_SHOT, {"costs": {"second": 3, "measured": "x"}}, "did you mean 'seconds'?"),
+        (ZERO_SHOT, {"published": [{"srcc": 0.5}]}, "source: missing"),
+        (TRAINED, {"reading": None}, "needs recipe (its published training) and reading"),
+        (TRAINED, {"head": "mpl"}, "did you mean 'mlp'?"),
+        (TRAINED, {"options": {"epoch": 3}}, "did you mean 'epochs'?"),
+        (TRAINED, {"recipe": {"losses": "x"}}, "did you mean 'loss'?"),
+    ],
+)
+def test_mistakes_are_sentences(
+    tmp_path: Path, entry: dict[str, Any], changes: Any, sentence: str
+) -> None:
+    changed = {key: value for key, value in {**entry, **changes}.items() if value is not None}
+    with pytest.raises(UserError, match=re.escape(sentence)):
+        load(tmp_path, model=changed)
+
+
+def test_models_become_features_and_metrics() -> None:
+    own = {"Sharpness": {"kind": "zero_shot", "inputs": ["signal.sharpness"]}}
+    config = make_config(
+        features={"signal": {"weights": "none"}},
+        regression={"models": ["LSE-D", "SimpleVQA"], "metrics": own},
+    )
+    expanded = expand_models(config)
+    metrics = expanded["regression"]["metrics"]
+    assert list(metrics) == ["LSE-D", "SimpleVQA", "Sharpness"]
+    assert metrics["LSE-D"] == {
+        "kind": "zero_shot", "group": "SyncNet", "inputs": ["lse.lse_d"], "direction": -1,
+    }  # fmt: skip
+    assert metrics["Sharpness"] == own["Sharpness"]
+    assert expanded["features"]["spatial"] == {
+        "weights": "official", "weights_seed": 0, "options": {"model": "resnet50"}
+    }  # fmt: skip
+    assert expanded["features"]["signal"]["weights"] == "none"
+    assert "spatial" not in config["features"]
+    assert config["regression"]["metrics"] == own
+
+
+def test_the_configuration_keeps_its_weights_and_free_options() -> None:
+    features = {"lse": {"weights": "random", "options": {"detect_every": 5}}}
+    config = make_config(features=features, regression={"models": ["LSE-C"]})
+    assert expand_models(config)["features"]["lse"] == {
+        "weights": "random", "weights_seed": 0, "options": {"detect_every": 5}
+    }  # fmt: skip
+
+
+def test_overrides_replace_parts_of_the_metric() -> None:
+    models = {"SimpleVQA": {"options": {"epochs": 30}, "loss": "plcc", "group": "Ours"}}
+    metric = expand_models(make_config(regression={"models": models}))["regression"]["metrics"][
+        "SimpleVQA"
+    ]
+    assert (metric["group"], metric["loss"]) == ("Ours", "plcc")
+    assert metric["options"]["epochs"] == 30
+    assert metric["options"]["batch_rows"] == 8
+    assert "loss" not in metric["options"]
+
+
+@pytest.mark.parametrize(
+    ("regression", "features", "sentence"),
+    [
+        ({"models": ["LSE-X"]}, {}, "no quality model 'LSE-X'; did you mean 'LSE-"),
+        (
+            {"models": {"LSE-C": {"head": "mlp"}}},
+            {},
+            "'head' cannot be overridden; there are group, options",
+        ),
+        (
+            {"models": ["SimpleVQA"]},
+            {"spatial": {"weights": "random", "options": {"model": "vit_b_16"}}},
+            "the model SimpleVQA needs 'resnet50', and the configuration has 'vit_b_16'",
+        ),
+        (
+            {"models": ["LSE-C"], "metrics": {"lse-c": {"kind": "zero_shot"}}},
+            {},
+            "a quality model of regression.models has this name",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    regression: Any, features: Any, sentence: str
+) -> None:
+    config = make_config(regression=regression, features=features)
+    with pytest.raises(UserError, match=re.escape(sentence)):
+        expand_models(config)
+
+
+def test_ready_features_have_no_models() -> None:
+    config = make_config(regression={"models": ["LSE-C"]}) | {"mode": "import_features"}
+    with pytest.raises(UserError, match="computed from videos"):
+        expand_models(config)

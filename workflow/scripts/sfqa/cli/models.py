@@ -1,0 +1,190 @@
+"""``sfqa models``: the quality models, what each needs, and what it costs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sfqa.cli import SUCCESS
+from sfqa.errors import UserError
+
+if TYPE_CHECKING:
+    from sfqa.models.quality_models import QualityModel
+
+SUMMARY = "quality models: what each needs, whether its weights are there, and what it costs"
+EXAMPLES = """\
+sfqa models show SimpleVQA
+sfqa models --videos 5184 --seconds 6
+sfqa models --config config/sfqa.yaml
+"""
+#: Number and length in seconds of the videos that costs are printed for by default.
+_VIDEOS, _SECONDS = 1000, 6.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add = parser.add_argument
+    add("words", nargs="*", metavar="show NAME", help="explain one model")
+    add(
+        "--config", type=Path, metavar="FILE",
+        help="only the models of a configuration, and which of its own files are missing",
+    )  # fmt: skip
+    add("--videos", type=int, metavar="N", help="number of videos (1000, or the configuration's)")
+    add("--seconds", type=float, metavar="S", help="their average length (6)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table of models, or one model."""
+    for name, value in (("videos", args.videos), ("seconds", args.seconds)):
+        if value is not None and not value > 0:
+            raise UserError(f"--{name} {value:g}: give a number above 0")
+    videos, seconds = args.videos or _VIDEOS, args.seconds or _SECONDS
+    from sfqa.regression.model_metrics import load_checked_models
+
+    if args.words:
+        if len(args.words) != 2 or args.words[0] != "show":
+            raise UserError(f"models: {' '.join(args.words)!r}; write sfqa models show NAME")
+        from sfqa.models.quality_models import get_model
+
+        model = get_model(load_checked_models(), args.words[1], "models show")
+        print(_describe(model, videos, seconds))
+        return SUCCESS
+    if args.config is None:
+        _print_table(list(load_checked_models().values()), videos, seconds)
+        return SUCCESS
+    return _print_configuration(args)
+
+
+def _print_configuration(args: argparse.Namespace) -> int:
+    """Print the models of a configuration and the files that it names and that are missing."""
+    from sfqa.cli._config import read_config
+    from sfqa.configuration import list_missing_files
+    from sfqa.features import official
+    from sfqa.regression.model_metrics import expand_models, list_names, load_checked_models
+
+    config = read_config(args.config)
+    expand_models(config)  # raises for unknown names and options that do not go together
+    weights = official.load_registry(config["weights"]["registry"])
+    models = load_checked_models(config["regression"]["registry"], weights)
+    names = list_names(config["regression"]["models"])
+    videos, seconds = _VIDEOS, _SECONDS
+    if config["mode"] == "build":
+        methods = config["generation"].get("methods", [])
+        videos = config["pairs"]["count"] * len(methods) or _VIDEOS
+        seconds = sum(config["materials"]["clip_sec"]) / 2
+    videos, seconds = args.videos or videos, args.seconds or seconds
+    _print_table([models[name] for name in names], videos, seconds, config)
+    missing = list_missing_files(config)
+    print("\nyour files:" + ("" if missing else " all there"))
+    for key, path in missing:
+        print(f"  missing: {path} ({key})")
+    print(f"\nweights: sfqa weights --config {args.config}")
+    return SUCCESS
+
+
+def _print_table(
+    models: Sequence[QualityModel],
+    videos: int,
+    seconds: float,
+    config: Mapping[str, Any] | None = None,
+) -> None:
+    from sfqa.cli._tables import align_columns
+
+    states = _find_weights(models, config)
+    rows = [["model", "group", "year", "kind", "features", "weights", "CPU hours"]]
+    for model in models:
+        hours = _estimate_hours(model, videos, seconds)
+        rows.append(
+            [
+                model.name, model.group, str(model.year),
+                "zero-shot" if model.is_zero_shot else f"head {model.head}",
+                " ".join(model.features),
+                " ".join(f"{name}:{states[name]}" for name in model.weights) or "none",
+                "-" if hours is None else f"{hours:.1f}",
+            ]
+        )  # fmt: skip
+    print("\n".join(align_columns(rows)))
+    print(
+        f"\nCPU hours: extraction of {videos} videos of {seconds:g} s, from measured rates; models "
+        "that share an extractor share its cost. -: not measured."
+    )
+
+
+def _find_weights(
+    models: Sequence[QualityModel], config: Mapping[str, Any] | None = None
+) -> dict[str, str]:
+    """Return the state (there, missing, wrong) of every weights file of the models.
+
+    Registry, folder and mirrors are those of ``config``, by default the project's.
+    """
+    from sfqa.features import official
+    from sfqa.models.locating import find_weights, open_digests, save_digests
+
+    section: Mapping[str, Any] = config["weights"] if config else {}
+    folder, mirrors = Path(section.get("folder", official.FOLDER)), section.get("mirrors", [])
+    entries = official.load_registry(section.get("registry", official.REGISTRY))
+    digests = open_digests(folder)
+    names = {name for model in models for name in model.weights}
+    states = {
+        name: find_weights(entries[name], folder, digests, mirrors).state for name in sorted(names)
+    }
+    save_digests(digests)
+    return states
+
+
+def _estimate_hours(model: QualityModel, videos: int, seconds: float) -> float | None:
+    """Return the CPU hours of extraction, None if the rate of an extractor was not measured."""
+    from sfqa.estimate import RATES
+
+    if not set(model.features) <= set(RATES):
+        return None
+    rate = sum(RATES[extractor].cpu_sec for extractor in model.features)
+    return videos * seconds * rate / 3600
+
+
+def _describe(model: QualityModel, videos: int, seconds: float) -> str:
+    """Return everything about one model, in lines of text."""
+    states = _find_weights([model])
+    lines = [
+        f"{model.name} ({model.group}, {model.year})",
+        f"paper: {model.paper}",
+        f"licences: code {model.licences['code']}; weights {model.licences['weights']}",
+        "features:",
+        *(
+            f"  {name}" + "".join(f", {key}: {value}" for key, value in options.items())
+            for name, options in model.features.items()
+        ),
+        "weights:" if model.weights else "weights: none",
+        *(f"  {name}: {states[name]} (sfqa weights {name})" for name in model.weights),
+        f"inputs: {', '.join(model.inputs)}",
+    ]
+    if model.is_zero_shot:
+        better = "higher" if model.direction == 1 else "lower"
+        lines.append(f"score: zero-shot, {better} is better: sfqa score FILE --model {model.name}")
+    else:
+        lines.append(f"head: {model.head}")
+        lines += [f"  {key}: {value}" for key, value in model.options.items()]
+        lines.append("published training:")
+        lines += [f"  {key}: {value}" for key, value in model.recipe.items()]
+    if model.reading:
+        lines += ["reading:", *(f"  - {sentence}" for sentence in model.reading)]
+    if model.note:
+        lines.append(f"note: {model.note}")
+    costs = [f"{model.costs[key]:g} {unit}" for key, unit in _COSTS if key in model.costs]
+    if costs:
+        lines.append(f"one video: {', '.join(costs)} ({model.costs['measured']})")
+    hours = _estimate_hours(model, videos, seconds)
+    if hours is not None:
+        lines.append(f"{videos} videos of {seconds:g} s: about {hours:.1f} CPU hours of extraction")
+    if model.published:
+        lines.append("published:")
+    for record in model.published:
+        figures = ", ".join(f"{key} {value}" for key, value in record.items() if key != "source")
+        lines.append(f"  {record['source']}: {figures}")
+    return "\n".join(lines)
+
+
+#: Measured costs of an entry, and their units.
+_COSTS = (("memory_gb", "GB"), ("seconds", "s"))

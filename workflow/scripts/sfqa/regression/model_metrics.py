@@ -1,0 +1,142 @@
+"""Quality models in a configuration: ``regression.models`` becomes features and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sfqa.errors import UserError, hint
+from sfqa.features import base, official
+from sfqa.features.extractors import EXTRACTORS
+from sfqa.models.quality_models import QualityModel, get_model, load_models
+from sfqa.models.weights_files import WeightsFile
+from sfqa.regression.metrics import list_metrics
+
+#: The project's registry of quality models.
+REGISTRY = Path(__file__).parents[4] / "config" / "models.yaml"
+#: Keys of a metric that a configuration may set for a model.
+OVERRIDES = ("group", "options", "loss", "dimensions", "published")
+
+
+def load_checked_models(
+    path: Path | str | None = None, weights: Mapping[str, WeightsFile] | None = None
+) -> dict[str, QualityModel]:
+    """Return the quality models of a registry, with extractors, heads and weights checked.
+
+    By default both registries are the project's. Raises :class:`UserError` for any mistake.
+    """
+    path = path or REGISTRY
+    entries = official.load_registry() if weights is None else weights
+    models = load_models(path)
+    for name, model in models.items():
+        _check_model(model, entries, f"{path}, {name}")
+    return models
+
+
+def list_names(models: Any) -> dict[str, dict[str, Any]]:
+    """Return the overrides of every model in ``regression.models``, a list or a mapping.
+
+    >>> list_names(["LSE-C"]), list_names({"LSE-C": {"group": "Sync"}})
+    ({'LSE-C': {}}, {'LSE-C': {'group': 'Sync'}})
+    """
+    if isinstance(models, Mapping):
+        return {name: dict(overrides or {}) for name, overrides in models.items()}
+    return {name: {} for name in models}
+
+
+def expand_models(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a complete configuration with the features and metrics of its quality models.
+
+    Extractors that the configuration does not have are added with official weights; those that it
+    has keep their weights. Raises :class:`UserError` for an unknown model or override, for options
+    of an extractor that a model does not allow, and for a name that a metric has, too.
+    """
+    names = list_names(config["regression"].get("models", []))
+    if not names:
+        return config
+    if config["mode"] == "import_features":
+        raise UserError(
+            "config, regression.models: quality models are computed from videos, and the mode "
+            "import_features has none; write metrics of the table's columns"
+        )
+    registry = config["regression"]["registry"]
+    weights = official.load_registry(config["weights"]["registry"])
+    models = load_checked_models(registry, weights)
+    features = {name: dict(spec) for name, spec in config.get("features", {}).items()}
+    metrics: dict[str, Any] = {}
+    fixed_by: dict[tuple[str, str], str] = {}
+    for name, overrides in names.items():
+        model = get_model(models, name, "config, regression.models")
+        metrics[name] = _override(model, overrides)
+        _add_features(features, model, fixed_by)
+    own_metrics = config["regression"]["metrics"]
+    for name in own_metrics:
+        if name.casefold() in {model_name.casefold() for model_name in names}:
+            raise UserError(
+                f"config, regression.metrics.{name}: a quality model of regression.models has this "
+                "name; rename the metric, or override the model there"
+            )
+    regression = {**config["regression"], "metrics": {**metrics, **own_metrics}}
+    return {**config, "features": features, "regression": regression}
+
+
+def _override(model: QualityModel, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    where = f"config, regression.models.{model.name}"
+    for key in overrides:
+        if key not in OVERRIDES:
+            raise UserError(f"{where}: {key!r} cannot be overridden; {hint(key, OVERRIDES)}")
+    metric = model.make_metric()
+    options = {**metric.get("options", {}), **(overrides.get("options") or {})}
+    metric |= {key: value for key, value in overrides.items() if key != "options"}
+    if overrides.get("loss"):  # short for the option of that name
+        options.pop("loss", None)
+    return {**metric, "options": options} if options else metric
+
+
+def _add_features(
+    features: dict[str, dict[str, Any]],
+    model: QualityModel,
+    fixed_by: dict[tuple[str, str], str],
+) -> None:
+    """Add the extractors of a model to the section ``features``, with the options that it fixes."""
+    for extractor, options in model.features.items():
+        if extractor not in features:
+            weights = "official" if base.has_weights(extractor) else "none"
+            features[extractor] = {"weights": weights, "weights_seed": 0, "options": {}}
+        spec = features[extractor]
+        present = EXTRACTORS.merge_options(
+            extractor, spec["options"], f"config, features.{extractor}.options"
+        )
+        for key, value in options.items():
+            if key in spec["options"] and present[key] != value:
+                other = fixed_by.get((extractor, key))
+                reason = f"the model {other} needs" if other else "the configuration has"
+                raise UserError(
+                    f"config, features.{extractor}.options.{key}: the model {model.name} needs "
+                    f"{value!r}, and {reason} {present[key]!r}; leave one of them out, or write a "
+                    "metric of your own"
+                )
+            fixed_by.setdefault((extractor, key), model.name)
+        spec["options"] = {**spec["options"], **options}
+
+
+def _check_model(model: QualityModel, entries: Mapping[str, WeightsFile], where: str) -> None:
+    needed = []
+    for extractor, options in model.features.items():
+        try:
+            merged = EXTRACTORS.merge_options(extractor, options, f"features.{extractor}.options")
+        except UserError as error:
+            raise UserError(f"{where}, {error}".replace("config, features: ", "")) from None
+        if base.has_weights(extractor):
+            needed.append(official.find_official_file(entries, extractor, merged).name)
+    if sorted(model.weights) != sorted(needed):
+        raise UserError(
+            f"{where}: weights is [{', '.join(model.weights)}], and its features need "
+            f"[{', '.join(needed)}]; correct one of them"
+        )
+    try:
+        list_metrics({model.name: model.make_metric()}, dict.fromkeys(model.features))
+    except UserError as error:
+        sentence = str(error).removeprefix(f"config, metrics.{model.name}")
+        raise UserError(f"{where}{sentence}") from None
