@@ -38,6 +38,7 @@ onstart:
     check_space()
     check_ffmpeg()
     check_weights()
+    check_gpus()
 
 
 wildcard_constraints:

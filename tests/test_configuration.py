@@ -157,3 +157,14 @@ def test_a_missing_and_an_empty_sheet_are_sentences(tmp_path):
         sheets.read_sheet(tmp_path / "x.csv", sheets.IMAGE_COLUMNS, {})
     with pytest.raises(UserError, match="no rows"):
         read(tmp_path, SHEET.splitlines()[0] + "\n")
+
+
+def test_require_gpu_is_no_extractor():
+    config = complete_config(demo(), SCHEMA)
+    assert config["require_gpu"] == {"features": False, "regression": False}
+    features = {"require_gpu": True, "clip": {"weights": "random"}}
+    config = complete_config(demo(features=features, regression={"require_gpu": True}), SCHEMA)
+    assert list(config["features"]) == ["clip"]
+    assert config["require_gpu"] == {"features": True, "regression": True}
+    with pytest.raises(UserError, match="features.require_gpu: 'perhaps' is not of type boolean"):
+        complete_config(demo(features={"require_gpu": "perhaps"}), SCHEMA)

@@ -26,6 +26,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "a part of the plan": ("trial_files",),
     "the whole workflow": ("plan", "reference", "cache_tools"),
     "from a plan": ("estimate", "snakemake_tuning"),
+    "requests of jobs": ("job_requests",),
     "command line": ("cli",),
     "entry point": ("__main__",),
 }

@@ -1,7 +1,10 @@
 """A real Slurm of one node on loopback: Debian's daemons started by hand, for tests.
 
-No systemd, no accounting database, no cgroups. Everything lies in one folder but two links in
-/etc/slurm, which job steps need because the executor takes SLURM_CONF from their environment.
+No systemd, no accounting database. Every job is shown its own device as 0, as on a site with
+ConstrainDevices=yes: by cgroups where this machine lets Slurm use them, else by a task prolog that
+stands in for them (:attr:`Slurm.constrained_by` says which). Everything lies in one folder except
+links in /etc/slurm, which job steps need because the executor takes SLURM_CONF from their
+environment.
 """
 
 from __future__ import annotations
@@ -26,7 +29,22 @@ TOOLS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel",
 SITE = Path("/etc/slurm")
 #: Marks a folder as ours, so that no other Slurm is ever replaced or stopped.
 MARK = "this-slurm-is-for-tests"
-GPUS = 2
+GPUS = 4
+#: Configuration files, linked into /etc/slurm.
+CONFIGS = ("slurm.conf", "gres.conf", "cgroup.conf")
+#: The devices of Slurm: character devices of NVIDIA's major number, which no driver serves here.
+NVIDIA_MAJOR = 195
+CGROUPS, PROLOG = "cgroups", "task prolog"
+#: Lists the device that was granted to the job as GPU 0, as nvidia-smi does where it sees no other.
+NVIDIA_SMI = """#!/bin/sh
+granted=${SLURM_STEP_GPUS:-$SLURM_JOB_GPUS}
+test -z "$granted" || echo "GPU 0: stand-in (UUID: GPU-0000-$granted)"
+"""
+#: Run by Slurm before every task; what it prints is put into the task's environment.
+TASK_PROLOG = """#!/bin/sh
+echo "export PATH=TOOLS:$PATH"
+test -z "$CUDA_VISIBLE_DEVICES" || echo "export CUDA_VISIBLE_DEVICES=0"
+"""
 
 
 def why_not() -> str:
@@ -70,6 +88,7 @@ class Slurm:
         self.folder, self.cpus, self.memory_mb = folder, cpus, memory_mb
         self.host = socket.gethostname().split(".")[0]
         self.munge_started = False
+        self.constrained_by = CGROUPS if can_use_cgroups() else PROLOG
         # Daemons and tools must not inherit what a job of some other Slurm was given.
         foreign = ("SLURM_", "SBATCH_", "SRUN_")
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
@@ -81,7 +100,7 @@ class Slurm:
         (self.folder / MARK).touch()
         self._write_config()
         SITE.mkdir(exist_ok=True)
-        for name in ("slurm.conf", "gres.conf"):
+        for name in CONFIGS:
             (SITE / name).unlink(missing_ok=True)
             (SITE / name).symlink_to(self.folder / "etc" / name)
         self._start_munge()
@@ -99,7 +118,7 @@ class Slurm:
             self._end(daemon, self.folder / "run" / f"{daemon}.pid")
         if self.munge_started:
             self._end("munged", Path("/run/munge/munged.pid"))
-        for name in ("slurm.conf", "gres.conf"):
+        for name in CONFIGS:
             if _ours(SITE / name):
                 (SITE / name).unlink()
 
@@ -134,6 +153,10 @@ class Slurm:
 
     def _write_config(self) -> None:
         etc, run, log = (self.folder / name for name in ("etc", "run", "log"))
+        tools = self.folder / "tools"
+        write_program(tools / "nvidia-smi", NVIDIA_SMI)
+        write_program(tools / "task_prolog", TASK_PROLOG.replace("TOOLS", str(tools)))
+        by_cgroups = self.constrained_by == CGROUPS
         controller, node = _free_port(16800), _free_port(17300)
         lines = [
             "ClusterName=tests",
@@ -150,9 +173,10 @@ class Slurm:
             f"SlurmdSpoolDir={self.folder}/state/slurmd",
             f"SlurmctldLogFile={log}/slurmctld.log",
             f"SlurmdLogFile={log}/slurmd.log",
-            # Containers have no systemd and no cgroups to delegate.
+            # Containers have no systemd, and often no cgroups to delegate.
             "ProctrackType=proctrack/linuxproc",
-            "TaskPlugin=task/none",
+            f"TaskPlugin=task/{'cgroup' if by_cgroups else 'none'}",
+            f"TaskProlog={tools}/task_prolog",
             "JobAcctGatherType=jobacct_gather/none",
             "MpiDefault=none",
             "SwitchType=switch/none",
@@ -174,6 +198,8 @@ class Slurm:
         ]
         (etc / "slurm.conf").write_text("\n".join(lines) + "\n")
         (etc / "gres.conf").write_text(f"NodeName={self.host} Name=gpu Type=fake {self._gpus()}\n")
+        cgroups = "CgroupPlugin=cgroup/v1\nConstrainDevices=yes\n" if by_cgroups else ""
+        (etc / "cgroup.conf").write_text(f"{cgroups}ConstrainCores=no\nConstrainRAMSpace=no\n")
 
     def _gpus(self) -> str:
         """Character devices, so that jobs get CUDA_VISIBLE_DEVICES; a count where none may be made."""
@@ -181,7 +207,7 @@ class Slurm:
             for number in range(GPUS):
                 path = self.folder / "gpu" / f"gpu{number}"
                 if not path.exists():
-                    os.mknod(path, 0o20666, os.makedev(1, 3))
+                    os.mknod(path, 0o20666, os.makedev(NVIDIA_MAJOR, number))
         except OSError:
             return f"Count={GPUS}"
         return f"File={self.folder}/gpu/gpu[0-{GPUS - 1}]"
@@ -242,6 +268,25 @@ class Slurm:
             f"--- {path.name}\n{path.read_text()[-3000:]}"
             for path in sorted((self.folder / "log").glob("*.log"))
         )
+
+
+def can_use_cgroups() -> bool:
+    """Whether Slurm can keep jobs from devices here: by the first version of cgroups, writable."""
+    devices = Path("/sys/fs/cgroup/devices")
+    probe = devices / f"sfqa-probe-{os.getpid()}"
+    try:
+        probe.mkdir()
+        probe.rmdir()
+    except OSError:
+        return False
+    return (devices / "devices.list").exists() or (devices / "tasks").exists()
+
+
+def write_program(path: Path, text: str) -> None:
+    """Write a file that can be run."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
 
 
 def _process(daemon: str, pid_file: Path) -> int | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 RULES = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
 sys.path.insert(0, str(RULES.parent / "scripts"))
 
-from sfqa import snakemake_tuning
+from sfqa import job_requests, snakemake_tuning
 from sfqa.tables import TABLES, merged_path, table_path
 
 PLAN = snakemake_tuning.make_plan(workflow, config)
@@ -15,6 +15,7 @@ DATASET = PLAN.dataset
 MODE = PLAN.mode
 EXTRACTORS = PLAN.extractors
 METRICS = PLAN.metrics
+THREADS = job_requests.plan_threads(workflow)
 
 
 def check_space():
@@ -35,6 +36,13 @@ def check_weights():
     """Stop before the first job if an official weights file has other bytes than published."""
     with snakemake_tuning.errors_for_snakemake():
         PLAN.weights.check_files()
+
+
+def check_gpus():
+    """Say before the first job why PyTorch can use no GPU; stop if the configuration requires one."""
+    gpu_extractors = sum(map(extractor_gpus, EXTRACTORS))
+    gpu_metrics = sum(job_requests.count_metric_gpus(PLAN, m["name"]) for m in METRICS)
+    snakemake_tuning.check_gpus(workflow, PLAN, gpu_extractors, gpu_metrics)
 
 
 def checkpointed_samples():
@@ -126,6 +134,45 @@ def edit_digest(table):
         return PLAN.watch.edit_digest(TABLES[table].path.format(**wildcards))
 
     return digest_of_edits
+
+
+def extractor_gpus(extractor):
+    return (
+        0 if extractor == "imported" else job_requests.count_extractor_gpus(extractor)
+    )
+
+
+def extraction_gpus(wildcards):
+    return extractor_gpus(wildcards.extractor)
+
+
+def extraction_threads(wildcards):
+    uses_gpu = extractor_gpus(wildcards.extractor)
+    return THREADS.with_gpu if uses_gpu else THREADS.without_gpu
+
+
+def extraction_memory(wildcards, threads, attempt):
+    return job_requests.estimate_memory_mb(wildcards.extractor, threads, attempt)
+
+
+def extraction_minutes(wildcards, attempt):
+    return job_requests.estimate_minutes(
+        PLAN,
+        checkpointed_samples(),
+        wildcards.extractor,
+        wildcards.method,
+        wildcards.shard,
+        attempt,
+    )
+
+
+def metric_gpus(wildcards):
+    return job_requests.count_metric_gpus(PLAN, wildcards.metric)
+
+
+def require_gpu(stage):
+    """1 if the configuration lets the jobs of a stage run on a GPU only; tells the job, re-runs none."""
+    return int(PLAN.config["require_gpu"][stage])
 
 
 def more_memory(base_mb):

@@ -52,10 +52,12 @@ else:
             "results/{dataset}/logs/features/{extractor}/{method}/{shard}.benchmark.tsv"
         conda:
             "../envs/torch.yaml"
-        threads: 1
+        threads: extraction_threads
         resources:
-            gpu=1,
-            mem_mb=more_memory(3000),
+            gpu=extraction_gpus,
+            require_gpu=require_gpu("features"),
+            mem_mb=extraction_memory,
+            runtime=extraction_minutes,
         params:
             spec=PLAN.extractor_spec,
             version=PLAN.extractor_version,

@@ -21,7 +21,8 @@ if PLAN.has_mos:
             "../envs/torch.yaml"
         threads: 1
         resources:
-            gpu=PLAN.metric_gpus,
+            gpu=metric_gpus,
+            require_gpu=require_gpu("regression"),
             mem_mb=more_memory(3000),
         params:
             metric=PLAN.metric_slice,
@@ -44,7 +45,8 @@ if PLAN.has_mos:
             "../envs/torch.yaml"
         threads: 1
         resources:
-            gpu=PLAN.metric_gpus,
+            gpu=metric_gpus,
+            require_gpu=require_gpu("regression"),
             mem_mb=more_memory(3000),
         params:
             metric=PLAN.metric_slice,
@@ -70,7 +72,8 @@ if PLAN.has_mos:
             "../envs/torch.yaml"
         threads: 1
         resources:
-            gpu=PLAN.metric_gpus,
+            gpu=metric_gpus,
+            require_gpu=require_gpu("regression"),
             mem_mb=more_memory(3000),
         params:
             metric=PLAN.metric_slice,

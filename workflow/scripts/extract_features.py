@@ -8,7 +8,7 @@ memory.keep_freed()  # before the imports below start threads, each with memory 
 from pathlib import Path
 
 from sfqa import store, tables
-from sfqa.device import lease_torch_device
+from sfqa.device import lease_job_device
 from sfqa.features.pipeline import TIME_LIMIT_SEC
 from sfqa.features.run import extract_shard
 from sfqa.job import run_job
@@ -26,7 +26,7 @@ with run_job(snakemake.log[0]):
         spec,
         Path(snakemake.output.features).parents[1] / "cache",
         f"{wildcards.method}/{wildcards.shard}",
-        lambda: lease_torch_device(snakemake.threads),
+        lambda: lease_job_device(snakemake, "features"),
         workers=max(1, snakemake.threads - 1),
         time_limit_sec=spec.get("time_limit_sec", TIME_LIMIT_SEC),
     )

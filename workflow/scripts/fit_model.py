@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from sfqa import store, tables
-from sfqa.device import lease_torch_device
+from sfqa.device import lease_job_device
 from sfqa.job import run_job
 from sfqa.regression import model_files
 from sfqa.regression.cross import describe_model
@@ -19,7 +19,7 @@ with run_job(snakemake.log[0]) as log:
         for name in metric["extractors"]
     }
     work = out.parent / "model.work"
-    with lease_torch_device(snakemake.threads) as device:
+    with lease_job_device(snakemake, "regression") as device:
         metadata, arrays = fit_model(
             metric,
             load_features(metric, files, work),

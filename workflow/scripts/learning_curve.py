@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sfqa import store, tables
-from sfqa.device import lease_torch_device
+from sfqa.device import lease_job_device
 from sfqa.job import run_job
 from sfqa.regression.learning import check_has_learning_curve, compute_learning_curve
 from sfqa.regression.train import RatedFeatures, load_features
@@ -19,7 +19,7 @@ with run_job(snakemake.log[0]) as log:
     }
     # The folder with the cached fits of the rule predict.
     work = out.parent / "trials"
-    with lease_torch_device(snakemake.threads) as device:
+    with lease_job_device(snakemake, "regression") as device:
         rows = compute_learning_curve(
             metric,
             params.label,

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sfqa import store, tables
-from sfqa.device import lease_torch_device
+from sfqa.device import lease_job_device
 from sfqa.job import run_job
 from sfqa.regression import cross
 from sfqa.regression.controls import score_control
@@ -27,7 +27,7 @@ with run_job(snakemake.log[0]) as log:
         work = out.parent / "trials"
         design = load_features(metric, files, work)
         if metric["kind"] == "regressor":
-            with lease_torch_device(snakemake.threads) as device:
+            with lease_job_device(snakemake, "regression") as device:
                 rows = train_metric(
                     metric, RatedFeatures(design, samples, mos), params.protocols, params.seed,
                     work, device,

@@ -82,6 +82,11 @@ def complete_sections(config: Mapping[str, Any], schema_file: Path | str) -> dic
         *_NEEDED_SECTIONS[full["mode"]],
     ):
         full.setdefault(section, {})
+    # Of the keys in this section, all others are extractors.
+    full["require_gpu"] = {
+        "features": full.get("features", {}).pop("require_gpu", False),
+        "regression": full["regression"].pop("require_gpu", False),
+    }
     project = Path(schema_file).absolute().parents[2]
     _fill_defaults(full, schema, project)
     return full

@@ -7,8 +7,9 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from sfqa import gpu_names
 from sfqa.errors import UserError
@@ -75,6 +76,20 @@ def lease_torch_device(
             yield CPU
         else:
             yield GPU
+
+
+def lease_job_device(job: Any, stage: str) -> AbstractContextManager[str]:
+    """Lease the device of a Snakemake job: a GPU if it requested one, else the CPU.
+
+    ``job`` is the object ``snakemake`` of a script; ``stage`` is the section of the configuration
+    whose ``require_gpu`` its resource of that name tells.
+    """
+    required = bool(job.resources.get("require_gpu", 0))
+    return lease_torch_device(
+        job.threads,
+        use_gpu=bool(job.resources.get("gpu", 0)),
+        required_by=f"{stage}.require_gpu" if required else "",
+    )
 
 
 def show_only(gpu: Gpu) -> None:

@@ -46,7 +46,7 @@ class Rate(NamedTuple):
     cpu_sec: float
 
 
-#: Measured with the default options; :func:`_get_rate` adapts them to other options.
+#: Measured with the default options; :func:`get_rate` adapts them to other options.
 RATES = {
     "audio": Rate(368_000, 400_000, 0.5),
     "clip": Rate(1_600, 1_900, 0.2),
@@ -206,7 +206,8 @@ def _estimate_conform(data: DatasetSize) -> Stage:
     )  # fmt: skip
 
 
-def _get_rate(name: str, options: Mapping[str, Any]) -> Rate:
+def get_rate(name: str, options: Mapping[str, Any]) -> Rate:
+    """Return the costs of an extractor with these options."""
     rate = RATES.get(name, OTHER)
     if name == "slowfast":
         return Rate(*(value / float(options.get("every_sec", 1)) for value in rate))
@@ -220,7 +221,7 @@ def _estimate_features(data: DatasetSize) -> Stage:
     cpu, shard_count = 0.0, _count_shards(data)
     rows = data.videos / max(1, shard_count)
     for name, options in data.extractors.items():
-        rate = _get_rate(name, options)
+        rate = get_rate(name, options)
         # Each shard has a feature table, a table of costs and a file of the row cache.
         size += _on_disk(6_000 + rows * rate.table * data.seconds, shard_count)
         size += _on_disk(4_000 + 90 * rows, shard_count)

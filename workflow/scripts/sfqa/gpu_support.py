@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 _REMEDY = "docs/gpus.md says which build of PyTorch fits"
 
@@ -52,6 +56,25 @@ def explain_capability(name: str, capability: tuple[int, int], architectures: It
     )
 
 
+def ask_unusable_gpu(variables: Mapping[str, str]) -> str:
+    """Return the answer of :func:`explain_unusable_gpu` in a process of its own.
+
+    ``variables`` are those that show it the GPU. This process stays free of PyTorch and of CUDA.
+    """
+    asked = subprocess.run(
+        [sys.executable, "-m", "sfqa.gpu_support"],
+        env={**os.environ, **variables, "PYTHONPATH": str(Path(__file__).parents[1])},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if asked.returncode:
+        lines = asked.stderr.strip().splitlines() or ["no message"]
+        return f"PyTorch cannot be loaded ({lines[-1][:200]})"
+    return asked.stdout.strip()
+
+
 def _runs_on(architecture: str, capability: tuple[int, int]) -> bool:
     match = re.fullmatch(r"(sm|compute)_(\d+)(\d)([a-z]?)", architecture)
     if match is None:
@@ -84,3 +107,7 @@ def _explain_missing_cuda(messages: list[str]) -> str:
 def _read_version(number: str) -> str:
     """Return a version of CUDA as the driver counts: 12020 is 12.2."""
     return f"{int(number) // 1000}.{int(number) % 1000 // 10}"
+
+
+if __name__ == "__main__":
+    print(explain_unusable_gpu())

@@ -184,10 +184,6 @@ class Plan(RatingFiles, TrialFiles):
         protocols = self.config["regression"]["protocols"]
         return [p for p in protocols if p["kind"] == "cross_dataset"]
 
-    def metric_gpus(self, wildcards: Any) -> int:
-        """Return 1 for a regressor, 0 for a metric that only reads a column."""
-        return int(self.get_metric(wildcards.metric)["kind"] == "regressor")
-
     def metric_label(self, wildcards: Any) -> dict[str, Any]:
         """Return what tables and figures show about the metric of a job."""
         return self.label_metric(self.get_metric(wildcards.metric))

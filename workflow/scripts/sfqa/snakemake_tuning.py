@@ -59,6 +59,40 @@ def check_ffmpeg() -> None:
         logger.warning(reason)
 
 
+def check_gpus(workflow: Any, plan: Plan, extractors: int, metrics: int) -> None:
+    """Log before the first job why PyTorch cannot use the GPU of this machine.
+
+    ``extractors`` and ``metrics`` are the numbers of those that use a GPU. Raises ``WorkflowError``
+    if the configuration requires a GPU for them. On a cluster, and with environments of their own,
+    the jobs find out themselves.
+    """
+    from snakemake.exceptions import WorkflowError
+    from snakemake.logging import logger
+
+    from sfqa.gpu_names import list_visible_gpus, make_device_variables
+    from sfqa.gpu_support import ask_unusable_gpu
+
+    required = [
+        f"{stage}.require_gpu"
+        for stage, count in (("features", extractors), ("regression", metrics))
+        if count and plan.config["require_gpu"][stage]
+    ]
+    has_own_environments = bool(workflow.deployment_settings.deployment_method)
+    if not workflow.local_exec or has_own_environments or not (extractors or metrics):
+        return
+    with errors_for_snakemake():
+        gpus = list_visible_gpus()
+    if not gpus and not required:
+        return
+    reason = "no GPU is visible (nvidia-smi -L, CUDA_VISIBLE_DEVICES)"
+    if gpus:
+        reason = ask_unusable_gpu(make_device_variables(gpus[0]))
+    if reason and required:
+        raise WorkflowError(f"config, {' and '.join(required)}: true, but {reason}")
+    if reason:
+        logger.warning(f"No GPU is used: {reason}")
+
+
 def schedules_jobs(workflow: Any) -> bool:
     """Return whether this process plans and schedules jobs; a job's own process does not."""
     from snakemake.settings.types import ExecMode

@@ -13,6 +13,8 @@ A file declares constants at its top, which are read without importing it:
 ``DESIGN``
     what it reads: ``"pooled"``, one row of numbers per sample (default), or ``"blocks"``, a tensor
     per input;
+``GPU``
+    whether it can use a GPU (default true); a job of another head requests none;
 ``MULTI_OUTPUT``
     whether one model predicts all dimensions (default false: one model for each);
 ``PROBLEMS_PER_CALL``
@@ -95,6 +97,16 @@ def read_design(name: str) -> str:
     'pooled'
     """
     return str(HEADS.read(name, "DESIGN", "pooled"))
+
+
+def uses_gpu(name: str, options: Mapping[str, Any]) -> bool:
+    """Return whether a head, or one of the heads that it is made of, can use a GPU.
+
+    >>> uses_gpu("mlp", {}), uses_gpu("svr", {}), uses_gpu("blend", {"members": ["boosting"]})
+    (True, False, False)
+    """
+    members = options.get("members") or merge_options(name, {}).get("members")
+    return any(bool(HEADS.read(head, "GPU", True)) for head in members or [name])
 
 
 def is_multi_output(name: str) -> bool:

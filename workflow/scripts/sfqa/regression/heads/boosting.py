@@ -29,6 +29,7 @@ from sfqa.regression.problems import (
 
 VERSION = 1
 SELECTS = False
+GPU = False
 #: Each problem is kept as soon as it is fitted.
 PROBLEMS_PER_CALL = 1
 OPTIONS: Options = {

@@ -14,6 +14,7 @@ from sfqa.regression.problems import Matrix
 
 VERSION = 1
 SELECTS = False
+GPU = False
 #: Each problem is kept as soon as it is fitted.
 PROBLEMS_PER_CALL = 1
 OPTIONS: Options = {

@@ -24,6 +24,7 @@ from sfqa.regression.problems import Matrix
 
 VERSION = 3
 SELECTS = False
+GPU = False
 PROBLEMS_PER_CALL = 1
 OPTIONS: Options = {
     "tries": Option(10, 1, None, "pairs of C and gamma that are tried", whole=True),
