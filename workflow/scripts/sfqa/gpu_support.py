@@ -61,7 +61,7 @@ def ask_unusable_gpu(variables: Mapping[str, str]) -> str:
 
     ``variables`` are those that show it the GPU. This process stays free of PyTorch and of CUDA.
     """
-    asked = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-m", "sfqa.gpu_support"],
         env={**os.environ, **variables, "PYTHONPATH": str(Path(__file__).parents[1])},
         stdin=subprocess.DEVNULL,
@@ -69,10 +69,10 @@ def ask_unusable_gpu(variables: Mapping[str, str]) -> str:
         text=True,
         check=False,
     )
-    if asked.returncode:
-        lines = asked.stderr.strip().splitlines() or ["no message"]
+    if completed.returncode:
+        lines = completed.stderr.strip().splitlines() or ["no message"]
         return f"PyTorch cannot be loaded ({lines[-1][:200]})"
-    return asked.stdout.strip()
+    return completed.stdout.strip()
 
 
 def _runs_on(architecture: str, capability: tuple[int, int]) -> bool:
