@@ -1,0 +1,49 @@
+"""Progress of a training: one report per epoch, and all of them as a CSV file."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from sfqa import store
+from sfqa.progress import format_clock
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """One finished epoch.
+
+    ``loss`` is the mean over its batches, ``score`` the criterion of selection on validation rows
+    (larger is better; minus the loss for ``select: loss``), ``best_epoch`` 0 if no epoch gave
+    finite predictions.
+    """
+
+    epoch: int
+    learning_rate: float
+    loss: float
+    score: float
+    best_epoch: int
+
+    def describe(self, epochs: int, select: str, seconds_left: float) -> str:
+        """Return the report in words; ``seconds_left`` is the time to the last epoch.
+
+        >>> EpochReport(3, 1e-3, 0.25, 0.5, 2).describe(10, "srcc", 70)
+        'epoch 3 of 10: loss 0.2500, validation SRCC 0.500 (best: epoch 2), at most 1:10 left'
+        """
+        score = {
+            "srcc": f", validation SRCC {self.score:.3f} (best: epoch {self.best_epoch})",
+            "loss": f", validation loss {-self.score:.4f} (best: epoch {self.best_epoch})",
+        }.get(select, "")
+        left = format_clock(seconds_left)
+        return f"epoch {self.epoch} of {epochs}: loss {self.loss:.4f}{score}, at most {left} left"
+
+
+def write_curves(path: Path, reports: Sequence[EpochReport]) -> None:
+    """Write one row per epoch; the columns are the fields of :class:`EpochReport`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with store.replacing(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(EpochReport)])
+        writer.writeheader()
+        writer.writerows(asdict(report) for report in reports)

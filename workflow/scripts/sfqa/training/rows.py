@@ -1,0 +1,135 @@
+"""Where a training gets the inputs of its rows from: tensors in memory, or a torch data set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from sfqa.identity import seed_of
+
+#: Numbers of features that are held at once for prediction, and kept from epoch to epoch (128 MiB).
+NUMBERS_AT_ONCE = 2**25
+
+#: What a network is called with: a tensor, or tensors by role.
+Inputs = Tensor | dict[str, Tensor]
+
+
+class RowSource(Protocol):
+    """Inputs by row number."""
+
+    @property
+    def rows_at_once(self) -> int:
+        """The number of rows that are predicted at a time."""
+
+    def iterate(self, pieces: Sequence[Tensor], epoch: int) -> Iterator[Inputs]:
+        """Yield the inputs of each piece, a tensor of row numbers, on the device and in order.
+
+        ``epoch`` counts from 1; it is 0 for validation and prediction, which change nothing at
+        random.
+        """
+
+
+class TensorRows:
+    """Inputs from tensors in memory, standardised by a mean and a factor for each column.
+
+    ``blocks`` maps a role to (rows, ..., width), on the CPU or the device; with ``is_mapping``
+    false the network is called with the one tensor. ``repeated`` are tensors of row numbers that
+    are asked for in every epoch: their inputs are kept. Rows are indexed, since with a torch loader
+    an epoch of a small network takes a third longer (docs/regression.md).
+    """
+
+    def __init__(
+        self,
+        blocks: Mapping[str, Tensor],
+        mean: Mapping[str, Tensor],
+        factor: Mapping[str, Tensor],
+        device: str,
+        is_mapping: bool,
+        repeated: Sequence[Tensor] = (),
+    ) -> None:
+        self.blocks, self.device, self.is_mapping = blocks, device, is_mapping
+        self.mean = {name: values.to(device) for name, values in mean.items()}
+        self.factor = {name: values.to(device) for name, values in factor.items()}
+        row_numbers = sum(math.prod(values.shape[1:]) for values in blocks.values())
+        self.rows_at_once = max(1, NUMBERS_AT_ONCE // max(1, row_numbers))
+        self._repeated = [rows for rows in repeated if len(rows) <= self.rows_at_once]
+        self._kept: dict[int, Inputs] = {}
+
+    def iterate(self, pieces: Sequence[Tensor], epoch: int) -> Iterator[Inputs]:
+        """Yield the standardised inputs of each piece."""
+        for rows in pieces:
+            number = next((n for n, kept in enumerate(self._repeated) if kept is rows), None)
+            if number is None:
+                yield self.select(rows)
+            else:
+                if number not in self._kept:
+                    self._kept[number] = self.select(rows)
+                yield self._kept[number]
+
+    def select(self, rows: Tensor) -> Inputs:
+        """Return the standardised inputs of some rows on the device."""
+        inputs = {}
+        for name, values in self.blocks.items():
+            mean = self.mean[name]
+            selected = values[rows.to(values.device)].to(self.device, mean.dtype)
+            inputs[name] = (selected - mean) * self.factor[name]
+        return inputs if self.is_mapping else inputs["x"]
+
+
+class DatasetRows:
+    """Inputs from a ``torch.utils.data.Dataset``, read by worker processes.
+
+    The data set is indexed with ``(row, seed)``. ``seed`` is None for validation; else it depends
+    on the seed of the training, the epoch and the row, and random changes (crops, flips) are drawn
+    from it. Then they depend neither on the number of workers nor on where a run was killed.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset[Any],
+        device: str,
+        seed: int,
+        workers: int = 0,
+        rows_at_once: int = 16,
+    ) -> None:
+        self.dataset, self.device, self.seed, self.workers = dataset, device, seed, workers
+        self.rows_at_once = rows_at_once
+
+    def iterate(self, pieces: Sequence[Tensor], epoch: int) -> Iterator[Inputs]:
+        """Yield the inputs of each piece; items are collated as torch's loader does."""
+        keys = [
+            [(row, seed_of(self.seed, epoch, row) if epoch else None) for row in piece.tolist()]
+            for piece in pieces
+        ]
+        loader = DataLoader(
+            self.dataset,
+            batch_sampler=keys,
+            num_workers=self.workers,
+            pin_memory=self.device.startswith("cuda"),
+            generator=torch.Generator(),  # the loader's own draw leaves torch's generator alone
+        )
+        for inputs in loader:
+            if isinstance(inputs, Tensor):
+                yield inputs.to(self.device, non_blocking=True)
+            else:
+                yield {k: v.to(self.device, non_blocking=True) for k, v in inputs.items()}
+
+
+def split_rows(rows: Tensor, size: int) -> list[Tensor]:
+    """Return the rows in order, in parts of at most ``size``; 0: in one part.
+
+    >>> [part.tolist() for part in split_rows(torch.arange(5), 2)]
+    [[0, 1], [2, 3], [4]]
+    """
+    return list(rows.split(size)) if size and len(rows) else [rows]
+
+
+def shuffle_rows(rows: Tensor, seed: int, epoch: int) -> Tensor:
+    """Return the rows in an order that depends on the seed, the epoch and their number alone."""
+    generator = torch.Generator().manual_seed(seed_of(seed, "order", epoch))
+    return rows[torch.randperm(len(rows), generator=generator)]

@@ -1,0 +1,59 @@
+"""Settings of a training, read by :class:`sfqa.training.trainer.Trainer`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+#: Type of the parameters by ``precision``.
+DTYPES = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "tf32": torch.float32,
+    "bf16": torch.float32,
+    "fp16": torch.float32,
+}
+OPTIMIZERS = ("adam", "adamw", "sgd")
+CRITERIA = ("srcc", "loss", "none")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Settings of a training.
+
+    ``optimizer``: adam, adamw (decoupled weight decay) or sgd (momentum 0.9). ``clip``: upper bound
+    of the norm of the gradient (0: none). ``batch_rows``: rows per batch, 0 for all rows.
+    ``piece_rows``: rows that pass the network at a time, 0 for the whole batch (gradient
+    accumulation, :mod:`sfqa.training.accumulation`). The learning rate rises over
+    ``warmup_epochs``, falls as a cosine if ``cosine`` is set, and is multiplied by ``decay`` every
+    ``decay_every`` epochs. ``ema``: decay of the exponential moving average of the parameters per
+    step (0: no average); the average is what is selected and kept. ``select``: how the best epoch
+    is chosen, by the ``srcc`` (mean over dimensions) or the ``loss`` on validation rows, or
+    ``none`` for the last epoch. ``patience``: training stops after this many epochs without a new
+    best. ``precision``: float64, float32, tf32 (float32 with TensorFloat-32 products on a GPU),
+    bf16 or fp16 (mixed: parameters in float32, forward pass in the other format).
+    """
+
+    epochs: int = 500
+    patience: int = 50
+    optimizer: str = "adam"
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    clip: float = 0.0
+    batch_rows: int = 0
+    piece_rows: int = 0
+    warmup_epochs: float = 0.0
+    cosine: bool = False
+    decay: float = 1.0
+    decay_every: int = 1
+    ema: float = 0.0
+    select: str = "srcc"
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        for key, choices in (
+            ("select", CRITERIA), ("precision", tuple(DTYPES)), ("optimizer", OPTIMIZERS),
+        ):  # fmt: skip
+            if getattr(self, key) not in choices:
+                raise ValueError(f"{key} {getattr(self, key)!r}; write {' or '.join(choices)}")

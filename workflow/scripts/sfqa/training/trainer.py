@@ -1,0 +1,354 @@
+"""The training loop: one network, from its first weights to the best epoch.
+
+A training depends on its seed, rows and settings alone. It draws its own random numbers, computes
+on the device that it is given, and resumes from a checkpoint to the numbers that it would have had
+without the interruption (bit for bit on a CPU).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from sfqa.identity import seed_of
+from sfqa.job import Stopped, defer_stop
+from sfqa.statistics.functions import correlate_ranks
+from sfqa.training.accumulation import (
+    Loss,
+    backpropagate,
+    count_processes,
+    freeze_batch_norms,
+    sum_gradients,
+)
+from sfqa.training.checkpoints import read_checkpoint, write_checkpoint
+from sfqa.training.curves import EpochReport, write_curves
+from sfqa.training.optimization import (
+    ParameterGroups,
+    clip_gradient,
+    compute_rate_factor,
+    make_optimizer,
+    set_learning_rate,
+)
+from sfqa.training.precision import autocast, make_gradient_scaler, use_precision
+from sfqa.training.random_state import get_random_state, set_random_state, use_own_random_numbers
+from sfqa.training.rows import Inputs, RowSource, shuffle_rows, split_rows
+from sfqa.training.settings import DTYPES, TrainingSettings
+
+LOG = logging.getLogger("sfqa")
+
+#: Version of the numbers that a training gives.
+VERSION = 1
+#: Seconds between two checkpoints, and between two lines of progress; they change no number.
+CHECKPOINT_SEC, PROGRESS_SEC = 5.0, 10.0
+#: Writing checkpoints takes at most one part in SAVING_SHARE of the time.
+SAVING_SHARE = 20
+#: SRCC of predictions for which it is not defined: below all others.
+UNDEFINED = -2.0
+
+State = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a network learns from: inputs by row, and targets (rows of the source, dims).
+
+    ``target`` is NaN where it is missing. ``train`` and ``validation`` are row numbers, int64.
+    """
+
+    source: RowSource
+    target: Tensor
+    train: Tensor
+    validation: Tensor
+
+
+class Trainer:
+    """Trains a network; :meth:`run` trains to the end, :meth:`step` takes one optimizer step."""
+
+    def __init__(
+        self,
+        build: Callable[[], nn.Module],
+        data: TrainingData,
+        loss: Loss,
+        settings: TrainingSettings,
+        seed: int,
+        device: str,
+        group_parameters: Callable[[nn.Module], ParameterGroups] | None = None,
+    ) -> None:
+        """Build the network under the seed.
+
+        ``group_parameters`` maps the network to groups of parameters with learning rates of their
+        own (:data:`~sfqa.training.optimization.ParameterGroups`).
+        """
+        self.data, self.loss, self.settings = data, loss, settings
+        self.seed, self.device = seed, device
+        self.dtype = DTYPES[settings.precision]
+        with use_own_random_numbers(seed, device):
+            self.network = build().to(device, self.dtype)
+        groups = group_parameters(self.network) if group_parameters else None
+        self.optimizer = make_optimizer(self.network, settings, groups)
+        self.scaler = make_gradient_scaler(settings.precision, device)
+        self.average: AveragedModel | None = None
+        if settings.ema:
+            self.average = AveragedModel(
+                self.network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema)
+            )
+        self.known = torch.isfinite(data.target)
+        self.target = torch.nan_to_num(data.target).to(self.dtype)
+        batch_rows = settings.batch_rows or len(data.train)
+        self.is_full_batch = batch_rows >= len(data.train)
+        self.batch_rows = min(batch_rows, max(1, len(data.train)))
+        self.steps_per_epoch = len(self._list_batches(1))
+        self.accumulates = 0 < settings.piece_rows < self.batch_rows or count_processes() > 1
+        self.epoch, self.step_number = 1, 0
+        self.loss_sum: Tensor | float = 0.0
+        self.best: State = {}
+        self.best_epoch, self.best_score = 0, -math.inf
+        self.reports: list[EpochReport] = []
+        self._epoch_inputs: Iterator[Inputs] | None = None
+        self._batches: list[Tensor] = []
+
+    @property
+    def selected_network(self) -> nn.Module:
+        """The network whose epochs are compared and kept: the average if there is one."""
+        return self.network if self.average is None else self.average.module
+
+    def is_running(self) -> bool:
+        """Return whether an epoch is left to train."""
+        waited = len(self.reports) - self.best_epoch
+        return self.epoch <= self.settings.epochs and (
+            not self.reports or waited < self.settings.patience
+        )
+
+    def run(
+        self,
+        checkpoint: Path,
+        name: str = "",
+        curves: Path | None = None,
+        after_epoch: Callable[[EpochReport], None] | None = None,
+        log: logging.Logger = LOG,
+        label: str = "",
+    ) -> State:
+        """Train to the end and return the state of the best epoch, empty if none was finite.
+
+        A checkpoint of this ``name`` is resumed; the name should be a digest of all that the
+        numbers depend on. ``curves`` is a CSV file with one row per epoch. ``after_epoch`` is
+        called after every finished epoch.
+        """
+        with use_own_random_numbers(seed_of(self.seed, "training"), self.device), \
+                use_precision(self.settings.precision):  # fmt: skip
+            state = read_checkpoint(checkpoint, name)
+            if state is not None:
+                self.load_state(state)
+            try:
+                self._run_epochs(checkpoint, name, after_epoch, log, label)
+            except Stopped:
+                write_checkpoint(checkpoint, name, self.state())
+                raise
+        if curves is not None:
+            write_curves(curves, self.reports)
+        return self.best
+
+    def _run_epochs(
+        self,
+        checkpoint: Path,
+        name: str,
+        after_epoch: Callable[[EpochReport], None] | None,
+        log: logging.Logger,
+        label: str,
+    ) -> None:
+        started = saved = shown = time.monotonic()
+        epochs_before, saving_sec = len(self.reports), 0.0
+        while self.is_running():
+            with defer_stop():
+                report = self.step()
+            now = time.monotonic()
+            if now - saved >= max(CHECKPOINT_SEC, SAVING_SHARE * saving_sec):
+                write_checkpoint(checkpoint, name, self.state())
+                saved = time.monotonic()
+                saving_sec = saved - now
+            if report is None:
+                continue
+            if now - shown >= PROGRESS_SEC:
+                shown = now
+                each = (now - started) / (report.epoch - epochs_before)
+                left = each * (self.settings.epochs - report.epoch)
+                words = report.describe(self.settings.epochs, self.settings.select, left)
+                log.info("%s", f"{label}: {words}" if label else words)
+            if after_epoch is not None:
+                after_epoch(report)
+
+    def step(self) -> EpochReport | None:
+        """Take one optimizer step; after the last one of an epoch, select on validation rows."""
+        if self._epoch_inputs is None:
+            self._start_epoch()
+        batch = self._batches[self.step_number]
+        self._update(batch)
+        self.step_number += 1
+        return self._end_epoch() if self.step_number == self.steps_per_epoch else None
+
+    def _start_epoch(self) -> None:
+        """Read inputs from the next step of the epoch on, the first one after a resume too."""
+        self._batches = self._list_batches(self.epoch)
+        pieces = [p for batch in self._batches[self.step_number :] for p in self._split(batch)]
+        assert self._epoch_inputs is None
+        self._epoch_inputs = iter(self.data.source.iterate(pieces, self.epoch))
+        self.network.train()
+        if self.accumulates:
+            freeze_batch_norms(self.network)
+
+    def _list_batches(self, epoch: int) -> list[Tensor]:
+        rows = self.data.train
+        if self.is_full_batch:
+            return [rows]
+        batches = split_rows(shuffle_rows(rows, self.seed, epoch), self.batch_rows)
+        if len(batches[-1]) == 1 and len(batches) > 1:
+            # One row has no PLCC, no pair and no variance for a batch norm.
+            batches[-2:] = [torch.cat(batches[-2:])]
+        return batches
+
+    def _split(self, batch: Tensor) -> list[Tensor]:
+        """Return the pieces of a batch that this process computes."""
+        if count_processes() > 1:
+            batch = batch.tensor_split(count_processes())[torch.distributed.get_rank()]
+        return split_rows(batch, self.settings.piece_rows)
+
+    def _update(self, batch: Tensor) -> None:
+        factor = compute_rate_factor(
+            self.settings,
+            (self.epoch - 1) * self.steps_per_epoch + self.step_number,
+            self.steps_per_epoch,
+        )
+        set_learning_rate(self.optimizer, self.settings.learning_rate * factor)
+        self.optimizer.zero_grad(set_to_none=True)
+        assert self._epoch_inputs is not None
+        pieces = [next(self._epoch_inputs) for _ in self._split(batch)]
+        value = backpropagate(
+            self._forward, pieces, self.loss, self.target[batch], self.known[batch],
+            self.scaler.scale, self.device,
+        )  # fmt: skip
+        sum_gradients(self.network)
+        if self.settings.clip:
+            self.scaler.unscale_(self.optimizer)
+            clip_gradient(self.network, self.settings.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+        self.loss_sum = self.loss_sum + value
+
+    def _forward(self, inputs: Inputs) -> Tensor:
+        with autocast(self.settings.precision, self.device):
+            scores: Tensor = self.network(inputs)
+        return scores
+
+    def _end_epoch(self) -> EpochReport:
+        score = self._score_epoch()
+        if score > self.best_score:
+            self.best_score, self.best_epoch = score, self.epoch
+            self.best = copy_state(self.selected_network)
+        report = EpochReport(
+            self.epoch,
+            max(group["lr"] for group in self.optimizer.param_groups),
+            float(self.loss_sum) / self.steps_per_epoch,
+            score,
+            self.best_epoch,
+        )
+        self.reports.append(report)
+        self.epoch, self.step_number, self.loss_sum = self.epoch + 1, 0, 0.0
+        self._epoch_inputs = None
+        return report
+
+    def _score_epoch(self) -> float:
+        """Return what selects an epoch; -inf if the predictions are not finite."""
+        if self.settings.select == "none":
+            parameters = self.selected_network.parameters()
+            is_finite = all(bool(p.isfinite().all()) for p in parameters)
+            return float(self.epoch) if is_finite else -math.inf
+        rows = self.data.validation
+        scores = predict_rows(
+            self.selected_network, self.data.source, rows, self.settings.precision, self.device
+        ).to(self.dtype)
+        if not bool(scores.isfinite().all()):
+            return -math.inf
+        target, known = self.target[rows], self.known[rows]
+        if self.settings.select == "loss":
+            return -float(self.loss(scores, target, known))
+        return compute_mean_srcc(scores, target, known)
+
+    def state(self) -> State:
+        """Return what a checkpoint holds: everything on which the rest of the training depends."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "random": get_random_state(self.device),
+            "epoch": self.epoch,
+            "step": self.step_number,
+            "loss_sum": self.loss_sum,
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "best_score": self.best_score,
+            "reports": [asdict(report) for report in self.reports],
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Resume from what :meth:`state` returned."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.scaler.load_state_dict(state["scaler"])
+        set_random_state(state["random"], self.device)
+        self.epoch, self.step_number = state["epoch"], state["step"]
+        loss_sum = state["loss_sum"]
+        self.loss_sum = loss_sum.to(self.device) if isinstance(loss_sum, Tensor) else loss_sum
+        self.best = {name: value.to(self.device) for name, value in state["best"].items()}
+        self.best_epoch, self.best_score = state["best_epoch"], state["best_score"]
+        self.reports = [EpochReport(**report) for report in state["reports"]]
+        self._epoch_inputs = None
+
+
+def copy_state(network: nn.Module) -> State:
+    """Return a copy of the parameters and buffers of a network, by name."""
+    return {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+
+def predict_rows(
+    network: nn.Module, source: RowSource, rows: Tensor, precision: str, device: str
+) -> Tensor:
+    """Return the network's scores of some rows, (rows, dims), in evaluation mode."""
+    network.eval()
+    with torch.no_grad(), autocast(precision, device):
+        pieces = split_rows(rows, source.rows_at_once)
+        return torch.cat([network(inputs) for inputs in source.iterate(pieces, 0)])
+
+
+def compute_mean_srcc(prediction: Tensor, target: Tensor, mask: Tensor) -> float:
+    """Return the mean SRCC over dimensions of (rows, dims), of the known rows of each.
+
+    A dimension with fewer than two known rows does not count; -2 if none is left. A dimension
+    whose predictions or targets are constant counts as -2. Rounded to 12 digits, so that equal
+    orders tie exactly.
+
+    >>> rated = torch.tensor([[True], [True], [True]])
+    >>> compute_mean_srcc(torch.tensor([[1.0], [2], [3]]), torch.tensor([[1.0], [3], [2]]), rated)
+    0.5
+    """
+    columns: Sequence[int] = [d for d in range(mask.shape[1]) if int(mask[:, d].sum()) >= 2]
+    values = []
+    for column in columns:
+        known = mask[:, column]
+        pair = [v[known, column].double().cpu().numpy() for v in (prediction, target)]
+        is_defined = all(values.min() < values.max() for values in pair)
+        values.append(round(correlate_ranks(*pair), 12) if is_defined else UNDEFINED)
+    return sum(values) / len(values) if values else UNDEFINED
