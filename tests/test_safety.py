@@ -163,12 +163,12 @@ def test_weights_that_hold_code_are_refused_and_the_code_is_not_run(tmp_path):
 
 
 def test_checkpoints_and_stored_fits_that_hold_code_are_a_miss(tmp_path):
-    from sfqa.regression.engine import _resume
     from sfqa.regression.train import _read_cached_predictions
+    from sfqa.training.checkpoints import read_checkpoint
 
     trap = tmp_path / "pwned"
     torch.save({"name": "n", "state": Touches(trap)}, tmp_path / "c.pt")
-    _resume(None, tmp_path / "c.pt", "n")
+    assert read_checkpoint(tmp_path / "c.pt", "n") is None
     np.savez(tmp_path / "d.npz", prediction=np.array([Touches(trap)], object), key=np.array("k"))
     assert _read_cached_predictions(tmp_path / "d.npz", "k", (1, 1)) is None
     assert not trap.exists()

@@ -10,7 +10,6 @@ from official_code import check_array, draw_song, draw_weight, read_numbers
 from sfqa.features.extractors import audio
 from sfqa.regression.networks.audio_maps import AudioMaps, stack_maps
 from sfqa.regression.networks.avqa import GeneralAvqa, Memory, StepScores
-from sfqa.regression.networks.recurrent import Lstm
 
 GENERAL = read_numbers("general_avqa")["outputs"]
 BLOCKS = ("p1", "p2", "p5")
@@ -22,18 +21,17 @@ def _no_gradients():
         yield
 
 
-def fill_layer(layer: nn.Module, key: str, ending: str = "") -> None:
+def fill_layer(layer: nn.Module, key: str) -> None:
     """Draw the weight and bias of a layer by the official key, e.g. fc1 -> fc1.weight."""
     for name in ("weight", "bias"):
         old = getattr(layer, name)
-        old.copy_(draw_weight(f"{key}{name}{ending}", tuple(old.shape)))
+        old.copy_(draw_weight(f"{key}{name}", tuple(old.shape)))
 
 
-def fill_lstm(part: Lstm, key: str, ending: str) -> None:
-    for name, linear in (("ih", part.input), ("hh", part.hidden)):
-        for kind in ("weight", "bias"):
-            old = getattr(linear, kind)
-            old.copy_(draw_weight(f"{key}.{kind}_{name}_{ending}", tuple(old.shape)))
+def fill_recurrent(layer: nn.RNNBase, key: str) -> None:
+    """Draw the weights of torch's own recurrent layer, whose keys are the official ones."""
+    for name, old in layer.named_parameters():
+        old.copy_(draw_weight(f"{key}.{name}", tuple(old.shape)))
 
 
 def fill_memory(memory: Memory, key: str, out: str) -> None:
@@ -41,21 +39,8 @@ def fill_memory(memory: Memory, key: str, out: str) -> None:
     for number in (1, 2):
         stage = f"{key}_BiL{number}"
         fill_layer(memory.stages[2 * number - 2], f"{stage}.init_linear.")
-        lstm = memory.stages[2 * number - 1]
-        for layer in range(2):
-            fill_lstm(lstm.forwards[layer], f"{stage}.lstm", f"l{layer}")
-            fill_lstm(lstm.backwards[layer], f"{stage}.lstm", f"l{layer}_reverse")
+        fill_recurrent(memory.stages[2 * number - 1].lstm, f"{stage}.lstm")
     fill_layer(memory.out[0], f"{out}.")
-
-
-def replace_norms(maps: AudioMaps) -> list[nn.BatchNorm2d]:
-    """Put the published BatchNorm2d in the place of every GroupNorm; return them in order."""
-    norms = []
-    for index, layer in enumerate(maps.blocks):
-        if isinstance(layer, nn.GroupNorm):
-            maps.blocks[index] = nn.BatchNorm2d(layer.num_channels).eval()
-            norms.append(maps.blocks[index])
-    return norms
 
 
 def official_maps(widths: tuple[int, int, int], inputs: int, flat: int, width: int) -> nn.Module:
@@ -79,11 +64,10 @@ def official_maps(widths: tuple[int, int, int], inputs: int, flat: int, width: i
 
 
 def test_maps_of_sound_pass_the_official_layers():
-    """With BatchNorm2d the output is that of the official layers, the last LeakyReLU included."""
+    """The output is that of the official layers, batch norms and the last LeakyReLU included."""
     torch.manual_seed(0)
     ours, theirs = AudioMaps(4, 32, 8, 10, (2, 3, 4)).eval(), official_maps((2, 3, 4), 4, 16, 10)
     theirs.eval()
-    replace_norms(ours)
     layers = [layer for layer in theirs if len(list(layer.parameters()))]
     mine = [layer for layer in [*ours.blocks, *ours.out] if len(list(layer.parameters()))]
     for layer, official in zip(mine, layers, strict=True):
@@ -118,13 +102,14 @@ def test_general_avqas_video_lstm_gives_the_official_numbers():
 
 
 def test_general_avqa_from_sound_to_score_gives_the_official_numbers():
-    """Maps, network and score; the published BatchNorm2d stands for the head's GroupNorm."""
+    """Maps, network and score."""
     net = GeneralAvqa(2048, (4, 128, 64), 1).eval()
     assert net.maps is not None
     convolutions = [layer for layer in net.maps.blocks if isinstance(layer, nn.Conv2d)]
     for index, layer in enumerate(convolutions):
         fill_layer(layer, f"ATD.module.{BLOCKS[index // 3]}.{2 * (index % 3)}.")
-    for norm, block in zip(replace_norms(net.maps), BLOCKS, strict=True):
+    norms = [layer for layer in net.maps.blocks if isinstance(layer, nn.BatchNorm2d)]
+    for norm, block in zip(norms, BLOCKS, strict=True):
         fill_layer(norm, f"ATD.module.{block}.6.")
         norm.running_mean.copy_(
             draw_weight(f"ATD.module.{block}.6.running_mean", (len(norm.bias),))
@@ -153,8 +138,7 @@ def test_dnn_rnt_gives_the_official_numbers():
     x = {}
     for name, stream in (("video", net.video), ("audio", net.audio)):
         fill_layer(stream.reduce, f"{name}_ann.fc0.")
-        fill_layer(stream.gru.input, f"{name}_rnn.", "_ih_l0")
-        fill_layer(stream.gru.hidden, f"{name}_rnn.", "_hh_l0")
+        fill_recurrent(stream.gru.gru, f"{name}_rnn")
         fill_layer(stream.score[0], f"{name}_q1.")
         fill_layer(stream.score[3], f"{name}_q2.")
         x[name] = draw_weight(f"input.{name}", (24, 4096))[None] * 64

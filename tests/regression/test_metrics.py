@@ -123,7 +123,7 @@ def test_names_are_there_once():
 @pytest.mark.parametrize(
     ("kind", "files"),
     [
-        ("regressor", {"protocols", "design", "train", "engine", "head ridge"}),
+        ("regressor", {"protocols", "design", "train", "head ridge"}),
         ("zero_shot", {"protocols", "design", "zero_shot"}),
         ("imported", {"protocols", "design", "zero_shot"}),
         ("control", {"protocols", "controls"}),
@@ -133,6 +133,10 @@ def test_versions_of_all_that_numbers_depend_on(kind, files):
     found = read_versions({"kind": kind, "head": "ridge"})
     assert set(found) == files
     assert all(isinstance(v, int) and v >= 1 for v in found.values())
+
+
+def test_versions_of_a_network_name_its_training():
+    assert "training" in read_versions({"kind": "regressor", "head": "mlp"})
 
 
 def test_versions_of_a_blend_name_its_members():

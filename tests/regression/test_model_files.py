@@ -373,4 +373,8 @@ def test_tables_of_one_extractor_that_were_made_differently_are_a_sentence(rated
 
 def test_a_fit_leaves_no_checkpoints_behind(rated_dataset, tmp_path):
     fitted(metric_of("mlp"), rated_dataset, tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["deep.parquet", "model.sfqa"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "curves",
+        "deep.parquet",
+        "model.sfqa",
+    ]

@@ -74,8 +74,8 @@ def test_the_papers_model_has_as_many_numbers_as_its_layers_need():
         "project": 2304 * d + d, "encoder": encoder, "fusion": 3 * scma, "regressor": regressor,
     }  # fmt: skip
     assert count_parameters(net) == 198_635_523
-    assert [layer.attention.heads for layer in net.encoder] == [2] * 8
-    assert [part.there.attention.heads for part in net.fusion.values()] == [4] * 3
+    assert [layer.attention.num_heads for layer in net.encoder] == [2] * 8
+    assert [part.there.attention.num_heads for part in net.fusion.values()] == [4] * 3
     assert list(net.fusion) == ["spatial_text", "spatial_temporal", "temporal_text"]
 
 
@@ -104,7 +104,7 @@ def test_the_defaults_are_the_papers():
         Steps(8),
         Steps(0),
     ]
-    made = network_head._make_schedule(defaults)
+    made = network_head._make_settings(defaults)
     assert (made.learning_rate, made.epochs, made.batch_rows) == (1e-5, 50, 32)
     assert (made.decay, made.decay_every) == (0.9, 5)
 
@@ -116,17 +116,16 @@ def test_an_encoder_layer_is_torchs():
     with torch.no_grad():
         for parameter in ours.parameters():
             parameter.normal_(std=0.5)
-        parts = (ours.attention.query, ours.attention.key, ours.attention.value)
-        theirs.self_attn.in_proj_weight.copy_(torch.cat([p.weight for p in parts]))
-        theirs.self_attn.in_proj_bias.copy_(torch.cat([p.bias for p in parts]))
-    theirs.self_attn.out_proj.load_state_dict(ours.attention.out.state_dict())
+    theirs.self_attn.load_state_dict(ours.attention.state_dict())
     for name, part in (("linear1", ours.first), ("linear2", ours.second), ("norm1", ours.norm1),
                        ("norm2", ours.norm2)):  # fmt: skip
         getattr(theirs, name).load_state_dict(part.state_dict())
     x, other = torch.randn(3, 5, 16), torch.randn(3, 7, 16)
     torch.testing.assert_close(ours(x, x), theirs(x), rtol=1e-5, atol=1e-5)
     attended, _ = theirs.self_attn(x, other, other)
-    torch.testing.assert_close(ours.attention(x, other), attended, rtol=1e-5, atol=1e-5)
+    hidden = theirs.norm1(x + attended)
+    expected = theirs.norm2(hidden + theirs.linear2(torch.relu(theirs.linear1(hidden))))
+    torch.testing.assert_close(ours(x, other), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_scma_is_both_directions_concatenated():
@@ -164,9 +163,9 @@ def test_each_output_depends_on_all_three_modalities():
 def test_one_key_would_leave_nothing_to_attend_to(tokens, attends):
     net = Ugvq(WIDTHS, 1, Sizes(**{**vars(SMALL), "tokens": tokens}))
     net(blocks(6)).sum().backward()
-    query = net.fusion["spatial_temporal"].there.attention.query.weight.grad
+    attention = net.fusion["spatial_temporal"].there.attention
+    query, _, value = attention.in_proj_weight.grad.chunk(3)
     assert bool(query.abs().max() > 1e-9) == attends
-    value = net.fusion["spatial_temporal"].there.attention.value.weight.grad
     assert value.abs().max() > 0
 
 

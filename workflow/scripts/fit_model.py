@@ -9,7 +9,7 @@ from sfqa.job import run_job
 from sfqa.regression import model_files
 from sfqa.regression.cross import describe_model
 from sfqa.regression.fitting import ModelOrigin, check_is_trained, fit_model
-from sfqa.regression.train import load_features
+from sfqa.regression.train import keep_curves, load_features
 
 with run_job(snakemake.log[0]) as log:
     metric, out = snakemake.params.metric, Path(snakemake.output.model)
@@ -31,5 +31,6 @@ with run_job(snakemake.log[0]) as log:
             device,
         )
     model_files.write(out, metadata, arrays)
+    keep_curves(work, out.parent / "trials")
     shutil.rmtree(work)
     log.info("%s", describe_model(model_files.read(out)))

@@ -27,7 +27,7 @@ from sfqa.regression.metrics import read_versions
 from sfqa.regression.model_files import VERSION, fingerprint_rows
 from sfqa.regression.problems import Problem, find_reason, get_blocks, select_rows
 from sfqa.regression.selection import score_selection
-from sfqa.regression.train import make_split_problem
+from sfqa.regression.train import keep_curves, make_split_problem
 from sfqa.splits.drawing import draw_validation
 from sfqa.splits.grouping import (
     choose_groups,
@@ -210,6 +210,7 @@ def _fit_problems(
         predicted, reasons = heads.fit_and_predict(
             head, design.X, problems, options, scratch, device
         )
+    keep_curves(scratch, work)
     shutil.rmtree(scratch)
     return predicted, states, reasons
 

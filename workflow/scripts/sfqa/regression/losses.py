@@ -1,4 +1,4 @@
-"""The losses of the field, for one problem each; under ``torch.func.vmap`` for many at once.
+"""The losses of the field.
 
 A loss takes ``prediction`` and ``target`` (rows, dims) and ``mask`` (rows, dims), True for a known
 MOS, and returns a scalar: the mean over the dimensions that have a known row. Cells that are not
@@ -49,6 +49,29 @@ def plcc(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     return _mean_dims((1 - (p * t).sum(dim=0)) / 2, mask)
 
 
+def plcc_fastvqa(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Return the PLCC loss of FAST-VQA and DOVER, from 0 to 0.5; 0.375 if either is constant.
+
+    The mean of mse(p, g) / 4 and mse(rho p, g) / 4 on standardised p and g, which is
+    (1 - rho) / 4 + (1 - rho^2) / 8. (Wu et al., ECCV 2022; the code at 9f264e4.)
+    """
+    p, t = (_normalise(v, mask) for v in (prediction, _fill_unknown(target, mask)))
+    rho = (p * t).sum(dim=0)
+    return _mean_dims((1 - rho) / 4 + (1 - rho**2) / 8, mask)
+
+
+def rank_fastvqa(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Return the rank loss of FAST-VQA and DOVER.
+
+    The mean of r = relu(-sign(y_i - y_j)(s_i - s_j)) over ordered pairs, divided by 1 + max r.
+    """
+    s, y = _pair_differences(prediction), _pair_differences(_fill_unknown(target, mask))
+    lost = torch.where(_pair_mask(mask), torch.relu(-torch.sign(y) * s), 0.0)
+    count = mask.sum(dim=0).to(s.dtype)
+    pairs = (count * (count - 1)).clamp(min=1)
+    return _mean_dims(lost.sum(dim=(0, 1)) / pairs / (1 + lost.amax(dim=(0, 1))), mask)
+
+
 def rank_simplevqa(
     prediction: Tensor, target: Tensor, mask: Tensor, threshold: float = math.inf
 ) -> Tensor:
@@ -88,7 +111,7 @@ def fidelity(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     s, y = _pair_differences(prediction), _pair_differences(_fill_unknown(target, mask))
     # p is 0 or 1, so one root is left. As a logarithm it has no infinite slope at q = 0.
     z = torch.where(y >= 0, s, -s) / math.sqrt(2)
-    lost = 1 - torch.exp(_log_phi(z) / 2)
+    lost = 1 - torch.exp(torch.special.log_ndtr(z) / 2)
     off_diagonal = ~torch.eye(len(y), dtype=torch.bool, device=y.device)[:, :, None]
     lost = torch.where(_pair_mask(mask) & off_diagonal, lost, 0.0)
     count = mask.sum(dim=0).to(s.dtype)
@@ -100,6 +123,8 @@ LOSSES: dict[str, Loss] = {
     "l1": mae,
     "mse": mse,
     "plcc": plcc,
+    "plcc_fastvqa": plcc_fastvqa,
+    "rank_fastvqa": rank_fastvqa,
     "rank_simplevqa": rank_simplevqa,
     "rank_aigcvqa": rank_aigcvqa,
     "fidelity": fidelity,
@@ -178,14 +203,6 @@ def _normalise(values: Tensor, mask: Tensor) -> Tensor:
     centred = torch.where(mask, values - mean, 0.0)
     # Clamped before the root: its slope at 0 is infinite, and 0 times infinity is NaN.
     return centred / (centred**2).sum(dim=0).clamp(min=_TINY).sqrt()
-
-
-def _log_phi(z: Tensor) -> Tensor:
-    """The logarithm of the standard normal distribution function; torch's has no vmap rule."""
-    low = torch.where(z < 0, z, -1.0)
-    high = torch.where(z < 0, 1.0, z)
-    left = torch.log(torch.special.erfcx(-low / math.sqrt(2)) / 2) - low**2 / 2
-    return torch.where(z < 0, left, torch.log1p(-torch.erfc(high / math.sqrt(2)) / 2))
 
 
 def _pair_differences(values: Tensor) -> Tensor:

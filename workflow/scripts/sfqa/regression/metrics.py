@@ -86,14 +86,15 @@ def read_versions(metric: Mapping[str, Any]) -> dict[str, int]:
         regressor = metric["kind"] == "regressor"
         files += [heads.read_design(str(metric["head"])) if regressor else "pooled"]
         files = [{"pooled": "design"}.get(name, name) for name in files]
-        files += ["train", "engine"] if regressor else ["zero_shot"]
+        files += ["train"] if regressor else ["zero_shot"]
     # Read without importing the files, which would load torch and scipy.
     packages = {"protocols": Path(splits.__path__[0])}
     here = Path(__file__).parent
     versions = {n: read_version(packages.get(n, here) / f"{n}.py") for n in files}
     if metric["kind"] == "regressor":
         head_versions = heads.read_versions(str(metric["head"]), metric.get("options") or {})
-        versions |= {f"head {name}": version for name, version in head_versions.items()}
+        for name, version in head_versions.items():
+            versions[name if name == heads.TRAINING_VERSION else f"head {name}"] = version
     return versions
 
 

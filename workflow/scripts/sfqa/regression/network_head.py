@@ -1,7 +1,7 @@
 """The base of heads that are a torch network: training, restoring and their options.
 
-A head says which inputs it reads and how the network is built. All problems of a metric train
-together; a killed training resumes from its checkpoint with the same numbers.
+A head says which inputs it reads and how the network is built. Each problem is a training of its
+own; a killed one resumes from its checkpoint with the same numbers.
 """
 
 from __future__ import annotations
@@ -12,21 +12,32 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from sfqa.arrays import AnyArray, Floats
 from sfqa.errors import UserError
-from sfqa.regression import engine, losses
+from sfqa.regression import losses
 from sfqa.regression.head import ModelHead
-from sfqa.regression.problems import Blocks, Features, Models, Problem
-from sfqa.regression.schedule import Schedule
-from sfqa.regression.stacking import Build
+from sfqa.regression.network_fits import NetworkFit, State, fit_problems, read_state
+from sfqa.regression.problems import (
+    Blocks,
+    Features,
+    Models,
+    Problem,
+    check_problems,
+    count_rows,
+    find_reason,
+    get_blocks,
+)
+from sfqa.training.optimization import ParameterGroups
+from sfqa.training.settings import TrainingSettings
 
 #: A row's shape in every block that the network reads, by role ('x' for a matrix).
 Shapes = Mapping[str, tuple[int, ...]]
 
-_SCHEDULE = {field.name for field in fields(Schedule)}
+_SETTINGS = {field.name for field in fields(TrainingSettings)}
 
 
 class NetworkHead(ModelHead):
@@ -35,7 +46,7 @@ class NetworkHead(ModelHead):
     With ``DESIGN = "blocks"`` the network is called with a dictionary from roles to tensors
     (rows, steps, width) or (rows, width), and :meth:`list_inputs` is overridden; else with one
     tensor (rows, columns). It returns (rows, dims). Features and MOS are standardised on the train
-    rows before. Batch normalisation is refused, since rows must not depend on each other.
+    rows before. With ``piece_rows`` batch norms are frozen (:mod:`sfqa.training.accumulation`).
     """
 
     @abstractmethod
@@ -53,10 +64,13 @@ class NetworkHead(ModelHead):
         """Return what is minimised; raises :class:`UserError` for an unknown loss."""
         return losses.parse(str(options["loss"]))
 
+    def group_parameters(self, network: nn.Module, options: Mapping[str, Any]) -> ParameterGroups:
+        """Return groups of parameters with learning rates of their own; one group by default."""
+        return [{"params": network.parameters()}]
+
     def list_identity(self, options: Mapping[str, Any], roles: Sequence[str]) -> list[Any]:
         """Return what a checkpoint depends on beside rows, MOS and the training itself."""
-        numbers = {name: value for name, value in options.items() if name != "memory_gb"}
-        return [self.name, self.version, losses.VERSION, numbers, list(roles)]
+        return [self.name, self.version, losses.VERSION, dict(options), list(roles)]
 
     def list_roles(self, options: Mapping[str, Any], x: Features) -> list[str]:
         """Return the role of every block in order, '' for one that is not used."""
@@ -73,34 +87,31 @@ class NetworkHead(ModelHead):
         work: Path,
         device: str,
     ) -> Models:
-        """Train a network for every problem, all together; each is kept at its best epoch."""
+        """Train a network for every problem, each on its own; each is kept at its best epoch."""
         options = self.complete_options(options)
         roles = self.list_roles(options, x)
         blocks = select_roles(x, roles)
-        shapes = (
-            {"x": blocks.shape[1:]}
-            if not isinstance(blocks, Mapping)
-            else {role: block.shape[1:] for role, block in blocks.items()}
-        )
+        shapes = {role: block.shape[1:] for role, block in get_blocks(blocks).items()}
         self._check_build(shapes, problems[0].dims, options)
-        trained = engine.train(
-            self._bind_options(options), blocks, problems, self.make_loss(options),
-            _make_schedule(options), Path(work), device, self.list_identity(options, roles),
-        )  # fmt: skip
-        return NetworkModels(self, options, trained)
+        fit = self.prepare_fit(options, device)
+        check_problems(blocks, problems)
+        reasons = [find_reason(problem, fit.settings.select != "none") for problem in problems]
+        identity = self.list_identity(options, roles)
+        paths = fit_problems(fit, blocks, problems, reasons, Path(work), identity)
+        return NetworkModels(self, fit, paths, reasons, problems[0].dims)
 
     def restore(
         self, states: Sequence[Mapping[str, AnyArray]], options: Mapping[str, Any], device: str
     ) -> Models:
         """Return the networks of model files."""
-        options = self.complete_options(options)
-        trained = engine.restore(
-            self._bind_options(options), states, device, _make_schedule(options)
-        )
-        return NetworkModels(self, options, trained)
+        fit = self.prepare_fit(self.complete_options(options), device)
+        models = [dict(state) for state in states]
+        return NetworkModels(self, fit, models, [""] * len(models), len(models[0]["y_mean"]))
 
-    def _bind_options(self, options: Mapping[str, Any]) -> Build:
-        return lambda shapes, dims: self.build(shapes, dims, options)
+    def prepare_fit(self, options: Mapping[str, Any], device: str) -> NetworkFit:
+        """Return what all fits with these complete options share."""
+        loss, settings = self.make_loss(options), _make_settings(options)
+        return NetworkFit(self, options, loss, settings, device)
 
     def _check_build(self, shapes: Shapes, dims: int, options: Mapping[str, Any]) -> None:
         """Build a network without numbers, so that what does not fit is said in a sentence."""
@@ -116,21 +127,37 @@ class NetworkHead(ModelHead):
 
 
 class NetworkModels:
-    """The trained networks of a head; :class:`sfqa.regression.problems.Models`."""
+    """The trained networks of a head; :class:`sfqa.regression.problems.Models`.
+
+    ``models`` are files of finished fits, which are read one at a time, or arrays.
+    """
 
     def __init__(
-        self, head: NetworkHead, options: Mapping[str, Any], trained: engine.Trained
+        self,
+        head: NetworkHead,
+        fit: NetworkFit,
+        models: Sequence[Path | State],
+        reasons: list[str],
+        dims: int,
     ) -> None:
-        self.head, self.options, self.trained = head, options, trained
-        self.reasons = trained.reasons
+        self.head, self.fit, self.models = head, fit, models
+        self.reasons, self.dims = reasons, dims
 
     def predict(self, x: Features) -> Floats:
         """Return predictions in MOS units, float64 (problems, rows, dims); NaN with a reason."""
-        return self.trained.predict(select_roles(x, self.head.list_roles(self.options, x)))
+        blocks = select_roles(x, self.head.list_roles(self.fit.options, x))
+        predictions = np.full((len(self.models), count_rows(x), self.dims), np.nan)
+        for number, reason in enumerate(self.reasons):
+            if not reason:
+                predictions[number] = self.fit.predict(self.state(number), blocks)
+        return predictions
 
-    def state(self, problem: int) -> dict[str, AnyArray]:
-        """Return the arrays of one network."""
-        return self.trained.state(problem)
+    def state(self, problem: int) -> State:
+        """Return the arrays of one network: parameters, buffers, scalers, shapes."""
+        if self.reasons[problem]:
+            raise ValueError(f"problem {problem} was not fitted: {self.reasons[problem]}")
+        model = self.models[problem]
+        return read_state(model) if isinstance(model, Path) else model
 
 
 def select_roles(x: Features, roles: Sequence[str]) -> Features:
@@ -153,5 +180,5 @@ def read_width(shape: Sequence[int]) -> int:
     return int(shape[-1])
 
 
-def _make_schedule(options: Mapping[str, Any]) -> Schedule:
-    return Schedule(**{name: value for name, value in options.items() if name in _SCHEDULE})
+def _make_settings(options: Mapping[str, Any]) -> TrainingSettings:
+    return TrainingSettings(**{name: value for name, value in options.items() if name in _SETTINGS})

@@ -1,16 +1,14 @@
-"""Standardising features and MOS on the train rows of every problem, and on nothing else."""
+"""Standardise features and MOS on the train rows of a problem, and on nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sfqa.arrays import Floats
+from sfqa.arrays import Floats, Ints
 from sfqa.regression.problems import Problem
 
 #: A column whose spread is below this share of its size is constant in float32.
@@ -19,40 +17,21 @@ CONSTANT = 1e-6
 _AT_ONCE = 2**26
 
 
-@dataclass(frozen=True)
-class Scalers:
-    """Mean and factor (1 / sd, 0 for a constant column) by block, each (problems, width).
+def measure_columns(
+    blocks: Mapping[str, Tensor], rows: Ints, dtype: torch.dtype
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return mean and factor (:func:`moments`) of every column by block, each (width,).
 
     A block of sequences is scaled by column over all rows and steps.
     """
-
-    mean: dict[str, Tensor]
-    factor: dict[str, Tensor]
-
-    @staticmethod
-    def of(
-        x: Mapping[str, Tensor], problems: Sequence[Problem], dtype: torch.dtype, on: bool = True
-    ) -> Scalers:
-        """Return the scalers of the problems' train rows; with ``on`` false they change nothing."""
-        mean, factor = {}, {}
-        for name, values in x.items():
-            shape = (len(problems), values.shape[-1])
-            means, factors = torch.zeros(shape).double(), torch.ones(shape).double()
-            for number, problem in enumerate(problems):
-                if on and len(problem.train):
-                    means[number], factors[number] = moments(values, problem.train)
-            mean[name] = means.to(values.device, dtype)
-            factor[name] = factors.to(values.device, dtype)
-        return Scalers(mean, factor)
-
-    def scaled(self, name: str, values: Tensor, which: Tensor) -> Tensor:
-        """Return (problems, rows, ..., width) in the scale of the problems ``which``."""
-        shape = (len(which), *[1] * (values.dim() - 2), -1)
-        mean, factor = (m[name][which].view(shape) for m in (self.mean, self.factor))
-        return (values.to(mean.dtype) - mean) * factor
+    means, factors = {}, {}
+    for role, values in blocks.items():
+        mean, factor = moments(values, rows)
+        means[role], factors[role] = mean.to(dtype), factor.to(dtype)
+    return means, factors
 
 
-def moments(values: Tensor, rows: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+def moments(values: Tensor, rows: Ints) -> tuple[Tensor, Tensor]:
     """Return mean and 1 / sd (ddof 0) of every column over some rows and all steps.
 
     Float64 on the CPU, (width,) each; the factor of a column that is constant is 0.
@@ -74,20 +53,18 @@ def moments(values: Tensor, rows: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor
     return column_means, torch.where(varies, 1 / torch.where(varies, sd, 1.0), 0.0)
 
 
-def mos_scale(problems: Sequence[Problem], on: bool = True) -> tuple[Floats, Floats]:
-    """Return mean and sd of the known train MOS, each (problems, dims); sd 0 where constant.
+def measure_mos(problem: Problem) -> tuple[Floats, Floats]:
+    """Return mean and sd of the known train MOS, each (dims,); sd 0 where they are constant.
 
     >>> from sfqa.regression.problems import make_problem
-    >>> [v.tolist() for v in mos_scale([make_problem([0, 1, 2], [], np.array([1.0, 3.0, np.nan]))])]
-    [[[2.0]], [[1.0]]]
+    >>> [v.tolist() for v in measure_mos(make_problem([0, 1, 2], [], np.array([1.0, 3.0, np.nan])))]
+    [[2.0], [1.0]]
     """
-    shape = (len(problems), problems[0].dims)
-    mean, sd = np.zeros(shape), np.ones(shape)
-    for number, problem in enumerate(problems):
-        for dim in range(problem.dims):
-            known_mos = problem.y[problem.train, dim]
-            known_mos = known_mos[np.isfinite(known_mos)]
-            if on and len(known_mos):
-                mean[number, dim], spread = known_mos.mean(), known_mos.std()
-                sd[number, dim] = spread if spread > CONSTANT * abs(known_mos.mean()) else 0.0
+    mean, sd = np.zeros(problem.dims), np.ones(problem.dims)
+    for dim in range(problem.dims):
+        known_mos = problem.y[problem.train, dim]
+        known_mos = known_mos[np.isfinite(known_mos)]
+        if len(known_mos):
+            mean[dim], spread = known_mos.mean(), known_mos.std()
+            sd[dim] = spread if spread > CONSTANT * abs(known_mos.mean()) else 0.0
     return mean, sd

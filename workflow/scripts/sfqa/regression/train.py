@@ -22,7 +22,6 @@ import pandas as pd
 from sfqa import identity, store
 from sfqa.arrays import Floats, Ints
 from sfqa.errors import UserError
-from sfqa.plugins import read_version
 from sfqa.progress import Progress
 from sfqa.regression import _rows, heads
 from sfqa.regression.blocks import BlockDesign, load_blocks
@@ -53,7 +52,8 @@ LOG = logging.getLogger("sfqa")
 
 #: Version of what this file does before and after a head's fit.
 VERSION = 2
-_ENGINE = read_version(Path(__file__).with_name("engine.py"))
+#: Version of the files of cached predictions.
+_CACHE_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ class MetricTrainer:
             {
                 "code": [
                     VERSION,
-                    _ENGINE,
+                    _CACHE_FORMAT,
                     self.head,
                     heads.read_versions(self.head, self.options),
                     dict(self.options),
@@ -260,6 +260,7 @@ class MetricTrainer:
                         self._store_predictions(task, values)
                     outcome = f"failed {reason}" if reason else "fitted"
                     progress.report(task.problem.label, outcome, failed=bool(reason))
+                keep_curves(scratch, self.work)
                 shutil.rmtree(scratch)
         if not todo:
             LOG.info("%s: all %d fits from the cache", self.metric["name"], n_cached)
@@ -296,6 +297,14 @@ class MetricTrainer:
             return _rows.make_row(self.metric, dimension, task.split, sample, None, detail)
         note = self.design.flawed.get(sample, "")
         return _rows.make_row(self.metric, dimension, task.split, sample, value, note)
+
+
+def keep_curves(work: Path, folder: Path) -> None:
+    """Move the curves of the fits in ``work`` to ``folder``/curves, before ``work`` is deleted."""
+    for path in sorted((work / "curves").glob("*.csv")):
+        target = folder / "curves" / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(target)
 
 
 def encode_protocol_groups(

@@ -33,6 +33,8 @@ from typing import Any, cast
 
 import numpy as np
 
+import sfqa.training
+from sfqa import plugins
 from sfqa.arrays import Floats
 from sfqa.plugins import PluginPackage
 from sfqa.regression.head import ModelHead, RefittedHead
@@ -44,7 +46,11 @@ from sfqa.regression.problems import (
     find_reason,
     get_blocks,
 )
+from sfqa.regression.training_options import TRAINING
 
+#: Key of the version of a network's training among the versions of heads.
+TRAINING_VERSION = "training"
+_TRAINER = Path(sfqa.training.__path__[0]) / "trainer.py"
 #: All heads, by the names of their files.
 HEADS = PluginPackage(
     __name__, Path(__file__).parent, "head", declaring=("sfqa.regression.training_options",)
@@ -70,12 +76,26 @@ def read_version(name: str) -> int:
 
 
 def read_versions(name: str, options: Mapping[str, Any]) -> dict[str, int]:
-    """Return the VERSION of a head, and of the heads that it is made of, by their names.
+    """Return the VERSION of a head, of the heads that it is made of, and of a network's training.
 
     >>> sorted(read_versions("blend", {"members": ["kernel", "boosting"]}))
     ['blend', 'boosting', 'kernel']
+    >>> sorted(read_versions("mlp", {}))
+    ['mlp', 'training']
     """
-    return {head: read_version(head) for head in (name, *options.get("members", ()))}
+    versions = {head: read_version(head) for head in (name, *options.get("members", ()))}
+    if is_network(name):
+        versions[TRAINING_VERSION] = plugins.read_version(_TRAINER)
+    return versions
+
+
+def is_network(name: str) -> bool:
+    """Return whether a head is a network: whether it has the options of training.
+
+    >>> is_network("ugvq"), is_network("boosting")
+    (True, False)
+    """
+    return HEADS.options(name).keys() >= TRAINING.keys()
 
 
 def needs_validation(name: str, options: Mapping[str, Any] | None = None) -> bool:

@@ -20,7 +20,7 @@ from sfqa.regression.networks import fusion
 from sfqa.regression.networks.audio_maps import read_sound_size
 from sfqa.regression.training_options import training_options
 
-VERSION = 2
+VERSION = 3
 DESIGN = "blocks"
 PROBLEMS_PER_CALL = 20
 OPTIONS: Options = {

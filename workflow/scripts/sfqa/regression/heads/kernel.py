@@ -40,7 +40,6 @@ from sfqa.regression.problems import (
     train_on_validation,
 )
 from sfqa.regression.scaling import moments
-from sfqa.regression.stacking import padded
 
 VERSION = 2
 SELECTS = True
@@ -219,6 +218,21 @@ def _make_lattice(options: Mapping[str, Any]) -> tuple[list[float], list[float],
     return axes["gammas"], axes["linear"], axes["lambdas"]
 
 
+def pad_rows(rows: Sequence[Ints], device: str) -> tuple[Tensor, Tensor]:
+    """Return row numbers of different counts as (problems, most), and where they are real.
+
+    >>> pad_rows([np.array([4, 5]), np.array([7])], "cpu")[0].tolist()
+    [[4, 5], [7, 0]]
+    """
+    most = max((len(indices) for indices in rows), default=0)
+    padded = torch.zeros((len(rows), most), dtype=torch.int64)
+    real = torch.zeros((len(rows), most), dtype=torch.bool)
+    for number, indices in enumerate(rows):
+        padded[number, : len(indices)] = torch.from_numpy(indices)
+        real[number, : len(indices)] = True
+    return padded.to(device), real.to(device)
+
+
 def _compute_products(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Squared distances and products of rows (..., a, d) and (..., b, d), over d."""
     dot = a @ b.transpose(-1, -2)
@@ -248,7 +262,7 @@ class _Batch:
         device = matrix.device
         self.lattice, self.by_validation, self.count = lattice, by_validation, len(members)
         self.train = [p.train[np.isfinite(p.y[p.train, d])] for p, d in members]
-        indices, self.real = padded(self.train, str(device))
+        indices, self.real = pad_rows(self.train, str(device))
         self.size, self.unpadded = self.real.sum(dim=1), bool(self.real.all())
         scales = [moments(matrix, rows) for rows in self.train]
         self.mean, self.factor = (torch.stack(v).to(device) for v in zip(*scales, strict=True))
@@ -259,7 +273,7 @@ class _Batch:
         self.distance, self.dot = _compute_products(self.rows, self.rows)
         if by_validation:
             validation = [p.validation[np.isfinite(p.y[p.validation, d])] for p, d in members]
-            indices, self.val_real = padded(validation, str(device))
+            indices, self.val_real = pad_rows(validation, str(device))
             self.val_y = self._pad_targets(
                 [p.y[rows, d] for (p, d), rows in zip(members, validation, strict=True)]
             )
@@ -285,7 +299,7 @@ class _Batch:
             parts = [np.flatnonzero(codes == code) for code in np.unique(codes)]
             if len(parts) == 1:  # one group has no other to be predicted from
                 parts = [np.array([n]) for n in range(len(rows))]
-            groups.append(padded(parts, str(self.mean.device)))
+            groups.append(pad_rows(parts, str(self.mean.device)))
         return groups
 
     def solve(self, points: Sequence[Point]) -> list[dict[str, AnyArray]]:

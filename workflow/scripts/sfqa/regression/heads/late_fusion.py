@@ -20,7 +20,7 @@ from sfqa.regression.network_head import NetworkHead, Shapes, read_width
 from sfqa.regression.networks import fusion
 from sfqa.regression.training_options import training_options
 
-VERSION = 1
+VERSION = 2
 DESIGN = "blocks"
 OPTIONS: Options = {
     "technical": Flag(True, "whether the technical branch is used (table 2)"),
@@ -39,7 +39,7 @@ OPTIONS: Options = {
     "dropout": Option(0.5, 0, 1, "dropout of every branch"),
     **training_options(
         # The learning rate of DOVER's heads.
-        loss="plcc + rank_aigcvqa", learning_rate=1.0e-3, weight_decay=0.05, decoupled=True,
+        loss="plcc + rank_aigcvqa", learning_rate=1.0e-3, weight_decay=0.05, optimizer="adamw",
         patience=20,
     ),
 }  # fmt: skip

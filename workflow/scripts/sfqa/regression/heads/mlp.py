@@ -2,13 +2,13 @@
 
 The default is the shape of SimpleVQA's head (arXiv 2204.14047): d-128-1 with no activation
 between. Features and MOS are standardised on train rows. The default precision is float64: in
-float32 a rounding error may decide which epoch is kept, so that batch, device and number of threads
-would change the third digit of a SRCC.
+float32 a rounding error may decide which epoch is kept, so that another processor or device would
+change the third digit of a SRCC.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -19,7 +19,7 @@ from sfqa.regression import losses
 from sfqa.regression.network_head import NetworkHead, Shapes
 from sfqa.regression.training_options import training_options
 
-VERSION = 2
+VERSION = 3
 OPTIONS: Options = {
     "hidden": Numbers([128], 1, None, "widths of the hidden layers", whole=True),
     "activation": Choice("none", ("none", "relu", "gelu"), "activation after each hidden layer"),
@@ -29,8 +29,7 @@ OPTIONS: Options = {
         "rank_simplevqa counts pairs whose MOS differ by less, in standard deviations; 0: all",
     ),
     **training_options(
-        weight_decay=1.0e-7, epochs=500, batch_rows=0, decay=1.0, decay_every=1,
-        precision="float64", without=["memory_gb"],
+        weight_decay=1.0e-7, epochs=500, batch_rows=0, precision="float64",
     ),
     "select": Choice(
         "srcc", ("srcc", "loss"), "which epoch is kept, by SRCC or loss on the validation rows"
@@ -56,7 +55,3 @@ class Head(NetworkHead):
     def make_loss(self, options: Mapping[str, Any]) -> losses.Loss:
         """Return the loss, with the threshold of its rank term."""
         return losses.parse(options["loss"], float(options["threshold"]) or float("inf"))
-
-    def list_identity(self, options: Mapping[str, Any], roles: Sequence[str]) -> list[Any]:
-        """Return what checkpoints of this head always depended on, so that older ones resume."""
-        return [self.version, dict(options)]

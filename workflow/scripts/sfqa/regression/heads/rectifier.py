@@ -19,7 +19,7 @@ from sfqa.regression.network_head import NetworkHead, Shapes, read_width
 from sfqa.regression.networks import rectifier
 from sfqa.regression.training_options import training_options
 
-VERSION = 1
+VERSION = 2
 DESIGN = "blocks"
 OPTIONS: Options = {
     "spatial": Flag(True, "whether the spatial rectifier is used"),

@@ -21,7 +21,7 @@ from sfqa.regression.network_head import NetworkHead, Shapes, read_width
 from sfqa.regression.networks import ugvq
 from sfqa.regression.training_options import training_options
 
-VERSION = 1
+VERSION = 2
 DESIGN = "blocks"
 MULTI_OUTPUT = True
 #: Ten models of the paper's size are 8 GB before they are trained.

@@ -1,10 +1,8 @@
 """Time-frequency maps of sound to one vector each: a spatially separable convolution network.
 
 GeneralAVQA's (Cao et al., IEEE TIP 2023), which the NTIRE 2025 talking-head winner (QA Team) uses
-too: a frequency, a time and a fusion block, each conv-conv-conv, normalisation, maximum. The
-published normalisation is over the batch (``BatchNorm2d``). Here it is over one map (``GroupNorm``
-of one group), so that no row depends on the other rows of its batch, nor on the number of problems.
-With ``BatchNorm2d`` in its stead the outputs equal those of GeneralAVQA's code.
+too: a frequency, a time and a fusion block, each conv-conv-conv, batch normalisation, maximum.
+With the same weights the outputs equal those of GeneralAVQA's code.
 """
 
 from __future__ import annotations
@@ -66,7 +64,7 @@ class AudioMaps(nn.Module):
                 (after, (1, 1), (0, 0)),
             ):
                 layers += [nn.Conv2d(inputs, after, size, padding=pad), nn.LeakyReLU(0.01)]
-            layers += [nn.GroupNorm(1, after), nn.MaxPool2d(pool)]
+            layers += [nn.BatchNorm2d(after), nn.MaxPool2d(pool)]
             bins, columns, before = bins // pool[0], columns // pool[1], after
         self.blocks = nn.Sequential(*layers)
         self.out = nn.Sequential(

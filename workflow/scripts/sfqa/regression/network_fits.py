@@ -1,0 +1,322 @@
+"""Fits of one network per problem: each is a training of its own, with its own scalers and end.
+
+A fit depends on its problem alone, so the results do not depend on how many run side by side. On a
+CPU each fit has one thread, and with several threads fits run in worker processes. A finished fit
+is kept in the work folder until all are finished, so that a killed run repeats none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sfqa import store
+from sfqa.arrays import AnyArray, Floats
+from sfqa.errors import UserError
+from sfqa.identity import digest
+from sfqa.progress import Progress
+from sfqa.regression.losses import Loss
+from sfqa.regression.problems import Features, Matrix, Problem, get_blocks
+from sfqa.regression.scaling import measure_columns, measure_mos
+from sfqa.tables import flaw
+from sfqa.training.checkpoints import read_checkpoint, write_checkpoint
+from sfqa.training.optimization import ParameterGroups
+from sfqa.training.precision import use_precision
+from sfqa.training.random_state import use_own_random_numbers
+from sfqa.training.rows import TensorRows
+from sfqa.training.settings import DTYPES, TrainingSettings
+from sfqa.training.trainer import VERSION, Trainer, TrainingData, predict_rows
+from sfqa.workers import LostTaskError, WorkerPool
+
+LOG = logging.getLogger("sfqa")
+
+#: Features stay on a GPU if they take at most this share of its memory, else they are copied batch
+#: by batch. The total decides, not what is free, so that a resumed run does the same.
+RESIDENT_SHARE = 0.25
+#: Limits of a worker process: 20 days and no bound of the address space, since features are mapped.
+_WORKER_SEC, _WORKER_BYTES = 20 * 86400.0, 2**46
+
+#: The arrays of one fitted network: parameters and buffers ('network.'), scalers, shapes.
+State = dict[str, AnyArray]
+
+
+class NetworkBuilder(Protocol):
+    """What fits need of a head (:class:`sfqa.regression.network_head.NetworkHead`)."""
+
+    name: str
+
+    def build(
+        self, shapes: Mapping[str, tuple[int, ...]], dims: int, options: Mapping[str, Any]
+    ) -> nn.Module:
+        """Return a network for rows of these shapes."""
+
+    def group_parameters(self, network: nn.Module, options: Mapping[str, Any]) -> ParameterGroups:
+        """Return groups of parameters with learning rates of their own."""
+
+
+@dataclass(frozen=True)
+class NetworkFit:
+    """What all fits of a head share: how the network is built, loss and settings."""
+
+    head: NetworkBuilder
+    options: Mapping[str, Any]
+    loss: Loss
+    settings: TrainingSettings
+    device: str
+
+    def build(self, shapes: Mapping[str, tuple[int, ...]], dims: int, seed: int) -> nn.Module:
+        """Return a network whose first weights depend on the seed alone."""
+        with use_own_random_numbers(seed, self.device):
+            return self.head.build(dict(shapes), dims, self.options)
+
+    def train(self, x: Features, problem: Problem, path: Path, name: str) -> str:
+        """Train the network of a problem, store it in ``path``, and return '' or a reason.
+
+        ``name`` says what the numbers depend on; a checkpoint of it next to ``path`` is resumed.
+        """
+        blocks = get_blocks(x)
+        shapes = {role: block.shape[1:] for role, block in blocks.items()}
+        tensors = {role: place_on_device(block, self.device) for role, block in blocks.items()}
+        dtype = DTYPES[self.settings.precision]
+        train, validation = (torch.from_numpy(v) for v in (problem.train, problem.validation))
+        mean, factor = measure_columns(tensors, problem.train, dtype)
+        source = TensorRows(
+            tensors, mean, factor, self.device, isinstance(x, Mapping), (train, validation)
+        )
+        mos_mean, mos_sd = measure_mos(problem)
+        target = (problem.y - mos_mean) / np.where(mos_sd > 0, mos_sd, 1.0)
+        data = TrainingData(source, torch.from_numpy(target).to(self.device), train, validation)
+        trainer = Trainer(
+            lambda: self.head.build(dict(shapes), problem.dims, self.options), data, self.loss,
+            self.settings, problem.seed, self.device,
+            lambda network: self.head.group_parameters(network, self.options),
+        )  # fmt: skip
+        checkpoint = path.with_suffix(".training.pt")
+        curves = path.parent / "curves" / f"{name_curve(problem.label, path.stem)}.csv"
+        best = trainer.run(checkpoint, name, curves, label=problem.label)
+        reason = "" if best else flaw("diverged", "no epoch gave finite predictions")
+        state = {f"network.{key}": value.cpu() for key, value in best.items()}
+        for prefix, values in (("mean", mean), ("factor", factor)):
+            state |= {f"{prefix}.{role}": value.cpu() for role, value in values.items()}
+        state |= {f"shape.{role}": torch.tensor(shape) for role, shape in shapes.items()}
+        state |= {"y_mean": torch.from_numpy(mos_mean), "y_sd": torch.from_numpy(mos_sd)}
+        write_checkpoint(path, name, {"reason": reason, "arrays": state})
+        checkpoint.unlink(missing_ok=True)
+        return reason
+
+    def predict(self, state: State, x: Features) -> Floats:
+        """Return the predictions of one network in MOS units, float64 (rows, dims)."""
+        blocks = get_blocks(x)
+        shapes = {k[6:]: tuple(v.tolist()) for k, v in state.items() if k.startswith("shape.")}
+        input_shapes = {role: block.shape[1:] for role, block in blocks.items()}
+        if input_shapes != shapes:
+            raise ValueError(f"features of shapes {input_shapes}; the networks take {shapes}")
+        network = self.build(shapes, len(state["y_mean"]), 0)
+        network.to(DTYPES[self.settings.precision])
+        network.load_state_dict(_select_tensors(state, "network."))
+        network.to(self.device)
+        tensors = {
+            role: torch.from_numpy(_make_contiguous(block)) for role, block in blocks.items()
+        }
+        source = TensorRows(
+            tensors, _select_tensors(state, "mean."), _select_tensors(state, "factor."),
+            self.device, isinstance(x, Mapping),
+        )  # fmt: skip
+        rows = torch.arange(len(next(iter(tensors.values()))))
+        with use_precision(self.settings.precision), use_one_thread(self.device):
+            scores = predict_rows(network, source, rows, self.settings.precision, self.device)
+        predictions: Floats = scores.double().cpu().numpy() * state["y_sd"] + state["y_mean"]
+        return predictions
+
+
+def fit_problems(
+    fit: NetworkFit,
+    x: Features,
+    problems: Sequence[Problem],
+    reasons: list[str],
+    work: Path,
+    identity: Sequence[Any],
+) -> list[Path]:
+    """Train the network of every problem without a reason, and return their files.
+
+    Sets the reasons of those whose training diverges. ``identity`` is what the numbers depend on
+    beside features, problem and settings (JSON-like).
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    shared = [
+        VERSION, _hash_features(x), asdict(fit.settings), list(identity),
+        fit.device.split(":")[0],
+    ]  # fmt: skip
+    paths = [work / f"fit-{number}.pt" for number in range(len(problems))]
+    names = [digest([*shared, _describe_problem(problem)]) for problem in problems]
+    unfinished = []
+    for number, reason in enumerate(reasons):
+        if not reason:
+            stored = read_checkpoint(paths[number], names[number])
+            if stored is None:
+                unfinished.append(number)
+            else:
+                reasons[number] = stored["reason"]
+    processes = min(torch.get_num_threads() if fit.device == "cpu" else 1, len(unfinished))
+    tasks = [(number, problems[number], paths[number], names[number]) for number in unfinished]
+    run = _train_side_by_side if processes > 1 else _train_in_turn
+    with Progress(fit.head.name, len(problems), len(tasks), "networks", LOG.info) as progress:
+        progress.skip(len(problems) - len(tasks))
+        for number, reason in run(fit, x, tasks, processes, work):
+            reasons[number] = reason
+            outcome = f"failed {reason}" if reason else "trained"
+            progress.report(problems[number].label, outcome, failed=bool(reason))
+    return paths
+
+
+#: Number, problem, file and name of a fit.
+_Task = tuple[int, Problem, Path, str]
+
+
+def _train_in_turn(
+    fit: NetworkFit, x: Features, tasks: Sequence[_Task], processes: int, work: Path
+) -> Iterator[tuple[int, str]]:
+    with use_one_thread(fit.device):
+        for number, problem, path, name in tasks:
+            yield number, fit.train(x, problem, path, name)
+
+
+@dataclass(frozen=True)
+class _WorkerTask:
+    """A fit for a worker process, which maps the features from files."""
+
+    head: str
+    options: Mapping[str, Any]
+    features: Mapping[str, Path]
+    is_mapping: bool
+    task: _Task
+
+
+def _train_side_by_side(
+    fit: NetworkFit, x: Features, tasks: Sequence[_Task], processes: int, work: Path
+) -> Iterator[tuple[int, str]]:
+    features = {role: _store_block(block, work, role) for role, block in get_blocks(x).items()}
+    worker_tasks = [
+        _WorkerTask(fit.head.name, fit.options, features, isinstance(x, Mapping), task)
+        for task in tasks
+    ]
+    pool: WorkerPool[_WorkerTask, str] = WorkerPool(
+        processes, "sfqa.regression.network_head", _WORKER_SEC, _WORKER_BYTES
+    )
+    with pool:
+        for result in pool.run(_train_in_worker, worker_tasks, ahead=processes):
+            number, problem, _, _ = result.task.task
+            if isinstance(result.value, LostTaskError) and result.value.trace:
+                raise RuntimeError(f"{problem.label}: the training failed\n{result.value.trace}")
+            if not isinstance(result.value, str):
+                raise UserError(
+                    f"{problem.label}: the process that trained a network was ended from outside, "
+                    "often for lack of memory; run again (it resumes), with fewer threads"
+                )
+            yield number, result.value
+
+
+def _train_in_worker(worker_task: _WorkerTask) -> str:
+    from sfqa.regression import heads
+
+    # The job decides when to stop; its end ends this process, which loses a few seconds.
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    head = heads.load_head(worker_task.head)
+    fit: NetworkFit = head.prepare_fit(worker_task.options, "cpu")  # type: ignore[union-attr]
+    blocks = {role: _map_block(path) for role, path in worker_task.features.items()}
+    _, problem, path, name = worker_task.task
+    return fit.train(blocks if worker_task.is_mapping else blocks["x"], problem, path, name)
+
+
+def _map_block(path: Path) -> Matrix:
+    block: Matrix = np.load(path, mmap_mode="c")  # torch warns of arrays that it may not write to
+    return block
+
+
+def _store_block(block: Matrix, work: Path, role: str) -> Path:
+    """Return the file of a block, which is written unless the block is mapped from one already."""
+    if isinstance(block, np.memmap) and block.filename is not None and block.flags.c_contiguous:
+        path = Path(block.filename)
+        if _map_block(path).shape == block.shape:  # not a part of the file
+            return path
+    path = work / f"features-{role}.npy"
+    with store.replacing(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, block)
+    return path
+
+
+@contextmanager
+def use_one_thread(device: str) -> Iterator[None]:
+    """Compute with one thread in the block on a CPU, so that no sum depends on their number."""
+    threads = torch.get_num_threads()
+    if device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def place_on_device(block: Matrix, device: str) -> Tensor:
+    """Return a block as a tensor, on a GPU if it takes a small share of its memory."""
+    tensor = torch.from_numpy(_make_contiguous(block))
+    if not device.startswith("cuda"):
+        return tensor
+    total = torch.cuda.get_device_properties(device).total_memory
+    return tensor.to(device) if tensor.nbytes <= RESIDENT_SHARE * total else tensor
+
+
+def name_curve(label: str, fallback: str) -> str:
+    """Return the name of a file of curves: the label of the problem.
+
+    >>> name_curve("by_portrait, trial 3, quality", "fit-0")
+    'by_portrait-trial-3-quality'
+    """
+    words = "".join(c if c.isalnum() or c in "_." else "-" for c in label).split("-")
+    return "-".join(word for word in words if word) or fallback
+
+
+def read_state(path: Path) -> State:
+    """Return the arrays of a finished fit."""
+    stored = torch.load(path, map_location="cpu", weights_only=True)
+    return {key: value.numpy() for key, value in stored["state"]["arrays"].items()}
+
+
+def _select_tensors(state: State, prefix: str) -> dict[str, Tensor]:
+    return {
+        key[len(prefix) :]: torch.from_numpy(np.array(value))
+        for key, value in state.items()
+        if key.startswith(prefix)
+    }
+
+
+def _make_contiguous(block: Matrix) -> Matrix:
+    return block if block.flags.c_contiguous else np.ascontiguousarray(block)
+
+
+def _hash_features(x: Features) -> str:
+    return digest({
+        role: [hashlib.sha256(_make_contiguous(block).data).hexdigest(), list(block.shape)]
+        for role, block in get_blocks(x).items()
+    })  # fmt: skip
+
+
+def _describe_problem(problem: Problem) -> list[Any]:
+    """Return what a fit depends on, as JSON: rows, MOS, seed."""
+    mos = np.ascontiguousarray(problem.y[problem.rows])
+    return [
+        problem.train.tolist(), problem.validation.tolist(),
+        hashlib.sha256(mos.data).hexdigest(), problem.dims, problem.seed,
+    ]  # fmt: skip
