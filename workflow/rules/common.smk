@@ -15,7 +15,8 @@ DATASET = PLAN.dataset
 MODE = PLAN.mode
 EXTRACTORS = PLAN.extractors
 METRICS = PLAN.metrics
-THREADS = job_requests.plan_threads(workflow)
+with snakemake_tuning.errors_for_snakemake():
+    THREADS = job_requests.plan_threads(workflow)
 
 
 def check_space():
