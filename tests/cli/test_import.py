@@ -125,3 +125,27 @@ def test_a_configuration_of_ones_own_is_checked(
     own.write_text("mode: build\n")
     assert cli.main(["import", str(own)]) == 2
     assert "the section import has no folder with labels" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("label", "remedy"),
+    [
+        ("a/x", "a/x.mp4 has a suffix that its label lacks; write path: '{video}.mp4'"),
+        ("x.mp4", "a/x.mp4 is in another folder than its label says; write match: name"),
+    ],
+)
+def test_labels_that_miss_their_video_by_a_rule(
+    label: str, remedy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/x.mp4").write_bytes(b"x")
+    (tmp_path / "labels.csv").write_text(f"video,mos\n{label},3\n")
+    source = {"folder": str(tmp_path), "constant": {"method": "natural"}}
+    source["labels"] = {"files": "labels.csv", "mos": {"quality": "mos"}}
+    own = tmp_path / "my.yaml"
+    own.write_text(yaml.safe_dump({"import": source}))
+    assert cli.main(["import", str(own)]) == 1
+    assert remedy in capsys.readouterr().out
+    source["without_video"] = source["without_label"] = "keep"
+    own.write_text(yaml.safe_dump({"import": source}))
+    assert cli.main(["import", str(own)]) == 0

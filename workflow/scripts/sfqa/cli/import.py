@@ -6,7 +6,7 @@ import argparse
 import re
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from sfqa.cli import FAILURE, SUCCESS
@@ -177,6 +177,7 @@ def _check_folder(name: str, text: str) -> bool:
     if len({video.path for video in videos}) < len(videos):
         print(f"{len(videos)} samples: some videos are in several")
     _print_examples("label", "without a video", lost)
+    _print_remedy(lost, unlabelled)
     archives = list_files(folder, _ARCHIVE_SUFFIXES)
     if lost and archives:
         print(f"{archives[0]} is an archive; unpack it if the videos are in it")
@@ -184,7 +185,8 @@ def _check_folder(name: str, text: str) -> bool:
     for column in ("method", "split"):
         _print_counts(column, videos)
     _print_scores(videos)
-    is_complete = not lost and (expected_unlabelled or not unlabelled)
+    are_found = not lost or source.get("without_video") == "keep"
+    is_complete = are_found and (expected_unlabelled or not unlabelled)
     if is_complete:
         list_videos(source, 1)  # what the first job would refuse, such as a part called TRUE
     return is_complete
@@ -219,6 +221,22 @@ def _print_examples(noun: str, condition: str, videos: list[LabelledVideo]) -> N
         more = ", ..." if len(videos) > _MAX_EXAMPLES else ""
         examples = ", ".join(video.path for video in videos[:_MAX_EXAMPLES])
         print(f"{len(videos)} {nouns} {condition}: {examples}{more}")
+
+
+def _print_remedy(lost: list[LabelledVideo], unlabelled: list[LabelledVideo]) -> None:
+    """Print the key that would join labels without a video to videos without a label."""
+    by_stem = {video.path.rpartition(".")[0]: video.path for video in unlabelled}
+    by_name = {video.path.rpartition("/")[2]: video.path for video in unlabelled}
+    for video in lost:
+        name = video.path.rpartition("/")[2]
+        if path := by_stem.get(video.path):
+            suffix = PurePosixPath(path).suffix
+            print(f"{path} has a suffix that its label lacks; write path: '{{video}}{suffix}'")
+        elif path := by_name.get(name):
+            print(f"{path} is in another folder than its label says; write match: name")
+        else:
+            continue
+        return
 
 
 def _print_counts(column: str, videos: Iterable[LabelledVideo]) -> None:

@@ -29,7 +29,10 @@ def check_split_name(name: str, where: str) -> None:
     """
     if not _NAME.fullmatch(name):
         nearest = hint(name, (TRAIN, VALIDATION, TEST))
-        raise UserError(f"{where}: split {name!r}; {nearest} (another test part is test_NAME)")
+        raise UserError(
+            f"{where}: split {name!r}; {nearest} (another test part is test_NAME); correct it, "
+            "or rename it under import.names beside labels"
+        )
 
 
 def find_parts(
