@@ -226,6 +226,7 @@ def test_captions_say_which_keys_are_shared() -> None:
         "The published split 'official' is not disjoint: 3 values of speaker in train and test."
     )
     assert describe_leaks(samples.assign(keys=None), random, 0) == ""
+    assert describe_leaks(samples.assign(keys='{"room": "lab"}'), random, 0) == ""
 
 
 def complete(tmp_path: Path, protocol: dict[str, Any], **source: Any) -> dict[str, Any]:

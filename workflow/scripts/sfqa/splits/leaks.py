@@ -45,7 +45,9 @@ def _describe_published(rows: pd.DataFrame, protocol: Mapping[str, Any]) -> list
     most: dict[tuple[str, str, str], int] = {}
     for masks in trials:
         parts = {n: mask for n, mask in zip(PARTS, masks, strict=True) if mask is not None}
-        for group, first, second, values in list_leaks(rows, [*contents, *list_keys(rows)], parts):
+        for group, first, second, values in list_leaks(
+            rows, [*contents, *_list_varied_keys(rows)], parts
+        ):
             key = (group, first, second)
             most[key] = max(most.get(key, 0), len(values))
     sentences = []
@@ -79,7 +81,12 @@ def _count_values(group: str, count: int) -> str:
 
 def _list_described_groups(rows: pd.DataFrame) -> list[str]:
     shared_videos = get_group_values(rows, "video").notna().any()
-    return [*list_keys(rows), *(["video"] if shared_videos else [])]
+    return [*_list_varied_keys(rows), *(["video"] if shared_videos else [])]
+
+
+def _list_varied_keys(rows: pd.DataFrame) -> list[str]:
+    """Return the keys with at least two values: one that all samples share says nothing."""
+    return [key for key in list_keys(rows) if get_group_values(rows, key).nunique() > 1]
 
 
 def _describe_shared_values(rows: pd.DataFrame, protocol: Mapping[str, Any], seed: int) -> str:
