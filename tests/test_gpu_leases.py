@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import stat
@@ -129,6 +130,15 @@ def test_an_error_in_the_block_frees_the_device():
         1 / 0  # noqa: B018
     with lease_gpu([A]) as gpu:
         assert gpu == A
+
+
+def test_a_gpu_that_is_known_by_its_number_only_is_said(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("sfqa"), "propagate", True)
+    caplog.set_level(logging.INFO, "sfqa")
+    with lease_gpu([A]):
+        assert not caplog.records
+    with lease_gpu([Gpu("0", "0")]):
+        assert "a GPU is known by its number" in caplog.text
 
 
 def test_no_gpus_are_an_error():

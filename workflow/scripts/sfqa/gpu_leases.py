@@ -69,6 +69,11 @@ def lease_gpu(gpus: Sequence[Gpu], poll_sec: float = _POLL_SEC) -> Iterator[Gpu]
     if len(gpus) == 1 and read_slurm_job():
         yield gpus[0]
         return
+    if not all(gpu.has_uuid for gpu in gpus):
+        log.info(
+            "nvidia-smi gives no UUIDs, so a GPU is known by its number: jobs that name the same "
+            "one otherwise do not wait for each other"
+        )
     folder = _open_folder()
     try:
         lock, gpu = _wait_for_lock(folder, gpus, poll_sec)
