@@ -102,3 +102,17 @@ def test_captions_print_their_own_parameters() -> None:
     assert "0.25" in page("rejects.rst", FULL)
     assert "never seen in training" in page("leakage.rst", FULL)
     assert "sharp, late" in page("workflow.rst", FULL)
+
+
+def test_the_leakage_caption_names_the_groups_of_each_protocol() -> None:
+    protocols = [
+        {"name": "a", "kind": "group_kfold", "groups": ["scene"]},
+        {"name": "b", "kind": "leave_one_group_out", "groups": ["speaker"]},
+        {"name": "c", "kind": "listed_trials"},
+        {"name": "d", "kind": "group_kfold"},
+    ]
+    text = page("leakage.rst", {**FULL, "regression": {"protocols": protocols}})
+    assert "none on both sides of: scene" in text
+    assert "a value never seen in training of: speaker" in text
+    assert "the trials that the dataset was published with" in text
+    assert "none on both sides of: image, clip, prompt" in text

@@ -251,5 +251,8 @@ def test_a_configuration_with_unknown_keys_is_refused_before_any_job(tmp_path: P
         complete(tmp_path, {}, keys=["scene", "speaker"])
     with pytest.raises(UserError, match="'method' cannot be a key"):
         complete(tmp_path, {}, keys=["scene", "method"])
+    for key, value in (("constant", {"scene": "x"}), ("samples_by", ["scene"])):
+        with pytest.raises(UserError, match=f"import.{key}: it is for label files"):
+            complete(tmp_path, {}, **{key: value})
     with pytest.raises(UserError, match="'the scene' cannot be a key"):
         complete(tmp_path, {}, keys=["the scene"])

@@ -237,6 +237,12 @@ def _check_imported_videos(source: Mapping[str, Any]) -> None:
     _require_file(source.get("sheet") or source.get("folder"), "import.sheet or import.folder")
     if "labels" in source and "folder" not in source:
         raise UserError("config, import.labels: label files stand beside a folder; give the folder")
+    for key in ("constant", "names", "lookups", "samples_by"):
+        if source.get(key) and "labels" not in source:
+            raise UserError(
+                f"config, import.{key}: it is for label files; describe them in import.labels, or "
+                "leave it out"
+            )
     if "folder" in source and "pattern" not in source and "labels" not in source:
         raise UserError(
             "config, import.pattern: missing; a folder needs a regular expression with "
