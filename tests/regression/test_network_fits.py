@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import signal
@@ -15,8 +16,9 @@ import torch
 from scipy.stats import spearmanr
 from torch import nn
 
+from sfqa import gpu_memory
 from sfqa.errors import UserError
-from sfqa.regression import heads, losses, network_fits
+from sfqa.regression import batch_memory, heads, losses, network_fits
 from sfqa.regression.network_fits import NetworkFit
 from sfqa.regression.network_head import NetworkHead
 from sfqa.regression.problems import make_problem
@@ -434,18 +436,28 @@ def test_five_steps_of_a_head_are_those_of_a_plain_loop(name, tmp_path):
 
 def test_features_stay_on_a_gpu_by_its_total_memory(monkeypatch):
     """What is free at the moment decides nothing, so that a resumed run does the same."""
-
-    class Properties:
-        total_memory = 4 * 400
-
     placed = []
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: Properties)
+    monkeypatch.setattr(gpu_memory, "compute_memory_budget", lambda share: 1600 * share)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: pytest.fail("asked"))
     monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device: placed.append(device) or tensor)
     network_fits.place_on_device(np.zeros((10, 10), np.float32), "cuda:0")
     assert placed == ["cuda:0"]
     network_fits.place_on_device(np.zeros((11, 10), np.float32), "cuda:0")
     assert placed == ["cuda:0"]
+
+
+@pytest.mark.parametrize("name", ["ridge", "kernel"])
+def test_batches_of_closed_form_heads_follow_the_total_memory(name, tmp_path, monkeypatch):
+    """And their size changes no number of a CPU beyond rounding."""
+    monkeypatch.setattr(gpu_memory, "compute_memory_budget", lambda share: 8e6 * share)
+    assert batch_memory.count_numbers_at_once("cuda:0", 5) == 250_000
+    x, y = make_linear_data(gaps=0.0)
+    problems, options = problems_of(y), heads.merge_options(name, {})
+    head = heads.load_head(name)
+    usual = head.fit(x, problems, options, tmp_path, "cpu").predict(x)
+    monkeypatch.setattr(importlib.import_module(head.__module__), "_CPU_AT_ONCE", 1)
+    one_by_one = head.fit(x, problems, options, tmp_path, "cpu").predict(x)
+    np.testing.assert_allclose(one_by_one, usual, rtol=1e-9)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sfqa import store
+from sfqa import gpu_memory, store
 from sfqa.arrays import AnyArray, Floats
 from sfqa.errors import UserError
 from sfqa.identity import digest
@@ -40,8 +40,8 @@ from sfqa.workers import LostTaskError, WorkerPool
 
 LOG = logging.getLogger("sfqa")
 
-#: Features stay on a GPU if they take at most this share of its memory, else they are copied batch
-#: by batch. The total decides, not what is free, so that a resumed run does the same.
+#: Features stay on a GPU if they take at most this share of the memory that a job may plan with,
+#: else they are copied batch by batch. The total decides, not what is free at the moment.
 RESIDENT_SHARE = 0.25
 #: Limits of a worker process: 20 days and no bound of the address space, since features are mapped.
 _WORKER_SEC, _WORKER_BYTES = 20 * 86400.0, 2**46
@@ -274,8 +274,8 @@ def place_on_device(block: Matrix, device: str) -> Tensor:
     tensor = torch.from_numpy(_make_contiguous(block))
     if not device.startswith("cuda"):
         return tensor
-    total = torch.cuda.get_device_properties(device).total_memory
-    return tensor.to(device) if tensor.nbytes <= RESIDENT_SHARE * total else tensor
+    budget = gpu_memory.compute_memory_budget(RESIDENT_SHARE)
+    return tensor.to(device) if tensor.nbytes <= budget else tensor
 
 
 def name_curve(label: str, fallback: str) -> str:

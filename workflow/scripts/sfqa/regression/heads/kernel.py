@@ -28,6 +28,7 @@ from sfqa.arrays import AnyArray, Floats, Ints
 from sfqa.errors import UserError
 from sfqa.identity import random_generator
 from sfqa.options import Choice, Flag, Numbers, Options
+from sfqa.regression.batch_memory import count_numbers_at_once
 from sfqa.regression.head import ModelHead
 from sfqa.regression.heads.boosting import split_dimensions
 from sfqa.regression.problems import (
@@ -68,8 +69,8 @@ SCREEN_ROWS, SCREENED_POINTS = 320, 2
 #: More train rows than this need more memory than a job has (8 matrices of float64).
 MOST_ROWS = 15_000
 
-#: Numbers that a batch may hold at once, on a CPU and on a GPU.
-_AT_ONCE = {"cpu": 2**26, "cuda": 2**30}
+#: Numbers that a batch may hold at once on a CPU.
+_CPU_AT_ONCE = 2**26
 
 Point = tuple[int, int, int]
 
@@ -90,7 +91,8 @@ class KernelModels:
         for number, models in enumerate(self.models):
             for dim, arrays in enumerate(models):
                 m = {k: torch.from_numpy(np.asarray(v)).to(self.device) for k, v in arrays.items()}
-                step = max(1, _AT_ONCE[self.device.split(":")[0]] // (4 * len(m["alpha"])))
+                at_once = count_numbers_at_once(self.device, _CPU_AT_ONCE)
+                step = max(1, at_once // (4 * len(m["alpha"])))
                 for start in range(0, len(matrix), step):
                     rows = (matrix[start : start + step].double() - m["mean"]) * m["factor"]
                     k = _compute_kernel(
@@ -143,7 +145,8 @@ class Head(ModelHead):
                 f"{64 * most_rows**2 / 1e9:.0f} GB; take head ridge or mlp, or splits of at most "
                 f"{MOST_ROWS} train rows"
             )
-        step = max(1, _AT_ONCE[device.split(":")[0]] // (8 * most_rows * most_rows + 1))
+        at_once = count_numbers_at_once(device, _CPU_AT_ONCE)
+        step = max(1, at_once // (8 * most_rows * most_rows + 1))
         for start in range(0, len(fits), step):
             part = fits[start : start + step]
             members = [(problems[n], dim) for n, dim in part]

@@ -20,6 +20,7 @@ from torch import Tensor
 from sfqa.arrays import AnyArray, Floats, Ints
 from sfqa.errors import UserError
 from sfqa.options import Choice, Numbers, Options
+from sfqa.regression.batch_memory import count_numbers_at_once
 from sfqa.regression.head import ModelHead
 from sfqa.regression.problems import (
     Features,
@@ -47,8 +48,8 @@ OPTIONS: Options = {
     ),
 }  # fmt: skip
 
-#: Numbers that a batch of problems may hold at once (1 GiB in float64).
-_AT_ONCE = 2**27
+#: Numbers that a batch of problems may hold at once on a CPU (1 GiB in float64).
+_CPU_AT_ONCE = 2**27
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,8 @@ class Head(ModelHead):
         for n, problem in enumerate(problems):
             for dim in range(0 if reasons[n] else dims):
                 by_rows.setdefault(_rated_rows(problem, dim).tobytes(), []).append((n, dim))
-        for groups in _batch_groups(list(by_rows.values()), problems, width):
+        at_once = count_numbers_at_once(device, _CPU_AT_ONCE)
+        for groups in _batch_groups(list(by_rows.values()), problems, width, at_once):
             for n, dim, row_mean, path in _solve_paths(matrix, problems, groups, lambdas, device):
                 problem = problems[n]
                 average = float(np.nanmean(problem.y[problem.train, dim]))
@@ -149,12 +151,12 @@ def _choose_lambda(predictions: Floats, y: Floats, lambdas: Sequence[float], sel
 
 
 def _batch_groups(
-    groups: Sequence[list[tuple[int, int]]], problems: Sequence[Problem], width: int
+    groups: Sequence[list[tuple[int, int]]], problems: Sequence[Problem], width: int, at_once: int
 ) -> list[list[list[tuple[int, int]]]]:
-    """The groups in batches that fit into memory."""
+    """The groups in batches of at most ``at_once`` numbers, or of one group."""
     rows = max(len(p.train) for p in problems)
     side = min(rows, width)
-    step = max(1, _AT_ONCE // (2 * rows * width + 4 * side * side + 1))
+    step = max(1, at_once // (2 * rows * width + 4 * side * side + 1))
     return [list(groups[n : n + step]) for n in range(0, len(groups), step)]
 
 

@@ -1,4 +1,4 @@
-"""UGVQ's fusion network and regressor on cached features, all trials and dimensions at once.
+"""UGVQ's fusion network and regressor on cached features, all dimensions at once.
 
 Inputs in this order: spatial (key frames), temporal (clips), text (the prompt), e.g.
 [clip.image, slowfast, clip.text]. docs/ugvq.md names the paper and how it is read. At the paper's
@@ -24,7 +24,7 @@ from sfqa.regression.training_options import training_options
 VERSION = 2
 DESIGN = "blocks"
 MULTI_OUTPUT = True
-#: Ten models of the paper's size are 8 GB before they are trained.
+#: Finished models stay in the work folder until a call ends: ten of the paper's size take 8 GB.
 PROBLEMS_PER_CALL = 10
 OPTIONS: Options = {
     "spatial": Flag(True, "whether the key frames are used (ablation of table 5)"),
