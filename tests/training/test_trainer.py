@@ -243,3 +243,18 @@ def test_srcc_is_scipys():
     target = torch.tensor([[1.0], [2.0], [3.0]])
     assert compute_mean_srcc(torch.ones(3, 1), target, known) == -2
     assert compute_mean_srcc(target, target, known & (target < 2)) == -2
+
+
+#: VERSION of the trainer: bias of the last layer and losses after four epochs.
+GOLDEN = {
+    1: ([0.073022752, -0.287996453], [0.817431429, 0.768585243, 0.779863393, 0.816314269]),
+}
+
+
+def test_numbers_change_only_with_the_version(tmp_path):
+    trainer, best = run_training(
+        tmp_path, 0.3, ema=0.9, piece_rows=5, clip=0.5, warmup_epochs=1.0, cosine=True
+    )
+    bias, losses_by_epoch = GOLDEN[trainer_module.VERSION]
+    np.testing.assert_allclose(best["6.bias"].numpy(), bias, rtol=1e-6)
+    np.testing.assert_allclose([r.loss for r in trainer.reports], losses_by_epoch, rtol=1e-6)
