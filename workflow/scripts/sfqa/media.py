@@ -302,7 +302,7 @@ def get_encoding_options(crf: int, preset: str) -> dict[str, Any]:
 
 
 def join_raw_video(picture: Path, form: RawForm, out: Path) -> None:
-    """Write a raw video and its sound into one file that states its form, atomically.
+    """Write a raw video and its sound into one temporary file that states its form.
 
     The pictures and samples are copied, so the file (NUT) is as large as both. Raises
     :class:`MediaError`.
@@ -315,8 +315,7 @@ def join_raw_video(picture: Path, form: RawForm, out: Path) -> None:
     ]  # fmt: skip
     if form.sound is not None:
         inputs.append(ffmpeg.input(to_ffmpeg_path(form.sound)).audio)
-    with store.replacing(out) as temporary:
-        run_ffmpeg(ffmpeg.output(*inputs, str(temporary), format="nut", c="copy"), picture)
+    run_ffmpeg(ffmpeg.output(*inputs, str(out), format="nut", c="copy"), picture)
 
 
 def run_ffmpeg(stream: Any, path: Path | str) -> None:

@@ -35,6 +35,7 @@ def open_source(row: Mapping[str, Any], target: Path) -> Iterator[Path]:
         yield source
         return
     joined = target.with_name(f".{target.name}.joined.nut")
+    joined.parent.mkdir(parents=True, exist_ok=True)
     try:
         media.join_raw_video(source, form, joined)
         yield joined
