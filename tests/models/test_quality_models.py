@@ -7,13 +7,17 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from scipy.stats import spearmanr
 
 from sfqa.configuration import complete_sections
 from sfqa.errors import UserError
+from sfqa.regression import heads
 from sfqa.regression.model_metrics import expand_models, load_checked_models
+from sfqa.regression.problems import make_problem
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
@@ -72,6 +76,11 @@ def test_published_figures_are_those_of_the_papers_table() -> None:
     ("entry", "changes", "sentence"),
     [
         (ZERO_SHOT, {"paper": None}, "the key 'paper' is missing"),
+        (
+            ZERO_SHOT,
+            {"licences": {"code": "S-Lab 1.0", "weights": "MIT"}},
+            "add 'non-commercial use only'",
+        ),
         (ZERO_SHOT, {"papr": "x"}, "unknown key 'papr'; did you mean 'paper'?"),
         (ZERO_SHOT, {"year": "2020"}, "give a whole number"),
         (ZERO_SHOT, {"licences": {"code": "MIT"}}, "the key 'weights' is missing"),
@@ -165,6 +174,31 @@ def test_what_does_not_go_together_is_refused(
     config = make_config(regression=regression, features=features)
     with pytest.raises(UserError, match=re.escape(sentence)):
         expand_models(config)
+
+
+def train_simplevqa(folder: Path, shuffled: bool) -> float:
+    """Return the SRCC of SimpleVQA's head and training on drawn features whose quality is known."""
+    model = load_checked_models()["SimpleVQA"]
+    numbers = np.random.default_rng(5)
+    train, validation, count = 240, 300, 500
+    quality = numbers.normal(size=count)
+    loadings = numbers.normal(size=9472) * (numbers.random(9472) < 0.3)
+    x = quality[:, None] * loadings + numbers.normal(size=(count, 9472)) * 2
+    mos = 50 + 10 * (numbers.permutation(quality) if shuffled else quality)[:, None]
+    mos[validation:] = np.nan
+    problem = make_problem(np.arange(train), np.arange(train, validation), mos, 0)
+    options = heads.merge_options(model.head, model.options)
+    scores, reasons = heads.fit_and_predict(
+        model.head, x.astype(np.float32), [problem], options, folder, "cpu"
+    )
+    assert reasons == [""]
+    return float(spearmanr(scores[0, validation:, 0], quality[validation:]).statistic)
+
+
+@pytest.mark.thorough
+def test_simplevqa_learns_by_its_published_training(tmp_path: Path) -> None:
+    assert train_simplevqa(tmp_path / "true", shuffled=False) > 0.9
+    assert abs(train_simplevqa(tmp_path / "shuffled", shuffled=True)) < 0.3
 
 
 def test_ready_features_have_no_models() -> None:

@@ -50,6 +50,7 @@ def test_no_configuration_has_a_digest_of_zeros() -> None:
     ("changes", "sentence"),
     [
         ({"licence": None}, "the key 'licence' is missing"),
+        ({"licence": "CC-BY-NC-4.0"}, "add 'non-commercial use only'"),
         ({"licens": "MIT"}, "unknown key 'licens'; did you mean 'licence'?"),
         ({"url": "http://example.org/x"}, "give an https address"),
         ({"url": None}, "give url, hub with path, or by_hand"),
@@ -163,6 +164,15 @@ def test_official_weights_resolve_to_the_file_of_the_folder(tmp_path: Path) -> N
     assert weights.identity == sha256_file(path)
     with pytest.raises(UserError, match="which this dataset used before"):
         resolve_weights({**spec, "sha256": "a" * 64}, "slowfast")
+
+
+def test_a_job_looks_into_mirrors_that_are_folders(tmp_path: Path) -> None:
+    path = save(tmp_path / "net.pth", {"a": torch.zeros(1)})
+    mirrors = ["https://example.org", str(tmp_path)]
+    entry = load(tmp_path)
+    spec = official.add_official_file({"weights": "official"}, entry, tmp_path / "w", mirrors)
+    assert spec["official"]["mirrors"] == [str(tmp_path)]
+    assert resolve_weights(spec, "slowfast").path == path
 
 
 def test_jobs_do_not_depend_on_the_publishers_words(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,12 +48,14 @@ def find_official_file(
 
 
 def add_official_file(
-    spec: Mapping[str, Any], entry: WeightsFile, folder: Path | str
+    spec: Mapping[str, Any], entry: WeightsFile, folder: Path | str, mirrors: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Return ``features.<name>`` of a configuration with the file that ``official`` stands for.
 
-    Jobs depend on it, so it has only what the numbers depend on, and no path of this machine: not
-    the publisher's words and address.
+    Jobs depend on it, so it has only how the file is found and read, not the publisher's words and
+    address. Of ``mirrors`` it has those that are folders.
     """
     content = replace(entry, publisher="", licence="", url="", by_hand="", sha256_source="")
-    return {**spec, "official": {"entry": as_dict(content), "folder": str(folder)}}
+    folders = [mirror for mirror in mirrors if "://" not in mirror]
+    source = {"entry": as_dict(content), "folder": str(folder), "mirrors": folders}
+    return {**spec, "official": source}

@@ -154,7 +154,7 @@ def resolve_weights(spec: Mapping[str, Any], extractor: str) -> Weights:
     if weights == OFFICIAL:
         entry = from_dict(spec["official"]["entry"])
         folder, sha256 = Path(spec["official"]["folder"]), str(spec.get("sha256") or "")
-        file, digest = require_weights(entry, folder, sha256, where)
+        file, digest = require_weights(entry, folder, sha256, where, spec["official"]["mirrors"])
         return Weights(OFFICIAL, digest, file, keys=entry.keys)
     path = Path(str(weights))
     if not path.is_file():

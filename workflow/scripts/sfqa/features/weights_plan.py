@@ -68,7 +68,9 @@ class WeightsPlan:
         """Return the configuration of an extractor with the file that ``official`` stands for."""
         if extractor not in self.by_extractor:
             return spec
-        return official.add_official_file(spec, self.by_extractor[extractor], self.folder)
+        return official.add_official_file(
+            spec, self.by_extractor[extractor], self.folder, self.mirrors
+        )
 
     def get_source(self, wildcards: Any) -> dict[str, Any]:
         """Return what the job that finds or fetches a file needs, as data."""

@@ -105,14 +105,16 @@ def describe_missing(entry: WeightsFile, folder: Path) -> str:
     return f"by hand: {entry.by_hand}; put it into {folder} as {entry.file}"
 
 
-def require_weights(entry: WeightsFile, folder: Path, sha256: str, where: str) -> tuple[Path, str]:
+def require_weights(
+    entry: WeightsFile, folder: Path, sha256: str, where: str, mirrors: Sequence[str] = ()
+) -> tuple[Path, str]:
     """Return the path and sha256 of a weights file for a job.
 
     ``sha256`` is the digest that the dataset uses ('': any that the publisher's digest allows).
     Raises :class:`UserError`, which begins with ``where``, if the file is missing or wrong.
     """
     digests = open_digests(folder)
-    status = find_weights(entry, folder, digests, pinned=sha256)
+    status = find_weights(entry, folder, digests, mirrors, sha256)
     save_digests(digests)
     if status.path is None:
         raise UserError(

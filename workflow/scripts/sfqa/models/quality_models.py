@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sfqa.errors import UserError, hint
+from sfqa.models.weights_files import check_licence
 from sfqa.yaml_entries import read_entries
 
 #: Keys of an entry with their types; the first ones are required.
@@ -110,6 +111,8 @@ def _read_model(name: str, entry: Any, where: str) -> QualityModel:
         if not entry.get(key):
             raise UserError(f"{where}: the key {key!r} is missing; add it")
     _check_texts(entry["licences"], ("code", "weights"), f"{where}, licences", required=True)
+    for key, licence in entry["licences"].items():
+        check_licence(licence, f"{where}, licences: {key}")
     _check_texts(entry.get("recipe", {}), _RECIPE, f"{where}, recipe")
     for key in ("inputs", "weights", "reading"):
         if not all(isinstance(value, str) and value for value in entry.get(key, [])):

@@ -21,6 +21,8 @@ _TYPE_NAMES = {dict: "keys and values", int: "a whole number", str: "a text"}
 _KEY_RULES = ("wrapper", "prefix", "ignore")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _SHA256 = re.compile(r"[0-9a-f]{8,64}")
+#: Licences that forbid commercial use: Creative Commons NC, S-Lab, PolyForm Noncommercial.
+_NON_COMMERCIAL = re.compile(r"(?i)\bNC\b|S-Lab|non-?commercial")
 _OWNER_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*")
 
 
@@ -106,6 +108,7 @@ def read_weights_file(name: str, entry: Any, where: str) -> WeightsFile:
     for key in _REQUIRED:
         if key not in entry:
             raise UserError(f"{where}: the key {key!r} is missing; add it")
+    check_licence(entry["licence"], f"{where}: licence")
     _check_source(entry, where)
     sha256 = entry.get("sha256", "")
     if sha256 and (not _SHA256.fullmatch(sha256) or not sha256.strip("0")):
@@ -171,6 +174,18 @@ def find_entry(
         f"{where}: no official weights of {extractor} are registered for these options (there "
         f"are {choices}); give a file and its sha256, or add an entry to config/weights.yaml"
     )
+
+
+def check_licence(licence: str, where: str) -> None:
+    """Raise :class:`UserError` if a non-commercial licence is not plainly called so.
+
+    >>> check_licence("S-Lab License 1.0", "dover: licence")
+    Traceback (most recent call last):
+    ...
+    sfqa.errors.UserError: dover: licence is 'S-Lab License 1.0'; add 'non-commercial use only'
+    """
+    if _NON_COMMERCIAL.search(licence) and "non-commercial" not in licence:
+        raise UserError(f"{where} is {licence!r}; add 'non-commercial use only'")
 
 
 def _check_source(entry: Mapping[str, Any], where: str) -> None:
