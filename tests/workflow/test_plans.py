@@ -19,7 +19,8 @@ def load(name):
 def test_the_embedded_default_is_planned_whole(tmp_path):
     planned = Flow(tmp_path, load("config")).planned()
     assert planned["prepare_images"] == planned["list_samples"] == 1
-    assert planned["predict"] == 10
+    assert planned["predict"] == 3
+    assert planned["score_metrics"] == 1  # 4 single features, 3 controls
 
 
 def test_the_default_needs_no_configfile_and_takes_keys_from_the_command_line(tmp_path):
@@ -59,8 +60,10 @@ def test_an_imported_table_is_planned_with_a_metric_per_column(tmp_path):
         "Image,brisque,pi,distance,clipiqa+,Score\n1_voice_en_3504_ahead,40.5,3,5.1,.5,2.5\n"
     )
     planned = flow.planned()
-    # 4 single features, 6 regressors, 3 controls
-    assert planned["predict"] == 13
+    # 6 regressors; one job for 4 single features and 3 controls; one for the plots of 10 metrics
+    assert planned["predict"] == 6
+    assert planned["score_metrics"] == planned["plot_scatter"] == 1
+    assert sum(planned.values()) == 19
     assert "extract_features" not in planned
 
 

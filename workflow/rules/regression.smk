@@ -2,9 +2,36 @@
 # REQUIRED INPUTS: the feature files of the metric's extractors, ratings/mos.parquet, samples.parquet; for protocols of
 # kind cross_dataset the model files of the other dataset.
 # OUTPUTS: regression/{metric}/predictions.parquet; finished trials and checkpoints are in regression/{metric}/trials/.
+# One job scores with all metrics that are not trained; each regressor is a job.
 # Only on request: regression/{metric}/model.sfqa, the model file for sfqa score and for other datasets;
 # regression/{metric}/learning.parquet, the regressor trained on shares of the training groups of the main protocol.
 if PLAN.has_mos:
+
+    rule score_metrics:
+        input:
+            features=feature_files(
+                sorted({e for m in PLAN.untrained_metrics for e in m["extractors"]})
+            ),
+            mos=table_path("mos"),
+            samples=table_path("samples"),
+            trial_lists=PLAN.trial_list_files(),
+        output:
+            [
+                table_path("predictions", metric=metric["name"])
+                for metric in PLAN.untrained_metrics
+            ],
+        log:
+            "results/{dataset}/logs/regression/score_metrics.log",
+        conda:
+            "../envs/tables.yaml"
+        resources:
+            mem_mb=more_memory(3000),
+        params:
+            metrics=[PLAN.slice_metric(metric) for metric in PLAN.untrained_metrics],
+            protocols=PLAN.config["regression"]["protocols"],
+            seed=PLAN.config["seed"],
+        script:
+            "../scripts/score_metrics.py"
 
     rule predict:
         input:
@@ -17,6 +44,8 @@ if PLAN.has_mos:
             predictions=table_path("predictions"),
         log:
             "results/{dataset}/logs/regression/{metric}.log",
+        wildcard_constraints:
+            metric=PLAN.match_regressors(),
         conda:
             "../envs/torch.yaml"
         threads: 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache, cached_property
 from pathlib import Path
@@ -127,6 +128,11 @@ class Plan(RatingFiles, TrialFiles):
         return [m["name"] for m in self.metrics]
 
     @property
+    def untrained_metrics(self) -> list[dict[str, Any]]:
+        """The metrics that are not trained: controls and single features."""
+        return [m for m in self.metrics if m["kind"] != "regressor"]
+
+    @property
     def scored_metrics(self) -> list[dict[str, Any]]:
         """The metrics that have a scatter plot: all but the controls."""
         return [m for m in self.metrics if m["kind"] != "control"]
@@ -145,9 +151,17 @@ class Plan(RatingFiles, TrialFiles):
 
     def metric_slice(self, wildcards: Any) -> dict[str, Any]:
         """Return the metric of a job, with the VERSIONs of the modules that compute its numbers."""
-        metric = self.get_metric(wildcards.metric)
+        return self.slice_metric(self.get_metric(wildcards.metric))
+
+    def slice_metric(self, metric: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a metric with the VERSIONs of the modules that compute its numbers."""
         settings = {k: v for k, v in metric.items() if k != "published"}
         return {**settings, "versions": read_versions(metric)}
+
+    def match_regressors(self) -> str:
+        """Return a regular expression of the regressors' names."""
+        names = [re.escape(m["name"]) for m in self.metrics if m["kind"] == "regressor"]
+        return "|".join(names) or "no_regressor"
 
     def cross_dataset_models(self, wildcards: Any) -> list[str]:
         """Return the model files of other datasets to test on this one, one for each protocol.

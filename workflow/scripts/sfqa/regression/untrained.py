@@ -1,0 +1,96 @@
+"""Predictions of all metrics that are not trained, in one job: single features and controls."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sfqa import identity, store, tables
+from sfqa.errors import UserError
+from sfqa.joint_job import Item
+from sfqa.regression import _rows
+from sfqa.regression.controls import score_control
+from sfqa.regression.design import Design, load_design
+from sfqa.regression.zero_shot import score_metric
+
+#: The control that repeats the MOS; the others depend on the samples only.
+_ORACLE = "oracle"
+
+
+@dataclass(frozen=True)
+class UntrainedMetrics:
+    """What the metrics of one job share.
+
+    ``samples`` and ``mos``: paths of the tables. ``features``: paths of the feature tables of all
+    extractors. ``trial_lists``: files that the protocols name.
+    """
+
+    samples: Path
+    mos: Path
+    features: Sequence[str]
+    trial_lists: Sequence[str]
+    protocols: Sequence[Mapping[str, Any]]
+    seed: int
+
+    def list_items(
+        self, metrics: Sequence[Mapping[str, Any]], outputs: Sequence[str]
+    ) -> list[Item]:
+        """Return an item for each metric; ``outputs`` are their tables, in the same order."""
+        mos = store.read(tables.MOS, self.mos)
+        files: list[Path | str] = [self.samples, *self.trial_lists]
+        shared = [identity.sha256_file(path) for path in files]
+        shared += [identity.digest([list(self.protocols), self.seed])]
+        return [
+            self._describe_item(metric, Path(path), mos, shared)
+            for metric, path in zip(metrics, outputs, strict=True)
+        ]
+
+    def _describe_item(
+        self, metric: Mapping[str, Any], path: Path, mos: pd.DataFrame, shared: Sequence[str]
+    ) -> Item:
+        cache = path.parent / "trials"
+        design = None
+        try:
+            dimensions = _rows.select_dimensions(metric, mos)
+            values = ""
+            if metric["kind"] != "control":
+                design = load_design(self._list_files(metric), list(metric["inputs"]))
+                values = _digest_design(design)
+            elif metric["head"] == _ORACLE:
+                values = identity.sha256_file(self.mos)
+        except UserError as error:
+            # An empty key is in no cache: the item fails when its turn comes.
+            return Item(metric["name"], "", [path], cache, error)
+        key = identity.digest([dict(metric), dimensions, values, *shared])
+        return Item(metric["name"], key, [path], cache, (metric, design))
+
+    def _list_files(self, metric: Mapping[str, Any]) -> dict[str, list[str]]:
+        return {
+            name: [path for path in self.features if f"/features/{name}/" in path]
+            for name in metric["extractors"]
+        }
+
+    def write_predictions(self, item: Item) -> None:
+        """Compute and write the predictions of one metric, tables.PREDICTIONS."""
+        if isinstance(item.content, UserError):
+            raise item.content
+        metric, design = item.content
+        samples = store.read(tables.SAMPLES, self.samples)
+        mos = store.read(tables.MOS, self.mos)
+        arguments = (samples, mos, self.protocols, self.seed)
+        if design is None:
+            rows = score_control(metric, *arguments)
+        else:
+            rows = score_metric(metric, design, *arguments)
+        store.write(tables.PREDICTIONS, rows, item.paths[0], {"metric": dict(metric)})
+
+
+def _digest_design(design: Design) -> str:
+    """Return a digest of the values, the samples, and the reasons why others have none."""
+    values = hashlib.sha256(design.X.tobytes()).hexdigest()
+    return identity.digest([values, design.sample_ids, design.names, design.dropped, design.flawed])
