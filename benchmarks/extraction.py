@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 TARGET = 1 / 1.1
 #: Where each extractor calls its network, and the column that the call's rows go to.
 CALLS = {
-    "slowfast": {"slowfast": "net.features"},
+    "slowfast": {"slowfast": "net.compute_features"},
     "clip": {"image": "model.encode_image", "text": "model.encode_text"},
 }
 
