@@ -95,10 +95,21 @@ def test_a_second_file_counts_for_all_samples_of_a_video(
         "video,prompt,sharp\na.mp4,a dog,9\na.mp4,a cat,8\nb.mp4,a dog,7\n"
     )
     scenes = {"files": "scenes.csv", "columns": {"scene": "scene"}}
+    sharp = {"files": "sharp.csv", "columns": {"prompt": "prompt"}, "mos": {"sharp": "sharp"}}
     both = {**source, "labels": [source["labels"], scenes], "keys": ["condition", "scene"]}
     assert {v.columns["sample_id"]: v.columns["scene"] for v in join_labels(both)} == {
         "a-a-cat-dark": "City", "a-a-dog-dark": "City", "a-a-dog-lit": "City", "b-a-dog-dark": "Lake"
     }  # fmt: skip
+    both["labels"] = [source["labels"], scenes, sharp]
+    assert {v.columns["sample_id"]: v.scores["sharp"].mos for v in join_labels(both)} == {
+        "a-a-cat-dark": 8, "a-a-dog-dark": 9, "a-a-dog-lit": 9, "b-a-dog-dark": 7
+    }  # fmt: skip
+    text = (tmp_path / "sharp.csv").read_text()
+    (tmp_path / "sharp.csv").write_text(text.replace("a cat", "a cow"))
+    with pytest.raises(
+        UserError, match=r"sharp.csv, row 3: no sample of 'a.mp4' has prompt 'a cow'"
+    ):
+        join_labels(both)
 
 
 def test_labels_that_tell_no_samples_apart_are_refused(
@@ -159,3 +170,9 @@ def test_samples_of_one_video_are_never_on_two_sides_by_default() -> None:
     assert describe_leaks(single, random, 0) == ""
     with pytest.raises(UserError, match="no image, clip or prompt to group by"):
         make_splits(single, protocol, 0)
+
+
+def test_fields_that_no_label_file_gives_are_refused(source: dict[str, Any]) -> None:
+    by_scene = {**source, "keys": ["condition", "scene"], "constant": {"method": "m", "scene": "x"}}
+    with pytest.raises(UserError, match="import.samples_by: no label file gives scene; name their"):
+        list_videos({**by_scene, "samples_by": ["scene"]}, 1)

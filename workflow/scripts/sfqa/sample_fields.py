@@ -102,12 +102,25 @@ def check_fields(source: Mapping[str, Any]) -> None:
                     "of your own are listed in import.keys)"
                 )
             used.add(name)
+    _check_samples_by(source)
     for name in keys:
         if name not in used and "sheet" not in source:
             raise UserError(
                 f"config, import.keys: nothing gives the key {name!r}; name it in a group of the "
                 "pattern, in columns, constant or lookups"
             )
+
+
+def _check_samples_by(source: Mapping[str, Any]) -> None:
+    """Raise :class:`UserError` unless a label file gives all fields of ``import.samples_by``."""
+    names = [str(name) for name in source.get("samples_by") or ()]
+    labels = source.get("labels") or []
+    entries = [labels] if isinstance(labels, Mapping) else labels
+    if names and not any({*names} <= {*(entry.get("columns") or ())} for entry in entries):
+        raise UserError(
+            f"config, import.samples_by: no label file gives {' and '.join(names)}; name their "
+            "columns in import.labels.columns"
+        )
 
 
 def _list_pattern_groups(source: Mapping[str, Any]) -> list[str]:

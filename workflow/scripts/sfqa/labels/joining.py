@@ -6,7 +6,6 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,13 @@ from sfqa import identity
 from sfqa.errors import UserError
 from sfqa.labels.files import (
     LabelRow,
-    Score,
     list_label_files,
     read_label_rows,
     read_label_table,
     to_text,
 )
+from sfqa.labels.samples import LabelledVideo as LabelledVideo
+from sfqa.labels.samples import SampleRows
 from sfqa.media_files import ARCHIVE_SUFFIXES, list_files, list_video_suffixes, match_glob
 from sfqa.sample_fields import check_fields, clean_name, compile_pattern, get_field_column
 
@@ -31,24 +31,6 @@ _DIGEST_LENGTH = 8
 _MAX_EXAMPLES = 5
 #: Files whose first row is the header, unless the names of the columns are given.
 _WITH_HEADER = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm")
-
-
-@dataclass
-class LabelledVideo:
-    """A video with its labels: path relative to the folder, columns of the sample, scores.
-
-    A video that is in several samples (``import.samples_by``) is there once for each of them;
-    ``sample_values`` are the values of those fields.
-    ``where`` lists the rows of label files that name it; it is empty for a video without a label.
-    ``ratings`` holds the scores of single raters by (rater, dimension).
-    """
-
-    path: str
-    where: list[str] = field(default_factory=list)
-    sample_values: tuple[str, ...] = ()
-    columns: dict[str, str] = field(default_factory=dict)
-    scores: dict[str, Score] = field(default_factory=dict)
-    ratings: dict[tuple[str, str], Score] = field(default_factory=dict)
 
 
 def join_labels(source: Mapping[str, Any]) -> list[LabelledVideo]:
@@ -64,7 +46,7 @@ def join_labels(source: Mapping[str, Any]) -> list[LabelledVideo]:
     by the value of a field. Labels override the pattern, the pattern constants.
 
     ``samples_by``: fields of the label files that tell apart the samples of one video, such as its
-    prompts. Rows of entries that give none of these fields count for all samples of their video.
+    prompts. Rows of entries that do not give all of them count for all samples that agree.
 
     A label without a video and a video without a label raise :class:`UserError`, unless
     ``without_video`` or ``without_label`` is ``keep`` (``skip`` leaves such videos out). The sample
@@ -81,7 +63,7 @@ def join_labels(source: Mapping[str, Any]) -> list[LabelledVideo]:
         else list_files(folder, list_video_suffixes(source))
     )
     fields_of = _match_pattern(names, source)
-    samples = _SampleRows([get_field_column(name) for name in source.get("samples_by") or ()])
+    samples = SampleRows([get_field_column(name) for name in source.get("samples_by") or ()])
     missing: list[LabelRow] = []
     for labels in list_entries(source):
         match = str(labels.get("match", "path"))
@@ -91,12 +73,13 @@ def join_labels(source: Mapping[str, Any]) -> list[LabelledVideo]:
                 f"({labels['path']!r}) has one; write match: path, or leave the folder out"
             )
         finder = _VideoFinder(folder, fields_of, match)
+        columns = {get_field_column(column) for column in labels.get("columns") or ()}
         for row in read_label_rows(labels, folder):
             name = finder.find(row)
             if name is None:
                 missing.append(row)
                 name = row.path
-            samples.add(name, row)
+            samples.add(name, row, columns)
     if missing and source.get("without_video", "error") == "error":
         raise UserError(_describe_missing(folder, missing, names))
     joined = _select_labelled(folder, samples.list_videos(names), source)
@@ -180,39 +163,6 @@ def name_samples(videos: Iterable[LabelledVideo], by_base_name: bool = False) ->
                 video.columns["sample_id"] = f"{cut}-{digest}"
 
 
-class _SampleRows:
-    """The rows of label files, by video and by the values of ``samples_by``."""
-
-    def __init__(self, fields: list[str]) -> None:
-        self.fields = fields
-        self.videos: dict[tuple[str, tuple[str, ...]], LabelledVideo] = {}
-        self.common_rows: list[tuple[str, LabelRow]] = []
-
-    def add(self, name: str, row: LabelRow) -> None:
-        """Add a row to its sample; one that gives none of the fields counts for all samples."""
-        if self.fields and not any(field in row.columns for field in self.fields):
-            self.common_rows.append((name, row))
-            return
-        values = tuple(row.columns.get(field, "") for field in self.fields)
-        video = self.videos.setdefault((name, values), LabelledVideo(name))
-        _add_row(video, row)
-        if "sample_id" not in video.columns:
-            video.sample_values = tuple(value for value in values if value)
-
-    def list_videos(self, names: Iterable[str]) -> list[LabelledVideo]:
-        """Return the samples of all videos and of the files ``names``, sorted by path."""
-        samples_of: dict[str, list[LabelledVideo]] = defaultdict(list)
-        for (name, _), video in sorted(self.videos.items()):
-            samples_of[name].append(video)
-        for name in [*names, *(name for name, _ in self.common_rows)]:
-            if name not in samples_of:
-                samples_of[name].append(LabelledVideo(name))
-        for name, row in self.common_rows:
-            for video in samples_of[name]:
-                _add_row(video, row)
-        return [video for _, videos in sorted(samples_of.items()) for video in videos]
-
-
 class _VideoFinder:
     """Finds the file of a label row among the names of the files."""
 
@@ -279,39 +229,6 @@ def _match_pattern(names: list[str], source: Mapping[str, Any]) -> dict[str, dic
             get_field_column(group): v for group, v in match.groupdict().items() if v
         }
     return fields_of
-
-
-def _add_row(video: LabelledVideo, row: LabelRow) -> None:
-    """Add a row of a label file to its video; raises :class:`UserError` for a contradiction."""
-    for dimension, score in row.scores.items():
-        if row.rater:
-            earlier = video.ratings.get((row.rater, dimension))
-        else:
-            earlier = video.scores.get(dimension)
-        if earlier:
-            by_rater = f" by {row.rater!r}" if row.rater else ""
-            raise UserError(
-                f"{score.where}: {video.path!r} has a score of {dimension!r}{by_rater} already "
-                f"({earlier.where}); keep one of the two rows, or name what tells two samples of "
-                "one video apart in import.samples_by"
-            )
-        if row.rater:
-            video.ratings[row.rater, dimension] = score
-        else:
-            video.scores[dimension] = score
-    for name, value in row.columns.items():
-        if video.columns.get(name, value) != value:
-            raise UserError(
-                f"{row.where}: {name} of {video.path!r} is {value!r}, but "
-                f"{video.columns[name]!r} in {video.where[0]}; correct one of them, or list it in "
-                "import.samples_by if these are two samples of one video"
-            )
-        video.columns[name] = value
-    if not row.scores and row.where.rpartition(", row")[0] in {
-        where.rpartition(", row")[0] for where in video.where
-    }:
-        raise UserError(f"{row.where}: {video.path!r} is in {video.where[0]} too; keep one row")
-    video.where.append(row.where)
 
 
 def _describe_missing(folder: Path, missing: list[LabelRow], names: list[str]) -> str:
