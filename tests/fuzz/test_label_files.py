@@ -147,7 +147,9 @@ def put_blanks_around_separators(
         return True
     # A comma in a prompt is in quotes: only the first and the last separator are surely ones.
     separator = next(s for s in "|;\t," if s in label_lines(path)[-1] or s == ",")
-    lines = [line.replace(separator, f" {separator} ", 1) for line in label_lines(path)]
+    # A blank between a closed quote and a separator is an error that names the row.
+    blanks = f" {separator} "
+    lines = [x if '"' in x else x.replace(separator, blanks, 1) for x in label_lines(path)]
     write_lines(path, lines)
     return True
 
