@@ -59,6 +59,14 @@ def test_missing_weights_are_planned_and_fetched_by_their_own_target(
     assert "rule prepare_images" not in printed
 
 
+def test_weights_are_fetched_before_the_data_is_there(flow: Flow, server: Server) -> None:
+    server.answers["/lips.pth"] = [whole(b"weights")]
+    (flow.folder / "images.csv").unlink()
+    flow.run("fetch_weights")
+    assert (flow.results / "weights/lips.json").is_file()
+    assert "there is no file 'images.csv'" in flow.run("-n", ok=False)
+
+
 @pytest.mark.thorough
 def test_features_are_computed_with_the_fetched_file(flow: Flow, server: Server) -> None:
     torch.manual_seed(3)

@@ -23,6 +23,8 @@ def check_space():
     """Stop before the first job if the run would fill the disk."""
     from sfqa import estimate
 
+    if not PLAN.needs_data:
+        return
     with snakemake_tuning.errors_for_snakemake():
         estimate.check_space(PLAN)
 

@@ -38,21 +38,27 @@ _NEEDED_SECTIONS = {
 }
 
 
-def complete_config(config: Mapping[str, Any], schema_file: Path | str) -> dict[str, Any]:
+def complete_config(
+    config: Mapping[str, Any], schema_file: Path | str, needs_data: bool = True
+) -> dict[str, Any]:
     """Return a checked copy of a configuration with the defaults of the schema.
 
     Paths in ``config`` start at the working directory. Defaults of format ``project-path`` are
-    files of the project whose schema ``schema_file`` is, and start at its folder. Raises
+    files of the project whose schema ``schema_file`` is, and start at its folder. Without
+    ``needs_data`` only the schema is checked, and the user's files may be missing. Raises
     :class:`UserError` that names the wrong key and says what to write instead.
     """
     full = complete_sections(config, schema_file)
+    if not needs_data:
+        return full
     missing = list_missing_files(full)
     if len(missing) > 1:
         lines = [f"  {key}: {path}" for key, path in missing]
         raise UserError(
             "config: these files are missing (paths start at the working directory, "
             f"{Path.cwd()}):\n" + "\n".join(lines) + "\nPut them there or correct the paths; "
-            "sfqa models and sfqa weights --config FILE show the rest of the plan without them"
+            "without them, sfqa models and sfqa weights --config FILE show the rest of the plan, "
+            "and snakemake fetch_weights and fetch_generators run"
         )
     _check_config(full)
     return full

@@ -41,12 +41,16 @@ class Plan(RatingFiles, TrialFiles):
     """A complete configuration, and what the rules derive from it.
 
     Reads the configuration, the registry of methods, the header of an imported table and the table
-    of samples, but no video. With ``check_files``, files edited by hand are looked for. Raises
+    of samples, but no video. With ``check_files``, files edited by hand are looked for. Without
+    ``needs_data`` the user's own files may be missing, such as sheets and scores. Raises
     :class:`sfqa.errors.UserError` for any mistake in the configuration.
     """
 
-    def __init__(self, config: Mapping[str, Any], schema: Path, check_files: bool) -> None:
-        self.config = expand_models(complete_config(config, schema))
+    def __init__(
+        self, config: Mapping[str, Any], schema: Path, check_files: bool, needs_data: bool = True
+    ) -> None:
+        self.config = expand_models(complete_config(config, schema, needs_data))
+        self.needs_data = needs_data
         self.dataset: str = self.config["dataset"]
         self.mode: str = self.config["mode"]
         self.results = Path("results") / self.dataset
@@ -75,7 +79,7 @@ class Plan(RatingFiles, TrialFiles):
         self.score_source = self._find_score_source()
         self.watch = Watch(self.results)
         self.trial_list_files()  # a missing file is an error before any job runs
-        if check_files:
+        if check_files and needs_data:
             self.check_trial_lists()
             if self.config["ratings"]["source"] in ("table", "wide") and self.has_scores:
                 check_ratings(self.config["ratings"])

@@ -7,6 +7,7 @@ the package can be imported and tested without it.
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,8 @@ from sfqa.plan import Plan
 
 #: Objects created before the garbage collector runs, for its three generations.
 _GC_THRESHOLDS = (50_000, 20, 20)
+#: Targets that may run before the user's sheets and scores are there.
+_FETCH_TARGETS = frozenset({"fetch_weights", "fetch_generators"})
 _SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 
 
@@ -31,8 +34,10 @@ def make_plan(workflow: Any, config: Mapping[str, Any]) -> Plan:
     schedules = schedules_jobs(workflow)
     with errors_for_snakemake():
         # Only the scheduling process looks at the files; its jobs read what it recorded.
-        plan = Plan(config, schema=_SCHEMA, check_files=schedules)
-        _ = plan.metrics  # reads an imported table: its mistakes are sentences here
+        needs_data = schedules and not _fetches_only()
+        plan = Plan(config, schema=_SCHEMA, check_files=schedules, needs_data=needs_data)
+        if needs_data:
+            _ = plan.metrics  # reads an imported table: its mistakes are sentences here
     if schedules and (error := explain_unwritable(plan.results)):
         # A warning, not an error: a dry run can plan on results that it can only read.
         logger.warning(f"Nothing can be written: {error}")
@@ -98,6 +103,15 @@ def schedules_jobs(workflow: Any) -> bool:
     from snakemake.settings.types import ExecMode
 
     return bool(workflow.exec_mode == ExecMode.DEFAULT)
+
+
+def _fetches_only() -> bool:
+    """Return whether a run only fetches weights or generators, which needs no data of the user.
+
+    The targets are read from the command line, because Snakemake stores them only after it has
+    read the Snakefile. With ``all`` beside them, everything is needed.
+    """
+    return bool(_FETCH_TARGETS & set(sys.argv)) and "all" not in sys.argv
 
 
 @contextmanager
