@@ -78,9 +78,10 @@ def _gather_scores(local: Tensor) -> tuple[int, Tensor]:
     """Return where this process's scores begin in those of all processes, and the latter."""
     if count_processes() == 1:
         return 0, local
-    counts = [torch.zeros(1, dtype=torch.int64) for _ in range(count_processes())]
-    distributed.all_gather(counts, torch.tensor([len(local)]))
-    sizes = [int(count) for count in counts]
+    count = torch.tensor([len(local)], device=local.device)
+    counts = [torch.zeros_like(count) for _ in range(count_processes())]
+    distributed.all_gather(counts, count)
+    sizes = [int(size) for size in counts]
     # Gathered tensors have one size, so each is padded to the longest.
     padded = local.new_zeros((max(sizes), local.shape[1]))
     padded[: len(local)] = local
