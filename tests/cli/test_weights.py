@@ -93,3 +93,11 @@ def test_only_the_files_of_a_configuration(
 def test_unknown_names_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["weights", "moton"]) == 2
     assert "did you mean 'motion'?" in capsys.readouterr().err
+
+
+def test_features_take_official_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["features", "x.mp4", "--extractor", "lse", "--weights", "official"]
+    assert main(arguments) == 2
+    assert "the official weights lips (l.pth) are missing; sfqa weights lips" in (
+        capsys.readouterr().err
+    )
