@@ -151,3 +151,17 @@ def test_bootstrap_both_ways_have_the_same_statistics(run):
 
 def _numbers(value: Any) -> list[float]:
     return [n for v in value.values() for n in _numbers(v)] if isinstance(value, dict) else [value]
+
+
+@pytest.mark.thorough
+def test_to_table_both_sides_have_the_same_predictions(run):
+    figures, said = run("to_table")
+    assert "RATIO to_table" in said
+    gaps = figures["differences"]
+    assert gaps.pop("not trained") < 1e-6  # features are float32 in the workflow
+    assert max(gaps.values()) < 1e-8
+    assert figures["jobs"]["score_metrics"] == figures["jobs"]["plot_scatter"] == 1
+    changes = figures["changes"]
+    assert changes["no change"]["jobs"] == 0
+    # A metric without training: no regressor is trained again.
+    assert changes["one added metric"]["jobs"] < changes["one changed score"]["jobs"]
