@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ HEX = st.text("0123456789abcdef", min_size=4, max_size=4)
 WORDS = st.text("abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=9)
 
 
+@cache
 def read_pattern(name: str) -> re.Pattern[str]:
     config = yaml.safe_load((DATASETS / f"{name}.yaml").read_text(encoding="utf-8"))
     return re.compile(config["import"]["pattern"])
@@ -58,6 +60,7 @@ def test_t2vqa_db() -> None:
     assert not read_pattern("t2vqa_db").fullmatch("0000_07.mp4")
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.uuids().map(str), st.sampled_from("ABCDE"))
 def test_vquala2025(uuid: str, letter: str) -> None:
     check_names("vquala2025", [(f"{letter}_{uuid}.mp4", {"method": letter, "image": uuid})])
@@ -70,6 +73,7 @@ T2VEVAL_METHODS = (
 )
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.lists(WORDS, min_size=1), st.sampled_from("-_ +"))
 def test_t2veval_bench(words: list[str], sign: str) -> None:
     key = sign.join(words)
@@ -80,7 +84,7 @@ def test_t2veval_bench(words: list[str], sign: str) -> None:
 THQA_METHODS = "ahead dinet dreamtalk iplap mkittalk sad vidtalk wavlip"
 
 
-@settings(max_examples=30)
+@settings(max_examples=25, deadline=None)
 @given(NUMBERS, st.sampled_from(["en", "cn", "fr"]))
 def test_thqa(number: str, language: str) -> None:
     clip = f"voice_{language}_{number}"
@@ -108,7 +112,7 @@ DISTORTIONS = [
 ]
 
 
-@settings(max_examples=20)
+@settings(max_examples=25, deadline=None)
 @given(NUMBERS)
 def test_thqa_ntire_like_thqa_10k(number: str) -> None:
     clip = f"common_voice_en_{number}"
@@ -130,7 +134,7 @@ def test_thqa_ntire_like_thqa_10k(number: str) -> None:
     assert check_names("thqa_ntire", names, [""]) == 14 * 12 * 14
 
 
-@settings(max_examples=20)
+@settings(max_examples=25, deadline=None)
 @given(NUMBERS, st.integers(10**6, 10**9 - 1).map(str), st.lists(WORDS, min_size=1, max_size=9))
 def test_thqa_ntire_like_thqa_and_thqa_3d(number: str, head: str, words: list[str]) -> None:
     clip = f"voice_en_{number}"
@@ -165,6 +169,7 @@ YOUTUBE_CATEGORIES = (
 )
 
 
+@settings(max_examples=25, deadline=None)
 @given(HEX, st.sampled_from([360, 480, 720, 1080, 2160]))
 def test_youtube_ugc(digits: str, lines: int) -> None:
     names = (
@@ -177,6 +182,7 @@ def test_youtube_ugc(digits: str, lines: int) -> None:
     assert check_names("youtube_ugc", names) == 28
 
 
+@settings(max_examples=25, deadline=None)
 @given(NUMBERS)
 def test_konvid_1k(number: str) -> None:
     ends = ("", "_original_centercrop_960x540_8s")
@@ -217,12 +223,14 @@ def test_yt_ntu_avq() -> None:
     assert check_names("yt_ntu_avq", names) == 1620
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.lists(WORDS, min_size=1), st.sampled_from(["Anmidiff", "Gen-2", "ZeroScope"]))
 def test_gaia(words: list[str], method: str) -> None:
     action = " ".join(words).capitalize()
     check_names("gaia", [(f"{method}_{action}.mp4", {"method": method, "image": action})])
 
 
+@settings(max_examples=25, deadline=None)
 @given(WORDS, st.sampled_from(["basic", "complex"]), NUMBERS)
 def test_hveval(category: str, level: str, number: str) -> None:
     image = f"{category}_{level}_{number}"
@@ -239,6 +247,7 @@ def test_fetv() -> None:
     assert check_names("fetv", names, ["datas/videos/"]) == 2476
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.text(st.characters(exclude_characters="/\0\n\r", exclude_categories=["Cs"]), min_size=1))
 def test_lgvq(prompt: str) -> None:
     check_names("lgvq", [(f"hotshot/{prompt}.mp4", {"method": "hotshot", "prompt": prompt})])
