@@ -169,6 +169,16 @@ def extraction_minutes(wildcards, attempt):
     )
 
 
+def metric_jobs(wildcards):
+    return PLAN.get_metric(wildcards.metric)["jobs"]
+
+
+def metric_parts(wildcards):
+    """A file for each job that fits a part of a regressor; none if the rule predict fits it alone."""
+    jobs = metric_jobs(wildcards)
+    return [PART_FILE.format(part=n, **wildcards) for n in range(jobs) if jobs > 1]
+
+
 def metric_gpus(wildcards):
     return job_requests.count_metric_gpus(PLAN, wildcards.metric)
 

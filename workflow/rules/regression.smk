@@ -2,9 +2,13 @@
 # REQUIRED INPUTS: the feature files of the metric's extractors, ratings/mos.parquet, samples.parquet; for protocols of
 # kind cross_dataset the model files of the other dataset.
 # OUTPUTS: regression/{metric}/predictions.parquet; finished trials and checkpoints are in regression/{metric}/trials/.
-# One job scores with all metrics that are not trained; each regressor is a job.
+# One job scores with all metrics that are not trained; each regressor is a job. A regressor with `jobs: n` in its entry
+# is fitted by n jobs train_part side by side: their fits are in trials/, and predict reads them. The files
+# regression/{metric}/parts/{part}.json name the fits.
 # Only on request: regression/{metric}/model.sfqa, the model file for sfqa score and for other datasets;
 # regression/{metric}/learning.parquet, the regressor trained on shares of the training groups of the main protocol.
+PART_FILE = "results/{dataset}/regression/{metric}/parts/{part}.json"
+
 if PLAN.has_mos:
 
     rule score_metrics:
@@ -33,6 +37,34 @@ if PLAN.has_mos:
         script:
             "../scripts/score_metrics.py"
 
+    rule train_part:
+        input:
+            features=metric_features,
+            mos=table_path("mos"),
+            samples=table_path("samples"),
+            trial_lists=PLAN.trial_list_files(),
+        output:
+            fits=PART_FILE,
+        log:
+            "results/{dataset}/logs/regression/parts/{metric}_{part}.log",
+        wildcard_constraints:
+            metric=PLAN.match_regressors(),
+            part=r"\d+",
+        conda:
+            "../envs/torch.yaml"
+        threads: 1
+        resources:
+            gpu=metric_gpus,
+            require_gpu=require_gpu("regression"),
+            mem_mb=more_memory(3000),
+        params:
+            metric=PLAN.metric_slice,
+            protocols=PLAN.config["regression"]["protocols"],
+            seed=PLAN.config["seed"],
+            jobs=metric_jobs,
+        script:
+            "../scripts/train_part.py"
+
     rule predict:
         input:
             features=metric_features,
@@ -40,6 +72,7 @@ if PLAN.has_mos:
             samples=table_path("samples"),
             models=PLAN.cross_dataset_models,
             trial_lists=PLAN.trial_list_files(),
+            parts=metric_parts,
         output:
             predictions=table_path("predictions"),
         log:

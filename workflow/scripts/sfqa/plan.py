@@ -159,7 +159,7 @@ class Plan(RatingFiles, TrialFiles):
 
     def slice_metric(self, metric: Mapping[str, Any]) -> dict[str, Any]:
         """Return a metric with the VERSIONs of the modules that compute its numbers."""
-        settings = {k: v for k, v in metric.items() if k != "published"}
+        settings = {k: v for k, v in metric.items() if k not in ("published", "jobs")}
         return {**settings, "versions": read_versions(metric)}
 
     def match_regressors(self) -> str:

@@ -84,7 +84,7 @@ def compute_learning_curve(
                         trainer.add_problem(reduced, dimensions, groups)
                     tasks_of[subset] = trainer.tasks[start:]
                 tasks[share] += tasks_of[subset]
-    trainer.fit()
+    trainer.fit(trainer.tasks)
     return [
         row
         for share in SHARES

@@ -17,7 +17,7 @@ from sfqa.statistics.registry import NAMES, find_statistic
 KINDS = ("regressor", "zero_shot", "control", "imported")
 _KEYS = (
     "kind", "group", "inputs", "head", "options", "loss", "direction", "dimensions", "published",
-    "each", "directions",
+    "each", "directions", "jobs",
 )  # fmt: skip
 #: Keys of ``published``: where a paper's values are and what they are for, and the values.
 _WORDS, _FIGURES = ("source", "protocol", "dimension"), NAMES
@@ -37,7 +37,8 @@ def list_metrics(
 
     ``metrics`` maps a name to the keys ``kind`` (regressor, zero_shot, control, imported),
     ``group``, ``inputs``, ``head``, ``options``, ``loss`` (short for the head's option of that
-    name), ``direction`` (1 or -1), ``dimensions`` and ``published``. The latter has the values of a
+    name), ``direction`` (1 or -1), ``dimensions``, ``jobs`` (how many Snakemake jobs fit a
+    regressor) and ``published``. The latter has the values of a
     paper, as a mapping or a list of mappings: ``source``, optionally ``protocol`` and
     ``dimension``, and some of srcc, plcc, krcc, rmse. They are shown next to the computed values
     and do not change these.
@@ -172,6 +173,7 @@ def _complete_metric(
     return {
         "name": name,
         "kind": metric_kind,
+        "jobs": _check_jobs(where, metric_kind, entry),
         "group": entry.get("group") or metric_kind,
         "inputs": list(inputs),
         "head": head,
@@ -180,6 +182,16 @@ def _complete_metric(
         "dimensions": list(entry["dimensions"]) if entry.get("dimensions") else None,
         "published": _check_published(f"{where}.published", entry.get("published")),
     }
+
+
+def _check_jobs(where: str, metric_kind: str, entry: Mapping[str, Any]) -> int:
+    """Return the number of jobs that fit a metric, 1 by default."""
+    jobs = entry.get("jobs", 1)
+    if "jobs" in entry and metric_kind != "regressor":
+        raise UserError(f"{where}.jobs: a {metric_kind} metric is not trained; leave it out")
+    if not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1:
+        raise UserError(f"{where}.jobs: {jobs!r}; write a whole number of 1 or more")
+    return jobs
 
 
 def _add_loss(head: str, entry: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

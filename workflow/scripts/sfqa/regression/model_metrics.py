@@ -16,7 +16,7 @@ from sfqa.regression.metrics import list_metrics
 #: The project's registry of quality models.
 REGISTRY = Path(__file__).parents[4] / "config" / "models.yaml"
 #: Keys of a metric that a configuration may set for a model.
-OVERRIDES = ("group", "options", "loss", "dimensions", "published")
+OVERRIDES = ("group", "options", "loss", "dimensions", "published", "jobs")
 
 
 def load_checked_models(

@@ -46,6 +46,7 @@ __all__ = [
     "load_features",
     "make_split_problem",
     "train_metric",
+    "train_part",
 ]
 
 LOG = logging.getLogger("sfqa")
@@ -83,25 +84,40 @@ def train_metric(
     :class:`UserError` for a configuration that cannot be run.
     """
     trainer = MetricTrainer(metric, rated, seed, Path(work), device)
-    for protocol in protocols:
-        if protocol.get("kind") == CROSS:
-            continue
-        if (
-            heads.needs_validation(trainer.head, trainer.options)
-            and validation_share(protocol) == 0
-        ):
-            raise UserError(
-                f"config, regression.protocols {protocol.get('name')!r}: validation is 0, but "
-                f"metric {metric['name']!r} selects on validation rows (head {trainer.head}); "
-                "raise it"
-            )
-        splits = make_splits(rated.samples, protocol, seed)
-        groups = encode_protocol_groups(rated.samples, protocol, rated.design.sample_ids)
-        for split in splits:
-            for dimensions in trainer.sets:
-                trainer.add_problem(split, dimensions, groups)
-    trainer.fit()
+    trainer.add_protocols(protocols)
+    trainer.fit(trainer.tasks)
     return [row for task in trainer.tasks for row in trainer.list_rows(task)]
+
+
+def train_part(
+    metric: Mapping[str, Any],
+    rated: RatedFeatures,
+    protocols: Sequence[Mapping[str, Any]],
+    seed: int,
+    work: Path,
+    part: int,
+    jobs: int,
+    device: str = "cpu",
+) -> list[dict[str, str]]:
+    """Fit every ``jobs``-th problem of a metric, from number ``part`` (from 0), and list the fits.
+
+    The other arguments are those of :func:`train_metric`, which afterwards reads the predictions
+    from ``work`` instead of fitting. All parts can run at a time with the same ``work``: no two
+    write the same file. A fit has ``label``, ``digest`` (of everything that its predictions depend
+    on) and ``detail`` (why it failed, or ''). Raises :class:`UserError` for a part that is not
+    below ``jobs``.
+    """
+    if not 0 <= part < jobs:
+        raise UserError(
+            f"metric {metric['name']}: part {part}; write a number from 0 to {jobs - 1}"
+        )
+    trainer = MetricTrainer(metric, rated, seed, Path(work), device)
+    trainer.add_protocols(protocols)
+    tasks = [task for task in trainer.tasks if task.key][part::jobs]
+    trainer.fit(tasks)
+    return [
+        {"label": task.problem.label, "digest": task.key, "detail": task.reason} for task in tasks
+    ]
 
 
 def load_features(metric: Mapping[str, Any], files: Files, work: Path) -> Design | BlockDesign:
@@ -155,8 +171,8 @@ class FitTask:
     """One problem, and the samples to predict with its model.
 
     ``samples`` are all of them, ``usable`` those that have features. ``key`` is the digest of the
-    cached predictions, '' if the problem cannot be fitted; ``reason`` then says why.
-    ``predictions`` is float64 (usable, dimensions), None before the fit.
+    cached predictions, '' if the problem cannot be fitted. ``reason`` says why it cannot be fitted
+    or why its fit failed. ``predictions`` is float64 (usable, dimensions), None before the fit.
     """
 
     split: Split
@@ -170,7 +186,7 @@ class FitTask:
 
 
 class MetricTrainer:
-    """Fits all problems of one metric: add splits, fit, then list the rows of each task."""
+    """Fits problems of one metric: add splits, fit, then list the rows of each task."""
 
     def __init__(
         self,
@@ -191,6 +207,24 @@ class MetricTrainer:
         self.mos_of = {name: _rows.select_mos(rated.mos, name) for name in names}
         self.tasks: list[FitTask] = []
 
+    def add_protocols(self, protocols: Sequence[Mapping[str, Any]]) -> None:
+        """Add the problems of all trials of the protocols, except those of kind cross_dataset."""
+        samples = self.rated.samples
+        for protocol in protocols:
+            if protocol.get("kind") == CROSS:
+                continue
+            if heads.needs_validation(self.head, self.options) and validation_share(protocol) == 0:
+                raise UserError(
+                    f"config, regression.protocols {protocol.get('name')!r}: validation is 0, but "
+                    f"metric {self.metric['name']!r} selects on validation rows (head "
+                    f"{self.head}); raise it"
+                )
+            splits = make_splits(samples, protocol, self.seed)
+            groups = encode_protocol_groups(samples, protocol, self.design.sample_ids)
+            for split in splits:
+                for dimensions in self.sets:
+                    self.add_problem(split, dimensions, groups)
+
     def add_problem(self, split: Split, dimensions: list[str], groups: Ints | None) -> None:
         """Add the problem of one split, with its predictions if they are in the cache."""
         fit_on_validation = bool(self.options.get("fit_on_validation"))
@@ -208,7 +242,9 @@ class MetricTrainer:
         if usable and not reason:
             task.key = self._make_cache_key(problem, [self.row_of[s] for s in usable])
             shape = (len(usable), len(dimensions))
-            task.predictions = _read_cached_predictions(self._cache_path(task), task.key, shape)
+            cached = _read_cached_predictions(self._cache_path(task), task.key, shape)
+            if cached is not None:
+                task.predictions, task.reason = cached
 
     def _make_cache_key(self, problem: Problem, test_rows: list[int]) -> str:
         """Return a digest of everything that the predictions for ``test_rows`` depend on."""
@@ -238,10 +274,10 @@ class MetricTrainer:
     def _cache_path(self, task: FitTask) -> Path:
         return self.work / f"{task.key}.npz"
 
-    def fit(self) -> None:
-        """Fit all problems without cached predictions, in as few calls of the head as possible."""
-        todo = [t for t in self.tasks if t.key and t.predictions is None]
-        n_cached = sum(t.predictions is not None for t in self.tasks)
+    def fit(self, tasks: Sequence[FitTask]) -> None:
+        """Fit those tasks without cached predictions, in as few calls of the head as possible."""
+        todo = [t for t in tasks if t.key and t.predictions is None]
+        n_cached = sum(t.predictions is not None for t in tasks)
         step = heads.read_problems_per_call(self.head) or max(1, len(todo))
         total = n_cached + len(todo)
         with Progress(self.metric["name"], total, len(todo), "fits", LOG.info) as progress:
@@ -256,8 +292,7 @@ class MetricTrainer:
                 )  # fmt: skip
                 for task, values, reason in zip(batch, predictions, reasons, strict=True):
                     task.reason = reason
-                    if not reason:
-                        self._store_predictions(task, values)
+                    self._store_predictions(task, values)
                     outcome = f"failed {reason}" if reason else "fitted"
                     progress.report(task.problem.label, outcome, failed=bool(reason))
                 keep_curves(scratch, self.work)
@@ -266,10 +301,16 @@ class MetricTrainer:
             LOG.info("%s: all %d fits from the cache", self.metric["name"], n_cached)
 
     def _store_predictions(self, task: FitTask, values: Floats) -> None:
-        """Set and cache the predictions of a task; ``values`` is (rows of x, dimensions)."""
+        """Set and cache the predictions of a task; ``values`` is (rows of x, dimensions).
+
+        The reason of a failed fit is stored too, so that it is not repeated.
+        """
         task.predictions = np.ascontiguousarray(values[[self.row_of[s] for s in task.usable]])
         with store.replacing(self._cache_path(task)) as temporary:
-            np.savez(temporary, prediction=task.predictions, key=np.array(task.key))
+            np.savez(
+                temporary, prediction=task.predictions, key=np.array(task.key),
+                reason=np.array(task.reason),
+            )  # fmt: skip
 
     def list_rows(self, task: FitTask) -> list[dict[str, Any]]:
         """Return the rows of tables.PREDICTIONS of one task, ordered by dimension."""
@@ -330,15 +371,22 @@ def encode_protocol_groups(
     return np.array([code_of.get(s, -1) for s in order], np.int64)
 
 
-def _read_cached_predictions(file: Path, key: str, shape: tuple[int, int]) -> Floats | None:
-    """Return the cached predictions of a problem, None if the file is missing or damaged."""
+def _read_cached_predictions(
+    file: Path, key: str, shape: tuple[int, int]
+) -> tuple[Floats, str] | None:
+    """Return the cached predictions of a problem and why its fit failed ('' if it did not).
+
+    None if the file is missing or damaged.
+    """
     if not file.is_file():
         return None
     try:
         with np.load(file, allow_pickle=False) as stored:
             predictions, label = stored["prediction"], str(stored["key"])
+            # Files of earlier versions have no reason: failed fits were not stored.
+            reason = str(stored["reason"]) if "reason" in stored else ""
     except Exception:
         # zip, zlib, header and key errors all mean the same: a cache miss.
         return None
     is_valid = label == key and predictions.shape == shape and predictions.dtype == np.float64
-    return predictions if is_valid else None
+    return (predictions, reason) if is_valid else None
