@@ -49,3 +49,6 @@ def test_jobs_change_no_number_and_repeat_no_fit(tmp_path):
     assert "train_part" not in started(flow.run(TARGET))
     assert "net: all 3 fits from the cache" in log.read_text()
     assert (tmp_path / TARGET).read_bytes() == predictions
+    # An option that changes no number re-runs nothing.
+    flow.configure(configure(options={**NET["options"], "tensorboard": True}))
+    assert "Nothing to be done" in flow.run(TARGET)

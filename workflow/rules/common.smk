@@ -179,6 +179,11 @@ def metric_parts(wildcards):
     return [PART_FILE.format(part=n, **wildcards) for n in range(jobs) if jobs > 1]
 
 
+def metric_tensorboard(wildcards):
+    """1 if a metric writes event files for TensorBoard; tells the job, re-runs none."""
+    return int(PLAN.get_metric(wildcards.metric)["options"].get("tensorboard", False))
+
+
 def metric_gpus(wildcards):
     return job_requests.count_metric_gpus(PLAN, wildcards.metric)
 

@@ -56,6 +56,7 @@ if PLAN.has_mos:
         resources:
             gpu=metric_gpus,
             require_gpu=require_gpu("regression"),
+            tensorboard=metric_tensorboard,
             mem_mb=more_memory(3000),
         params:
             metric=PLAN.metric_slice,
@@ -85,6 +86,7 @@ if PLAN.has_mos:
         resources:
             gpu=metric_gpus,
             require_gpu=require_gpu("regression"),
+            tensorboard=metric_tensorboard,
             mem_mb=more_memory(3000),
         params:
             metric=PLAN.metric_slice,
@@ -109,6 +111,7 @@ if PLAN.has_mos:
         resources:
             gpu=metric_gpus,
             require_gpu=require_gpu("regression"),
+            tensorboard=metric_tensorboard,
             mem_mb=more_memory(3000),
         params:
             metric=PLAN.metric_slice,
@@ -136,6 +139,7 @@ if PLAN.has_mos:
         resources:
             gpu=metric_gpus,
             require_gpu=require_gpu("regression"),
+            tensorboard=metric_tensorboard,
             mem_mb=more_memory(3000),
         params:
             metric=PLAN.metric_slice,

@@ -9,10 +9,13 @@ from sfqa.job import run_job
 from sfqa.regression import model_files
 from sfqa.regression.cross import describe_model
 from sfqa.regression.fitting import ModelOrigin, check_is_trained, fit_model
-from sfqa.regression.train import keep_curves, load_features
+from sfqa.regression.train import load_features
+from sfqa.regression.training_options import set_display_options
+from sfqa.training.curves import keep_curves
 
 with run_job(snakemake.log[0]) as log:
-    metric, out = snakemake.params.metric, Path(snakemake.output.model)
+    metric = set_display_options(snakemake.params.metric, snakemake.resources)
+    out = Path(snakemake.output.model)
     check_is_trained(metric)
     files = {
         name: [p for p in snakemake.input.features if f"/features/{name}/" in p]

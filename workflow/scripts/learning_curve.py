@@ -7,10 +7,12 @@ from sfqa.device import lease_job_device
 from sfqa.job import run_job
 from sfqa.regression.learning import check_has_learning_curve, compute_learning_curve
 from sfqa.regression.train import RatedFeatures, load_features
+from sfqa.regression.training_options import set_display_options
 from sfqa.tables import LEARNING
 
 with run_job(snakemake.log[0]) as log:
-    metric, params = snakemake.params.metric, snakemake.params
+    params = snakemake.params
+    metric = set_display_options(params.metric, snakemake.resources)
     check_has_learning_curve(metric)
     out = Path(snakemake.output.learning)
     files = {
@@ -34,4 +36,4 @@ with run_job(snakemake.log[0]) as log:
             device,
             mapping=params.mapping,
         )
-    store.write(LEARNING, rows, out, {"metric": dict(metric)})
+    store.write(LEARNING, rows, out, {"metric": dict(params.metric)})

@@ -8,13 +8,15 @@ from sfqa.job import run_job
 from sfqa.regression import cross
 from sfqa.regression.model_files import read
 from sfqa.regression.train import RatedFeatures, load_features, train_metric
+from sfqa.regression.training_options import set_display_options
 
 with run_job(snakemake.log[0]) as log:
-    metric, params = snakemake.params.metric, snakemake.params
+    params = snakemake.params
+    metric = set_display_options(params.metric, snakemake.resources)
     out = Path(snakemake.output.predictions)
     mos = store.read(tables.MOS, snakemake.input.mos)
     samples = store.read(tables.SAMPLES, snakemake.input.samples)
-    metadata = {"metric": dict(metric)}
+    metadata = {"metric": dict(params.metric)}
     files = {
         name: [p for p in snakemake.input.features if f"/features/{name}/" in p]
         for name in metric["extractors"]

@@ -20,7 +20,7 @@ from sfqa.options import convert_texts
 from sfqa.plugins import read_version
 from sfqa.rating_files import RatingFiles
 from sfqa.ratings.importing import check_ratings
-from sfqa.regression.metrics import list_metrics, read_versions
+from sfqa.regression.metrics import list_metrics, read_versions, select_number_settings
 from sfqa.regression.model_metrics import expand_models
 from sfqa.shard_index import Shard, read_shards
 from sfqa.trial_files import TrialFiles
@@ -159,8 +159,7 @@ class Plan(RatingFiles, TrialFiles):
 
     def slice_metric(self, metric: Mapping[str, Any]) -> dict[str, Any]:
         """Return a metric with the VERSIONs of the modules that compute its numbers."""
-        settings = {k: v for k, v in metric.items() if k not in ("published", "jobs")}
-        return {**settings, "versions": read_versions(metric)}
+        return {**select_number_settings(metric), "versions": read_versions(metric)}
 
     def match_regressors(self) -> str:
         """Return a regular expression of the regressors' names."""

@@ -41,7 +41,7 @@ is not `ok` has its reason in the column `detail`.
 | `weights/{weights}.json` | an official weights file that an extractor uses: name, size, sha256 |
 | `weights/lock.json` | the sha256 to which official weights files are pinned ([weights.md](weights.md)) |
 | `features/{extractor}/cache/**/*.rows` | row cache: feature rows by content; if it is deleted, rows are computed again |
-| `regression/{metric}/trials/` | finished trials and checkpoints of a regressor, from which a killed run resumes; for other metrics a copy of the predictions by content; `curves/`: loss and validation score of networks by epoch |
+| `regression/{metric}/trials/` | finished trials and checkpoints of a regressor, from which a killed run resumes; for other metrics a copy of the predictions by content; `curves/`: loss and validation score of networks by epoch, and event files of TensorBoard with the option `tensorboard` |
 | `regression/{metric}/parts/{part}.json` | the fits of one of the `jobs` of a regressor: label, digest of what the predictions depend on, why it failed |
 | `regression/{metric}/model.sfqa` | model file for `sfqa score` and for other datasets; only on request |
 | `ratings/study/` | a rating study: plan with proof of balance, texts, database; written by `sfqa plan`, served by `sfqa rate serve` |

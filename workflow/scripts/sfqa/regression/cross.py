@@ -177,7 +177,7 @@ def check_conform(model: ModelFile, conform: Mapping[str, Any] | None) -> None:
 
 def check_metric(model: ModelFile, metric: Mapping[str, Any], where: str) -> None:
     """Raise :class:`UserError` if a model file has another head or options than the metric here."""
-    options = heads.merge_options(str(metric["head"]), metric.get("options"))
+    options = heads.merge_number_options(str(metric["head"]), metric.get("options"))
     head = model.metadata["head"]
     ours, theirs = ({"head": metric["head"], **options}, {"head": head["name"], **head["options"]})
     if ours != theirs:

@@ -27,7 +27,7 @@ from sfqa.regression.metrics import read_versions
 from sfqa.regression.model_files import VERSION, fingerprint_rows
 from sfqa.regression.problems import Problem, find_reason, get_blocks, select_rows
 from sfqa.regression.selection import score_selection
-from sfqa.regression.train import keep_curves, make_split_problem
+from sfqa.regression.train import make_split_problem
 from sfqa.splits.drawing import draw_validation
 from sfqa.splits.grouping import (
     choose_groups,
@@ -37,6 +37,7 @@ from sfqa.splits.grouping import (
     may_be_empty,
 )
 from sfqa.splits.protocols import TRAIN, VALIDATION, Split
+from sfqa.training.curves import keep_curves
 
 #: Share of validation rows, if the head needs them; the default of the protocols.
 SHARE = 0.15
@@ -116,7 +117,8 @@ def fit_model(
         "version": VERSION,
         "metric": {key: metric.get(key) for key in _METRIC_KEYS},
         "head": {
-            "name": head, "version": heads.read_version(head), "options": options,
+            "name": head, "version": heads.read_version(head),
+            "options": heads.merge_number_options(head, options),
             "refit": states is None,
         },
         "design": heads.read_design(head),

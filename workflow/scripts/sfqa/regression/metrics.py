@@ -12,6 +12,7 @@ from sfqa import splits
 from sfqa.errors import UserError, hint
 from sfqa.plugins import read_version
 from sfqa.regression import control_names, heads
+from sfqa.regression.training_options import drop_display_options
 from sfqa.statistics.registry import NAMES, find_statistic
 
 KINDS = ("regressor", "zero_shot", "control", "imported")
@@ -97,6 +98,16 @@ def read_versions(metric: Mapping[str, Any]) -> dict[str, int]:
         for name, version in head_versions.items():
             versions[name if name == heads.TRAINING_VERSION else f"head {name}"] = version
     return versions
+
+
+def select_number_settings(metric: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a metric without the keys and options that change no number.
+
+    >>> select_number_settings({"head": "mlp", "jobs": 4, "options": {"tensorboard": True}})
+    {'head': 'mlp', 'options': {}}
+    """
+    settings = {k: v for k, v in metric.items() if k not in ("published", "jobs")}
+    return {**settings, "options": drop_display_options(metric["options"])}
 
 
 def _expand_each(

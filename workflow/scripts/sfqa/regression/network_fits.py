@@ -11,7 +11,7 @@ import hashlib
 import logging
 import signal
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,6 +30,7 @@ from sfqa.regression.problems import Features, Matrix, Problem, get_blocks
 from sfqa.regression.scaling import measure_columns, measure_mos
 from sfqa.tables import flaw
 from sfqa.training.checkpoints import read_checkpoint, write_checkpoint
+from sfqa.training.events import EventFiles
 from sfqa.training.optimization import ParameterGroups
 from sfqa.training.precision import use_precision
 from sfqa.training.random_state import use_own_random_numbers
@@ -103,7 +104,13 @@ class NetworkFit:
         )  # fmt: skip
         checkpoint = path.with_suffix(".training.pt")
         curves = path.parent / "curves" / f"{name_curve(problem.label, path.stem)}.csv"
-        best = trainer.run(checkpoint, name, curves, label=problem.label)
+        with ExitStack() as stack:
+            report_epoch = None
+            if self.options.get("tensorboard"):
+                events = stack.enter_context(closing(EventFiles(curves.with_suffix(""))))
+                stack.callback(lambda: events.write(trainer.reports))
+                report_epoch = lambda _: events.write(trainer.reports)  # noqa: E731
+            best = trainer.run(checkpoint, name, curves, report_epoch, label=problem.label)
         reason = "" if best else flaw("diverged", "no epoch gave finite predictions")
         state = {f"network.{key}": value.cpu() for key, value in best.items()}
         for prefix, values in (("mean", mean), ("factor", factor)):

@@ -31,6 +31,8 @@ from sfqa.regression.problems import (
     find_reason,
     get_blocks,
 )
+from sfqa.regression.training_options import drop_display_options
+from sfqa.training.events import load_summary_writer
 from sfqa.training.optimization import ParameterGroups
 from sfqa.training.settings import TrainingSettings
 
@@ -70,7 +72,7 @@ class NetworkHead(ModelHead):
 
     def list_identity(self, options: Mapping[str, Any], roles: Sequence[str]) -> list[Any]:
         """Return what a checkpoint depends on beside rows, MOS and the training itself."""
-        return [self.name, self.version, losses.VERSION, dict(options), list(roles)]
+        return [self.name, self.version, losses.VERSION, drop_display_options(options), list(roles)]
 
     def list_roles(self, options: Mapping[str, Any], x: Features) -> list[str]:
         """Return the role of every block in order, '' for one that is not used."""
@@ -95,6 +97,8 @@ class NetworkHead(ModelHead):
         self._check_build(shapes, problems[0].dims, options)
         fit = self.prepare_fit(options, device)
         check_problems(blocks, problems)
+        if options.get("tensorboard"):
+            load_summary_writer()  # without the package this is an error before any training
         reasons = [find_reason(problem, fit.settings.select != "none") for problem in problems]
         identity = self.list_identity(options, roles)
         paths = fit_problems(fit, blocks, problems, reasons, Path(work), identity)

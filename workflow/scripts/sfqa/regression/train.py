@@ -27,6 +27,7 @@ from sfqa.regression import _rows, heads
 from sfqa.regression.blocks import BlockDesign, load_blocks
 from sfqa.regression.design import Design, Files, load_design
 from sfqa.regression.problems import MIN_TRAIN, MIN_VALIDATION, Problem, find_reason, hash_rows
+from sfqa.regression.training_options import drop_display_options
 from sfqa.splits.grouping import choose_groups, encode_groups, encode_values, find_largest
 from sfqa.splits.protocols import (
     CROSS,
@@ -37,6 +38,8 @@ from sfqa.splits.protocols import (
     make_splits,
     validation_share,
 )
+from sfqa.training.curves import keep_curves
+from sfqa.training.events import complete_events
 
 __all__ = [
     "MIN_TRAIN",
@@ -86,6 +89,8 @@ def train_metric(
     trainer = MetricTrainer(metric, rated, seed, Path(work), device)
     trainer.add_protocols(protocols)
     trainer.fit(trainer.tasks)
+    if trainer.options.get("tensorboard"):
+        complete_events(Path(work) / "curves")
     return [row for task in trainer.tasks for row in trainer.list_rows(task)]
 
 
@@ -261,7 +266,7 @@ class MetricTrainer:
                     _CACHE_FORMAT,
                     self.head,
                     heads.read_versions(self.head, self.options),
-                    dict(self.options),
+                    drop_display_options(self.options),
                 ],
                 "x": [[self.hashes[n] for n in rows] for rows in row_sets],
                 "y": [mos[rows].tolist() for rows in row_sets[:2]],
@@ -338,14 +343,6 @@ class MetricTrainer:
             return _rows.make_row(self.metric, dimension, task.split, sample, None, detail)
         note = self.design.flawed.get(sample, "")
         return _rows.make_row(self.metric, dimension, task.split, sample, value, note)
-
-
-def keep_curves(work: Path, folder: Path) -> None:
-    """Move the curves of the fits in ``work`` to ``folder``/curves, before ``work`` is deleted."""
-    for path in sorted((work / "curves").glob("*.csv")):
-        target = folder / "curves" / path.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        path.replace(target)
 
 
 def encode_protocol_groups(

@@ -5,6 +5,7 @@ Imports no torch: heads declare their options with it, and these are read while 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -51,7 +52,36 @@ TRAINING: Options = {
         "number format; tf32: float32 with faster, coarser products on a GPU; bf16 and fp16: "
         "parameters in float32, forward pass in the other format",
     ),
+    "tensorboard": Flag(
+        False,
+        "whether the curves are also written as event files of TensorBoard; changes no number",
+    ),
 }  # fmt: skip
+
+
+#: Options that change no number. They are no part of a fit's digest, and re-run nothing.
+DISPLAY_OPTIONS = frozenset({"tensorboard"})
+
+
+def drop_display_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a head without those that change no number.
+
+    >>> drop_display_options({"epochs": 9, "tensorboard": True})
+    {'epochs': 9}
+    """
+    return {name: value for name, value in options.items() if name not in DISPLAY_OPTIONS}
+
+
+def set_display_options(metric: Mapping[str, Any], resources: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metric of a job with the options that change no number.
+
+    A Snakemake job gets these as resources, because a change of its parameters would re-run it.
+
+    >>> set_display_options({"options": {"epochs": 9}}, {"gpu": 1, "tensorboard": 1})
+    {'options': {'epochs': 9, 'tensorboard': True}}
+    """
+    switched_on = {name: True for name in sorted(DISPLAY_OPTIONS) if resources.get(name)}
+    return {**metric, "options": {**metric["options"], **switched_on}}
 
 
 def training_options(**defaults: Any) -> Options:

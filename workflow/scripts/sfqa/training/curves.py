@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -47,3 +48,31 @@ def write_curves(path: Path, reports: Sequence[EpochReport]) -> None:
         writer = csv.DictWriter(file, [field.name for field in fields(EpochReport)])
         writer.writeheader()
         writer.writerows(asdict(report) for report in reports)
+
+
+def read_curves(path: Path) -> list[EpochReport]:
+    """Return the reports that :func:`write_curves` wrote."""
+    with open(path, newline="") as file:
+        return [
+            EpochReport(
+                int(row["epoch"]),
+                float(row["learning_rate"]),
+                float(row["loss"]),
+                float(row["score"]),
+                int(row["best_epoch"]),
+            )
+            for row in csv.DictReader(file)
+        ]
+
+
+def keep_curves(work: Path, folder: Path) -> None:
+    """Move the curves of the fits in ``work`` to ``folder``/curves, before ``work`` is deleted.
+
+    The event files of a fit are in a folder with the name of its curves.
+    """
+    for path in sorted((work / "curves").glob("*")):
+        target = folder / "curves" / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            shutil.rmtree(target, ignore_errors=True)
+        path.replace(target)

@@ -46,7 +46,7 @@ from sfqa.regression.problems import (
     find_reason,
     get_blocks,
 )
-from sfqa.regression.training_options import TRAINING
+from sfqa.regression.training_options import TRAINING, drop_display_options
 
 #: Key of the version of a network's training among the versions of heads.
 TRAINING_VERSION = "training"
@@ -152,6 +152,11 @@ def merge_options(name: str, options: Mapping[str, Any] | None) -> dict[str, Any
     10
     """
     return HEADS.merge_options(name, options or {}, f"head {name}, options")
+
+
+def merge_number_options(name: str, options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the options of :func:`merge_options` that the numbers of a head depend on."""
+    return drop_display_options(merge_options(name, options))
 
 
 def load_head(name: str) -> ModelHead | RefittedHead:
