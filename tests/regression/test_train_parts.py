@@ -34,6 +34,10 @@ def rated():
     return RatedFeatures(Design(ids, x, list("abcd"), {}), samples, make_mos(y))
 
 
+class KilledError(Exception):
+    pass
+
+
 def refuse_to_fit(*_):
     raise AssertionError("a fit was repeated")
 
@@ -69,6 +73,29 @@ def test_what_a_part_has_not_fitted_is_fitted_afterwards(rated, tmp_path):
     fits = train_part(FOREST, rated, PROTOCOLS, 0, tmp_path / "parts", 1, 4)
     (tmp_path / "parts" / f"{fits[0]['digest']}.npz").write_bytes(b"damaged")
     assert train_metric(FOREST, rated, PROTOCOLS, 0, tmp_path / "parts") == expected
+
+
+def test_a_killed_part_resumes_with_the_fit_it_was_at(rated, tmp_path, monkeypatch):
+    expected = train_metric(FOREST, rated, PROTOCOLS, 0, tmp_path / "one")
+    work, labels = tmp_path / "parts", []
+    original = heads.fit_and_predict
+
+    def fit(name, x, problems, *rest):
+        labels.extend(problem.label for problem in problems)
+        if len(labels) == 3:
+            raise KilledError
+        return original(name, x, problems, *rest)
+
+    monkeypatch.setattr(heads, "fit_and_predict", fit)
+    with pytest.raises(KilledError):
+        train_part(FOREST, rated, PROTOCOLS, 0, work, 0, 2)
+    for part in (1, 0):
+        train_part(FOREST, rated, PROTOCOLS, 0, work, part, 2)
+    assert len(labels) == FITS + 1
+    assert labels[2] == labels[8]
+    assert not list(work.glob("*.work"))
+    monkeypatch.setattr(heads, "fit_and_predict", refuse_to_fit)
+    assert train_metric(FOREST, rated, PROTOCOLS, 0, work) == expected
 
 
 def test_a_failed_fit_is_named_and_not_repeated(rated, tmp_path, monkeypatch):
