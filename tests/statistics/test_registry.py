@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sfqa.identity import random_generator
-from sfqa.regression import ranking
 from sfqa.regression.selection import score_selection
 from sfqa.statistics import functions
 from sfqa.statistics.registry import (
@@ -20,6 +19,7 @@ from sfqa.statistics.registry import (
     find_statistic,
     join_words,
 )
+from sfqa.training.trainer import compute_mean_srcc
 
 each = pytest.mark.parametrize("statistic", STATISTICS, ids=NAMES)
 points = st.lists(
@@ -94,9 +94,9 @@ def test_the_criterion_of_heads_and_of_networks_is_the_same_srcc() -> None:
         x, y = np.round(draw.normal(size=n), 1), np.round(draw.normal(size=n), 1)
         want = functions.srcc(x, y)
         assert score_selection(x, y) == pytest.approx(want, abs=1e-12)
-        known = torch.ones(1, n, dtype=torch.bool)
-        got = ranking.srcc(torch.tensor(x)[None], torch.tensor(y)[None], known)
-        assert got.item() == pytest.approx(want, abs=1e-12)
+        rated = torch.ones(n, 1, dtype=torch.bool)
+        score = compute_mean_srcc(torch.tensor(x)[:, None], torch.tensor(y)[:, None], rated)
+        assert score == pytest.approx(want, abs=1e-12)
 
 
 def test_words_are_joined_as_in_a_sentence() -> None:

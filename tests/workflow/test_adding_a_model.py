@@ -20,7 +20,7 @@ def test_the_page_adds_a_model_by_one_entry(tmp_path, monkeypatch):
     assert "Flicker (Signal, 2026)" in printed
     assert "score: zero-shot, lower is better" in printed
     assert "your files: all there" in printed
-    assert re.search(r"^predict +\d", printed, flags=re.MULTILINE)
+    assert re.search(r"^score_metrics +\d", printed, flags=re.MULTILINE)
 
 
 def test_the_page_names_every_model():

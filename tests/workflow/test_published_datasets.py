@@ -16,7 +16,7 @@ from sfqa import store, tables
 from videos import make_video
 
 #: The official split with leaks, and a set with hidden parts; the others are thorough.
-DEFAULT = ("q_eval_video", "thqa_ntire")
+DEFAULT = ("q_eval_video",)
 
 
 def import_dataset(name: str, folder: Path) -> Flow:
