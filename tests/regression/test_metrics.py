@@ -1,7 +1,7 @@
 import pytest
 
 from sfqa.errors import UserError
-from sfqa.regression.metrics import list_metrics, read_versions
+from sfqa.regression.metrics import check_validation_rows, list_metrics, read_versions
 
 COLUMNS = {"slowfast": None, "lse": ["lse_c", "lse_d"], "imported": ["clipiqa+", "a b", "confi"]}
 
@@ -146,3 +146,23 @@ def test_versions_of_a_blend_name_its_members():
     options = {"members": ["kernel", "boosting"]}
     found = read_versions({"kind": "regressor", "head": "blend", "options": options})
     assert {"head blend", "head kernel", "head boosting"} <= set(found)
+
+
+def test_a_head_that_selects_needs_validation_rows_before_the_first_job():
+    protocols = [
+        {"name": "random", "kind": "random_trials", "trials": 2, "parts": [8, 0, 2]},
+        {"name": "other", "kind": "cross_dataset", "model": "other.sfqa"},
+    ]
+    regressor = {"kind": "regressor", "inputs": ["signal.x"]}
+    entries = {
+        "forest": {**regressor, "head": "random_forest"},
+        "kernel": {**regressor, "head": "kernel"},
+    }
+    check_validation_rows(list_metrics(entries, {"signal": ["x"]}), protocols)
+    entries["ridge"] = {**regressor, "head": "ridge"}
+    metrics = list_metrics(entries, {"signal": ["x"]})
+    with pytest.raises(
+        UserError, match="protocols 'random': validation is 0, but metric 'ridge' .*head ridge"
+    ):
+        check_validation_rows(metrics, protocols)
+    check_validation_rows(metrics, [{**protocols[0], "parts": [7, 1, 2]}])

@@ -66,7 +66,7 @@ def test_t2vqa_db(tmp_path: Path) -> None:
     assert re.search(r"extract_features +\d+", planned)
     assert "Protocol random; 5 test samples; 10 trials, means over the trials." in read
     assert "signal-kernel" in read
-    assert "signal-ridge" in read
+    assert "signal-forest" in read
     assert "AIGC-VQA" in read
     assert "By prompt" in leakage
     samples = store.read(tables.SAMPLES, tmp_path / "results/t2vqa_db/samples.parquet")

@@ -20,7 +20,12 @@ from sfqa.options import convert_texts
 from sfqa.plugins import read_version
 from sfqa.rating_files import RatingFiles
 from sfqa.ratings.importing import check_ratings
-from sfqa.regression.metrics import list_metrics, read_versions, select_number_settings
+from sfqa.regression.metrics import (
+    check_validation_rows,
+    list_metrics,
+    read_versions,
+    select_number_settings,
+)
 from sfqa.regression.model_metrics import expand_models
 from sfqa.shard_index import Shard, read_shards
 from sfqa.trial_files import TrialFiles
@@ -122,6 +127,7 @@ class Plan(RatingFiles, TrialFiles):
             columns = {"imported": feature_columns(self.import_source())}
         configured = {**_CONTROLS, **self.config["regression"]["metrics"]}
         metrics = list_metrics(configured, columns)
+        check_validation_rows(metrics, self.config["regression"]["protocols"])
         for metric in metrics:
             metric["extractors"] = sorted({i.split(".", 1)[0] for i in metric["inputs"]})
         return metrics

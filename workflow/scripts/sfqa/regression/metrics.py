@@ -13,6 +13,7 @@ from sfqa.errors import UserError, hint
 from sfqa.plugins import read_version
 from sfqa.regression import control_names, heads
 from sfqa.regression.training_options import drop_display_options
+from sfqa.splits.protocol_options import CROSS, check_protocol, name_protocol
 from sfqa.statistics.registry import NAMES, find_statistic
 
 KINDS = ("regressor", "zero_shot", "control", "imported")
@@ -193,6 +194,27 @@ def _complete_metric(
         "dimensions": list(entry["dimensions"]) if entry.get("dimensions") else None,
         "published": _check_published(f"{where}.published", entry.get("published")),
     }
+
+
+def check_validation_rows(
+    metrics: Sequence[Mapping[str, Any]], protocols: Sequence[Mapping[str, Any]]
+) -> None:
+    """Raise :class:`UserError` if a head selects on validation rows and a protocol has none.
+
+    ``metrics`` are those of :func:`list_metrics`.
+    """
+    for protocol in protocols:
+        where = name_protocol(protocol)
+        if protocol.get("kind") == CROSS or check_protocol(protocol, where)[1] > 0:
+            continue
+        for metric in metrics:
+            is_regressor = metric["kind"] == "regressor"
+            if is_regressor and heads.needs_validation(metric["head"], metric["options"]):
+                raise UserError(
+                    f"{where}: validation is 0, but metric {metric['name']!r} selects on "
+                    f"validation rows (head {metric['head']}); give the protocol validation rows, "
+                    "or choose a head that selects within the train rows, such as kernel"
+                )
 
 
 def _check_jobs(where: str, metric_kind: str, entry: Mapping[str, Any]) -> int:

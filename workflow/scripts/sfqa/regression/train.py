@@ -26,6 +26,7 @@ from sfqa.progress import Progress
 from sfqa.regression import _rows, heads
 from sfqa.regression.blocks import BlockDesign, load_blocks
 from sfqa.regression.design import Design, Files, load_design
+from sfqa.regression.metrics import check_validation_rows
 from sfqa.regression.problems import MIN_TRAIN, MIN_VALIDATION, Problem, find_reason, hash_rows
 from sfqa.regression.training_options import drop_display_options
 from sfqa.splits.grouping import choose_groups, encode_groups, encode_values, find_largest
@@ -36,7 +37,6 @@ from sfqa.splits.protocols import (
     VALIDATION,
     Split,
     make_splits,
-    validation_share,
 )
 from sfqa.training.curves import keep_curves
 from sfqa.training.events import complete_events
@@ -215,15 +215,11 @@ class MetricTrainer:
     def add_protocols(self, protocols: Sequence[Mapping[str, Any]]) -> None:
         """Add the problems of all trials of the protocols, except those of kind cross_dataset."""
         samples = self.rated.samples
+        metric = {**self.metric, "kind": "regressor", "options": self.options}
+        check_validation_rows([metric], protocols)
         for protocol in protocols:
             if protocol.get("kind") == CROSS:
                 continue
-            if heads.needs_validation(self.head, self.options) and validation_share(protocol) == 0:
-                raise UserError(
-                    f"config, regression.protocols {protocol.get('name')!r}: validation is 0, but "
-                    f"metric {self.metric['name']!r} selects on validation rows (head "
-                    f"{self.head}); raise it"
-                )
             splits = make_splits(samples, protocol, self.seed)
             groups = encode_protocol_groups(samples, protocol, self.design.sample_ids)
             for split in splits:
