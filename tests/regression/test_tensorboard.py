@@ -11,11 +11,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from rated_samples import make_crossed_samples, make_mos
+from rated_features import make_rated_features
 from sfqa.errors import UserError
 from sfqa.regression import heads, network_fits
-from sfqa.regression.design import Design
-from sfqa.regression.train import RatedFeatures, train_metric, train_part
+from sfqa.regression.train import train_metric, train_part
 from sfqa.training.curves import EpochReport
 from sfqa.training.events import EventFiles
 
@@ -30,12 +29,7 @@ def make_metric(**options):
 
 @pytest.fixture
 def rated():
-    samples = make_crossed_samples(6, 3, 2)
-    ids = sorted(samples["sample_id"])
-    numbers = np.random.default_rng(0)
-    x = numbers.normal(size=(len(ids), 4)).astype(np.float32)
-    y = dict(zip(ids, 50 + 10 * x[:, 0] + numbers.normal(size=len(ids)), strict=True))
-    return RatedFeatures(Design(ids, x, list("abcd"), {}), samples, make_mos(y))
+    return make_rated_features()
 
 
 class StandInWriter:

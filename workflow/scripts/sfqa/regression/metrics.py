@@ -13,7 +13,7 @@ from sfqa.errors import UserError, hint
 from sfqa.plugins import read_version
 from sfqa.regression import control_names, heads
 from sfqa.regression.training_options import drop_display_options
-from sfqa.splits.protocol_options import CROSS, check_protocol, name_protocol
+from sfqa.splits.protocol_options import CROSS, name_protocol, validation_share
 from sfqa.statistics.registry import NAMES, find_statistic
 
 KINDS = ("regressor", "zero_shot", "control", "imported")
@@ -204,16 +204,16 @@ def check_validation_rows(
     ``metrics`` are those of :func:`list_metrics`.
     """
     for protocol in protocols:
-        where = name_protocol(protocol)
-        if protocol.get("kind") == CROSS or check_protocol(protocol, where)[1] > 0:
+        if protocol.get("kind") == CROSS or validation_share(protocol) > 0:
             continue
         for metric in metrics:
             is_regressor = metric["kind"] == "regressor"
             if is_regressor and heads.needs_validation(metric["head"], metric["options"]):
                 raise UserError(
-                    f"{where}: validation is 0, but metric {metric['name']!r} selects on "
-                    f"validation rows (head {metric['head']}); give the protocol validation rows, "
-                    "or choose a head that selects within the train rows, such as kernel"
+                    f"{name_protocol(protocol)}: validation is 0, but metric {metric['name']!r} "
+                    f"selects on validation rows (head {metric['head']}); give the "
+                    "protocol validation rows, or choose a head that selects within the train "
+                    "rows, such as kernel"
                 )
 
 

@@ -91,3 +91,14 @@ def read_ratio(protocol: Mapping[str, Any], where: str) -> tuple[float, ...]:
     if not ratio[0] or not ratio[2]:
         raise UserError(f"{where}, parts: {list(ratio)!r}; only the second, validation, may be 0")
     return tuple(float(v) for v in ratio)
+
+
+def validation_share(protocol: Mapping[str, Any]) -> float:
+    """Return the share of rows to select models on: of train rows, or of all with ``parts``.
+
+    Raises :class:`UserError` for an invalid protocol.
+
+    >>> validation_share({"name": "t", "kind": "random_trials", "parts": [7, 1, 2]})
+    0.1
+    """
+    return check_protocol(protocol, name_protocol(protocol))[1]

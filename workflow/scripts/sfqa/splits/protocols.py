@@ -37,6 +37,7 @@ from sfqa.splits.protocol_options import (
     check_protocol,
     name_protocol,
     read_ratio,
+    validation_share,
 )
 
 __all__ = [
@@ -130,17 +131,6 @@ def make_splits(samples: pd.DataFrame, protocol: Mapping[str, Any], seed: int) -
         }
         splits.append(Split(str(protocol["name"]), trial, part))
     return splits
-
-
-def validation_share(protocol: Mapping[str, Any]) -> float:
-    """Return the share of rows to select models on: of train rows, or of all with ``parts``.
-
-    Raises :class:`UserError` for an invalid protocol.
-
-    >>> validation_share({"name": "t", "kind": "random_trials", "parts": [7, 1, 2]})
-    0.1
-    """
-    return check_protocol(protocol, name_protocol(protocol))[1]
 
 
 class _Trial(NamedTuple):

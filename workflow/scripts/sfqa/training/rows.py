@@ -63,7 +63,7 @@ class TensorRows:
     def iterate(self, pieces: Sequence[Tensor], epoch: int) -> Iterator[Inputs]:
         """Yield the standardised inputs of each piece."""
         for rows in pieces:
-            number = next((n for n, kept in enumerate(self._repeated) if kept is rows), None)
+            number = next((n for n, piece in enumerate(self._repeated) if piece is rows), None)
             if number is None:
                 yield self.select(rows)
             else:

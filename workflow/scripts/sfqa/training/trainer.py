@@ -102,7 +102,7 @@ class Trainer:
             self.average = AveragedModel(
                 self.network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema)
             )
-        self.known = torch.isfinite(data.target)
+        self.rated = torch.isfinite(data.target)
         self.target = torch.nan_to_num(data.target).to(self.dtype)
         batch_rows = settings.batch_rows or len(data.train)
         self.is_full_batch = batch_rows >= len(data.train)
@@ -166,7 +166,7 @@ class Trainer:
         log: logging.Logger,
         label: str,
     ) -> None:
-        started = saved = shown = time.monotonic()
+        started = saved = reported = time.monotonic()
         epochs_before, saving_sec = len(self.reports), 0.0
         while self.is_running():
             with defer_stop():
@@ -178,8 +178,8 @@ class Trainer:
                 saving_sec = saved - now
             if report is None:
                 continue
-            if now - shown >= PROGRESS_SEC:
-                shown = now
+            if now - reported >= PROGRESS_SEC:
+                reported = now
                 each = (now - started) / (report.epoch - epochs_before)
                 left = each * (self.settings.epochs - report.epoch)
                 words = report.describe(self.settings.epochs, self.settings.select, left)
@@ -233,7 +233,7 @@ class Trainer:
         assert self._epoch_inputs is not None
         pieces = [next(self._epoch_inputs) for _ in self._split(batch)]
         value = backpropagate(
-            self._forward, pieces, self.loss, self.target[batch], self.known[batch],
+            self._forward, pieces, self.loss, self.target[batch], self.rated[batch],
             self.scaler.scale, self.device,
         )  # fmt: skip
         sum_gradients(self.network)
@@ -280,10 +280,10 @@ class Trainer:
         ).to(self.dtype)
         if not bool(scores.isfinite().all()):
             return -math.inf
-        target, known = self.target[rows], self.known[rows]
+        target, rated = self.target[rows], self.rated[rows]
         if self.settings.select == "loss":
-            return -float(self.loss(scores, target, known))
-        return compute_mean_srcc(scores, target, known)
+            return -float(self.loss(scores, target, rated))
+        return compute_mean_srcc(scores, target, rated)
 
     def state(self) -> State:
         """Return what a checkpoint holds: everything on which the rest of the training depends."""
@@ -335,9 +335,9 @@ def predict_rows(
 
 
 def compute_mean_srcc(prediction: Tensor, target: Tensor, mask: Tensor) -> float:
-    """Return the mean SRCC over dimensions of (rows, dims), of the known rows of each.
+    """Return the mean SRCC over dimensions of (rows, dims), of the rated rows of each.
 
-    A dimension with fewer than two known rows does not count; -2 if none is left. A dimension
+    A dimension with fewer than two rated rows does not count; -2 if none is left. A dimension
     whose predictions or targets are constant counts as -2. Rounded to 12 digits, so that equal
     orders tie exactly.
 
@@ -345,10 +345,10 @@ def compute_mean_srcc(prediction: Tensor, target: Tensor, mask: Tensor) -> float
     >>> compute_mean_srcc(torch.tensor([[1.0], [2], [3]]), torch.tensor([[1.0], [3], [2]]), rated)
     0.5
     """
-    scores, mos, known = (v.cpu().numpy() for v in (prediction.double(), target.double(), mask))
+    scores, mos, rated = (v.cpu().numpy() for v in (prediction.double(), target.double(), mask))
     values = []
     for column in range(mask.shape[1]):
-        rows = known[:, column]
+        rows = rated[:, column]
         if rows.sum() >= 2:
             a, b = (_rank_from_mean(v[rows, column]) for v in (scores, mos))
             scale = float(np.sqrt((a @ a) * (b @ b)))
