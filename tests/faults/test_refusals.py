@@ -140,8 +140,7 @@ def test_tables_of_the_future_are_told_once_a_run_with_what_to_do(tmp_path, capl
 def test_a_second_run_in_one_folder_is_refused_and_told_how_to_unlock_after_a_kill(run, flow):
     places.unmake(flow)
     first = places.started(flow, places.LAST)
-    locks = flow.folder / ".snakemake/locks"
-    wait_until(lambda: any(locks.glob("*")), why="the first run's lock")
+    wait_until(lambda: holds_locks(flow), why="the first run's lock")
     os.killpg(first.pid, signal.SIGSTOP)  # slow, for as long as it takes
     try:
         said = flow.run(places.LAST, ok=False)
@@ -155,12 +154,21 @@ def test_a_second_run_in_one_folder_is_refused_and_told_how_to_unlock_after_a_ki
     assert nothing_to_do(flow.run(places.LAST))
     places.unmake(flow)
     dead = places.started(flow, places.LAST)
-    wait_until(lambda: any(locks.glob("*")), why="the second run's lock")
+    wait_until(lambda: holds_locks(flow), why="the second run's lock")
     places.kill(dead)
     assert refused(flow.run(places.LAST, ok=False))
     flow.run("--unlock")
     flow.run(places.LAST)
     assert places.differing(run, flow) == []
+
+
+def holds_locks(flow) -> bool:
+    """Whether a run has written its locks: Snakemake creates the files empty and fills them then.
+
+    The lock of the outputs is written last. An empty one refuses nobody.
+    """
+    locks = (flow.folder / ".snakemake/locks").glob("*.output.lock")
+    return any(path.stat().st_size for path in locks)
 
 
 def refused(said: str) -> bool:
