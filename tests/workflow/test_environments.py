@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from flow import ROOT
+from sfqa.features.base import list_extractors
 from sfqa.generation import adapters
 from sfqa.regression import heads
 
@@ -27,9 +28,9 @@ BY_NAME = {
         "imageio_ffmpeg",
     ],
     "torch": [
-        *(f"sfqa.features.extractors.{n}" for n in ("audio", "clip", "lse", "signal", "slowfast", "spatial")),
+        *(f"sfqa.features.extractors.{n}" for n in list_extractors()),
         *(f"sfqa.regression.heads.{n}" for n in heads.list_heads()),
-        "open_clip", "torchvision", "sklearn.ensemble", "imageio_ffmpeg",
+        "open_clip", "torchvision", "timm", "transformers", "sklearn.ensemble", "imageio_ffmpeg",
     ],
     "tables": ["openpyxl"],
 }  # fmt: skip
