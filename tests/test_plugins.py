@@ -114,3 +114,16 @@ def test_every_default_is_an_allowed_value_and_every_option_has_a_meaning(packag
         defaults = fill_defaults({}, declared)
         assert check_options(defaults, declared, name) == defaults
         assert all(option.meaning and option.allowed for option in declared.values())
+
+
+def test_a_label_uses_an_extractor_once_more():
+    """image-swin and image-resnet are the extractor image, with options of their own."""
+    assert EXTRACTORS.drop_label("signal-coarse") == "signal"
+    assert EXTRACTORS.version("signal-coarse") == EXTRACTORS.version("signal")
+    assert EXTRACTORS.load("signal-coarse") is EXTRACTORS.load("signal")
+    assert "signal-coarse" in EXTRACTORS
+    for name, sentence in (("signla-coarse", "did you mean 'signal'"), ("signal-", "as signal-se")):
+        with pytest.raises(UserError, match=sentence):
+            EXTRACTORS.version(name)
+    with pytest.raises(UserError, match="no head is called 'ridge-second'"):
+        HEADS.version("ridge-second")

@@ -392,3 +392,12 @@ def test_the_cli_leaves_nothing_behind(videos, tmp_path, monkeypatch):
     left = [p.name for p in tmp_path.iterdir() if not p.name.startswith("sfqa-gpu")]
     assert left == []
     assert json.dumps(sorted(p.name for p in videos.iterdir())) == '["deep", "notes.txt", "one.mp4"]'  # fmt: skip
+
+
+def test_a_label_measures_once_more_with_other_options(face_video, tmp_path):
+    out = tmp_path / "t.csv"
+    words = ["--extractor", "signal-coarse", "--set", "signal-coarse.every=10", "--out", str(out)]
+    assert cli.main(["features", str(face_video), *SIGNAL, *words]) == 0
+    row = pd.read_csv(out).iloc[0]
+    assert row["signal-coarse.ti_mean"] == row["signal.ti_mean"]
+    assert row["signal-coarse.key"] != row["signal.key"]

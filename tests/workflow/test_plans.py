@@ -131,3 +131,19 @@ def test_the_library_does_not_know_the_workflow_engine():
             continue  # its own tests: it imports Snakemake inside functions only
         assert "import snakemake" not in path.read_text(), path
         assert "snakemake." not in path.read_text().replace("snakemake --", ""), path
+
+
+def test_an_extractor_is_planned_twice_with_other_options(tmp_path):
+    """A label after a hyphen makes a second table, whose columns are inputs like any other."""
+    config = load("config") | {
+        "features": {
+            "signal": {"weights": "none"},
+            "signal-coarse": {"weights": "none", "options": {"every": 5}},
+        }
+    }
+    names = {"Fine": "signal.sharpness", "Coarse": "signal-coarse.sharpness"}
+    metrics = {name: {"kind": "zero_shot", "inputs": [column]} for name, column in names.items()}
+    config["regression"] = config["regression"] | {"metrics": metrics}
+    said = Flow(tmp_path, config).run("-n")
+    assert "features/signal-coarse/" not in said  # planned once the samples are listed
+    assert "regression/Coarse/predictions.parquet" in said

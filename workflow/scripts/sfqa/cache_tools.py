@@ -202,9 +202,9 @@ def _map_owners(cache: CacheFolders, current_only: bool) -> dict[str, Path]:
 
 
 def _current_version(name: str) -> int | None:
-    from sfqa.features import base
+    from sfqa.features.extractors import EXTRACTORS
 
-    return base.read_extractor_version(name) if name in base.list_extractors() else None
+    return EXTRACTORS.version(name) if name in EXTRACTORS else None
 
 
 def prune_cache(

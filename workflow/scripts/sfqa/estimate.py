@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sfqa.errors import UserError
+from sfqa.features.extractors import EXTRACTORS
 from sfqa.user_tables import read_table
 
 if TYPE_CHECKING:
@@ -208,8 +209,9 @@ def _estimate_conform(data: DatasetSize) -> Stage:
 
 def get_rate(name: str, options: Mapping[str, Any]) -> Rate:
     """Return the costs of an extractor with these options."""
-    rate = RATES.get(name, OTHER)
-    if name == "slowfast":
+    extractor = EXTRACTORS.drop_label(name)
+    rate = RATES.get(extractor, OTHER)
+    if extractor == "slowfast":
         return Rate(*(value / float(options.get("every_sec", 1)) for value in rate))
     return rate
 

@@ -8,6 +8,7 @@ them in every job, and importing torch, OpenCV or scikit-learn would take second
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
@@ -17,6 +18,9 @@ from typing import Any
 
 from sfqa.errors import UserError, hint
 from sfqa.options import Options, merge_options
+
+#: The name of a plug-in, with or without a label.
+_LABEL = re.compile(r"[a-z][a-z0-9_]*(-[A-Za-z0-9_]+)?")
 
 
 class PluginPackage:
@@ -29,24 +33,42 @@ class PluginPackage:
         noun: str,
         where: str = "",
         declaring: tuple[str, ...] = (),
+        has_labels: bool = False,
     ) -> None:
         """Note where the plug-ins are and how messages name them.
 
         ``noun`` is what one of them is called, ``where`` how a message on its name begins.
         ``declaring`` names modules beside :mod:`sfqa.options` whose functions a constant may call.
+        With ``has_labels`` a name may end in a label, as ``image-swin`` (:meth:`drop_label`).
         """
         self.package, self.folder, self.noun, self.where = package, folder, noun, where
-        self.declaring = declaring
+        self.declaring, self.has_labels = declaring, has_labels
 
     def names(self) -> list[str]:
         """Return the names of all plug-ins, sorted."""
         return sorted(path.stem for path in self.folder.glob("[a-z]*.py"))
 
+    def __contains__(self, name: str) -> bool:
+        """Return whether there is a plug-in of that name, which may have a label."""
+        return self.drop_label(name) in self.names()
+
+    def drop_label(self, name: str) -> str:
+        """Return the name of the plug-in's file, without the label after the first hyphen.
+
+        Labels let a configuration use a plug-in several times, each with its own options.
+        """
+        return name.partition("-")[0] if self.has_labels else name
+
     def check_name(self, name: str) -> None:
         """Raise :class:`UserError` unless there is a plug-in of that name."""
-        if name not in self.names():
-            nearest = hint(name, self.names())
+        if name not in self:
+            nearest = hint(self.drop_label(name), self.names())
             raise UserError(f"{self.where}no {self.noun} is called {name!r}; {nearest}")
+        if self.has_labels and not _LABEL.fullmatch(name):
+            raise UserError(
+                f"{self.where}{name!r}: a label has letters, digits and _ ; write it as "
+                f"{self.drop_label(name)}-second"
+            )
 
     def read(self, name: str, constant: str, default: Any = None) -> Any:
         """Return a constant of a plug-in without importing it, ``default`` if it has none.
@@ -55,12 +77,13 @@ class PluginPackage:
         be read.
         """
         self.check_name(name)
-        return read_constants(self.folder / f"{name}.py", self.declaring).get(constant, default)
+        path = self.folder / f"{self.drop_label(name)}.py"
+        return read_constants(path, self.declaring).get(constant, default)
 
     def version(self, name: str) -> int:
         """Return the VERSION of a plug-in without importing it; raises as :meth:`read`."""
         self.check_name(name)
-        return read_version(self.folder / f"{name}.py", self.declaring)
+        return read_version(self.folder / f"{self.drop_label(name)}.py", self.declaring)
 
     def options(self, name: str) -> Options:
         """Return the declared OPTIONS of a plug-in without importing it; raises as :meth:`read`."""
@@ -78,7 +101,7 @@ class PluginPackage:
     def load(self, name: str) -> ModuleType:
         """Import a plug-in and return its module; raises :class:`UserError` for an unknown name."""
         self.check_name(name)
-        return import_module(f"{self.package}.{name}")
+        return import_module(f"{self.package}.{self.drop_label(name)}")
 
 
 def read_version(path: Path, declaring: tuple[str, ...] = ()) -> int:

@@ -147,7 +147,7 @@ def _assign_weights(names: Sequence[str], arguments: Sequence[str]) -> dict[str,
     by_name: dict[str, str] = {}
     for argument in arguments:
         name, equals, value = argument.partition("=")
-        if equals and name in list_extractors():
+        if equals and name in EXTRACTORS:
             if name not in names:
                 raise UserError(
                     f"--weights {argument}: {name} is not selected; add --extractor {name}"

@@ -16,6 +16,7 @@ from pathlib import Path
 from sfqa.cli import FAILURE, SUCCESS, _extract, _feature_tables, _video_files
 from sfqa.cli._tables import check_out
 from sfqa.errors import UserError, hint
+from sfqa.features.extractors import EXTRACTORS
 
 SUMMARY = "measure videos: print a table, write CSV or Parquet with --out"
 EXAMPLES = """
@@ -103,8 +104,8 @@ def name_arguments(message: str) -> str:
     >>> name_arguments("config, features.lse.options.min_track: -1; give a whole number")
     '--set lse.min_track: -1; give a whole number'
     """
-    message = re.sub(r"config, features\.(\w+)\.options\.", r"--set \1.", message)
-    return re.sub(r"config, features\.(\w+)(\.weights)?(?=[:,])", r"--weights of \1", message)
+    message = re.sub(r"config, features\.([\w-]+)\.options\.", r"--set \1.", message)
+    return re.sub(r"config, features\.([\w-]+)(\.weights)?(?=[:,])", r"--weights of \1", message)
 
 
 def _choose_extractors(arguments: Sequence[str]) -> list[str]:
@@ -114,7 +115,7 @@ def _choose_extractors(arguments: Sequence[str]) -> list[str]:
     if not names:
         raise UserError(f"--extractor: name at least one: {', '.join(available)}")
     for name in names:
-        if name not in available:
+        if name not in EXTRACTORS:
             raise UserError(f"--extractor {name}: no such extractor; {hint(name, available)}")
     return names
 

@@ -137,10 +137,12 @@ def _find_weights(
 def _estimate_hours(model: QualityModel, videos: int, seconds: float) -> float | None:
     """Return the CPU hours of extraction, None if the rate of an extractor was not measured."""
     from sfqa.estimate import RATES
+    from sfqa.features.extractors import EXTRACTORS
 
-    if not set(model.features) <= set(RATES):
+    extractors = [EXTRACTORS.drop_label(name) for name in model.features]
+    if not set(extractors) <= set(RATES):
         return None
-    rate = sum(RATES[extractor].cpu_sec for extractor in model.features)
+    rate = sum(RATES[name].cpu_sec for name in extractors)
     return videos * seconds * rate / 3600
 
 

@@ -14,6 +14,7 @@ from sfqa.cli import FAILURE, SUCCESS, _extract, _video_files
 from sfqa.cli._tables import align_columns, check_out, write_csv
 from sfqa.cli.features import name_arguments, open_cache, show_progress
 from sfqa.errors import UserError
+from sfqa.features.extractors import EXTRACTORS
 
 if TYPE_CHECKING:
     from sfqa.regression.model_files import ModelFile
@@ -118,7 +119,7 @@ def _make_specs(model: ModelFile, arguments: Sequence[str]) -> dict[str, dict[st
     from sfqa.regression.cross import check_identity
 
     extractors: Mapping[str, Any] = model.metadata["extractors"]
-    if not model.metadata["conform"] or not set(extractors) <= set(_extract.list_extractors()):
+    if not model.metadata["conform"] or any(name not in EXTRACTORS for name in extractors):
         raise UserError(
             f"{model.path}: this model reads imported features ({', '.join(extractors)} of "
             f"{model.metadata['dataset']}), which cannot be computed from videos; score their "

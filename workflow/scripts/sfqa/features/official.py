@@ -44,7 +44,7 @@ def find_official_file(
     """
     where = f"config, features.{extractor}"
     merged = EXTRACTORS.merge_options(extractor, options, f"{where}.options")
-    return find_entry(entries, extractor, merged, f"{where}.weights")
+    return find_entry(entries, EXTRACTORS.drop_label(extractor), merged, f"{where}.weights")
 
 
 def add_official_file(

@@ -16,6 +16,7 @@ import pyarrow as pa
 from sfqa import store, tables, timing
 from sfqa.cache import RowCache
 from sfqa.features import base, pipeline, rows, weights
+from sfqa.features.extractors import EXTRACTORS
 from sfqa.features.pass_sizes import PassNote
 from sfqa.identity import digest
 from sfqa.progress import Progress
@@ -66,8 +67,8 @@ def extract_shard(
     extractor_weights = weights.resolve_weights(spec, name)
     base.check_weights(name, extractor_weights.kind)
     identity = {
-        "extractor": name, "version": base.read_extractor_version(name), "options": options,
-        "weights": extractor_weights.identity,
+        "extractor": EXTRACTORS.drop_label(name), "version": base.read_extractor_version(name),
+        "options": options, "weights": extractor_weights.identity,
     }  # fmt: skip
     cache = RowCache(cache_folder, writer, rows.get_row_schema(features))
     records = store.to_records(conformed)
@@ -107,6 +108,7 @@ def extract_shard(
     device_kinds = [cost["device_kind"] for cost in costs.values() if "device_kind" in cost]
     metadata = {
         **{k: v for k, v in identity.items() if k != "weights"},
+        "extractor": name,
         "weights": {"kind": extractor_weights.kind, "identity": extractor_weights.identity},
         # How many rows each kind of device computed, whenever that was.
         "devices": dict(sorted(Counter(device_kinds).items())),

@@ -7,5 +7,7 @@ from pathlib import Path
 
 from sfqa.plugins import PluginPackage
 
-#: All extractors, by the names of their files.
-EXTRACTORS = PluginPackage(__name__, Path(__file__).parent, "extractor", "config, features: ")
+#: All extractors, by the names of their files. `image-swin` is the extractor `image`, once more.
+EXTRACTORS = PluginPackage(
+    __name__, Path(__file__).parent, "extractor", "config, features: ", has_labels=True
+)
