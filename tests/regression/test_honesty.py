@@ -37,6 +37,11 @@ OPTIONS = {
     "ridge": {}, "kernel": {}, "mlp": FAST | {"epochs": 15, "learning_rate": 0.03}, "random_forest": {"trees": 10},
     "svr": {"tries": 3}, "boosting": {"trees": 20, "learning_rate": 0.2},
     "blend": {"settings": {"boosting": {"trees": 20, "learning_rate": 0.2}}},
+    "frame_ensemble": FAST | {
+        "frames": [1, 2], "clusters": 2, "groups": 1, "expansion": 1, "hidden": 8, "epochs": 12,
+    },
+    "adapter_fusion": FAST | {"width": 8, "hidden": 8, "batch_rows": 32},
+    "cross_attention": FAST | {"frames": 2, "clips": 2, "width": 8, "heads": 2, "hidden": 8},
     "late_fusion": FAST, "rectifier": FAST | {"hidden": 8, "learning_rate": 2e-2},
     "audio_visual_fusion": FAST | {
         "clips": 2, "segments": 2, "columns": 0, "state": 4, "hidden": [8], "width": 8,
@@ -49,7 +54,7 @@ OPTIONS = {
 }  # fmt: skip
 POOLED = [name for name in OPTIONS if heads.read_design(name) == "pooled"]
 #: How many inputs a head of sequences takes, where it is not three.
-INPUTS = {"avqa_recurrent": 2}
+INPUTS = {"avqa_recurrent": 2, "cross_attention": 2, "frame_ensemble": 2}
 
 
 class World:

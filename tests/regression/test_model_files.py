@@ -58,11 +58,16 @@ OPTIONS = {
                        "channels": [2, 2, 2], "epochs": 2},
     "audio_visual_fusion": {"clips": 4, "segments": 4, "columns": 0, "width": 8, "state": 4,
                             "hidden": [8, 4], "channels": [2, 2, 2], "epochs": 2},
+    "frame_ensemble": {"frames": [2, 4], "clusters": 2, "groups": 1, "hidden": 4, "epochs": 2},
+    "adapter_fusion": {"width": 4, "hidden": 4, "epochs": 2, "with_previous": [3]},
+    "cross_attention": {"frames": 4, "clips": 4, "width": 4, "heads": 2, "hidden": 4, "epochs": 2},
 }  # fmt: skip
 INPUTS = {
     "ugvq": SEQUENCES, "late_fusion": SEQUENCES, "audio_visual_fusion": SEQUENCES,
     "rectifier": ["deep.a", "deep.frames", "deep.clips"],
     "avqa_recurrent": ["deep.frames", "deep.sounds"],
+    "frame_ensemble": ["deep.frames", "deep.clips"], "adapter_fusion": SEQUENCES,
+    "cross_attention": ["deep.frames", "deep.clips"],
 }  # fmt: skip
 POOLED = ["deep.a", "deep.b", "deep.frames"]
 

@@ -72,16 +72,17 @@ class Rectified(nn.Module):
 
     def forward(self, x: Mapping[str, Tensor]) -> Tensor:
         """Return the rectified score, one column per dimension."""
-        base = self.base(self.direction * _average_steps(x["base"]))
+        base = self.base(self.direction * average_steps(x["base"]))
         base = base.expand(*base.shape[:-1], self.dims)
         if not self.roles:
             return base
         scales, shifts = zip(
-            *(self.rectifiers[r](_average_steps(x[r])) for r in self.roles), strict=True
+            *(self.rectifiers[r](average_steps(x[r])) for r in self.roles), strict=True
         )
         scale = torch.exp(torch.stack(scales).mean(dim=0))
         return scale * base + torch.stack(shifts).mean(dim=0)
 
 
-def _average_steps(x: Tensor) -> Tensor:
+def average_steps(x: Tensor) -> Tensor:
+    """Return the mean over steps of (rows, steps, width); (rows, width) as it is."""
     return x.mean(dim=-2) if x.dim() == 3 else x
