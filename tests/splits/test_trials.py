@@ -95,6 +95,25 @@ def test_a_hundred_random_trials_of_eighty_to_twenty():
     assert tested.max() < 40
 
 
+def test_stratified_trials_keep_the_shares_of_the_methods():
+    samples = make_crossed_samples(10, 10, 3)
+    samples = samples.iloc[np.r_[0:300:3, 1:150:3, 2:60:3]]  # 100, 50 and 20 rows of the methods
+    protocol = {"name": "r", "kind": "random_trials", "trials": 10, "parts": [7, 1, 2]}
+    splits = make_splits(samples, protocol | {"stratify": "method"}, 0)
+    for split in splits:
+        part = samples["sample_id"].map(split.part)
+        counts = pd.crosstab(samples["method"], part)
+        assert counts["test"].tolist() == [20, 10, 4]
+        assert counts["validation"].tolist() == [10, 5, 2]
+    assert len({digest(split.part) for split in splits}) == 10
+    plain = [samples["sample_id"].map(s.part) for s in make_splits(samples, protocol, 0)]
+    assert any(pd.crosstab(samples["method"], p)["test"].tolist() != [20, 10, 4] for p in plain)
+    with pytest.raises(UserError, match="a method has 2 samples, too few for 3 parts"):
+        make_splits(samples.iloc[:-18], protocol | {"stratify": "method"}, 0)
+    with pytest.raises(UserError, match="unknown key 'stratify'"):
+        make_splits(samples, {"name": "g", "kind": "group_trials", "stratify": "method"}, 0)
+
+
 def test_crossed_trials_keep_the_rows_whose_values_agree():
     for split in make_splits(make_crossed_samples(20, 10, 1), group_trials(), 0):
         rows = pd.Series(split.part).value_counts()

@@ -11,6 +11,9 @@ import yaml
 
 from flow import ROOT, Flow, job_counts
 
+#: Configurations of papers whose data are not part of the project.
+WITHOUT_DATA = ["sfqa", "lgvq"]
+
 
 def load(name):
     return yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text())
@@ -147,3 +150,17 @@ def test_an_extractor_is_planned_twice_with_other_options(tmp_path):
     said = Flow(tmp_path, config).run("-n")
     assert "features/signal-coarse/" not in said  # planned once the samples are listed
     assert "regression/Coarse/predictions.parquet" in said
+
+
+@pytest.mark.parametrize("name", WITHOUT_DATA)
+def test_a_dry_run_without_the_data_lists_all_that_is_missing(tmp_path, name):
+    """Files of the user, label files, official weights and generators, in one message."""
+    config = load(name)
+    said = Flow(tmp_path, config).run("-n", ok=False)
+    assert "Traceback" not in said
+    assert "official weights: " in said
+    assert "sfqa weights --fetch slowfast_r50" in said
+    for key in ("materials.images", "import.folder", "ratings.path"):
+        section, entry = key.split(".")
+        path = config.get(section, {}).get(entry)
+        assert path is None or path in said, key

@@ -295,10 +295,13 @@ def _check_protocols(config: Mapping[str, Any]) -> None:
         raise UserError("config, regression.protocols: a name occurs twice; rename one")
     known_groups = [*GROUP_NAMES, *config.get("import", {}).get("keys", ())]
     for protocol in config["regression"]["protocols"]:
-        for group in protocol.get("groups", ()):
+        named = [("groups", group) for group in protocol.get("groups", ())]
+        if "stratify" in protocol:
+            named.append(("stratify", protocol["stratify"]))
+        for key, group in named:
             if group not in known_groups:
                 raise UserError(
-                    f"config, regression.protocols {protocol['name']!r}, groups: no group "
+                    f"config, regression.protocols {protocol['name']!r}, {key}: no group "
                     f"{group!r}; {hint(group, known_groups)} (keys of your own are listed in "
                     "import.keys)"
                 )

@@ -35,7 +35,7 @@ def make_plan(workflow: Any, config: Mapping[str, Any]) -> Plan:
     with errors_for_snakemake():
         # Only the scheduling process looks at the files; its jobs read what it recorded.
         needs_data = schedules and not _fetches_only()
-        plan = Plan(config, schema=_SCHEMA, check_files=schedules, needs_data=needs_data)
+        plan = _plan(config, schedules, needs_data)
         if needs_data:
             _ = plan.metrics  # reads an imported table: its mistakes are sentences here
     if schedules and (error := explain_unwritable(plan.results)):
@@ -44,6 +44,24 @@ def make_plan(workflow: Any, config: Mapping[str, Any]) -> Plan:
     keep_pandas_unloaded()
     collect_garbage_less_often()
     return plan
+
+
+def _plan(config: Mapping[str, Any], check_files: bool, needs_data: bool) -> Plan:
+    """Return the plan; an error for missing files also lists missing weights and generators."""
+    from sfqa.missing import FILES, describe_items, list_missing
+
+    try:
+        return Plan(config, _SCHEMA, check_files, needs_data)
+    except UserError as error:
+        message = str(error)
+    try:
+        items = list_missing(Plan(config, _SCHEMA, check_files=False, needs_data=False))
+    except UserError:
+        items = []  # the mistake is not a missing file
+    if any(item.kind == FILES for item in items):
+        others = [item for item in items if item.name not in message]
+        message += f"\nWhat else is missing (sfqa check --config FILE):\n{describe_items(others)}"
+    raise UserError(message)
 
 
 def check_ffmpeg() -> None:

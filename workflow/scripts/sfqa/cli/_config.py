@@ -7,7 +7,8 @@ from typing import Any
 
 from sfqa.errors import UserError
 
-_SCHEMA = Path(__file__).parents[4] / "workflow" / "schemas" / "config.schema.yaml"
+#: The schema of configurations.
+SCHEMA = Path(__file__).parents[4] / "workflow" / "schemas" / "config.schema.yaml"
 
 
 def load_config(path: Path) -> dict[str, Any]:
@@ -33,4 +34,4 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     from sfqa.configuration import complete_sections
 
-    return complete_sections(load_config(path), _SCHEMA)
+    return complete_sections(load_config(path), SCHEMA)

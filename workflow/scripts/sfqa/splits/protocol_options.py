@@ -19,7 +19,7 @@ _KEYS = {
     "leave_one_method_out": ("validation",),
     "leave_one_group_out": ("groups", "validation"),
     "group_trials": ("groups", "trials", "parts"),
-    "random_trials": ("trials", "parts"),
+    "random_trials": ("trials", "parts", "stratify"),
     "listed_trials": ("lists", "groups", "validation", "allow_shared"),
     CROSS: ("model", "dimensions", "allow_shared"),
 }

@@ -85,6 +85,8 @@ def make_splits(samples: pd.DataFrame, protocol: Mapping[str, Any], seed: int) -
       [7, 1, 2]). Crossed groups are partitioned one by one. A row belongs to a part if all its
       values do, and is left out otherwise: a part of share p keeps about p**g of the rows.
     - ``random_trials``: the same with single rows, e.g. 100 trials of 80 : 20 (parts [8, 0, 2]).
+      With ``stratify: method`` (or another group) the rows of each method are partitioned apart, so
+      that every part keeps the shares of the methods.
     - ``listed_trials``: the published trials of ``lists``
       (:func:`sfqa.splits.trial_lists.read_trial_lists`), exactly. Samples in no list are left out.
       A trial without validation rows gets some from train, as in the other kinds.
@@ -310,8 +312,23 @@ def _split_random_trials(
     parts = sum(share > 0 for share in shares)
     if len(rows) < parts:
         raise UserError(f"{where}: {len(rows)} samples are too few for {parts} parts; add some")
+    strata = [codes]
+    if "stratify" in protocol:
+        name = str(protocol["stratify"])
+        stratum_of = encode_groups(rows, [name], where)[name]
+        strata = [np.flatnonzero(stratum_of == stratum) for stratum in np.unique(stratum_of)]
+        if min(map(len, strata)) < parts:
+            raise UserError(
+                f"{where}, stratify: a {name} has {min(map(len, strata))} samples, too few for "
+                f"{parts} parts; leave stratify out, or leave out the {name}"
+            )
     for trial in range(int(protocol.get("trials", TRIALS))):
-        part_of = draw_parts(codes, shares, (seed, "random_trials", trial))
+        part_of = np.empty_like(codes)
+        for number, members in enumerate(strata):
+            seeds: list[str | int] = [seed, "random_trials", trial]
+            if "stratify" in protocol:
+                seeds.append(number)
+            part_of[members] = draw_parts(np.arange(len(members)), shares, seeds)
         train, validation, test = (part_of == n for n in range(len(PARTS)))
         yield _Trial(trial, train, test, validation, codes)
 

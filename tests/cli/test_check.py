@@ -1,0 +1,65 @@
+"""``sfqa check``: what a configuration plans, and all that it lacks, in one list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sfqa import cli
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(capsys: pytest.CaptureFixture[str], config: str) -> tuple[int, str]:
+    status = cli.main(["check", "--config", config])
+    printed = capsys.readouterr()
+    return status, printed.out + printed.err
+
+
+@pytest.fixture(autouse=True)
+def no_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caches of weights are empty, and so is the working directory."""
+    for name in ("HF_HOME", "TORCH_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.chdir(tmp_path)
+
+
+def test_everything_is_listed_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    status, text = run(capsys, str(ROOT / "config/sfqa.yaml"))
+    assert status == 1
+    for line in (
+        "resources/images.csv: materials.images: put it there",
+        "resources/scores.csv: ratings.path: put it there",
+        "syncnet_v2: sfqa weights --fetch syncnet_v2 (from https://",
+        "hallo2: snakemake fetch_generators, or by hand",
+        "protocols: disjoint, random, leave_one_method_out",
+    ):
+        assert line in text
+    assert "LSE-C, LSE-D, SimpleVQA" in text
+
+
+def test_label_files_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    status, text = run(capsys, str(ROOT / "config/datasets/thqa_ntire.yaml"))
+    assert status == 1
+    assert "resources/thqa_ntire: import.folder" in text
+    assert "resources/thqa_ntire/thqa_ntire_val.csv: import.labels" in text
+
+
+def test_a_configuration_that_lacks_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    status, text = run(capsys, "config/config.yaml")
+    assert (status, text.splitlines()[-1]) == (
+        0, "Ready: snakemake --cores 2 --configfile config/config.yaml"
+    )  # fmt: skip
+    assert "nothing is missing" in text
+
+
+def test_a_mistake_is_a_sentence(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    text = (ROOT / "config/sfqa.yaml").read_text().replace("[LSE-C,", "[LSE-X,")
+    (tmp_path / "my.yaml").write_text(text)
+    status, text = run(capsys, "my.yaml")
+    assert status == 2
+    assert "no quality model 'LSE-X'; did you mean 'LSE-" in text
