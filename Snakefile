@@ -37,6 +37,7 @@ report: "workflow/report/workflow.rst"
 onstart:
     check_space()
     check_ffmpeg()
+    check_packages()
     check_weights()
     check_gpus()
 

@@ -4,6 +4,7 @@
 #   ./run.sh test [pytest options]      passes the tests (lint, types, units, whole runs)
 #   ./run.sh cluster [pytest options]   passes the tests on a real Slurm of one node (as root on Debian; minutes)
 #   ./run.sh ffmpeg [pytest options]    passes the tests of media with an older FFmpeg on the PATH (Debian; minutes)
+#   ./run.sh iqa [pytest options]       makes .venv-iqa with pyiqa (non-commercial licence) beside .venv, passes the tests of `iqa`
 #   ./run.sh soak [kills]               kills the run 200 times at random, compares every table (an hour and more)
 #   ./run.sh setup                      only makes .venv
 set -euo pipefail
@@ -82,6 +83,19 @@ case $goal in
             media=(tests/test_media.py tests/test_ffmpeg_program.py tests/materials/test_clips.py)
         done
         ;;
+    iqa)
+        setup requirements-dev.txt
+        stamp=.venv-iqa/.installed-$(cksum <requirements-iqa.txt | cut -d' ' -f1)
+        if [ ! -e "$stamp" ]; then
+            [ -x .venv-iqa/bin/python ] || .venv/bin/python -m venv .venv-iqa
+            # .venv-iqa holds only what .venv does not have.
+            .venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+                >"$(.venv-iqa/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/venv.pth"
+            .venv-iqa/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-iqa.txt
+            touch "$stamp"
+        fi
+        SFQA_TESTS=all exec .venv-iqa/bin/python -m pytest tests/features/test_iqa.py "$@"
+        ;;
     soak)
         setup requirements-dev.txt
         export PATH="$PWD/.venv/bin:$PATH"
@@ -91,7 +105,7 @@ case $goal in
         setup requirements.txt
         ;;
     *)
-        sed -n '2,9s/^# \{0,1\}//p' "$0"
+        sed -n '2,10s/^# \{0,1\}//p' "$0"
         [ "$goal" = help ] || { echo "run.sh: unknown word '$goal'" >&2; exit 2; }
         ;;
 esac

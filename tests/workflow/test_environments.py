@@ -73,7 +73,8 @@ def scripts_of(name):
     return [
         re.search(r"scripts/(\w+)\.py", body).group(1)
         for body in bodies
-        if f"envs/{name}.yaml" in body
+        # Jobs of extractors choose their environment: this one, unless the extractor names another.
+        if f"envs/{name}.yaml" in body or (name == "torch" and "extraction_environment" in body)
     ]
 
 

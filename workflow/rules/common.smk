@@ -7,6 +7,7 @@ RULES = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
 sys.path.insert(0, str(RULES.parent / "scripts"))
 
 from sfqa import job_requests, snakemake_tuning
+from sfqa.features import base
 from sfqa.tables import TABLES, merged_path, table_path
 
 PLAN = snakemake_tuning.make_plan(workflow, config)
@@ -39,6 +40,13 @@ def check_weights():
     """Stop before the first job if an official weights file has other bytes than published."""
     with snakemake_tuning.errors_for_snakemake():
         PLAN.weights.check_files()
+
+
+def check_packages():
+    """Stop before the first job if an extractor needs a package that is not installed."""
+    if PLAN.needs_data:
+        computed = [extractor for extractor in EXTRACTORS if extractor != "imported"]
+        snakemake_tuning.check_packages(workflow, computed)
 
 
 def check_gpus():
@@ -143,6 +151,11 @@ def extractor_gpus(extractor):
     return (
         0 if extractor == "imported" else job_requests.count_extractor_gpus(extractor)
     )
+
+
+def extraction_environment(wildcards):
+    """The environment file of an extractor; most use ../envs/torch.yaml."""
+    return f"../envs/{base.read_environment(wildcards.extractor)}.yaml"
 
 
 def extraction_gpus(wildcards):

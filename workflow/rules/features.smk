@@ -51,7 +51,7 @@ else:
         benchmark:
             "results/{dataset}/logs/features/{extractor}/{method}/{shard}.benchmark.tsv"
         conda:
-            "../envs/torch.yaml"
+            extraction_environment
         threads: extraction_threads
         resources:
             gpu=extraction_gpus,

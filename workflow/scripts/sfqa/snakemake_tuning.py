@@ -82,6 +82,20 @@ def check_ffmpeg() -> None:
         logger.warning(reason)
 
 
+def check_packages(workflow: Any, extractors: list[str]) -> None:
+    """Raise ``WorkflowError`` before the first job if the package of an extractor is missing.
+
+    With environments of their own (``--use-conda``) the jobs have the packages.
+    """
+    from sfqa.features import base
+
+    if workflow.deployment_settings.deployment_method:
+        return
+    with errors_for_snakemake():
+        for extractor in extractors:
+            base.check_package(extractor)
+
+
 def check_gpus(workflow: Any, plan: Plan, extractors: int, metrics: int) -> None:
     """Log before the first job why PyTorch cannot use the GPU of this machine.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -67,7 +68,9 @@ class Extractor(Protocol):
 
     - ``VERSION``, a whole number that is raised whenever the numbers change;
     - ``OPTIONS``, all options (:mod:`sfqa.options`), since each may change the numbers;
-    - ``WEIGHTS = True`` if it loads weights.
+    - ``WEIGHTS = True`` if it loads weights;
+    - ``PACKAGE``, the package that it imports and that requirements.txt does not have, and
+      ``ENVIRONMENT``, the file in workflow/envs that has it; without them 'torch'.
 
     ``FEATURES`` are the columns of a row. ``INPUTS`` names the parts of a video that the numbers
     depend on: video, audio, prompt. An extractor without weights needs no device and runs in worker
@@ -176,6 +179,29 @@ def has_weights(name: str) -> bool:
     return bool(EXTRACTORS.read(name, "WEIGHTS", False))
 
 
+def read_environment(name: str) -> str:
+    """Return the name of the file in workflow/envs of an extractor: its constant ENVIRONMENT.
+
+    >>> read_environment("slowfast"), read_environment("iqa")
+    ('torch', 'iqa')
+    """
+    return str(EXTRACTORS.read(name, "ENVIRONMENT", "torch"))
+
+
+def check_package(name: str) -> None:
+    """Raise :class:`UserError` if the optional package of an extractor is not installed.
+
+    The package is the constant PACKAGE of the extractor's file; most extractors have none.
+    """
+    package = EXTRACTORS.read(name, "PACKAGE")
+    if package and find_spec(package) is None:
+        environment = read_environment(name)
+        raise UserError(
+            f"config, features.{name}: the package {package}, which this extractor needs, is not "
+            f"installed; run: pip install --no-deps -r requirements-{environment}.txt"
+        )
+
+
 def check_weights(name: str, kind: str) -> None:
     """Check that an extractor with weights gets some, and another one none.
 
@@ -205,9 +231,11 @@ def build_extractor(
 ) -> Extractor:
     """Return an extractor with these options, the others at their defaults, on a device.
 
-    Raises :class:`UserError` as :func:`merge_options` and :func:`check_weights` do.
+    Raises :class:`UserError` as :func:`merge_options`, :func:`check_weights` and
+    :func:`check_package` do.
     """
     check_weights(name, weights.kind)
+    check_package(name)
     return load_extractor(name)(merge_options(name, options), weights, device)
 
 

@@ -1,0 +1,150 @@
+"""The quality of single frames by a picture metric of pyiqa (non-commercial licence)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from sfqa import media
+from sfqa.arrays import Floats32
+from sfqa.errors import UserError
+from sfqa.features import base, batches, iqa_metrics, keyframes
+from sfqa.features.base import Feature, UnusableError, Video
+from sfqa.features.batches import Batching
+from sfqa.features.extractors.spatial import MEAN, STD, resize_frames
+from sfqa.features.weights import Weights
+from sfqa.options import Choice, Options
+
+if TYPE_CHECKING:
+    import torch
+
+VERSION = 1
+WEIGHTS = True
+#: Not in requirements.txt, because of its licence: PolyForm Noncommercial, parts S-Lab.
+PACKAGE = "pyiqa"
+ENVIRONMENT = "iqa"
+OPTIONS: Options = {
+    "metric": Choice(
+        "musiq",
+        (
+            "niqe", "brisque", "musiq", "hyperiqa", "tres", "unique", "liqe", "liqe_mix",
+            "topiq_nr", "topiq_nr-face", "topiq_nr-face-v1",
+        ),
+        "name of the metric in pyiqa; niqe and brisque: lower is better; topiq_nr-face was trained "
+        "on CGFIQA, topiq_nr-face-v1 on GFIQA (the one of FocusQ)",
+    ),
+    "input": Choice(
+        "frame", ("frame", "focusq"),
+        "what the metric sees. frame: the whole frame, from 0 to 1; faces are not aligned. focusq, "
+        "for TOPIQ only: the centre 448x448 of short side 520, normalised by ImageNet's mean and "
+        "deviation, enlarged to 512x512 (bicubic, no antialias), normalised again by the metric",
+    ),
+}  # fmt: skip
+
+_SHORT_SIDE, _CROP, _FACE_SIDE = 520, 448, 512
+
+
+@dataclass(frozen=True)
+class FrameReader:
+    """Reads the first frame of every second; with ``crop``, the input of FocusQ."""
+
+    metric: str
+    crop: bool
+
+    def prepare(self, video: Video) -> media.Pixels:
+        """Return the frames (n, height, width, 3).
+
+        Raises :class:`UnusableError` if not all of them decode or the metric needs larger ones.
+        """
+        if video.frames < 1 or not video.fps > 0:
+            raise UnusableError(
+                f"broken: the video has {video.frames} frames at {video.fps} per second"
+            )
+        frame_indices = keyframes.second_starts(video.frames, video.fps)
+        resize: Callable[[media.Pixels], media.Pixels] = np.asarray
+        if self.crop:
+            resize = partial(resize_frames, short_side=_SHORT_SIDE, crop=_CROP)
+        try:
+            frames = media.read_frames(video.path, frame_indices.tolist(), resize)
+        except media.MediaError as error:
+            raise UnusableError(f"broken: not all {video.frames} frames decode") from error
+        obstacle = iqa_metrics.METRICS[self.metric].find_obstacle(*frames.shape[1:3])
+        if obstacle:
+            raise UnusableError(f"too_small: {obstacle}; {self.metric} cannot score it")
+        return frames
+
+
+class Extractor:
+    """One frame per second -> scores of a metric of pyiqa 0.1.16, and their mean.
+
+    The scores are those of ``pyiqa.create_metric(metric)(frame)``, for the TOPIQ face metrics with
+    ``align_crop_face=False``. For TOPIQ, ``token`` is the pooled token before the layers that give
+    the score, 256 numbers.
+
+    Weights: the files of the repository chaofengc/IQA-PyTorch-Weights; nothing is downloaded here.
+    """
+
+    FEATURES: ClassVar[tuple[Feature, ...]] = (
+        Feature("score", "mean score of the frames", dtype="float64"),
+        Feature("scores", "score of the first frame of each second", ("frame",), "float32"),
+        Feature(
+            "token", "TOPIQ's pooled token of the same frames", ("frame", "channel"), "float32"
+        ),
+    )
+    INPUTS: ClassVar[tuple[str, ...]] = ("video",)
+
+    def __init__(self, options: Mapping[str, Any], weights: Weights, device: str) -> None:
+        """Build the metric; raises :class:`UserError` for options that do not go together."""
+        import torch
+
+        self.metric: str = options["metric"]
+        self.has_token = iqa_metrics.METRICS[self.metric].has_token
+        self.is_focusq = options["input"] == "focusq"
+        if self.is_focusq and not self.has_token:
+            raise UserError(
+                f"config, features.iqa.options.input: 'focusq' is not possible with the metric "
+                f"{self.metric}; give a metric of TOPIQ, or the input 'frame'"
+            )
+        self.reader = FrameReader(self.metric, self.is_focusq)
+        # Frames of several videos may differ in size, so each is a batch of its own.
+        self.batching = Batching.choose(None, device, 1, 1)
+        self.device = torch.device(device)
+        net = iqa_metrics.load_metric(self.metric, weights).to(self.device)
+        self.forward: Any = iqa_metrics.TokenReader(net) if self.has_token else net
+        self.mean, self.std = (
+            torch.tensor(values, device=self.device).view(3, 1, 1) for values in (MEAN, STD)
+        )
+
+    def extract(self, video: Video) -> dict[str, Any]:
+        """Return ``score``, ``scores`` (frames,), and ``token`` (frames, 256) or None.
+
+        Raises :class:`UnusableError` for a video that does not decode or is too small.
+        """
+        return base.extract_one(self, video)
+
+    def score(self, prepared: Iterable[media.Pixels]) -> Iterator[dict[str, Any] | UnusableError]:
+        """Yield the row of each video's frames."""
+        for _, rows in batches.run_batched(prepared, list, self._forward, self.batching):
+            values: Floats32 = np.stack(rows)
+            if not np.isfinite(values).all():
+                yield UnusableError(f"not_finite: {self.metric} gave a score that is no number")
+                continue
+            scores, token = values[:, 0], values[:, 1:] if self.has_token else None
+            yield {"score": float(scores.mean(dtype=np.float64)), "scores": scores, "token": token}
+
+    def _forward(self, pictures: list[media.Pixels]) -> torch.Tensor:
+        """Return the score of each picture (height, width, 3), and its token behind it."""
+        import torch
+        from torch.nn.functional import interpolate
+
+        with torch.inference_mode(), batches.set_precision():
+            x = batches.to_device(pictures, self.device).permute(0, 3, 1, 2).contiguous()
+            x = x.float().div_(255)
+            if self.is_focusq:
+                x = x.sub_(self.mean).div_(self.std)
+                x = interpolate(x, (_FACE_SIDE, _FACE_SIDE), mode="bicubic", align_corners=False)
+            return self.forward(x).float().reshape(len(pictures), -1)
