@@ -114,3 +114,21 @@ def test_compare_reads_the_results_of_the_workflow(tmp_path: Path, capsys: Any) 
     args = ("compare", "sfqa_table2", "--ours", path, "--protocol", "random", "--format", "csv")
     assert cli_call(*args) == 0
     assert "FAST-VQA,fast_vqa,Visual Perceptual Quality" in capsys.readouterr().out
+
+
+def test_the_main_score_of_a_challenge_is_that_of_our_srcc_and_plcc() -> None:
+    row = {
+        "metric": "FocusQ", "group": "g", "kind": "regressor", "dimension": "quality",
+        "protocol": "official", "level": "video", "pooling": "mean", "trials": 1, "n": 90,
+        "srcc": -0.7, "plcc": 0.8, "krcc": 0.5, "rmse": 9.0, "mapping": "cubic",
+        "weights": "official", "synthetic_mos": False, "status": "ok", "detail": "",
+    }  # fmt: skip
+    frame = compare_with_ours(load_published("ntire2025_table3"), pd.DataFrame([row]))
+    found = cell(frame, "FocusQ", "quality", "Main Score")
+    assert (found["published"], found["ours"]) == (0.7921, pytest.approx(0.75))
+    unknown = compare_with_ours(
+        load_published("ntire2025_table3"), pd.DataFrame([row | {"plcc": None}])
+    )
+    assert cell(unknown, "FocusQ", "quality", "Main Score")["ours"] is None or pd.isna(
+        cell(unknown, "FocusQ", "quality", "Main Score")["ours"]
+    )

@@ -12,7 +12,7 @@ import yaml
 from flow import ROOT, Flow, job_counts
 
 #: Configurations of papers whose data are not part of the project.
-WITHOUT_DATA = ["sfqa", "lgvq"]
+WITHOUT_DATA = ["sfqa", "t2vqa", "lgvq", "ntire2025_talking_head"]
 
 
 def load(name):

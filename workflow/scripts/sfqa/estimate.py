@@ -207,6 +207,19 @@ def _estimate_conform(data: DatasetSize) -> Stage:
     )  # fmt: skip
 
 
+def is_measured(name: str, options: Mapping[str, Any]) -> bool:
+    """Return whether the rate of an extractor was measured for its model.
+
+    >>> is_measured("clip", {"model": "ViT-B-32"}), is_measured("clip-h", {"model": "ViT-H-14"})
+    (True, False)
+    """
+    extractor = EXTRACTORS.drop_label(name)
+    if extractor not in RATES:
+        return False
+    default = getattr(EXTRACTORS.options(extractor).get("model"), "default", None)
+    return bool(options.get("model", default) == default)
+
+
 def get_rate(name: str, options: Mapping[str, Any]) -> Rate:
     """Return the costs of an extractor with these options."""
     extractor = EXTRACTORS.drop_label(name)

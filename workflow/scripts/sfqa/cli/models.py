@@ -136,13 +136,11 @@ def _find_weights(
 
 def _estimate_hours(model: QualityModel, videos: int, seconds: float) -> float | None:
     """Return the CPU hours of extraction, None if the rate of an extractor was not measured."""
-    from sfqa.estimate import RATES
-    from sfqa.features.extractors import EXTRACTORS
+    from sfqa.estimate import get_rate, is_measured
 
-    extractors = [EXTRACTORS.drop_label(name) for name in model.features]
-    if not set(extractors) <= set(RATES):
+    if not all(is_measured(name, options) for name, options in model.features.items()):
         return None
-    rate = sum(RATES[name].cpu_sec for name in extractors)
+    rate = sum(get_rate(name, options).cpu_sec for name, options in model.features.items())
     return videos * seconds * rate / 3600
 
 

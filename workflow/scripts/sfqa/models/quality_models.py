@@ -10,6 +10,7 @@ from typing import Any
 
 from sfqa.errors import UserError, hint
 from sfqa.models.weights_files import check_licence
+from sfqa.published_figures import expand_record
 from sfqa.yaml_entries import read_entries
 
 #: Keys of an entry with their types; the first ones are required.
@@ -132,10 +133,24 @@ def _read_model(name: str, entry: Any, where: str) -> QualityModel:
             "is ours); add them"
         )
     _check_costs(entry.get("costs", {}), f"{where}, costs")
+    if "published" in entry:
+        entry = {**entry, "published": _expand_published(name, entry["published"], where)}
     values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
     }
     return QualityModel(name=name, **values)
+
+
+def _expand_published(name: str, published: list[Any], where: str) -> list[Any]:
+    """Return the records, with the figures of those that name a table of resources/published."""
+    try:
+        return [
+            expanded
+            for record in published
+            for expanded in (expand_record(record, name) if isinstance(record, dict) else [record])
+        ]
+    except UserError as error:
+        raise UserError(f"{where}, {error}") from None
 
 
 def _check_texts(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -16,6 +17,9 @@ from sfqa.store import to_records
 
 #: The statistics that ours have, by the heading that papers give them.
 _STATISTICS = {statistic.label: statistic.name for statistic in STATISTICS}
+#: The challenges' mean of |SRCC| and |PLCC|, which our tables do not have as a column.
+_MAIN_SCORE = "Main Score"
+_COMPARED = (*_STATISTICS, _MAIN_SCORE)
 
 
 def normalize_name(name: str) -> str:
@@ -54,13 +58,12 @@ def compare_with_ours(
     our_records = {(r["metric"], r["dimension"], r["level"]): r for r in to_records(ours)}
     rows = []
     for figure in to_records(table.figures):
-        if figure["statistic"] not in _STATISTICS or not figure["value"]:
+        if figure["statistic"] not in _COMPARED or not figure["value"]:
             continue
         metric = metric_names.get(figure["row"], names.get(normalize_name(figure["row"]), ""))
         dimension = dimension_names.get(figure["dimension"], figure["dimension"])
         record = our_records.get((metric, dimension, figure["level"]))
-        value = None if record is None else record[_STATISTICS[figure["statistic"]]]
-        value = None if value is None or pd.isna(value) else float(value)
+        value = None if record is None else _read_statistic(record, figure["statistic"])
         if value is not None:
             detail = ""
         elif metric not in set(ours["metric"]):
@@ -90,6 +93,17 @@ def compare_with_ours(
     return frame.astype({"ours": float, "difference": float}) if rows else frame
 
 
+def _read_statistic(record: Mapping[str, Any], heading: str) -> float | None:
+    """Return a statistic of our row by the heading of papers, None if there is none."""
+    names = ("srcc", "plcc") if heading == _MAIN_SCORE else (_STATISTICS[heading],)
+    values = [record[name] for name in names]
+    if any(value is None or pd.isna(value) for value in values):
+        return None
+    if heading == _MAIN_SCORE:
+        return sum(abs(float(value)) for value in values) / len(values)
+    return float(values[0])
+
+
 def select_protocol(rows: pd.DataFrame, protocol: str | None = None) -> tuple[pd.DataFrame, str]:
     """Return our rows of one protocol, as the tables show them, and the protocol's name.
 
@@ -108,7 +122,7 @@ def select_protocol(rows: pd.DataFrame, protocol: str | None = None) -> tuple[pd
 
 def build_comparison_grid(frame: pd.DataFrame, caption: str) -> Grid:
     """Build a table of :func:`compare_with_ours`: a line per model and column of values."""
-    statistics = [name for name in _STATISTICS if name in set(frame["statistic"])]
+    statistics = [name for name in _COMPARED if name in set(frame["statistic"])]
     notes: list[str] = []
     body, previous = [], ("", "")
     for key in unique_rows(frame, "group", "row", "column"):

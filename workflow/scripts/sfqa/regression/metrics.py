@@ -11,6 +11,7 @@ from typing import Any
 from sfqa import splits
 from sfqa.errors import UserError, hint
 from sfqa.plugins import read_version
+from sfqa.published_figures import expand_record
 from sfqa.regression import control_names, heads
 from sfqa.regression.training_options import drop_display_options
 from sfqa.splits.protocol_options import CROSS, name_protocol, validation_share
@@ -43,7 +44,8 @@ def list_metrics(
     regressor) and ``published``. The latter has the values of a
     paper, as a mapping or a list of mappings: ``source``, optionally ``protocol`` and
     ``dimension``, and some of srcc, plcc, krcc, rmse. They are shown next to the computed values
-    and do not change these.
+    and do not change these. ``{table: sfqa_table2, row: DOVER}`` stands for the figures of a table
+    in ``resources/published``; ``row`` is the metric's name by default.
 
     ``columns`` maps every extractor to its numeric columns, or to None if they are not known yet.
     The default head of a control is its name. ``each: <extractor>`` (optionally with
@@ -192,7 +194,7 @@ def _complete_metric(
         "options": options,
         "direction": direction,
         "dimensions": list(entry["dimensions"]) if entry.get("dimensions") else None,
-        "published": _check_published(f"{where}.published", entry.get("published")),
+        "published": _check_published(f"{where}.published", entry.get("published"), name),
     }
 
 
@@ -241,10 +243,21 @@ def _add_loss(head: str, entry: Mapping[str, Any], options: Mapping[str, Any]) -
     return {**options, "loss": entry["loss"]}
 
 
-def _check_published(where: str, published: Any) -> list[dict[str, Any]]:
-    """Return the values of papers as a list, checked; empty if there are none."""
+def _check_published(where: str, published: Any, name: str) -> list[dict[str, Any]]:
+    """Return the values of papers as a list, checked; empty if there are none.
+
+    A record with the key ``table`` stands for the row of that name in ``resources/published``.
+    """
     listed = published if isinstance(published, list) else [published]
     listed = [] if published is None else listed
+    try:
+        listed = [
+            expanded
+            for record in listed
+            for expanded in (expand_record(record, name) if isinstance(record, dict) else [record])
+        ]
+    except UserError as error:
+        raise UserError(f"{where}: {str(error).removeprefix('published: ')}") from None
     for record in listed:
         if not isinstance(record, Mapping):
             raise UserError(f"{where}: {record!r}; write {{source: 'SFQA, Table 2', srcc: 0.7}}")
