@@ -206,9 +206,9 @@ def test_pictures_that_a_metric_cannot_score(
     path = tmp_path / "a.mp4"
     media.write_video(path, draw_moving_blocks(3, *size), 25.0)
     with pytest.raises(UnusableError, match=rf"^too_small: .*{word}"):
-        iqa.FrameReader(metric, crop=False).prepare(Video("a", path, "0", 25.0, 3))
+        iqa.FrameReader(metric).prepare(Video("a", path, "0", 25.0, 3))
     with pytest.raises(UnusableError, match=r"^broken: "):
-        iqa.FrameReader(metric, crop=False).prepare(Video("a", path, "0", 25.0, 0))
+        iqa.FrameReader(metric).prepare(Video("a", path, "0", 25.0, 0))
 
 
 def test_without_pyiqa_a_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,6 +65,29 @@ def crop_centre(frames: Pixels, short_side: int, crop: int, resampling: Image.Re
     return centres
 
 
+def crop_centre_by_opencv(frames: Pixels, short_side: int, crop: int) -> Pixels:
+    """Return the centres (n, crop, crop, 3) of frames resized to a short side by OpenCV.
+
+    Bilinear without antialiasing, as SimpleVQA's scripts store the frames that it is trained on.
+
+    >>> crop_centre_by_opencv(np.zeros((2, 90, 160, 3), np.uint8), 80, 64).shape
+    (2, 64, 64, 3)
+    """
+    import cv2
+
+    height, width = frames.shape[1:3]
+    if height > width:
+        scaled_width, scaled_height = short_side, int(short_side / width * height)
+    else:
+        scaled_width, scaled_height = int(short_side / height * width), short_side
+    top, left = round((scaled_height - crop) / 2), round((scaled_width - crop) / 2)
+    centres = np.empty((len(frames), crop, crop, 3), dtype=np.uint8)
+    for index, frame in enumerate(frames):
+        scaled = cv2.resize(frame, (scaled_width, scaled_height))
+        centres[index] = scaled[top : top + crop, left : left + crop]
+    return centres
+
+
 @cache
 def equal_in_torch(source: int, target: int) -> bool:
     """Return whether torch's weights give the same bytes for rows of pixels as Pillow's.

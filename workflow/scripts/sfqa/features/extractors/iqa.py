@@ -15,7 +15,7 @@ from sfqa.errors import UserError
 from sfqa.features import base, batches, iqa_metrics, keyframes
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Batching
-from sfqa.features.extractors.spatial import MEAN, STD, resize_frames
+from sfqa.features.extractors.spatial import MEAN, RESIZERS, STD
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, Options
 
@@ -38,22 +38,25 @@ OPTIONS: Options = {
         "on CGFIQA, topiq_nr-face-v1 on GFIQA (the one of FocusQ)",
     ),
     "input": Choice(
-        "frame", ("frame", "focusq"),
+        "frame", ("frame", "focusq", "focusq_cv2"),
         "what the metric sees. frame: the whole frame, from 0 to 1; faces are not aligned. focusq, "
         "for TOPIQ only: the centre 448x448 of short side 520, normalised by ImageNet's mean and "
-        "deviation, enlarged to 512x512 (bicubic, no antialias), normalised again by the metric",
+        "deviation, enlarged to 512x512 (bicubic, no antialias), normalised again by the metric. "
+        "focusq_cv2: the same, but scaled by OpenCV, as the script that stores FocusQ's frames",
     ),
 }  # fmt: skip
 
 _SHORT_SIDE, _CROP, _FACE_SIDE = 520, 448, 512
+# How frames are scaled, by the option input.
+_RESIZING = {"frame": "", "focusq": "pillow", "focusq_cv2": "cv2"}
 
 
 @dataclass(frozen=True)
 class FrameReader:
-    """Reads the first frame of every second; with ``crop``, the input of FocusQ."""
+    """Reads the first frame of every second; ``resize`` scales and crops it as FocusQ does."""
 
     metric: str
-    crop: bool
+    resize: str = ""
 
     def prepare(self, video: Video) -> media.Pixels:
         """Return the frames (n, height, width, 3).
@@ -66,8 +69,8 @@ class FrameReader:
             )
         frame_indices = keyframes.second_starts(video.frames, video.fps)
         resize: Callable[[media.Pixels], media.Pixels] = np.asarray
-        if self.crop:
-            resize = partial(resize_frames, short_side=_SHORT_SIDE, crop=_CROP)
+        if self.resize:
+            resize = partial(RESIZERS[self.resize], short_side=_SHORT_SIDE, crop=_CROP)
         try:
             frames = media.read_frames(video.path, frame_indices.tolist(), resize)
         except media.MediaError as error:
@@ -103,13 +106,13 @@ class Extractor:
 
         self.metric: str = options["metric"]
         self.has_token = iqa_metrics.METRICS[self.metric].has_token
-        self.is_focusq = options["input"] == "focusq"
+        self.is_focusq = options["input"] != "frame"
         if self.is_focusq and not self.has_token:
             raise UserError(
-                f"config, features.iqa.options.input: 'focusq' is not possible with the metric "
-                f"{self.metric}; give a metric of TOPIQ, or the input 'frame'"
+                f"config, features.iqa.options.input: {options['input']!r} is not possible with "
+                f"the metric {self.metric}; give a metric of TOPIQ, or the input 'frame'"
             )
-        self.reader = FrameReader(self.metric, self.is_focusq)
+        self.reader = FrameReader(self.metric, _RESIZING[options["input"]])
         # Frames of several videos may differ in size, so each is a batch of its own.
         self.batching = Batching.choose(None, device, 1, 1)
         self.device = torch.device(device)

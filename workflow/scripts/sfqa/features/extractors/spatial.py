@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -27,6 +27,12 @@ OPTIONS: Options = {
     "model": Choice(
         "resnet50", ("resnet50", "vit_b_16"),
         "resnet50: three scales, as SimpleVQA's spatial half; vit_b_16: the class token",
+    ),
+    "resize": Choice(
+        "pillow", ("pillow", "cv2"),
+        "how frames are scaled to the short side. pillow: bilinear with antialias, as SimpleVQA's "
+        "demo; cv2: OpenCV's bilinear without it, as its scripts store the frames that published "
+        "numbers rest on. Frames of 512 pixels differ by one level, larger ones by more",
     ),
     "precision": Choice(
         "fp32", ("fp32", "tf32", "bf16"),
@@ -57,10 +63,14 @@ class KeyFrames:
 
 @dataclass(frozen=True)
 class KeyFrameReader:
-    """Reads one frame per second, scaled to ``short_side``, the centre ``crop`` pixels of it."""
+    """Reads one frame per second, scaled to ``short_side``, the centre ``crop`` pixels of it.
+
+    ``resize`` is the option of that name.
+    """
 
     short_side: int
     crop: int
+    resize: str = "pillow"
 
     def prepare(self, video: Video) -> KeyFrames:
         """Return the key frames; raises :class:`UnusableError` where not all of them decode."""
@@ -69,7 +79,8 @@ class KeyFrameReader:
                 f"broken: the video has {video.frames} frames at {video.fps} per second"
             )
         frame_indices = keyframes.second_starts(video.frames, video.fps)
-        resize = partial(resize_frames, short_side=self.short_side, crop=self.crop)
+        scale = RESIZERS[self.resize]
+        resize = partial(scale, short_side=self.short_side, crop=self.crop)
         try:
             frames = media.read_frames(video.path, frame_indices.tolist(), resize)
             seconds = frame_indices / video.fps
@@ -112,7 +123,9 @@ class Extractor:
         from sfqa.features.spatial_net import MODELS
 
         self.model = MODELS[options["model"]]
-        self.reader: base.VideoReader = KeyFrameReader(self.model.short_side, self.model.crop)
+        self.reader: base.VideoReader = KeyFrameReader(
+            self.model.short_side, self.model.crop, options["resize"]
+        )
         self.batching = Batching.choose(options["batch"], device, _CPU_SIZE, _GPU_SIZE)
         self.precision: str = options["precision"]
         self.half = self.precision == "bf16"
@@ -178,3 +191,10 @@ def resize_frames(frames: media.Pixels, short_side: int, crop: int) -> media.Pix
     (2, 448, 448, 3)
     """
     return resizing.crop_centre(frames, short_side, crop, Image.Resampling.BILINEAR)
+
+
+#: What scales and crops frames, by the option ``resize``.
+RESIZERS: Mapping[str, Callable[..., media.Pixels]] = {
+    "pillow": resize_frames,
+    "cv2": resizing.crop_centre_by_opencv,
+}
