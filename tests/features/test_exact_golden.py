@@ -25,7 +25,8 @@ HERE = Path(__file__).parent
 BY_PARTS = ("test_pinned_numbers", "pinned")
 BY_CASES = ("test_golden", "numbers")
 GUARDS = {
-    "audio": BY_PARTS, "clip": BY_PARTS, "iqa": BY_PARTS, "lse": BY_CASES, "signal": BY_CASES,
+    "audio": BY_PARTS, "clip": BY_PARTS, "fast_vqa": BY_PARTS, "iqa": BY_PARTS, "lse": BY_CASES,
+    "signal": BY_CASES,
     "slowfast": BY_PARTS, "spatial": BY_PARTS,
 }  # fmt: skip
 MANY = 24
