@@ -27,8 +27,12 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
 def test_the_list_says_what_each_model_needs_and_costs(capsys: pytest.CaptureFixture[str]) -> None:
     status, text = run(capsys, "models", "--videos", "3600", "--seconds", "10")
     assert status == 0
-    row = next(line for line in text.splitlines() if line.startswith("LSE-D"))
-    assert re.search(r"SyncNet +2016 +zero-shot +lse +syncnet_v2:(there|missing|wrong) +9\.0$", row)
+    row = next(line for line in text.splitlines() if line.startswith("LSE-D "))
+    state = "(there|missing|wrong)"
+    files = f"syncnet_v2:{state} s3fd_face:{state}"
+    assert re.search(rf"SyncNet +2016 +zero-shot +lse +{files} +24\.0$", row)
+    row = next(line for line in text.splitlines() if line.startswith("LSE-D-cascade"))
+    assert re.search(rf"zero-shot +lse-cascade +syncnet_v2:{state} +9\.0$", row)
     assert "SimpleVQA" in text
 
 

@@ -74,7 +74,7 @@ def test_the_choices_are_what_the_code_has():
     def choices(name, option):
         return set(EXTRACTORS.options(name)[option].choices)
 
-    assert choices("lse", "detector") == set(lse.DETECTORS)
+    assert choices("lse", "detector") == {*lse.DETECTORS, "s3fd"}
     assert choices("signal", "detector") == set(signal.DETECTORS)
     assert choices("signal", "matrix") == set(siti.MATRICES)
     assert choices("slowfast", "convention") == set(slowfast.SIZES)

@@ -311,7 +311,7 @@ def test_files_that_do_not_decode_are_broken(make, tmp_path):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("detector", "s3fd"), ("precision", "fp16"), ("max_shift", 0), ("detect_every", 0),
+        ("detector", "mtcnn"), ("precision", "fp16"), ("max_shift", 0), ("detect_every", 0),
         ("min_track", -1), ("min_track", 2.5), ("detect_every", True), ("batch", 0),
     ],
 )  # fmt: skip

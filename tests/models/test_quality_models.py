@@ -137,11 +137,21 @@ def test_models_become_features_and_metrics() -> None:
 
 
 def test_the_configuration_keeps_its_weights_and_free_options() -> None:
-    features = {"lse": {"weights": "random", "options": {"detect_every": 5}}}
-    config = make_config(features=features, regression={"models": ["LSE-C"]})
-    assert expand_models(config)["features"]["lse"] == {
-        "weights": "random", "weights_seed": 0, "options": {"detect_every": 5}
+    features = {"lse-cascade": {"weights": "random", "options": {"detect_every": 5}}}
+    config = make_config(features=features, regression={"models": ["LSE-C-cascade"]})
+    assert expand_models(config)["features"]["lse-cascade"] == {
+        "weights": "random", "weights_seed": 0, "options": {"detect_every": 5, "detector": "haar"}
     }  # fmt: skip
+
+
+def test_published_sync_scores_use_the_detector_of_the_reference() -> None:
+    models = ["LSE-C", "LSE-D", "LSE-C-cascade"]
+    features = expand_models(make_config(regression={"models": models}))["features"]
+    assert features["lse"]["options"] == {"detector": "s3fd", "min_track": 100, "detect_every": 1}
+    assert features["lse-cascade"]["options"] == {"detector": "haar"}
+    own = {"lse": {"weights": "random", "options": {"detector": "haar"}}}
+    with pytest.raises(UserError, match="the model LSE-C needs 's3fd', and the configuration has"):
+        expand_models(make_config(features=own, regression={"models": ["LSE-C"]}))
 
 
 def test_overrides_replace_parts_of_the_metric() -> None:

@@ -9,15 +9,14 @@ from pathlib import Path
 
 from sfqa import store, tables
 from sfqa.device import lease_job_device
+from sfqa.features.official import add_digests
 from sfqa.features.pipeline import TIME_LIMIT_SEC
 from sfqa.features.run import extract_shard
 from sfqa.job import run_job
-from sfqa.models.locating import read_digest
 
 with run_job(snakemake.log[0]):
-    wildcards, spec = snakemake.wildcards, dict(snakemake.params.spec)
-    for manifest in snakemake.input.get("weights", []):
-        spec["sha256"] = read_digest(manifest)
+    wildcards = snakemake.wildcards
+    spec = add_digests(snakemake.params.spec, snakemake.input.get("weights", []))
     table, metadata, costs = extract_shard(
         store.read_shard(
             tables.CONFORMED, snakemake.input.conformed, wildcards.method, wildcards.shard

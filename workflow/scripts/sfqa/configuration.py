@@ -205,6 +205,10 @@ def _check_config(config: Mapping[str, Any]) -> None:
         check_dimensions(source["mos"], "config, import.mos")
     _check_ratings(config)
     for name, spec in config.get("features", {}).items():
+        for part, part_spec in spec.get("parts", {}).items():
+            _require_file(
+                part_spec["weights"], f"features.{name}.parts.{part}.weights", unless="official"
+            )
         if spec["weights"] not in ("random", "none", "official"):
             _require_file(spec["weights"], f"features.{name}.weights", unless="random")
             if "sha256" not in spec:

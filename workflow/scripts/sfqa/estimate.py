@@ -56,6 +56,8 @@ RATES = {
     "slowfast": Rate(4_600, 5_200, 1.0),
     "spatial": Rate(13_500, 14_000, 1.5),
 }
+#: CPU seconds of the face detectors of lse per second of video at 512 pixels.
+_S3FD, _HAAR = 1.8, 0.3
 #: Assumed for any other extractor.
 OTHER = Rate(5_000, 5_500, 1.0)
 
@@ -226,6 +228,9 @@ def get_rate(name: str, options: Mapping[str, Any]) -> Rate:
     rate = RATES.get(extractor, OTHER)
     if extractor == "slowfast":
         return Rate(*(value / float(options.get("every_sec", 1)) for value in rate))
+    if extractor == "lse" and options.get("detector") == "s3fd":
+        detector_sec = _S3FD - _HAAR
+        return rate._replace(cpu_sec=rate.cpu_sec + detector_sec / options.get("detect_every", 1))
     return rate
 
 

@@ -70,22 +70,26 @@ def list_extractors() -> list[str]:
 
 
 def make_specs(
-    names: Sequence[str], weights: Sequence[str], seed: int | None, settings: Sequence[str]
+    names: Sequence[str],
+    weights: Sequence[str],
+    seed: int | None,
+    settings: Sequence[str],
+    known_options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Return ``features.<name>`` of a configuration for each extractor in ``names``.
 
-    ``weights``: arguments PATH, official, random or none for all extractors that have weights, or
-    ``lse=PATH`` for one. ``settings``: arguments ``key=value`` for all extractors with that option,
-    or ``lse.key=value`` for one. Raises :class:`UserError` for an unknown option and for missing
-    weights.
+    ``weights``: arguments PATH, official, random or none for all extractors that have weights,
+    ``lse=PATH`` for one, ``lse.detector=PATH`` for another network of one. ``settings``: arguments
+    ``key=value`` for all extractors with that option, or ``lse.key=value`` for one.
+    ``known_options`` are options by extractor that need no argument. Raises :class:`UserError` for
+    an unknown option and for missing weights.
     """
     import yaml
 
     from sfqa.features import official
     from sfqa.features import weights as weights_files
-    from sfqa.identity import sha256_file
 
-    options: dict[str, dict[str, Any]] = {name: {} for name in names}
+    options = {name: dict((known_options or {}).get(name, {})) for name in names}
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
@@ -96,28 +100,58 @@ def make_specs(
             raise UserError(f"--set {setting}: the value cannot be read; quote it") from error
         for name, option in _find_options(key, names, EXTRACTORS.options):
             options[name][option] = value
+    part_files, weights = _split_part_files(names, weights)
     weights_by_name = _assign_weights(names, weights)
     specs: dict[str, dict[str, Any]] = {}
     for name in names:
         spec: dict[str, Any] = {"weights": weights_by_name[name], "options": options[name]}
         if spec["weights"] == "random":
             spec["weights_seed"] = seed or 0
-        elif spec["weights"] == "official":
-            entry = official.find_official_file(official.load_registry(), name, options[name])
-            spec = official.add_official_file(spec, entry, official.FOLDER)
-        elif spec["weights"] != "none":
-            path = Path(spec["weights"]).expanduser()
-            if not path.is_file():
-                raise UserError(
-                    f"--weights {spec['weights']}: there is no such file; give the weights of "
-                    f"{name}, or 'random' to run it untrained"
-                )
-            spec |= {"weights": str(path), "sha256": sha256_file(path)}
+        elif spec["weights"] not in ("official", "none"):
+            spec |= _describe_file(spec["weights"], f"{name},")
+        if name in part_files:
+            spec["parts"] = {
+                part: _describe_file(file, f"{name}, {part},")
+                for part, file in part_files[name].items()
+            }
+            weights_files.check_parts(name, spec)
+        if weights_files.list_official_parts(name, spec):
+            files = official.find_official_files(official.load_registry(), name, spec)
+            spec = official.add_official_files(spec, files, official.FOLDER)
         weights_files.resolve_weights(spec, name)
         specs[name] = spec
     if seed is not None and all(spec["weights"] != "random" for spec in specs.values()):
         raise UserError("--weights-seed: there are no random weights; add --weights random")
     return specs
+
+
+def _describe_file(argument: str, owner: str) -> dict[str, Any]:
+    """Return path and sha256 of a weights file as a configuration has them."""
+    from sfqa.identity import sha256_file
+
+    path = Path(argument).expanduser()
+    if not path.is_file():
+        raise UserError(
+            f"--weights {argument}: there is no such file; give the weights of {owner} or 'random' "
+            "to run it untrained"
+        )
+    return {"weights": str(path), "sha256": sha256_file(path)}
+
+
+def _split_part_files(
+    names: Sequence[str], arguments: Sequence[str]
+) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Return the --weights arguments of other networks, such as lse.detector=FILE, and the rest."""
+    part_files: dict[str, dict[str, str]] = {}
+    others = []
+    for argument in arguments:
+        key, equals, file = argument.partition("=")
+        name, _, part = key.partition(".")
+        if equals and name in names and part in EXTRACTORS.read(name, "WEIGHTS_PARTS", {}):
+            part_files.setdefault(name, {})[part] = file
+        else:
+            others.append(argument)
+    return part_files, others
 
 
 def _find_options(

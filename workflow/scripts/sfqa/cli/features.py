@@ -105,7 +105,8 @@ def name_arguments(message: str) -> str:
     '--set lse.min_track: -1; give a whole number'
     """
     message = re.sub(r"config, features\.([\w-]+)\.options\.", r"--set \1.", message)
-    return re.sub(r"config, features\.([\w-]+)(\.weights)?(?=[:,])", r"--weights of \1", message)
+    network = r"config, features\.([\w-]+)(?:\.parts(\.\w+))?(?:\.weights)?(?=[:,])"
+    return re.sub(network, r"--weights of \1\2", message)
 
 
 def _choose_extractors(arguments: Sequence[str]) -> list[str]:

@@ -140,9 +140,9 @@ def _make_specs(model: ModelFile, arguments: Sequence[str]) -> dict[str, dict[st
     # that is given for an extractor with random weights.
     random = [name for name in extractors if weights_kinds[name] == "random"]
     more = [f"{n}=random" for n in random if n not in assigned and (official or not common)]
-    specs = _extract.make_specs(sorted(extractors), [*arguments, *more], None, [])
+    options = {name: record["options"] for name, record in extractors.items()}
+    specs = _extract.make_specs(sorted(extractors), [*arguments, *more], None, [], options)
     for name, spec in specs.items():
-        spec["options"] = dict(extractors[name]["options"])
         if spec["weights"] == "random" and name in random:
             spec["weights_seed"] = int(extractors[name]["weights"]["identity"].partition(":")[2])
         weights = resolve_weights(spec, name)

@@ -15,7 +15,7 @@ from sfqa import tables
 from sfqa.errors import UnusableError as UnusableError  # extractors find it here
 from sfqa.errors import UserError
 from sfqa.features.extractors import EXTRACTORS
-from sfqa.features.weights import NONE, RANDOM, Weights
+from sfqa.features.weights import NONE, RANDOM, Weights, check_parts
 
 _TYPES = {
     "float16": pa.float16(),
@@ -69,6 +69,8 @@ class Extractor(Protocol):
     - ``VERSION``, a whole number that is raised whenever the numbers change;
     - ``OPTIONS``, all options (:mod:`sfqa.options`), since each may change the numbers;
     - ``WEIGHTS = True`` if it loads weights;
+    - ``WEIGHTS_PARTS`` if it has other networks with weights of their own: each name with the
+      options that need it, such as ``{"detector": {"detector": "s3fd"}}``;
     - ``PACKAGE``, the package that it imports and that requirements.txt does not have, and
       ``ENVIRONMENT``, the file in workflow/envs that has it; without them 'torch'.
 
@@ -220,10 +222,11 @@ def check_entry(name: str, entry: Mapping[str, Any]) -> None:
     """Check ``features.<name>`` of the configuration without reading any file.
 
     Raises :class:`UserError` for an unknown extractor, for options as :func:`merge_options` does
-    and for weights as :func:`check_weights` does.
+    and for weights as :func:`check_weights` and :func:`check_parts` do.
     """
     merge_options(name, entry.get("options") or {})
     check_weights(name, NONE if entry.get("weights") == NONE else RANDOM)
+    check_parts(name, entry)
 
 
 def build_extractor(

@@ -105,14 +105,16 @@ def count_needed_detections(min_track: int, frames: int, looks: int) -> int:
     return min(min_track, 4 * frames // 5) * looks // frames if frames else 0
 
 
-def link_tracks(found: Sequence[tuple[int, Sequence[Box]]], least: int) -> list[Track]:
+def link_tracks(
+    found: Sequence[tuple[int, Sequence[Box]]], least: int, takes_first: bool = False
+) -> list[Track]:
     """Link detections to tracks; return those with more than ``least`` detections, longest first.
 
     ``found`` holds (frame, boxes) of the searched frames, in order. A box continues a track if its
     intersection over union with the last box of the track, at most 25 frames earlier, is above one
-    half; of several boxes, the one with the largest value does. Rules of joonson/syncnet_python
-    (run_pipeline.py). Tracks of equal length are ordered by the size of the face, then by their
-    start.
+    half. Of several such boxes, the one with the largest value does; with ``takes_first`` the first
+    of them, as in joonson/syncnet_python (run_pipeline.py), from which the other rules are, too.
+    Tracks of equal length are ordered by the size of the face, then by their start.
     """
     left = [(frame, list(boxes)) for frame, boxes in found]
     tracks = []
@@ -127,10 +129,11 @@ def link_tracks(found: Sequence[tuple[int, Sequence[Box]]], least: int) -> list[
             last_frame, last = chain[-1]
             if frame - last_frame > _MAX_GAP:
                 break
-            best = max(boxes, key=lambda box: compute_iou(box, last))
-            if compute_iou(best, last) > _MIN_IOU:
-                boxes.remove(best)
-                chain.append((frame, best))
+            near = [box for box in boxes if compute_iou(box, last) > _MIN_IOU]
+            if near:
+                box = near[0] if takes_first else max(near, key=lambda b: compute_iou(b, last))
+                boxes.remove(box)
+                chain.append((frame, box))
         if len(chain) > least:
             tracks.append(_interpolate_track(chain))
     return sorted(tracks, key=lambda t: (-len(t.boxes), -float(t.boxes[:, 2:].mean()), t.first))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sfqa.errors import UserError
+from sfqa.errors import UserError, hint
+from sfqa.features.extractors import EXTRACTORS
 from sfqa.identity import sha256_file
 from sfqa.models.locating import require_weights
 from sfqa.models.weights_files import KeyRules, from_dict
@@ -26,8 +27,9 @@ class Weights:
     """The source of a network's weights.
 
     ``kind`` is official (a file is given), random (set in the configuration) or none (the extractor
-    has no weights). ``identity`` is part of the cache key. ``keys`` says how the keys of the file
-    map; None: a state dict, bare or in one of the usual wrappers.
+    has no weights). ``identity`` is part of the cache key; it includes the parts. ``keys`` says how
+    the keys of the file map; None: a state dict, bare or in one of the usual wrappers. ``parts``
+    are the weights of the extractor's other networks, by name.
     """
 
     kind: str
@@ -35,6 +37,11 @@ class Weights:
     path: Path | None = None
     seed: int = 0
     keys: KeyRules | None = None
+    parts: Mapping[str, Weights] = field(default_factory=dict)
+
+    def get_part(self, name: str) -> Weights:
+        """Return the weights of another network; random ones are drawn from the same seed."""
+        return self if self.kind == RANDOM else self.parts[name]
 
     def load(self, build: Callable[[], torch.nn.Module]) -> torch.nn.Module:
         """Build the network with these weights, in evaluation mode.
@@ -132,17 +139,90 @@ def read_state(path: Path, keys: KeyRules | None = None) -> dict[str, Any]:
     return {k: v for k, v in state.items() if not any(fnmatchcase(k, p) for p in ignored)}
 
 
+def list_weights_parts(extractor: str, options: Mapping[str, Any]) -> list[str]:
+    """Return the networks of an extractor that have a weights file beside the main one.
+
+    The constant WEIGHTS_PARTS of its file names each with the options that need it.
+
+    >>> list_weights_parts("lse", {"detector": "s3fd"}), list_weights_parts("lse", {})
+    (['detector'], [])
+    """
+    declared: Mapping[str, Mapping[str, Any]] = EXTRACTORS.read(extractor, "WEIGHTS_PARTS", {})
+    merged = EXTRACTORS.merge_options(extractor, options, f"config, features.{extractor}.options")
+    return [part for part, needs in declared.items() if needs.items() <= merged.items()]
+
+
+def list_official_parts(extractor: str, spec: Mapping[str, Any]) -> list[str]:
+    """Return the networks of ``features.<extractor>`` with official weights; '' is the main one.
+
+    Other networks have official weights unless ``parts`` names a file, or the weights are random.
+
+    >>> list_official_parts("lse", {"weights": "official", "options": {"detector": "s3fd"}})
+    ['', 'detector']
+    """
+    if spec["weights"] in (RANDOM, NONE):
+        return []
+    parts = spec.get("parts") or {}
+    return [
+        *([""] if spec["weights"] == OFFICIAL else []),
+        *(
+            part
+            for part in list_weights_parts(extractor, spec.get("options") or {})
+            if parts.get(part, {}).get("weights", OFFICIAL) == OFFICIAL
+        ),
+    ]
+
+
+def check_parts(extractor: str, spec: Mapping[str, Any]) -> None:
+    """Check ``parts`` of ``features.<extractor>`` without reading any file.
+
+    Raises :class:`UserError` for an unknown part, for one that the options do not need, for random
+    weights, and for a file without its sha256.
+    """
+    where = f"config, features.{extractor}.parts"
+    declared: Mapping[str, Mapping[str, Any]] = EXTRACTORS.read(extractor, "WEIGHTS_PARTS", {})
+    for part, part_spec in (spec.get("parts") or {}).items():
+        if part not in declared:
+            raise UserError(f"{where}: {extractor} has no part {part!r}; {hint(part, declared)}")
+        if part not in list_weights_parts(extractor, spec.get("options") or {}):
+            needs = ", ".join(f"{key}: {value}" for key, value in declared[part].items())
+            raise UserError(f"{where}.{part}: goes with the option {needs}; leave it out")
+        if RANDOM in (spec["weights"], part_spec["weights"]):
+            raise UserError(
+                f"{where}.{part}: random weights are random for all networks; leave it out, or "
+                "give official weights or a file for each"
+            )
+        if (part_spec["weights"] == OFFICIAL) == ("sha256" in part_spec):
+            raise UserError(
+                f"{where}.{part}.sha256: it goes with the path of a file; give both, or 'official' "
+                "alone"
+            )
+
+
 def resolve_weights(spec: Mapping[str, Any], extractor: str) -> Weights:
     """Return the weights that ``features.<extractor>`` of the configuration specifies.
 
     ``weights: random`` (with ``weights_seed``), ``weights: none``, a path with its ``sha256``, or
-    ``weights: official`` with what :func:`sfqa.features.official.add_official_file` adds.
-    Raises :class:`UserError` if the file is missing or has another sha256.
+    ``weights: official`` with what :func:`sfqa.features.official.add_official_files` adds; the same
+    for each of ``parts``. Raises :class:`UserError` if a file is missing or has another sha256.
 
     >>> resolve_weights({"weights": "random"}, "slowfast").kind
     'random'
     """
     where = f"config, features.{extractor}"
+    weights = _resolve_network(spec, where)
+    if weights.kind != OFFICIAL:
+        return weights
+    part_specs = spec.get("parts") or {}
+    parts = {
+        part: _resolve_network(part_specs.get(part, {}), f"{where}.parts.{part}")
+        for part in list_weights_parts(extractor, spec.get("options") or {})
+    }
+    identity = " ".join([weights.identity, *(f"{n}:{part.identity}" for n, part in parts.items())])
+    return replace(weights, identity=identity, parts=parts)
+
+
+def _resolve_network(spec: Mapping[str, Any], where: str) -> Weights:
     weights = spec.get("weights")
     if weights == RANDOM:
         seed = int(spec.get("weights_seed", 0))

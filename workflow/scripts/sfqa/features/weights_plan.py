@@ -8,7 +8,7 @@ from typing import Any
 
 from sfqa.errors import UserError
 from sfqa.features import official
-from sfqa.features.weights import OFFICIAL
+from sfqa.features.weights import NONE, RANDOM
 from sfqa.models.locating import (
     WRONG,
     WeightsStatus,
@@ -21,7 +21,9 @@ from sfqa.models.weights_files import WeightsFile, as_dict
 
 
 class WeightsPlan:
-    """The weights files of all extractors with ``weights: official``, by extractor.
+    """The official weights files of all extractors.
+
+    ``by_extractor`` holds the files of each extractor by network, '' for the main one.
 
     ``config`` is a complete configuration, ``results`` the dataset's folder. Raises
     :class:`UserError` for an extractor without an official file and for mistakes in the registry.
@@ -34,12 +36,12 @@ class WeightsPlan:
         features = {
             name: spec
             for name, spec in config.get("features", {}).items()
-            if spec["weights"] == OFFICIAL
+            if spec["weights"] not in (RANDOM, NONE)
         }
         registry = Path(config["weights"]["registry"])
         entries = official.load_registry(registry) if features else {}
-        self.by_extractor: dict[str, WeightsFile] = {
-            name: official.find_official_file(entries, name, spec["options"])
+        self.by_extractor: dict[str, dict[str, WeightsFile]] = {
+            name: official.find_official_files(entries, name, spec)
             for name, spec in features.items()
         }
 
@@ -50,27 +52,23 @@ class WeightsPlan:
 
     def list_files(self) -> dict[str, WeightsFile]:
         """Return the weights files by the names of their entries."""
-        return {entry.name: entry for entry in self.by_extractor.values()}
+        return {e.name: e for files in self.by_extractor.values() for e in files.values()}
 
     def list_manifests(self, wildcards: Any = None) -> list[str]:
         """Return the manifests of the weights of a job's extractor, of all extractors by default.
 
         A manifest is the output of the job that finds or fetches a file.
         """
-        entries = self.by_extractor
+        names = sorted(self.list_files())
         if wildcards is not None:
-            name = wildcards.extractor
-            entries = {name: entries[name]} if name in entries else {}
-        names = sorted({entry.name for entry in entries.values()})
+            files = self.by_extractor.get(wildcards.extractor, {})
+            names = sorted(entry.name for entry in files.values())
         return [f"{self.results}/weights/{name}.json" for name in names]
 
     def add_official(self, spec: dict[str, Any], extractor: str) -> dict[str, Any]:
-        """Return the configuration of an extractor with the file that ``official`` stands for."""
-        if extractor not in self.by_extractor:
-            return spec
-        return official.add_official_file(
-            spec, self.by_extractor[extractor], self.folder, self.mirrors
-        )
+        """Return the configuration of an extractor with the files that ``official`` stands for."""
+        files = self.by_extractor.get(extractor, {})
+        return official.add_official_files(spec, files, self.folder, self.mirrors)
 
     def get_source(self, wildcards: Any) -> dict[str, Any]:
         """Return what the job that finds or fetches a file needs, as data."""

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sfqa.digests import Digests
 from sfqa.errors import UserError
@@ -126,9 +127,10 @@ def require_weights(
     return status.path, status.sha256
 
 
-def read_digest(manifest: Path | str) -> str:
-    """Return the sha256 in a manifest of :func:`sfqa.models.fetching.fetch_weights`."""
-    return str(json.loads(Path(manifest).read_text(encoding="utf-8"))["sha256"])
+def read_manifest(path: Path | str) -> dict[str, Any]:
+    """Return what :func:`sfqa.models.fetching.write_manifest` wrote: name, file, size, sha256."""
+    manifest: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+    return manifest
 
 
 def open_digests(folder: Path) -> Digests:

@@ -12,8 +12,8 @@ from sfqa.errors import UserError, hint
 from sfqa.web_address import is_web_address
 
 _KEYS = (
-    "file", "publisher", "licence", "extractor", "options", "url", "hub", "revision", "path",
-    "by_hand", "size", "sha256", "sha256_source", "keys",
+    "file", "publisher", "licence", "extractor", "part", "options", "url", "hub", "revision",
+    "path", "by_hand", "size", "sha256", "sha256_source", "keys",
 )  # fmt: skip
 _REQUIRED = ("file", "publisher", "licence", "extractor")
 _TYPES: dict[str, type] = {"options": dict, "keys": dict, "size": int}
@@ -44,7 +44,8 @@ class KeyRules:
 class WeightsFile:
     """An official weights file: what it belongs to, where it is published, how it is checked.
 
-    It belongs to ``extractor`` with ``options``. It is published at ``url`` or as ``path`` of the
+    It belongs to ``extractor`` with ``options``; ``part`` names the network if the extractor has
+    several files ('': the main one). It is published at ``url`` or as ``path`` of the
     repository ``hub`` (OWNER/NAME) of the Hugging Face hub; if neither is given, ``by_hand`` says
     how to get it. ``sha256`` are the digits that the publisher states: all 64, the first ones, or
     none. ``size`` is in bytes, None if it is not stated.
@@ -56,6 +57,7 @@ class WeightsFile:
     licence: str
     extractor: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    part: str = ""
     url: str = ""
     hub: str = ""
     revision: str = "main"
@@ -144,13 +146,18 @@ def from_dict(data: Mapping[str, Any]) -> WeightsFile:
 
 
 def find_entry(
-    entries: Mapping[str, WeightsFile], extractor: str, options: Mapping[str, Any], where: str
+    entries: Mapping[str, WeightsFile],
+    extractor: str,
+    options: Mapping[str, Any],
+    where: str,
+    part: str = "",
 ) -> WeightsFile:
     """Return the entry for an extractor with these options (all of them, with the defaults).
 
-    Raises :class:`UserError`, which begins with ``where``, if there is none or more than one.
+    ``part`` names its network if it has several files. Raises :class:`UserError`, which begins with
+    ``where``, if there is no such entry or more than one.
     """
-    of_extractor = [entry for entry in entries.values() if entry.extractor == extractor]
+    of_extractor = [e for e in entries.values() if (e.extractor, e.part) == (extractor, part)]
     matches = [
         entry
         for entry in of_extractor
@@ -158,9 +165,10 @@ def find_entry(
     ]
     if len(matches) == 1:
         return matches[0]
+    name = f"{extractor}, {part}," if part else extractor
     if not of_extractor:
         raise UserError(
-            f"{where}: no official weights of {extractor} are registered; give a file and its "
+            f"{where}: no official weights of {name} are registered; give a file and its "
             "sha256, or add an entry to config/weights.yaml (docs/weights.md)"
         )
     if matches:
@@ -171,7 +179,7 @@ def find_entry(
         for entry in of_extractor
     )
     raise UserError(
-        f"{where}: no official weights of {extractor} are registered for these options (there "
+        f"{where}: no official weights of {name} are registered for these options (there "
         f"are {choices}); give a file and its sha256, or add an entry to config/weights.yaml"
     )
 

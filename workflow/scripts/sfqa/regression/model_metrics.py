@@ -129,7 +129,9 @@ def _check_model(model: QualityModel, entries: Mapping[str, WeightsFile], where:
         except UserError as error:
             raise UserError(f"{where}, {error}".replace("config, features: ", "")) from None
         if base.has_weights(extractor):
-            needed.append(official.find_official_file(entries, extractor, merged).name)
+            spec = {"weights": "official", "options": merged}
+            files = official.find_official_files(entries, extractor, spec)
+            needed += [entry.name for entry in files.values()]
     if sorted(model.weights) != sorted(needed):
         raise UserError(
             f"{where}: weights is [{', '.join(model.weights)}], and its features need "

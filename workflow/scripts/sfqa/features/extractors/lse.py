@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from sfqa import faces, media, timing
+from sfqa import faces, media
 from sfqa.arrays import Floats32
-from sfqa.features import base, batches, face_track, sync_distance
+from sfqa.features import base, batches, face_clips, face_track, sync_distance
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Batching
-from sfqa.features.face_track import Detector, FaceSearch, Follower, Track
-from sfqa.features.mfcc import RATE, compute_mfcc
+from sfqa.features.face_clips import FaceClip, Samples
+from sfqa.features.face_track import Detector, FaceSearch, Follower
+from sfqa.features.reference_tracks import ReferenceTracker, ShrunkClip, ShrunkReader
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, Option, Options
 
 VERSION = 3
 WEIGHTS = True
+WEIGHTS_PARTS = {"detector": {"detector": "s3fd"}}
 OPTIONS: Options = {
     "min_track": Option(
         50, 0, None,
-        "detections that a face track must exceed; the reference has 100, LatentSync 50; at most "
-        "80 % of a shorter clip",
+        "detections that a face track must exceed; the reference has 100, LatentSync 50; with haar "
+        "at most 80 % of a shorter clip",
         whole=True,
     ),
     "max_shift": Option(
         15, 1, None, "largest shift between sound and picture, in frames", whole=True
     ),
-    "detector": Choice("haar", ("haar",), "face detector"),
+    "detector": Choice(
+        "haar", ("haar", "s3fd"),
+        "face detector; haar: OpenCV's cascades; s3fd: that of the reference, with weights of its "
+        "own and the reference's limits of probability and size",
+    ),
     "detect_every": Option(
         1, 1, None,
         "faces are searched in every n-th frame, and boxes interpolated between them; the "
@@ -54,7 +60,8 @@ OPTIONS: Options = {
     ),
 }  # fmt: skip
 
-#: Face detectors by the name in the option ``detector``; faces.VERSION is pinned by the goldens.
+#: Face detectors without a network, by the name in the option ``detector``; faces.VERSION is pinned
+#: by the goldens.
 DETECTORS: dict[str, Detector] = {"haar": faces.detect_faces}
 #: Faster functions that follow a face from frame to frame, by detector.
 FOLLOWERS: dict[Detector, Follower] = {faces.detect_faces: faces.follow_face}
@@ -63,16 +70,13 @@ FOLLOWERS: dict[Detector, Follower] = {faces.detect_faces: faces.follow_face}
 _MAX_KEPT_BYTES = 192 << 20
 #: Default windows per pass of the lip network on a GPU, and minimum for the audio network.
 _GPU_SIZE = 128
-#: Sound whose largest sample is smaller (-60 dBFS) counts as silence.
-_SILENCE = 33
-
-Samples = npt.NDArray[np.int16]
 
 
 class Extractor:
     """SyncNet on the longest face track of a video at 25 fps and its sound at 16 kHz.
 
-    Weights: the official ``syncnet_v2.model`` of joonson/syncnet_python.
+    Weights: the official ``syncnet_v2.model`` of joonson/syncnet_python, and for the detector s3fd
+    ``sfd_face.pth`` of the same.
     """
 
     FEATURES: ClassVar[tuple[Feature, ...]] = (
@@ -104,9 +108,17 @@ class Extractor:
         from sfqa.features import syncnet
 
         self.max_shift: int = options["max_shift"]
-        self.reader = FaceReader(
-            options["detector"], options["detect_every"], options["min_track"], self.max_shift
-        )
+        every, min_track = options["detect_every"], options["min_track"]
+        self.reader: FaceReader | ShrunkReader
+        self.tracker: ReferenceTracker | None = None
+        if options["detector"] == "s3fd":
+            from sfqa.features.s3fd import S3FD
+
+            self.reader = ShrunkReader(every, self.max_shift)
+            detector = cast(S3FD, weights.get_part("detector").load(S3FD))
+            self.tracker = ReferenceTracker(detector, device, min_track, self.max_shift)
+        else:
+            self.reader = FaceReader(options["detector"], every, min_track, self.max_shift)
         self.batching = Batching.choose(options["batch"], device, syncnet.LIP_PASS, _GPU_SIZE)
         size = max(syncnet.AUDIO_PASS, self.batching.size)
         self.audio_batching = replace(self.batching, size=size)
@@ -119,9 +131,14 @@ class Extractor:
         """Return the scores of a video; see :class:`Extractor` for how."""
         return base.extract_one(self, video)
 
-    def score(self, prepared: Iterable[FaceClip]) -> Iterator[dict[str, Any] | UnusableError]:
-        """Yield the scores of each video's track."""
-        for lip, sound, facts in self.compute_features(prepared):
+    def score(
+        self, prepared: Iterable[FaceClip | ShrunkClip]
+    ) -> Iterator[dict[str, Any] | UnusableError]:
+        """Yield the scores of each video's track, or why no face could be followed."""
+        errors: deque[UnusableError | None] = deque()  # of the videos that are not yielded yet
+        for lip, sound, facts in self.compute_features(self._track_faces(prepared, errors)):
+            while (error := errors.popleft()) is not None:
+                yield error
             distance = sync_distance.compute_distances(lip, sound, self.max_shift)
             mean = distance.mean(axis=0)
             scores = sync_distance.compute_scores(mean)
@@ -133,6 +150,23 @@ class Extractor:
                 "window_distance": distance[:, self.max_shift - scores.offset].astype(np.float32),
                 **facts,
             }
+        yield from (error for error in errors if error is not None)
+
+    def _track_faces(
+        self, prepared: Iterable[FaceClip | ShrunkClip], errors: deque[UnusableError | None]
+    ) -> Iterator[FaceClip]:
+        """Yield the face clips of the videos that have one, and append each video's error."""
+        for clip in prepared:
+            error, face_clip = None, clip if isinstance(clip, FaceClip) else None
+            if isinstance(clip, ShrunkClip):
+                assert self.tracker is not None
+                try:
+                    face_clip = self.tracker.make_face_clip(clip)
+                except UnusableError as unusable:
+                    error = unusable
+            errors.append(error)
+            if face_clip is not None:
+                yield face_clip
 
     def compute_features(
         self, prepared: Iterable[FaceClip]
@@ -158,20 +192,6 @@ class Extractor:
 
 
 @dataclass(frozen=True)
-class FaceClip:
-    """The input of SyncNet: the longest face track of a video.
-
-    ``crops`` (windows + 4, 224, 224, 3), uint8 BGR; ``cepstra`` (columns, 13) at 100 Hz; ``facts``
-    are the cells of the row that do not depend on the networks.
-    """
-
-    crops: npt.NDArray[np.uint8]
-    cepstra: npt.NDArray[np.float64]
-    windows: int
-    facts: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class FaceReader:
     """Tracks the face in a video and crops SyncNet's input; options of :class:`Extractor`."""
 
@@ -182,17 +202,15 @@ class FaceReader:
 
     def prepare(self, video: Video) -> FaceClip:
         """Return the longest track's crops and sound; raises :class:`UnusableError`."""
-        sound = _read_sound(video)
+        sound = face_clips.read_sound(video)
         try:
             return self._prepare_face(video, sound)
         except media.MediaError as error:
             raise UnusableError(f"broken: {error}") from error
 
     def _prepare_face(self, video: Video, sound: Samples) -> FaceClip:
-        frames_shown = sync_distance.frames_at_25(video.frames, video.fps)
-        if video.variable_rate:
-            frames_shown = timing.list_shown_frames(video.path, sync_distance.FPS).tolist()
-        self._count_windows(len(frames_shown), len(sound), "the video")
+        frames_shown = face_clips.list_frames_shown(video)
+        face_clips.count_windows(len(frames_shown), len(sound), self.max_shift, "the video")
         detections, pictures_by_frame = self._detect_faces(video.path, frames_shown)
         searched = [frame for frame, _ in detections]
         least = face_track.count_needed_detections(self.min_track, len(frames_shown), len(searched))
@@ -203,28 +221,10 @@ class FaceReader:
                 f"no_face: no face could be followed through the video (more than {least} "
                 f"detections needed, {hits} of {len(searched)} frames show one)"
             )
-        track = tracks[0]
-        start = track.first * sync_distance.SAMPLES_PER_FRAME
-        stop = (track.last + 1) * sync_distance.SAMPLES_PER_FRAME
-        sound = sound[start:stop]
-        windows = self._count_windows(len(track.boxes), len(sound), "the face track")
-        _check_audible(sound, "the sound under the face track")
-        frame_count = windows + 4
-        needed_frames = frames_shown[track.first : track.first + frame_count]
-        pictures = (
-            (pictures_by_frame[n] for n in needed_frames)
-            if pictures_by_frame
-            else _decode_repeated(video.path, needed_frames)
-        )
-        positions = face_track.smooth_track(track)[:frame_count]
-        crops = np.stack(list(face_track.crop_faces(pictures, positions)))
-        facts = {
-            "track_frames": len(track.boxes),
-            "face_share": track.found / len(searched),
-            "tracks": len(tracks),
-            "detail": _list_defects(tracks, len(frames_shown)),
-        }
-        return FaceClip(crops, compute_mfcc(sound), windows, facts)
+        return face_clips.make_face_clip(
+            video.path, sound, frames_shown, tracks, len(searched), self.max_shift,
+            pictures_by_frame,
+        )  # fmt: skip
 
     def _detect_faces(
         self, path: Path, frames_shown: Sequence[int]
@@ -253,51 +253,3 @@ class FaceReader:
             for number, image in zip(rest, media.iterate_frames(path, rest), strict=True):
                 boxes[number] = search.find_faces(number, image)
         return [(i, boxes[frames_shown[i]]) for i in searched_positions], pictures
-
-    def _count_windows(self, frames: int, samples: int, what: str) -> int:
-        """Return the number of windows; half of them must have real sound at each shift."""
-        windows = sync_distance.window_count(frames, samples)
-        needed = 2 * self.max_shift + 1
-        if windows < needed:
-            raise UnusableError(
-                f"short: {what} has {frames} frames at 25 fps and {samples / RATE:.2f} s of "
-                f"sound, {needed + 5} frames with sound are the least"
-            )
-        return windows
-
-
-def _read_sound(video: Video) -> Samples:
-    if video.audio_path is None:
-        raise UnusableError("silent: the video has no sound")
-    try:
-        sound = media.read_audio(video.audio_path, RATE)
-    except media.MediaError as error:
-        raise UnusableError(f"broken: {error}") from error
-    samples = np.clip(np.round(sound * 32768.0), -32768, 32767).astype(np.int16)
-    _check_audible(samples, "the sound")
-    return samples
-
-
-def _check_audible(sound: Samples, what: str) -> None:
-    if np.abs(sound.astype(np.int32)).max() < _SILENCE:
-        raise UnusableError(f"silent: {what} is silence (below -60 dBFS)")
-
-
-def _decode_repeated(path: Path, indices: Sequence[int]) -> Iterator[npt.NDArray[np.uint8]]:
-    """The frames of indices that do not fall: a video of few frames a second shows some twice."""
-    left = media.iterate_frames(path, sorted(set(indices)))
-    for _, group in groupby(indices):
-        image = next(left)
-        for _ in group:
-            yield image
-
-
-def _list_defects(tracks: Sequence[Track], frames: int) -> str:
-    """What makes the scores doubtful, '' where nothing does."""
-    first, *others = tracks
-    parts = []
-    if any(2 * len(t.boxes) >= len(first.boxes) and t.overlaps_with(first) for t in others):
-        parts.append("several_faces: more than one face is in the picture; the longest was scored")
-    if 2 * len(first.boxes) < frames:
-        parts.append(f"face_lost: the face was followed in {len(first.boxes)} of {frames} frames")
-    return "; ".join(parts)
