@@ -8,8 +8,9 @@ from sfqa import store
 from sfqa.errors import UserError
 from sfqa.features.base import Feature, build_table
 from sfqa.regression import blocks
-from sfqa.regression.blocks import Steps, choose_steps, load_blocks
+from sfqa.regression.blocks import Steps, load_blocks
 from sfqa.regression.design import load_design
+from sfqa.regression.steps import choose_steps
 
 FRAMES = Feature("image", "", ("frame", "channel"), "float16")
 MAPS = Feature("maps", "", ("clip", "channel", "row"), "float16")

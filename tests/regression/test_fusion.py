@@ -10,14 +10,12 @@ from sfqa.regression import heads
 from sfqa.regression.blocks import Steps
 from sfqa.regression.networks.fusion import (
     AudioVisual,
-    Branch,
     ChannelAttention,
-    LateFusion,
     eca_kernel,
 )
 from sfqa.regression.problems import make_problem
 
-LATE, VISUAL = (heads.load_head(name) for name in ("late_fusion", "audio_visual_fusion"))
+VISUAL = heads.load_head("audio_visual_fusion")
 
 
 def test_channel_attention_is_eca():
@@ -52,40 +50,6 @@ def test_audio_visual_has_as_many_numbers_as_its_layers_need():
     assert count_parameters(net) == 37_982_438
 
 
-def test_late_fusion_is_the_plain_sum():
-    torch.manual_seed(0)
-    net = LateFusion({"technical": 12, "aesthetic": 8, "alignment": 6}, 2).eval()
-    x = {"technical": torch.randn(4, 3, 12), "aesthetic": torch.randn(4, 8),
-         "alignment": torch.randn(4, 5, 6)}  # fmt: skip
-    scores = net.compute_scores(x)
-    assert list(scores) == ["technical", "aesthetic", "alignment"]
-    torch.testing.assert_close(net(x), sum(scores.values()))
-    with torch.device("meta"):
-        full = LateFusion(dict.fromkeys(("technical", "aesthetic", "alignment"), 768), 1)
-    assert count_parameters(full) == 3 * (768 * 64 + 64 + 64 + 1) == 147_843
-
-
-def test_a_branch_on_a_map_is_the_convolutions_of_the_vqa_head():
-    torch.manual_seed(0)
-    branch = Branch(8 * 12, 1, 5, 8, 0.0)
-    first, second = nn.Conv3d(8, 5, 1), nn.Conv3d(5, 1, 1)
-    with torch.no_grad():
-        for conv, linear in ((first, branch.score[1]), (second, branch.score[4])):
-            conv.weight.copy_(linear.weight[:, :, None, None, None])
-            conv.bias.copy_(linear.bias)
-    maps = torch.randn(3, 2, 8, 3, 2, 2)  # clips of (channels, frames, rows, columns)
-    scores = second(nn.functional.gelu(first(maps.flatten(0, 1)))).unflatten(0, (3, 2))
-    torch.testing.assert_close(branch(maps.flatten(2)), scores.flatten(1).mean(dim=1)[:, None])
-    pooled = Branch(8, 1, 5, 8, 0.0)
-    pooled.load_state_dict(branch.state_dict())
-    gap = pooled(maps.flatten(3).mean(dim=3)) - branch(maps.flatten(2))
-    assert gap.abs().max() > 1e-3
-
-
-def late(**changed):
-    return heads.merge_options("late_fusion", changed)
-
-
 def visual(**changed):
     small = {"width": 8, "state": 4, "hidden": [16], "columns": 0, "learning_rate": 1e-2,
              "epochs": 20, "batch_rows": 50}  # fmt: skip
@@ -99,15 +63,9 @@ def task(rows, steps, seed=0):
     return x, 50 + 10 * y.astype(np.float64)
 
 
-@pytest.mark.parametrize(
-    ("head", "how", "switches"),
-    [
-        (LATE, late(precision="float64", dropout=0.0, learning_rate=1e-2, epochs=20, weight_decay=0.0),
-         ("technical", "aesthetic", "alignment")),
-        (VISUAL, visual(precision="float64", clips=4), ("spatial", "temporal", "audio")),
-    ],
-)  # fmt: skip
-def test_all_three_help_and_together_is_as_one_by_one(head, how, switches, tmp_path):
+def test_all_three_help_and_together_is_as_one_by_one(tmp_path):
+    head, how = VISUAL, visual(precision="float64", clips=4)
+    switches = ("spatial", "temporal", "audio")
     x, y = task(450, 4)
     made = [make_problem(range(250), range(250, 330), y, seed) for seed in range(2)]
 
@@ -148,13 +106,6 @@ def test_forms_and_mistakes():
     assert steps_of(VISUAL, visual(clips=6, columns=64), "stabcd") == [
         Steps(6, "cyclic"), Steps(6, "cyclic"), *[Steps(30)] * 4,
     ]  # fmt: skip
-    assert steps_of(LATE, late(), "tab") == [Steps()] * 3
-    assert steps_of(LATE, late(steps=8), "tab") == [Steps(8)] * 3
     for inputs in (["s", "t"], list("stab")):
         with pytest.raises(UserError, match="spatial, temporal, maps of sound"):
             VISUAL.list_inputs(visual(), inputs)
-    with pytest.raises(UserError, match="technical, aesthetic, alignment"):
-        LATE.list_inputs(late(), ["t"])
-    off = dict.fromkeys(("technical", "aesthetic", "alignment"), False)
-    with pytest.raises(UserError, match="leave one"):
-        LATE.list_inputs(late(**off), list("tab"))

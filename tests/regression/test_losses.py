@@ -11,6 +11,7 @@ from scipy.stats import norm
 
 from sfqa.errors import UserError
 from sfqa.regression import losses
+from sfqa.regression.networks import separate_scores
 
 ROWS = 7
 
@@ -215,6 +216,13 @@ OFFICIAL_FOCUSQ = (
 )  # fmt: skip
 
 
+#: L1RankLoss(labels, outputs), the order in which FocusQ's train.py calls it.
+OFFICIAL_FOCUSQ_SWAPPED = (
+    4.3551183,
+    [0.12669194, -0.12852447, 0.12672341, 0.12592301, -0.12818171, 0.12642935, -0.12443186, 0.12537034],
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("loss", "scale", "expected"),
     [
@@ -236,14 +244,42 @@ def test_losses_and_gradients_are_those_of_the_official_code(loss, scale, expect
     np.testing.assert_allclose(gradient[:, 0].numpy(), expected[1], atol=2e-6)
 
 
-def test_the_published_order_of_arguments_leaves_the_rank_term_without_a_gradient():
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        ("mae + rank_simplevqa", OFFICIAL_L1_RANK_SWAPPED),
+        ("mae + rank_simplevqa + plcc_fastvqa", OFFICIAL_FOCUSQ_SWAPPED),
+    ],
+)
+def test_the_published_order_of_arguments_leaves_the_rank_term_without_a_gradient(loss, expected):
     labels = torch.tensor(LABELS)[:, None]
     outputs = (torch.tensor(PREDICTIONS)[:, None] * 100 + 30).requires_grad_()
     known = torch.ones(8, 1, dtype=torch.bool)
-    value = losses.parse("mae + rank_simplevqa", 1.0)(labels, outputs, known)
+    value = losses.parse(loss, 1.0)(labels, outputs, known)
     (gradient,) = torch.autograd.grad(value, outputs)
-    assert float(value.detach()) == pytest.approx(OFFICIAL_L1_RANK_SWAPPED[0], rel=1e-6)
-    np.testing.assert_allclose(gradient[:, 0].numpy(), OFFICIAL_L1_RANK_SWAPPED[1], atol=2e-6)
+    assert float(value.detach()) == pytest.approx(expected[0], rel=1e-6)
+    np.testing.assert_allclose(gradient[:, 0].numpy(), expected[1], atol=2e-6)
+
+
+def test_branches_have_a_loss_each_as_in_dovers_training():
+    """DOVER sums PLCC and .3 rank loss over both branches."""
+    labels, known = torch.tensor(LABELS)[:, None], torch.ones(8, 1, dtype=torch.bool)
+    scores = torch.tensor(PREDICTIONS)[:, None]
+    branches = separate_scores.join_scores([scores, 1 - 2 * scores]).requires_grad_()
+    loss = losses.parse("plcc_fastvqa + 0.3 rank_fastvqa")
+    value = separate_scores.sum_losses(loss)(branches, labels, known)
+    (gradient,) = torch.autograd.grad(value, branches)
+    second = branches.detach()[:, 1:].requires_grad_()
+    second_value = loss(second, labels, known)
+    (second_gradient,) = torch.autograd.grad(second_value, second)
+    assert float(value.detach()) == pytest.approx(
+        OFFICIAL_FASTVQA[0] + float(second_value.detach()), rel=1e-6
+    )
+    np.testing.assert_allclose(gradient[:, 0].numpy(), OFFICIAL_FASTVQA[1], atol=2e-6)
+    torch.testing.assert_close(gradient[:, 1:], second_gradient)
+    assert float(separate_scores.sum_losses(loss)(scores, labels, known)) == pytest.approx(
+        OFFICIAL_FASTVQA[0], rel=1e-6
+    )
 
 
 def test_sums():

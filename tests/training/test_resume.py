@@ -24,7 +24,9 @@ def assert_states_equal(state, expected):
     assert all(torch.equal(value, expected[name]) for name, value in state.items())
 
 
-@pytest.mark.parametrize("change", [{}, {"precision": "fp16"}, {"optimizer": "sgd", "ema": 0.0}])
+@pytest.mark.parametrize(
+    "change", [{}, {"precision": "fp16"}, {"optimizer": "sgd", "ema": 0.0}, {"compare_ema": True}]
+)
 def test_a_training_can_be_resumed_at_every_step(change, tmp_path):
     """Every third step another trainer resumes; steps and epochs end in between."""
     expected, best = run_training(tmp_path, **{**FULL, **change})

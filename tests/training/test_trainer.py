@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from torch import nn
 from sfqa.regression import losses
 from sfqa.training import trainer as trainer_module
 from sfqa.training.optimization import compute_rate_factor
-from sfqa.training.rows import shuffle_rows, split_rows
+from sfqa.training.rows import TensorRows, shuffle_rows, split_rows
 from sfqa.training.settings import TrainingSettings
 from sfqa.training.trainer import compute_mean_srcc
 from small_training import LOSS, build_network, make_data, make_trainer, run_training
@@ -69,10 +70,47 @@ def test_the_average_is_the_exponential_one(tmp_path):
     expected = weights[0]
     for weight in weights[1:]:
         expected = 0.8 * expected + 0.2 * weight
-    torch.testing.assert_close(trainer.selected_network[0].weight, expected)
+    torch.testing.assert_close(trainer.list_candidates()[0][0].weight, expected)
     _, averaged = run_training(tmp_path / "a", ema=0.8)
     _, plain = run_training(tmp_path / "b")
     assert not torch.equal(averaged["0.weight"], plain["0.weight"])
+
+
+def test_the_better_of_network_and_average_is_kept():
+    """With a decay near 1 the average hardly moves, so the network is better after an epoch."""
+    slow = {"ema": 0.9999, "epochs": 2}
+    trainer = make_trainer(compare_ema=True, **slow)
+    while trainer.is_running():
+        trainer.step()
+    _, network = trainer.list_candidates()
+    assert_states_equal(trainer.best, network.state_dict(), 0.0)
+    averaged = make_trainer(**slow)
+    while averaged.is_running():
+        averaged.step()
+    scores = [t.reports[-1].score for t in (trainer, averaged)]
+    assert scores[0] > scores[1]
+    # With a decay of 0 both are equal, and a tie keeps the average.
+    equal = make_trainer(compare_ema=True, ema=1e-9, epochs=1)
+    while equal.is_running():
+        equal.step()
+    assert_states_equal(equal.best, equal.list_candidates()[0].state_dict(), 0.0)
+
+
+def test_steps_are_drawn_by_epoch_and_row_alone():
+    steps = torch.arange(40.0).reshape(5, 8, 1).half()
+    source = TensorRows({"a": steps}, {}, {}, "cpu", True, draws={"a": 3}, seed=4)
+    rows = torch.tensor([0, 2, 4])
+    (first,), (second,) = (list(source.iterate([rows], epoch)) for epoch in (1, 2))
+    (apart,) = source.iterate([rows[1:2]], 1)
+    assert first["a"].shape == (3, 3, 1)
+    assert first["a"].dtype == torch.float16
+    assert torch.equal(apart["a"], first["a"][1:2])
+    assert not torch.equal(first["a"], second["a"])
+    for row, drawn in zip(rows.tolist(), first["a"].flatten(1).tolist(), strict=True):
+        assert len(set(drawn)) == 3
+        assert all(8 * row <= value < 8 * row + 8 for value in drawn)
+    (whole,) = source.iterate([rows], 0)
+    assert torch.equal(whole["a"], steps[rows])
 
 
 def test_the_seed_decides_and_the_caller_is_left_alone(tmp_path):
@@ -205,6 +243,9 @@ def test_the_learning_rate_is_that_of_the_official_code():
                 200: 0.37059048, 299: 0.018418717}  # fmt: skip
     for step, factor in official.items():
         assert compute_rate_factor(settings, step, 10) == pytest.approx(factor, abs=1e-8)
+        if step < 100:  # the head's part of it, ten epochs
+            head_part = replace(settings, epochs=10, cosine_epochs=30)
+            assert compute_rate_factor(head_part, step, 10) == pytest.approx(factor, abs=1e-8)
 
 
 def test_curves_are_one_row_per_epoch_and_progress_has_the_time_left(tmp_path, monkeypatch, caplog):

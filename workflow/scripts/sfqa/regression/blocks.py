@@ -1,8 +1,10 @@
 """Blocks of numbers, one per input, for heads that read sequences (``DESIGN = "blocks"``).
 
 A tensor keeps its first axis (frames, clips, segments), whose steps are brought to the number that
-the head asks for; its other axes are flattened. Scalars and vectors have no steps. Tables are
-streamed. A block that exceeds the limit is written to the work folder and mapped into memory.
+the head asks for; its other axes are flattened, unless the head reads maps. Scalars and vectors
+have no steps. Tables are streamed. A block that exceeds the limit is written to the work folder and
+mapped into memory. Memory holds :data:`NUMBERS_AT_ONCE` numbers of a table at a time, and of the
+blocks what is not mapped.
 """
 
 from __future__ import annotations
@@ -18,35 +20,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from sfqa import store, tables
 from sfqa.errors import UserError, hint
+from sfqa.regression.cells import Cells
 from sfqa.regression.design import Files, join_reasons, select_columns
 from sfqa.regression.problems import Matrix
+from sfqa.regression.steps import RULES
+from sfqa.regression.steps import Steps as Steps  # heads find it here
 
 #: Version of how features become blocks.
 VERSION = 1
 #: Bytes of one block that are kept in memory; a larger one is mapped from a file.
 LIMIT = 1 << 30
-RULES = ("uniform", "first", "cyclic", "mean")
 
-_BATCH_ROWS = 64
-
-
-@dataclass(frozen=True)
-class Steps:
-    """How many steps a head reads of an input, and how a sample with another number gets them.
-
-    ``count`` None keeps the steps, of which all samples must have as many; 0 reads their mean,
-    which is no sequence. ``rule`` says how T steps are made of n: ``uniform`` takes floor(i n / T),
-    i = 0 .. T - 1, as UGVQ does (arXiv 2407.21408, 5.2), and repeats steps in order if n < T;
-    ``first`` takes the first T and repeats the last one (SimpleVQA); ``cyclic`` takes the first T
-    and goes back to the first one if n < T (NTIRE 2025, QA Team); ``mean`` takes the mean, whatever
-    T is.
-    """
-
-    count: int | None = None
-    rule: str = "uniform"
+#: Rows of a table that are read at once: at most so many, with at most so many numbers.
+_BATCH_ROWS, NUMBERS_AT_ONCE = 64, 1 << 24
 
 
 @dataclass(frozen=True)
@@ -66,7 +56,8 @@ class BlockDesign:
     """One block per input, the samples that can be used, and why the others cannot.
 
     ``X`` maps an input, in the order of the configuration, to float32 (samples, steps, width) or
-    (samples, width), rows in the order of ``sample_ids`` (sorted). ``dropped`` and ``flawed`` give
+    (samples, width), or to whole maps (:class:`Steps`), rows in the order of ``sample_ids``
+    (sorted). ``dropped`` and ``flawed`` give
     'word: sentence' by sample, as a :class:`~sfqa.regression.design.Design` does; flawed rows are
     used.
     """
@@ -87,22 +78,6 @@ class BlockDesign:
         self.X.clear()
         for path in self.mapped:
             path.unlink(missing_ok=True)
-
-
-def choose_steps(available: int, steps: Steps) -> npt.NDArray[np.int64]:
-    """Return the indices of the available steps that a head reads, (T,).
-
-    >>> choose_steps(20, Steps(8)).tolist(), choose_steps(3, Steps(8)).tolist()
-    ([0, 2, 5, 7, 10, 12, 15, 17], [0, 0, 0, 1, 1, 1, 2, 2])
-    >>> choose_steps(3, Steps(5, "first")).tolist(), choose_steps(3, Steps(5, "cyclic")).tolist()
-    ([0, 1, 2, 2, 2], [0, 1, 2, 0, 1])
-    """
-    numbers = np.arange(available if steps.count is None else steps.count, dtype=np.int64)
-    if steps.rule == "first":
-        return np.minimum(numbers, available - 1)
-    if steps.rule == "cyclic":
-        return numbers % available
-    return numbers * available // max(len(numbers), 1)
 
 
 def load_blocks(
@@ -152,12 +127,12 @@ def load_blocks(
     row_of = {sample: row for row, sample in enumerate(sample_ids)}
     blocks, mapped = {}, []
     for text, reader in readers.items():
-        shape = (len(sample_ids), *reader.row_shape())
-        if int(np.prod(shape, dtype=np.int64)) * 4 > limit:
+        shape, dtype = (len(sample_ids), *reader.row_shape()), reader.block_dtype()
+        if int(np.prod(shape, dtype=np.int64)) * dtype.itemsize > limit:
             mapped.append(_block_path(Path(work), text))
-            blocks[text] = _write_and_map(mapped[-1], shape, reader, row_of)
+            blocks[text] = _write_and_map(mapped[-1], shape, dtype, reader, row_of)
         else:
-            blocks[text] = np.empty(shape, np.float32)
+            blocks[text] = np.empty(shape, dtype)
             reader.read_into(blocks[text], row_of)
     return BlockDesign(sample_ids, blocks, dropped, flawed, tuple(mapped))
 
@@ -167,7 +142,11 @@ def _block_path(work: Path, text: str) -> Path:
 
 
 def _write_and_map(
-    path: Path, shape: tuple[int, ...], reader: _InputReader, row_of: Mapping[str, int]
+    path: Path,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    reader: _InputReader,
+    row_of: Mapping[str, int],
 ) -> Matrix:
     """Write a block to a file, by rename, and map it, so that memory holds only what is read.
 
@@ -176,7 +155,7 @@ def _write_and_map(
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        block = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
+        block = np.lib.format.open_memmap(temporary, "w+", dtype, shape)
         reader.read_into(block, row_of)
         block.flush()
         temporary.replace(path)
@@ -198,6 +177,8 @@ class _InputReader:
         self.step_counts: Counter[int] = Counter()
         self.columns: list[str] = []
         self.axis_and_width: tuple[str, int] | None = None
+        self.step_shape: tuple[int, ...] = ()
+        self.dtypes: set[np.dtype[Any]] = set()
 
     def find_reason(self, sample: str) -> str:
         """Return why a sample has no usable row here, '' if it has one."""
@@ -224,14 +205,17 @@ class _InputReader:
                 )
             self.columns = columns
             first_columns = ["sample_id", "status", "detail"]
-            for batch in store.read_batches(file, path, _BATCH_ROWS, first_columns + columns):
+            rows = count_rows_at_once(file, columns)
+            for batch in store.read_batches(file, path, rows, first_columns + columns):
                 self._survey_batch(path, batch)
 
     def _survey_batch(self, path: Path, batch: pa.RecordBatch) -> None:
         ids, status, detail = (
             batch.column(n).to_pylist() for n in ("sample_id", "status", "detail")
         )
-        cells = _Cells.read(batch, self.columns)
+        cells = Cells.read(batch, self.columns)
+        self.dtypes.add(cells.flat.dtype)
+        self.step_shape = cells.step_shape
         empty_columns = cells.list_empty_columns()
         for row, sample in enumerate(ids):
             if sample in self.samples:
@@ -258,8 +242,13 @@ class _InputReader:
                 self.axis_and_width = axis_and_width
 
     def row_shape(self) -> tuple[int, ...]:
-        """Return the shape of one sample: (steps, width) or (width,)."""
+        """Return the shape of one sample: (steps, width), (width,) or (steps, axes of a step)."""
         first_axis, width = self.axis_and_width or ("", 0)
+        if self.steps.keep_axes and len(self.step_shape) < 2 and self.step_counts:
+            raise UserError(
+                f"input {self.text!r}: a step has the shape {self.step_shape}, and the head reads "
+                "maps, such as (channel, time, row, column); name a column of maps"
+            )
         if first_axis in ("", "one"):
             return (width,)
         if self.steps.count is None and self.steps.rule != "mean" and len(self.step_counts) > 1:
@@ -271,86 +260,35 @@ class _InputReader:
             )
         if self.steps.count == 0 or self.steps.rule == "mean":
             return (width,)
-        return (self.steps.count or next(iter(self.step_counts), 0), width)
+        count = self.steps.count or next(iter(self.step_counts), 0)
+        return (count, *self.step_shape) if self.steps.keep_axes else (count, width)
 
-    def read_into(self, block: npt.NDArray[np.float32], row_of: Mapping[str, int]) -> None:
+    def block_dtype(self) -> np.dtype[Any]:
+        """Return the type of the block: float16 for whole maps that are stored so."""
+        is_half = self.steps.keep_axes and self.dtypes == {np.dtype(np.float16)}
+        return np.dtype(np.float16 if is_half else np.float32)
+
+    def read_into(self, block: npt.NDArray[Any], row_of: Mapping[str, int]) -> None:
         """Read every usable row again and write its numbers to its row of the block."""
         for path in self.paths:
-            columns = ["sample_id", *self.columns]
-            for batch in store.read_batches(store.open_parquet(path), path, _BATCH_ROWS, columns):
+            columns, file = ["sample_id", *self.columns], store.open_parquet(path)
+            at_once = count_rows_at_once(file, self.columns)
+            for batch in store.read_batches(file, path, at_once, columns):
                 ids = batch.column("sample_id").to_pylist()
                 rows = [row for row, sample in enumerate(ids) if sample in row_of]
                 if rows:
-                    cells = _Cells.read(batch, self.columns)
-                    numbers = cells.select(rows, self.steps, as_sequence=block.ndim == 3)
-                    block[[row_of[ids[row]] for row in rows]] = numbers
+                    cells = Cells.read(batch, self.columns)
+                    numbers = cells.select(rows, self.steps, block.ndim > 2, block.dtype)
+                    shape = (len(rows), *block.shape[1:])
+                    block[[row_of[ids[row]] for row in rows]] = numbers.reshape(shape)
 
 
-@dataclass(frozen=True)
-class _Cells:
-    """The cells of one input in one batch of a table.
-
-    ``flat`` holds the numbers of all rows (all steps, width); row r has ``steps[r]`` of them from
-    ``starts[r]`` on. ``first_axis`` names the first axis, '' if there are no steps.
-    """
-
-    names: list[str]
-    flat: npt.NDArray[Any]
-    starts: npt.NDArray[np.int64]
-    steps: npt.NDArray[np.int64]
-    width: int
-    first_axis: str
-
-    @staticmethod
-    def read(batch: pa.RecordBatch, columns: Sequence[str]) -> _Cells:
-        array = batch.column(columns[0])
-        rows = np.arange(len(array), dtype=np.int64)
-        if not pa.types.is_list(array.type):
-            cells = [batch.column(n).cast(pa.float64()) for n in columns]
-            flat = np.stack([c.to_numpy(zero_copy_only=False) for c in cells], axis=1)
-            return _Cells(list(columns), flat, rows, np.ones_like(rows), len(columns), "")
-        metadata = batch.schema.field(columns[0]).metadata or {}
-        inner_shape = [int(n) for n in metadata.get(b"inner_shape", b"").decode().split(",") if n]
-        axes = metadata.get(b"axes", b"").decode().split(",")
-        offsets = np.asarray(array.offsets.to_numpy(zero_copy_only=False), np.int64)
-        sizes = np.where(array.is_valid().to_numpy(zero_copy_only=False), np.diff(offsets), 0)
-        flat = np.asarray(array.flatten().to_numpy(zero_copy_only=False))
-        first_axis, width = axes[0], int(np.prod(inner_shape, dtype=np.int64))
-        if first_axis == "channel":
-            lengths = set(sizes[sizes > 0].tolist())
-            if len(lengths) > 1:
-                raise UserError("a vector feature has rows of different lengths; make it again")
-            first_axis, width = "", lengths.pop() if lengths else width
-        starts = (np.cumsum(sizes) - sizes) // max(width, 1)
-        flat = flat.reshape(-1, width)
-        return _Cells(
-            list(columns), flat, starts.astype(np.int64), sizes // max(width, 1), width, first_axis
-        )
-
-    def list_empty_columns(self) -> list[list[str]]:
-        """Return for each row the columns that hold no number, or not only finite ones."""
-        finite = np.isfinite(self.flat.astype(np.float32))
-        if len(self.names) > 1:
-            return [[n for n, ok in zip(self.names, row, strict=True) if not ok] for row in finite]
-        bad_before = np.concatenate([[0], np.cumsum(~finite.all(axis=1))])
-        has_bad = bad_before[self.starts + self.steps] > bad_before[self.starts]
-        return [self.names if empty else [] for empty in (self.steps == 0) | has_bad]
-
-    def select(
-        self, rows: Sequence[int], steps: Steps, as_sequence: bool
-    ) -> npt.NDArray[np.float32]:
-        """Return rows as (rows, steps, width) if they are a sequence, else as (rows, width)."""
-        starts, counts = self.starts[list(rows)], self.steps[list(rows)]
-        if as_sequence:
-            indices = [
-                start + choose_steps(int(count), steps)
-                for start, count in zip(starts, counts, strict=True)
-            ]
-            return self.flat[np.stack(indices)].astype(np.float32)
-        if (counts == 1).all():
-            return self.flat[starts].astype(np.float32)
-        means = [
-            self.flat[start : start + count].mean(axis=0, dtype=np.float64)
-            for start, count in zip(starts, counts, strict=True)
-        ]
-        return np.stack(means).astype(np.float32)
+def count_rows_at_once(file: pq.ParquetFile, columns: Sequence[str]) -> int:
+    """Return how many rows of a table are read at once, so that their numbers stay few."""
+    metadata, numbers = file.metadata, 0
+    for group_number in range(metadata.num_row_groups):
+        group = metadata.row_group(group_number)
+        chunks = (group.column(number) for number in range(group.num_columns))
+        numbers += sum(c.num_values for c in chunks if c.path_in_schema.split(".")[0] in columns)
+    per_row = max(1, numbers // max(1, metadata.num_rows))
+    return max(1, min(_BATCH_ROWS, NUMBERS_AT_ONCE // per_row))

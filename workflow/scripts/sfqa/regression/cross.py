@@ -379,7 +379,7 @@ def _shorten_list(names: Sequence[str]) -> str:
 
 def _fix_steps(steps: Steps, shape: Sequence[int]) -> Steps:
     """Return the steps with their number in the training, if the head does not set one."""
-    if steps.count is None and steps.rule != "mean" and len(shape) == 2:
+    if steps.count is None and steps.rule != "mean" and len(shape) >= 2:
         return replace(steps, count=int(shape[0]))
     return steps
 

@@ -25,7 +25,7 @@ from sfqa.regression.design import Design, Files
 from sfqa.regression.head import ModelHead
 from sfqa.regression.metrics import read_versions
 from sfqa.regression.model_files import VERSION, fingerprint_rows
-from sfqa.regression.problems import Problem, find_reason, get_blocks, select_rows
+from sfqa.regression.problems import Problem, find_reason, get_blocks
 from sfqa.regression.selection import score_selection
 from sfqa.regression.train import make_split_problem
 from sfqa.splits.drawing import draw_validation
@@ -110,7 +110,8 @@ def fit_model(
     for material, hash_of in cross.hash_materials(samples).items():
         hashes = sorted({hash_of[s] for s in ids if s in hash_of})
         arrays[f"material/{material}"] = np.array(hashes, np.uint64)
-    arrays["seen"] = np.sort(fingerprint_rows(select_rows(design.X, np.array(used, np.int64))))
+    # All rows are hashed and some selected, since a copy of the rows may exceed the memory.
+    arrays["seen"] = np.sort(fingerprint_rows(design.X)[used])
     arrays["probe"] = np.concatenate([values[probe] for values in predicted], axis=1)
     extractors = sorted({text.partition(".")[0] for text in metric["inputs"]})
     metadata = {

@@ -26,7 +26,7 @@ from sfqa.errors import UserError
 from sfqa.identity import digest
 from sfqa.progress import Progress
 from sfqa.regression.losses import Loss
-from sfqa.regression.problems import Features, Matrix, Problem, get_blocks
+from sfqa.regression.problems import Features, Matrix, Problem, get_blocks, hash_weights
 from sfqa.regression.scaling import measure_columns, measure_mos
 from sfqa.tables import flaw
 from sfqa.training.checkpoints import read_checkpoint, write_checkpoint
@@ -64,6 +64,15 @@ class NetworkBuilder(Protocol):
     def group_parameters(self, network: nn.Module, options: Mapping[str, Any]) -> ParameterGroups:
         """Return groups of parameters with learning rates of their own."""
 
+    def standardises(self, role: str) -> bool:
+        """Return whether a block is standardised on the train rows."""
+
+    def count_drawn_steps(self, options: Mapping[str, Any], roles: Sequence[str]) -> dict[str, int]:
+        """Return how many steps of a row are drawn in a training epoch, by role."""
+
+    def rescales(self, options: Mapping[str, Any]) -> bool:
+        """Return whether scores are mapped to MOS by mean and sd of the scores of train rows."""
+
 
 @dataclass(frozen=True)
 class NetworkFit:
@@ -90,15 +99,17 @@ class NetworkFit:
         tensors = {role: place_on_device(block, self.device) for role, block in blocks.items()}
         dtype = DTYPES[self.settings.precision]
         train, validation = (torch.from_numpy(v) for v in (problem.train, problem.validation))
-        mean, factor = measure_columns(tensors, problem.train, dtype)
+        scaled = {role: v for role, v in tensors.items() if self.head.standardises(role)}
+        mean, factor = measure_columns(scaled, problem.train, dtype)
         source = TensorRows(
-            tensors, mean, factor, self.device, isinstance(x, Mapping), (train, validation)
-        )
+            tensors, mean, factor, self.device, isinstance(x, Mapping), (train, validation), dtype,
+            self.head.count_drawn_steps(self.options, list(tensors)), problem.seed,
+        )  # fmt: skip
         mos_mean, mos_sd = measure_mos(problem)
         target = (problem.y - mos_mean) / np.where(mos_sd > 0, mos_sd, 1.0)
         data = TrainingData(source, torch.from_numpy(target).to(self.device), train, validation)
         trainer = Trainer(
-            lambda: self.head.build(dict(shapes), problem.dims, self.options), data, self.loss,
+            lambda: self._build_first(dict(shapes), problem), data, self.loss,
             self.settings, problem.seed, self.device,
             lambda network: self.head.group_parameters(network, self.options),
         )  # fmt: skip
@@ -112,6 +123,9 @@ class NetworkFit:
                 report_epoch = lambda _: events.write(trainer.reports)  # noqa: E731
             best = trainer.run(checkpoint, name, curves, report_epoch, label=problem.label)
         reason = "" if best else flaw("diverged", "no epoch gave finite predictions")
+        if best and self.head.rescales(self.options):
+            trainer.network.load_state_dict(best)
+            mos_mean, mos_sd = self._rescale(trainer.network, source, train, mos_mean, mos_sd)
         state = {f"network.{key}": value.cpu() for key, value in best.items()}
         for prefix, values in (("mean", mean), ("factor", factor)):
             state |= {f"{prefix}.{role}": value.cpu() for role, value in values.items()}
@@ -120,6 +134,24 @@ class NetworkFit:
         write_checkpoint(path, name, {"reason": reason, "arrays": state})
         checkpoint.unlink(missing_ok=True)
         return reason
+
+    def _build_first(self, shapes: Mapping[str, tuple[int, ...]], problem: Problem) -> nn.Module:
+        """Return the network with its first weights: those of the problem, or drawn ones."""
+        network = self.head.build(shapes, problem.dims, self.options)
+        if problem.first_weights is not None:
+            set_first_weights(network, problem.first_weights)
+        return network
+
+    def _rescale(
+        self, network: nn.Module, source: TensorRows, rows: Tensor, mos_mean: Floats, mos_sd: Floats
+    ) -> tuple[Floats, Floats]:
+        """Return intercept and slope that give the scores of train rows the MOS' mean and sd."""
+        with use_precision(self.settings.precision), use_one_thread(self.device):
+            scores = predict_rows(network, source, rows, self.settings.precision, self.device)
+        values = scores.double().cpu().numpy()
+        score_mean, score_sd = values.mean(axis=0), values.std(axis=0)
+        slope = np.where(score_sd > 0, mos_sd / np.where(score_sd > 0, score_sd, 1.0), 0.0)
+        return mos_mean - slope * score_mean, slope
 
     def predict(self, state: State, x: Features) -> Floats:
         """Return the predictions of one network in MOS units, float64 (rows, dims)."""
@@ -137,7 +169,7 @@ class NetworkFit:
         }
         source = TensorRows(
             tensors, _select_tensors(state, "mean."), _select_tensors(state, "factor."),
-            self.device, isinstance(x, Mapping),
+            self.device, isinstance(x, Mapping), dtype=DTYPES[self.settings.precision],
         )  # fmt: skip
         rows = torch.arange(len(next(iter(tensors.values()))))
         with use_precision(self.settings.precision), use_one_thread(self.device):
@@ -320,10 +352,25 @@ def _hash_features(x: Features) -> str:
     })  # fmt: skip
 
 
+def set_first_weights(network: nn.Module, weights: Mapping[str, AnyArray]) -> None:
+    """Set parameters of a network; raises :class:`UserError` if a name or a shape differs."""
+    shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    for name, values in weights.items():
+        if shapes.get(name) != values.shape:
+            raise UserError(
+                f"first weights: {name} has the shape {values.shape}, and in the head "
+                f"{shapes.get(name, 'there is none')}; write start: random, or give the head the "
+                "options of the published one"
+            )
+    tensors = {name: torch.from_numpy(np.array(values)) for name, values in weights.items()}
+    network.load_state_dict(tensors, strict=False)
+
+
 def _describe_problem(problem: Problem) -> list[Any]:
-    """Return what a fit depends on, as JSON: rows, MOS, seed."""
+    """Return what a fit depends on, as JSON: rows, MOS, seed, and first weights if it has some."""
     mos = np.ascontiguousarray(problem.y[problem.rows])
+    first_weights = [hash_weights(problem.first_weights)] if problem.first_weights else []
     return [
         problem.train.tolist(), problem.validation.tolist(),
-        hashlib.sha256(mos.data).hexdigest(), problem.dims, problem.seed,
+        hashlib.sha256(mos.data).hexdigest(), problem.dims, problem.seed, *first_weights,
     ]  # fmt: skip

@@ -47,8 +47,10 @@ class NetworkHead(ModelHead):
 
     With ``DESIGN = "blocks"`` the network is called with a dictionary from roles to tensors
     (rows, steps, width) or (rows, width), and :meth:`list_inputs` is overridden; else with one
-    tensor (rows, columns). It returns (rows, dims). Features and MOS are standardised on the train
-    rows before. With ``piece_rows`` batch norms are frozen (:mod:`sfqa.training.accumulation`).
+    tensor (rows, columns). It returns (rows, dims); in training mode a network of branches may
+    return the scores of each (:mod:`~sfqa.regression.networks.separate_scores`). Features and MOS
+    are standardised on the train rows before, unless :meth:`standardises` says otherwise. With
+    ``piece_rows`` batch norms are frozen (:mod:`sfqa.training.accumulation`).
     """
 
     @abstractmethod
@@ -69,6 +71,22 @@ class NetworkHead(ModelHead):
     def group_parameters(self, network: nn.Module, options: Mapping[str, Any]) -> ParameterGroups:
         """Return groups of parameters with learning rates of their own; one group by default."""
         return [{"params": network.parameters()}]
+
+    def standardises(self, role: str) -> bool:
+        """Return whether a block is standardised on the train rows; by default it is."""
+        return True
+
+    def count_drawn_steps(self, options: Mapping[str, Any], roles: Sequence[str]) -> dict[str, int]:
+        """Return how many steps of a row are drawn in a training epoch, by role; default: all."""
+        return {}
+
+    def rescales(self, options: Mapping[str, Any]) -> bool:
+        """Return whether scores are mapped to MOS by mean and sd of the scores of train rows.
+
+        For losses that leave the scale of the scores free, such as PLCC. By default a score is a
+        standardised MOS.
+        """
+        return False
 
     def list_identity(self, options: Mapping[str, Any], roles: Sequence[str]) -> list[Any]:
         """Return what a checkpoint depends on beside rows, MOS and the training itself."""

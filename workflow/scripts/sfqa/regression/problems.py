@@ -36,7 +36,8 @@ class Problem:
     ``train`` and ``validation`` are row numbers of ``x`` (int64, none twice or in both).
     ``y`` is float64 (rows of x, dims) in MOS units, NaN if a MOS is missing and in all rows that
     are neither train nor validation, so that no head can see a test MOS. ``seed`` is below 2**63.
-    ``label`` names the problem in logs: 'by_portrait, trial 3, quality'.
+    ``label`` names the problem in logs: 'by_portrait, trial 3, quality'. ``first_weights`` are
+    parameters from which a network starts, by name; None: it draws its own.
     """
 
     train: Ints
@@ -47,6 +48,7 @@ class Problem:
     #: A code per row of x: rows of equal codes are of one image (clip, method), as the protocol
     #: splits them. Selection without validation rows leaves out whole groups.
     groups: Ints | None = None
+    first_weights: Mapping[str, AnyArray] | None = None
 
     @property
     def dims(self) -> int:
@@ -132,6 +134,15 @@ def count_rows(x: Features) -> int:
 def select_rows(x: Features, rows: Ints) -> Features:
     """Return some rows of the features, as a matrix or as blocks."""
     return {k: v[rows] for k, v in x.items()} if isinstance(x, Mapping) else x[rows]
+
+
+def hash_weights(weights: Mapping[str, AnyArray]) -> str:
+    """Return a digest of parameters: names, types, shapes and numbers."""
+    digest = hashlib.sha256()
+    for name, values in sorted(weights.items()):
+        digest.update(f"{name} {values.dtype} {values.shape}".encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
 
 
 def hash_rows(x: Features) -> list[str]:

@@ -45,6 +45,9 @@ def compute_rate_factor(settings: TrainingSettings, step: int, steps_per_epoch: 
     >>> settings = TrainingSettings(epochs=30, warmup_epochs=2.5, cosine=True)
     >>> [round(compute_rate_factor(settings, step, 10), 6) for step in (0, 10, 25, 100, 299)]
     [0.0, 0.4, 1.0, 0.853553, 0.018419]
+    >>> first_part = TrainingSettings(epochs=10, warmup_epochs=2.5, cosine=True, cosine_epochs=30)
+    >>> round(compute_rate_factor(first_part, 100, 10), 6)
+    0.853553
     >>> compute_rate_factor(TrainingSettings(decay=0.9, decay_every=2), 45, 10)
     0.81
     """
@@ -53,7 +56,7 @@ def compute_rate_factor(settings: TrainingSettings, step: int, steps_per_epoch: 
         return step / warmup
     factor = settings.decay ** (step // steps_per_epoch // settings.decay_every)
     if settings.cosine:
-        total = settings.epochs * steps_per_epoch
+        total = (settings.cosine_epochs or settings.epochs) * steps_per_epoch
         factor *= (1 + math.cos(math.pi * (step - warmup) / total)) / 2
     return float(factor)
 

@@ -38,9 +38,13 @@ class TensorRows:
     """Inputs from tensors in memory, standardised by a mean and a factor for each column.
 
     ``blocks`` maps a role to (rows, ..., width), on the CPU or the device; with ``is_mapping``
-    false the network is called with the one tensor. ``repeated`` are tensors of row numbers that
-    are asked for in every epoch: their inputs are kept. Rows are indexed, since with a torch loader
-    an epoch of a small network takes a third longer (docs/regression.md).
+    false the network is called with the one tensor. A role without a mean is not standardised. The
+    inputs have the type ``dtype``, and the blocks may have another one: a batch is converted at a
+    time, so that mapped float16 maps are never in memory as a whole. ``repeated`` are tensors of
+    row numbers that are asked for in every epoch: their inputs are kept. ``draws`` maps a role to
+    how many steps (second axis) of a row are drawn, without repetition, in an epoch of the
+    training; the draw depends on ``seed``, epoch and row alone. Rows are indexed, since with a
+    torch loader an epoch of a small network takes a third longer (docs/regression.md).
     """
 
     def __init__(
@@ -51,8 +55,17 @@ class TensorRows:
         device: str,
         is_mapping: bool,
         repeated: Sequence[Tensor] = (),
+        dtype: torch.dtype | None = None,
+        draws: Mapping[str, int] | None = None,
+        seed: int = 0,
     ) -> None:
         self.blocks, self.device, self.is_mapping = blocks, device, is_mapping
+        self.dtype, self.seed = dtype, seed
+        self.draws = {
+            role: count
+            for role, count in (draws or {}).items()
+            if 0 < count < blocks[role].shape[1]
+        }
         self.mean = {name: values.to(device) for name, values in mean.items()}
         self.factor = {name: values.to(device) for name, values in factor.items()}
         row_numbers = sum(math.prod(values.shape[1:]) for values in blocks.values())
@@ -63,6 +76,9 @@ class TensorRows:
     def iterate(self, pieces: Sequence[Tensor], epoch: int) -> Iterator[Inputs]:
         """Yield the standardised inputs of each piece."""
         for rows in pieces:
+            if epoch and self.draws:
+                yield self.select(rows, epoch)
+                continue
             number = next((n for n, piece in enumerate(self._repeated) if piece is rows), None)
             if number is None:
                 yield self.select(rows)
@@ -71,14 +87,29 @@ class TensorRows:
                     self._kept[number] = self.select(rows)
                 yield self._kept[number]
 
-    def select(self, rows: Tensor) -> Inputs:
+    def select(self, rows: Tensor, epoch: int = 0) -> Inputs:
         """Return the standardised inputs of some rows on the device."""
         inputs = {}
-        for name, values in self.blocks.items():
-            mean = self.mean[name]
-            selected = values[rows.to(values.device)].to(self.device, mean.dtype)
-            inputs[name] = (selected - mean) * self.factor[name]
+        for name in self.blocks:
+            selected = self._select_steps(name, rows, epoch)
+            if name in self.mean:
+                mean = self.mean[name]
+                selected = (selected.to(self.device, mean.dtype) - mean) * self.factor[name]
+            inputs[name] = selected.to(self.device, self.dtype)
         return inputs if self.is_mapping else inputs["x"]
+
+    def _select_steps(self, name: str, rows: Tensor, epoch: int) -> Tensor:
+        """Return some rows of a block, in a training epoch with the steps that are drawn."""
+        values = self.blocks[name]
+        row_index = rows.to(values.device)
+        if not epoch or name not in self.draws:
+            return values[row_index]
+        drawn_steps = []
+        for row in rows.tolist():
+            generator = torch.Generator().manual_seed(seed_of(self.seed, name, epoch, row))
+            order = torch.randperm(values.shape[1], generator=generator)
+            drawn_steps.append(order[: self.draws[name]])
+        return values[row_index[:, None], torch.stack(drawn_steps).to(values.device)]
 
 
 class DatasetRows:

@@ -28,10 +28,12 @@ class TrainingSettings:
     accumulation, :mod:`sfqa.training.accumulation`). The learning rate rises over
     ``warmup_epochs``, falls as a cosine if ``cosine`` is set, and is multiplied by ``decay`` every
     ``decay_every`` epochs. ``ema``: decay of the exponential moving average of the parameters per
-    step (0: no average); the average is what is selected and kept. ``select``: how the best epoch
-    is chosen, by the ``srcc`` (mean over dimensions) or the ``loss`` on validation rows, or
-    ``none`` for the last epoch. ``patience``: training stops after this many epochs without a new
-    best. ``precision``: float64, float32, tf32 (float32 with TensorFloat-32 products on a GPU),
+    step (0: no average); the average is what is selected and kept, or with ``compare_ema`` the
+    better of average and network after every epoch. ``cosine_epochs``: epochs of the cosine's
+    period, if the training is the first part of a longer one (0: ``epochs``). ``select``: how the
+    best epoch is chosen, by the ``srcc`` (mean over dimensions) or the ``loss`` on validation rows,
+    or ``none`` for the last epoch. ``patience``: training stops after this many epochs without a
+    new best. ``precision``: float64, float32, tf32 (float32 with TensorFloat-32 products on a GPU),
     bf16 or fp16 (mixed: parameters in float32, forward pass in the other format).
     """
 
@@ -45,9 +47,11 @@ class TrainingSettings:
     piece_rows: int = 0
     warmup_epochs: float = 0.0
     cosine: bool = False
+    cosine_epochs: int = 0
     decay: float = 1.0
     decay_every: int = 1
     ema: float = 0.0
+    compare_ema: bool = False
     select: str = "srcc"
     precision: str = "float32"
 

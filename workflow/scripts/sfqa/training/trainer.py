@@ -117,10 +117,14 @@ class Trainer:
         self._epoch_inputs: Iterator[Inputs] | None = None
         self._batches: list[Tensor] = []
 
-    @property
-    def selected_network(self) -> nn.Module:
-        """The network whose epochs are compared and kept: the average if there is one."""
-        return self.network if self.average is None else self.average.module
+    def list_candidates(self) -> list[nn.Module]:
+        """Return what is scored after an epoch: the average if there is one, else the network.
+
+        With ``compare_ema`` it is the average, then the network.
+        """
+        if self.average is None:
+            return [self.network]
+        return [self.average.module, *([self.network] if self.settings.compare_ema else [])]
 
     def is_running(self) -> bool:
         """Return whether an epoch is left to train."""
@@ -252,10 +256,12 @@ class Trainer:
         return scores
 
     def _end_epoch(self) -> EpochReport:
-        score = self._score_epoch()
+        candidates = self.list_candidates()
+        scores = [self._score_epoch(network) for network in candidates]
+        score = max(scores)
         if score > self.best_score:
             self.best_score, self.best_epoch = score, self.epoch
-            self.best = copy_state(self.selected_network)
+            self.best = copy_state(candidates[scores.index(score)])
         report = EpochReport(
             self.epoch,
             max(group["lr"] for group in self.optimizer.param_groups),
@@ -268,15 +274,14 @@ class Trainer:
         self._epoch_inputs = None
         return report
 
-    def _score_epoch(self) -> float:
+    def _score_epoch(self, network: nn.Module) -> float:
         """Return what selects an epoch; -inf if the predictions are not finite."""
         if self.settings.select == "none":
-            parameters = self.selected_network.parameters()
-            is_finite = all(bool(p.isfinite().all()) for p in parameters)
+            is_finite = all(bool(p.isfinite().all()) for p in network.parameters())
             return float(self.epoch) if is_finite else -math.inf
         rows = self.data.validation
         scores = predict_rows(
-            self.selected_network, self.data.source, rows, self.settings.precision, self.device
+            network, self.data.source, rows, self.settings.precision, self.device
         ).to(self.dtype)
         if not bool(scores.isfinite().all()):
             return -math.inf

@@ -1,4 +1,4 @@
-"""Two ways to join branches: QA Team's audio-visual fusion and AIGC-VQA's sum of scores."""
+"""QA Team's audio-visual fusion."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from torch.nn.functional import unfold
 
 from sfqa.regression.networks.audio_maps import CHANNELS, AudioMaps, stack_maps
 from sfqa.regression.networks.recurrent import BiLstm
-
-BRANCHES = ("technical", "aesthetic", "alignment")
 
 
 def eca_kernel(channels: int) -> int:
@@ -95,52 +93,3 @@ class AudioVisual(nn.Module):
                 sound = self.maps(stack_maps(kinds, self.columns))
             parts.append(self.memory(sound).mean(dim=-2))
         return self.join(torch.cat(parts, dim=-1))
-
-
-class Branch(nn.Module):
-    """One branch of AIGC-VQA: a score at every position, then their mean; (n, dims).
-
-    (n, d) is one position, (n, steps, d) has one per step. If ``channels`` divides d, a step is a
-    map (channels, positions), as the VQA head of FAST-VQA and DOVER reads it, whose GELU does not
-    commute with pooling.
-    """
-
-    def __init__(self, inputs: int, dims: int, hidden: int, channels: int, dropout: float) -> None:
-        super().__init__()
-        self.channels = channels if channels and inputs % channels == 0 else inputs
-        self.score = nn.Sequential(
-            nn.Dropout(dropout), nn.Linear(self.channels, hidden), nn.GELU(), nn.Dropout(dropout),
-            nn.Linear(hidden, dims),
-        )  # fmt: skip
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the mean of the score map."""
-        if x.dim() == 2:
-            x = x.unsqueeze(-2)
-        positions = x.unflatten(-1, (self.channels, -1)).transpose(-1, -2).flatten(1, 2)
-        return self.score(positions).mean(dim=-2)
-
-
-class LateFusion(nn.Module):
-    """AIGC-VQA (CVPRW 2024, 3.4): s = q_t + q_a + s_a, the plain sum of its branches' scores."""
-
-    def __init__(
-        self,
-        widths: Mapping[str, int],
-        dims: int,
-        hidden: int = 64,
-        channels: int = 0,
-        dropout: float = 0.5,
-    ) -> None:
-        super().__init__()
-        self.branches = nn.ModuleDict(
-            {r: Branch(widths[r], dims, hidden, channels, dropout) for r in BRANCHES if r in widths}
-        )
-
-    def forward(self, x: Mapping[str, Tensor]) -> Tensor:
-        """Return the sum over branches."""
-        return torch.stack(list(self.compute_scores(x).values())).sum(dim=0)
-
-    def compute_scores(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return every branch's own score."""
-        return {role: branch(x[role]) for role, branch in self.branches.items()}
