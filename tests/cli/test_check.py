@@ -63,3 +63,13 @@ def test_a_mistake_is_a_sentence(capsys: pytest.CaptureFixture[str], tmp_path: P
     status, text = run(capsys, "my.yaml")
     assert status == 2
     assert "no quality model 'LSE-X'; did you mean 'LSE-" in text
+
+
+def test_an_optional_package_is_listed_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sfqa.missing.find_spec", lambda name: None)
+    status, text = run(capsys, str(ROOT / "config/lgvq.yaml"))
+    assert status == 1
+    assert "pyiqa: pip install --no-deps -r requirements-iqa.txt (for iqa-brisque, iqa" in text
+    assert "packages: 1 missing" in text

@@ -1,17 +1,20 @@
-"""What a configuration needs that is not on this machine: the user's files, weights, generators."""
+"""What a configuration needs that is not on this machine: files, weights, generators, packages."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from sfqa.configuration import list_missing_files
+from sfqa.features import base
+from sfqa.features.extractors import EXTRACTORS
 from sfqa.models.locating import THERE, WRONG, describe_missing
 from sfqa.plan import Plan
 
 #: Kinds of what may be missing, in the order of the list.
-FILES, WEIGHTS, GENERATORS = "your files", "official weights", "generators"
+FILES, WEIGHTS, GENERATORS, PACKAGES = "your files", "official weights", "generators", "packages"
 
 
 @dataclass(frozen=True)
@@ -52,13 +55,30 @@ def list_missing(plan: Plan) -> list[MissingItem]:
             for label in plan.command_methods()
             if not (folder / label / "manifest.json").is_file()
         ]
-    return items
+    return items + _list_missing_packages(plan.extractors)
+
+
+def _list_missing_packages(extractors: Sequence[str]) -> list[MissingItem]:
+    """Return the optional packages of extractors that are not installed, each once."""
+    by_package: dict[str, list[str]] = {}
+    for extractor in extractors:
+        package = EXTRACTORS.read(extractor, "PACKAGE") if extractor in EXTRACTORS else None
+        if package and find_spec(package) is None:
+            by_package.setdefault(package, []).append(extractor)
+    return [
+        MissingItem(
+            PACKAGES, package,
+            f"pip install --no-deps -r requirements-{base.read_environment(names[0])}.txt "
+            f"(for {', '.join(names)}; not with --use-conda)",
+        )
+        for package, names in by_package.items()
+    ]  # fmt: skip
 
 
 def describe_items(items: Sequence[MissingItem]) -> str:
     """Return the items in lines, under the name of their kind."""
     lines = []
-    for kind in (FILES, WEIGHTS, GENERATORS):
+    for kind in (FILES, WEIGHTS, GENERATORS, PACKAGES):
         of_kind = [item for item in items if item.kind == kind]
         if of_kind:
             lines.append(f"{kind}: {len(of_kind)} missing")
