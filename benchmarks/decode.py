@@ -25,8 +25,8 @@ import numpy as np
 from PIL import Image
 
 from sfqa.features import keyframes
-from sfqa.features.extractors.clip import KeyFrameReader
 from sfqa.features.extractors.slowfast import ClipReader
+from sfqa.features.frame_reader import KeyFrameReader, Square
 from sfqa.workers import WorkerPool
 
 SIDE, KEY_FRAMES = 224, 8
@@ -141,7 +141,9 @@ def main(words: Sequence[str] | None = None) -> dict[str, Any]:
         rows = common.conformed(args, work)
         videos = common.videos(rows)
         paths = [(str(v.path), v.frames) for v in videos]
-        reader = common.Together([ClipReader("simplevqa", SIDE), KeyFrameReader(KEY_FRAMES, SIDE)])
+        reader = common.Together(
+            [ClipReader("simplevqa", SIDE), KeyFrameReader(KEY_FRAMES, Square(SIDE))]
+        )
         common.head("decode: clips of SlowFast and key frames of CLIP, as bytes", rows, args)
         differences = apart(reader, videos[0])
         print(f"  differences of 255 levels: {differences}")

@@ -23,6 +23,7 @@ from sfqa.errors import UserError
 from sfqa.features import base
 from sfqa.features.base import UnusableError, Video
 from sfqa.features.extractors import clip
+from sfqa.features.frame_reader import Square
 from sfqa.features.weights import Weights
 
 GOLDEN = Path(__file__).parent / "golden" / "clip.json"
@@ -56,8 +57,8 @@ def standard() -> clip.Extractor:
 
 def seen(extractor: clip.Extractor, frames: media.Pixels, prompt: str | None) -> clip.KeyFrames:
     """Frames and a prompt as the reader would give them."""
-    size = extractor.reader.size
-    return clip.KeyFrames(clip.resize_frames(frames, size), np.arange(len(frames)), prompt)
+    square = extractor.reader.square
+    return clip.KeyFrames(square.resize(frames), np.arange(len(frames)), prompt)
 
 
 def embed(extractor: clip.Extractor, frames: media.Pixels, prompt: str | None) -> dict[str, Any]:
@@ -129,7 +130,7 @@ def test_shrink_is_open_clips(height: int, width: int) -> None:
     size = transform.transforms[0].size
     wanted = torch.stack([transform(Image.fromarray(f)) for f in frames])
     mean, std = (torch.tensor(getattr(transform.transforms[-1], k)) for k in ("mean", "std"))
-    got = torch.from_numpy(clip.resize_frames(frames, size)).permute(0, 3, 1, 2).float() / 255
+    got = torch.from_numpy(Square(size).resize(frames)).permute(0, 3, 1, 2).float() / 255
     assert torch.equal((got - mean.view(3, 1, 1)) / std.view(3, 1, 1), wanted)
 
 

@@ -28,6 +28,10 @@ GUARDS = {
     "audio": BY_PARTS, "clip": BY_PARTS, "fast_vqa": BY_PARTS, "iqa": BY_PARTS, "lse": BY_CASES,
     "signal": BY_CASES,
     "slowfast": BY_PARTS, "spatial": BY_PARTS,
+    "blip": BY_PARTS,
+    "image": BY_PARTS,
+    "siglip": BY_PARTS,
+    "xclip": BY_PARTS,
 }  # fmt: skip
 MANY = 24
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from sfqa.errors import UserError, hint
+from sfqa.model_names import has_model, list_models
 
 
 class DeclaredOption(ABC):
@@ -103,6 +104,32 @@ class Text(DeclaredOption):
     def read(self, value: object) -> str:
         """Return the text; raises ``ValueError``."""
         if not isinstance(value, str) or (self.one_line and "\n" in value):
+            raise ValueError(value)
+        return value
+
+
+@dataclass(frozen=True)
+class ModelName(DeclaredOption):
+    """The name of a model of a library, timm or open_clip.
+
+    A name of timm may have the tag of its weights.
+
+    >>> ModelName("convnext_tiny", "timm", "the backbone").read("regnety_160.swag_ft_in1k")
+    'regnety_160.swag_ft_in1k'
+    """
+
+    default: str
+    library: str
+    meaning: str
+
+    @property
+    def allowed(self) -> str:
+        """What the name may be, in words."""
+        return f"a name that {self.library} has, such as {self.default}"
+
+    def read(self, value: object) -> str:
+        """Return the name; raises ``ValueError`` if the library has no model of this name."""
+        if not isinstance(value, str) or not has_model(self.library, value):
             raise ValueError(value)
         return value
 
@@ -256,8 +283,9 @@ def _remedy(value: object, option: DeclaredOption) -> str:
     """The end of the sentence on a wrong value: what was probably meant, '' if unknown."""
     if isinstance(value, str) and isinstance(option, (Option, Numbers)):
         return "; write it without quotes, and 1e-4 as 1.0e-4"
-    if isinstance(option, Choice):
-        nearest = hint(value, map(str, option.choices))
+    if isinstance(option, (Choice, ModelName)):
+        names = option.choices if isinstance(option, Choice) else list_models(option.library)
+        nearest = hint(value, sorted(map(str, names)))
         return f"; {nearest}" if nearest.startswith("did you mean") else ""
     return ""
 

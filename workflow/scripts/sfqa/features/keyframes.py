@@ -26,6 +26,19 @@ def select_evenly(frames: int, count: int) -> Indices:
     return np.arange(count, dtype=np.int64) * frames // count
 
 
+def select_centres(frames: int, count: int) -> Indices:
+    """Return the frames in the centres of ``count`` equal parts, shape (count,).
+
+    Rule of mmaction's test sampler, which X-CLIP uses: floor((i + 1/2) * frames / count). Raises
+    ``ValueError`` if ``frames`` or ``count`` is not positive.
+
+    >>> select_centres(150, 8).tolist()
+    [9, 28, 46, 65, 84, 103, 121, 140]
+    """
+    _check_positive(frames=frames, count=count)
+    return (2 * np.arange(count, dtype=np.int64) + 1) * frames // (2 * count)
+
+
 def second_starts(frames: int, fps: float) -> Indices:
     """Return the first frame of every whole second, i * round(fps), shape (seconds,).
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -43,11 +43,18 @@ class Weights:
         """Return the weights of another network; random ones are drawn from the same seed."""
         return self if self.kind == RANDOM else self.parts[name]
 
-    def load(self, build: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+    def load(
+        self,
+        build: Callable[[], torch.nn.Module],
+        ignore: Sequence[str] = (),
+        convert: Callable[[dict[str, Any], torch.nn.Module], Mapping[str, Any]] | None = None,
+    ) -> torch.nn.Module:
         """Build the network with these weights, in evaluation mode.
 
         Every key of the network must be in the file, in its shape, and every key of the file in
-        the network. Raises :class:`UserError` with the counts of all others.
+        the network, except those that match a pattern of ``ignore``, such as buffers that only some
+        versions of a library store. ``convert`` turns the state dict of a file in another layout
+        into the network's. Raises :class:`UserError` with the counts of all other keys.
         """
         import torch
 
@@ -60,7 +67,10 @@ class Weights:
             torch.manual_seed(self.seed)
             module = build()
         if self.path is not None:
-            load_all_keys(module, read_state(self.path, self.keys), self.path)
+            state = _drop_keys(read_state(self.path, self.keys), ignore)
+            if convert is not None:
+                state = dict(convert(state, module))
+            load_all_keys(module, state, self.path)
         return module.eval().requires_grad_(False)
 
 
@@ -135,8 +145,11 @@ def read_state(path: Path, keys: KeyRules | None = None) -> dict[str, Any]:
         raise UserError(f"{path}: holds a {type(stored).__name__} and not a state dict")
     prefix = "module." if keys is None else keys.prefix
     state = {str(key).removeprefix(prefix): value for key, value in stored.items()}
-    ignored = keys.ignore if keys is not None else ()
-    return {k: v for k, v in state.items() if not any(fnmatchcase(k, p) for p in ignored)}
+    return _drop_keys(state, keys.ignore if keys is not None else ())
+
+
+def _drop_keys(state: Mapping[str, Any], patterns: Sequence[str]) -> dict[str, Any]:
+    return {k: v for k, v in state.items() if not any(fnmatchcase(k, p) for p in patterns)}
 
 
 def list_weights_parts(extractor: str, options: Mapping[str, Any]) -> list[str]:

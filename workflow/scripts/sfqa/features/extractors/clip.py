@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from sfqa import media
 from sfqa.arrays import Floats32
 from sfqa.errors import UserError
-from sfqa.features import base, batches, keyframes, resizing
+from sfqa.features import base, batches
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Batching
+from sfqa.features.frame_reader import KeyFrameReader, KeyFrames, Square
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, Option, Options, Text
 
@@ -47,50 +44,6 @@ OPTIONS: Options = {
 _GPU_SIZE = 64
 # Preprocessing of open_clip before the conversion to numbers, for every supported model.
 _RESIZING = {"mode": "RGB", "interpolation": "bicubic", "resize_mode": "shortest"}
-
-
-@dataclass(frozen=True)
-class KeyFrames:
-    """The input of CLIP: frames (n, size, size, 3), uint8 RGB, each once, and the prompt.
-
-    ``places`` holds the indices of the key frames, in order.
-    """
-
-    frames: media.Pixels
-    places: keyframes.Indices
-    prompt: str | None
-
-
-@dataclass(frozen=True)
-class KeyFrameReader:
-    """Reads ``count`` evenly spaced key frames as squares of ``size`` pixels."""
-
-    count: int
-    size: int
-
-    def prepare(self, video: Video) -> KeyFrames:
-        """Return the key frames; raises :class:`UnusableError` if not all of them decode."""
-        if video.frames < 1:
-            raise UnusableError("broken: the video has no frames")
-        chosen = keyframes.select_evenly(video.frames, self.count)
-        frame_indices, places = np.unique(chosen, return_inverse=True)
-        try:
-            resize = partial(resize_frames, size=self.size)
-            frames = media.read_frames(video.path, frame_indices.tolist(), resize)
-        except media.MediaError as error:
-            raise UnusableError(f"broken: not all {video.frames} frames decode") from error
-        return KeyFrames(frames, places, video.prompt)
-
-
-def resize_frames(frames: media.Pixels, size: int) -> media.Pixels:
-    """Return the centre (n, size, size, 3) of frames resized to that short side.
-
-    Bicubic on bytes by Pillow, as in open_clip's transform before the conversion to numbers.
-
-    >>> resize_frames(np.zeros((2, 90, 160, 3), np.uint8), 64).shape
-    (2, 64, 64, 3)
-    """
-    return resizing.crop_centre(frames, size, size, Image.Resampling.BICUBIC)
 
 
 class Extractor:
@@ -123,6 +76,8 @@ class Extractor:
         import open_clip
         import torch
 
+        from sfqa.features.image_text_net import build_towers
+
         name, count = options["model"], options["frames"]
         _check_offline(name)
         # Half of a video's frames on a CPU, so that two threads have work (4 % slower).
@@ -135,14 +90,7 @@ class Extractor:
         self.device = torch.device(device)
         self.dtype = open_clip.get_input_dtype(precision) or torch.float32
 
-        def build() -> torch.nn.Module:
-            with _without_warnings():
-                model, _, _ = open_clip.create_model_and_transforms(
-                    name, pretrained=None, precision=precision
-                )
-            return model
-
-        model: Any = weights.load(build).to(self.device)
+        model: Any = weights.load(lambda: build_towers(name, precision)).to(self.device)
         self.model = model
         self.tokenizer: Any = open_clip.get_tokenizer(name)
         preprocessing: dict[str, Any] = model.visual.preprocess_cfg
@@ -151,7 +99,7 @@ class Extractor:
             sides
         ) == 1
         _check_model(is_supported, name, "one that sees a square from the middle of the picture")
-        self.reader = KeyFrameReader(count, sides.pop())
+        self.reader = KeyFrameReader(count, Square(sides.pop()))
         self.mean, self.std = (
             torch.tensor(preprocessing[key], device=self.device).view(3, 1, 1)
             for key in ("mean", "std")
@@ -177,16 +125,13 @@ class Extractor:
     ) -> Iterator[tuple[Floats32, Floats32 | None, str | None]]:
         """Yield image (frames, channels) and text (channels,) embeddings, and the prompt."""
 
-        def list_pictures(key_frames: KeyFrames) -> list[media.Pixels]:
-            return [key_frames.frames[index] for index in key_frames.places]
-
         def list_prompts(item: tuple[Floats32, str | None]) -> list[str]:
             return [item[1]] if item[1] is not None and item[1].strip() else []
 
         images = (
             (np.stack(rows), key_frames.prompt)
             for key_frames, rows in batches.run_batched(
-                prepared, list_pictures, self._embed_images, self.batching
+                prepared, KeyFrames.list_pictures, self._embed_images, self.batching
             )
         )
         for (image, prompt), rows in batches.run_batched(
@@ -244,18 +189,6 @@ def _to_float16(embedding: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
     if not np.isfinite(rounded).all():
         raise UnusableError("not_finite: CLIP gave numbers that float16 cannot hold")
     return rounded
-
-
-@contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Suppress open_clip's warning about random weights: the weights are loaded afterwards."""
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        root.setLevel(level)
 
 
 def _check_offline(name: str) -> None:
