@@ -153,9 +153,14 @@ def extractor_gpus(extractor):
     )
 
 
-def extraction_environment(wildcards):
-    """The environment file of an extractor; most use ../envs/torch.yaml."""
-    return f"../envs/{base.read_environment(wildcards.extractor)}.yaml"
+def extraction_environment(default):
+    """The environment file of an extractor: the default, or the one that its file names."""
+
+    def environment(wildcards):
+        name = base.read_environment(wildcards.extractor)
+        return str(Path(default).with_stem(name))
+
+    return environment
 
 
 def extraction_gpus(wildcards):

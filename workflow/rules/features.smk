@@ -51,7 +51,7 @@ else:
         benchmark:
             "results/{dataset}/logs/features/{extractor}/{method}/{shard}.benchmark.tsv"
         conda:
-            extraction_environment
+            extraction_environment("../envs/torch.yaml")
         threads: extraction_threads
         resources:
             gpu=extraction_gpus,
