@@ -234,7 +234,7 @@ def test_splits_change_only_with_the_version():
         for p in protocols
         for s in make_splits(make_crossed_samples(7, 5, 3), p, 4)
     ]
-    assert (VERSION, digest(parts)[:16]) == (2, "9762bdf33c3e9ef7")
+    assert (VERSION, digest(parts)[:16]) == (3, "9762bdf33c3e9ef7")
     protocols = [
         group_trials(trials=2), group_trials(groups=["image"], parts=[8, 0, 2]),
         {"name": "r", "kind": "random_trials", "trials": 3},
@@ -244,7 +244,7 @@ def test_splits_change_only_with_the_version():
         for p in protocols
         for s in make_splits(make_crossed_samples(7, 5, 3), p, 4)
     ]
-    assert (VERSION, digest(parts)[:16]) == (2, "51b07cbb892ff124")
+    assert (VERSION, digest(parts)[:16]) == (3, "51b07cbb892ff124")
 
 
 NAMES = {"image": "image_id", "clip": "clip_id", "prompt": "prompt"}

@@ -163,6 +163,36 @@ def change_line(path: Path, number: int, line: str | None) -> None:
     path.write_text("\n".join(lines))
 
 
+def test_a_file_without_a_number_belongs_to_every_trial(tmp_path: Path) -> None:
+    lists = write_name_files(tmp_path)
+    for trial in (1, 2):
+        (tmp_path / f"train_{trial}.txt").write_text("\n".join(NAMES[trial : trial + 3]))
+    (tmp_path / "val.txt").write_text("v06\nv07\n")
+    (tmp_path / "test.txt").write_text("v08\nv09\n")
+    lists["files"] |= {"val": "val.txt", "test": "test.txt"}
+    splits = make_splits(make_samples(tmp_path), protocol(tmp_path, **lists, trials=2), 0)
+    assert [split.trial for split in splits] == [1, 2]
+    for split in splits:
+        part_of = {
+            part: sorted(n for n, p in split.part.items() if p == part)
+            for part in ("train", "validation", "test")
+        }
+        assert part_of["train"] == NAMES[split.trial : split.trial + 3]
+        assert (part_of["validation"], part_of["test"]) == (["v06", "v07"], ["v08", "v09"])
+
+
+def test_the_number_of_the_trial_may_be_in_folder_and_name(tmp_path: Path) -> None:
+    for trial, parts in TRIALS.items():
+        (tmp_path / f"split{trial}").mkdir()
+        for part in ("train", "test"):
+            names = [name for name, p in parts.items() if p == part]
+            (tmp_path / f"split{trial}/{part}_{trial}.txt").write_text("\n".join(names))
+    (tmp_path / "split1/train_2.txt").write_text("v00\n")  # of no trial
+    files = {part: f"split{{trial}}/{part}_{{trial}}.txt" for part in ("train", "test")}
+    splits = make_splits(make_samples(tmp_path), protocol(tmp_path, files=files), 0)
+    assert {split.trial: split.part for split in splits} == TRIALS
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

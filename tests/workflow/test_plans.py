@@ -51,7 +51,7 @@ def test_the_papers_size_is_planned_from_placeholder_files(tmp_path):
     planned = flow.planned()
     assert planned["import_ratings"] == 1
     assert planned["prepare_images"] == 1
-    assert planned["fetch_weights_file"] == 3  # none is on this machine
+    assert planned["fetch_weights_file"] == 4  # none is on this machine
 
 
 def test_an_imported_table_is_planned_with_a_metric_per_column(tmp_path):
@@ -113,7 +113,8 @@ def test_every_rule_has_a_log_an_environment_and_a_script_of_its_name():
     for name, body in rules.items():
         assert f'"../scripts/{name}.py"' in body
         assert "log:" in body, name
-        assert '"../envs/' in body, name
+        # The environment of extract_features is that of the extractor.
+        assert re.search(r'conda:\n +("\.\./envs/|extraction_environment\n)', body), name
 
 
 def test_the_nine_rooms_have_a_rule_file_a_package_tests_and_a_page():

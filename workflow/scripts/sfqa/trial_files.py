@@ -19,11 +19,12 @@ class TrialFiles:
             return []
         from sfqa.splits.trial_lists import list_trial_files
 
-        return [
+        paths = [
             str(path)
             for protocol in protocols
             for _, _, path in list_trial_files(protocol["lists"], _name_protocol(protocol))
         ]
+        return list(dict.fromkeys(paths))  # a file without {trial} belongs to every trial
 
     def _list_protocols_with_lists(self) -> list[dict[str, Any]]:
         return [p for p in self.config["regression"]["protocols"] if "lists" in p]

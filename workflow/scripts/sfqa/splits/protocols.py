@@ -46,7 +46,7 @@ __all__ = [
 ]  # fmt: skip
 
 #: Version of the splits made here, in drawing.py, grouping.py, official.py and trial_lists.py.
-VERSION = 2
+VERSION = 3
 
 #: Crossed groups can leave a small part empty by chance; a trial is redrawn up to this often.
 _DRAWS = 50

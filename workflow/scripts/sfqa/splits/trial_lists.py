@@ -43,8 +43,9 @@ class ListedSample:
 def list_trial_files(lists: Mapping[str, Any], where: str) -> list[tuple[int | None, str, Path]]:
     """Return the files of a protocol's ``lists``, each with its trial (or None) and part (or '').
 
-    ``{trial}`` in a name stands for the number of the trial. Raises :class:`UserError` if there is
-    no such file, or a trial has no file of one of the parts.
+    ``{trial}`` in a name stands for the number of the trial. A file of a part without it, beside
+    files with it, belongs to every trial. Raises :class:`UserError` if there is no such file, or a
+    trial has no file of one of the parts.
     """
     folder = Path(str(lists.get("folder", ".")))
     files = lists["files"]
@@ -70,7 +71,13 @@ def list_trial_files(lists: Mapping[str, Any], where: str) -> list[tuple[int | N
                     f"{where}, lists: there is no file of the part {part} for trial {trial} in "
                     f"{folder}; add it"
                 )
-    return listed
+    if "trial" in lists or "columns" in lists:
+        return listed
+    return [
+        (number, part, path)
+        for trial, part, path in listed
+        for number in (trials if trial is None and trials else [trial])
+    ]
 
 
 def _find_trial_files(folder: Path, name: str) -> list[tuple[int | None, Path]]:
@@ -78,7 +85,9 @@ def _find_trial_files(folder: Path, name: str) -> list[tuple[int | None, Path]]:
     if _TRIAL not in name:
         path = folder / name
         return [(None, path)] if path.is_file() else []
-    expression = re.compile(r"(\d+)".join(map(re.escape, name.split(_TRIAL, 1))))
+    first, *others = map(re.escape, name.split(_TRIAL))
+    # The same digits stand wherever the name has {trial}.
+    expression = re.compile(first + r"(\d+)" + r"\1".join(others))
     paths: dict[int, Path] = {}
     pattern = re.sub(r"([\[\]*?])", r"[\1]", name).replace(_TRIAL, "*")
     for path in sorted(folder.glob(pattern)):
