@@ -20,6 +20,9 @@ TEAMS = {
 SHAPES: dict[str, tuple[int, ...]] = {
     "clip.image": (8, 512),
     "slowfast": (6, 2304),
+    "slowfast.slowfast": (6, 2304),
+    "spatial-focusq.spatial": (6, 7168),
+    "iqa-focusq.token": (6, 256),
 }
 #: Rows for training, and up to which row they select an epoch; the others are test rows.
 TRAIN, VALIDATION, COUNT = 240, 300, 500
