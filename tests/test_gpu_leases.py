@@ -150,6 +150,9 @@ def test_several_jobs_share_a_gpu_where_the_user_says_so(monkeypatch):
     monkeypatch.setenv("SFQA_JOBS_PER_GPU", "2")
     with lease_gpu([A, B]) as first, lease_gpu([A, B]) as second, lease_gpu([A, B]) as third:
         assert (first, second, third) == (A, B, A)  # every GPU gets one job before one gets two
+    monkeypatch.setenv("SFQA_JOBS_PER_GPU", "²")
+    with pytest.raises(UserError, match="SFQA_JOBS_PER_GPU=²: this is not a number of jobs"):
+        gpu_leases.read_jobs_per_gpu()
     monkeypatch.setenv("SFQA_JOBS_PER_GPU", "many")
     with pytest.raises(UserError, match="write a whole number above 0"), lease_gpu([A]):
         pass

@@ -70,6 +70,18 @@ def test_batch_norms_are_frozen_in_pieces_and_trained_in_one_batch(tmp_path):
         torch.testing.assert_close(other[name], value, rtol=0, atol=1e-6)
 
 
+def test_pieces_as_large_as_a_batch_leave_the_last_batch_whole(tmp_path):
+    """42 rows in batches of 41: the batch has the one row that is left, too."""
+
+    def build():
+        return nn.Sequential(nn.Linear(WIDTH, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 2))
+
+    _, expected = run_training(tmp_path / "a", build=build, batch_rows=41)
+    _, best = run_training(tmp_path / "b", build=build, batch_rows=41, piece_rows=41)
+    for name, value in expected.items():
+        assert torch.equal(best[name], value), name
+
+
 def _train_as_rank(rank, folder):
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2

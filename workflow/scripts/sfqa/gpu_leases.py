@@ -46,7 +46,7 @@ def read_jobs_per_gpu() -> int:
     Raises :class:`UserError` if the variable is not a whole number above 0.
     """
     text = os.environ.get(JOBS_VARIABLE, "1")
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise UserError(
             f"{JOBS_VARIABLE}={text}: this is not a number of jobs; write a whole number above 0"
         )

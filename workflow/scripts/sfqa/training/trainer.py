@@ -224,7 +224,8 @@ class Trainer:
         """Return the pieces of a batch that this process computes."""
         if count_processes() > 1:
             batch = batch.tensor_split(count_processes())[torch.distributed.get_rank()]
-        return split_rows(batch, self.settings.piece_rows)
+        # The last batch may have one row more than the others, which must not make it two pieces.
+        return split_rows(batch, self.settings.piece_rows if self.accumulates else 0)
 
     def _update(self, batch: Tensor) -> None:
         factor = compute_rate_factor(
