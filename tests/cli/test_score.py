@@ -12,7 +12,9 @@ from csv_files import read_csv
 from sfqa import cli, store
 from sfqa.cli import _extract, _video_files, score
 from sfqa.conform.video import Form
-from sfqa.features import base, run
+from sfqa.errors import UserError
+from sfqa.features import base, official, run
+from sfqa.features.weights import resolve_weights
 from sfqa.regression.fitting import ModelOrigin, fit_model
 from sfqa.regression.model_files import Scorer, read, write
 from sfqa.regression.train import load_features
@@ -187,6 +189,25 @@ def test_other_weights_than_the_models_are_refused_before_any_work(
     said = capsys.readouterr().err
     assert re.search(sentence, said), said
     assert said.count("\n") == 1
+
+
+def test_official_weights_on_this_machine_need_not_be_given(tmp_path, monkeypatch):
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    monkeypatch.setattr(official, "FOLDER", weights)
+    for name in ("syncnet_v2.model", "sfd_face.pth"):
+        (weights / name).write_bytes(name.encode())
+    published = _extract.make_specs(["lse"], ["official"], None, [])["lse"]
+    monkeypatch.setitem(globals(), "SHA", resolve_weights(published, "lse").identity)
+    model, _ = crafted(tmp_path / "model", "lse", "official", synthetic=False)
+    spec = score._make_specs(read(model), [])["lse"]
+    assert (spec["weights"], resolve_weights(spec, "lse").identity) == ("official", SHA)
+    (weights / "syncnet_v2.model").write_bytes(b"another version")
+    with pytest.raises(UserError, match="weights lse=FILE .the official file here has the sha256"):
+        score._make_specs(read(model), [])
+    (weights / "syncnet_v2.model").unlink()
+    with pytest.raises(UserError, match=r"syncnet_v2.model. are missing; sfqa weights syncnet_v2"):
+        score._make_specs(read(model), [])
 
 
 def test_random_weights_come_out_of_the_models_seed(tmp_path):

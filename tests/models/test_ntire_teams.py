@@ -19,11 +19,26 @@ TEAMS = {
 #: Steps and width of the inputs at full size, by column; a width alone is a vector or a score.
 SHAPES: dict[str, tuple[int, ...]] = {
     "clip.image": (8, 512),
+    "clip.text": (512,),
     "slowfast": (6, 2304),
     "slowfast.slowfast": (6, 2304),
     "spatial-focusq.spatial": (6, 7168),
     "iqa-focusq.token": (6, 256),
+    "image-swin_tiny.pooled": (6, 768),
+    "image-swin_base.pooled": (6, 1024),
+    "image-eva02_large.pooled": (8, 1024),
+    "image-regnety_080.pooled": (6, 2016),
+    "image-resnet18.pooled": (6, 512),
+    "xclip-large_16.video": (768,),
+    "siglip.image": (8, 768),
+    "siglip.score": (1,),
+    "iqa-liqe.score": (1,),
+    "fast_vqa.pooled": (4, 768),
+    "blip.cls": (8, 768),
+    **{f"audio.{name}": (30, 64 * 64) for name in ("chroma_stft", "chroma_cqt", "mfcc", "gfcc")},
 }
+#: Smaller networks of sound, which would train for minutes: the options that make them small.
+SMALLER = {"QA-Team": {"width": 64, "state": 16, "channels": [4, 4, 8], "columns": 64}}
 #: Rows for training, and up to which row they select an epoch; the others are test rows.
 TRAIN, VALIDATION, COUNT = 240, 300, 500
 
@@ -60,7 +75,7 @@ def train(model: QualityModel, folder: Path, shuffled: bool) -> float:
     mos = 50 + 10 * labels[:, None]
     mos[VALIDATION:] = np.nan
     problem = make_problem(np.arange(TRAIN), np.arange(TRAIN, VALIDATION), mos, 0)
-    options = heads.merge_options(model.head, model.options)
+    options = heads.merge_options(model.head, {**model.options, **SMALLER.get(model.name, {})})
     scores, reasons = heads.fit_and_predict(model.head, x, [problem], options, folder, "cpu")
     assert reasons == [""]
     return float(spearmanr(scores[0, VALIDATION:, 0], labels[VALIDATION:]).statistic)

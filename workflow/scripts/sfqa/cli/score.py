@@ -51,7 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--weights", action="append", default=[], metavar="PATH",
         help="the weights file of the model's extractor (its sha256 is checked); NAME=PATH for one "
-        "of several extractors; of a zero-shot model official by default, or random",
+        "of several extractors; by default the official file if it is on this machine; random for "
+        "an untrained zero-shot model",
     )  # fmt: skip
     add("--prompt", metavar="TEXT", help="text prompt of the videos, for clip")
     add("--out", type=Path, metavar="FILE", help="also write the table: .csv or .parquet")
@@ -129,18 +130,15 @@ def _make_specs(model: ModelFile, arguments: Sequence[str]) -> dict[str, dict[st
     common = [argument for argument in arguments if argument.partition("=")[0] not in extractors]
     weights_kinds = {name: record["weights"]["kind"] for name, record in extractors.items()}
     official = [name for name in extractors if weights_kinds[name] == "official"]
-    for name in official:
-        if name not in assigned and not common:
-            raise UserError(
-                f"--weights: the model {model.path} was trained on features of {name} with the "
-                f"weights sha256 {extractors[name]['weights']['identity']}; give them: --weights "
-                f"{name}=FILE"
-            )
+    options = {name: record["options"] for name, record in extractors.items()}
+    sought = [name for name in official if name not in assigned and not common]
+    for name in sought:
+        _check_official_file(model, name, options[name])
     # Random weights are drawn again from the model's seed. `check_identity` below refuses a file
     # that is given for an extractor with random weights.
     random = [name for name in extractors if weights_kinds[name] == "random"]
     more = [f"{n}=random" for n in random if n not in assigned and (official or not common)]
-    options = {name: record["options"] for name, record in extractors.items()}
+    more += [f"{name}=official" for name in sought]
     specs = _extract.make_specs(sorted(extractors), [*arguments, *more], None, [], options)
     for name, spec in specs.items():
         if spec["weights"] == "random" and name in random:
@@ -152,6 +150,27 @@ def _make_specs(model: ModelFile, arguments: Sequence[str]) -> dict[str, dict[st
         }  # fmt: skip
         check_identity(model, name, identity)
     return specs
+
+
+def _check_official_file(model: ModelFile, name: str, options: Mapping[str, Any]) -> None:
+    """Check that the official weights of an extractor are here and are those of the training.
+
+    Raises :class:`UserError` that says how to get or give them.
+    """
+    from sfqa.features.weights import resolve_weights
+
+    trained_on = model.metadata["extractors"][name]["weights"]["identity"]
+    try:
+        spec = _extract.make_specs([name], [f"{name}=official"], None, [], {name: options})[name]
+        identity = resolve_weights(spec, name).identity
+        reason = f"the official file here has the sha256 {identity}"
+    except UserError as error:
+        identity, reason = "", name_arguments(str(error))
+    if identity != trained_on:
+        raise UserError(
+            f"--weights: the model {model.path} was trained on features of {name} with the weights "
+            f"sha256 {trained_on}; give them: --weights {name}=FILE ({reason})"
+        )
 
 
 def _score_videos(
