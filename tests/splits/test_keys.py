@@ -108,6 +108,13 @@ def test_a_table_of_features_gives_keys(tmp_path: Path) -> None:
         import_table({**source, "keys": ["speaker"]}, 1)
 
 
+def test_numbers_and_lists_of_a_column_called_keys_are_texts() -> None:
+    cells = ['{"scene": 3}', '{"scene": "x"}', '{"scene": ["a", 1]}', '{"scene": null}', "[1]"]
+    samples = pd.DataFrame({"sample_id": list("abcde"), "keys": cells})
+    values = get_group_values(samples, "scene")
+    assert values.tolist() == ["3", "x", "['a', 1]", None, None]
+
+
 def test_tables_of_earlier_versions_have_no_keys(tmp_path: Path) -> None:
     row = {"sample_id": "a", "method": "m", "shard": 0}
     store.write(tables.SAMPLES, [row], tmp_path / "samples.parquet")

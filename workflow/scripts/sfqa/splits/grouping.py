@@ -54,12 +54,14 @@ def expand_keys(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _parse_keys(cell: Any) -> dict[str, str]:
-    """Return the keys of a cell; {} for a cell of a user's own column of that name."""
+    """Return the keys of a cell as texts; {} for other text in a user's own column of that name."""
     try:
         content = json.loads(cell) if isinstance(cell, str) else {}
     except ValueError:
         return {}
-    return content if isinstance(content, dict) else {}
+    if not isinstance(content, dict):
+        return {}
+    return {name: str(value) for name, value in content.items() if value is not None}
 
 
 def list_keys(rows: pd.DataFrame) -> list[str]:
