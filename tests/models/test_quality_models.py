@@ -21,6 +21,7 @@ from sfqa.regression.model_metrics import expand_models, load_checked_models
 from sfqa.regression.problems import make_problem
 
 ROOT = Path(__file__).parents[2]
+BRANCHES = ("technical", "aesthetic", "alignment")
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 ZERO_SHOT: dict[str, Any] = {
     "group": "Sync", "paper": "a paper", "year": 2020,
@@ -219,6 +220,19 @@ def train_simplevqa(folder: Path, shuffled: bool) -> float:
 def test_simplevqa_learns_by_its_published_training(tmp_path: Path) -> None:
     assert train_simplevqa(tmp_path / "true", shuffled=False) > 0.9
     assert abs(train_simplevqa(tmp_path / "shuffled", shuffled=True)) < 0.3
+
+
+def test_table_2_of_aigc_vqa_has_its_branches_alone_and_in_pairs() -> None:
+    config = yaml.safe_load((ROOT / "config/t2vqa.yaml").read_text())
+    switches = {
+        name: [branch for branch in BRANCHES if not metric["options"].get(branch, True)]
+        for name, metric in config["regression"]["metrics"].items()
+    }
+    assert len({tuple(off) for off in switches.values()}) == len(switches) == 5
+    assert all(
+        metric["inputs"] == list(load_checked_models()["AIGC-VQA"].inputs)
+        for metric in config["regression"]["metrics"].values()
+    )
 
 
 def test_ready_features_have_no_models() -> None:

@@ -8,6 +8,7 @@ sys.path.insert(0, str(RULES.parent / "scripts"))
 
 from sfqa import job_requests, snakemake_tuning
 from sfqa.features import base
+from sfqa.regression import first_weights
 from sfqa.tables import TABLES, merged_path, table_path
 
 PLAN = snakemake_tuning.make_plan(workflow, config)
@@ -105,6 +106,10 @@ def feature_files(extractors=None):
 
 def metric_features(wildcards):
     return feature_files(PLAN.get_metric(wildcards.metric)["extractors"])(wildcards)
+
+
+def metric_manifests(wildcards):
+    return first_weights.list_manifests(PLAN.get_metric(wildcards.metric), PLAN.weights)
 
 
 def all_outputs():

@@ -40,6 +40,7 @@ if PLAN.has_mos:
     rule train_part:
         input:
             features=metric_features,
+            weights=metric_manifests,
             mos=table_path("mos"),
             samples=table_path("samples"),
             trial_lists=PLAN.trial_list_files(),
@@ -69,6 +70,7 @@ if PLAN.has_mos:
     rule predict:
         input:
             features=metric_features,
+            weights=metric_manifests,
             mos=table_path("mos"),
             samples=table_path("samples"),
             models=PLAN.cross_dataset_models,
@@ -99,6 +101,7 @@ if PLAN.has_mos:
     rule fit_model:
         input:
             features=metric_features,
+            weights=metric_manifests,
             mos=table_path("mos"),
             samples=table_path("samples"),
         output:
@@ -124,6 +127,7 @@ if PLAN.has_mos:
     rule learning_curve:
         input:
             features=metric_features,
+            weights=metric_manifests,
             mos=table_path("mos"),
             samples=table_path("samples"),
             # Its finished fits in trials/ are reused for the share 1.

@@ -8,13 +8,17 @@ from sfqa.device import lease_job_device
 from sfqa.job import run_job
 from sfqa.regression import model_files
 from sfqa.regression.cross import describe_model
+from sfqa.regression.first_weights import add_manifests
 from sfqa.regression.fitting import ModelOrigin, check_is_trained, fit_model
 from sfqa.regression.train import load_features
 from sfqa.regression.training_options import set_display_options
 from sfqa.training.curves import keep_curves
 
 with run_job(snakemake.log[0]) as log:
-    metric = set_display_options(snakemake.params.metric, snakemake.resources)
+    metric = add_manifests(
+        set_display_options(snakemake.params.metric, snakemake.resources),
+        snakemake.input.get("weights", []),
+    )
     out = Path(snakemake.output.model)
     check_is_trained(metric)
     files = {

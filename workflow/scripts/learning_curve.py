@@ -5,6 +5,7 @@ from pathlib import Path
 from sfqa import store, tables
 from sfqa.device import lease_job_device
 from sfqa.job import run_job
+from sfqa.regression.first_weights import add_manifests
 from sfqa.regression.learning import check_has_learning_curve, compute_learning_curve
 from sfqa.regression.train import RatedFeatures, load_features
 from sfqa.regression.training_options import set_display_options
@@ -12,7 +13,9 @@ from sfqa.tables import LEARNING
 
 with run_job(snakemake.log[0]) as log:
     params = snakemake.params
-    metric = set_display_options(params.metric, snakemake.resources)
+    metric = add_manifests(
+        set_display_options(params.metric, snakemake.resources), snakemake.input.get("weights", [])
+    )
     check_has_learning_curve(metric)
     out = Path(snakemake.output.learning)
     files = {

@@ -6,13 +6,16 @@ from sfqa import store, tables
 from sfqa.device import lease_job_device
 from sfqa.job import run_job
 from sfqa.regression import cross
+from sfqa.regression.first_weights import add_manifests
 from sfqa.regression.model_files import read
 from sfqa.regression.train import RatedFeatures, load_features, train_metric
 from sfqa.regression.training_options import set_display_options
 
 with run_job(snakemake.log[0]) as log:
     params = snakemake.params
-    metric = set_display_options(params.metric, snakemake.resources)
+    metric = add_manifests(
+        set_display_options(params.metric, snakemake.resources), snakemake.input.get("weights", [])
+    )
     out = Path(snakemake.output.predictions)
     mos = store.read(tables.MOS, snakemake.input.mos)
     samples = store.read(tables.SAMPLES, snakemake.input.samples)

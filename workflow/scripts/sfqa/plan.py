@@ -20,6 +20,7 @@ from sfqa.options import convert_texts
 from sfqa.plugins import read_version
 from sfqa.rating_files import RatingFiles
 from sfqa.ratings.importing import check_ratings
+from sfqa.regression.first_weights import select_sources
 from sfqa.regression.metrics import (
     check_validation_rows,
     list_metrics,
@@ -165,7 +166,8 @@ class Plan(RatingFiles, TrialFiles):
 
     def slice_metric(self, metric: Mapping[str, Any]) -> dict[str, Any]:
         """Return a metric with the VERSIONs of the modules that compute its numbers."""
-        return {**select_number_settings(metric), "versions": read_versions(metric)}
+        sources = select_sources(metric, self.config.get("features", {}), self.weights)
+        return {**select_number_settings(metric), "versions": read_versions(metric), **sources}
 
     def match_regressors(self) -> str:
         """Return a regular expression of the regressors' names."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +59,14 @@ class WeightsPlan:
 
         A manifest is the output of the job that finds or fetches a file.
         """
-        names = sorted(self.list_files())
         if wildcards is not None:
-            files = self.by_extractor.get(wildcards.extractor, {})
-            names = sorted(entry.name for entry in files.values())
+            return self.list_manifests_of([wildcards.extractor])
+        return self.list_manifests_of(self.by_extractor)
+
+    def list_manifests_of(self, extractors: Iterable[str]) -> list[str]:
+        """Return the manifests of the weights of some extractors."""
+        files = [file for name in extractors for file in self.by_extractor.get(name, {}).values()]
+        names = sorted({file.name for file in files})
         return [f"{self.results}/weights/{name}.json" for name in names]
 
     def add_official(self, spec: dict[str, Any], extractor: str) -> dict[str, Any]:

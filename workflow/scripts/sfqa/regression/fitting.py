@@ -22,6 +22,7 @@ from sfqa.errors import UserError
 from sfqa.regression import _rows, cross, heads
 from sfqa.regression.blocks import BlockDesign
 from sfqa.regression.design import Design, Files
+from sfqa.regression.first_weights import load_first_weights
 from sfqa.regression.head import ModelHead
 from sfqa.regression.metrics import read_versions
 from sfqa.regression.model_files import VERSION, fingerprint_rows
@@ -84,13 +85,15 @@ def fit_model(
         metric, samples, row_of, rated, heads.needs_validation(head, options), seed
     )
     sets = [names] if heads.is_multi_output(head) else [[name] for name in names]
-    problems = []
+    problems, first_weights = [], load_first_weights(metric, options)
     for dimensions in sets:
         single = [] if heads.is_multi_output(head) else dimensions
         fit_seed = identity.seed_of(seed, "model file", *single)
         mos_of = [_rows.select_mos(mos, name) for name in dimensions]
         label = " and ".join(dimensions)
-        problems.append(make_split_problem(row_of, split, mos_of, fit_seed, label, groups))
+        problems.append(
+            make_split_problem(row_of, split, mos_of, fit_seed, label, groups, first_weights)
+        )
         reason = find_reason(problems[-1], heads.needs_validation(head, options))
         if reason:
             dropped = next(iter(design.dropped.items()), None)

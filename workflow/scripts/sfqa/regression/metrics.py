@@ -12,7 +12,7 @@ from sfqa import splits
 from sfqa.errors import UserError, hint
 from sfqa.plugins import read_version
 from sfqa.published_figures import expand_record
-from sfqa.regression import control_names, heads
+from sfqa.regression import control_names, first_weights, heads
 from sfqa.regression.training_options import drop_display_options
 from sfqa.splits.protocol_options import CROSS, name_protocol, validation_share
 from sfqa.statistics.registry import NAMES, find_statistic
@@ -170,6 +170,7 @@ def _complete_metric(
             options = heads.merge_options(str(head), _add_loss(str(head), entry, options))
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
+        first_weights.check_inputs(options, inputs, f"{where}.options.start")
     else:
         for key in ("options", "loss"):
             if entry.get(key):

@@ -20,14 +20,22 @@ import numpy as np
 import pandas as pd
 
 from sfqa import identity, store
-from sfqa.arrays import Floats, Ints
+from sfqa.arrays import AnyArray, Floats, Ints
 from sfqa.errors import UserError
 from sfqa.progress import Progress
 from sfqa.regression import _rows, heads
 from sfqa.regression.blocks import BlockDesign, load_blocks
 from sfqa.regression.design import Design, Files, load_design
+from sfqa.regression.first_weights import load_first_weights
 from sfqa.regression.metrics import check_validation_rows
-from sfqa.regression.problems import MIN_TRAIN, MIN_VALIDATION, Problem, find_reason, hash_rows
+from sfqa.regression.problems import (
+    MIN_TRAIN,
+    MIN_VALIDATION,
+    Problem,
+    find_reason,
+    hash_rows,
+    hash_weights,
+)
 from sfqa.regression.training_options import drop_display_options
 from sfqa.splits.grouping import choose_groups, encode_groups, encode_values, find_largest
 from sfqa.splits.protocols import (
@@ -147,6 +155,7 @@ def make_split_problem(
     seed: int,
     label: str,
     groups: Ints | None,
+    first_weights: Mapping[str, AnyArray] | None = None,
 ) -> Problem:
     """Return the problem of one split, with the rows that have features and a MOS.
 
@@ -168,7 +177,7 @@ def make_split_problem(
         for row in train + validation:
             y[row, column] = mos_of.get(names[row], np.nan)
     parts = [np.array(rows, np.int64) for rows in (train, validation)]
-    return Problem(parts[0], parts[1], y, seed, label, groups)
+    return Problem(parts[0], parts[1], y, seed, label, groups, first_weights)
 
 
 @dataclass
@@ -210,6 +219,8 @@ class MetricTrainer:
         names = _rows.select_dimensions(metric, rated.mos)
         self.sets = [names] if heads.is_multi_output(self.head) else [[name] for name in names]
         self.mos_of = {name: _rows.select_mos(rated.mos, name) for name in names}
+        self.first_weights = load_first_weights(metric, self.options)
+        self.first_digest = hash_weights(self.first_weights) if self.first_weights else ""
         self.tasks: list[FitTask] = []
 
     def add_protocols(self, protocols: Sequence[Mapping[str, Any]]) -> None:
@@ -236,7 +247,9 @@ class MetricTrainer:
         seed = identity.seed_of(self.seed, *trial, *single)
         label = f"{split.protocol}, trial {split.trial}, {' and '.join(dimensions)}"
         mos = [self.mos_of[name] for name in dimensions]
-        problem = make_split_problem(self.row_of, split, mos, seed, label, groups)
+        problem = make_split_problem(
+            self.row_of, split, mos, seed, label, groups, self.first_weights
+        )
         reason = find_reason(problem, heads.needs_validation(self.head, self.options))
         task = FitTask(split, dimensions, problem, samples, usable, "", reason)
         self.tasks.append(task)
@@ -269,6 +282,7 @@ class MetricTrainer:
                 "groups": codes,
                 "seed": problem.seed,
                 "device": self.device.split(":")[0],
+                **({"first weights": self.first_digest} if self.first_digest else {}),
             }
         )
 

@@ -28,6 +28,11 @@ VERSION = 1
 DESIGN = "blocks"
 BRANCHES = ("technical", "aesthetic", "alignment")
 OPTIONS: Options = {
+    "start": Choice(
+        "random", ("random", "checkpoint"),
+        "first weights; checkpoint: those of DOVER's heads and of ImageReward's MLP, from the "
+        "weights of the extractors",
+    ),
     "technical": Flag(True, "whether the technical branch is used (table 2)"),
     "aesthetic": Flag(True, "whether the aesthetic branch is used (table 2)"),
     "alignment": Flag(True, "whether the alignment branch is used (table 2)"),

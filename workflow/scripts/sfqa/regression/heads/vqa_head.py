@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 
 from sfqa.errors import UserError
-from sfqa.options import Flag, Option, Options
+from sfqa.options import Choice, Flag, Option, Options
 from sfqa.regression import losses
 from sfqa.regression.blocks import HeadInput, Steps
 from sfqa.regression.network_head import NetworkHead, Shapes
@@ -26,6 +26,10 @@ from sfqa.regression.training_options import training_options
 VERSION = 1
 DESIGN = "blocks"
 OPTIONS: Options = {
+    "start": Choice(
+        "random", ("random", "checkpoint"),
+        "first weights; checkpoint: those of the published head, from the weights of the extractor",
+    ),
     "hidden": Option(64, 1, None, "width of the hidden layer", whole=True),
     "dropout": Option(0.5, 0, 1, "dropout before both layers"),
     "train_clips": Option(
