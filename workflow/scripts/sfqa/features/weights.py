@@ -145,7 +145,12 @@ def read_state(path: Path, keys: KeyRules | None = None) -> dict[str, Any]:
         raise UserError(f"{path}: holds a {type(stored).__name__} and not a state dict")
     prefix = "module." if keys is None else keys.prefix
     state = {str(key).removeprefix(prefix): value for key, value in stored.items()}
-    return _drop_keys(state, keys.ignore if keys is not None else ())
+    state = _drop_keys(state, keys.ignore if keys is not None else ())
+    if keys is not None and keys.layout:
+        from sfqa.features.clip_keys import rename_transformers_clip
+
+        return rename_transformers_clip(state)
+    return state
 
 
 def _drop_keys(state: Mapping[str, Any], patterns: Sequence[str]) -> dict[str, Any]:

@@ -18,7 +18,9 @@ _KEYS = (
 _REQUIRED = ("file", "publisher", "licence", "extractor")
 _TYPES: dict[str, type] = {"options": dict, "keys": dict, "size": int}
 _TYPE_NAMES = {dict: "keys and values", int: "a whole number", str: "a text"}
-_KEY_RULES = ("wrapper", "prefix", "ignore")
+_KEY_RULES = ("wrapper", "prefix", "ignore", "layout")
+#: Layouts of checkpoints whose keys are renamed for the network.
+LAYOUTS = ("transformers_clip",)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _SHA256 = re.compile(r"[0-9a-f]{8,64}")
 #: Licences that forbid commercial use: Creative Commons NC, S-Lab, PolyForm Noncommercial.
@@ -32,12 +34,14 @@ class KeyRules:
 
     ``wrapper`` is the key of the state dict inside the file ('': the file is the state dict).
     ``prefix`` is removed from every key that begins with it. ``ignore`` are patterns
-    (:mod:`fnmatch`) of keys, without the prefix, that the network does not have.
+    (:mod:`fnmatch`) of keys, without the prefix, that the network does not have. ``layout``
+    'transformers_clip': a ``CLIPModel`` of transformers, whose keys become open_clip's.
     """
 
     wrapper: str = ""
     prefix: str = ""
     ignore: tuple[str, ...] = ()
+    layout: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,8 @@ def as_dict(entry: WeightsFile) -> dict[str, Any]:
     """Return an entry as JSON-like data, which a job receives as a parameter."""
     data = {f.name: getattr(entry, f.name) for f in fields(WeightsFile)}
     rules = {f.name: getattr(entry.keys, f.name) for f in fields(KeyRules)}
+    if not rules["layout"]:
+        del rules["layout"]  # so that jobs of files without one have the parameters of before
     return {**data, "options": dict(entry.options), "keys": {**rules, "ignore": [*rules["ignore"]]}}
 
 
@@ -141,7 +147,9 @@ def from_dict(data: Mapping[str, Any]) -> WeightsFile:
     True
     """
     rules = data["keys"]
-    keys = KeyRules(rules["wrapper"], rules["prefix"], tuple(rules["ignore"]))
+    keys = KeyRules(
+        rules["wrapper"], rules["prefix"], tuple(rules["ignore"]), rules.get("layout", "")
+    )
     return WeightsFile(**{**data, "keys": keys})
 
 
@@ -220,10 +228,13 @@ def _read_key_rules(rules: Mapping[str, Any], where: str) -> KeyRules:
     for key in rules:
         if key not in _KEY_RULES:
             raise UserError(f"{where}, keys: unknown key {key!r}; {hint(key, _KEY_RULES)}")
-    for key in ("wrapper", "prefix"):
+    for key in ("wrapper", "prefix", "layout"):
         if not isinstance(rules.get(key, ""), str):
             raise UserError(f"{where}, keys: {key} is {rules[key]!r}; give a text")
     ignore = rules.get("ignore", [])
     if not isinstance(ignore, list) or not all(isinstance(pattern, str) for pattern in ignore):
         raise UserError(f"{where}, keys: ignore is {ignore!r}; give a list of patterns")
-    return KeyRules(rules.get("wrapper", ""), rules.get("prefix", ""), tuple(ignore))
+    layout = rules.get("layout", "")
+    if layout and layout not in LAYOUTS:
+        raise UserError(f"{where}, keys: layout is {layout!r}; {hint(layout, LAYOUTS)}")
+    return KeyRules(rules.get("wrapper", ""), rules.get("prefix", ""), tuple(ignore), layout)
