@@ -5,7 +5,9 @@ The official code ran with the weights, pictures and detections that are drawn h
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import torch
 from official_code import check_array, draw_bits, draw_weight, read_numbers
 from sfqa.errors import UserError
 from sfqa.faces import Box
-from sfqa.features import base, face_track, reference_tracks, s3fd
+from sfqa.features import base, face_track, reference_tracks, s3fd, scene_cuts
 from sfqa.features.reference_tracks import ReferenceTracker, ShrunkClip, ShrunkReader
 from sfqa.features.weights import Weights
 
@@ -116,7 +118,7 @@ def test_tracks_and_crops_equal_the_official_code() -> None:
         (frame, [Box(x, y, right - x, bottom - y) for x, y, right, bottom in boxes])
         for frame, boxes in enumerate(draw_detections(expected["frames"]))
     ]
-    tracks = reference_tracks.link_reference_tracks(detections, 100)
+    tracks = reference_tracks.link_reference_tracks([detections], 100)
     assert [[t.first, t.last] for t in tracks] == expected["spans"]
     check_array(tracks[0].boxes[:, :2], expected["corners"], 1e-9)
     positions = face_track.smooth_track(tracks[0])
@@ -128,9 +130,25 @@ def test_tracks_and_crops_equal_the_official_code() -> None:
 def test_small_faces_and_short_tracks_are_none() -> None:
     def count(side: float, frames: int) -> int:
         detections = [(n, [Box(10, 10, side, side - 5)]) for n in range(frames)]
-        return len(reference_tracks.link_reference_tracks(detections, 100))
+        return len(reference_tracks.link_reference_tracks([detections], 100))
 
     assert [count(100.5, 101), count(100.0, 101), count(100.5, 100)] == [1, 0, 0]
+
+
+def draw_scene_frame(number: int) -> np.ndarray:
+    """Return a frame (60, 804, 3), RGB; scenes begin at 3, 10, 20, 50, 58 and 70."""
+    scene = sum(number >= start for start in (3, 10, 20, 50, 58, 70))
+    colour = draw_bits(f"s3fd/scene/{scene}", 60 * 804 * 3).reshape(60, 804, 3) >> np.uint64(56)
+    shade = np.uint64(number % 5)
+    return np.minimum(colour // np.uint64(1 + scene % 2) + shade, 255).astype(np.uint8)
+
+
+def test_cuts_equal_those_of_the_official_detector() -> None:
+    expected = read_numbers("s3fd")["cuts"]
+    pictures = [scene_cuts.convert_to_hsv(draw_scene_frame(n)) for n in range(80)]
+    changes = [scene_cuts.measure_change(b, a) for a, b in pairwise(pictures)]
+    np.testing.assert_allclose(changes, expected["changes"], rtol=1e-12)
+    assert scene_cuts.find_cuts(enumerate(changes, start=1)) == expected["frames"]
 
 
 # The extractor
@@ -141,7 +159,8 @@ def make_clip(frames: int, every: int = 1) -> ShrunkClip:
     searched = face_track.list_searched_frames(frames, every)
     pictures = np.zeros((len(searched), 64, 64, 3), np.uint8)
     sound = (np.arange(frames * 640) % 999).astype(np.int16)
-    return ShrunkClip(video, sound, list(range(frames)), searched, pictures, (256, 256))
+    shown, scenes = list(range(frames)), [(0, frames)]
+    return ShrunkClip(video, sound, shown, searched, pictures, (256, 256), scenes)
 
 
 @pytest.fixture
@@ -181,6 +200,32 @@ def test_a_short_clip_has_no_track_as_in_the_reference(
         base.UnusableError, match=r"no_face: .*more than 100 detections needed, 100"
     ):
         make_tracker(monkeypatch, list(range(100))).make_face_clip(make_clip(100))
+
+
+def test_a_track_ends_at_a_cut(monkeypatch: pytest.MonkeyPatch, frames_from_memory: None) -> None:
+    whole = make_clip(240)
+    split = replace(whole, scenes=[(0, 120), (120, 240)])
+    clip = make_tracker(monkeypatch, list(range(240))).make_face_clip(split)
+    assert (clip.facts["track_frames"], clip.facts["tracks"]) == (120, 2)
+    # A scene of fewer than 100 frames is left out.
+    short = replace(whole, scenes=[(0, 99), (99, 240)])
+    clip = make_tracker(monkeypatch, list(range(240)), min_track=98).make_face_clip(short)
+    assert (clip.facts["track_frames"], clip.facts["tracks"]) == (141, 2)
+    clip = make_tracker(monkeypatch, list(range(240))).make_face_clip(short)
+    assert (clip.facts["track_frames"], clip.facts["tracks"]) == (141, 1)
+
+
+def test_the_reader_finds_cuts_where_frames_are_shown(
+    monkeypatch: pytest.MonkeyPatch, frames_from_memory: None
+) -> None:
+    def iterate(path: Path, indices: Any) -> Any:
+        return (np.full((120, 120, 3), 0 if n < 11 else 250, np.uint8) for n in indices)
+
+    monkeypatch.setattr("sfqa.media.iterate_frames", iterate)
+    video = base.Video("s", Path("v.mp4"), "0" * 64, 12.5, 22, Path("v.wav"), "1" * 64, 16000)
+    clip = ShrunkReader(1, 15).prepare(video)  # each frame is shown twice
+    cut = clip.frames_shown.index(11)
+    assert clip.scenes == [(0, cut), (cut, 44)]
 
 
 def test_every_fifth_frame_needs_a_fifth_of_the_detections(

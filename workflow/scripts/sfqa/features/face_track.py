@@ -136,6 +136,11 @@ def link_tracks(
                 chain.append((frame, box))
         if len(chain) > least:
             tracks.append(_interpolate_track(chain))
+    return sort_tracks(tracks)
+
+
+def sort_tracks(tracks: Iterable[Track]) -> list[Track]:
+    """Return tracks by length, the longest first; equal ones by size of the face, then by start."""
     return sorted(tracks, key=lambda t: (-len(t.boxes), -float(t.boxes[:, 2:].mean()), t.first))
 
 

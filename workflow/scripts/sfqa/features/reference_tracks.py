@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from sfqa import media
 from sfqa.faces import Box
-from sfqa.features import batches, face_clips, face_track
+from sfqa.features import batches, face_clips, face_track, scene_cuts
 from sfqa.features.base import UnusableError, Video
 from sfqa.features.batches import Batching
 from sfqa.features.face_clips import FaceClip, Samples
@@ -41,7 +41,8 @@ class ShrunkClip:
     ``frames_shown`` are the video's frames at 25 per second; some may be shown twice. ``searched``
     are the positions in this list that are searched for faces, and ``pictures`` the different
     frames at these positions in rising order, shrunk: (frames, height, width, 3), uint8 RGB.
-    ``size`` (width, height) is that of the video.
+    ``size`` (width, height) is that of the video. ``scenes`` are the first position and the end
+    (exclusive) of each scene.
     """
 
     video: Video
@@ -50,6 +51,7 @@ class ShrunkClip:
     searched: list[int]
     pictures: npt.NDArray[np.uint8]
     size: tuple[int, int]
+    scenes: list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,15 @@ class ShrunkReader:
             frames_shown = face_clips.list_frames_shown(video)
             face_clips.count_windows(len(frames_shown), len(sound), self.max_shift, "the video")
             searched = face_track.list_searched_frames(len(frames_shown), self.every)
-            shrunk, size = [], (0, 0)
-            for image in media.iterate_frames(
-                video.path, sorted({frames_shown[n] for n in searched})
-            ):
+            frames = sorted({frames_shown[n] for n in searched})
+            shrunk, changes, size, previous = [], {}, (0, 0), None
+            for frame, image in zip(frames, media.iterate_frames(video.path, frames), strict=True):
                 size = (image.shape[1], image.shape[0])
                 shrunk.append(shrink_picture(image))
+                hsv = scene_cuts.convert_to_hsv(image)
+                if previous is not None:
+                    changes[frame] = scene_cuts.measure_change(hsv, previous)
+                previous = hsv
         except media.MediaError as error:
             raise UnusableError(f"broken: {error}") from error
         pictures = np.stack(shrunk)
@@ -80,7 +85,11 @@ class ShrunkReader:
                 f"too_small: the pictures have {size[0]} x {size[1]} pixels; the detector s3fd "
                 f"needs sides of {int(MIN_SIDE / SCALE)}"
             )
-        return ShrunkClip(video, sound, frames_shown, searched, pictures, size)
+        # A frame that is shown twice changes where it is shown first.
+        first_positions = {frames_shown[n]: n for n in reversed(searched)}
+        cuts = scene_cuts.find_cuts((first_positions[f], changes[f]) for f in frames[1:])
+        scenes = scene_cuts.list_scenes(cuts, len(frames_shown))
+        return ShrunkClip(video, sound, frames_shown, searched, pictures, size, scenes)
 
 
 class ReferenceTracker:
@@ -103,7 +112,14 @@ class ReferenceTracker:
         """Return the longest track's crops and sound; raises :class:`UnusableError`."""
         detections = self.detect_faces(clip)
         least = self.min_track * len(clip.searched) // len(clip.frames_shown)
-        tracks = link_reference_tracks(detections, least)
+        tracks = link_reference_tracks(
+            [
+                [(n, boxes) for n, boxes in detections if start <= n < stop]
+                for start, stop in clip.scenes
+                if stop - start >= self.min_track
+            ],
+            least,
+        )
         if not tracks:
             hits = sum(bool(boxes) for _, boxes in detections)
             raise UnusableError(
@@ -138,11 +154,19 @@ class ReferenceTracker:
 
 
 def link_reference_tracks(
-    detections: Sequence[tuple[int, Sequence[Box]]], min_track: int
+    scenes: Sequence[Sequence[tuple[int, Sequence[Box]]]], least: int
 ) -> list[Track]:
-    """Return the tracks with more than ``min_track`` detections and large faces, longest first."""
-    tracks = face_track.link_tracks(detections, min_track, takes_first=True)
-    return [track for track in tracks if track.boxes[:, 2:].mean(axis=0).max() > MIN_FACE_PX]
+    """Return the tracks with more than ``least`` detections and large faces, longest first.
+
+    ``scenes`` are the (position, boxes) of each scene; no track is in two of them.
+    """
+    tracks = [
+        track
+        for detections in scenes
+        for track in face_track.link_tracks(detections, least, takes_first=True)
+        if track.boxes[:, 2:].mean(axis=0).max() > MIN_FACE_PX
+    ]
+    return face_track.sort_tracks(tracks)
 
 
 def shrink_picture(image: Image) -> Image:
