@@ -157,6 +157,18 @@ def test_published_sync_scores_use_the_detector_of_the_reference() -> None:
         expand_models(make_config(features=own, regression={"models": ["LSE-C"]}))
 
 
+def test_models_can_be_tried_with_random_weights() -> None:
+    features = {"lse": {"weights": "official", "options": {}}}
+    config = make_config(
+        weights={"models": "random"},
+        features=features,
+        regression={"models": ["LSE-C", "SimpleVQA"]},
+    )
+    expanded = expand_models(config)["features"]
+    assert expanded["spatial"]["weights"] == expanded["slowfast"]["weights"] == "random"
+    assert expanded["lse"]["weights"] == "official"
+
+
 def test_overrides_replace_parts_of_the_metric() -> None:
     models = {"SimpleVQA": {"options": {"epochs": 30}, "loss": "plcc", "group": "Ours"}}
     metric = expand_models(make_config(regression={"models": models}))["regression"]["metrics"][

@@ -48,9 +48,10 @@ def list_names(models: Any) -> dict[str, dict[str, Any]]:
 def expand_models(config: dict[str, Any]) -> dict[str, Any]:
     """Return a complete configuration with the features and metrics of its quality models.
 
-    Extractors that the configuration does not have are added with official weights; those that it
-    has keep their weights. Raises :class:`UserError` for an unknown model or override, for options
-    of an extractor that a model does not allow, and for a name that a metric has, too.
+    Extractors that the configuration does not have are added with official weights (or those of
+    ``weights.models``); those that it has keep their weights. Raises :class:`UserError` for an
+    unknown model or override, for options of an extractor that a model does not allow, and for a
+    name that a metric has, too.
     """
     names = list_names(config["regression"].get("models", []))
     if not names:
@@ -69,7 +70,7 @@ def expand_models(config: dict[str, Any]) -> dict[str, Any]:
     for name, overrides in names.items():
         model = get_model(models, name, "config, regression.models")
         metrics[name] = _override(model, overrides)
-        _add_features(features, model, fixed_by)
+        _add_features(features, model, fixed_by, config["weights"]["models"])
     own_metrics = config["regression"]["metrics"]
     for name in own_metrics:
         if name.casefold() in {model_name.casefold() for model_name in names}:
@@ -98,12 +99,19 @@ def _add_features(
     features: dict[str, dict[str, Any]],
     model: QualityModel,
     fixed_by: dict[tuple[str, str], str],
+    weights: str,
 ) -> None:
-    """Add the extractors of a model to the section ``features``, with the options that it fixes."""
+    """Add the extractors of a model to the section ``features``, with the options that it fixes.
+
+    ``weights`` are those of the extractors that the section does not have: official or random.
+    """
     for extractor, options in model.features.items():
         if extractor not in features:
-            weights = "official" if base.has_weights(extractor) else "none"
-            features[extractor] = {"weights": weights, "weights_seed": 0, "options": {}}
+            features[extractor] = {
+                "weights": weights if base.has_weights(extractor) else "none",
+                "weights_seed": 0,
+                "options": {},
+            }
         spec = features[extractor]
         present = EXTRACTORS.merge_options(
             extractor, spec["options"], f"config, features.{extractor}.options"
