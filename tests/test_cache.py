@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cached_rows import key
+from sfqa import cache
 from sfqa.cache import RowCache
 
 SCHEMA = pa.schema([("name", pa.string()), ("x", pa.list_(pa.float16())), ("y", pa.float64())])
@@ -119,3 +120,36 @@ for n in range(100000):
     assert len(cache) in (said[-1] + 1, said[-1] + 2)
     answers = [cache.get(key(n)) for n in range(said[-1] + 1)]
     assert [a and a["n"][0].as_py() for a in answers] == list(range(said[-1] + 1))
+
+
+def test_a_cache_opens_without_reading_its_rows(full, tmp_path, monkeypatch):
+    """Only the payload that no record follows is read: it may be torn."""
+    hashed: list[int] = []
+    plain = cache._hash_at
+    monkeypatch.setattr(cache, "_hash_at", lambda *a: (hashed.append(a[2]), plain(*a))[1])
+    assert len(RowCache(tmp_path, "sharp/0", SCHEMA)) == 5
+    assert len(hashed) == 1
+    assert len(list(cache.find_records(full))) == 5
+    assert len(hashed) == 6
+
+
+def test_an_older_sound_row_stands_in_for_a_damaged_one(full, tmp_path):
+    twice = RowCache(tmp_path, "sharp/0", SCHEMA)
+    twice.put(key(2), row(2))
+    twice.put(key(3), row(3))
+    data = bytearray(full.read_bytes())
+    last = [start for k, start, _ in cache.find_records(full) if k == key(2)][-1]
+    data[last + 40] ^= 1
+    full.write_bytes(bytes(data))
+    opened = RowCache(tmp_path, "sharp/0", SCHEMA)
+    assert opened.get(key(2)) == row(2)
+    assert [k for k, _, _ in cache.find_records(full)].count(key(2)) == 1
+
+
+def test_a_magic_word_across_two_pieces_is_found(full, monkeypatch):
+    records = list(cache.find_records(full))
+    full.write_bytes(b"x" * 101 + full.read_bytes())
+    for piece in (17, 64, 101, 105):
+        monkeypatch.setattr(cache, "_CHUNK", piece)
+        moved = [(k, start - 101, size) for k, start, size in cache.find_records(full)]
+        assert moved == records

@@ -11,13 +11,13 @@ from sfqa import store, tables
 from sfqa.device import lease_job_device
 from sfqa.features.official import add_digests
 from sfqa.features.pipeline import TIME_LIMIT_SEC
-from sfqa.features.run import extract_shard
+from sfqa.features.run import extract_rows
 from sfqa.job import run_job
 
 with run_job(snakemake.log[0]):
     wildcards = snakemake.wildcards
     spec = add_digests(snakemake.params.spec, snakemake.input.get("weights", []))
-    table, metadata, costs = extract_shard(
+    shard_rows, metadata, costs = extract_rows(
         store.read_shard(
             tables.CONFORMED, snakemake.input.conformed, wildcards.method, wildcards.shard
         ),
@@ -31,4 +31,4 @@ with run_job(snakemake.log[0]):
     )
     if path := snakemake.output.get("costs"):
         store.write(tables.COSTS, costs, path)
-    store.write_arrow(table, snakemake.output.features, metadata)
+    shard_rows.write(snakemake.output.features, metadata)

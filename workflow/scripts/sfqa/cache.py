@@ -14,6 +14,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 
@@ -23,6 +24,8 @@ _MAGIC = b"SFQArow1"
 #: What precedes a payload: magic, key, length and sha256 of the payload.
 RECORD_HEADER = struct.Struct("<8s32sQ32s")
 _LARGEST_PAYLOAD = 1 << 31
+#: Bytes that are read at once from a file.
+_CHUNK = 1 << 20
 
 
 class RowCache:
@@ -47,24 +50,29 @@ class RowCache:
         self.path = self.folder / f"{writer}.rows"
         while self.path.is_dir():  # rows need a file, and it must be found again
             self.path = self.path.with_name(f"{self.path.stem}_.rows")
-        self._positions: dict[str, tuple[Path, int, int]] = {}
+        #: Where the records of a key are; the last one is the newest.
+        self._positions: dict[str, list[tuple[Path, int, int]]] = {}
         if self.folder.is_dir():
             others = sorted(self.folder.rglob("*.rows"))
             for path in [p for p in others if p != self.path] + [self.path]:
                 if path.is_file():
                     with suppress(OSError):  # a file that cannot be read holds no rows
-                        self._positions.update(
-                            (key, (path, offset, size)) for key, offset, size in find_records(path)
-                        )
+                        for key, offset, size in find_records(path, verify=False):
+                            self._positions.setdefault(key, []).append((path, offset, size))
 
     def __len__(self) -> int:
         return len(self._positions)
 
     def get(self, key: str) -> pa.RecordBatch | None:
         """Return the row stored under a key, or None if there is no sound one."""
-        if key not in self._positions:
-            return None
-        path, offset, size = self._positions[key]
+        for path, offset, size in reversed(self._positions.get(key, ())):
+            row = self._read_row(key, path, offset, size)
+            if row is not None:
+                return row
+        return None
+
+    def _read_row(self, key: str, path: Path, offset: int, size: int) -> pa.RecordBatch | None:
+        """Return the row of a record if it is sound and of this schema."""
         try:
             with open(path, "rb") as handle:
                 handle.seek(offset - RECORD_HEADER.size)
@@ -107,25 +115,58 @@ class RowCache:
                 handle.write(header + payload)
                 handle.flush()
                 os.fsync(handle.fileno())
-        self._positions[key] = (self.path, offset, len(payload))
+        self._positions.setdefault(key, []).append((self.path, offset, len(payload)))
 
 
-def find_records(path: Path) -> Iterator[tuple[str, int, int]]:
+def find_records(path: Path, verify: bool = True) -> Iterator[tuple[str, int, int]]:
     """Yield key, offset of the payload and size of the payload of every sound record of a file.
 
-    After a damaged record the search resumes at the next byte.
+    After a damaged record the search resumes at the next byte. With ``verify`` every payload is
+    read and its sha256 compared. Without, only headers are read, so that a cache of many gigabytes
+    opens at once: a payload is then read only if no record follows it, and a record that is yielded
+    may be damaged.
     """
-    data = path.read_bytes()
-    position = 0
-    while (position := data.find(_MAGIC, position)) != -1:
-        if position + RECORD_HEADER.size > len(data):
-            return
-        _, key, size, checksum = RECORD_HEADER.unpack_from(data, position)
-        start = position + RECORD_HEADER.size
-        complete = size < _LARGEST_PAYLOAD and start + size <= len(data)
-        payload = memoryview(data)[start : start + size] if complete else b""
-        if complete and hashlib.sha256(payload).digest() == checksum:
-            yield key.hex(), start, size
-            position = start + size
-        else:
-            position += 1
+    with open(path, "rb") as handle:
+        end = os.fstat(handle.fileno()).st_size
+        position = 0
+        while (position := _find_magic(handle, position)) != -1:
+            header = _read_at(handle, position, RECORD_HEADER.size)
+            if len(header) < RECORD_HEADER.size:
+                return
+            _, key, size, checksum = RECORD_HEADER.unpack(header)
+            start = position + RECORD_HEADER.size
+            is_sound = size < _LARGEST_PAYLOAD and start + size <= end
+            # A torn record is followed by the rest of another one.
+            is_followed = is_sound and _read_at(handle, start + size, len(_MAGIC)) == _MAGIC
+            if is_sound and (verify or not is_followed):
+                is_sound = _hash_at(handle, start, size) == checksum
+            if is_sound:
+                yield key.hex(), start, size
+            position = start + size if is_sound else position + 1
+
+
+def _find_magic(handle: BinaryIO, position: int) -> int:
+    """Return where the next record begins, at or after a position; -1 if there is none."""
+    overlap = len(_MAGIC) - 1
+    size = RECORD_HEADER.size  # usually it begins right here
+    while len(chunk := _read_at(handle, position, size)) > overlap:
+        index = chunk.find(_MAGIC)
+        if index != -1:
+            return position + index
+        position, size = position + len(chunk) - overlap, _CHUNK
+    return -1
+
+
+def _read_at(handle: BinaryIO, position: int, size: int) -> bytes:
+    handle.seek(position)
+    return handle.read(size)
+
+
+def _hash_at(handle: BinaryIO, position: int, size: int) -> bytes:
+    """Return the sha256 of bytes of a file, which are read in pieces."""
+    digest = hashlib.sha256()
+    handle.seek(position)
+    while size > 0 and (piece := handle.read(min(size, _CHUNK))):
+        digest.update(piece)
+        size -= len(piece)
+    return digest.digest()

@@ -132,12 +132,27 @@ def write_arrow(
 
     The values of ``metadata`` are added as JSON to the metadata of the table's schema.
     """
+    write_groups(arrow.schema, [arrow], path, metadata)
+
+
+def write_groups(
+    schema: pa.Schema,
+    groups: Iterable[pa.Table],
+    path: Path | str,
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
+    """Write tables of one schema as the row groups of a Parquet file (zstd), atomically.
+
+    Only one group need be in memory at a time. The file of one group is that of
+    :func:`write_arrow`.
+    """
     extra = {f"sfqa.{k}": json.dumps(v, sort_keys=True) for k, v in (metadata or {}).items()}
-    if extra:
-        arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **extra})
-    with replacing(path) as temporary:
-        # Without checksums, a flipped bit in a page would be read as another number.
-        pq.write_table(arrow, temporary, compression="zstd", write_page_checksum=True)
+    schema = schema.with_metadata({**(schema.metadata or {}), **extra})
+    # Without checksums, a flipped bit in a page would be read as another number.
+    options: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, **options) as writer:
+        for group in groups:
+            writer.write_table(group.replace_schema_metadata(schema.metadata))
 
 
 def read_metadata(path: Path | str) -> dict[str, Any]:

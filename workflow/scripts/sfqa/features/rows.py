@@ -7,7 +7,8 @@ shape of each tensor, which the table keeps flat; and ``costs``, what the row co
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,25 @@ def make_failed_row(features: Sequence[base.Feature], detail: str) -> pa.RecordB
     return pa.RecordBatch.from_pylist([cells], schema=get_row_schema(features))
 
 
+@dataclass(frozen=True)
+class RowSummary:
+    """What a job keeps of a row in memory; its tensors stay in the cache."""
+
+    status: str
+    detail: str
+    cost: dict[str, Any]
+    shapes: dict[str, list[int]]
+
+
+def summarise_row(row: pa.RecordBatch) -> RowSummary:
+    """Return status, detail, cost and the shapes of the tensors of a row."""
+    return RowSummary(*read_status(row), read_cost(row), _read_shapes(row))
+
+
+def _read_shapes(row: pa.RecordBatch) -> dict[str, list[int]]:
+    return dict(json.loads(row.column("shapes")[0].as_py()))
+
+
 def read_status(row: pa.RecordBatch) -> tuple[str, str]:
     """Return the status and the detail of a row."""
     return row.column("status")[0].as_py(), row.column("detail")[0].as_py()
@@ -63,25 +83,40 @@ def read_cost(row: pa.RecordBatch) -> dict[str, Any]:
     return cost | {"device_kind": kind} if kind else cost
 
 
+def build_schema(
+    features: Sequence[base.Feature], shapes: Iterable[Mapping[str, Sequence[int]]]
+) -> pa.Schema:
+    """Return the schema of the table of rows with these shapes of tensors.
+
+    Raises ``ValueError`` if the rows of a feature disagree on all but their first axis.
+    """
+    inner_shapes: dict[str, set[tuple[int, ...]]] = {f.name: set() for f in features if f.axes}
+    for row_shapes in shapes:
+        for name, shape in row_shapes.items():
+            inner_shapes[name].add(tuple(shape[1:]))
+    schema = base.build_schema(features)
+    for name, distinct_shapes in inner_shapes.items():
+        schema = base.set_inner_shape(schema, name, distinct_shapes)
+    return schema
+
+
 def join_rows(
     features: Sequence[base.Feature],
     rows: Sequence[pa.RecordBatch],
     samples: Sequence[Mapping[str, Any]],
+    schema: pa.Schema | None = None,
 ) -> pa.Table:
     """Return the feature table of rows; ``samples`` gives each row its sample id and its method.
 
     The cache finds a row by its content, so that a row may carry the name of another sample.
-    Raises ``ValueError`` if the rows of a feature disagree on all but their first axis.
+    ``schema`` is that of a larger table that the rows belong to, by default theirs. Raises
+    ``ValueError`` as :func:`build_schema`.
     """
     if not rows:
         return base.build_table(features, [])
     joined = pa.Table.from_batches(rows).combine_chunks()
-    shapes: list[dict[str, list[int]]] = [json.loads(s) for s in joined["shapes"].to_pylist()]
-    schema = base.build_schema(features)
-    for feature in features:
-        if feature.axes:
-            inner_shapes = {tuple(s[feature.name][1:]) for s in shapes if feature.name in s}
-            schema = base.set_inner_shape(schema, feature.name, inner_shapes)
+    if schema is None:
+        schema = build_schema(features, [_read_shapes(row) for row in rows])
     columns = {name: joined[name] for name in schema.names}
     for name in ("sample_id", "method"):
         columns[name] = pa.array([sample[name] for sample in samples], schema.field(name).type)

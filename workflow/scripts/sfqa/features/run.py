@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from sfqa.cache import RowCache
 from sfqa.features import base, pipeline, rows, weights
 from sfqa.features.extractors import EXTRACTORS
 from sfqa.features.pass_sizes import PassNote
+from sfqa.features.shard_rows import ShardRow, ShardRows
 from sfqa.identity import digest
 from sfqa.progress import Progress
 
@@ -43,6 +45,14 @@ def make_row_key(
 
 
 def extract_shard(
+    *arguments: Any, **options: Any
+) -> tuple[pa.Table, dict[str, Any], list[dict[str, Any]]]:
+    """Return the feature table of a shard of a few videos; see :func:`extract_rows`."""
+    shard_rows, metadata, costs = extract_rows(*arguments, **options)
+    return shard_rows.read_table(), metadata, costs
+
+
+def extract_rows(
     conformed: pd.DataFrame,
     name: str,
     spec: Mapping[str, Any],
@@ -51,8 +61,8 @@ def extract_shard(
     device: Callable[[], AbstractContextManager[str]],
     workers: int = 0,
     time_limit_sec: float = pipeline.TIME_LIMIT_SEC,
-) -> tuple[pa.Table, dict[str, Any], list[dict[str, Any]]]:
-    """Return the feature table of a shard (rows of the conformed table), its metadata, its costs.
+) -> tuple[ShardRows, dict[str, Any], list[dict[str, Any]]]:
+    """Return the feature rows of a shard (rows of the conformed table), their metadata and costs.
 
     ``spec`` is ``features.<name>`` of the configuration. Only rows that the cache does not hold
     are computed; without any, no device is taken and no network built. A video that failed
@@ -78,32 +88,40 @@ def extract_shard(
         if record["status"] != "failed":
             key = make_row_key(extractor_class, identity, make_video(record))
             groups.setdefault(key, []).append(record)
-    cached = {key: row for key in groups if (row := cache.get(key)) is not None}
-    missing = {key: group for key, group in groups.items() if key not in cached}
+    # Rows are read again when the table is written: all maps of a shard do not fit in memory.
+    summaries = {
+        key: rows.summarise_row(row) for key in groups if (row := cache.get(key)) is not None
+    }
+    missing = {key: group for key, group in groups.items() if key not in summaries}
     with Progress(name, len(records), len(missing)) as progress:
         for record in failed:
             outcome = f"failed {record['detail']}"
             progress.report(record["sample_id"], outcome, computed=False, failed=True)
-        for key, row in cached.items():
-            _report_row(progress, groups[key], row, computed=False)
+        for key, summary in summaries.items():
+            _report_row(progress, groups[key], summary, computed=False)
         task = pipeline.ExtractionTask(
             extractor_class, options, extractor_weights, device, workers, time_limit_sec,
             PassNote(cache_folder / f"{writer}.passes.json", digest(identity)),
         )  # fmt: skip
-        computed = _compute_missing(task, missing, cache, progress) if missing else {}
+        computed = _compute_missing(task, missing, cache, progress) if missing else _Computed()
     log.info(
         "%s: %d rows, %d computed, %d from the cache or failed before, %.1f s",
-        name, len(records), len(computed), len(records) - len(computed), time.monotonic() - started,
+        name, len(records), len(computed.summaries), len(records) - len(computed.summaries),
+        time.monotonic() - started,
     )  # fmt: skip
-    by_sample = {r["sample_id"]: rows.make_failed_row(features, r["detail"]) for r in failed}
+    summaries |= computed.summaries
+    entries = {
+        record["sample_id"]: ShardRow(record, row=rows.make_failed_row(features, record["detail"]))
+        for record in failed
+    }
     costs: dict[str, dict[str, Any]] = {}
     for key, group in groups.items():
-        row = computed[key] if key in computed else cached[key]
-        cost = rows.read_cost(row)
         for number, record in enumerate(group):
-            by_sample[record["sample_id"]] = row
-            provenance = {"extractor": name, "computed": key in computed and number == 0}
-            costs[record["sample_id"]] = _get_sample(record) | cost | provenance
+            lost = computed.lost.get(key)
+            entries[record["sample_id"]] = ShardRow(record, None if lost else key, lost)
+            is_computed = key in computed.summaries and number == 0
+            provenance = {"extractor": name, "computed": is_computed}
+            costs[record["sample_id"]] = _get_sample(record) | summaries[key].cost | provenance
     ids = [record["sample_id"] for record in records]
     device_kinds = [cost["device_kind"] for cost in costs.values() if "device_kind" in cost]
     metadata = {
@@ -113,8 +131,17 @@ def extract_shard(
         # How many rows each kind of device computed, whenever that was.
         "devices": dict(sorted(Counter(device_kinds).items())),
     }
-    table = rows.join_rows(features, [by_sample[i] for i in ids], records)
-    return table, metadata, [costs[i] for i in ids if i in costs]
+    schema = rows.build_schema(features, [summary.shapes for summary in summaries.values()])
+    shard_rows = ShardRows(features, cache, [entries[i] for i in ids], schema)
+    return shard_rows, metadata, [costs[i] for i in ids if i in costs]
+
+
+@dataclass
+class _Computed:
+    """What was computed, by key; ``lost`` are rows that the cache must not keep."""
+
+    summaries: dict[str, rows.RowSummary] = field(default_factory=dict)
+    lost: dict[str, pa.RecordBatch] = field(default_factory=dict)
 
 
 def _compute_missing(
@@ -122,10 +149,10 @@ def _compute_missing(
     missing: Mapping[str, Sequence[Record]],
     cache: RowCache,
     progress: Progress,
-) -> dict[str, pa.RecordBatch]:
+) -> _Computed:
     """Compute a row per key and put it into the cache at once, unless its video was lost."""
     keys = {group[0]["sample_id"]: key for key, group in missing.items()}
-    computed: dict[str, pa.RecordBatch] = {}
+    computed = _Computed()
 
     def keep(computed_row: pipeline.ComputedRow) -> None:
         key = keys[computed_row.video.sample_id]
@@ -133,23 +160,24 @@ def _compute_missing(
         row = rows.make_row(task.extractor_class.FEATURES, cells, computed_row.cost)
         if computed_row.is_final:
             cache.put(key, row)
-        computed[key] = row
-        _report_row(progress, missing[key], row, computed=True)
+        else:
+            computed.lost[key] = row
+        computed.summaries[key] = rows.summarise_row(row)
+        _report_row(progress, missing[key], computed.summaries[key], computed=True)
 
     pipeline.compute_rows(task, [make_video(group[0]) for group in missing.values()], keep)
     return computed
 
 
 def _report_row(
-    progress: Progress, group: Sequence[Record], row: pa.RecordBatch, computed: bool
+    progress: Progress, group: Sequence[Record], summary: rows.RowSummary, computed: bool
 ) -> None:
-    status, detail = rows.read_status(row)
     for number, record in enumerate(group):
         progress.report(
             record["sample_id"],
-            f"{status} {detail}".rstrip(),
+            f"{summary.status} {summary.detail}".rstrip(),
             computed=computed and number == 0,
-            failed=status == tables.FAILED,
+            failed=summary.status == tables.FAILED,
         )
 
 
