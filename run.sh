@@ -94,7 +94,7 @@ case $goal in
             .venv-iqa/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-iqa.txt
             touch "$stamp"
         fi
-        SFQA_TESTS=all exec .venv-iqa/bin/python -m pytest tests/features/test_iqa.py tests/features/test_focusq.py "$@"
+        SFQA_TESTS=all exec .venv-iqa/bin/python -m pytest tests/features/test_iqa.py tests/features/test_focusq.py tests/features/test_qalign.py "$@"
         ;;
     soak)
         setup requirements-dev.txt

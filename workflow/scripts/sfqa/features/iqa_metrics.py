@@ -82,6 +82,7 @@ METRICS = {
     "topiq_nr": Metric("topiq"),
     "topiq_nr-face": Metric("topiq"),
     "topiq_nr-face-v1": Metric("topiq"),
+    "qalign": Metric("qalign"),
 }
 
 
@@ -92,6 +93,10 @@ def load_metric(name: str, weights: Weights) -> torch.nn.Module:
     """
     if name in ("niqe", "brisque"):
         return _load_parameters(name, weights)
+    if name == "qalign":
+        from sfqa.features.qalign_net import load_qalign
+
+        return load_qalign(weights, _replaced)
     net: Any = weights.load(partial(_build, name))
     if hasattr(net, "joint_texts"):
         import torch

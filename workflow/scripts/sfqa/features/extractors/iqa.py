@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 
 VERSION = 1
 WEIGHTS = True
+WEIGHTS_PARTS: Mapping[str, Mapping[str, Any]] = {
+    "second_half": {"metric": "qalign"},
+    "settings": {"metric": "qalign"},
+    "tokenizer": {"metric": "qalign"},
+    "tokenizer_settings": {"metric": "qalign"},
+    "preprocessing": {"metric": "qalign"},
+}
 #: Not in requirements.txt, because of its licence: PolyForm Noncommercial, parts S-Lab.
 PACKAGE = "pyiqa"
 ENVIRONMENT = "iqa"
@@ -32,10 +39,10 @@ OPTIONS: Options = {
         "musiq",
         (
             "niqe", "brisque", "musiq", "hyperiqa", "tres", "unique", "liqe", "liqe_mix",
-            "topiq_nr", "topiq_nr-face", "topiq_nr-face-v1",
+            "topiq_nr", "topiq_nr-face", "topiq_nr-face-v1", "qalign",
         ),
         "name of the metric in pyiqa; niqe and brisque: lower is better; topiq_nr-face was trained "
-        "on CGFIQA, topiq_nr-face-v1 on GFIQA (the one of FocusQ)",
+        "on CGFIQA, topiq_nr-face-v1 on GFIQA (the one of FocusQ); qalign needs 20 GB of memory",
     ),
     "input": Choice(
         "frame", ("frame", "focusq", "focusq_cv2"),
