@@ -58,7 +58,10 @@ def test_decode_a_wrong_frame_would_show(run, work, monkeypatch):
     video = decode.common.videos(decode.common.conformed(_args(work), work))[0]
     assert video.path == path
     reader = decode.common.Together(
-        [decode.ClipReader("simplevqa", decode.SIDE), decode.KeyFrameReader(8, decode.SIDE)]
+        [
+            decode.ClipReader("simplevqa", decode.SIDE),
+            decode.KeyFrameReader(8, decode.Square(decode.SIDE)),
+        ]
     )
     plain = decode.simplevqa
     monkeypatch.setattr(decode, "simplevqa", lambda *a: [x[::-1] for x in plain(*a)])

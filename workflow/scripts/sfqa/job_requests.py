@@ -14,6 +14,7 @@ from typing import Any
 
 from sfqa.estimate import get_rate
 from sfqa.features import base
+from sfqa.features.extractors import EXTRACTORS
 from sfqa.gpu_leases import read_jobs_per_gpu
 from sfqa.gpu_names import list_visible_gpus
 from sfqa.plan import Plan
@@ -97,10 +98,15 @@ def count_metric_gpus(plan: Plan, metric: str) -> int:
 def estimate_memory_mb(extractor: str, threads: int, attempt: int) -> int:
     """Return the host memory of an extraction job in MB, more at every attempt.
 
+    An extractor whose network is large states the memory of a job with one reader as ``MEMORY_MB``.
+
     >>> estimate_memory_mb("lse", 9, 1), estimate_memory_mb("signal", 1, 2)
     (5800, 2800)
+    >>> estimate_memory_mb("blip", 1, 1)
+    4400
     """
-    fixed = _WITH_WEIGHTS_MB if base.has_weights(extractor) else _WITHOUT_WEIGHTS_MB
+    default = _WITH_WEIGHTS_MB if base.has_weights(extractor) else _WITHOUT_WEIGHTS_MB
+    fixed = int(EXTRACTORS.read(extractor, "MEMORY_MB", default))
     return (fixed + _READER_MB * max(1, threads - 1)) * attempt
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import is_zipfile
 
 from sfqa.errors import UserError, hint
 from sfqa.features.extractors import EXTRACTORS
@@ -110,6 +111,7 @@ def load_all_keys(module: torch.nn.Module, state: Mapping[str, Any], path: Path)
 def read_state(path: Path, keys: KeyRules | None = None) -> dict[str, Any]:
     """Load the state dict of a file without executing any code in it.
 
+    The file is mapped where its format allows it, so that its weights are not in memory twice.
     ``keys`` says where it is in the file and which prefix its keys have; None: it may be wrapped
     as ``state_dict``, ``model_state`` or ``model``, with the prefix ``module.``. Raises
     :class:`UserError` for a file that cannot be read and for a missing wrapper.
@@ -123,7 +125,7 @@ def read_state(path: Path, keys: KeyRules | None = None) -> dict[str, Any]:
 
             stored = load_file(path)
         else:
-            stored = torch.load(path, map_location="cpu", weights_only=True)
+            stored = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
     except Exception as error:
         raise UserError(
             f"{path}: cannot be read as weights ({str(error).splitlines()[0][:150]}); "

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 WEIGHTS = True
+# Measured: 2.7 GB with random weights; the published file is read in addition.
+MEMORY_MB = 4000
 WEIGHTS_PARTS: Mapping[str, Mapping[str, Any]] = {"vocabulary": {}}
 OPTIONS: Options = {
     "frames": Option(8, 1, None, "key frames per video, evenly spaced", whole=True),

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 WEIGHTS = True
+# Measured: 1.9 GB with the default model and random weights; SO400M has four times its weights.
+MEMORY_MB = 6000
 WEIGHTS_PARTS: Mapping[str, Mapping[str, Any]] = {"tokenizer": {"tokenizer": "file"}}
 OPTIONS: Options = {
     "model": ModelName("ViT-B-16-SigLIP-512", "open_clip", "name of the architecture in open_clip"),

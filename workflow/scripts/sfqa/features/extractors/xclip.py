@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 WEIGHTS = True
+# Measured: 3.9 GB with large-patch14-16-frames and random weights.
+MEMORY_MB = 5000
 OPTIONS: Options = {
     "model": Choice(
         "base-patch32",
