@@ -56,7 +56,7 @@ def test_one_model_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     status, text = run(capsys, "models", "show", "SimpleVQA")
     assert status == 0
     for sentence in (
-        "licences: code Apache-2.0", "slowfast_r50: ", "head: mlp", "batch_rows: 8",
+        "licences: code Apache-2.0", "slowfast_r50: ", "head: simplevqa", "batch_rows: 8",
         "published training:", "selection: best SRCC on the test part", "reading:",
         "SFQA, Table 2: dimension visual_quality, srcc 0.6462",
     ):  # fmt: skip

@@ -61,6 +61,11 @@ def draw_features(
         noise = numbers.normal(size=(COUNT, *steps, width)) * (0.5 if width == 1 else 2)
         blocks[column] = (signal + noise).astype(np.float32)
     if heads.read_design(model.head) == "blocks":
+        options = heads.merge_options(model.head, model.options)
+        head_inputs = heads.load_head(model.head).list_inputs(options, model.inputs)
+        for column, head_input in zip(model.inputs, head_inputs, strict=True):
+            if head_input.steps.rule == "mean_first":
+                blocks[column] = blocks[column].mean(axis=1)
         return blocks
     means = [x.mean(axis=1) if x.ndim == 3 else x for x in blocks.values()]
     return np.concatenate(means, axis=1)

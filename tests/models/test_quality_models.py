@@ -221,9 +221,9 @@ def train_simplevqa(folder: Path, shuffled: bool) -> float:
     mos[validation:] = np.nan
     problem = make_problem(np.arange(train), np.arange(train, validation), mos, 0)
     options = heads.merge_options(model.head, model.options)
-    scores, reasons = heads.fit_and_predict(
-        model.head, x.astype(np.float32), [problem], options, folder, "cpu"
-    )
+    parts = np.split(x.astype(np.float32), [7168], axis=1)
+    features = dict(zip(model.inputs, parts, strict=True))
+    scores, reasons = heads.fit_and_predict(model.head, features, [problem], options, folder, "cpu")
     assert reasons == [""]
     return float(spearmanr(scores[0, validation:, 0], quality[validation:]).statistic)
 

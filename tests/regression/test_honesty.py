@@ -43,6 +43,7 @@ OPTIONS = {
     "adapter_fusion": FAST | {"width": 8, "hidden": 8, "batch_rows": 32},
     "cross_attention": FAST | {"frames": 2, "clips": 2, "width": 8, "heads": 2, "hidden": 8},
     "vqa_head": FAST | {"hidden": 8, "warmup_epochs": 0.0, "ema": 0.0, "epochs": 12},
+    "simplevqa": {"learning_rate": 0.03, "epochs": 15, "decay": 1.0, "batch_rows": 0},
     "aigc_vqa": FAST | {"hidden": 8}, "rectifier": FAST | {"hidden": 8, "learning_rate": 2e-2},
     "audio_visual_fusion": FAST | {
         "clips": 2, "segments": 2, "columns": 0, "state": 4, "hidden": [8], "width": 8,
@@ -91,7 +92,8 @@ class World:
         if heads.read_design(head) == "pooled":
             return Design(self.ids, x, [f"f{n}" for n in range(x.shape[1])], {})
         steps = np.repeat(x[:, None], 2, axis=1)
-        named = dict.fromkeys("abc"[: INPUTS.get(head, 3)], steps)
+        # A head that reads a mean over steps gets it as a vector.
+        named = dict.fromkeys("abc"[: INPUTS.get(head, 3)], x if head == "simplevqa" else steps)
         maps = steps[..., None, None, None].astype(np.float16)
         named |= dict.fromkeys("abc"[: MAPS.get(head, 0)], maps)
         if head == "aigc_vqa":  # its third input is a vector

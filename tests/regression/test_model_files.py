@@ -57,6 +57,7 @@ OPTIONS = {
     # float64: two epochs leave scores that hardly differ, and the map to MOS magnifies rounding.
     "vqa_head": {"hidden": 4, "epochs": 2, "precision": "float64"},
     "aigc_vqa": {"hidden": 4, "epochs": 2, "precision": "float64"},
+    "simplevqa": {"hidden": 4, "epochs": 2},
     "rectifier": {"hidden": 4, "epochs": 2, "learning_rate": 0.001},
     "avqa_recurrent": {"model": "general", "steps": 4, "columns": 0, "width": 8, "state": 4, "vector": 4,
                        "channels": [2, 2, 2], "epochs": 2},
@@ -71,7 +72,7 @@ INPUTS = {
     "rectifier": ["deep.a", "deep.frames", "deep.clips"],
     "frame_ensemble": ["deep.frames", "deep.clips"], "adapter_fusion": SEQUENCES,
     "cross_attention": ["deep.frames", "deep.clips"],
-    "avqa_recurrent": ["deep.frames", "deep.sounds"], "vqa_head": ["deep.maps"],
+    "avqa_recurrent": ["deep.frames", "deep.sounds"], "simplevqa": SEQUENCES, "vqa_head": ["deep.maps"],
     "aigc_vqa": ["deep.maps", "deep.more_maps", "deep.frames"],
 }  # fmt: skip
 POOLED = ["deep.a", "deep.b", "deep.frames"]

@@ -258,7 +258,7 @@ class _InputReader:
                 f"input {self.text!r}: samples have different numbers of steps: {described}; give "
                 "the head a number of steps (its options)"
             )
-        if self.steps.count == 0 or self.steps.rule == "mean":
+        if self.steps.count == 0 or self.steps.rule in ("mean", "mean_first"):
             return (width,)
         count = self.steps.count or next(iter(self.step_counts), 0)
         return (count, *self.step_shape) if self.steps.keep_axes else (count, width)

@@ -83,8 +83,11 @@ class Cells:
             return self.flat[np.stack(indices)].astype(dtype, copy=False)
         if (counts == 1).all():
             return self.flat[starts].astype(dtype)
-        means = [
-            self.flat[start : start + count].mean(axis=0, dtype=np.float64)
+        selected = (
+            start + choose_steps(int(count), steps)
+            if steps.rule == "mean_first"
+            else slice(start, start + count)
             for start, count in zip(starts, counts, strict=True)
-        ]
+        )
+        means = [self.flat[rows].mean(axis=0, dtype=np.float64) for rows in selected]
         return np.stack(means).astype(dtype)

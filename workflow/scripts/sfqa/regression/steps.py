@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-RULES = ("uniform", "first", "cyclic", "mean")
+RULES = ("uniform", "first", "cyclic", "mean", "mean_first")
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Steps:
     i = 0 .. T - 1, as UGVQ does (arXiv 2407.21408, 5.2), and repeats steps in order if n < T;
     ``first`` takes the first T and repeats the last one (SimpleVQA); ``cyclic`` takes the first T
     and goes back to the first one if n < T (NTIRE 2025, QA Team); ``mean`` takes the mean, whatever
-    T is.
+    T is, and ``mean_first`` the mean of the steps that ``first`` takes.
 
     With ``keep_axes`` a step keeps its axes, as in (channel, time, row, column), and the block has
     the type of the table, float16 or float32. The trainer converts it batch by batch, so that 1000
@@ -40,7 +40,7 @@ def choose_steps(available: int, steps: Steps) -> npt.NDArray[np.int64]:
     ([0, 1, 2, 2, 2], [0, 1, 2, 0, 1])
     """
     numbers = np.arange(available if steps.count is None else steps.count, dtype=np.int64)
-    if steps.rule == "first":
+    if steps.rule in ("first", "mean_first"):
         return np.minimum(numbers, available - 1)
     if steps.rule == "cyclic":
         return numbers % available
