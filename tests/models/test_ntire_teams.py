@@ -35,10 +35,12 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "iqa-liqe.score": (1,),
     "fast_vqa.pooled": (4, 768),
     "blip.cls": (8, 768),
-    **{f"audio.{name}": (30, 64 * 64) for name in ("chroma_stft", "chroma_cqt", "mfcc", "gfcc")},
+    **{f"audio.{name}": (6, 32 * 16) for name in ("chroma_stft", "chroma_cqt", "mfcc", "gfcc")},
 }
-#: Smaller networks of sound, which would train for minutes: the options that make them small.
-SMALLER = {"QA-Team": {"width": 64, "state": 16, "channels": [4, 4, 8], "columns": 64}}
+#: Options of networks of sound, which would train for minutes at full size.
+SMALLER = {
+    "QA-Team": {"segments": 6, "columns": 16, "width": 64, "state": 16, "channels": [4, 4, 8]}
+}
 #: Rows for training, and up to which row they select an epoch; the others are test rows.
 TRAIN, VALIDATION, COUNT = 240, 300, 500
 

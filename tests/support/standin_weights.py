@@ -37,9 +37,11 @@ class RecordedWeights(Weights):
     part: str = ""
 
     def get_part(self, name: str) -> Weights:
+        weights = super().get_part(name)
         return RecordedWeights(
-            self.kind, self.identity, seed=self.seed, states=self.states, part=name
-        )
+            weights.kind, weights.identity, weights.path, weights.seed, weights.keys,
+            states=self.states, part=name,
+        )  # fmt: skip
 
     def load(
         self,
