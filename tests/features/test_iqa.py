@@ -130,6 +130,57 @@ def test_scores_are_those_of_the_librarys_own_call(
 
 @needs_pyiqa
 @pytest.mark.usefixtures("offline")
+def test_an_aligned_face_is_scored_as_by_the_librarys_own_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The detector has random weights that take every place for a face."""
+    from facexlib.detection.retinaface import RetinaFace
+    from facexlib.utils import face_restoration_helper as helper
+
+    metric = "topiq_nr-face"
+    untrained = base.build_extractor("iqa", {"metric": metric}, RANDOM, "cpu")
+    file = save_published(metric, untrained, tmp_path)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        detector = RetinaFace(device=torch.device("cpu"))
+    for head in detector.ClassHead:
+        head.conv1x1.bias.data.copy_(torch.tensor([-9.0, 9.0]).repeat(head.num_anchors))
+    found = tmp_path / "detector.pth"
+    torch.save({f"module.{key}": value for key, value in detector.state_dict().items()}, found)
+    files = official.find_official_files(
+        official.load_registry(), "iqa",
+        {"weights": "official", "options": {"metric": metric, "input": "aligned_face"}},
+    )  # fmt: skip
+    part = Weights("official", "1" * 64, found, keys=files["detector"].keys)
+    weights = Weights("official", "0" * 64, file, keys=files[""].keys, parts={"detector": part})
+    options = {"metric": metric, "input": "aligned_face"}
+    extractor = base.build_extractor("iqa", options, weights, "cpu")
+    picture = draw_pictures()[2]
+    (row,) = extractor.score([picture[None]])
+
+    by_pyiqa: Any = create_by_pyiqa(metric, file, tmp_path, monkeypatch)
+    monkeypatch.setattr(helper, "init_detection_model", lambda *_, **__: detector.eval())
+    monkeypatch.setattr(helper, "init_parsing_model", lambda *_, **__: None)
+    by_pyiqa.net.face_helper = helper.FaceRestoreHelper(1, device=torch.device("cpu"))
+    by_pyiqa.net.align_crop_face = True
+    expected = float(by_pyiqa(torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255))
+    assert isinstance(row, dict)
+    assert row["score"] == pytest.approx(expected, abs=1e-4)
+    (whole,) = untrained.score([picture[None]])
+    assert isinstance(whole, dict)
+    assert abs(whole["score"] - row["score"]) > 1e-4
+
+    monkeypatch.setattr(extractor.forward.net.face_helper.face_det, "detect_faces", no_faces)
+    (failed,) = extractor.score([picture[None]])
+    assert str(failed) == "no_face: no face was found in the frame at second 0"
+
+
+def no_faces(*_: Any) -> np.ndarray:
+    return np.zeros((0, 15), np.float32)
+
+
+@needs_pyiqa
+@pytest.mark.usefixtures("offline")
 def test_the_score_of_topiq_comes_from_its_token() -> None:
     extractor = base.build_extractor("iqa", {"metric": "topiq_nr-face-v1"}, RANDOM, "cpu")
     frames = draw_moving_blocks(2, 96, 128)
@@ -188,8 +239,9 @@ def test_a_score_that_is_no_number_is_a_failed_row(monkeypatch: pytest.MonkeyPat
 
 @needs_pyiqa
 def test_focusq_input_is_for_topiq() -> None:
-    with pytest.raises(UserError, match=r"features.iqa.options.input: 'focusq' is not possible"):
-        base.build_extractor("iqa", {"metric": "musiq", "input": "focusq"}, RANDOM, "cpu")
+    for metric, name in (("musiq", "focusq"), ("topiq_nr", "aligned_face")):
+        with pytest.raises(UserError, match=rf"options.input: '{name}' is not possible"):
+            base.build_extractor("iqa", {"metric": metric, "input": name}, RANDOM, "cpu")
 
 
 @pytest.mark.parametrize(
@@ -229,7 +281,9 @@ def test_every_metric_has_an_option_and_a_weights_file() -> None:
         for metric in iqa_metrics.METRICS
     }
     assert len(files) == len(iqa_metrics.METRICS)
-    assert all("non-commercial" in e.licence for e in entries.values() if e.extractor == "iqa")
+    # The face detector is not of pyiqa.
+    of_pyiqa = [e for e in entries.values() if e.extractor == "iqa" and e.part != "detector"]
+    assert all("non-commercial" in e.licence for e in of_pyiqa)
 
 
 def test_pyiqa_is_in_files_of_its_own_only() -> None:

@@ -168,7 +168,7 @@ def test_the_official_numbers_at_full_size() -> None:
     config, pipeline = OFFICIAL["config"], OFFICIAL["pipeline"]
     with torch.device("meta"):
         published = build_by_transformers(config["vision"], config["text"]).state_dict()
-    extractor = base.build_extractor("pickscore", {"frames": 2}, RANDOM, "cpu")
+    extractor = base.build_extractor("pickscore", {"frames": 2, "batch": 2}, RANDOM, "cpu")
     assert isinstance(extractor, pickscore.Extractor)
     model = extractor.model
     fill_by_layers(model, {key: tuple(t.shape) for key, t in published.items()})

@@ -107,6 +107,28 @@ def load_metric(name: str, weights: Weights) -> torch.nn.Module:
     return loaded
 
 
+def add_face_alignment(net: Any, weights: Weights, device: str) -> None:
+    """Let a TOPIQ metric for faces find the central face and align it to 512x512 pixels first.
+
+    ``weights`` are those of facexlib's RetinaFace. A picture without a face then raises
+    ``AssertionError``. The metric keeps the face it works on, so only one thread may call it.
+    """
+    import torch
+    from facexlib.detection.retinaface import RetinaFace
+    from facexlib.utils import face_restoration_helper as helper
+
+    detector = weights.load(lambda: RetinaFace(device=torch.device(device))).to(device)
+    with (
+        _replaced(helper, "init_detection_model", lambda *_, **__: detector),
+        _replaced(helper, "init_parsing_model", lambda *_, **__: None),
+    ):
+        # The parsing network puts a face back into its picture, which no metric does.
+        net.face_helper = helper.FaceRestoreHelper(
+            1, face_size=512, crop_ratio=(1, 1), device=torch.device(device)
+        )
+    net.align_crop_face = True
+
+
 class TokenReader:
     """Calls a network of TOPIQ and returns its scores with the tokens that they are pooled from.
 

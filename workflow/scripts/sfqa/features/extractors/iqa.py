@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 VERSION = 1
 WEIGHTS = True
 WEIGHTS_PARTS: Mapping[str, Mapping[str, Any]] = {
+    "detector": {"input": "aligned_face"},
     "second_half": {"metric": "qalign"},
     "settings": {"metric": "qalign"},
     "tokenizer": {"metric": "qalign"},
@@ -45,8 +46,10 @@ OPTIONS: Options = {
         "on CGFIQA, topiq_nr-face-v1 on GFIQA (the one of FocusQ); qalign needs 20 GB of memory",
     ),
     "input": Choice(
-        "frame", ("frame", "focusq", "focusq_cv2"),
-        "what the metric sees. frame: the whole frame, from 0 to 1; faces are not aligned. focusq, "
+        "frame", ("frame", "aligned_face", "focusq", "focusq_cv2"),
+        "what the metric sees. frame: the whole frame, from 0 to 1. aligned_face, for the metrics "
+        "topiq_nr-face and topiq_nr-face-v1: the central face, found and aligned to 512x512 by "
+        "facexlib, as pyiqa's default; a frame without a face fails the video. focusq, "
         "for TOPIQ only: the centre 448x448 of short side 520, normalised by ImageNet's mean and "
         "deviation, enlarged to 512x512 (bicubic, no antialias), normalised again by the metric. "
         "focusq_cv2: the same, but scaled by OpenCV, as the script that stores FocusQ's frames",
@@ -54,8 +57,9 @@ OPTIONS: Options = {
 }  # fmt: skip
 
 _SHORT_SIDE, _CROP, _FACE_SIDE = 520, 448, 512
+_FACE_METRICS = ("topiq_nr-face", "topiq_nr-face-v1")
 # How frames are scaled, by the option input.
-_RESIZING = {"frame": "", "focusq": "pillow", "focusq_cv2": "cv2"}
+_RESIZING = {"frame": "", "aligned_face": "", "focusq": "pillow", "focusq_cv2": "cv2"}
 
 
 @dataclass(frozen=True)
@@ -91,9 +95,9 @@ class FrameReader:
 class Extractor:
     """One frame per second -> scores of a metric of pyiqa 0.1.16, and their mean.
 
-    The scores are those of ``pyiqa.create_metric(metric)(frame)``, for the TOPIQ face metrics with
-    ``align_crop_face=False``. For TOPIQ, ``token`` is the pooled token before the layers that give
-    the score, 256 numbers.
+    The scores are those of ``pyiqa.create_metric(metric)(frame)``; with the input 'frame' those of
+    the TOPIQ face metrics are with ``align_crop_face=False``. For TOPIQ, ``token`` is the pooled
+    token before the layers that give the score, 256 numbers.
 
     Weights: the files of the repository chaofengc/IQA-PyTorch-Weights; nothing is downloaded here.
     """
@@ -113,17 +117,23 @@ class Extractor:
 
         self.metric: str = options["metric"]
         self.has_token = iqa_metrics.METRICS[self.metric].has_token
-        self.is_focusq = options["input"] != "frame"
-        if self.is_focusq and not self.has_token:
+        self.is_aligned = options["input"] == "aligned_face"
+        self.is_focusq = not self.is_aligned and options["input"] != "frame"
+        if (self.is_focusq and not self.has_token) or (
+            self.is_aligned and self.metric not in _FACE_METRICS
+        ):
             raise UserError(
                 f"config, features.iqa.options.input: {options['input']!r} is not possible with "
-                f"the metric {self.metric}; give a metric of TOPIQ, or the input 'frame'"
+                f"the metric {self.metric}; give a metric of TOPIQ for faces, or the input 'frame'"
             )
         self.reader = FrameReader(self.metric, _RESIZING[options["input"]])
         # Frames of several videos may differ in size, so each is a batch of its own.
         self.batching = Batching.choose(None, device, 1, 1)
         self.device = torch.device(device)
         net = iqa_metrics.load_metric(self.metric, weights).to(self.device)
+        if self.is_aligned:
+            iqa_metrics.add_face_alignment(net, weights.get_part("detector"), device)
+            self.batching = replace(self.batching, parallel=1)
         self.forward: Any = iqa_metrics.TokenReader(net) if self.has_token else net
         self.mean, self.std = (
             torch.tensor(values, device=self.device).view(3, 1, 1) for values in (MEAN, STD)
@@ -140,6 +150,10 @@ class Extractor:
         """Yield the row of each video's frames."""
         for _, rows in batches.run_batched(prepared, list, self._forward, self.batching):
             values: Floats32 = np.stack(rows)
+            if self.is_aligned and np.isnan(values).any():
+                frame = int(np.flatnonzero(np.isnan(values).any(axis=1))[0])
+                yield UnusableError(f"no_face: no face was found in the frame at second {frame}")
+                continue
             if not np.isfinite(values).all():
                 yield UnusableError(f"not_finite: {self.metric} gave a score that is no number")
                 continue
@@ -157,4 +171,9 @@ class Extractor:
             if self.is_focusq:
                 x = x.sub_(self.mean).div_(self.std)
                 x = interpolate(x, (_FACE_SIDE, _FACE_SIDE), mode="bicubic", align_corners=False)
-            return self.forward(x).float().reshape(len(pictures), -1)
+            try:
+                return self.forward(x).float().reshape(len(pictures), -1)
+            except AssertionError:
+                if not self.is_aligned:
+                    raise
+                return torch.full((1, 1 + iqa_metrics.TOKEN_WIDTH), torch.nan)
