@@ -17,6 +17,7 @@ from sfqa.features.vqa_head_net import VqaHead
 from sfqa.regression import first_weights, heads
 from sfqa.regression.blocks import BlockDesign
 from sfqa.regression.metrics import list_metrics
+from sfqa.regression.networks.branches import RewardHead
 from sfqa.regression.train import RatedFeatures, train_metric
 
 ROWS, CHANNELS, HIDDEN = 60, 6, 5
@@ -37,6 +38,10 @@ def store_checkpoint(path, *prefixes, seed=0):
         head = make_head(seed + number)
         state |= {prefix + key: value for key, value in head.state_dict().items()}
     torch.save({"state_dict": state}, path)
+    return describe_file(path)
+
+
+def describe_file(path):
     return {"weights": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
@@ -55,9 +60,9 @@ def make_rated(*names):
     return RatedFeatures(BlockDesign(ids, maps, {}), samples, mos)
 
 
-def predict(folder, rated, sources, **changed):
+def predict(folder, rated, sources, head="vqa_head", **changed):
     metric = {
-        "name": "m", "head": "vqa_head", "inputs": list(rated.design.X),
+        "name": "m", "head": head, "inputs": list(rated.design.X),
         "options": {**OPTIONS, **changed}, first_weights.KEY: sources,
     }  # fmt: skip
     rows = train_metric(metric, rated, PROTOCOLS, 0, folder)
@@ -66,13 +71,16 @@ def predict(folder, rated, sources, **changed):
     return frame[frame["trial"] == 0].set_index("sample_id")["prediction"].sort_index()
 
 
+def score_maps(maps, head):
+    """Return the head's mean score of the clips of every row."""
+    clips = torch.from_numpy(maps.astype(np.float32)).flatten(0, 1)
+    with torch.no_grad():
+        return head.score_maps(clips).unflatten(0, (ROWS, 2)).mean(dim=1)[:, 0].numpy()
+
+
 def correlate(predictions, rated, *scorers):
     """Return Pearson's correlation with the sum of the heads' scores."""
-    scores = np.zeros(ROWS)
-    for maps, head in zip(rated.design.X.values(), scorers, strict=True):
-        clips = torch.from_numpy(maps.astype(np.float32)).flatten(0, 1)
-        with torch.no_grad():
-            scores += head.score_maps(clips).unflatten(0, (ROWS, 2)).mean(dim=1)[:, 0].numpy()
+    scores = sum(map(score_maps, rated.design.X.values(), scorers))
     rows = [rated.design.sample_ids.index(sample) for sample in predictions.index]
     return np.corrcoef(predictions, scores[rows])[0, 1]
 
@@ -92,6 +100,29 @@ def test_both_heads_of_dover_and_their_sum(tmp_path):
     predictions = predict(tmp_path / "w", rated, {"dover": spec})
     assert correlate(predictions, rated, make_head(0), make_head(1)) == pytest.approx(1, abs=1e-9)
     assert correlate(predictions, rated, make_head(1), make_head(0)) < 0.99
+
+
+def test_the_three_branches_of_aigc_vqa_and_their_sum(tmp_path):
+    names = ["dover.technical", "dover.aesthetic", "blip.cls"]
+    rated = make_rated(*names)
+    tokens = np.random.default_rng(1).normal(size=(ROWS, 768)).astype(np.float32)
+    rated.design.X["blip.cls"] = tokens
+    torch.manual_seed(2)
+    reward = RewardHead(768, 1).eval()
+    torch.save({f"mlp.{k}": v for k, v in reward.state_dict().items()}, tmp_path / "reward.pt")
+    (tmp_path / "vocabulary.txt").write_text("[PAD]\n")
+    vocabulary, blip = (describe_file(tmp_path / n) for n in ("vocabulary.txt", "reward.pt"))
+    sources = {
+        "dover": store_checkpoint(tmp_path / "a", "technical_head.", "aesthetic_head."),
+        "blip": {**blip, "parts": {"vocabulary": vocabulary}},
+    }
+    predictions = predict(tmp_path / "w", rated, sources, head="aigc_vqa")
+    with torch.no_grad():
+        scores = reward(torch.from_numpy(tokens))[:, 0].numpy()
+        for name, head in zip(names, (make_head(0), make_head(1)), strict=False):
+            scores = scores + score_maps(rated.design.X[name], head)
+    rows = [rated.design.sample_ids.index(sample) for sample in predictions.index]
+    assert np.corrcoef(predictions, scores[rows])[0, 1] == pytest.approx(1, abs=1e-9)
 
 
 def test_another_file_is_another_fit_and_the_same_one_is_reused(tmp_path):

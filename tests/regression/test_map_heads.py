@@ -7,21 +7,21 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
+from golden_weights import fill_weights
 from networks import count_parameters
 from sfqa.errors import UserError
 from sfqa.features.vqa_head_net import VqaHead
 from sfqa.regression import heads
 from sfqa.regression.blocks import Steps
+from sfqa.regression.model_metrics import load_checked_models
 from sfqa.regression.networks.branches import BranchSum, MapHead, RewardHead
 from sfqa.regression.problems import make_problem
 
 VQA, AIGC = (heads.load_head(name) for name in ("vqa_head", "aigc_vqa"))
-#: Published trainings: head, what differs from its defaults, and number of maps and of tokens.
-RECIPES = {
-    "FAST-VQA": ("vqa_head", {"cosine_epochs": 30}, 1, 0),
-    "DOVER": ("vqa_head", {"batch_rows": 8}, 2, 0),
-    "AIGC-VQA": ("aigc_vqa", {}, 2, 1),
-}
+#: Number of maps and of tokens of a model. Its head and training are those of its entry; the
+#: features here are drawn and smaller, so the head starts from random weights.
+INPUTS = {"FAST-VQA": (1, 0), "DOVER": (2, 0), "AIGC-VQA": (2, 1)}
+MODELS = load_checked_models()
 TRAIN, VALIDATION, ROWS = 160, 220, 340
 
 
@@ -47,9 +47,10 @@ def fit_model(folder, name, x, y, seed=0, **changed):
     return heads.load_head(name).fit(x, [problem], options, folder, "cpu"), options
 
 
-@pytest.mark.parametrize("model", list(RECIPES))
+@pytest.mark.parametrize("model", list(INPUTS))
 def test_the_published_training_learns_and_labels_of_other_rows_teach_nothing(model, tmp_path):
-    name, changed, maps, tokens = RECIPES[model]
+    name, changed = MODELS[model].head, {**MODELS[model].options, "start": "random"}
+    maps, tokens = INPUTS[model]
     real, shuffled = [], []
     for seed in range(2):
         x, y = make_maps(seed, maps, tokens)
@@ -112,6 +113,16 @@ def test_heads_have_the_sizes_of_the_published_ones():
     vqa_head, reward = 768 * 64 + 64 + 64 + 1, 927_969
     assert count_parameters(net) == 2 * vqa_head + reward
     assert list(net.heads) == ["technical", "aesthetic", "alignment"]
+
+
+def test_the_alignment_head_is_imagerewards_published_one():
+    """Its score before the official standardisation, with the goldens' weights."""
+    head = RewardHead(768, 1).eval()
+    fill_weights(head, prefix="mlp.")
+    with torch.no_grad():
+        raw = float(head(torch.zeros(1, 768)))
+    mean, deviation, reward_of_zero_vector = 0.16717362830052426, 1.0333394966054072, -0.1304197
+    assert (raw - mean) / deviation == pytest.approx(reward_of_zero_vector, abs=1e-6)
 
 
 def test_a_branch_that_is_off_is_not_read(tmp_path):
