@@ -168,3 +168,11 @@ def test_to_table_both_sides_have_the_same_predictions(run):
     assert changes["no change"]["jobs"] == 0
     # A metric without training: no regressor is trained again.
     assert changes["one added metric"]["jobs"] < changes["one changed score"]["jobs"]
+
+
+@pytest.mark.thorough
+def test_maps_both_ways_give_the_same_scores(run):
+    figures, said = run("quality_maps")
+    assert set(figures["models"]) == {"fast_vqa", "dover"}
+    assert all(model["difference"] < 1e-5 for model in figures["models"].values())
+    assert said.count("RATIO") == 2

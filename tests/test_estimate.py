@@ -187,3 +187,12 @@ def test_wrong_calls_are_sentences(demo, capsys, tmp_path, words, part):
     words = [word.format(folder=tmp_path) for word in words]
     assert main(["estimate", *words]) == 2
     assert part in capsys.readouterr().err
+
+
+def test_maps_cost_by_the_clip():
+    official = estimate.get_rate("dover", {})
+    assert estimate.get_rate("dover-two", {"clips": 1, "draws": 2}) == official
+    assert estimate.get_rate("fast_vqa", {"clips": 1}).cache == pytest.approx(201_000)
+    small = estimate.get_rate("fast_vqa", {"maps": False})
+    assert small.table < 2_000
+    assert small.cpu_sec == estimate.get_rate("fast_vqa", {}).cpu_sec

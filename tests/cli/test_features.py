@@ -198,7 +198,7 @@ def test_a_video_without_sound_or_frames_as_it_is(tmp_path):
     ("words", "sentence"),
     [
         (["gone.mp4", *SIGNAL], "gone.mp4: there is no such file"),
-        (["one.mp4"], "--extractor: name at least one: audio, clip, "),
+        (["one.mp4"], "--extractor: name at least one: audio, blip, clip, dover, "),
         (["one.mp4", "--extractor", "lsee"], "no such extractor; did you mean 'lse'?"),
         (["one.mp4", "--extractor", "lse"], "lse needs weights, which the project does not include"),
         (["one.mp4", "--extractor", "lse", "--weights", "none"], "lse needs weights"),

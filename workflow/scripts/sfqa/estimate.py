@@ -53,6 +53,8 @@ RATES = {
     "audio": Rate(368_000, 400_000, 0.5),
     "blip": Rate(2_100, 2_500, 1.4),
     "clip": Rate(1_600, 1_900, 0.2),
+    "dover": Rate(757_000, 804_000, 1.8),
+    "fast_vqa": Rate(757_000, 804_000, 2.1),
     "image": Rate(1_600, 1_900, 0.14),
     "lse": Rate(320, 920, 0.9),
     "siglip": Rate(2_100, 2_500, 2.8),
@@ -63,6 +65,10 @@ RATES = {
 }
 #: CPU seconds of the face detectors of lse per second of video at 512 pixels.
 _S3FD, _HAAR = 1.8, 0.3
+#: Clips of a video whose maps are kept: those of the option ``clips``, and others.
+_CLIPS = {"fast_vqa": (4, 0), "dover": (3, 1)}
+#: Bytes of their means and scores per second of video.
+_POOLED = 1_500
 #: Assumed for any other extractor.
 OTHER = Rate(5_000, 5_500, 1.0)
 
@@ -227,10 +233,22 @@ def is_measured(name: str, options: Mapping[str, Any]) -> bool:
     return bool(options.get("model", default) == default)
 
 
+def _get_map_rate(rate: Rate, extractor: str, options: Mapping[str, Any]) -> Rate:
+    """Return the costs of maps: they follow the number of clips, and are kept or not."""
+    technical, others = _CLIPS[extractor]
+    clips = options.get("clips", technical) + others
+    share = options.get("draws", 1) * clips / (technical + others)
+    if not options.get("maps", True):
+        rate = Rate(_POOLED, _POOLED, rate.cpu_sec)
+    return Rate(*(value * share for value in rate))
+
+
 def get_rate(name: str, options: Mapping[str, Any]) -> Rate:
     """Return the costs of an extractor with these options."""
     extractor = EXTRACTORS.drop_label(name)
     rate = RATES.get(extractor, OTHER)
+    if extractor in _CLIPS:
+        return _get_map_rate(rate, extractor, options)
     if extractor == "slowfast":
         return Rate(*(value / float(options.get("every_sec", 1)) for value in rate))
     if extractor == "lse" and options.get("detector") == "s3fd":
