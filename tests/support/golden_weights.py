@@ -51,15 +51,17 @@ def fill_weights(module: torch.nn.Module, seed: int = 0, prefix: str = "") -> No
 
 def draw_video(seed: int, frames: int, height: int, width: int) -> npt.NDArray[np.uint8]:
     """RGB frames (frames, height, width, 3): smooth, moving, different in each channel."""
-    t, y, x = np.ogrid[:frames, :height, :width]
+    t, y, x = (axis.astype(np.int32) for axis in np.ogrid[:frames, :height, :width])
+    # One period of a wave as a table: the numbers are those of abs(phase % 512 - 256) * 255 // 256.
+    wave_table = (np.abs(np.arange(512) - 256) * 255 // 256).astype(np.uint16)
     channels = []
     for channel in range(3):
-        total: npt.NDArray[np.int64] = np.zeros((1, 1, 1), np.int64)
+        total = np.zeros((frames, height, width), np.uint16)
         for wave in range(3):
             bits = draw_bits(seed, f"video/{channel}/{wave}", 4)
-            *steps, phase = (bits % np.uint64(4096)).astype(np.int64)
+            *steps, phase = (bits % np.uint64(4096)).astype(np.int32)
             for step, axis in zip(steps, (4 * t, y, x), strict=True):
                 phase = phase + (1 + step % 9) * axis
-            total = total + np.abs(phase % 512 - 256) * 255 // 256
+            total += wave_table[phase & 511]
         channels.append((total // 3).astype(np.uint8))
     return np.stack(channels, -1)
