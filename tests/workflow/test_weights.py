@@ -13,6 +13,7 @@ import yaml
 from flow import SMALL, Flow, nothing_to_do
 from loopback_server import Server, whole
 from loopback_server import server as server
+from sfqa.features.s3fd import S3FD
 from sfqa.features.syncnet import SyncNet
 from sfqa.identity import sha256_file
 from sfqa.store import read_metadata
@@ -80,6 +81,33 @@ def test_features_are_computed_with_the_fetched_file(flow: Flow, server: Server)
         "kind": "official",
         "identity": sha256_file(flow.folder / "w/lips.pth"),
     }
+    assert set(pq.read_table(path)["status"].to_pylist()) <= {"ok", "flawed"}
+
+
+@pytest.mark.thorough
+def test_two_files_of_one_extractor_are_fetched_and_used(flow: Flow, server: Server) -> None:
+    entries = yaml.safe_load((flow.folder / "weights.yaml").read_text())
+    entries["faces"] = {
+        "file": "faces.pth", "publisher": "they", "licence": "MIT", "extractor": "lse",
+        "part": "detector", "options": {"detector": "s3fd"}, "url": f"{server.url}/faces.pth",
+    }  # fmt: skip
+    (flow.folder / "weights.yaml").write_text(yaml.safe_dump(entries))
+    options = {"detector": "s3fd", "detect_every": 5}
+    flow.configure(
+        {**flow.config, "features": {"lse": {"weights": "official", "options": options}}}
+    )
+    torch.manual_seed(3)
+    state = {f"module.{key}": value for key, value in SyncNet().state_dict().items()}
+    torch.save({"state": state}, flow.folder / "published.pth")
+    torch.save(S3FD().state_dict(), flow.folder / "published_faces.pth")
+    server.answers["/lips.pth"] = [whole((flow.folder / "published.pth").read_bytes())]
+    server.answers["/faces.pth"] = [whole((flow.folder / "published_faces.pth").read_bytes())]
+    assert flow.planned()["fetch_weights_file"] == 2
+    flow.run("features")
+    assert nothing_to_do(flow.run("features"))
+    path = flow.results / "features/lse/sharp/0.parquet"
+    lips, faces = (sha256_file(flow.folder / "w" / name) for name in ("lips.pth", "faces.pth"))
+    assert read_metadata(path)["weights"]["identity"] == f"{lips} detector:{faces}"
     assert set(pq.read_table(path)["status"].to_pylist()) <= {"ok", "flawed"}
 
 
