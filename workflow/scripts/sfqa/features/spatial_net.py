@@ -43,6 +43,18 @@ def class_token(net: nn.Module, pictures: torch.Tensor) -> torch.Tensor:
     return hook_inputs[0].float()
 
 
+def build_simplevqa() -> nn.Module:
+    """Return the network of SimpleVQA's checkpoint: ResNet-50 without classifier, and ``quality``.
+
+    ``quality`` is the head, two layers without an activation, 9472 -> 128 -> 1: it reads the
+    spatial features and SlowFast's of a second.
+    """
+    net = resnet50()
+    del net.fc
+    net.quality = nn.Sequential(nn.Linear(9472, 128), nn.Linear(128, 1))
+    return net
+
+
 @dataclass(frozen=True)
 class SpatialModel:
     """A network, how its features are read, and its input: short side, then a central square."""
@@ -57,5 +69,6 @@ class SpatialModel:
 #: Networks by the option ``model``; input sizes are those of SimpleVQA and of the ViT's weights.
 MODELS = {
     "resnet50": SpatialModel(resnet50, multi_scale, 520, 448, 7168),
+    "simplevqa": SpatialModel(build_simplevqa, multi_scale, 520, 448, 7168),
     "vit_b_16": SpatialModel(vit_b_16, class_token, 256, 224, 768),
 }

@@ -25,8 +25,9 @@ VERSION = 1
 WEIGHTS = True
 OPTIONS: Options = {
     "model": Choice(
-        "resnet50", ("resnet50", "vit_b_16"),
-        "resnet50: three scales, as SimpleVQA's spatial half; vit_b_16: the class token",
+        "resnet50", ("resnet50", "simplevqa", "vit_b_16"),
+        "resnet50: three scales, as SimpleVQA's spatial half; simplevqa: the same of the network "
+        "that SimpleVQA's authors tuned on LSVQ; vit_b_16: the class token",
     ),
     "resize": Choice(
         "pillow", ("pillow", "cv2"),
