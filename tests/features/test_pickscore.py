@@ -47,16 +47,28 @@ TEXT = {
 }  # fmt: skip
 
 
+#: open_clip's configuration of it.
+SMALL = {
+    "embed_dim": 24,
+    "vision_cfg": {"image_size": 56, "layers": 2, "width": 64, "head_width": 16, "patch_size": 14},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
+}
+#: The official width of the vision tower, with its first layer only.
+FIRST_LAYER = {
+    **SMALL,
+    "vision_cfg": {
+        "image_size": 224, "layers": 1, "width": 1280, "head_width": 80, "patch_size": 14,
+    },
+}  # fmt: skip
+
+
 @contextmanager
-def small_architecture() -> Iterator[None]:
-    """Let the extractor build the small architecture."""
+def small_architecture(config: dict[str, Any] = SMALL) -> Iterator[None]:
+    """Let the extractor build an architecture of other sizes."""
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        path = Path(folder) / "sfqa-small-h.json"
-        vision = {"image_size": 56, "layers": 2, "width": 64, "head_width": 16, "patch_size": 14}
-        text = {
-            "context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2,
-        }  # fmt: skip
-        path.write_text(json.dumps({"embed_dim": 24, "vision_cfg": vision, "text_cfg": text}))
+        name = f"sfqa-{config['vision_cfg']['width']}-h"
+        path = Path(folder) / f"{name}.json"
+        path.write_text(json.dumps(config))
         open_clip.add_model_config(path)
         patch.setattr(pickscore, "MODEL", path.stem)
         yield
@@ -161,6 +173,36 @@ def fill_by_layers(network: torch.nn.Module, keys: dict[str, tuple[int, ...]]) -
         drawn = {key: draw_weight(key, keys[key]) for key in group}
         for key, tensor in clip_keys.rename_transformers_clip(drawn).items():
             state[key].copy_(tensor)
+
+
+def test_the_official_numbers_of_the_first_layer() -> None:
+    """At full width, but without the other layers, which the thorough tier adds."""
+    config, pipeline = OFFICIAL["config"], OFFICIAL["pipeline"]
+    with torch.device("meta"):
+        published = build_by_transformers(config["vision"], config["text"]).state_dict()
+    with small_architecture(FIRST_LAYER):
+        extractor = base.build_extractor("pickscore", {"frames": 2, "batch": 2}, RANDOM, "cpu")
+    assert isinstance(extractor, pickscore.Extractor)
+    tower = extractor.model.visual
+    parts = ("embeddings.", "pre_layrnorm.", "encoder.layers.0.")
+    keys = {
+        key: tuple(t.shape)
+        for key, t in published.items()
+        if key.startswith(tuple(f"vision_model.{part}" for part in parts))
+    }
+    assert len(keys) == 3 + 2 + 16
+    fill_by_layers(extractor.model, keys)
+    item = see(extractor, draw_frames(0, [0, 25], 512, 512), None)
+    x = torch.from_numpy(item.frames).permute(0, 3, 1, 2).float().div(255)
+    assert_summary((x - extractor.mean) / extractor.std, pipeline["input"])
+    outputs: dict[str, torch.Tensor] = {}
+    for name, module in (
+        ("after_pre_layernorm", tower.ln_pre), ("after_layer_1", tower.transformer.resblocks[0])
+    ):  # fmt: skip
+        module.register_forward_hook(lambda _m, _x, y, name=name: outputs.__setitem__(name, y))
+    list(extractor.compute_embeddings([item]))
+    for name, output in outputs.items():
+        assert_summary(output, pipeline["vision"][name])
 
 
 @pytest.mark.thorough
