@@ -52,7 +52,7 @@ def test_the_published_training_learns_and_labels_of_other_rows_teach_nothing(mo
     name, changed = MODELS[model].head, {**MODELS[model].options, "start": "random"}
     maps, tokens = INPUTS[model]
     real, shuffled = [], []
-    for seed in range(2):
+    for seed in range(1 if tokens else 2):  # 50 epochs, where the others have 10
         x, y = make_maps(seed, maps, tokens)
         _, labels_of_others = make_maps(seed + 10, maps, tokens)
         for labels, srcc in ((y, real), (labels_of_others, shuffled)):
@@ -64,7 +64,7 @@ def test_the_published_training_learns_and_labels_of_other_rows_teach_nothing(mo
                 # In MOS units, although the scores of the network have a scale of their own.
                 assert np.abs(predicted - y[VALIDATION:]).mean() < 4
     assert min(real) > 0.9
-    # The mean of two SRCC of 120 rows has a standard deviation of .065 if there is nothing.
+    # An SRCC of 120 rows has a standard deviation of .09 if there is nothing.
     assert abs(np.mean(shuffled)) < 0.2
 
 
