@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from sfqa.cli import main
+from sfqa.cli._zero_shot import find_zero_shot
 from sfqa.regression import model_metrics
 
 ENTRY = {
@@ -70,7 +71,7 @@ def test_one_model_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
         (["models", "shwo", "LSE-C"], "write sfqa models show NAME"),
         (["models", "--videos", "0"], "give a number above 0"),
         (["score", "x.mp4", "--model", "LSE-X"], "no zero-shot quality model of this name"),
-        (["score", "x.mp4", "--model", "SimpleVQA"], "results/DATASET/regression/SimpleVQA"),
+        (["score", "x.mp4", "--model", "UGVQ"], "results/DATASET/regression/UGVQ"),
         (["score", "--features", "t", "--model", "LSE-C"], "is the column lse.lse_c of a feature"),
     ],
 )
@@ -80,6 +81,11 @@ def test_mistakes_are_sentences(
     status, text = run(capsys, *arguments)
     assert status == 2
     assert sentence in text
+
+
+@pytest.mark.parametrize("name", ["DOVER", "FAST-VQA", "SimpleVQA"])
+def test_a_trained_model_scores_files_by_its_published_weights(name: str) -> None:
+    assert find_zero_shot(name).name == f"{name}-zero-shot"
 
 
 def test_a_zero_shot_model_scores_files(

@@ -27,7 +27,7 @@ from sfqa.errors import UserError
 from sfqa.features import base, quality_maps
 from sfqa.features.base import UnusableError, Video
 from sfqa.features.extractors import fast_vqa
-from sfqa.features.map_networks import FastVqa
+from sfqa.features.map_networks import Dover, FastVqa
 from sfqa.features.weights import Weights
 from sfqa.models.weights_files import load_weights_files
 
@@ -177,6 +177,22 @@ class _Shrink(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         pooled = torch.nn.functional.avg_pool3d(x, (2, 32, 32))
         return pooled.repeat(1, 256, 1, 1, 1)
+
+
+@pytest.mark.parametrize(("extractor", "network_class"), [("fast_vqa", FastVqa), ("dover", Dover)])
+def test_the_official_file_may_be_given_by_its_path(
+    extractor: str, network_class: type[torch.nn.Module], tmp_path: Path
+) -> None:
+    """No entry of config/weights.yaml names the integer tables of such a file."""
+    state = network_class(reduced=True).state_dict()
+    biases = [key for key in state if key.endswith("attn.relative_position_bias_table")]
+    tables = {
+        key.replace("bias_table", "index"): torch.zeros(2, 2, dtype=torch.long) for key in biases
+    }
+    assert len(tables) == 5
+    torch.save({"state_dict": {**state, **tables}}, tmp_path / "w.pth")
+    weights = Weights("official", "its sha256", tmp_path / "w.pth")
+    base.build_extractor(extractor, REDUCED, weights, "cpu")
 
 
 def test_columns_and_draws(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "xclip-large_16.video": (768,),
     "siglip.image": (8, 768),
     "siglip.score": (1,),
-    "iqa-liqe.score": (1,),
+    "iqa-liqe_mix.score": (1,),
     "fast_vqa.pooled": (4, 768),
     "blip.cls": (8, 768),
     **{f"audio.{name}": (6, 32 * 16) for name in ("chroma_stft", "chroma_cqt", "mfcc", "gfcc")},

@@ -209,6 +209,17 @@ def test_what_does_not_go_together_is_refused(
         expand_models(config)
 
 
+def test_all_models_go_into_one_configuration() -> None:
+    """No two entries fix an option of the same extractor differently."""
+    models = load_checked_models()
+    config = expand_models(make_config(regression={"models": list(models)}, features={}))
+    assert set(models) <= set(config["regression"]["metrics"])
+    for name, spec in config["features"].items():
+        for model in models.values():
+            for key, value in model.features.get(name, {}).items():
+                assert spec["options"][key] == value, (model.name, name, key)
+
+
 def train_simplevqa(folder: Path, shuffled: bool) -> float:
     """Return the SRCC of SimpleVQA's head and training on drawn features whose quality is known."""
     model = load_checked_models()["SimpleVQA"]

@@ -151,6 +151,9 @@ def test_safetensors_are_read(tmp_path: Path) -> None:
     (tmp_path / "bad.safetensors").write_bytes(b"123456789")
     with pytest.raises(UserError, match="cannot be read as weights"):
         read_state(tmp_path / "bad.safetensors")
+    (tmp_path / "empty.pth").touch()
+    with pytest.raises(UserError, match=r"cannot be read as weights \(EOFError\)"):
+        read_state(tmp_path / "empty.pth")
 
 
 def test_official_weights_resolve_to_the_file_of_the_folder(tmp_path: Path) -> None:

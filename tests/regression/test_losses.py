@@ -11,6 +11,7 @@ from scipy.stats import norm
 
 from sfqa.errors import UserError
 from sfqa.regression import losses
+from sfqa.regression.loss_terms import LOSS_NAMES, read_loss_terms
 from sfqa.regression.networks import separate_scores
 
 ROWS = 7
@@ -292,7 +293,7 @@ def test_sums():
     torch.testing.assert_close(weighted, losses.parse("l1 + 2 rank_simplevqa")(p, y, mask))
 
 
-@pytest.mark.parametrize("text", ["", "mse +", "- mse", "3", "mse * 2", "mse, plcc"])
+@pytest.mark.parametrize("text", ["", "mse +", "- mse", "3", "mse * 2", "mse, plcc", "1.2.3 mae"])
 def test_text_that_is_no_loss(text):
     with pytest.raises(UserError, match="write it as 'mae"):
         losses.parse(text)
@@ -301,3 +302,8 @@ def test_text_that_is_no_loss(text):
 def test_an_unknown_loss():
     with pytest.raises(UserError, match="did you mean 'fidelity'"):
         losses.parse("mae + fidelty")
+
+
+def test_the_names_that_planning_knows_are_those_of_the_losses():
+    assert tuple(losses.LOSSES) == LOSS_NAMES
+    assert read_loss_terms("1e+1 mae + .5*plcc") == {"mae": 10.0, "plcc": 0.5}

@@ -69,6 +69,8 @@ MLP = {"kind": "regressor", "inputs": ["lse"], "head": "mlp"}
         ("m", RIDGE | {"directions": {}}, "goes with each"),
         ("m", RIDGE | {"loss": "mae"}, r"m: loss: head ridge has no loss to choose; .* mlp"),
         ("m", MLP | {"loss": "mae", "options": {"loss": "mse"}}, "given twice, once in options"),
+        ("m", MLP | {"loss": "plcc + fidelty"}, "metrics.m: .* did you mean 'fidelity'"),
+        ("m", MLP | {"options": {"loss": "plcc, mae"}}, "write it as 'mae"),
         ("m", MLP | {"loss": 3}, "options.loss is 3; give a text"),
         ("m", MLP | {"jobs": 0}, r"m\.jobs: 0; write a whole number of 1 or more"),
         ("m", MLP | {"jobs": True}, r"m\.jobs: True; write a whole number"),

@@ -50,14 +50,21 @@ class UnusableError(Exception):
 def hint(word: object, known: Iterable[str], lead: str = "there are", cutoff: float = 0.6) -> str:
     """Return the end of a sentence about an unknown word: the nearest known one, else all.
 
+    Upper and lower case count as the same.
+
     >>> hint("procedurl", ["procedural", "command"])
     "did you mean 'procedural'?"
     >>> hint("x", ["procedural", "command"], lead="it has")
     'it has procedural, command'
+    >>> hint("dover", ["LSE-C", "DOVER"])
+    "did you mean 'DOVER'?"
     """
     words = list(known)
-    near = get_close_matches(str(word), words, 1, cutoff)
-    return f"did you mean {near[0]!r}?" if near else f"{lead} {', '.join(words) or 'none'}"
+    by_folded = {candidate.casefold(): candidate for candidate in reversed(words)}
+    near = get_close_matches(str(word).casefold(), list(by_folded), 1, cutoff)
+    return (
+        f"did you mean {by_folded[near[0]]!r}?" if near else f"{lead} {', '.join(words) or 'none'}"
+    )
 
 
 def explain_full_disk(error: BaseException) -> tuple[str, str] | None:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 def find_zero_shot(name: str) -> QualityModel:
     """Return the zero-shot model of a name.
 
-    Raises :class:`UserError` for an unknown name, and for a model that is trained on a dataset.
+    For a model that is trained on a dataset this is its entry NAME-zero-shot, the published
+    weights without training, if there is one. Raises :class:`UserError` for an unknown name, and
+    for a trained model without such an entry.
     """
     from sfqa.regression.model_metrics import load_checked_models
 
@@ -31,6 +33,9 @@ def find_zero_shot(name: str) -> QualityModel:
             f"{hint(name, zero_shot)}"
         )
     if not models[name].is_zero_shot:
+        name_without_training = f"{name}-zero-shot"
+        if name_without_training in models:
+            return models[name_without_training]
         raise UserError(
             f"--model {name}: this model is trained on a dataset; give its model file, "
             f"results/DATASET/regression/{name}/model.sfqa, a target of the workflow"

@@ -9,6 +9,9 @@ from sfqa.features.convnext3d import ConvNeXt3d
 from sfqa.features.gated_swin3d import GatedSwin3d
 from sfqa.features.vqa_head_net import VqaHead
 
+#: Keys of the official files that are no weights: tables of places, which the networks compute.
+INTEGER_TABLES = ("*.relative_position_index",)
+
 
 class FastVqa(nn.Module):
     """FAST-VQA-B: 185 tensors of ``FAST_VQA_B_1_4.pth``, without its 12 integer tables.

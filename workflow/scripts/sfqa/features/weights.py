@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 RANDOM, NONE, OFFICIAL = "random", "none", "official"
 #: Keys of a state dict inside a file that no entry of config/weights.yaml describes.
-_WRAPPERS = ("state_dict", "model_state", "model")
+_WRAPPERS = ("state_dict", "model_state", "model", "params")
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def read_state(path: Path, keys: KeyRules | None = None) -> dict[str, Any]:
 
     The file is mapped where its format allows it, so that its weights are not in memory twice.
     ``keys`` says where it is in the file and which prefix its keys have; None: it may be wrapped
-    as ``state_dict``, ``model_state`` or ``model``, with the prefix ``module.``. Raises
+    as ``state_dict``, ``model_state``, ``model`` or ``params``, with the prefix ``module.``. Raises
     :class:`UserError` for a file that cannot be read and for a missing wrapper.
     """
     import torch
@@ -127,8 +127,10 @@ def read_state(path: Path, keys: KeyRules | None = None) -> dict[str, Any]:
         else:
             stored = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
     except Exception as error:
+        # An empty file raises an error without a message.
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:150]
         raise UserError(
-            f"{path}: cannot be read as weights ({str(error).splitlines()[0][:150]}); "
+            f"{path}: cannot be read as weights ({reason}); "
             "give a state dict saved by torch.save or safetensors"
         ) from error
     if keys is None:

@@ -12,13 +12,12 @@ them, which leaves its rank term without a gradient.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
-from sfqa.errors import UserError, hint
+from sfqa.regression.loss_terms import check_loss_name, read_loss_terms
 
 VERSION = 1
 
@@ -137,8 +136,7 @@ def combine_losses(weights: Mapping[str, float], threshold: float = math.inf) ->
     ``threshold`` is that of ``rank_simplevqa``. Raises :class:`UserError` for an unknown name.
     """
     for name in weights:
-        if name not in LOSSES:
-            raise UserError(f"no loss is called {name!r}; {hint(name, LOSSES)}")
+        check_loss_name(name)
 
     def compute_total(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         parts = []
@@ -153,9 +151,6 @@ def combine_losses(weights: Mapping[str, float], threshold: float = math.inf) ->
     return compute_total
 
 
-_TERM = re.compile(r"(?:(?P<weight>[0-9.]+(?:[eE][-+]?\d+)?)\s*\*?\s*)?(?P<name>[a-z]\w*)")
-
-
 def parse(text: str, threshold: float = math.inf) -> Loss:
     """Return the loss that a configuration writes, as 'mse' or 'mae + 0.5 plcc'.
 
@@ -166,17 +161,7 @@ def parse(text: str, threshold: float = math.inf) -> Loss:
     >>> round(float(parse("mae + 0.5*mse")(p, g, known)), 6)
     1.833333
     """
-    weights: dict[str, float] = {}
-    for part in text.split("+"):
-        term = _TERM.fullmatch(part.strip())
-        if term is None:
-            raise UserError(
-                f"loss {text!r}: {part.strip()!r} is no loss with a weight; write it as "
-                f"'mae + 0.5 plcc'; the losses are {', '.join(LOSSES)}"
-            )
-        name = term["name"]
-        weights[name] = weights.get(name, 0.0) + float(term["weight"] or 1)
-    return combine_losses(weights, threshold)
+    return combine_losses(read_loss_terms(text), threshold)
 
 
 def _fill_unknown(target: Tensor, mask: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from sfqa.errors import UserError, hint
 from sfqa.plugins import read_version
 from sfqa.published_figures import expand_record
 from sfqa.regression import control_names, first_weights, heads
+from sfqa.regression.loss_terms import read_loss_terms
 from sfqa.regression.training_options import drop_display_options
 from sfqa.splits.protocol_options import CROSS, name_protocol, validation_share
 from sfqa.statistics.registry import NAMES, find_statistic
@@ -168,6 +169,8 @@ def _complete_metric(
     if metric_kind == "regressor":
         try:
             options = heads.merge_options(str(head), _add_loss(str(head), entry, options))
+            if "loss" in options:
+                read_loss_terms(options["loss"])
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
         first_weights.check_inputs(options, inputs, f"{where}.options.start")

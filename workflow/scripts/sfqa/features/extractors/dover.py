@@ -157,7 +157,7 @@ class Extractor:
         """Build the networks on the device; their heads stay on the CPU."""
         import torch
 
-        from sfqa.features.map_networks import Dover
+        from sfqa.features.map_networks import INTEGER_TABLES, Dover
 
         self.reader = ViewReader(
             options["clips"], options["draws"], options["seed"], options["small"],
@@ -167,7 +167,7 @@ class Extractor:
         self.batching = Batching.choose(options["batch"], device, _CPU_SIZE, _GPU_SIZE)
         self.device = torch.device(device)
         self.precision: str = options["precision"]
-        net = weights.load(partial(Dover, options["blocks"] == "reduced"))
+        net = weights.load(partial(Dover, options["blocks"] == "reduced"), INTEGER_TABLES)
         assert isinstance(net, Dover)
         self.heads = (net.technical_head, net.aesthetic_head)
         self.technical_backbone = net.technical_backbone.to(self.device)

@@ -134,7 +134,7 @@ class Extractor:
         """Build the network on the device; its head stays on the CPU."""
         import torch
 
-        from sfqa.features.map_networks import FastVqa
+        from sfqa.features.map_networks import INTEGER_TABLES, FastVqa
 
         self.reader = FragmentReader(
             options["sampler"], options["clips"], options["draws"], options["seed"],
@@ -144,7 +144,7 @@ class Extractor:
         self.batching = Batching.choose(options["batch"], device, _CPU_SIZE, _GPU_SIZE)
         self.device = torch.device(device)
         self.precision: str = options["precision"]
-        net = weights.load(partial(FastVqa, options["blocks"] == "reduced"))
+        net = weights.load(partial(FastVqa, options["blocks"] == "reduced"), INTEGER_TABLES)
         assert isinstance(net, FastVqa)
         self.backbone, self.head = net.fragments_backbone.to(self.device), net.vqa_head
 
