@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from sfqa import cli
+from sfqa.regression.feature_columns import check_feature_columns
+from sfqa.regression.model_metrics import load_checked_models
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,3 +77,30 @@ def test_an_optional_package_is_listed_once(
     assert status == 1
     assert "pyiqa: pip install --no-deps -r requirements-iqa.txt (for iqa-brisque, iqa" in text
     assert "packages: 1 missing" in text
+
+
+@pytest.mark.parametrize(
+    ("metric", "sentence"),
+    [
+        ({"kind": "regressor", "head": "ridge", "inputs": ["dover.techncal"]},
+         "metrics.mine.inputs: dover has no column 'techncal'; did you mean 'technical'?"),
+        ({"kind": "zero_shot", "inputs": ["dover.technical"]},
+         "dover.technical is not one scalar, which a zero-shot metric needs; the scalars are "
+         "dover.technical_score, dover.aesthetic_score, dover.score"),
+        ({"kind": "zero_shot", "inputs": ["dover"]}, "dover is not one scalar"),
+    ],
+)  # fmt: skip
+def test_columns_are_checked_before_the_first_job(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, metric: dict[str, Any], sentence: str
+) -> None:
+    config = yaml.safe_load((ROOT / "config/sfqa.yaml").read_text())
+    config["regression"]["metrics"] = {"mine": metric}
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump(config))
+    status, text = run(capsys, "my.yaml")
+    assert status == 2
+    assert sentence in text
+
+
+def test_every_model_reads_columns_that_its_extractors_have() -> None:
+    models = load_checked_models()
+    check_feature_columns([{"name": name, **m.make_metric()} for name, m in models.items()])

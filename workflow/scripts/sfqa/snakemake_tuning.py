@@ -15,6 +15,7 @@ from typing import Any
 
 from sfqa.errors import UserError, explain_unwritable
 from sfqa.plan import Plan
+from sfqa.regression.feature_columns import check_feature_columns
 
 #: Objects created before the garbage collector runs, for its three generations.
 _GC_THRESHOLDS = (50_000, 20, 20)
@@ -37,7 +38,8 @@ def make_plan(workflow: Any, config: Mapping[str, Any]) -> Plan:
         needs_data = schedules and not _fetches_only()
         plan = _plan(config, schedules, needs_data)
         if needs_data:
-            _ = plan.metrics  # reads an imported table: its mistakes are sentences here
+            # Reads an imported table: its mistakes are sentences here.
+            check_feature_columns(plan.metrics)
     if schedules and (error := explain_unwritable(plan.results)):
         # A warning, not an error: a dry run can plan on results that it can only read.
         logger.warning(f"Nothing can be written: {error}")

@@ -30,12 +30,14 @@ def run(args: argparse.Namespace) -> int:
     from sfqa.cli._config import SCHEMA, load_config
     from sfqa.missing import describe_items, list_missing
     from sfqa.plan import Plan
+    from sfqa.regression.feature_columns import check_feature_columns
 
     plan = Plan(load_config(args.config), SCHEMA, check_files=False, needs_data=False)
     items = list_missing(plan)
     print(f"dataset {plan.dataset} ({plan.mode}), results in {plan.results}")
     if plan.mode != "import_features":  # the columns of a missing table are not known
         print(f"extractors: {', '.join(plan.extractors) or 'none'}")
+        check_feature_columns(plan.metrics)
         names = [metric["name"] for metric in plan.scored_metrics]
         print(f"metrics: {', '.join(names) or 'none'}")
     protocols = [protocol["name"] for protocol in plan.config["regression"]["protocols"]]
