@@ -104,3 +104,12 @@ def test_columns_are_checked_before_the_first_job(
 def test_every_model_reads_columns_that_its_extractors_have() -> None:
     models = load_checked_models()
     check_feature_columns([{"name": name, **m.make_metric()} for name, m in models.items()])
+
+
+def test_metrics_of_a_dataset_without_mos_are_said_to_be_left_out(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    config = yaml.safe_load((ROOT / "config/sfqa.yaml").read_text())
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump(config | {"ratings": {"source": "none"}}))
+    _, text = run(capsys, "my.yaml")
+    assert "metrics: none\n  no metric is computed, since the dataset has no MOS" in text

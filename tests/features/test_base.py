@@ -96,6 +96,12 @@ def test_the_choices_are_what_the_code_has():
             "features.clip.options.frames is 0",
         ),
         (
+            "iqa-mine",
+            {"weights": "random", "options": {"metric": "musiq", "input": "focusq"}},
+            "features.iqa-mine.options: input: focusq does not go with metric: musiq; it needs "
+            "topiq_nr or",
+        ),
+        (
             "clop",
             {"weights": "random"},
             "config, features: no extractor is called 'clop'; did you mean 'clip'",

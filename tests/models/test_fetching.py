@@ -315,6 +315,31 @@ def test_a_pointer_of_git_lfs_is_no_file(tmp_path: Path) -> None:
     assert "git lfs pull" in status.reason
 
 
+@pytest.mark.parametrize(
+    ("content", "fault"), [(b"", "is empty"), (b"\n<!DOCTYPE html><html>", "is a web page")]
+)
+def test_what_was_saved_by_hand_instead_of_the_file_is_not_pinned(
+    tmp_path: Path, content: bytes, fault: str
+) -> None:
+    """Without a published digest the first accepted file is pinned, and the right one refused."""
+    lock = WeightsLock(tmp_path / "lock.json")
+    put(tmp_path / "weights/net.pth", content)
+    entry = describe(url="")
+    status = find_weights(entry, tmp_path / "weights", open_digests(tmp_path / "weights"))
+    assert status.state == WRONG
+    assert fault in status.reason
+    with pytest.raises(UserError, match=fault):
+        fetch(entry, tmp_path / "weights", lock=lock)
+    put(tmp_path / "weights/net.pth")
+    fetch(entry, tmp_path / "weights", lock=lock)
+
+
+def test_an_empty_answer_is_no_file(server: Server, tmp_path: Path) -> None:
+    server.answers["/net.pth"] = [whole(b"")] * 9
+    with pytest.raises(UserError, match="answers with an empty file"):
+        fetch(describe(server, sha256="", sha256_source=""), tmp_path)
+
+
 def test_files_are_hashed_once_and_again_when_they_change(tmp_path: Path) -> None:
     put(tmp_path / "TORCH_HOME/hub/checkpoints/net.pth")
     digests = open_digests(tmp_path / "w")

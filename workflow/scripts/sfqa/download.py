@@ -90,11 +90,23 @@ def fetch_url(
     raise AssertionError("the last attempt returns or raises")
 
 
+def is_web_page(beginning: bytes) -> bool:
+    """Return whether a file that begins with these bytes is HTML.
+
+    >>> is_web_page(b"\\n<!DOCTYPE html><html>"), is_web_page(b"PK")
+    (True, False)
+    """
+    text = beginning.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return text.startswith((b"<!doctype html", b"<html"))
+
+
 def _find_fault(url: str, part: Path, actual: str, sha256: str, size: int | None) -> str:
     """Return why a complete download is not the file that was asked for, '' if it is."""
     with open(part, "rb") as handle:
-        beginning = handle.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if beginning.startswith((b"<!doctype html", b"<html")):
+        beginning = handle.read(512)
+    if not (beginning or sha256) and size != 0:  # repositories of generators may have empty files
+        return f"{url} answers with an empty file"
+    if is_web_page(beginning):
         return f"{url} answers with a web page and not with the file"
     if not actual.startswith(sha256):
         begins = "" if len(sha256) == _SHA256_DIGITS else "one that begins with "

@@ -40,6 +40,11 @@ def run(args: argparse.Namespace) -> int:
         check_feature_columns(plan.metrics)
         names = [metric["name"] for metric in plan.scored_metrics]
         print(f"metrics: {', '.join(names) or 'none'}")
+        if plan.config["regression"]["metrics"] and not plan.has_mos:
+            print(
+                "  no metric is computed, since the dataset has no MOS (ratings.source: none); the "
+                "features are extracted"
+            )
     protocols = [protocol["name"] for protocol in plan.config["regression"]["protocols"]]
     print(f"protocols: {', '.join(protocols) or 'none'}\n")
     print(describe_items(items))

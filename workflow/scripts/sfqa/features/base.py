@@ -218,13 +218,31 @@ def check_weights(name: str, kind: str) -> None:
         raise UserError(f"config, features.{name}.weights: {name} has no weights; say 'none'")
 
 
+def check_option_needs(name: str, options: Mapping[str, Any]) -> None:
+    """Raise :class:`UserError` for two options of an extractor that do not go together.
+
+    The constant OPTION_NEEDS of the extractor's file has for 'option=value' which values another
+    option must have; most extractors have none.
+    """
+    needs: Mapping[str, Mapping[str, Any]] = EXTRACTORS.read(name, "OPTION_NEEDS", {})
+    for setting, others in needs.items():
+        option, _, value = setting.partition("=")
+        for other, allowed in others.items():
+            if str(options[option]) == value and options[other] not in allowed:
+                raise UserError(
+                    f"config, features.{name}.options: {option}: {value} does not go with {other}: "
+                    f"{options[other]}; it needs {' or '.join(allowed)}"
+                )
+
+
 def check_entry(name: str, entry: Mapping[str, Any]) -> None:
     """Check ``features.<name>`` of the configuration without reading any file.
 
-    Raises :class:`UserError` for an unknown extractor, for options as :func:`merge_options` does
-    and for weights as :func:`check_weights` and :func:`check_parts` do.
+    Raises :class:`UserError` for an unknown extractor, for options as :func:`merge_options` and
+    :func:`check_option_needs` do, and for weights as :func:`check_weights` and
+    :func:`check_parts` do.
     """
-    merge_options(name, entry.get("options") or {})
+    check_option_needs(name, merge_options(name, entry.get("options") or {}))
     check_weights(name, NONE if entry.get("weights") == NONE else RANDOM)
     check_parts(name, entry)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sfqa.digests import Digests
+from sfqa.download import is_web_page
 from sfqa.errors import UserError
 from sfqa.models.weights_files import WeightsFile
 
@@ -77,8 +78,13 @@ def check_file(
     """Return what is wrong with a file ('' if nothing is) and its sha256."""
     size = path.stat().st_size
     with open(path, "rb") as handle:
-        if handle.read(len(_LFS_POINTER)) == _LFS_POINTER:
-            return f"{path} is a pointer of git-lfs and not the file; fetch it (git lfs pull)", ""
+        beginning = handle.read(512)
+    if beginning.startswith(_LFS_POINTER):
+        return f"{path} is a pointer of git-lfs and not the file; fetch it (git lfs pull)", ""
+    if not beginning:
+        return f"{path} is empty", ""
+    if is_web_page(beginning):
+        return f"{path} is a web page and not the file", ""
     if entry.size is not None and size != entry.size:
         return f"{path} has {size} bytes, expected {entry.size}", ""
     sha256 = digests.get_sha256(path)

@@ -32,6 +32,11 @@ WEIGHTS_PARTS: Mapping[str, Mapping[str, Any]] = {
     "tokenizer_settings": {"metric": "qalign"},
     "preprocessing": {"metric": "qalign"},
 }
+OPTION_NEEDS: Mapping[str, Mapping[str, Any]] = {
+    "input=aligned_face": {"metric": ("topiq_nr-face", "topiq_nr-face-v1")},
+    "input=focusq": {"metric": ("topiq_nr", "topiq_nr-face", "topiq_nr-face-v1")},
+    "input=focusq_cv2": {"metric": ("topiq_nr", "topiq_nr-face", "topiq_nr-face-v1")},
+}
 #: Not in requirements.txt, because of its licence: PolyForm Noncommercial, parts S-Lab.
 PACKAGE = "pyiqa"
 ENVIRONMENT = "iqa"
