@@ -172,6 +172,9 @@ def test_an_input_without_a_published_head_is_an_error_before_the_first_job():
     list_metrics({"A": {**entry, "inputs": ["fast_vqa.map"]}}, columns)
     with pytest.raises(UserError, match=r"A\.options\.start: no published head reads spatial"):
         list_metrics({"A": {**entry, "inputs": ["spatial"]}}, columns)
+    wide = {**entry, "options": {"start": "checkpoint", "hidden": 32}, "inputs": ["fast_vqa.map"]}
+    with pytest.raises(UserError, match="have a hidden layer of 64, and hidden is 32"):
+        list_metrics({"A": wide}, columns)
 
 
 def test_a_job_depends_on_the_weights_and_their_digest(tmp_path):

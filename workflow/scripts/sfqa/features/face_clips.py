@@ -79,8 +79,8 @@ def make_face_clip(
 def list_frames_shown(video: Video) -> list[int]:
     """Return the frames of a video to show at 25 frames per second."""
     if video.variable_rate:
-        shown: list[int] = timing.list_shown_frames(video.path, sync_distance.FPS).tolist()
-        return shown
+        frame_indices: list[int] = timing.list_shown_frames(video.path, sync_distance.FPS).tolist()
+        return frame_indices
     return sync_distance.frames_at_25(video.frames, video.fps)
 
 

@@ -186,10 +186,10 @@ def select_faces(
     rows = rows[torch.argsort(rows[:, 0], descending=True, stable=True)][:_MAX_CANDIDATES]
     rows = rows[nms(rows[:, 1:], rows[:, 0], _MAX_IOU)][:_MAX_FACES]
     boxes = (rows[:, 1:] * torch.tensor([width, height, width, height])).double()
-    kept = nms(boxes, rows[:, 0].double(), _MAX_IOU_IN_PIXELS)
+    face_indices = nms(boxes, rows[:, 0].double(), _MAX_IOU_IN_PIXELS)
     return [
         (probability, Box(left, top, right - left, bottom - top))
         for probability, (left, top, right, bottom) in zip(
-            rows[kept, 0].tolist(), boxes[kept].tolist(), strict=True
+            rows[face_indices, 0].tolist(), boxes[face_indices].tolist(), strict=True
         )
     ]

@@ -33,6 +33,8 @@ PREFIXES = {
     "dover.aesthetic": "aesthetic_head.",
     "blip.cls": "mlp.",
 }
+#: Width of the hidden layer of the published heads of maps.
+PUBLISHED_WIDTH = 64
 #: What an extractor depends on that decides the numbers of its network.
 _SPEC_KEYS = ("weights", "weights_seed", "sha256", "options", "official", "parts")
 
@@ -53,7 +55,10 @@ def find_prefix(text: str) -> str:
 
 
 def check_inputs(options: Mapping[str, Any], inputs: Sequence[str], where: str) -> None:
-    """Raise :class:`UserError` if a head starts from a published one and an input has none."""
+    """Raise :class:`UserError` if a head starts from a published one and an input has none.
+
+    Also for another width than the published one.
+    """
     if not starts_from_checkpoint({"options": options}):
         return
     for text in inputs:
@@ -62,6 +67,11 @@ def check_inputs(options: Mapping[str, Any], inputs: Sequence[str], where: str) 
                 f"{where}: no published head reads {text}; there are heads of "
                 f"{', '.join(PREFIXES)}; write start: random"
             )
+    if options.get("hidden", PUBLISHED_WIDTH) != PUBLISHED_WIDTH:
+        raise UserError(
+            f"{where}: the published heads have a hidden layer of {PUBLISHED_WIDTH}, and hidden is "
+            f"{options['hidden']}; leave hidden out, or write start: random"
+        )
 
 
 def select_sources(

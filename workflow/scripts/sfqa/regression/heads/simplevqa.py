@@ -26,8 +26,8 @@ DESIGN = "blocks"
 OPTIONS: Options = {
     "seconds": Option(
         8, 0, None,
-        "seconds that count: the first ones, and the last one again until there are so many, as in "
-        "the published training (8), on which published figures rest; 0: every second once",
+        "seconds that count: the first ones, and the last one again until there are this many, as "
+        "in the published training (8), on which published figures rest; 0: every second once",
         whole=True,
     ),
     "hidden": Option(128, 1, None, "width of the hidden layer", whole=True),

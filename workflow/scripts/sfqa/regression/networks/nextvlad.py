@@ -52,8 +52,8 @@ class NextVlad(nn.Module):
 class FrameEnsemble(nn.Module):
     """The mean of models that share no parameters: (rows, dims).
 
-    One model for each number in ``frames``: so many of the frames ``x["frames"]`` (rows, T, width),
-    evenly chosen, by NeXtVLAD and two linear layers. One linear layer for each vector of a video,
+    One model for each number n in ``frames``: n evenly chosen frames of ``x["frames"]`` (rows, T,
+    width), NeXtVLAD and two linear layers. One linear layer for each vector of a video,
     ``x["video0"]`` and so on. In training mode all scores are returned side by side.
     """
 

@@ -21,7 +21,8 @@ def join_scores(scores: Sequence[Tensor]) -> Tensor:
 def average_losses(loss: Loss) -> Loss:
     """Return a loss of joined scores: the mean of the loss of each of them.
 
-    Parts that share no parameters are then trained as if each were alone, but for the factor.
+    Parts that share no parameters are then trained independently, with another scale of the
+    loss.
 
     >>> from sfqa.regression.losses import mae
     >>> target, known = torch.zeros(2, 1), torch.ones(2, 1, dtype=torch.bool)
