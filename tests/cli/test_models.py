@@ -53,6 +53,17 @@ def test_a_configuration_is_shown_without_its_data(
     assert "ratings.path: resources/scores.csv" in text
 
 
+def test_random_weights_of_a_configuration_are_not_missing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(__file__).parents[2])
+    status, text = run(capsys, "models", "--config", "config/table2_demo.yaml")
+    assert status == 0
+    row = next(line for line in text.splitlines() if line.startswith("SimpleVQA"))
+    assert re.search(r"spatial slowfast +spatial:random slowfast:random +0\.\d+$", row)
+    assert "missing" not in text
+
+
 def test_one_model_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     status, text = run(capsys, "models", "show", "SimpleVQA")
     assert status == 0

@@ -65,7 +65,8 @@ def _print_configuration(args: argparse.Namespace) -> int:
     from sfqa.regression.model_metrics import expand_models, list_names, load_checked_models
 
     config = read_config(args.config)
-    expand_models(config)  # raises for unknown names and options that do not go together
+    # Raises for unknown names and options that do not go together.
+    features = expand_models(config)["features"]
     weights = official.load_registry(config["weights"]["registry"])
     models = load_checked_models(config["regression"]["registry"], weights)
     names = list_names(config["regression"]["models"])
@@ -75,7 +76,7 @@ def _print_configuration(args: argparse.Namespace) -> int:
         videos = config["pairs"]["count"] * len(methods) or _VIDEOS
         seconds = sum(config["materials"]["clip_sec"]) / 2
     videos, seconds = args.videos or videos, args.seconds or seconds
-    _print_table([models[name] for name in names], videos, seconds, config)
+    _print_table([models[name] for name in names], videos, seconds, config, features)
     missing = list_missing_files(config)
     print("\nyour files:" + ("" if missing else " all there"))
     for key, path in missing:
@@ -89,7 +90,9 @@ def _print_table(
     videos: int,
     seconds: float,
     config: Mapping[str, Any] | None = None,
+    features: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
+    """Print the table; ``features`` is that section of a configuration with its models."""
     from sfqa.cli._tables import align_columns
 
     states = _find_weights(models, config)
@@ -101,8 +104,8 @@ def _print_table(
                 model.name, model.group, str(model.year),
                 "zero-shot" if model.is_zero_shot else f"head {model.head}",
                 " ".join(model.features),
-                " ".join(f"{name}:{states[name]}" for name in model.weights) or "none",
-                "-" if hours is None else f"{hours:.1f}",
+                _describe_weights(model, states, features or {}),
+                "-" if hours is None else f"{hours:.1f}" if hours >= 0.1 else f"{hours:.2g}",
             ]
         )  # fmt: skip
     print("\n".join(align_columns(rows)))
@@ -132,6 +135,22 @@ def _find_weights(
     }
     save_digests(digests)
     return states
+
+
+def _describe_weights(
+    model: QualityModel, states: Mapping[str, str], features: Mapping[str, Mapping[str, Any]]
+) -> str:
+    """Return the state of the weights files, or which weights a configuration has instead."""
+    from sfqa.features.weights import NONE, OFFICIAL, RANDOM
+
+    other_weights = {
+        extractor: "random" if spec["weights"] == RANDOM else "own file"
+        for extractor, spec in features.items()
+        if extractor in model.features and spec["weights"] not in (OFFICIAL, NONE)
+    }
+    if other_weights:
+        return " ".join(f"{name}:{words}" for name, words in other_weights.items())
+    return " ".join(f"{name}:{states[name]}" for name in model.weights) or "none"
 
 
 def _estimate_hours(model: QualityModel, videos: int, seconds: float) -> float | None:
