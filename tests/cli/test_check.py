@@ -106,6 +106,15 @@ def test_every_model_reads_columns_that_its_extractors_have() -> None:
     check_feature_columns([{"name": name, **m.make_metric()} for name, m in models.items()])
 
 
+def test_the_command_fetches_into_the_folder_of_the_configuration(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    config = yaml.safe_load((ROOT / "config/sfqa.yaml").read_text())
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump(config | {"weights": {"folder": "my files"}}))
+    _, text = run(capsys, "my.yaml")
+    assert "dover: sfqa weights --fetch dover --folder 'my files' (from https://" in text
+
+
 def test_metrics_of_a_dataset_without_mos_are_said_to_be_left_out(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

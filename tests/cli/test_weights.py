@@ -12,6 +12,7 @@ from loopback_server import Server, whole
 from loopback_server import server as server
 from sfqa.cli import main
 from sfqa.features import official
+from sfqa.models import locating
 
 CONTENT = b"weights" * 1000
 
@@ -33,6 +34,7 @@ def registry(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) ->
     path.write_text(yaml.safe_dump(entries, sort_keys=False))
     monkeypatch.setattr(official, "REGISTRY", path)
     monkeypatch.setattr(official, "FOLDER", tmp_path / "w")
+    monkeypatch.setattr(locating, "FOLDER", tmp_path / "w")
     monkeypatch.setattr(official.load_registry, "__defaults__", (path,))
     server.answers["/m.pth"] = [whole(CONTENT)]
     monkeypatch.chdir(tmp_path)

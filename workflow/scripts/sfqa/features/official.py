@@ -11,13 +11,14 @@ from sfqa.errors import UserError, hint
 from sfqa.features.base import has_weights
 from sfqa.features.extractors import EXTRACTORS
 from sfqa.features.weights import OFFICIAL, list_official_parts
+from sfqa.models.locating import FOLDER as FOLDER  # beside the registry for its callers
 from sfqa.models.locating import read_manifest
 from sfqa.models.weights_files import WeightsFile, as_dict, find_entry, load_weights_files
 from sfqa.options import merge_options
 
 _PROJECT = Path(__file__).parents[4]
-#: The project's registry of weights files, and the folder into which they are fetched.
-REGISTRY, FOLDER = _PROJECT / "config" / "weights.yaml", _PROJECT / "resources" / "weights"
+#: The project's registry of weights files.
+REGISTRY = _PROJECT / "config" / "weights.yaml"
 
 
 def load_registry(path: Path | str = REGISTRY) -> dict[str, WeightsFile]:

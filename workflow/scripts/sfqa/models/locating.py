@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from sfqa.errors import UserError
 from sfqa.models.weights_files import WeightsFile
 
 THERE, MISSING, WRONG = "there", "missing", "wrong"
+#: The folder of the project into which weights files are fetched by default.
+FOLDER = Path(__file__).parents[4] / "resources" / "weights"
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
@@ -108,7 +111,8 @@ def describe_missing(entry: WeightsFile, folder: Path) -> str:
     'by hand: Ask them; put it into w as net.pth'
     """
     if entry.is_downloadable:
-        return f"sfqa weights --fetch {entry.name} (from {entry.source})"
+        option = "" if folder.absolute() == FOLDER else f" --folder {shlex.quote(str(folder))}"
+        return f"sfqa weights --fetch {entry.name}{option} (from {entry.source})"
     return f"by hand: {entry.by_hand}; put it into {folder} as {entry.file}"
 
 
