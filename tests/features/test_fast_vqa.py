@@ -162,7 +162,7 @@ def build_network() -> FastVqa:
 class _SharedWeights(Weights):
     """Drawn weights of a network with few blocks, built once."""
 
-    def load(self, build: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+    def load(self, build: Callable[[], torch.nn.Module], *_: Any) -> torch.nn.Module:
         return build_network()
 
 
