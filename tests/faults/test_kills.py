@@ -121,7 +121,7 @@ def test_what_a_killed_job_left_is_counted(fire):
     assert (fire.round.left_files, fire.round.left_bytes) == (1, 4)
 
 
-#: Writes a table and dies by kill -9 with the temporary file empty, whole, or not at all.
+#: Writes a table and dies by kill -9 with the temporary file without rows, whole, or not at all.
 WRITE = """
 import os, signal, sys
 import pyarrow.parquet as pq
@@ -132,7 +132,7 @@ def die(*_, **__):
 
 out, when = sys.argv[1:]
 if when == "empty":
-    pq.write_table = die
+    pq.ParquetWriter.write_table = die
 elif when == "whole":
     os.fsync = die
 row = {"sample_id": "a", "method": "late", "extractor": "lse", "device": "cpu", "computed": True}

@@ -39,6 +39,7 @@ class VqaHead(nn.Module):
     def score_maps(self, maps: Tensor) -> Tensor:
         """Return the mean score of each map, (n, outputs).
 
+        >>> import torch
         >>> VqaHead(channels=4, hidden=2).score_maps(torch.zeros(3, 4, 16, 7, 7)).shape
         torch.Size([3, 1])
         """
