@@ -72,25 +72,28 @@ class GatedAttention(ShiftedWindowAttention3d):
             x = x.roll([-s for s in shift], (1, 2, 3))
         qkv = self.qkv(_split_windows(x, window))  # (window, batch, position, 3 * channel)
         attended = torch.empty_like(qkv[..., :channels])
-        masks = _make_masks(x, size, window, shift) if any(shift) else None
+        masks = _make_masks(*size, *window, *shift, x.dtype, str(x.device)) if any(shift) else None
         usual = self._look_up(self.relative_position_bias_table)
         if self.has_gate:
             fragment = self._look_up(self.fragment_position_bias_table)
             difference = usual - fragment
             gates = _make_gates(*size[1:], *window, *shift[1:], str(x.device))
-        for index in range(len(qkv)):
+        spatial_windows = size[1] * size[2] // (window[1] * window[2])
+        for spatial_index in range(spatial_windows):
             bias = usual
             if self.has_gate:
-                gate = gates[index % len(gates)].repeat(window[0], window[0])
+                gate = gates[spatial_index].repeat(window[0], window[0])
                 bias = torch.addcmul(fragment, difference, gate)
-            if masks is not None:
-                bias = bias + masks[index]
-            heads = qkv[index].unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-            # With four axes of the mask torch takes its fast function.
-            values = functional.scaled_dot_product_attention(
-                heads[0], heads[1], heads[2], attn_mask=bias[None]
-            )
-            attended[index] = values.transpose(1, 2).flatten(2)
+            # The windows at one position in space have the same bias at all times.
+            for index in range(spatial_index, len(qkv), spatial_windows):
+                mask = masks[index] if masks is not None else None
+                heads = qkv[index].unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+                # With four axes of the mask torch takes its fast function.
+                values = functional.scaled_dot_product_attention(
+                    heads[0], heads[1], heads[2],
+                    attn_mask=(bias if mask is None else bias + mask)[None],
+                )  # fmt: skip
+                attended[index] = values.transpose(1, 2).flatten(2)
         x = _join_windows(self.proj(attended), size, window)
         return x.roll(shift, (1, 2, 3)) if any(shift) else x
 
@@ -114,12 +117,22 @@ def _join_windows(windows: Tensor, size: list[int], window: list[int]) -> Tensor
     return x.permute(3, 0, 4, 1, 5, 2, 6, 7).reshape(windows.shape[1], *size, windows.shape[-1])
 
 
-def _make_masks(x: Tensor, size: list[int], window: list[int], shift: list[int]) -> Tensor:
-    """Return -100 (window, position, position) where two positions were not neighbours, else 0."""
-    t, h, w = size
-    return _compute_attention_mask_3d(
-        x, (t, h, w), (window[0], window[1], window[2]), (shift[0], shift[1], shift[2])
-    )
+@cache
+def _make_masks(
+    time: int, height: int, width: int, times: int, rows: int, columns: int,
+    later: int, down: int, right: int, dtype: torch.dtype, device: str,
+) -> list[Tensor | None]:  # fmt: skip
+    """Return for each window -100 (position, position) where two were not neighbours, else 0.
+
+    None for a window without such positions. Windows of one pattern share its tensor: there are
+    eight patterns, and all masks of the first stage would take 79 MB.
+    """
+    masks = _compute_attention_mask_3d(
+        torch.empty(0, dtype=dtype, device=device),
+        (time, height, width), (times, rows, columns), (later, down, right),
+    )  # fmt: skip
+    patterns, numbers = masks.unique(dim=0, return_inverse=True)
+    return [patterns[n] if patterns[n].any() else None for n in numbers.tolist()]
 
 
 @cache
