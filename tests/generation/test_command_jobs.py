@@ -42,14 +42,17 @@ def children_of(pid: int) -> set[int]:
 def test_a_job_killed_at_work_leaves_nothing_and_the_next_goes_on(engine):
     engine.plan(_1=["hang", "ok"])
     one = job(engine)
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while engine.calls() != [0, 1] and time.monotonic() < until:
         time.sleep(0.02)
     assert engine.calls() == [0, 1]
+    # On a busy machine a process that is starting stands beside its parent's copy for a moment.
+    while len(children_of(one.pid)) != 1 and time.monotonic() < until:
+        time.sleep(0.02)
     assert len(children_of(one.pid)) == 1
     one.send_signal(signal.SIGKILL)
-    assert one.wait(10) == -9
-    until = time.monotonic() + 5
+    assert one.wait(60) == -9
+    until = time.monotonic() + 60
     while children_of(one.pid) and time.monotonic() < until:
         time.sleep(0.02)
     assert children_of(one.pid) == set()
