@@ -9,7 +9,7 @@ import numpy as np
 
 from sfqa.arrays import AnyArray, Floats32
 from sfqa.features import batches
-from sfqa.features.base import UnusableError
+from sfqa.features.half_precision import round_to_float16
 from sfqa.media import Pixels
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 #: ImageNet's statistics, as the official code has them: RGB from 0 to 255.
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-#: The number format of the columns; the largest value it holds is 65504.
-_HALF = np.float16
 
 
 def compute_maps(
@@ -57,11 +55,9 @@ def round_maps(maps: Floats32, model: str, keep_maps: bool) -> tuple[AnyArray | 
 
     Raises :class:`UnusableError` for numbers that float16 cannot hold.
     """
-    with np.errstate(over="ignore"):
-        rounded = maps.astype(_HALF)
-        pooled = maps.reshape(*maps.shape[:2], -1).mean(axis=2, dtype=np.float64).astype(_HALF)
-    if not np.isfinite(rounded).all():
-        raise UnusableError(f"not_finite: {model} gave numbers that float16 cannot hold")
+    rounded = round_to_float16(maps, model)
+    means = maps.reshape(*maps.shape[:2], -1).mean(axis=2, dtype=np.float64)
+    pooled = means.astype(np.float16)
     return (rounded if keep_maps else None), pooled
 
 

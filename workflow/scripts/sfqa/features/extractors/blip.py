@@ -13,6 +13,7 @@ from sfqa.features import base, batches
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Batching
 from sfqa.features.frame_reader import KeyFrameReader, KeyFrames, Square
+from sfqa.features.half_precision import round_to_float16
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, Option, Options
 
@@ -109,10 +110,10 @@ class Extractor:
     def score(self, prepared: Iterable[KeyFrames]) -> Iterator[dict[str, Any] | UnusableError]:
         """Yield the row of each video's key frames and prompt."""
         for key_frames, cls, rewards in self.compute_features(prepared):
-            with np.errstate(over="ignore"):
-                rounded = cls.astype(np.float16)
-            if not (np.isfinite(rounded).all() and np.isfinite(rewards).all()):
-                yield UnusableError("not_finite: BLIP gave numbers that float16 cannot hold")
+            try:
+                rounded = round_to_float16(cls, "BLIP", rewards)
+            except UnusableError as error:
+                yield error
                 continue
             row = {"cls": rounded, "reward": float(rewards.astype(np.float64).mean())}
             tokens = len(self.tokenizer.encode(key_frames.prompt or "")) + 2

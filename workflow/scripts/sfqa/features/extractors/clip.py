@@ -16,6 +16,7 @@ from sfqa.features import base, batches
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Batching
 from sfqa.features.frame_reader import KeyFrameReader, KeyFrames, Square
+from sfqa.features.half_precision import round_to_float16
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, Option, Options, Text
 
@@ -142,9 +143,13 @@ class Extractor:
     def _build_row(
         self, image: Floats32, text: Floats32 | None, prompt: str | None
     ) -> dict[str, Any]:
-        row: dict[str, Any] = {"image": _to_float16(image), "text": None, "cosine": None}
+        row: dict[str, Any] = {
+            "image": round_to_float16(image, "CLIP"),
+            "text": None,
+            "cosine": None,
+        }
         if text is not None:
-            row["text"] = _to_float16(text[None])
+            row["text"] = round_to_float16(text[None], "CLIP")
             row["cosine"] = float(compute_cosines(image, text).mean())
             tokens, context_length = (
                 len(self.tokenizer.encode(prompt)) + 2,
@@ -181,14 +186,6 @@ def compute_cosines(image: npt.NDArray[Any], text: npt.NDArray[Any]) -> npt.NDAr
     """
     a, b = np.asarray(image, np.float64), np.asarray(text, np.float64)
     return np.asarray(a @ b / (np.linalg.norm(a, axis=1) * np.linalg.norm(b)))
-
-
-def _to_float16(embedding: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
-    with np.errstate(over="ignore"):
-        rounded = embedding.astype(np.float16)
-    if not np.isfinite(rounded).all():
-        raise UnusableError("not_finite: CLIP gave numbers that float16 cannot hold")
-    return rounded
 
 
 def _check_offline(name: str) -> None:

@@ -15,6 +15,7 @@ from sfqa.features import base, batches
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Batching
 from sfqa.features.frame_reader import KeyFrameReader, KeyFrames
+from sfqa.features.half_precision import round_to_float16
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, ModelName, Option, Options
 
@@ -137,10 +138,10 @@ class Extractor:
     def score(self, prepared: Iterable[KeyFrames]) -> Iterator[dict[str, Any] | UnusableError]:
         """Yield the row of each video's key frames."""
         for image in self.compute_embeddings(prepared):
-            with np.errstate(over="ignore"):
-                rounded = image.astype(np.float16)
-            if not np.isfinite(rounded).all():
-                yield UnusableError("not_finite: the model gave numbers that float16 cannot hold")
+            try:
+                rounded = round_to_float16(image, "the model")
+            except UnusableError as error:
+                yield error
                 continue
             levels = compute_levels(image, self.text, self.scale)
             yield {

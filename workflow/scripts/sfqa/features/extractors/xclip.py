@@ -14,6 +14,7 @@ from sfqa.features import base, batches
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Batching
 from sfqa.features.frame_reader import CENTRES, KeyFrameReader, KeyFrames, Square
+from sfqa.features.half_precision import round_to_float16
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, Option, Options
 
@@ -110,10 +111,10 @@ class Extractor:
     def score(self, prepared: Iterable[KeyFrames]) -> Iterator[dict[str, Any] | UnusableError]:
         """Yield the row of each video's key frames and prompt."""
         for key_frames, embedding, similarity in self.compute_features(prepared):
-            with np.errstate(over="ignore"):
-                rounded = embedding[None].astype(np.float16)
-            if not (np.isfinite(rounded).all() and np.isfinite(similarity)):
-                yield UnusableError("not_finite: X-CLIP gave numbers that float16 cannot hold")
+            try:
+                rounded = round_to_float16(embedding[None], "X-CLIP", similarity)
+            except UnusableError as error:
+                yield error
                 continue
             row: dict[str, Any] = {"video": rounded, "score": None}
             prompt = (key_frames.prompt or "").strip()
