@@ -65,3 +65,20 @@ def draw_video(seed: int, frames: int, height: int, width: int) -> npt.NDArray[n
             total += wave_table[phase & 511]
         channels.append((total // 3).astype(np.uint8))
     return np.stack(channels, -1)
+
+
+def draw_song(seed: int, seconds: float, rate: int) -> npt.NDArray[np.int16]:
+    """A sung-like tone (samples,): five harmonics of 210 to 249 Hz, vibrato, swell, faint noise."""
+    n = np.arange(int(seconds * rate), dtype=np.int64)
+    draws = (draw_bits(seed, "song", 8) % np.uint64(65536)).astype(np.int64)
+
+    def triangle(phase: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        return np.abs(phase % 65536 - 32768) - 16384
+
+    vibrato = triangle(n * 360448 // rate + draws[0])
+    swell = 24576 + triangle(n * 45875 // rate) // 2
+    phase = np.cumsum((210 + draws[1] % 40) * (16777216 + 24 * vibrato) // rate) // 256
+    harmonics = [triangle((h + 1) * phase + draws[h + 2]) // (h + 1) for h in range(5)]
+    tone = np.sum(harmonics, axis=0) * swell // 65536
+    noise = (draw_bits(seed, "song/noise", n.size) % np.uint64(129)).astype(np.int64) - 64
+    return (tone + noise).astype(np.int16)
