@@ -13,14 +13,15 @@ from PIL import Image
 
 from sfqa import identity, media, store, tables
 from sfqa.errors import UserError
-from sfqa.generation import adapters, process
+from sfqa.generation import adapters
 from sfqa.generation.generate import generate_shard
 from sfqa.generation.generator import Generator
-from sfqa.generation.install.sources import Source, Weights
-from sfqa.generation.process import Timeouts
 from sfqa.generation.records import GenerationSettings
 from sfqa.generation.registry import Method
 from sfqa.options import Option, Text
+from sfqa.repositories import process
+from sfqa.repositories.process import Timeouts
+from sfqa.repositories.sources import Source, Weights
 
 QUICK = Timeouts(late_sec=0.4, grace_sec=0.5, settle_sec=0.05)
 SECONDS = 1.0

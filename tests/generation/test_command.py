@@ -12,11 +12,11 @@ from PIL import Image
 
 from sfqa import identity, media, store
 from sfqa.errors import UserError
-from sfqa.generation.install.sources import Source, Weights
 from sfqa.generation.records import GenerationSettings, compute_sample_key
 from sfqa.generation.shard import Shard
 from sfqa.gpu_leases import lease_gpu
 from sfqa.gpu_names import Gpu
+from sfqa.repositories.sources import Source, Weights
 
 
 def test_three_videos_and_a_second_run(engine):

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from sfqa.digests import Digests, iterate_files
-from sfqa.generation.install.commands import run_command
+from sfqa.repositories.commands import run_command
 
 
 def test_linked_weights_are_followed_once(tmp_path: Path) -> None:

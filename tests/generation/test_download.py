@@ -28,8 +28,8 @@ from loopback_server import (
 from sfqa import download
 from sfqa.digests import Digests
 from sfqa.errors import UserError
-from sfqa.generation.install import hub
-from sfqa.generation.install.sources import Download
+from sfqa.repositories import hub
+from sfqa.repositories.sources import Download
 
 ROOT = Path(__file__).parents[2]
 CONTENT = bytes(range(256)) * 4000 + b"the end"
@@ -339,9 +339,9 @@ def test_a_gated_or_absent_model_is_a_sentence(models: Hub, folder: Path) -> Non
 CALL = """
 import sys
 from pathlib import Path
-from sfqa.generation.install import hub
+from sfqa.repositories import hub
 from sfqa.digests import Digests
-from sfqa.generation.install.sources import Download
+from sfqa.repositories.sources import Download
 folder = Path(sys.argv[1])
 hub.fetch_hub(Download("w", "o/n"), ["w"], folder / "repo", folder / ".downloads", Digests(folder, print))
 """

@@ -11,6 +11,7 @@ from PIL import Image
 from sfqa import media
 from sfqa.errors import UserError
 from sfqa.generation import staging
+from sfqa.repositories import workspace
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def repo(tmp_path) -> Path:
 
 def test_a_place_has_a_safe_name_wherever_it_lies(tmp_path, repo):
     folder = tmp_path / "my results v1.5, 'übung'" / "work" / "a__b__x.y"
-    with staging.open_workspace(folder, repo, ()) as place:
+    with workspace.open_workspace(folder, repo, ()) as place:
         alias = place.root
         for path in (place.cwd, place.work, place.inputs, place.outputs, place.temporary):
             assert set(str(path)) <= set("/_-abcdefghijklmnopqrstuvwxyz0123456789")
@@ -42,7 +43,7 @@ def test_a_place_has_a_safe_name_wherever_it_lies(tmp_path, repo):
 def test_the_alias_goes_after_an_error(tmp_path, repo):
     with (
         pytest.raises(KeyboardInterrupt),
-        staging.open_workspace(tmp_path / "w", repo, ()) as place,
+        workspace.open_workspace(tmp_path / "w", repo, ()) as place,
     ):
         raise KeyboardInterrupt
     assert not os.path.lexists(place.root)
@@ -50,10 +51,10 @@ def test_the_alias_goes_after_an_error(tmp_path, repo):
 
 def test_a_place_is_fresh_and_a_stale_alias_goes(tmp_path, repo):
     folder = tmp_path / "w"
-    with staging.open_workspace(folder, repo, ()) as place:
+    with workspace.open_workspace(folder, repo, ()) as place:
         (place.work / "stale.mp4").write_bytes(b"old")
     place.root.symlink_to(folder)  # what a kill -9 leaves
-    with staging.open_workspace(folder, repo, ()) as again:
+    with workspace.open_workspace(folder, repo, ()) as again:
         assert not os.path.lexists(place.root)
         assert not (again.work / "stale.mp4").exists()
         assert again.root != place.root
@@ -61,24 +62,24 @@ def test_a_place_is_fresh_and_a_stale_alias_goes(tmp_path, repo):
 
 def test_an_alias_of_somebody_else_stays(tmp_path, repo):
     folder, other = tmp_path / "w", tmp_path / "other"
-    with staging.open_workspace(folder, repo, ()) as place:
+    with workspace.open_workspace(folder, repo, ()) as place:
         pass
     place.root.symlink_to(other)
-    staging.remove_workspace(folder)
+    workspace.remove_workspace(folder)
     assert place.root.readlink() == other
     place.root.unlink()
 
 
 def test_read_only_copies_are_removed_and_the_repository_is_not(tmp_path, repo):
     folder = tmp_path / "w"
-    with staging.open_workspace(folder, repo, ()) as place:
+    with workspace.open_workspace(folder, repo, ()) as place:
         locked = place.work / "snapshot"
         (locked / "inner").mkdir(parents=True)
         (locked / "inner" / "f").write_text("x")
         (locked / "inner").chmod(0o555)
         locked.chmod(0o555)
-    staging.remove_workspace(folder)
-    staging.remove_workspace(folder)
+    workspace.remove_workspace(folder)
+    workspace.remove_workspace(folder)
     assert not folder.exists()
     assert (repo / "src" / "there.txt").read_text() == "src"
 
@@ -86,7 +87,7 @@ def test_read_only_copies_are_removed_and_the_repository_is_not(tmp_path, repo):
 def test_the_overlay_shows_the_repository_and_hides_what_is_private(tmp_path, repo):
     folder = tmp_path / "cwd"
     folder.mkdir()
-    staging.link_repository(repo, folder, ("output", ".cache", "last.log", "not_there"))
+    workspace.link_repository(repo, folder, ("output", ".cache", "last.log", "not_there"))
     assert {path.name for path in folder.iterdir()} == {
         "output", ".cache", "src", "weights", "run.py"
     }  # fmt: skip
@@ -103,7 +104,7 @@ def test_the_overlay_shows_the_repository_and_hides_what_is_private(tmp_path, re
 
 def test_a_relative_repository_can_be_linked(tmp_path, repo, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with staging.open_workspace(tmp_path / "w", Path(repo.name), ()) as place:
+    with workspace.open_workspace(tmp_path / "w", Path(repo.name), ()) as place:
         assert (place.cwd / "src" / "there.txt").read_text() == "src"
 
 
@@ -111,7 +112,7 @@ def test_an_unsafe_temporary_folder_is_passed_over(tmp_path, repo, monkeypatch):
     unsafe = tmp_path / "a.b c"
     unsafe.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(unsafe))
-    with staging.open_workspace(tmp_path / "w", repo, ()) as place:
+    with workspace.open_workspace(tmp_path / "w", repo, ()) as place:
         assert place.root.parent in (Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"))
     assert list(unsafe.iterdir()) == []
 
@@ -123,7 +124,7 @@ def test_no_safe_temporary_folder_is_told(tmp_path, repo, monkeypatch):
     monkeypatch.setattr(Path, "symlink_to", refuse)
     with (
         pytest.raises(UserError, match="without dots, spaces and accents .*; set TMPDIR"),
-        staging.open_workspace(tmp_path / "w", repo, ()),
+        workspace.open_workspace(tmp_path / "w", repo, ()),
     ):
         pass
 

@@ -18,8 +18,8 @@ import pytest
 from sfqa import identity, media, store, tables
 from sfqa.generation import registry
 from sfqa.generation.generate import generate_shard
-from sfqa.generation.process import Timeouts
 from sfqa.generation.records import GenerationSettings
+from sfqa.repositories.process import Timeouts
 
 ROOT = Path(__file__).parents[2]
 HOME = Path(__file__).parent / "standins"

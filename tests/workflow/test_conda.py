@@ -208,7 +208,7 @@ def test_the_environment_that_fetches_generators_is_enough_for_it(tmp_path):
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT / 'workflow/scripts')!r})\n"
         "import huggingface_hub, snakemake\n"
-        "from sfqa.generation.install import fetch\n"
+        "from sfqa.repositories import fetch\n"
         "from sfqa.job import run_job\n"
     )
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)

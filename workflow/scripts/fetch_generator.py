@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from sfqa.generation.install.fetch import fetch_generator, write_manifest
-from sfqa.generation.install.sources import from_dict
 from sfqa.job import run_job
+from sfqa.repositories.fetch import fetch_repository, write_manifest
+from sfqa.repositories.sources import from_dict
 
 with run_job(snakemake.log[0]) as log:
     manifest = Path(snakemake.output.manifest)
     source = from_dict(snakemake.params.source)
-    content = fetch_generator(
+    content = fetch_repository(
         snakemake.wildcards.method, source, manifest.parent, Path(source.environment), log.info
     )
     write_manifest(content, manifest)

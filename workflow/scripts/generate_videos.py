@@ -5,10 +5,10 @@ from pathlib import Path
 from sfqa import store, tables
 from sfqa.generation import registry
 from sfqa.generation.generate import write_shard
-from sfqa.generation.install.fetch import digest_installation
 from sfqa.generation.ready import warn_about_unused_videos
 from sfqa.generation.records import GenerationSettings
 from sfqa.job import run_job
+from sfqa.repositories.fetch import digest_installation
 
 with run_job(snakemake.log[0]):
     params = snakemake.params

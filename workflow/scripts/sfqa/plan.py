@@ -15,7 +15,6 @@ from sfqa.features import base
 from sfqa.features.extractors import EXTRACTORS
 from sfqa.features.weights_plan import WeightsPlan
 from sfqa.generation import registry
-from sfqa.generation.install import sources
 from sfqa.options import convert_texts
 from sfqa.plugins import read_version
 from sfqa.rating_files import RatingFiles
@@ -28,6 +27,7 @@ from sfqa.regression.metrics import (
     select_number_settings,
 )
 from sfqa.regression.model_metrics import expand_models
+from sfqa.repositories import sources
 from sfqa.shard_index import Shard, read_shards
 from sfqa.trial_files import TrialFiles
 from sfqa.watch import Watch

@@ -13,15 +13,22 @@ from typing import cast
 
 from sfqa import gpu_names, media
 from sfqa.errors import UserError
-from sfqa.generation import adapters, process, staging
+from sfqa.generation import adapters, staging
 from sfqa.generation.generator import Generator, Item, OptionValue, Run
-from sfqa.generation.installation import Installation, find_installation
 from sfqa.generation.outcome import RunOutcome, find_newest_result
 from sfqa.generation.records import Sample
 from sfqa.generation.shard import Shard, is_disk_full
 from sfqa.gpu_leases import lease_gpu
 from sfqa.identity import digest
 from sfqa.options import fill_defaults
+from sfqa.repositories import process
+from sfqa.repositories.installation import Installation, find_installation
+from sfqa.repositories.workspace import (
+    Workspace,
+    open_workspace,
+    remove_aliases,
+    remove_workspace,
+)
 from sfqa.tables import flaw
 
 log = logging.getLogger("sfqa")
@@ -54,7 +61,14 @@ def open_command_engine(shard: Shard, timeouts: process.Timeouts) -> Iterator[Co
 
     Raises :class:`UserError` if the generator is not installed or a GPU is needed and missing.
     """
-    installation = find_installation(shard.method, shard.settings.generators)
+    source, label = shard.method.source, shard.method.label
+    assert source is not None
+    installation = find_installation(
+        f"method {label}",
+        shard.settings.generators.absolute() / label,
+        source.weights.folder,
+        "run `snakemake fetch_generators` or fill the folder by hand (docs/generation.md)",
+    )
     with _lease_gpu(shard) as gpu, process.end_on_sigterm():
         yield CommandEngine(shard, installation, gpu, timeouts)
 
@@ -116,7 +130,7 @@ class CommandEngine:
                 # The workspace of a batch is in the folder of its first sample. If there is no
                 # other attempt, it stays for the samples that failed, so that their files can be
                 # examined.
-                staging.remove_workspace(self.shard.videos.work_path(name))
+                remove_workspace(self.shard.videos.work_path(name))
 
     def _attempt_once(self, samples: Sequence[Sample], attempt: int) -> dict[str, Failure]:
         """Run the generator once, accept what it made and return the failures by sample id."""
@@ -128,9 +142,7 @@ class CommandEngine:
         failures = dict.fromkeys(names, Failure(""))
         start = time.monotonic()
         try:
-            with staging.open_workspace(
-                work, self.installation.repo, self.generator.private
-            ) as workspace:
+            with open_workspace(work, self.installation.repo, self.generator.private) as workspace:
                 videos, failures = self._generate_once(workspace, samples, attempt)
                 seconds = (time.monotonic() - start) / len(samples)
                 for name in names:
@@ -157,7 +169,7 @@ class CommandEngine:
             log.debug("%s: generation failed", names[0], exc_info=True)
             failure = self._describe_failure(error)
             if self.disk_full:
-                staging.remove_workspace(work)
+                remove_workspace(work)
             failures = {name: f if f.reason else failure for name, f in failures.items()}
         return failures
 
@@ -169,7 +181,7 @@ class CommandEngine:
         return Failure(flaw("generation_failed", _describe_error(error)))
 
     def _generate_once(
-        self, workspace: staging.Workspace, samples: Sequence[Sample], attempt: int
+        self, workspace: Workspace, samples: Sequence[Sample], attempt: int
     ) -> tuple[list[GeneratedVideo], dict[str, Failure]]:
         """Stage the samples and run the generator; return its videos and the failures."""
         staged: list[tuple[Sample, Item]] = []
@@ -201,7 +213,7 @@ class CommandEngine:
                 videos.append(GeneratedVideo(sample, path, detail))
         return videos, failures
 
-    def _stage_inputs(self, workspace: staging.Workspace, sample: Sample) -> Item | Failure:
+    def _stage_inputs(self, workspace: Workspace, sample: Sample) -> Item | Failure:
         """Write the inputs of a sample into the workspace; a failure if they cannot be read."""
         stem = digest(sample["sample_id"])[:12]
         image = workspace.inputs / f"i{stem}{self.generator.image_suffix}"
@@ -224,7 +236,7 @@ class CommandEngine:
             output=workspace.outputs / f"v{stem}.mp4",
         )
 
-    def _run_process(self, workspace: staging.Workspace, run: Run, attempt: int) -> RunOutcome:
+    def _run_process(self, workspace: Workspace, run: Run, attempt: int) -> RunOutcome:
         """Run one process of the generator, its output appended to a log."""
         try:
             self.generator.prepare(run)
@@ -261,4 +273,4 @@ class CommandEngine:
 
 def _describe_error(error: Exception) -> str:
     text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-    return staging.remove_aliases(text[:500])
+    return remove_aliases(text[:500])

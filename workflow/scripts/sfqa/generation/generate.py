@@ -10,13 +10,13 @@ import pandas as pd
 
 from sfqa import store, tables
 from sfqa.errors import UserError, raise_if_disk_full
-from sfqa.generation import process
 from sfqa.generation.command_engine import open_command_engine
 from sfqa.generation.imported import import_ready
 from sfqa.generation.records import GenerationSettings, Sample
 from sfqa.generation.registry import Method
 from sfqa.generation.render_engine import RenderEngine
 from sfqa.generation.shard import Engine, Log, Row, Shard, find_missing_input
+from sfqa.repositories import process
 
 
 def write_shard(

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sfqa import media
-from sfqa.generation import process, staging
 from sfqa.generation.check import describe_media_error, find_problem
 from sfqa.generation.generator import Generator, Item, Run
 from sfqa.generation.shard import is_disk_full
+from sfqa.repositories import process
+from sfqa.repositories.workspace import remove_aliases
 from sfqa.tables import flaw
 
 #: Messages in a log that name a cause outside the generator, and the words of their rows.
@@ -66,7 +67,7 @@ class RunOutcome:
         last_lines = process.read_last_lines(self.log, self.log_start)
         ending = f"the log ends with: {last_lines}" if last_lines else "the log is empty"
         detail = f"{sentence}, {ending} (logs/{self.log.name})"
-        return flaw(word, staging.remove_aliases(detail))
+        return flaw(word, remove_aliases(detail))
 
 
 def find_newest_result(

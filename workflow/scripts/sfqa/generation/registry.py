@@ -10,8 +10,8 @@ from typing import Any
 
 from sfqa.errors import UserError, hint
 from sfqa.generation import adapters
-from sfqa.generation.install import sources
 from sfqa.options import Option, check_options
+from sfqa.repositories import sources
 from sfqa.yaml_entries import read_entries
 
 #: Keys of each kind's entries beside those of all kinds: the required ones, then the optional ones.

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from sfqa.generation import adapters, staging
+from sfqa.generation import adapters
 from sfqa.generation.check import find_problem, read_clip_sec
 from sfqa.generation.records import Sample
 from sfqa.generation.shard import Shard, is_disk_full
+from sfqa.repositories.workspace import remove_workspace
 from sfqa.tables import flaw
 
 log = logging.getLogger("sfqa")
@@ -45,7 +46,7 @@ class RenderEngine:
         """
         settings = self.shard.settings
         work = self.shard.videos.work_path(sample["sample_id"])
-        staging.remove_workspace(work)
+        remove_workspace(work)
         work.mkdir(parents=True)
         output = work / "output.mp4"
         adapter = cast(adapters.ProceduralAdapter, adapters.load(self.shard.method.adapter))

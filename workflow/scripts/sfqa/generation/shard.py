@@ -18,8 +18,8 @@ from sfqa.generation.records import (
     compute_sample_key,
 )
 from sfqa.generation.registry import Method
-from sfqa.generation.staging import remove_workspace
 from sfqa.progress import Progress
+from sfqa.repositories.workspace import remove_workspace
 from sfqa.tables import flaw
 
 #: Receives each line of progress.

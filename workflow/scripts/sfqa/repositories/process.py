@@ -1,4 +1,4 @@
-"""One process of a generator, from start to end: its group, time limit, log and environment."""
+"""One process of a program, from start to end: its group, time limit, log and environment."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from sfqa import media, processes
 from sfqa.gpu_names import Gpu, make_device_variables
 
-#: Variables of the caller that would make the generator use our own Python.
+#: Variables of the caller that would make the program use our own Python.
 _PYTHON_VARIABLES = re.compile(
     r"VIRTUAL_ENV|PYTHONPATH|PYTHONHOME|PYTHONSTARTUP|_?CONDA|_CE_|MAMBA_|PIXI_"
 )
@@ -77,12 +78,35 @@ def run_command(
 ) -> ProcessEnd:
     """Run a command to its end, append its output to ``log`` and leave no process running.
 
-    The command gets its own process group, which is killed when the caller dies. After exit code 0
-    it waits for children in the group until the group is empty or the results have not changed for
-    ``late_sec``, then up to ``late_sec`` for results that are missing or still grow. Raises
-    ``OSError`` if the command cannot start.
+    It is stopped after ``limit_sec``. The rest is as for :func:`watch_command`.
     """
     deadline = time.monotonic() + limit_sec
+    steps = watch_command(argv, cwd, env, log, lambda: deadline, list_results, timeouts)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return cast(ProcessEnd, stop.value)
+
+
+def watch_command(
+    argv: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str],
+    log: Path,
+    get_deadline: Callable[[], float],
+    list_results: ListResults,
+    timeouts: Timeouts,
+) -> Generator[None, None, ProcessEnd]:
+    """Run a command and yield while it runs, so that the caller can look at its first results.
+
+    The generator returns how the command ended. Closing the generator ends the command. Its output
+    is appended to ``log``. It is stopped at ``get_deadline()``, a time of ``time.monotonic`` that
+    may change while it runs. The command gets its own process group, which is killed when the
+    caller dies. After exit code 0 it waits for children in the group until the group is empty or
+    the results have not changed for ``late_sec``, then up to ``late_sec`` for results that are
+    missing or still grow. Raises ``OSError`` if the command cannot start.
+    """
     with processes.guard_process_group() as guard_group:
         with open(log, "ab") as out:
             process = subprocess.Popen(
@@ -97,15 +121,17 @@ def run_command(
             )
         try:
             guard_group(process.pid)
-            try:
-                code = process.wait(limit_sec)
-            except subprocess.TimeoutExpired:
-                processes.end_process_group(process, timeouts.grace_sec)
-                killed = process.poll()  # None: a driver holds it, not even SIGKILL ends it
-                return ProcessEnd(-signal.SIGKILL if killed is None else killed, timed_out=True)
+            while (code := process.poll()) is None:
+                if time.monotonic() >= get_deadline():
+                    processes.end_process_group(process, timeouts.grace_sec)
+                    killed = process.poll()  # None: a driver holds it, not even SIGKILL ends it
+                    return ProcessEnd(-signal.SIGKILL if killed is None else killed, timed_out=True)
+                yield
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_POLL_SEC)
             if code != 0:
                 return ProcessEnd(code)
-            if not _wait_for_group(process.pid, deadline, list_results, timeouts.late_sec):
+            if not _wait_for_group(process.pid, get_deadline(), list_results, timeouts.late_sec):
                 return ProcessEnd(code, timed_out=True)
             _wait_for_results(list_results, timeouts)
             return ProcessEnd(code)
@@ -116,7 +142,7 @@ def run_command(
 def make_environment(
     python: Path, tools: Path, temporary: Path, gpu: Gpu | None, extra: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the environment of a generator: ours without Python and conda, its own first on PATH.
+    """Return the environment of a program: ours without Python and conda, its own first on PATH.
 
     ``gpu`` is the only one that it sees. ``tools`` is an empty folder that gets a link named ffmpeg
     if the PATH has none. ``extra`` overrides all other variables.

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfqa.errors import UserError
-from sfqa.generation.install import hub
-from sfqa.generation.install.sources import (
+from sfqa.repositories import hub
+from sfqa.repositories.sources import (
     Download,
     Source,
     Weights,

@@ -1,4 +1,4 @@
-"""The repository of a generator at its exact commit: cloned, or checked if it exists."""
+"""The repository of a program at its exact commit: cloned, or checked if it exists."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from sfqa.digests import Log
 from sfqa.errors import UserError
-from sfqa.generation.install.commands import get_error_line, run_command
-from sfqa.generation.install.sources import Source
+from sfqa.repositories.commands import get_error_line, run_command
+from sfqa.repositories.sources import Source
 
 #: How a repository got there, as the manifest states it.
 GIT, BY_HAND = "git", "by_hand"
@@ -21,7 +21,7 @@ _SHALLOW_REFUSALS = ("unadvertised", "not our ref", "remote ref", "shallow")
 
 
 def check_out(
-    label: str, source: Source, folder: Path, log: Log, limit_sec: float = _LIMIT_SEC
+    owner: str, source: Source, folder: Path, log: Log, limit_sec: float = _LIMIT_SEC
 ) -> str:
     """Make sure that ``folder/repo`` holds the commit; return ``git`` or ``by_hand``.
 
@@ -30,17 +30,17 @@ def check_out(
     """
     repo = folder / "repo"
     if (repo / ".git").exists():
-        _check_repository(label, source, repo)
+        _check_repository(owner, source, repo)
         return GIT
     if repo.exists() or repo.is_symlink():
         if next(repo.rglob("*.py"), None) is None:
             raise UserError(
-                f"method {label}: {repo} holds no code. Move it aside, run again, and put "
+                f"{owner}: {repo} holds no code. Move it aside, run again, and put "
                 f"back what was in it; or {describe_manual_way(source, repo)}"
             )
-        log(f"{label}: repo filled by hand, used as it is")
+        log(f"{owner}: repo filled by hand, used as it is")
         return BY_HAND
-    _clone_repository(label, source, folder, log, limit_sec)
+    _clone_repository(owner, source, folder, log, limit_sec)
     return GIT
 
 
@@ -58,11 +58,11 @@ def list_tracked_files(repo: Path) -> list[str]:
     return sorted(name for name in output.split("\0") if name)
 
 
-def _clone_repository(label: str, source: Source, folder: Path, log: Log, limit_sec: float) -> None:
+def _clone_repository(owner: str, source: Source, folder: Path, log: Log, limit_sec: float) -> None:
     git = _git_command()
     if git is None:
         raise UserError(
-            f"method {label}: there is no git on the PATH; install it, or "
+            f"{owner}: there is no git on the PATH; install it, or "
             f"{describe_manual_way(source, folder / 'repo')}"
         )
     temporary = folder / ".repo.tmp"
@@ -70,7 +70,7 @@ def _clone_repository(label: str, source: Source, folder: Path, log: Log, limit_
     if url.startswith("."):
         url = str(Path(url).absolute())
     shutil.rmtree(temporary, ignore_errors=True)
-    log(f"{label}: cloning {source.clone_url} at {source.commit}")
+    log(f"{owner}: cloning {source.clone_url} at {source.commit}")
 
     def run_git(*arguments: str | Path) -> None:
         code, lines = run_command([*git, *arguments], folder, log, limit_sec, _git_environment())
@@ -102,16 +102,16 @@ def _clone_repository(label: str, source: Source, folder: Path, log: Log, limit_
     except _GitError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise UserError(
-            f"method {label}: git could not fetch commit {source.commit} of {source.clone_url} "
+            f"{owner}: git could not fetch commit {source.commit} of {source.clone_url} "
             f"({error}). Fix that, or {describe_manual_way(source, folder / 'repo')}"
         ) from None
     temporary.rename(folder / "repo")
 
 
-def _check_repository(label: str, source: Source, repo: Path) -> None:
+def _check_repository(owner: str, source: Source, repo: Path) -> None:
     if _git_command() is None:
         raise UserError(
-            f"method {label}: there is no git on the PATH to check {repo} with; install it, or "
+            f"{owner}: there is no git on the PATH to check {repo} with; install it, or "
             "delete the .git folder in it, so that it counts as filled by hand"
         )
     try:
@@ -125,7 +125,7 @@ def _check_repository(label: str, source: Source, repo: Path) -> None:
         ]
     except _GitError as error:
         raise UserError(
-            f"method {label}: git cannot read {repo} ({error}). Delete the folder, so that it is "
+            f"{owner}: git cannot read {repo} ({error}). Delete the folder, so that it is "
             f"cloned again, or {describe_manual_way(source, repo)}"
         ) from None
     names = [item[3:] for item in changed.split("\0") if item[2:3] == " "]
@@ -136,13 +136,13 @@ def _check_repository(label: str, source: Source, repo: Path) -> None:
         faults.append(f"has modified files ({', '.join(names[:3])}{', ...' * (len(names) > 3)})")
     if faults:
         raise UserError(
-            f"method {label}: {repo} {' and '.join(faults)}. Bring it to the commit "
+            f"{owner}: {repo} {' and '.join(faults)}. Bring it to the commit "
             f"(git -C {repo} checkout --force {source.commit}), or, to run your own version, "
             "delete its .git folder, so that it counts as filled by hand"
         )
     if absent:
         raise UserError(
-            f"method {label}: {repo} lacks its submodule {absent[0]}; "
+            f"{owner}: {repo} lacks its submodule {absent[0]}; "
             f"run git -C {repo} submodule update --init --recursive"
         )
 

@@ -9,9 +9,9 @@ import psutil
 import pytest
 
 from sfqa import media
-from sfqa.generation import process
-from sfqa.generation.process import ProcessEnd, Timeouts
 from sfqa.gpu_names import Gpu
+from sfqa.repositories import process
+from sfqa.repositories.process import ProcessEnd, Timeouts
 
 PACKAGE = Path(process.__file__).parents[2]
 QUICK = Timeouts(late_sec=0.6, grace_sec=0.4, settle_sec=0.1)
@@ -175,7 +175,7 @@ def test_a_child_without_a_result_is_stopped_at_the_limit(go):
 JOB = """
 import os, signal, sys
 from pathlib import Path
-from sfqa.generation import process
+from sfqa.repositories import process
 signal.signal(signal.SIGINT, signal.default_int_handler)  # nohup and & leave them ignored
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 cwd = Path(sys.argv[1])

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from sfqa.errors import UserError
-from sfqa.generation.install import checkout, fetch
-from sfqa.generation.install.environments import make_environment
-from sfqa.generation.install.sources import Download, Source, Weights, as_dict
+from sfqa.repositories import checkout, fetch
+from sfqa.repositories.environments import make_environment
+from sfqa.repositories.sources import Download, Source, Weights, as_dict
 from waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -112,7 +112,7 @@ def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def install(source: Source, folder: Path, env_file: Path) -> tuple[bytes, list[str]]:
     said: list[str] = []
-    manifest = fetch.fetch_generator("SadT", source, folder, env_file, said.append)
+    manifest = fetch.fetch_repository("SadT", source, folder, env_file, said.append)
     fetch.write_manifest(manifest, folder / "manifest.json")
     return (folder / "manifest.json").read_bytes(), said
 
@@ -334,10 +334,10 @@ def test_a_python_that_does_not_run_is_told(folder: Path, env_file: Path) -> Non
 CALL = """
 import json, sys
 from pathlib import Path
-from sfqa.generation.install.fetch import fetch_generator
-from sfqa.generation.install.sources import from_dict
+from sfqa.repositories.fetch import fetch_repository
+from sfqa.repositories.sources import from_dict
 source, folder, env_file = from_dict(json.loads(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3])
-fetch_generator("SadT", source, folder, env_file, lambda line: print(line, flush=True))
+fetch_repository("SadT", source, folder, env_file, lambda line: print(line, flush=True))
 """
 
 

@@ -2,7 +2,7 @@
 
 ``huggingface_hub.snapshot_download`` downloads: several files at once, with retries, and after an
 interruption only those that are not complete. This module adds what it does not do: it selects the
-files that are missing in the generator's repository, compares the digest of each file with that of
+files that are missing in the program's repository, compares the digest of each file with that of
 the hub, and marks a folder that is half filled.
 """
 
@@ -22,9 +22,9 @@ from typing import Any
 from sfqa.digests import Digests, Log
 from sfqa.download import check_free_space, move_into_place, resolve_target
 from sfqa.errors import UserError
-from sfqa.generation.install.commands import get_error_line, run_command
-from sfqa.generation.install.sources import Download
 from sfqa.identity import digest
+from sfqa.repositories.commands import get_error_line, run_command
+from sfqa.repositories.sources import Download
 from sfqa.store import replacing
 
 _LIMIT_SEC = 7 * 24 * 3600.0

@@ -1,4 +1,4 @@
-"""The source of a generator as data: repository at a commit, weights, environment."""
+"""The source of a program as data: repository at a commit, weights, environment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _REVISION = re.compile(r"[\w][\w./-]*")
 class Download:
     """A part of the weights that can be downloaded: files of a hub repository, or one URL.
 
-    ``to`` is relative to the generator's repository. For a hub it is the folder of the files, which
+    ``to`` is relative to the program's repository. For a hub it is the folder of the files, which
     keep their names; ``only`` are patterns that select them (empty: all). For a URL it is the file.
     """
 
@@ -36,7 +36,7 @@ class Download:
 
 @dataclass(frozen=True)
 class Weights:
-    """The weights that a generator needs in its repository, and where to get them.
+    """The weights that a program needs in its repository, and where to get them.
 
     ``folder`` is the official weights folder, ``files`` are the required files and folders,
     ``by_hand`` is a sentence on what no download covers. Paths are relative to the repository.
@@ -50,7 +50,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Source:
-    """A generator: OWNER/NAME on GitHub (or a git URL or path), commit, licence, environment."""
+    """A program: OWNER/NAME on GitHub (or a git URL or path), commit, licence, environment."""
 
     repository: str
     commit: str
@@ -71,7 +71,7 @@ class Source:
 
 
 def read_source(entry: Mapping[str, Any], where: str) -> Source:
-    """Return the source that a method's entry describes; other keys of the entry are ignored.
+    """Return the source that an entry describes; other keys of the entry are ignored.
 
     Raises :class:`UserError`, which begins with ``where``, for wrong, missing or unknown keys, for
     paths that leave the repository, and for downloads that no required file needs.
@@ -99,7 +99,7 @@ def read_source(entry: Mapping[str, Any], where: str) -> Source:
 
 
 def as_dict(source: Source) -> dict[str, Any]:
-    """Return a source as JSON-like data in the form of the methods file."""
+    """Return a source as JSON-like data in the form of its entry."""
     downloads = []
     for download in source.weights.downloads:
         if download.hub:
@@ -122,13 +122,13 @@ def as_dict(source: Source) -> dict[str, Any]:
 
 
 def from_dict(data: Mapping[str, Any]) -> Source:
-    """Return the source of the data of :func:`as_dict`, checked like the methods file.
+    """Return the source of the data of :func:`as_dict`, checked like an entry.
 
     >>> source = Source("a/b", "0" * 40, "MIT", "e.yaml", Weights("w", by_hand="none needed"))
     >>> from_dict(as_dict(source)) == source
     True
     """
-    return read_source(data, f"source of {data.get('repository', 'a generator')}")
+    return read_source(data, f"source of {data.get('repository', 'a program')}")
 
 
 def _read_weights(value: object, where: str) -> Weights:

@@ -1,4 +1,4 @@
-"""Install a generator: repository, weights, environment, and a manifest of all of them."""
+"""Install a program: repository, weights, environment, and a manifest of all of them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 from sfqa.digests import Digests, Log, iterate_files
 from sfqa.download import fetch_url, lock_folder, resolve_target
 from sfqa.errors import UserError
-from sfqa.generation.install import checkout, hub
-from sfqa.generation.install.environments import make_environment
-from sfqa.generation.install.sources import Source
 from sfqa.identity import digest, sha256_file
+from sfqa.repositories import checkout, hub
+from sfqa.repositories.environments import make_environment
+from sfqa.repositories.sources import Source
 from sfqa.store import replacing
 
 MANIFEST = "manifest.json"
@@ -21,30 +21,33 @@ _CODE_SUFFIXES = (".py", ".yaml", ".yml", ".json")
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
-def fetch_generator(
-    label: str, source: Source, folder: Path, env_file: Path, log: Log
+def fetch_repository(
+    label: str, source: Source, folder: Path, env_file: Path, log: Log, noun: str = "method"
 ) -> dict[str, Any]:
-    """Install a generator in ``folder`` and return its manifest, the same for the same content.
+    """Install a program in ``folder`` and return its manifest, the same for the same content.
+
+    ``label`` is the name of its entry in a registry, and ``noun`` what messages call such an entry.
 
     The parts are ``repo/``, the weights in it and ``env/``. A part that exists is checked and used;
     only missing parts are fetched. A call that was killed is resumed by the next one. Raises
     :class:`UserError` that lists what is missing and how to add it by hand. Of all that is fetched,
     only the Python of the environment is run, for its version; nothing is unpickled.
     """
+    owner = f"{noun} {label}"
     folder = folder.absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".lock").touch()
     except OSError as error:
         raise UserError(
-            f"method {label}: {folder} cannot be written to ({error.strerror}); the manifest and "
+            f"{owner}: {folder} cannot be written to ({error.strerror}); the manifest and "
             "the digests go there. Make a folder of your own and link repo and env into it"
         ) from None
     with lock_folder(folder, log):
-        origin = checkout.check_out(label, source, folder, log)
+        origin = checkout.check_out(owner, source, folder, log)
         digests = Digests(folder, log)
         try:
-            files = _fill_weights(label, source, folder, digests)
+            files = _fill_weights(owner, source, folder, digests)
             weights = [
                 {
                     "path": path.relative_to(folder).as_posix(),
@@ -56,7 +59,7 @@ def fetch_generator(
         finally:
             digests.save()
         digests.save(files)
-        log(f"{label}: {len(files)} weights files, {digests.hashed} of them hashed now")
+        log(f"{owner}: {len(files)} weights files, {digests.hashed} of them hashed now")
         return {
             "label": label,
             "repository": source.repository,
@@ -64,7 +67,7 @@ def fetch_generator(
             "repo": origin,
             "code_sha256": digest_code(folder / "repo", origin, source.weights.files),
             "weights": weights,
-            "python": make_environment(label, folder, env_file, log),
+            "python": make_environment(owner, folder, env_file, log),
         }
 
 
@@ -110,7 +113,7 @@ def digest_code(repo: Path, origin: str, weights: Iterable[str] = ()) -> str:
     return digest(rows)
 
 
-def _fill_weights(label: str, source: Source, folder: Path, digests: Digests) -> list[Path]:
+def _fill_weights(owner: str, source: Source, folder: Path, digests: Digests) -> list[Path]:
     """Fetch the missing weights; return all files at or below the entries, sorted by path."""
     repo, parts = folder / "repo", folder / ".downloads"
     faults = []
@@ -143,7 +146,7 @@ def _fill_weights(label: str, source: Source, folder: Path, digests: Digests) ->
         if path.stat().st_size < 1024 and path.read_bytes().startswith(_LFS_POINTER)
     ]
     if missing or faults:
-        lines = [f"method {label}: its weights are not complete."]
+        lines = [f"{owner}: its weights are not complete."]
         lines += [f"  {fault}" for fault in faults]
         lines += [f"  missing: {repo / entry}" for entry in missing]
         raise UserError("\n".join([*lines, f"  By hand: {source.weights.by_hand}"]))

@@ -1,1 +1,0 @@
-"""Install generators: repository at a commit, weights with their digests, environment."""
