@@ -40,6 +40,7 @@ OPTIONS = {
     "frame_ensemble": FAST | {
         "frames": [1, 2], "clusters": 2, "groups": 1, "expansion": 1, "hidden": 8, "epochs": 12,
     },
+    "alignment": FAST | {"hidden": 8, "epochs": 12},
     "adapter_fusion": FAST | {"width": 8, "hidden": 8, "batch_rows": 32},
     "cross_attention": FAST | {"frames": 2, "clips": 2, "width": 8, "heads": 2, "hidden": 8},
     "vqa_head": FAST | {"hidden": 8, "warmup_epochs": 0.0, "ema": 0.0, "epochs": 12},
@@ -56,9 +57,11 @@ OPTIONS = {
 }  # fmt: skip
 POOLED = [name for name in OPTIONS if heads.read_design(name) == "pooled"]
 #: How many inputs a head of sequences takes, where it is not three.
-INPUTS = {"avqa_recurrent": 2, "cross_attention": 2, "frame_ensemble": 2}
+INPUTS = {"alignment": 2, "avqa_recurrent": 2, "cross_attention": 2, "frame_ensemble": 2}
 
 
+#: Heads that read the mean over steps.
+MEANS = ("alignment", "simplevqa")
 #: How many of its inputs are maps.
 MAPS = {"vqa_head": 3, "aigc_vqa": 2}
 
@@ -93,7 +96,7 @@ class World:
             return Design(self.ids, x, [f"f{n}" for n in range(x.shape[1])], {})
         steps = np.repeat(x[:, None], 2, axis=1)
         # A head that reads a mean over steps gets it as a vector.
-        named = dict.fromkeys("abc"[: INPUTS.get(head, 3)], x if head == "simplevqa" else steps)
+        named = dict.fromkeys("abc"[: INPUTS.get(head, 3)], x if head in MEANS else steps)
         maps = steps[..., None, None, None].astype(np.float16)
         named |= dict.fromkeys("abc"[: MAPS.get(head, 0)], maps)
         if head == "aigc_vqa":  # its third input is a vector

@@ -58,6 +58,7 @@ OPTIONS = {
     "vqa_head": {"hidden": 4, "epochs": 2, "precision": "float64"},
     "aigc_vqa": {"hidden": 4, "epochs": 2, "precision": "float64"},
     "simplevqa": {"hidden": 4, "epochs": 2},
+    "alignment": {"product": True, "hidden": 4, "epochs": 2},
     "rectifier": {"hidden": 4, "epochs": 2, "learning_rate": 0.001},
     "avqa_recurrent": {"model": "general", "steps": 4, "columns": 0, "width": 8, "state": 4, "vector": 4,
                        "channels": [2, 2, 2], "epochs": 2},
@@ -69,7 +70,7 @@ OPTIONS = {
 }  # fmt: skip
 INPUTS = {
     "ugvq": SEQUENCES, "audio_visual_fusion": SEQUENCES,
-    "rectifier": ["deep.a", "deep.frames", "deep.clips"],
+    "rectifier": ["deep.a", "deep.frames", "deep.clips"], "alignment": ["deep.frames", "deep.clips"],
     "frame_ensemble": ["deep.frames", "deep.clips"], "adapter_fusion": SEQUENCES,
     "cross_attention": ["deep.frames", "deep.clips"],
     "avqa_recurrent": ["deep.frames", "deep.sounds"], "simplevqa": SEQUENCES, "vqa_head": ["deep.maps"],

@@ -60,6 +60,13 @@ class NetworkHead(ModelHead):
         Raises ``ValueError`` if there is none for them.
         """
 
+    def combine_inputs(self, x: Features, options: Mapping[str, Any]) -> Features:
+        """Return the blocks that the network reads, made of those of the inputs; default: as is.
+
+        They are standardised afterwards. Each row must follow from the same row of ``x`` alone.
+        """
+        return x
+
     def complete_options(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the options with those filled in that depend on others; as they are by default."""
         return options
@@ -110,7 +117,7 @@ class NetworkHead(ModelHead):
         """Train a network for every problem, each on its own; each is kept at its best epoch."""
         options = self.complete_options(options)
         roles = self.list_roles(options, x)
-        blocks = select_roles(x, roles)
+        blocks = self.combine_inputs(select_roles(x, roles), options)
         shapes = {role: block.shape[1:] for role, block in get_blocks(blocks).items()}
         self._check_build(shapes, problems[0].dims, options)
         fit = self.prepare_fit(options, device)
@@ -167,7 +174,9 @@ class NetworkModels:
 
     def predict(self, x: Features) -> Floats:
         """Return predictions in MOS units, float64 (problems, rows, dims); NaN with a reason."""
-        blocks = select_roles(x, self.head.list_roles(self.fit.options, x))
+        options = self.fit.options
+        blocks = select_roles(x, self.head.list_roles(options, x))
+        blocks = self.head.combine_inputs(blocks, options)
         predictions = np.full((len(self.models), count_rows(x), self.dims), np.nan)
         for number, reason in enumerate(self.reasons):
             if not reason:
