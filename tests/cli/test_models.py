@@ -31,10 +31,27 @@ def test_the_list_says_what_each_model_needs_and_costs(capsys: pytest.CaptureFix
     row = next(line for line in text.splitlines() if line.startswith("LSE-D "))
     state = "(there|missing|wrong)"
     files = f"syncnet_v2:{state} s3fd_face:{state}"
-    assert re.search(rf"SyncNet +2016 +zero-shot +lse +{files} +24\.0$", row)
+    assert re.search(rf"Syncnet +2016 +zero-shot +lse +{files} +24\.0$", row)
     row = next(line for line in text.splitlines() if line.startswith("LSE-D-cascade"))
     assert re.search(rf"zero-shot +lse-cascade +syncnet_v2:{state} +9\.0$", row)
     assert "SimpleVQA" in text
+
+
+def test_licences_that_forbid_something_are_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    _, text = run(capsys, "models")
+    notes = dict(re.findall(r"^\[(\d)\] (.*)$", text, re.MULTILINE))
+    marks = {
+        name: {notes[number] for number in numbers.split(", ")}
+        for name, numbers in re.findall(r"^(\S+) \[([\d, ]+)\] ", text, re.MULTILINE)
+    }
+    assert marks["DOVER"] == {
+        "Code for non-commercial use only.", "Weights for non-commercial use only."
+    }  # fmt: skip
+    assert marks["GeneralAVQA"] == {"Code without a licence."}
+    assert marks["LSE-C"] == {"Weights without a licence."}
+    assert "FAST-VQA" not in marks
+    _, text = run(capsys, "models", "show", "DOVER")
+    assert "  Weights for non-commercial use only.\n" in text
 
 
 def test_a_configuration_is_shown_without_its_data(

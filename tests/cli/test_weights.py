@@ -68,6 +68,13 @@ def test_fetch_then_there_then_wrong(capsys: pytest.CaptureFixture[str], tmp_pat
     assert "(their page)" in text
 
 
+def test_the_licence_is_printed_before_the_download(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["weights", "--fetch", "motion"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    licence = "sfqa: weights motion: licence: CC-BY-NC-4.0, non-commercial use only"
+    assert lines.index(licence) < next(n for n, line in enumerate(lines) if "fetching http" in line)
+
+
 def test_a_file_that_cannot_be_fetched_stays_missing(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["weights", "--fetch", "lips"]) == 1
     printed = capsys.readouterr()

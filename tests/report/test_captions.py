@@ -52,6 +52,7 @@ def test_all_captions_are_there() -> None:
         "metric_figures.rst",
         "mos_by_label.rst",
         "mos_differences.rst",
+        "paper_table.rst",
         "raters.rst",
         "rejects.rst",
         "scatter.rst",

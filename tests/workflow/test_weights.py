@@ -25,7 +25,8 @@ def flow(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Flo
     for name in ("HF_HOME", "TORCH_HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, str(tmp_path / name))
     entry = {
-        "file": "lips.pth", "publisher": "they", "licence": "MIT", "extractor": "lse",
+        "file": "lips.pth", "publisher": "they", "extractor": "lse",
+        "licence": "CC BY-NC 4.0, non-commercial use only",
         "url": f"{server.url}/lips.pth", "keys": {"wrapper": "state", "prefix": "module."},
     }  # fmt: skip
     flow = Flow(
@@ -47,7 +48,10 @@ def test_missing_weights_are_planned_and_fetched_by_their_own_target(
 ) -> None:
     assert flow.planned()["fetch_weights_file"] == 1
     server.answers["/lips.pth"] = [whole(b"weights")]
-    flow.run("fetch_weights")
+    printed = flow.run("fetch_weights")
+    assert "weights lips: licence: CC BY-NC 4.0, non-commercial use only" in printed
+    log = (flow.results / "logs/weights/lips.log").read_text()
+    assert 0 < log.index("non-commercial") < log.index("fetching http")
     manifest = json.loads((flow.results / "weights/lips.json").read_text())
     assert manifest["sha256"] == sha256_file(flow.folder / "w/lips.pth")
     assert json.loads((flow.results / "weights/lock.json").read_text()) == {

@@ -62,12 +62,19 @@ if PLAN.has_mos:
                 ".tex",
                 ".html",
             ),
+            multiext("results/{dataset}/correlation/paper", ".csv", ".md", ".tex"),
             multiext("results/{dataset}/correlation/leakage", ".csv", ".md", ".tex"),
             metrics=report(
                 "results/{dataset}/correlation/metrics.html",
                 caption="../report/correlation_table.rst",
                 category="Correlation",
                 labels={"table": "metrics against MOS"},
+            ),
+            paper=report(
+                "results/{dataset}/correlation/paper.html",
+                caption="../report/paper_table.rst",
+                category="Correlation",
+                labels={"table": "as papers print it"},
             ),
             leakage=report(
                 "results/{dataset}/correlation/leakage.html",
@@ -86,7 +93,11 @@ if PLAN.has_mos:
             seed=PLAN.config["seed"],
             order=PLAN.metric_names,
             dimensions=PLAN.config["correlation"]["dimensions"],
-            version=PLAN.module_version("correlation/layout"),
+            paper_rows=PLAN.paper_rows,
+            version=[
+                PLAN.module_version("correlation/layout"),
+                PLAN.module_version("correlation/paper_layout"),
+            ],
         script:
             "../scripts/make_tables.py"
 

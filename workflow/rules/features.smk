@@ -36,6 +36,8 @@ else:
             "../envs/fetch.yaml"
         params:
             source=PLAN.weights.get_source,
+        message:
+            "weights {wildcards.weights}: licence: {params.source[entry][licence]}"
         script:
             "../scripts/fetch_weights_file.py"
 

@@ -99,6 +99,7 @@ rule write_manifest:
                 "metrics",
                 "metrics_pooled",
                 "metrics_model_level",
+                "paper",
                 "leakage",
             )
             for end in ("csv", "md", "tex")

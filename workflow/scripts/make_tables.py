@@ -4,6 +4,7 @@ from pathlib import Path
 
 from sfqa import store, tables
 from sfqa.correlation.layout import render, render_leakage, select_rows
+from sfqa.correlation.paper_layout import render_paper_table
 from sfqa.job import run_job
 from sfqa.splits.leaks import describe_leaks
 
@@ -13,11 +14,13 @@ with run_job(snakemake.log[0]):
     params = snakemake.params
     leaks = {p["name"]: describe_leaks(samples, p, params.seed) for p in params.protocols}
 
+    def make_caption(words: str) -> str:
+        sentences = [f"Metrics against MOS on {params.dataset}, {words}.", leaks[params.protocol]]
+        return " ".join(filter(None, sentences))
+
     def render_table(words: str, **which: str) -> dict[str, str]:
         selected_rows = select_rows(rows, params.protocol, **which)
-        sentences = [f"Metrics against MOS on {params.dataset}, {words}.", leaks[params.protocol]]
-        caption = " ".join(filter(None, sentences))
-        return render(selected_rows, caption, params.order, params.dimensions)
+        return render(selected_rows, make_caption(words), params.order, params.dimensions)
 
     leakage_caption = " ".join(
         [
@@ -29,6 +32,12 @@ with run_job(snakemake.log[0]):
         "metrics": render_table("mean over the trials", pooling="mean"),
         "metrics_pooled": render_table("all test samples at once"),
         "metrics_model_level": render_table("means of the methods", level="model"),
+        "paper": render_paper_table(
+            select_rows(rows, params.protocol, pooling="mean"),
+            make_caption("mean over the trials"),
+            params.paper_rows,
+            params.dimensions,
+        ),
         "leakage": render_leakage(rows, leakage_caption, pooling="mean"),
     }
     for path in sorted({Path(path) for path in snakemake.output}):

@@ -27,6 +27,7 @@ from sfqa.regression.metrics import (
     select_number_settings,
 )
 from sfqa.regression.model_metrics import expand_models
+from sfqa.regression.paper_rows import describe_paper_rows
 from sfqa.repositories import sources
 from sfqa.shard_index import Shard, read_shards
 from sfqa.trial_files import TrialFiles
@@ -220,6 +221,10 @@ class Plan(RatingFiles, TrialFiles):
             **{k: metric[k] for k in keys},
             "weights": self._weights_label(metric["extractors"]),
         }
+
+    def paper_rows(self, wildcards: Any) -> list[dict[str, Any]]:
+        """Return what the table in the layout of papers shows of each metric."""
+        return describe_paper_rows(self.config, self.metrics, self.main_protocol)
 
     def metric_labels(self) -> list[dict[str, Any]]:
         """Return the labels of all metrics, in the order of the tables."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sfqa.errors import UserError, hint
+from sfqa.sample_fields import MEAN_DIMENSION
 
 #: Folder of the tables; :mod:`sfqa.papers.published` reads and prints whole ones.
 FOLDER = Path(__file__).resolve().parents[3] / "resources" / "published"
@@ -15,11 +16,14 @@ FOLDER = Path(__file__).resolve().parents[3] / "resources" / "published"
 _STATISTICS = ("SRCC", "PLCC", "KRCC", "RMSE")
 
 
-def read_figures(table: str, row: str, dataset: str = "", group: str = "") -> list[dict[str, Any]]:
+def read_figures(
+    table: str, row: str, dataset: str = "", group: str = "", has_overall: bool = False
+) -> list[dict[str, Any]]:
     """Return a record for each dimension of a row: source, dimension, srcc, plcc, krcc, rmse.
 
     Only figures of single videos count. Rows are found by the letters and digits of their label.
-    ``dataset`` and ``group`` select among several datasets or blocks of the table. Raises
+    ``dataset`` and ``group`` select among several datasets or blocks of the table. With
+    ``has_overall`` the paper's mean over the dimensions is the dimension ``overall``. Raises
     :class:`UserError` for an unknown table or row, and if datasets are not told apart.
 
     >>> read_figures("sfqa_table2", "dover")[0]["srcc"]
@@ -51,7 +55,7 @@ def read_figures(table: str, row: str, dataset: str = "", group: str = "") -> li
     records: dict[str, dict[str, Any]] = {}
     source = f"{index[table]['paper']}, Table {index[table]['number']}"
     for figure in figures:
-        if figure["dimension"] == "overall":  # SFQA's mean over dimensions is no dimension of ours
+        if figure["dimension"] == MEAN_DIMENSION and not has_overall:
             continue
         start = {"source": source, "dimension": figure["dimension"]}
         record = records.setdefault(figure["dimension"], start)
@@ -74,7 +78,7 @@ def expand_record(record: dict[str, Any], row: str) -> list[dict[str, Any]]:
     others = {key: value for key, value in record.items() if key not in selection}
     figures = read_figures(
         str(record["table"]), str(record.get("row", row)), str(record.get("dataset", "")),
-        str(record.get("group", "")),
+        str(record.get("group", "")), has_overall=True,
     )  # fmt: skip
     return [{**figure, **others} for figure in figures]
 

@@ -50,6 +50,7 @@ is not `ok` has its reason in the column `detail`.
 | `correlation/metrics.{csv,md,tex,html}` | the main table: metrics against MOS, video level, mean over the trials of the main protocol |
 | `correlation/metrics_pooled.*` | the same with the test samples of all trials at once |
 | `correlation/metrics_model_level.*` | the same for the means of the methods |
+| `correlation/paper.*` | the main table as papers print it: SRCC, PLCC and KRCC without controls, published figures in parentheses, footnotes on licences |
 | `correlation/leakage.*` | SRCC of every metric under every protocol |
 | `correlation/scatter/{metric}.{svg,png}` | predictions against MOS with the fitted curve |
 | `correlation/cache/fits.json` | fitted mappings by content, so that one more metric costs only its own fits; can be deleted |

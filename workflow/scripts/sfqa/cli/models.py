@@ -94,14 +94,16 @@ def _print_table(
 ) -> None:
     """Print the table; ``features`` is that section of a configuration with its models."""
     from sfqa.cli._tables import align_columns
+    from sfqa.models.licences import list_restrictions
 
     states = _find_weights(models, config)
+    notes = list(dict.fromkeys(note for m in models for note in list_restrictions(m.licences)))
     rows = [["model", "group", "year", "kind", "features", "weights", "CPU hours"]]
     for model in models:
         hours = _estimate_hours(model, videos, seconds)
         rows.append(
             [
-                model.name, model.group, str(model.year),
+                _add_note_numbers(model, notes), model.group, str(model.year),
                 "zero-shot" if model.is_zero_shot else f"head {model.head}",
                 " ".join(model.features),
                 _describe_weights(model, states, features or {}),
@@ -113,6 +115,16 @@ def _print_table(
         f"\nCPU hours: extraction of {videos} videos of {seconds:g} s, from measured rates; models "
         "that share an extractor share its cost. -: not measured."
     )
+    for number, note in enumerate(notes, 1):
+        print(f"[{number}] {note}")
+
+
+def _add_note_numbers(model: QualityModel, notes: Sequence[str]) -> str:
+    """Return the model's name, and in brackets the numbers of the notes on its licences."""
+    from sfqa.models.licences import list_restrictions
+
+    numbers = [str(notes.index(note) + 1) for note in list_restrictions(model.licences)]
+    return f"{model.name} [{', '.join(numbers)}]" if numbers else model.name
 
 
 def _find_weights(
@@ -165,11 +177,14 @@ def _estimate_hours(model: QualityModel, videos: int, seconds: float) -> float |
 
 def _describe(model: QualityModel, videos: int, seconds: float) -> str:
     """Return everything about one model, in lines of text."""
+    from sfqa.models.licences import list_restrictions
+
     states = _find_weights([model])
     lines = [
         f"{model.name} ({model.group}, {model.year})",
         f"paper: {model.paper}",
         f"licences: code {model.licences['code']}; weights {model.licences['weights']}",
+        *(f"  {sentence}" for sentence in list_restrictions(model.licences)),
         "features:",
         *(
             f"  {name}" + "".join(f", {key}: {value}" for key, value in options.items())

@@ -40,6 +40,7 @@ _STRAIGHT = (MAPPINGS["none"], MAPPINGS["rescale"])
 #: the correlations, which a straight line does not change, and the others; the correlations of the
 #: scores as given.
 _LEAST = join_words(s.label for s in STATISTICS if not s.higher_is_better)
+_RANKING = f" (least {_LEAST}), second underlined, controls aside."
 _MAPPED_CORRELATIONS = join_words(s.label for s in STATISTICS if s.is_mapped and s.is_correlation)
 _MAPPED_ERRORS = join_words(s.label for s in STATISTICS if s.is_mapped and not s.is_correlation)
 _AS_GIVEN = join_words(s.label for s in STATISTICS if not s.is_mapped and s.is_correlation)
@@ -101,8 +102,11 @@ def describe_intervals(frame: pd.DataFrame, intervals: str) -> str:
     )
 
 
-def describe_rows(frame: pd.DataFrame, intervals: str) -> str:
-    """Return the end of a caption: protocol, numbers of rows and trials, mapping and intervals."""
+def describe_rows(frame: pd.DataFrame, intervals: str, has_controls: bool = True) -> str:
+    """Return the end of a caption: protocol, numbers of rows and trials, mapping and intervals.
+
+    ``has_controls``: whether the table has the controls and all statistics, not correlations alone.
+    """
     counted = frame.loc[frame["n"] > 0, "n"]
     low, high = (int(counted.min()), int(counted.max())) if len(counted) else (0, 0)
     rows = str(high) if low == high else f"{low} to {high}"
@@ -115,7 +119,7 @@ def describe_rows(frame: pd.DataFrame, intervals: str) -> str:
         f"trial{'s' if trials != 1 else ''}{averaged}. {_describe_mapping(frame)} "
         "Where a lower score means better quality its sign was flipped first, so that a good "
         "metric is positive. Best in "
-        f"bold (least {_LEAST}), second underlined, controls aside."
+        f"bold{_RANKING if has_controls else ', second underlined.'}"
         f"{_describe_unranked(frame)}{describe_intervals(frame, intervals)}"
     )
 

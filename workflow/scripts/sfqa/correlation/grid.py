@@ -115,17 +115,22 @@ _TEX_ESCAPES = {
 
 #: Packages that the output of :func:`to_latex` needs in the preamble.
 PACKAGES = ("booktabs", "adjustbox")
+#: The package that it needs as well with ``has_multirow``.
+MULTIROW = "multirow"
 
 
-def to_latex(grid: Grid) -> str:
+def to_latex(grid: Grid, has_multirow: bool = False) -> str:
     """Return the table as LaTeX: a floating ``table*`` with booktabs rules and notes below it.
 
     Needs :data:`PACKAGES`. A table larger than the page is scaled down; tables are never enlarged.
+    With ``has_multirow`` the text of the first column is centred beside the lines that repeat it.
     """
     numbers = len(grid.heads) - grid.text_columns
     warned = "".join(rf"\textbf{{{_escape_tex(w)}}} " for w in grid.warnings)
+    packages = (*PACKAGES, MULTIROW) if has_multirow else PACKAGES
+    line_counts = _count_repeated_lines(grid) if has_multirow else {}
     lines = [
-        "% needs " + " ".join(rf"\usepackage{{{name}}}" for name in PACKAGES),
+        "% needs " + " ".join(rf"\usepackage{{{name}}}" for name in packages),
         r"\begin{table*}[t]",
         r"\centering",
         rf"\caption{{{warned}{_escape_tex(grid.caption)}}}",
@@ -147,7 +152,10 @@ def to_latex(grid: Grid) -> str:
     for number, row in enumerate(grid.rows):
         if number and not row[0].repeats:
             lines.append(r"\midrule")
-        lines.append(" & ".join(_format_tex_cell(cell) for cell in row) + r" \\")
+        texts = [_format_tex_cell(cell) for cell in row]
+        if line_counts.get(number, 1) > 1:
+            texts[0] = rf"\multirow{{{line_counts[number]}}}{{*}}{{{texts[0]}}}"
+        lines.append(" & ".join(texts) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}", r"\end{adjustbox}"]
     if grid.notes:
         lines.append(r"\par\smallskip\raggedright\footnotesize")
@@ -159,13 +167,22 @@ def to_latex(grid: Grid) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _count_repeated_lines(grid: Grid) -> dict[int, int]:
+    """Return how many lines share their first cell with each line that begins such a group."""
+    counts: dict[int, int] = {}
+    for number, row in enumerate(grid.rows):
+        first_line = max(counts) if row[0].repeats else number
+        counts[first_line] = counts.get(first_line, 0) + 1
+    return counts
+
+
 def latex_page(table: str) -> str:
     """Return a complete document that holds only tables of :func:`to_latex`, ready to compile.
 
     >>> latex_page("x").splitlines()[0]
     '\\\\documentclass[10pt]{article}'
     """
-    packages = "".join(rf"\usepackage{{{name}}}" + "\n" for name in PACKAGES)
+    packages = "".join(rf"\usepackage{{{name}}}" + "\n" for name in (*PACKAGES, MULTIROW))
     return (
         r"\documentclass[10pt]{article}" + "\n"
         r"\usepackage[T1]{fontenc}" + "\n"

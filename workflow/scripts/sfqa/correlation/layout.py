@@ -15,8 +15,6 @@ from sfqa.correlation.captions import (
     list_warnings,
 )
 from sfqa.correlation.grid import (
-    BEST,
-    SECOND,
     UNDEFINED,
     Cell,
     ColumnHeading,
@@ -25,11 +23,18 @@ from sfqa.correlation.grid import (
     to_latex,
     to_markdown,
 )
-from sfqa.correlation.marks import find_marks
-from sfqa.correlation.summarise import KINDS, OVERALL, POOLED, VIDEO
+from sfqa.correlation.metric_grid import (
+    build_metric_grid,
+    format_title,
+    format_value,
+    order_metrics,
+    order_names,
+    to_number,
+    to_records,
+)
+from sfqa.correlation.summarise import OVERALL, POOLED, VIDEO
 from sfqa.errors import UserError
-from sfqa.statistics.registry import NAMES, STATISTICS, find_statistic
-from sfqa.tables import FLAWED
+from sfqa.statistics.registry import NAMES
 
 VERSION = 4
 
@@ -92,11 +97,15 @@ def render(
     for column in ("protocol", "level", "pooling"):
         if frame[column].nunique() != 1:
             raise ValueError(f"rows of one {column} are needed: {sorted(set(frame[column]))}")
-    columns = _order_names(frame["dimension"], [d for d in dimensions if d != OVERALL], [OVERALL])
-    records = {(r["metric"], r["dimension"]): r for r in _to_records(frame)}
-    metrics = _order_metrics(frame, order)
-    grid = _build_grid(
-        records, metrics, columns, f"{caption} {describe_rows(frame, intervals)}", intervals
+    columns = order_names(frame["dimension"], [d for d in dimensions if d != OVERALL], [OVERALL])
+    records = {(r["metric"], r["dimension"]): r for r in to_records(frame)}
+    metrics = order_metrics(frame, order)
+
+    def format_record(metric: str, dimension: str, stat: str) -> str:
+        return format_spread(records.get((metric, dimension), {}), stat, intervals)
+
+    grid = build_metric_grid(
+        records, metrics, columns, f"{caption} {describe_rows(frame, intervals)}", format_record
     )
     return {
         "csv": _build_csv(records, metrics, columns),
@@ -123,7 +132,7 @@ def build_leakage_panel(
     key_columns = ["group", "metric", "dimension", "weights"]
     if frame.empty:
         return pd.DataFrame(columns=key_columns)
-    ordered_protocols = _order_names(frame["protocol"], protocols, [])
+    ordered_protocols = order_names(frame["protocol"], protocols, [])
     panel = frame.pivot(index=key_columns, columns="protocol", values="srcc")[ordered_protocols]
     panel = panel.astype(float).reset_index()
     panel.columns.name = None
@@ -165,10 +174,10 @@ def render_leakage(
     heads = [ColumnHeading("Model type"), ColumnHeading("Metric"), ColumnHeading("Dimension")]
     for name in numbers:
         drop = name.startswith("drop_")
-        protocol = _format_title(name.removeprefix("drop_") if drop else name)
+        protocol = format_title(name.removeprefix("drop_") if drop else name)
         heads.append(ColumnHeading(protocol, "Drop from random" if drop else "SRCC"))
     body, previous_labels = [], ("", "")
-    for record in _to_records(panel):
+    for record in to_records(panel):
         labels = (str(record["group"]), str(record["metric"]))
         badge = (
             "random weights" if record["weights"] == "random" and labels != previous_labels else ""
@@ -176,7 +185,7 @@ def render_leakage(
         cells = [
             Cell(labels[0], repeats=labels[0] == previous_labels[0]),
             Cell(labels[1], repeats=labels == previous_labels, badge=badge),
-            Cell(_format_title(str(record["dimension"]))),
+            Cell(format_title(str(record["dimension"]))),
         ]
         for name in numbers:
             ends = {f"srcc_{end}": record.get(f"{end}_{name}") for end in _ENDS}
@@ -204,121 +213,6 @@ def _to_frame(rows: Rows) -> pd.DataFrame:
     return rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
 
 
-def _to_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in r.items()} for r in frame.to_dict("records")]
-
-
-def _order_names(names: Iterable[str], first: Sequence[str], last: Sequence[str]) -> list[str]:
-    present = set(names)
-    rest = sorted(present - set(first) - set(last))
-    return [n for n in first if n in present] + rest + [n for n in last if n in present]
-
-
-def _order_metrics(frame: pd.DataFrame, order: Sequence[str]) -> list[str]:
-    """Return the names of the metrics, grouped: controls first, then in the given order."""
-    position = {name: number for number, name in enumerate(order)}
-    kind_order = {metric_kind: number for number, metric_kind in enumerate(KINDS)}
-    listed = _to_records(frame.drop_duplicates("metric"))
-
-    def get_sort_key(r: dict[str, Any]) -> tuple[Any, ...]:
-        return (
-            r["kind"] != KINDS[0],
-            position.get(r["metric"], len(position)),
-            kind_order[r["kind"]],
-            r["group"],
-            r["metric"],
-        )
-
-    listed.sort(key=get_sort_key)
-    # A group takes the position of its first metric; the sort is stable within a group.
-    groups = list(dict.fromkeys((r["kind"] != KINDS[0], r["group"]) for r in listed))
-    listed.sort(key=lambda r: groups.index((r["kind"] != KINDS[0], r["group"])))
-    return [str(r["metric"]) for r in listed]
-
-
-def _build_grid(
-    records: Mapping[tuple[str, str], Mapping[str, Any]],
-    metrics: Sequence[str],
-    columns: Sequence[str],
-    caption: str,
-    intervals: str,
-) -> Grid:
-    heads = [ColumnHeading("Model type"), ColumnHeading("Metric")]
-    heads += [
-        ColumnHeading(s.label, _format_title(dimension))
-        for dimension in columns
-        for s in STATISTICS
-    ]
-    ranks = _rank_cells(records, columns)
-    notes: list[str] = []
-
-    def get_note_number(note: str) -> int:
-        if note not in notes:
-            notes.append(note)
-        return notes.index(note) + 1
-
-    body, before = [], ""
-    for metric in metrics:
-        metric_records = {d: records.get((metric, d)) for d in columns}
-        first_record = next(r for r in metric_records.values() if r is not None)
-        flawed: dict[str, list[str]] = {}
-        for dimension, record in metric_records.items():
-            if record is not None and record["status"] == FLAWED and dimension != OVERALL:
-                flawed.setdefault(record["detail"], []).append(_format_title(dimension))
-        numbers_by_detail = {
-            text: get_note_number(f"{', '.join(ds)}: {text}") for text, ds in flawed.items()
-        }
-        note_numbers = tuple(numbers_by_detail.values())
-        badge = "random weights" if first_record["weights"] == "random" else ""
-        cells = [
-            Cell(str(first_record["group"]), repeats=first_record["group"] == before),
-            Cell(metric, notes=note_numbers, badge=badge),
-        ]
-        for dimension, record in metric_records.items():
-            for stat in NAMES:
-                value = None if record is None else _to_number(record[stat])
-                if value is None:
-                    why = "no_row: not computed" if record is None else str(record["detail"])
-                    cells.append(Cell(UNDEFINED, notes=(get_note_number(why),)))
-                else:
-                    rank = ranks.get((metric, dimension, stat), "")
-                    spread = format_spread(record or {}, stat, intervals)
-                    detail = str((record or {})["detail"])
-                    marks: tuple[int, ...] = ()
-                    if not _is_ranked(stat, detail):
-                        marks = (numbers_by_detail.get(detail) or get_note_number(detail),)
-                    cells.append(Cell(_format_value(value), value, rank, marks, spread=spread))
-        body.append(cells)
-        before = str(first_record["group"])
-    frame = pd.DataFrame(list(records.values()))
-    return Grid(caption, heads, body, 2, notes, list_warnings(frame, frame["weights"]))
-
-
-def _is_ranked(statistic: str, detail: str) -> bool:
-    """Return whether a statistic may be best or second: not after a curve with a mark."""
-    return not (find_statistic(statistic).is_mapped and find_marks(detail))
-
-
-def _rank_cells(
-    records: Mapping[tuple[str, str], Mapping[str, Any]], columns: Sequence[str]
-) -> dict[tuple[str, str, str], str]:
-    ranks = {}
-    for dimension in columns:
-        for statistic in STATISTICS:
-            displayed_values = {
-                metric: float(_format_value(value))
-                for (metric, d), record in records.items()
-                if d == dimension and record["kind"] != KINDS[0]
-                if _is_ranked(statistic.name, str(record["detail"]))
-                if (value := _to_number(record[statistic.name])) is not None
-            }
-            top = sorted(set(displayed_values.values()), reverse=statistic.higher_is_better)[:2]
-            for metric, value in displayed_values.items():
-                if value in top:
-                    ranks[metric, dimension, statistic.name] = (BEST, SECOND)[top.index(value)]
-    return ranks
-
-
 def _build_csv(
     records: Mapping[tuple[str, str], Mapping[str, Any]],
     metrics: Sequence[str],
@@ -339,7 +233,7 @@ def _build_csv(
             record: Mapping[str, Any] = dict(metric_records).get(dimension, {})
             for name in (n for stat in (*NAMES, "main_score") for n in _with_ends(stat)):
                 if name in NAMES or any(name in r for r in records.values()):
-                    line[f"{dimension}_{name}"] = _to_number(record.get(name))
+                    line[f"{dimension}_{name}"] = to_number(record.get(name))
         line["notes"] = " | ".join(f"{d}: {r['detail']}" for d, r in metric_records if r["detail"])
         lines.append(line)
     return pd.DataFrame(lines).to_csv(index=False, float_format="%.6f", lineterminator="\n")
@@ -350,20 +244,5 @@ def _with_ends(stat: str) -> list[str]:
 
 
 def _build_cell(value: Any, spread: str = "") -> Cell:
-    number = _to_number(value)
-    return Cell(UNDEFINED) if number is None else Cell(_format_value(number), number, spread=spread)
-
-
-def _to_number(value: Any) -> float | None:
-    return None if value is None or pd.isna(value) else float(value)
-
-
-def _format_value(value: float) -> str:
-    text = f"{value:.4f}"
-    return text.lstrip("-") if float(text) == 0 else text
-
-
-def _format_title(name: str) -> str:
-    if name == OVERALL:
-        return "Overall Average"
-    return name.replace("_", " ")[:1].upper() + name.replace("_", " ")[1:]
+    number = to_number(value)
+    return Cell(UNDEFINED) if number is None else Cell(format_value(number), number, spread=spread)

@@ -39,8 +39,8 @@ def fetch_weights(
     A file on this machine is used where it is (:func:`sfqa.models.locating.list_candidates`).
     Otherwise it is downloaded into ``folder`` from the first ``mirrors`` address that has it, else
     from its publisher. With a ``lock``, the sha256 is pinned, and another one refused. ``options``
-    go to :func:`sfqa.download.fetch_url`. Raises :class:`UserError` if the file is wrong or cannot
-    be fetched.
+    go to :func:`sfqa.download.fetch_url`. The licence is logged before a download starts. Raises
+    :class:`UserError` if the file is wrong or cannot be fetched.
     """
     folder = folder.absolute()
     try:
@@ -61,6 +61,7 @@ def fetch_weights(
                 f"weights {entry.name}: {status.reason}; put the right file there, or delete it, "
                 "so that it is fetched"
             )
+        log(f"weights {entry.name}: licence: {entry.licence}")  # before anything is downloaded
         if status.state != THERE:
             status = _download(entry, folder, mirrors, pinned, digests, options)
         assert status.path is not None
@@ -68,7 +69,6 @@ def fetch_weights(
         if lock is not None:
             lock.pin(entry.name, status.sha256)
         log(f"weights {entry.name}: {status.path}, sha256 {status.sha256}")
-        log(f"weights {entry.name}: {entry.licence}")
         return {
             "name": entry.name,
             "file": entry.file,

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sfqa.errors import UserError, hint
+from sfqa.models.licences import is_non_commercial
 from sfqa.web_address import is_web_address
 
 _KEYS = (
@@ -23,8 +24,6 @@ _KEY_RULES = ("wrapper", "prefix", "ignore", "layout")
 LAYOUTS = ("transformers_clip",)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _SHA256 = re.compile(r"[0-9a-f]{8,64}")
-#: Licences that forbid commercial use: Creative Commons NC, S-Lab, PolyForm Noncommercial.
-_NON_COMMERCIAL = re.compile(r"(?i)\bNC\b|S-Lab|non-?commercial")
 _OWNER_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*")
 
 
@@ -200,7 +199,7 @@ def check_licence(licence: str, where: str) -> None:
     ...
     sfqa.errors.UserError: dover: licence is 'S-Lab License 1.0'; add 'non-commercial use only'
     """
-    if _NON_COMMERCIAL.search(licence) and "non-commercial" not in licence:
+    if is_non_commercial(licence) and "non-commercial" not in licence:
         raise UserError(f"{where} is {licence!r}; add 'non-commercial use only'")
 
 
