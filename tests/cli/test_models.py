@@ -124,14 +124,15 @@ def test_a_zero_shot_model_scores_files(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     registry = tmp_path / "models.yaml"
-    registry.write_text(yaml.safe_dump({"Sharp": ENTRY}))
+    columns = {"visual_quality": "signal.sharpness", "beauty": "signal.si_mean"}
+    entries = {"Sharp": ENTRY, "Two": {**ENTRY, "inputs": columns}}
+    registry.write_text(yaml.safe_dump(entries, sort_keys=False))
     monkeypatch.setattr(model_metrics, "REGISTRY", registry)
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video")
     files = [str(videos / "one.mp4"), str(broken)]
-    status, text = run(
-        capsys, "score", *files, "--model", "Sharp", "--out", str(tmp_path / "s.csv"), "--quiet"
-    )
+    options = ["--out", str(tmp_path / "s.csv"), "--cache", str(tmp_path / "cache"), "--quiet"]
+    status, text = run(capsys, "score", *files, "--model", "Sharp", *options)
     assert status == 1
     assert "Sharp: zero-shot, higher is better; weights: none" in text
     with open(tmp_path / "s.csv", encoding="utf-8") as handle:
@@ -139,3 +140,15 @@ def test_a_zero_shot_model_scores_files(
     assert float(good["Sharp"]) > 0
     assert (bad["status"], bad["Sharp"]) == ("failed", "")
     assert bad["detail"].startswith("broken")
+
+    # A model with a column for each dimension scores each.
+    status, text = run(capsys, "score", *files, "--model", "Two", *options)
+    assert status == 1
+    assert re.search(r"^video +status +visual_quality +beauty$", text, re.MULTILINE)
+    with open(tmp_path / "s.csv", encoding="utf-8") as handle:
+        scores = [(row["Two.visual_quality"], row["Two.beauty"]) for row in csv.DictReader(handle)]
+    assert scores[0][0] == good["Sharp"]
+    assert float(scores[0][1]) > 0
+    assert scores[1] == ("", "")
+    _, text = run(capsys, "models", "show", "Two")
+    assert "inputs: visual_quality: signal.sharpness, beauty: signal.si_mean" in text

@@ -71,3 +71,18 @@ def test_a_row_from_python_objects_as_caches_of_before_hold_it_is_a_hit(tmp_path
     assert found is not None
     assert found.equals(row)
     assert found.schema.equals(schema, check_metadata=True)
+
+
+def test_texts_go_through_the_cache_as_they_are(tmp_path):
+    features = (*FEATURES, base.Feature("answer", "what the model wrote", dtype="string"))
+    answers = ["Visual quality: 70;\n“good”", None, ""]
+    joined = []
+    for number, answer in enumerate(answers):
+        row = rows.make_row(features, cells(f"s{number}", answer=answer), {})
+        cache = RowCache(tmp_path, "writer", rows.get_row_schema(features))
+        key = f"{number}" * 64
+        cache.put(key, row)
+        joined.append(cache.get(key))
+    table = rows.join_rows(features, joined, [sample(f"s{n}") for n in range(3)])
+    assert table["answer"].to_pylist() == answers
+    assert table.schema.field("answer").type == pa.string()

@@ -19,6 +19,8 @@ from sfqa.options import convert_texts
 from sfqa.plugins import read_version
 from sfqa.rating_files import RatingFiles
 from sfqa.ratings.importing import check_ratings
+from sfqa.ratings.known_dimensions import list_known_dimensions
+from sfqa.regression.dimension_inputs import check_rated_dimensions
 from sfqa.regression.first_weights import select_sources
 from sfqa.regression.metrics import (
     check_validation_rows,
@@ -89,7 +91,7 @@ class Plan(RatingFiles, TrialFiles):
         if check_files and needs_data:
             self.check_trial_lists()
             if self.config["ratings"]["source"] in ("table", "wide") and self.has_scores:
-                check_ratings(self.config["ratings"])
+                check_rated_dimensions(self.metrics, check_ratings(self.config["ratings"]))
             self.watch.check_files()
 
     def _find_score_source(self) -> str:
@@ -130,6 +132,7 @@ class Plan(RatingFiles, TrialFiles):
         configured = {**_CONTROLS, **self.config["regression"]["metrics"]}
         metrics = list_metrics(configured, columns)
         check_validation_rows(metrics, self.config["regression"]["protocols"])
+        check_rated_dimensions(metrics, list_known_dimensions(self.config))
         for metric in metrics:
             metric["extractors"] = sorted({i.split(".", 1)[0] for i in metric["inputs"]})
         return metrics

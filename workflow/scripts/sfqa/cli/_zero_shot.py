@@ -66,26 +66,38 @@ def score_videos(model: QualityModel, args: argparse.Namespace) -> tuple[list[di
             extracted = _extract.extract(conformed, extractor, spec, work, args.threads)
         except UserError as error:
             raise UserError(name_arguments(str(error))) from error
-    column = model.inputs[0].partition(".")[2]
+    columns = _list_columns(model)
     features = {row["sample_id"]: row for row in extracted.table.to_pylist()}
     rows = []
     for file, record in zip(files, store.to_records(conformed), strict=True):
         feature = features[record["sample_id"]]
         details = [record["detail"], feature["detail"]]
         reasons = [part for detail in details if detail for part in detail.split("; ")]
-        score = feature[column]
-        if score is None and not reasons:
-            reasons.append(f"no_score: {extractor} gives no {column} for this video")
-        status = "failed" if score is None else "flawed" if reasons else "ok"
+        scores = {name: feature[column] for name, column in columns.items()}
+        if not reasons:
+            reasons += [
+                f"no_score: {extractor} gives no {columns[name]} for this video"
+                for name, score in scores.items()
+                if score is None
+            ]
+        has_score = any(score is not None for score in scores.values())
+        status = "failed" if not has_score else "flawed" if reasons else "ok"
         rows.append(
             {
                 "video": record["sample_id"], "path": str(file), "sha256": record["source_sha256"],
-                "status": status, "detail": "; ".join(dict.fromkeys(reasons)), model.name: score,
+                "status": status, "detail": "; ".join(dict.fromkeys(reasons)), **scores,
                 "metric": model.name,
                 "weights": "random (untrained)" if extracted.untrained else extracted.weights,
             }
         )  # fmt: skip
     return rows, extracted.weights
+
+
+def _list_columns(model: QualityModel) -> dict[str, str]:
+    """Return the feature column of each score; 'NAME.dimension' if there is one for each."""
+    named = {f"{model.name}.{dim}": text for dim, text in model.dimension_inputs.items()}
+    named = named or {model.name: model.inputs[0]}
+    return {name: text.partition(".")[2] for name, text in named.items()}
 
 
 def format_scores(model: QualityModel, rows: Sequence[dict[str, Any]], weights: str) -> str:
@@ -95,9 +107,11 @@ def format_scores(model: QualityModel, rows: Sequence[dict[str, Any]], weights: 
     is_untrained = weights.startswith("random")
     if is_untrained:
         lines.append("UNTRAINED: its weights are random, its numbers say nothing about a video")
-    table = [["video", "status", model.name, *(["weights"] if is_untrained else [])]]
+    names = list(_list_columns(model))
+    headings = list(model.dimension_inputs) or names
+    table = [["video", "status", *headings, *(["weights"] if is_untrained else [])]]
     for row in rows:
-        score = "-" if row[model.name] is None else f"{row[model.name]:.4f}"
-        table.append([row["video"], row["status"], score, *(["untrained"] if is_untrained else [])])
+        cells = ["-" if row[name] is None else f"{row[name]:.4f}" for name in names]
+        table.append([row["video"], row["status"], *cells, *(["untrained"] * is_untrained)])
     reasons = [f"{r['video']}: {r['status']}, {r['detail']}" for r in rows if r["detail"]]
     return "\n".join([*lines, "", *align_columns(table), *([""] if reasons else []), *reasons])

@@ -192,7 +192,7 @@ def _describe(model: QualityModel, videos: int, seconds: float) -> str:
         ),
         "weights:" if model.weights else "weights: none",
         *(f"  {name}: {states[name]} (sfqa weights {name})" for name in model.weights),
-        f"inputs: {', '.join(model.inputs)}",
+        f"inputs: {', '.join(_list_inputs(model))}",
     ]
     if model.is_zero_shot:
         better = "higher" if model.direction == 1 else "lower"
@@ -218,6 +218,12 @@ def _describe(model: QualityModel, videos: int, seconds: float) -> str:
         figures = ", ".join(f"{key} {value}" for key, value in record.items() if key != "source")
         lines.append(f"  {record['source']}: {figures}")
     return "\n".join(lines)
+
+
+def _list_inputs(model: QualityModel) -> list[str]:
+    """Return the columns that a model reads, each after its dimension if it has one for each."""
+    columns = [f"{dimension}: {column}" for dimension, column in model.dimension_inputs.items()]
+    return columns or list(model.inputs)
 
 
 #: Measured costs of an entry, and their units.

@@ -101,8 +101,8 @@ def _score_zero_shot(args: argparse.Namespace) -> int:
     model = _zero_shot.find_zero_shot(str(args.model))
     if args.features:
         raise UserError(
-            f"--features: {model.name} is the column {model.inputs[0]} of a feature table; give "
-            "videos, or read it there"
+            f"--features: {model.name} is the column {' or '.join(model.inputs)} of a feature "
+            "table; give videos, or read it there"
         )
     rows, weights = _zero_shot.score_videos(model, args)
     if args.out:

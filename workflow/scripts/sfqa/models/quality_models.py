@@ -15,7 +15,8 @@ from sfqa.yaml_entries import read_entries
 
 #: Keys of an entry with their types; the first ones are required.
 _REQUIRED: dict[str, type | tuple[type, ...]] = {
-    "group": str, "paper": str, "year": int, "licences": dict, "features": dict, "inputs": list,
+    "group": str, "paper": str, "year": int, "licences": dict, "features": dict,
+    "inputs": (list, dict),
 }  # fmt: skip
 _OPTIONAL: dict[str, type | tuple[type, ...]] = {
     "weights": list, "head": str, "options": dict, "direction": int, "recipe": dict,
@@ -26,7 +27,10 @@ _RECIPE = (
     "selection", "start",
 )  # fmt: skip
 _COSTS = ("memory_gb", "seconds", "measured")
-_TYPE_NAMES = {str: "a text", int: "a whole number", dict: "keys and values", list: "a list"}
+_TYPE_NAMES: dict[Any, str] = {
+    str: "a text", int: "a whole number", dict: "keys and values", list: "a list",
+    (list, dict): "a list, or a column for each dimension",
+}  # fmt: skip
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 
@@ -35,7 +39,8 @@ class QualityModel:
     """A quality model of a paper: extractors, weights, head and recipe.
 
     ``features`` maps every extractor to the options that the model fixes. A model without ``head``
-    is zero-shot: its one input is the score. ``recipe`` is the published training, in words;
+    is zero-shot: its one input is the score, or ``dimension_inputs`` names a column for each rated
+    dimension. ``recipe`` is the published training, in words;
     ``options`` are those of the head, and ``reading`` says where they and the features differ
     from the paper or fill its gaps. ``costs`` are measured: GB and seconds for one video, and what
     was measured.
@@ -57,6 +62,7 @@ class QualityModel:
     costs: Mapping[str, Any] = field(default_factory=dict)
     published: tuple[Mapping[str, Any], ...] = ()
     note: str = ""
+    dimension_inputs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_zero_shot(self) -> bool:
@@ -68,7 +74,7 @@ class QualityModel:
         metric: dict[str, Any] = {
             "kind": "zero_shot" if self.is_zero_shot else "regressor",
             "group": self.group,
-            "inputs": list(self.inputs),
+            "inputs": dict(self.dimension_inputs) or list(self.inputs),
             "direction": self.direction,
         }
         if self.head:
@@ -107,7 +113,7 @@ def _read_model(name: str, entry: Any, where: str) -> QualityModel:
         if key not in types:
             raise UserError(f"{where}: unknown key {key!r}; {hint(key, types)}")
         if not isinstance(value, types[key]) or isinstance(value, bool):
-            raise UserError(f"{where}: {key} is {value!r}; give {_TYPE_NAMES[types[key]]}")  # type: ignore[index]
+            raise UserError(f"{where}: {key} is {value!r}; give {_TYPE_NAMES[types[key]]}")
     for key in _REQUIRED:
         if not entry.get(key):
             raise UserError(f"{where}: the key {key!r} is missing; add it")
@@ -115,6 +121,9 @@ def _read_model(name: str, entry: Any, where: str) -> QualityModel:
     for key, licence in entry["licences"].items():
         check_licence(licence, f"{where}, licences: {key}")
     _check_texts(entry.get("recipe", {}), _RECIPE, f"{where}, recipe")
+    columns = entry["inputs"] if isinstance(entry["inputs"], Mapping) else {}
+    if columns:
+        entry = {**entry, "inputs": list(dict.fromkeys(columns.values()))}
     for key in ("inputs", "weights", "reading"):
         if not all(isinstance(value, str) and value for value in entry.get(key, [])):
             raise UserError(f"{where}: {key} is {entry[key]!r}; give a list of texts")
@@ -138,7 +147,7 @@ def _read_model(name: str, entry: Any, where: str) -> QualityModel:
     values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
     }
-    return QualityModel(name=name, **values)
+    return QualityModel(name=name, dimension_inputs=columns, **values)
 
 
 def _expand_published(name: str, published: list[Any], where: str) -> list[Any]:

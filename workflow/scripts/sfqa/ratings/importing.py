@@ -120,13 +120,15 @@ def build_notes(path: Path | str, notes: Iterable[str]) -> list[dict[str, Any]]:
     ]
 
 
-def check_ratings(ratings: Mapping[str, Any]) -> None:
-    """Raise :class:`UserError` for a mistake in the table that the section ``ratings`` names.
+def check_ratings(ratings: Mapping[str, Any]) -> set[str]:
+    """Return the rated dimensions of the table that the section ``ratings`` names.
 
-    A header without rows is accepted: people may rate the videos after they are made.
+    A header without rows is accepted: people may rate the videos after they are made. Raises
+    :class:`UserError` for a mistake in the table.
     """
-    if read_table(ratings["path"], "scores").rows:
-        import_scores(describe_source(ratings))
+    if not read_table(ratings["path"], "scores").rows:
+        return set()
+    return {str(row["dimension"]) for row in import_scores(describe_source(ratings))}
 
 
 def read_columns(path: Path) -> list[str]:

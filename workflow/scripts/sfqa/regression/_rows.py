@@ -9,6 +9,7 @@ import pandas as pd
 
 from sfqa import tables
 from sfqa.errors import UserError
+from sfqa.regression.dimension_inputs import check_rated_dimensions
 from sfqa.splits.protocols import Split
 
 #: MOS of one dimension by sample.
@@ -18,9 +19,11 @@ MosBySample = dict[str, float]
 def select_dimensions(metric: Mapping[str, Any], mos: pd.DataFrame) -> list[str]:
     """Return the ``dimensions`` of a metric, by default all dimensions of the MOS table.
 
-    Raises :class:`UserError` for a dimension that the MOS table does not have.
+    Raises :class:`UserError` for a dimension that the MOS table does not have, and for one without
+    a column if the metric has a column for each.
     """
     rated = sorted(set(mos["dimension"]))
+    check_rated_dimensions([metric], rated)
     dimensions = list(metric.get("dimensions") or rated)
     for name in dimensions:
         if name not in rated:

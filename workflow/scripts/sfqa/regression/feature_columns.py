@@ -14,11 +14,12 @@ def check_feature_columns(metrics: Sequence[Mapping[str, Any]]) -> None:
     """Check the inputs of metrics, those of :func:`sfqa.regression.metrics.list_metrics`.
 
     Extractors are imported, but not torch. Columns of imported tables are left out. Raises
-    :class:`UserError` for an unknown column, and for a zero-shot metric of a column that is not a
-    scalar.
+    :class:`UserError` for an unknown column, for a column of texts, and for a zero-shot metric of a
+    column that is not a scalar.
     """
     for metric in metrics:
-        for text in metric["inputs"]:
+        inputs = metric["inputs"]
+        for text in inputs.values() if isinstance(inputs, Mapping) else inputs:
             extractor, _, column = text.partition(".")
             if extractor in EXTRACTORS:
                 where = f"config, metrics.{metric['name']}.inputs"
@@ -32,8 +33,14 @@ def _check_column(where: str, extractor: str, column: str, is_score: bool) -> No
         return
     if column and column not in features:
         raise UserError(f"{where}: {extractor} has no column {column!r}; {hint(column, features)}")
-    scalars = [name for name, feature in features.items() if not feature.axes]
-    columns = [column] if column else list(features)
+    texts = [name for name, feature in features.items() if feature.dtype == "string"]
+    scalars = [n for n, feature in features.items() if not feature.axes and n not in texts]
+    columns = [column] if column else [name for name in features if name not in texts]
+    if column in texts:
+        raise UserError(
+            f"{where}: {extractor}.{column} holds texts; name a column of numbers: "
+            f"{', '.join(name for name in features if name not in texts)}"
+        )
     if is_score and (len(columns) != 1 or columns[0] not in scalars):
         name = f"{extractor}.{column}" if column else extractor
         choices = ", ".join(f"{extractor}.{scalar}" for scalar in scalars) or "none"

@@ -13,6 +13,7 @@ from sfqa.errors import UserError, hint
 from sfqa.plugins import read_version
 from sfqa.published_figures import expand_record
 from sfqa.regression import control_names, first_weights, heads
+from sfqa.regression.dimension_inputs import read_dimension_inputs
 from sfqa.regression.loss_terms import read_loss_terms
 from sfqa.regression.training_options import drop_display_options
 from sfqa.splits.protocol_options import CROSS, name_protocol, validation_share
@@ -40,8 +41,9 @@ def list_metrics(
     """Return one dictionary per metric, in order, with all keys.
 
     ``metrics`` maps a name to the keys ``kind`` (regressor, zero_shot, control, imported),
-    ``group``, ``inputs``, ``head``, ``options``, ``loss`` (short for the head's option of that
-    name), ``direction`` (1 or -1), ``dimensions``, ``jobs`` (how many Snakemake jobs fit a
+    ``group``, ``inputs`` (a list of columns; of a zero-shot metric also one for each dimension, by
+    its name), ``head``, ``options``, ``loss`` (short for the head's option of that name),
+    ``direction`` (1 or -1), ``dimensions``, ``jobs`` (how many Snakemake jobs fit a
     regressor) and ``published``. The latter has the values of a
     paper, as a mapping or a list of mappings: ``source``, optionally ``protocol`` and
     ``dimension``, and some of srcc, plcc, krcc, rmse. They are shown next to the computed values
@@ -157,7 +159,8 @@ def _complete_metric(
     for key in _REQUIRED_KEYS[metric_kind]:
         if not entry.get(key):
             raise UserError(f"{where}.{key}: missing; a {metric_kind} metric needs it")
-    inputs = entry.get("inputs") or []
+    dimension_inputs = read_dimension_inputs(where, entry)
+    inputs = list(dict.fromkeys(dimension_inputs.values())) or entry.get("inputs") or []
     if isinstance(inputs, str) or not all(isinstance(i, str) for i in inputs):
         raise UserError(f"{where}.inputs: {inputs!r}; write a list, such as [slowfast, lse.lse_c]")
     for text in inputs:
@@ -184,9 +187,10 @@ def _complete_metric(
             if inputs:
                 raise UserError(f"{where}.inputs: a control has none; leave them out")
             head = control_names.check_control(str(head or name), name)
-        elif head or len(inputs) != 1:
+        elif head or (len(inputs) != 1 and not dimension_inputs):
             raise UserError(
-                f"{where}: a {metric_kind} metric has one scalar column as its inputs, and no head"
+                f"{where}: a {metric_kind} metric has one scalar column as its inputs, or one for "
+                "each dimension, and no head"
             )
     return {
         "name": name,
@@ -199,6 +203,8 @@ def _complete_metric(
         "direction": direction,
         "dimensions": list(entry["dimensions"]) if entry.get("dimensions") else None,
         "published": _check_published(f"{where}.published", entry.get("published"), name),
+        # Only where it is used, so that other metrics keep the parameters of their jobs.
+        **({"dimension_inputs": dimension_inputs} if dimension_inputs else {}),
     }
 
 

@@ -16,6 +16,7 @@ from sfqa.joint_job import Item
 from sfqa.regression import _rows
 from sfqa.regression.controls import score_control
 from sfqa.regression.design import Design, load_design
+from sfqa.regression.dimension_inputs import split_dimensions
 from sfqa.regression.zero_shot import score_metric
 
 #: The control that repeats the MOS; the others depend on the samples only.
@@ -54,20 +55,25 @@ class UntrainedMetrics:
         self, metric: Mapping[str, Any], path: Path, mos: pd.DataFrame, shared: Sequence[str]
     ) -> Item:
         cache = path.parent / "trials"
-        design = None
+        designs: list[tuple[Mapping[str, Any], Design]] = []
         try:
             dimensions = _rows.select_dimensions(metric, mos)
-            values = ""
+            values: str | list[str] = ""
             if metric["kind"] != "control":
-                design = load_design(self._list_files(metric), list(metric["inputs"]))
-                values = _digest_design(design)
+                files = self._list_files(metric)
+                designs = [
+                    (part, load_design(files, list(part["inputs"])))
+                    for part in split_dimensions(metric, dimensions)
+                ]
+                digests = [_digest_design(design) for _, design in designs]
+                values = digests if "dimension_inputs" in metric else digests[0]
             elif metric["head"] == _ORACLE:
                 values = identity.sha256_file(self.mos)
         except UserError as error:
             # An empty key is in no cache: the item fails when its turn comes.
             return Item(metric["name"], "", [path], cache, error)
         key = identity.digest([dict(metric), dimensions, values, *shared])
-        return Item(metric["name"], key, [path], cache, (metric, design))
+        return Item(metric["name"], key, [path], cache, (metric, designs))
 
     def _list_files(self, metric: Mapping[str, Any]) -> dict[str, list[str]]:
         return {
@@ -79,14 +85,16 @@ class UntrainedMetrics:
         """Compute and write the predictions of one metric, tables.PREDICTIONS."""
         if isinstance(item.content, UserError):
             raise item.content
-        metric, design = item.content
+        metric, designs = item.content
         samples = store.read(tables.SAMPLES, self.samples)
         mos = store.read(tables.MOS, self.mos)
         arguments = (samples, mos, self.protocols, self.seed)
-        if design is None:
+        if metric["kind"] == "control":
             rows = score_control(metric, *arguments)
         else:
-            rows = score_metric(metric, design, *arguments)
+            rows = [
+                row for part, design in designs for row in score_metric(part, design, *arguments)
+            ]
         store.write(tables.PREDICTIONS, rows, item.paths[0], {"metric": dict(metric)})
 
 

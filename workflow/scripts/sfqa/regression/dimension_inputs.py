@@ -1,0 +1,79 @@
+"""Metrics with a column of their own for each rated dimension, such as a language model's answers.
+
+In a configuration their ``inputs`` are keys with values, ``{visual_quality: m.visual_quality}``,
+where other metrics have a list. A completed metric holds them as ``dimension_inputs``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from sfqa.errors import UserError, hint
+
+#: Kinds of metrics that may have a column for each dimension.
+_KINDS = ("zero_shot", "imported")
+
+
+def read_dimension_inputs(where: str, entry: Mapping[str, Any]) -> dict[str, str]:
+    """Return the column of each dimension; empty if the inputs of a metric are a list.
+
+    ``entry`` is the metric in a configuration, ``where`` its name in messages. Raises
+    :class:`UserError` for a trained metric, for a column that is not a text, and for a dimension of
+    ``dimensions`` without a column.
+    """
+    columns = entry.get("inputs")
+    if not isinstance(columns, Mapping):
+        return {}
+    if entry["kind"] == "regressor":
+        raise UserError(
+            f"{where}.inputs: a column for each dimension goes with the kinds "
+            f"{' and '.join(_KINDS)}; a regressor predicts every dimension from the same inputs: "
+            "write a list, such as [slowfast, lse.lse_c]"
+        )
+    for dimension, column in columns.items():
+        if not isinstance(dimension, str) or not isinstance(column, str):
+            raise UserError(
+                f"{where}.inputs: {dimension!r}: {column!r}; write the name of a dimension and of "
+                "its column, such as visual_quality: qwen_omni.visual_quality"
+            )
+    _check_columns(where, columns, entry.get("dimensions") or ())
+    return dict(columns)
+
+
+def check_rated_dimensions(metrics: Sequence[Mapping[str, Any]], rated: Collection[str]) -> None:
+    """Raise :class:`UserError` if a metric has no column for one of the rated dimensions.
+
+    ``metrics`` are completed ones. Those that name the ``dimensions`` that they score are left out,
+    and metrics without a column for each dimension.
+    """
+    for metric in metrics:
+        if columns := metric.get("dimension_inputs"):
+            dimensions = metric.get("dimensions") or rated
+            _check_columns(f"config, metrics.{metric['name']}", columns, dimensions)
+
+
+def split_dimensions(
+    metric: Mapping[str, Any], dimensions: Sequence[str]
+) -> list[Mapping[str, Any]]:
+    """Return a metric of one column for each dimension; the metric itself if it has one for all.
+
+    >>> columns = {"visual": "m.v", "audio": "m.a"}
+    >>> metric = {"name": "M", "inputs": ["m.v", "m.a"], "dimension_inputs": columns}
+    >>> [(m["inputs"], m["dimensions"]) for m in split_dimensions(metric, ["audio"])]
+    [(['m.a'], ['audio'])]
+    """
+    columns = metric.get("dimension_inputs")
+    if not columns:
+        return [metric]
+    return [{**metric, "inputs": [columns[d]], "dimensions": [d]} for d in dimensions]
+
+
+def _check_columns(where: str, columns: Mapping[str, str], dimensions: Collection[str]) -> None:
+    for dimension in dimensions:
+        if dimension not in columns:
+            raise UserError(
+                f"{where}.inputs: no column for the dimension {dimension!r} "
+                f"({hint(dimension, columns, 'there are columns for')}); add it, or name in "
+                "'dimensions' those that the metric scores"
+            )
