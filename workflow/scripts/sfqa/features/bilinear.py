@@ -28,7 +28,7 @@ def interpolate_pixels(
     import torch
     from torch.nn.functional import interpolate
 
-    with torch.inference_mode(), _use_one_thread():
+    with torch.inference_mode(), use_one_thread():
         planes = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
         batch = planes[:, None] if channels_apart else planes[None]
         resized = interpolate(batch / divisor, mode="bilinear", **options).flatten(0, 1)
@@ -37,7 +37,8 @@ def interpolate_pixels(
 
 
 @contextmanager
-def _use_one_thread() -> Iterator[None]:
+def use_one_thread() -> Iterator[None]:
+    """Let torch use one thread, so that a result does not depend on how the work is divided."""
     import torch
 
     usual = torch.get_num_threads()

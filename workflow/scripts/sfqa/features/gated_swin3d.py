@@ -183,10 +183,10 @@ def _build_block(dim: int, heads: int, *, attn_layer: type[nn.Module], **options
     return SwinTransformerBlock(dim, heads, attn_layer=build_attention, **options)
 
 
-def _to_official(key: str) -> str:
-    """Return the official name of a key.
+def to_official_name(key: str) -> str:
+    """Return the official name of a key of torchvision's Swin.
 
-    >>> _to_official("features.2.1.mlp.0.bias"), _to_official("features.3.norm.bias")
+    >>> to_official_name("features.2.1.mlp.0.bias"), to_official_name("features.3.norm.bias")
     ('layers.1.blocks.1.mlp.fc1.bias', 'layers.1.downsample.norm.bias')
     """
     for pattern, name in _OFFICIAL_NAMES:
@@ -202,12 +202,12 @@ def _use_official_names(
     module: nn.Module, state: dict[str, Tensor], prefix: str, metadata: object
 ) -> None:
     for key in [key for key in state if key.startswith(prefix)]:
-        state[prefix + _to_official(key.removeprefix(prefix))] = state.pop(key)
+        state[prefix + to_official_name(key.removeprefix(prefix))] = state.pop(key)
 
 
 def _use_own_names(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
     own_names = [name for name, _ in module.named_parameters()]
     for name in own_names:
-        official = prefix + _to_official(name)
+        official = prefix + to_official_name(name)
         if official in state:
             state[prefix + name] = state.pop(official)

@@ -39,6 +39,25 @@ def select_centres(frames: int, count: int) -> Indices:
     return (2 * np.arange(count, dtype=np.int64) + 1) * frames // (2 * count)
 
 
+def select_middles(items: int, parts: int) -> Indices:
+    """Return the middle item of each of ``parts`` equal parts, shape (parts,).
+
+    Rule of VALOR and VAST in their tests, for frames and for slices of sound: the first parts are
+    longer by one if need be, and of an even part the item before its centre counts. With fewer
+    items than parts the last one repeats. Raises ``ValueError`` if ``items`` or ``parts`` is not
+    positive.
+
+    >>> select_middles(150, 8).tolist()
+    [9, 28, 47, 66, 85, 104, 122, 140]
+    >>> select_middles(3, 8).tolist()
+    [0, 1, 2, 2, 2, 2, 2, 2]
+    """
+    _check_positive(items=items, parts=parts)
+    indices = np.minimum(np.arange(max(items, parts), dtype=np.int64), items - 1)
+    segments = np.array_split(indices, parts)
+    return np.array([segment[(len(segment) + 1) // 2 - 1] for segment in segments], np.int64)
+
+
 def second_starts(frames: int, fps: float) -> Indices:
     """Return the first frame of every whole second, i * round(fps), shape (seconds,).
 

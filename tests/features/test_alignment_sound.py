@@ -1,0 +1,159 @@
+"""What VALOR and VAST read of real files: shifted, missing, short, mono, stereo and 5.1 sound."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from golden_weights import draw_song
+from moving_blocks import draw_moving_blocks
+from sfqa import media
+from sfqa.features.base import UnusableError, Video
+from sfqa.features.extractors import valor, vast
+from sfqa.features.normalised_frames import CLIP_STATISTICS, SquareForm
+
+FORM = SquareForm(*CLIP_STATISTICS)
+READERS = {"valor": valor.ValorReader(8, 1, FORM), "vast": vast.VastReader(8, 1, FORM)}
+#: Windows of the filter bank per second, and what continues a bank.
+WINDOWS_PER_SECOND = {"valor": 22050 / 220, "vast": 100.0}
+CONTINUED = {"valor": 4.2677393 / (2 * 4.5689974), "vast": 0.0}
+SAMPLES_PER_WINDOW = {"valor": (22050, 220), "vast": (16000, 160)}
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of 2 s without sound."""
+    path = tmp_path_factory.mktemp("alignment") / "picture.mp4"
+    media.write_video(path, draw_moving_blocks(50, 64, 96), 25.0)
+    return path
+
+
+def add_sound(
+    picture: Path, sound: Any, rate: int, name: str, codec: str = "pcm_s16le", **options: str
+) -> Video:
+    """Write sound (samples,) or (samples, channels) in int16 beside the picture, by FFmpeg."""
+    channels = 1 if sound.ndim == 1 else sound.shape[1]
+    layout = {1: "mono", 2: "stereo", 6: "5.1"}[channels]
+    path = picture.with_name(f"{name}.mov")
+    command = [
+        media.ffmpeg_exe(), "-y", "-loglevel", "error", "-i", str(picture), "-f", "s16le", "-ar",
+        str(rate), "-ac", str(channels), "-channel_layout", layout, "-i", "pipe:", "-c:v", "copy",
+        "-c:a", codec, *(word for pair in options.items() for word in pair), str(path),
+    ]  # fmt: skip
+    subprocess.run(command, input=sound.astype("<i2").tobytes(), check=True, capture_output=True)
+    frames = media.probe(path).frames
+    return Video("a", path, name, 25.0, frames, audio_path=path)
+
+
+def read_bank(reader: str, video: Video) -> Any:
+    """Return the slice of sound as (window, band)."""
+    slices = READERS[reader].prepare(video).slices
+    return slices[0].T if reader == "valor" else slices[0]
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_sound_that_comes_later_moves_by_as_many_windows(reader: str, picture: Path) -> None:
+    rate, step = SAMPLES_PER_WINDOW[reader]
+    song = draw_song(0, 2, rate)
+    shift = 40
+    quiet = np.zeros(shift * step, np.int16)
+    bank = read_bank(reader, add_sound(picture, song, rate, f"{reader}-early"))
+    moved = read_bank(reader, add_sound(picture, np.r_[quiet, song], rate, f"{reader}-late"))
+    count = 150
+    np.testing.assert_allclose(moved[shift : shift + count], bank[:count], atol=1e-4)
+    assert np.abs(moved[:count] - bank[:count]).mean() > 0.05
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_video_without_sound_is_a_reason(reader: str, picture: Path) -> None:
+    with pytest.raises(UnusableError, match=r"^silent: the video has no sound"):
+        READERS[reader].prepare(Video("a", picture, "0", 25.0, 50))
+    quiet = add_sound(picture, np.zeros(32000, np.int16), 16000, "quiet")
+    with pytest.raises(UnusableError, match=r"^silent: .* -60 dBFS"):
+        READERS[reader].prepare(quiet)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_second_of_sound_is_continued_as_in_the_official_code(reader: str, picture: Path) -> None:
+    """Its 97 or 98 windows of 25 ms each lie in the second; the others continue the bank."""
+    bank = read_bank(reader, add_sound(picture, draw_song(0, 1, 16000), 16000, "second"))
+    windows = {"valor": 1 + (22050 - 551) // 220, "vast": 1 + (16000 - 400) // 160}[reader]
+    np.testing.assert_allclose(bank[windows:], CONTINUED[reader], atol=1e-6)
+    assert (np.abs(bank[:windows] - CONTINUED[reader]).max(1) > 0.05).all()
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_sound_shorter_than_a_window_is_a_reason(reader: str, picture: Path) -> None:
+    video = add_sound(picture, draw_song(0, 0.02, 16000), 16000, "short")
+    with pytest.raises(UnusableError, match=r"^short: .* 25 ms"):
+        READERS[reader].prepare(video)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_sound_of_8_khz_has_nothing_above_4_khz(reader: str, picture: Path) -> None:
+    rate, _ = SAMPLES_PER_WINDOW[reader]
+    full = read_bank(reader, add_sound(picture, draw_song(0, 2, rate), rate, f"{reader}-full"))
+    narrow = read_bank(reader, add_sound(picture, draw_song(0, 2, 8000), 8000, "narrow"))
+    windows = int(2 * WINDOWS_PER_SECOND[reader]) - 4
+    edges = 1127 * np.log1p(np.array([20, 4200, rate / 2]) / 700)
+    first_band = int(64 * (edges[1] - edges[0]) / (edges[2] - edges[0])) + 2
+    above = slice(first_band, None)
+    assert first_band < 62
+    assert narrow[:windows, above].mean() < full[:windows, above].mean() - 0.1
+    assert np.abs(narrow[:windows, :20] - full[:windows, :20]).mean() < 0.1
+
+
+@pytest.mark.parametrize("channels", [2, 6])
+def test_valor_mixes_the_channels_and_vast_reads_the_first(channels: int, picture: Path) -> None:
+    song = draw_song(0, 2, 16000)
+    left, right = (np.zeros((len(song), channels), np.int16) for _ in range(2))
+    left[:, 0], right[:, 1] = song, song
+    videos = [add_sound(picture, x, 16000, f"{n}-{channels}") for n, x in enumerate((left, right))]
+    mixed = [read_bank("valor", video) for video in videos]
+    np.testing.assert_allclose(mixed[0], mixed[1], atol=1e-4)
+    first = read_bank("vast", videos[0])
+    alone = read_bank("vast", add_sound(picture, song, 16000, "alone"))
+    np.testing.assert_allclose(first, alone, atol=1e-5)
+    with pytest.raises(UnusableError, match=r"^silent: .* -60 dBFS"):
+        READERS["vast"].prepare(videos[1])
+
+
+def test_valor_hears_what_ffmpeg_writes_to_its_wave_files(picture: Path) -> None:
+    """The command of the official scripts, on AAC in stereo at another rate."""
+    song = draw_song(0, 2, 44100)
+    stereo = np.stack([song, song[::-1] // 2], 1)
+    video = add_sound(picture, stereo, 44100, "aac", "aac", **{"-b:a": "96k"})
+    command = [
+        media.ffmpeg_exe(), "-loglevel", "error", "-i", str(video.path), "-f", "s16le", "-vn",
+        "-ac", "1", "-ar", "22050", "pipe:",
+    ]  # fmt: skip
+    wave = subprocess.run(command, check=True, capture_output=True).stdout
+    expected = np.frombuffer(wave, "<i2") / np.float32(32768)
+    from sfqa.features.sound_slices import read_mixed_track
+
+    sound = read_mixed_track(video, 22050)
+    assert len(sound) == len(expected)
+    # swresample rounds half a step the other way now and then.
+    assert np.abs(sound - expected).max() <= 1.01 / 32768
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_frames_are_the_middles_and_the_last_one_repeats(reader: str, picture: Path) -> None:
+    video = add_sound(picture, draw_song(0, 2, 16000), 16000, "frames")
+    frames = READERS[reader].prepare(video).frames
+    expected = media.read_frames(video.path, [3, 10, 16, 22, 28, 34, 40, 46])
+    np.testing.assert_array_equal(frames, np.stack([FORM.convert(p) for p in expected]))
+    short = READERS[reader].prepare(Video("a", video.path, "0", 25.0, 3, audio_path=video.path))
+    expected = media.read_frames(video.path, [0, 1, 2])
+    np.testing.assert_array_equal(
+        short.frames, np.stack([FORM.convert(expected[min(n, 2)]) for n in range(8)])
+    )
+    for frames_number in (0, 99):
+        with pytest.raises(UnusableError, match=r"^broken: "):
+            READERS[reader].prepare(
+                Video("a", video.path, "0", 25.0, frames_number, audio_path=video.path)
+            )

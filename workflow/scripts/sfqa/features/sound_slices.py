@@ -1,0 +1,77 @@
+"""Sound as VALOR and VAST read it: the video's own track, filter banks cut into slices."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sfqa import media
+from sfqa.arrays import Floats32
+from sfqa.features import keyframes
+from sfqa.features.base import UnusableError, Video
+from sfqa.features.sinc_resampling import resample_sound
+
+#: Sound whose largest sample is smaller (-60 dBFS) is taken for silence.
+_SILENCE = 1e-3
+#: Largest number of a 16-bit sample plus one.
+_FULL_SCALE = 32768
+
+
+def read_mixed_track(video: Video, rate: int) -> media.Sound:
+    """Return the track of a video as ``ffmpeg -ac 1 -ar <rate>`` writes it to a wave file.
+
+    All channels are mixed and the samples are rounded to 16 bits. Raises :class:`UnusableError` for
+    a video without sound.
+    """
+    _check_sound(video)
+    try:
+        sound = media.read_audio(video.path, rate)
+    except media.MediaError as error:
+        raise UnusableError("broken: the sound does not decode") from error
+    rounded = np.rint(sound * _FULL_SCALE).clip(-_FULL_SCALE, _FULL_SCALE - 1) / _FULL_SCALE
+    return _check_level(rounded.astype(np.float32))
+
+
+def read_first_channel(video: Video, rate: int) -> media.Sound:
+    """Return the first channel of a video's track, resampled as torchaudio does.
+
+    Of stereo it is the left one, of 5.1 the front left one. Raises :class:`UnusableError` for a
+    video without sound.
+    """
+    _check_sound(video)
+    try:
+        properties = media.probe(video.path)
+        sound = media.read_audio(video.path, properties.sample_rate, properties.channels)
+    except media.MediaError as error:
+        raise UnusableError("broken: the sound does not decode") from error
+    first = np.ascontiguousarray(sound if sound.ndim == 1 else sound[:, 0])
+    return _check_level(resample_sound(first, properties.sample_rate, rate))
+
+
+def _check_sound(video: Video) -> None:
+    if video.audio_path is None:
+        raise UnusableError("silent: the video has no sound")
+
+
+def _check_level(sound: media.Sound) -> media.Sound:
+    if np.abs(sound).max(initial=0) < _SILENCE:
+        raise UnusableError("silent: the sound is silence (below -60 dBFS)")
+    return sound
+
+
+def cut_slices(bank: Floats32, length: int, count: int, least: int = 1) -> Floats32:
+    """Return slices (count, length, bands) of a filter bank (frames, bands).
+
+    The bank is continued with zeros to whole slices, at least ``least``. As in the official code a
+    bank that already fills its slices gets an empty one, too. The middle slices of ``count`` equal
+    parts are returned (:func:`keyframes.select_middles`). Raises :class:`UnusableError` for a bank
+    without frames.
+
+    >>> cut_slices(np.ones((512, 64), np.float32), 512, 2).mean(axis=(1, 2)).tolist()
+    [1.0, 0.0]
+    """
+    if len(bank) == 0:
+        raise UnusableError("short: the sound is shorter than one window of 25 ms")
+    padding = max(length * least - len(bank), length - len(bank) % length)
+    padded = np.pad(bank, ((0, padding), (0, 0)))
+    slices = padded.reshape(-1, length, bank.shape[1])
+    return slices[keyframes.select_middles(len(slices), count)]
