@@ -49,7 +49,7 @@ OPTIONS = {
     "audio_visual_fusion": FAST | {
         "clips": 2, "segments": 2, "columns": 0, "state": 4, "hidden": [8], "width": 8,
     },
-    "avqa_recurrent": FAST | {"steps": 2, "segment": 2, "width": 8},
+    "avqa_recurrent": FAST | {"steps": 2, "segment": 2, "width": 8, "mos_divisor": 0},
     "ugvq": FAST | {
         "width": 8, "layers": 1, "feedforward": 8, "fusion_feedforward": 8, "hidden": 8,
         "frames": 2, "clips": 2,

@@ -411,12 +411,15 @@ def test_five_steps_of_a_head_are_those_of_a_plain_loop(name, tmp_path):
     torch.manual_seed(11)
     network = head.build(shapes, 2, options).to(dtype).train()
     mean, sd = measure_mos(problem)
+    if name == "avqa_recurrent":  # it reads features as they are, and MOS by their largest
+        mean, sd = np.zeros(2), np.abs(y[:80]).max(axis=0)
     target = torch.from_numpy((y - mean) / sd).to(dtype)
     x = {}
     for role, block in blocks.items():
         tensor = torch.from_numpy(block)
         column_mean, factor = (v.to(dtype) for v in moments(tensor, problem.train))
-        x[role] = (tensor.to(dtype) - column_mean) * factor
+        scaled = (tensor.to(dtype) - column_mean) * factor
+        x[role] = tensor.to(dtype) if name == "avqa_recurrent" else scaled
     loss = head.make_loss(options)
     optimizer = torch.optim.Adam(
         network.parameters(), lr=options["learning_rate"], weight_decay=options["weight_decay"]

@@ -27,7 +27,7 @@ from sfqa.identity import digest
 from sfqa.progress import Progress
 from sfqa.regression.losses import Loss
 from sfqa.regression.problems import Features, Matrix, Problem, get_blocks, hash_weights
-from sfqa.regression.scaling import measure_columns, measure_mos
+from sfqa.regression.scaling import measure_columns
 from sfqa.tables import flaw
 from sfqa.training.checkpoints import read_checkpoint, write_checkpoint
 from sfqa.training.events import EventFiles
@@ -67,6 +67,9 @@ class NetworkBuilder(Protocol):
     def standardises(self, role: str) -> bool:
         """Return whether a block is standardised on the train rows."""
 
+    def scale_mos(self, problem: Problem, options: Mapping[str, Any]) -> tuple[Floats, Floats]:
+        """Return what is subtracted from the MOS, and what they are then divided by."""
+
     def count_drawn_steps(self, options: Mapping[str, Any], roles: Sequence[str]) -> dict[str, int]:
         """Return how many steps of a row are drawn in a training epoch, by role."""
 
@@ -104,8 +107,9 @@ class NetworkFit:
         source = TensorRows(
             tensors, mean, factor, self.device, isinstance(x, Mapping), (train, validation), dtype,
             self.head.count_drawn_steps(self.options, list(tensors)), problem.seed,
+            self.settings.segments,
         )  # fmt: skip
-        mos_mean, mos_sd = measure_mos(problem)
+        mos_mean, mos_sd = self.head.scale_mos(problem, self.options)
         target = (problem.y - mos_mean) / np.where(mos_sd > 0, mos_sd, 1.0)
         data = TrainingData(source, torch.from_numpy(target).to(self.device), train, validation)
         trainer = Trainer(

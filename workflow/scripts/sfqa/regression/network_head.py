@@ -31,6 +31,7 @@ from sfqa.regression.problems import (
     find_reason,
     get_blocks,
 )
+from sfqa.regression.scaling import measure_mos
 from sfqa.regression.training_options import drop_display_options
 from sfqa.training.events import load_summary_writer
 from sfqa.training.optimization import ParameterGroups
@@ -82,6 +83,13 @@ class NetworkHead(ModelHead):
     def standardises(self, role: str) -> bool:
         """Return whether a block is standardised on the train rows; by default it is."""
         return True
+
+    def scale_mos(self, problem: Problem, options: Mapping[str, Any]) -> tuple[Floats, Floats]:
+        """Return what is subtracted from the MOS, and what they are then divided by, (dims,) each.
+
+        By default mean and standard deviation of the train rows. Predictions are scaled back.
+        """
+        return measure_mos(problem)
 
     def count_drawn_steps(self, options: Mapping[str, Any], roles: Sequence[str]) -> dict[str, int]:
         """Return how many steps of a row are drawn in a training epoch, by role; default: all."""

@@ -29,8 +29,8 @@ class RowSource(Protocol):
     def iterate(self, pieces: Sequence[Tensor], epoch: int) -> Iterator[Inputs]:
         """Yield the inputs of each piece, a tensor of row numbers, on the device and in order.
 
-        ``epoch`` counts from 1; it is 0 for validation and prediction, which change nothing at
-        random.
+        ``epoch`` counts the passes over the rows from 1; it is 0 for validation and prediction,
+        which change nothing at random.
         """
 
 
@@ -43,7 +43,9 @@ class TensorRows:
     time, so that mapped float16 maps are never in memory as a whole. ``repeated`` are tensors of
     row numbers that are asked for in every epoch: their inputs are kept. ``draws`` maps a role to
     how many steps (second axis) of a row are drawn, without repetition, in an epoch of the
-    training; the draw depends on ``seed``, epoch and row alone. Rows are indexed, since with a
+    training; the draw depends on ``seed``, epoch and row alone. ``segments`` is into how many runs
+    of equal length the steps are cut for the training, whose passes read one run after another.
+    Rows are indexed, since with a
     torch loader an epoch of a small network takes a third longer (docs/regression.md).
     """
 
@@ -58,9 +60,10 @@ class TensorRows:
         dtype: torch.dtype | None = None,
         draws: Mapping[str, int] | None = None,
         seed: int = 0,
+        segments: int = 1,
     ) -> None:
         self.blocks, self.device, self.is_mapping = blocks, device, is_mapping
-        self.dtype, self.seed = dtype, seed
+        self.dtype, self.seed, self.segments = dtype, seed, segments
         self.draws = {
             role: count
             for role, count in (draws or {}).items()
@@ -76,7 +79,7 @@ class TensorRows:
     def iterate(self, pieces: Sequence[Tensor], epoch: int) -> Iterator[Inputs]:
         """Yield the standardised inputs of each piece."""
         for rows in pieces:
-            if epoch and self.draws:
+            if epoch and (self.draws or self.segments > 1):
                 yield self.select(rows, epoch)
                 continue
             number = next((n for n, piece in enumerate(self._repeated) if piece is rows), None)
@@ -99,8 +102,12 @@ class TensorRows:
         return inputs if self.is_mapping else inputs["x"]
 
     def _select_steps(self, name: str, rows: Tensor, epoch: int) -> Tensor:
-        """Return some rows of a block, in a training epoch with the steps that are drawn."""
+        """Return some rows of a block, in a training epoch with the steps that it reads."""
         values = self.blocks[name]
+        if epoch and self.segments > 1:
+            length = values.shape[1] // self.segments
+            start = (epoch - 1) % self.segments * length
+            values = values[:, start : start + length]
         row_index = rows.to(values.device)
         if not epoch or name not in self.draws:
             return values[row_index]

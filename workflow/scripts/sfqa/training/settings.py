@@ -32,9 +32,12 @@ class TrainingSettings:
     better of average and network after every epoch. ``cosine_epochs``: epochs of the cosine's
     period, if the training is the first part of a longer one (0: ``epochs``). ``select``: how the
     best epoch is chosen, by the ``srcc`` (mean over dimensions) or the ``loss`` on validation rows,
-    or ``none`` for the last epoch. ``patience``: training stops after this many epochs without a
-    new best. ``precision``: float64, float32, tf32 (float32 with TensorFloat-32 products on a GPU),
-    bf16 or fp16 (mixed: parameters in float32, forward pass in the other format).
+    or ``none`` for the last epoch. ``select_after``: the first epochs, of which none is kept.
+    ``patience``: training stops after this many epochs without a new best. ``segments``: runs of
+    equal length that the steps of a row are cut into; an epoch passes over all rows once for each
+    run, in order (1: whole rows, one pass). ``precision``: float64, float32, tf32 (float32 with
+    TensorFloat-32 products on a GPU), bf16 or fp16 (mixed: parameters in float32, forward pass in
+    the other format).
     """
 
     epochs: int = 500
@@ -53,6 +56,8 @@ class TrainingSettings:
     ema: float = 0.0
     compare_ema: bool = False
     select: str = "srcc"
+    select_after: int = 0
+    segments: int = 1
     precision: str = "float32"
 
     def __post_init__(self) -> None:
@@ -61,3 +66,7 @@ class TrainingSettings:
         ):  # fmt: skip
             if getattr(self, key) not in choices:
                 raise ValueError(f"{key} {getattr(self, key)!r}; write {' or '.join(choices)}")
+        if self.select_after and self.select_after >= self.epochs:
+            raise ValueError(
+                f"select_after {self.select_after}; of {self.epochs} epochs none is kept"
+            )

@@ -128,7 +128,7 @@ class Trainer:
 
     def is_running(self) -> bool:
         """Return whether an epoch is left to train."""
-        waited = len(self.reports) - self.best_epoch
+        waited = len(self.reports) - max(self.best_epoch, self.settings.select_after)
         return self.epoch <= self.settings.epochs and (
             not self.reports or waited < self.settings.patience
         )
@@ -203,18 +203,35 @@ class Trainer:
     def _start_epoch(self) -> None:
         """Read inputs from the next step of the epoch on, the first one after a resume too."""
         self._batches = self._list_batches(self.epoch)
-        pieces = [p for batch in self._batches[self.step_number :] for p in self._split(batch)]
         assert self._epoch_inputs is None
-        self._epoch_inputs = iter(self.data.source.iterate(pieces, self.epoch))
+        self._epoch_inputs = self._iterate_inputs(self.step_number)
         self.network.train()
         if self.accumulates:
             freeze_batch_norms(self.network)
 
+    def _iterate_inputs(self, first_step: int) -> Iterator[Inputs]:
+        """Yield the inputs of an epoch, pass by pass, from a step on."""
+        size = self.steps_per_epoch // self.settings.segments
+        for start, pass_number in zip(
+            range(0, self.steps_per_epoch, size), self._list_passes(self.epoch), strict=True
+        ):
+            batches = self._batches[max(start, first_step) : start + size]
+            pieces = [piece for batch in batches for piece in self._split(batch)]
+            yield from self.data.source.iterate(pieces, pass_number)
+
+    def _list_passes(self, epoch: int) -> range:
+        """Return the numbers of the passes over all rows in an epoch, counted from 1."""
+        count = self.settings.segments
+        return range((epoch - 1) * count + 1, epoch * count + 1)
+
     def _list_batches(self, epoch: int) -> list[Tensor]:
+        return [batch for number in self._list_passes(epoch) for batch in self._list_pass(number)]
+
+    def _list_pass(self, pass_number: int) -> list[Tensor]:
         rows = self.data.train
         if self.is_full_batch:
             return [rows]
-        batches = split_rows(shuffle_rows(rows, self.seed, epoch), self.batch_rows)
+        batches = split_rows(shuffle_rows(rows, self.seed, pass_number), self.batch_rows)
         if len(batches[-1]) == 1 and len(batches) > 1:
             # One row has no PLCC, no pair and no variance for a batch norm.
             batches[-2:] = [torch.cat(batches[-2:])]
@@ -260,7 +277,7 @@ class Trainer:
         candidates = self.list_candidates()
         scores = [self._score_epoch(network) for network in candidates]
         score = max(scores)
-        if score > self.best_score:
+        if self.epoch > self.settings.select_after and score > self.best_score:
             self.best_score, self.best_epoch = score, self.epoch
             self.best = copy_state(candidates[scores.index(score)])
         report = EpochReport(

@@ -1,9 +1,10 @@
 """Recurrent audio-visual heads: DNN-RNT and DNN-SND (``model: dnn``), GeneralAVQA (``general``).
 
 Inputs in this order: video, then sound. dnn reads one sound feature per step (ResNet-50 of the
-spectrogram: DNN-RNT; SoundNet: DNN-SND). general reads the time-frequency maps, e.g. [spatial,
-audio.chroma_stft, audio.chroma_cqt, audio.mfcc, audio.gfcc], or with ``columns: 0`` one ready
-feature per segment. docs/ugvq.md names the papers and how they are read.
+spectrogram: DNN-RNT; SoundNet: DNN-SND). general reads the time-frequency maps, e.g.
+[general_avqa.video, audio.chroma_stft, audio.chroma_cqt, audio.mfcc, audio.gfcc], or with
+``columns: 0`` one ready feature per segment. By default networks are trained as the official
+scripts train them; docs/ugvq.md names the papers and what differs.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from torch import nn
 
+from sfqa.arrays import Floats
 from sfqa.errors import UserError
 from sfqa.options import Choice, Numbers, Option, Options
 from sfqa.regression.blocks import HeadInput, Steps
@@ -20,9 +23,10 @@ from sfqa.regression.head import check_input_count
 from sfqa.regression.network_head import NetworkHead, Shapes, read_width
 from sfqa.regression.networks import avqa
 from sfqa.regression.networks.audio_maps import read_sound_size
+from sfqa.regression.problems import Problem
 from sfqa.regression.training_options import training_options
 
-VERSION = 3
+VERSION = 4
 DESIGN = "blocks"
 PROBLEMS_PER_CALL = 20
 OPTIONS: Options = {
@@ -44,7 +48,19 @@ OPTIONS: Options = {
         64, 0, None, "columns of a map of sound; 0: there are no maps (general)", whole=True
     ),
     "dropout": Option(0.5, 0, 1, "dropout"),
-    **training_options(loss="mse", select="loss"),
+    "mos_divisor": Option(
+        -1.0, -1, None,
+        "number that MOS are divided by; -1: as published, 100, the end of the published scale "
+        "(dnn), or the largest MOS of the train rows (general); 0: MOS are standardised on the "
+        "train rows",
+    ),
+    "select_after": Option(
+        -1, -1, None,
+        "the first epochs, of which none is kept; -1: as published, 30 of more than 30 epochs "
+        "(dnn) or 0 (general)",
+        whole=True,
+    ),
+    **training_options(loss="mse", select="loss", patience=100),
     "learning_rate": Option(
         -1.0, -1, None,
         "learning rate of Adam; -1: as published, 5e-5 (dnn) or 1e-4 (general)",
@@ -65,6 +81,8 @@ _PUBLISHED = {
     "general": {"learning_rate": 1e-4, "epochs": 50, "batch_rows": 16},
 }
 _STEPS = {"dnn": 96, "general": 30}
+#: Epochs of dnn that are not scored on validation rows.
+_SELECT_AFTER = 30
 
 
 class Head(NetworkHead):
@@ -78,6 +96,12 @@ class Head(NetworkHead):
                 f"head avqa_recurrent, option steps: {count} is no multiple of segment "
                 f"({options['segment']}); choose another"
             )
+        completed = self.complete_options(options)
+        if completed["select_after"] >= completed["epochs"]:
+            raise UserError(
+                f"head avqa_recurrent, option select_after: {completed['select_after']} of "
+                f"{completed['epochs']} epochs leave none to keep; choose fewer"
+            )
         reads_maps = model == "general" and options["columns"]
         if not (reads_maps and len(inputs) > 1):
             check_input_count(self.name, inputs, ("video", "audio"))
@@ -85,9 +109,32 @@ class Head(NetworkHead):
         return [HeadInput(role, Steps(count)) for role in ("video", *sounds)]
 
     def complete_options(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the options with the published training instead of -1."""
+        """Return the options with the published training instead of -1, and the segments of dnn."""
         published = _PUBLISHED[options["model"]]
-        return {k: published[k] if k in published and v == -1 else v for k, v in options.items()}
+        completed = {
+            k: published[k] if k in published and v == -1 else v for k, v in options.items()
+        }
+        is_dnn = options["model"] == "dnn"
+        if completed["select_after"] == -1:
+            late = is_dnn and completed["epochs"] > _SELECT_AFTER
+            completed["select_after"] = _SELECT_AFTER if late else 0
+        steps = completed["steps"] or _STEPS["dnn"]
+        completed["segments"] = steps // completed["segment"] if is_dnn else 1
+        return completed
+
+    def standardises(self, role: str) -> bool:
+        """Return False: the official networks read the features as they are."""
+        return False
+
+    def scale_mos(self, problem: Problem, options: Mapping[str, Any]) -> tuple[Floats, Floats]:
+        """Return zeros and the option ``mos_divisor``; for 0 what other heads use."""
+        divisor = float(options["mos_divisor"])
+        if divisor == 0:
+            return super().scale_mos(problem, options)
+        if divisor == -1 and options["model"] == "general":
+            largest = np.nanmax(np.abs(problem.y[problem.train]), axis=0, initial=0)
+            return np.zeros(problem.dims), np.where(largest > 0, largest, 1.0)
+        return np.zeros(problem.dims), np.full(problem.dims, 100.0 if divisor == -1 else divisor)
 
     def build(self, shapes: Shapes, dims: int, options: Mapping[str, Any]) -> nn.Module:
         """Return the network of the chosen model."""

@@ -34,6 +34,8 @@ class Stream(nn.Module):
 class StepScores(nn.Module):
     """DNN-RNT: video and audio (n, segments * steps, d) -> (n, dims), the mean over segments.
 
+    A training batch has one segment of each row, as in the official script.
+
     Per segment of ``steps`` (24) steps the scores of both streams, 48 - 32 - 16 - dims with ReLU
     and dropout. ``width`` 2048 is the published one; state and hidden layer are 1/2 and 1/4.
     """
