@@ -128,7 +128,7 @@ def test_models_become_features_and_metrics() -> None:
     metrics = expanded["regression"]["metrics"]
     assert list(metrics) == ["LSE-D", "SimpleVQA", "Sharpness"]
     assert metrics["LSE-D"] == {
-        "kind": "zero_shot", "group": "SyncNet", "inputs": ["lse.lse_d"], "direction": -1,
+        "kind": "zero_shot", "group": "Syncnet", "inputs": ["lse.lse_d"], "direction": -1,
     }  # fmt: skip
     assert metrics["Sharpness"] == own["Sharpness"]
     assert expanded["features"]["spatial"] == {
