@@ -88,6 +88,24 @@ def test_an_optional_package_is_listed_once(
          "dover.technical is not one scalar, which a zero-shot metric needs; the scalars are "
          "dover.technical_score, dover.aesthetic_score, dover.score"),
         ({"kind": "zero_shot", "inputs": ["dover"]}, "dover is not one scalar"),
+        ({"kind": "regressor", "head": "vqa_head", "inputs": ["dover.technical_pooled"]},
+         "metrics.mine.inputs: dover.technical_pooled is no map, which the head reads (its axes: "
+         "clip, channel); name a column with the axes clip, channel, time, row, column"),
+        ({"kind": "regressor", "head": "mlp", "inputs": ["spatial.spatial", "fast_vqa.map"]},
+         "metrics.mine.inputs: fast_vqa.map holds whole maps (map), which the head does not read; "
+         "name a pooled column"),
+        ({"kind": "regressor", "head": "simplevqa", "inputs": ["fast_vqa.map"]},
+         "fast_vqa.map holds whole maps"),
+        ({"kind": "regressor", "head": "ugvq", "inputs": ["spatial.spatial", "slowfast"]},
+         "metrics.mine.inputs: head ugvq reads 3, in this order: spatial, temporal, text; there "
+         "are 2 (spatial.spatial, slowfast)"),
+        ({"kind": "regressor", "head": "aigc_vqa",
+          "inputs": ["dover.technical", "dover.aesthetic", "slowfast", "spatial.spatial"]},
+         "head aigc_vqa reads 3, in this order: technical, aesthetic, alignment; there are 4"),
+        ({"kind": "regressor", "head": "cross_attention", "inputs": ["slowfast", "lse.lse_c"]},
+         "lse.lse_c has no row for each frame, clip or second, which the head reads"),
+        ({"kind": "regressor", "head": "ugvq", "inputs": ["spatial", "slowfast", "lse.lse_c"]},
+         "spatial has several columns; name one of spatial.spatial, spatial.time_sec"),
     ],
 )  # fmt: skip
 def test_columns_are_checked_before_the_first_job(
@@ -101,9 +119,36 @@ def test_columns_are_checked_before_the_first_job(
     assert sentence in text
 
 
+def test_a_column_that_the_options_leave_empty_is_an_error(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    config = yaml.safe_load((ROOT / "config/sfqa.yaml").read_text())
+    config["regression"]["models"] = ["LSE-C"]
+    config["features"] = {"fast_vqa": {"weights": "random", "options": {"maps": False}}}
+    metric = {"kind": "regressor", "head": "vqa_head", "inputs": ["fast_vqa.map"]}
+    for name, entry, sentence in (
+        ("mine", metric, "metrics.mine.inputs: fast_vqa.map is empty with the option maps: false; "
+         "write maps: true in features.fast_vqa.options"),
+        ("pooled", {**metric, "head": "mlp", "inputs": ["fast_vqa.pooled"]}, "metrics: LSE-C, pooled"),
+    ):  # fmt: skip
+        config["regression"]["metrics"] = {name: entry}
+        (tmp_path / "my.yaml").write_text(yaml.safe_dump(config))
+        assert sentence in run(capsys, "my.yaml")[1]
+
+
+def test_missing_prompts_are_a_note(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    text = (ROOT / "config/sfqa.yaml").read_text().replace("[LSE-C,", "[CLIPScore, LSE-C,")
+    (tmp_path / "my.yaml").write_text(text)
+    printed = run(capsys, "my.yaml")[1]
+    assert "note: clip read a prompt, and no video has one; what compares with it has" in printed
+    assert "note:" not in run(capsys, str(ROOT / "config/lgvq.yaml"))[1]
+
+
 def test_every_model_reads_columns_that_its_extractors_have() -> None:
     models = load_checked_models()
-    check_feature_columns([{"name": name, **m.make_metric()} for name, m in models.items()])
+    for name, model in models.items():
+        features = {extractor: {"options": o} for extractor, o in model.features.items()}
+        check_feature_columns([{"name": name, **model.make_metric()}], features)
 
 
 def test_the_command_fetches_into_the_folder_of_the_configuration(

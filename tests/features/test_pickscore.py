@@ -28,7 +28,8 @@ from sfqa.errors import UserError
 from sfqa.features import base, clip_keys, official
 from sfqa.features.extractors import pickscore
 from sfqa.features.frame_reader import KeyFrames
-from sfqa.features.weights import Weights
+from sfqa.features.weights import Weights, resolve_weights
+from sfqa.identity import sha256_file
 
 GOLDEN = Path(__file__).parent / "golden" / "pickscore.json"
 OFFICIAL = load_golden("ugvq_parts")
@@ -137,6 +138,34 @@ def test_transformers_file_gives_transformers_numbers(small: None, tmp_path: Pat
     (silent,) = extractor.score([see(extractor, frames, None)])
     assert isinstance(silent, dict)
     assert silent["score"] is None
+
+
+def test_a_file_by_its_path_has_the_same_layout(small: None, tmp_path: Path) -> None:
+    """Without an entry of config/weights.yaml nothing but the keys tells that it is a CLIPModel."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(8)
+        state = dict(build_by_transformers(VISION, TEXT).state_dict())
+    state["vision_model.embeddings.position_ids"] = torch.arange(17)[None]
+    path = tmp_path / "mine.safetensors"
+    save_file({key: value.contiguous() for key, value in state.items()}, path)
+    entry = official.find_official_file(official.load_registry(), "pickscore", {})
+    frames = draw_moving_blocks(2, 56, 56)
+    scores = []
+    for weights in (
+        resolve_weights({"weights": str(path), "sha256": sha256_file(path)}, "pickscore"),
+        Weights("official", "0" * 64, path, keys=entry.keys),
+    ):
+        extractor = base.build_extractor("pickscore", {}, weights, "cpu")
+        assert isinstance(extractor, pickscore.Extractor)
+        (row,) = extractor.score([see(extractor, frames, PROMPT)])
+        assert isinstance(row, dict)
+        scores.append(row["score"])
+    assert scores[0] == scores[1]
+    assert abs(scores[0]) > 0
+    del state["vision_model.encoder.layers.1.self_attn.k_proj.weight"]
+    save_file({key: value.contiguous() for key, value in state.items()}, path)
+    with pytest.raises(UserError, match=r"1 missing \(visual.*in_proj_weight\), 2 unexpected"):
+        base.build_extractor("pickscore", {}, Weights("official", "0" * 64, path), "cpu")
 
 
 def test_an_incomplete_file_is_counted(small: None, tmp_path: Path) -> None:

@@ -219,6 +219,16 @@ def test_another_tokenizer_is_refused(tmp_path: Path, content: str | None) -> No
         image_text_net.tokenize("tiny-siglip", LEVELS, path)
 
 
+def test_a_tokenizer_of_another_size_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SigLIP's tokenizer of 32,000 tokens is not that of SigLIP2, which has 256,000."""
+    config = {"vocab_size": 256_000, "context_length": 64}
+    monkeypatch.setattr(image_text_net, "_read_text_config", lambda name: config)
+    with pytest.raises(UserError, match=r"expected about 256000 .*; give the model's tokenizer"):
+        image_text_net.tokenize("ViT-B-16-SigLIP2", LEVELS, save_tokenizer(tmp_path))
+
+
 def test_official_files_have_a_tokenizer() -> None:
     entries = official.load_registry()
     for model in ("ViT-B-16-SigLIP-512", "ViT-SO400M-14-SigLIP2-378"):

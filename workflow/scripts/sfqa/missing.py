@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +13,7 @@ from sfqa.features import base
 from sfqa.features.extractors import EXTRACTORS
 from sfqa.models.locating import THERE, WRONG, describe_missing
 from sfqa.plan import Plan
+from sfqa.user_tables import read_table
 
 #: Kinds of what may be missing, in the order of the list.
 FILES, WEIGHTS, GENERATORS, PACKAGES = "your files", "official weights", "generators", "packages"
@@ -93,3 +95,46 @@ def _list_label_files(plan: Plan) -> list[Path]:
     from sfqa.labels.joining import list_all_files  # here: it needs pandas
 
     return sorted(set(list_all_files(plan.import_source())))
+
+
+def describe_missing_prompts(plan: Plan) -> str:
+    """Return a sentence if extractors read a prompt and no video of the dataset has one, else ''.
+
+    This is no mistake: rows that need a prompt then fail with the reason 'no_prompt', and metrics
+    of other columns are computed.
+    """
+    if plan.mode == "import_features" or _has_prompts(plan):
+        return ""
+    readers = []
+    for extractor in plan.extractors:
+        with suppress(ImportError):  # with --use-conda, only the jobs have the packages
+            if "prompt" in base.load_extractor(extractor).INPUTS:
+                readers.append(extractor)
+    if not readers:
+        return ""
+    where = "import.sheet, import.pattern or import.labels"
+    if plan.mode == "build":
+        where = "the table of pairs.keep"
+    return (
+        f"note: {', '.join(readers)} read a prompt, and no video has one; what compares with it "
+        f"has no value (no_prompt). Prompts are the column or field 'prompt' of {where}"
+    )
+
+
+def _has_prompts(plan: Plan) -> bool:
+    """Return whether the videos of a dataset may have prompts."""
+    if plan.mode == "build":
+        kept_pairs = plan.config["pairs"].get("keep")
+        return bool(kept_pairs) and _has_prompt_column(Path(kept_pairs))
+    source = plan.import_source()
+    if "sheet" in source:
+        return _has_prompt_column(Path(source["sheet"]))
+    return "prompt" in str(source.get("labels", "")) or "<prompt>" in source.get("pattern", "")
+
+
+def _has_prompt_column(path: Path) -> bool:
+    """Return whether a table has prompts; a missing table may have them."""
+    if not path.is_file():
+        return True
+    table = read_table(path, allow_short_rows=True).to_frame()
+    return "prompt" in table and bool(table["prompt"].fillna("").astype(bool).any())

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     A mistake in the configuration itself is an error, which says what to write instead.
     """
     from sfqa.cli._config import SCHEMA, load_config
-    from sfqa.missing import describe_items, list_missing
+    from sfqa.missing import describe_items, describe_missing_prompts, list_missing
     from sfqa.plan import Plan
     from sfqa.regression.feature_columns import check_feature_columns
 
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"dataset {plan.dataset} ({plan.mode}), results in {plan.results}")
     if plan.mode != "import_features":  # the columns of a missing table are not known
         print(f"extractors: {', '.join(plan.extractors) or 'none'}")
-        check_feature_columns(plan.metrics)
+        check_feature_columns(plan.metrics, plan.config.get("features"))
         names = [metric["name"] for metric in plan.scored_metrics]
         print(f"metrics: {', '.join(names) or 'none'}")
         if plan.config["regression"]["metrics"] and not plan.has_mos:
@@ -45,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
                 "  no metric is computed, since the dataset has no MOS (ratings.source: none); the "
                 "features are extracted"
             )
+    if note := describe_missing_prompts(plan):
+        print(f"  {note}")
     protocols = [protocol["name"] for protocol in plan.config["regression"]["protocols"]]
     print(f"protocols: {', '.join(protocols) or 'none'}\n")
     print(describe_items(items))

@@ -71,6 +71,8 @@ class Extractor(Protocol):
     - ``WEIGHTS = True`` if it loads weights;
     - ``WEIGHTS_PARTS`` if it has other networks with weights of their own: each name with the
       options that need it, such as ``{"detector": {"detector": "s3fd"}}``;
+    - ``COLUMN_NEEDS``, if a column is empty unless an option has certain values:
+      ``{"map": {"maps": (True,)}}``;
     - ``PACKAGE``, the package that it imports and that requirements.txt does not have, and
       ``ENVIRONMENT``, the file in workflow/envs that has it; without them 'torch'.
 

@@ -66,3 +66,16 @@ def rename_transformers_clip(state: Mapping[str, torch.Tensor]) -> dict[str, Any
             elif key not in names or not all(other in state for other in names):
                 renamed[key] = tensor
     return renamed
+
+
+def recognise_layout(state: dict[str, Any], network: torch.nn.Module) -> Mapping[str, Any]:
+    """Return the tensors of a file under open_clip's keys, if it is a ``CLIPModel``; else as it is.
+
+    A file that a configuration names by its path has no entry that states its layout. Position
+    numbers, which early versions of transformers store, are left out.
+    """
+    if "vision_model.embeddings.class_embedding" not in state:
+        return state
+    return rename_transformers_clip(
+        {k: v for k, v in state.items() if not k.endswith(".embeddings.position_ids")}
+    )

@@ -18,6 +18,8 @@ from sfqa.features.frame_reader import Preprocessing, Square
 from sfqa.features.text_tokens import HashTokenizer, Tokenizer, add_end_and_padding
 
 _WHERE = "config, features.siglip.options"
+#: A vocabulary of at most so many tokens is that of a test.
+_SMALL = 1000
 #: SigLIP's end token, in both of its vocabularies, and the padding of each.
 _END, _PADDING_BY_END = 1, {"</s>": 1, "<eos>": 0}
 
@@ -116,9 +118,11 @@ def _load_tokenizer(file: Path, vocabulary: int) -> tuple[Tokenizer, int]:
             f"{file}: cannot be read as a tokenizer ({str(error)[:150]}); give the tokenizer.json "
             "of the model"
         ) from None
-    if end not in _PADDING_BY_END or size > vocabulary:
+    # SigLIP's has 32,000 tokens and SigLIP2's 256,000: each would give wrong ids to the other.
+    is_too_small = vocabulary > _SMALL and size < vocabulary / 2
+    if end not in _PADDING_BY_END or size > vocabulary or is_too_small:
         raise UserError(
-            f"{file}: a tokenizer of {size} tokens whose token {_END} is {end!r}, expected at most "
+            f"{file}: a tokenizer of {size} tokens whose token {_END} is {end!r}, expected about "
             f"{vocabulary} and {' or '.join(_PADDING_BY_END)}; give the model's tokenizer.json"
         )
     return _FileTokenizer(tokenizer), _PADDING_BY_END[end]

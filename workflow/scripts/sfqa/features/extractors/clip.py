@@ -15,6 +15,7 @@ from sfqa.errors import UserError
 from sfqa.features import base, batches
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Batching
+from sfqa.features.clip_keys import recognise_layout
 from sfqa.features.frame_reader import KeyFrameReader, KeyFrames, Square
 from sfqa.features.half_precision import round_to_float16
 from sfqa.features.weights import Weights
@@ -91,7 +92,9 @@ class Extractor:
         self.device = torch.device(device)
         self.dtype = open_clip.get_input_dtype(precision) or torch.float32
 
-        model: Any = weights.load(lambda: build_towers(name, precision)).to(self.device)
+        model: Any = weights.load(
+            lambda: build_towers(name, precision), convert=recognise_layout
+        ).to(self.device)
         self.model = model
         self.tokenizer: Any = open_clip.get_tokenizer(name)
         preprocessing: dict[str, Any] = model.visual.preprocess_cfg

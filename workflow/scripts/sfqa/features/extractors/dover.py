@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 VERSION = 1
 WEIGHTS = True
+#: Columns that are empty unless an option has one of these values.
+COLUMN_NEEDS: Mapping[str, Mapping[str, Any]] = {
+    "technical": {"maps": (True,)},
+    "aesthetic": {"maps": (True,)},
+}
 OPTIONS: Options = {
     "clips": Option(
         3, 1, None,

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 WEIGHTS = True
+#: Columns that are empty unless an option has one of these values.
+COLUMN_NEEDS: Mapping[str, Mapping[str, Any]] = {"map": {"maps": (True,)}}
 OPTIONS: Options = {
     "sampler": Choice(
         "evaluation", ("evaluation", "demo"),

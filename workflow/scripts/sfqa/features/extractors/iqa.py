@@ -40,6 +40,10 @@ OPTION_NEEDS: Mapping[str, Mapping[str, Any]] = {
 #: Not in requirements.txt, because of its licence: PolyForm Noncommercial, parts S-Lab.
 PACKAGE = "pyiqa"
 ENVIRONMENT = "iqa"
+#: Columns that are empty unless an option has one of these values.
+COLUMN_NEEDS: Mapping[str, Mapping[str, Any]] = {
+    "token": {"metric": ("topiq_nr", "topiq_nr-face", "topiq_nr-face-v1")}
+}
 OPTIONS: Options = {
     "metric": Choice(
         "musiq",

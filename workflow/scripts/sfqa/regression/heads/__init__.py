@@ -13,6 +13,9 @@ A file declares constants at its top, which are read without importing it:
 ``DESIGN``
     what it reads: ``"pooled"``, one row of numbers per sample (default), or ``"blocks"``, a tensor
     per input;
+``INPUTS``
+    for blocks, which inputs it reads (:mod:`sfqa.regression.head_inputs`), so that a wrong one is
+    an error before the first job (default: not checked);
 ``GPU``
     whether it can use a GPU (default true); a job of another head requests none;
 ``MULTI_OUTPUT``

@@ -24,6 +24,7 @@ from sfqa.regression.training_options import training_options
 
 VERSION = 1
 DESIGN = "blocks"
+INPUTS = {"": ("branch+ numbers",)}
 OPTIONS: Options = {
     "width": Option(256, 1, None, "width to which every adapter brings its features", whole=True),
     "hidden": Option(128, 1, None, "width of the layer that joins the branches", whole=True),

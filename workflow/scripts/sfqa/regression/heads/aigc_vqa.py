@@ -26,6 +26,7 @@ from sfqa.regression.training_options import training_options
 
 VERSION = 1
 DESIGN = "blocks"
+INPUTS = {"": ("technical maps", "aesthetic maps", "alignment numbers")}
 BRANCHES = ("technical", "aesthetic", "alignment")
 OPTIONS: Options = {
     "start": Choice(

@@ -24,6 +24,7 @@ from sfqa.regression.training_options import training_options
 
 VERSION = 1
 DESIGN = "blocks"
+INPUTS = {"": ("video numbers", "audio numbers")}
 OPTIONS: Options = {
     "product": Flag(
         False,

@@ -22,6 +22,10 @@ from sfqa.regression.training_options import training_options
 
 VERSION = 3
 DESIGN = "blocks"
+INPUTS = {
+    "": ("spatial steps", "temporal steps", "audio+ steps"),
+    "columns=0": ("spatial steps", "temporal steps", "audio steps"),
+}
 PROBLEMS_PER_CALL = 20
 OPTIONS: Options = {
     "spatial": Flag(True, "whether the key frames are used"),

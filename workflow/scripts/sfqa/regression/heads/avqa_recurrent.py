@@ -28,6 +28,11 @@ from sfqa.regression.training_options import training_options
 
 VERSION = 4
 DESIGN = "blocks"
+INPUTS = {
+    "": ("video steps", "audio+ steps"),
+    "columns=0": ("video steps", "audio steps"),
+    "model=dnn": ("video steps", "audio steps"),
+}
 PROBLEMS_PER_CALL = 20
 OPTIONS: Options = {
     "model": Choice("dnn", ("dnn", "general"), "dnn: DNN-RNT and DNN-SND; general: GeneralAVQA"),

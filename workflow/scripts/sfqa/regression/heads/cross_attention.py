@@ -20,6 +20,7 @@ from sfqa.regression.training_options import training_options
 
 VERSION = 1
 DESIGN = "blocks"
+INPUTS = {"": ("frames steps", "clips steps")}
 PROBLEMS_PER_CALL = 20
 OPTIONS: Options = {
     "frames": Option(8, 1, None, "frames of each video", whole=True),

@@ -22,6 +22,7 @@ from sfqa.regression.training_options import training_options
 
 VERSION = 1
 DESIGN = "blocks"
+INPUTS = {"": ("frames steps", "video* numbers")}
 PROBLEMS_PER_CALL = 20
 OPTIONS: Options = {
     "frames": Numbers([4, 8], 1, None, "frames of each NeXtVLAD model", whole=True),

@@ -21,6 +21,7 @@ from sfqa.regression.training_options import training_options
 
 VERSION = 2
 DESIGN = "blocks"
+INPUTS = {"": ("base numbers", "spatial numbers", "temporal? numbers", "alignment? numbers")}
 OPTIONS: Options = {
     "spatial": Flag(True, "whether the spatial rectifier is used"),
     "temporal": Flag(True, "whether the temporal rectifier is used"),

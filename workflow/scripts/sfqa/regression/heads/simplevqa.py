@@ -23,6 +23,7 @@ from sfqa.regression.training_options import training_options
 
 VERSION = 1
 DESIGN = "blocks"
+INPUTS = {"": ("part+ numbers",)}
 OPTIONS: Options = {
     "seconds": Option(
         8, 0, None,

@@ -23,6 +23,7 @@ from sfqa.regression.training_options import training_options
 
 VERSION = 2
 DESIGN = "blocks"
+INPUTS = {"": ("spatial numbers", "temporal numbers", "text numbers")}
 MULTI_OUTPUT = True
 #: Finished models stay in the work folder until a call ends: ten of the paper's size take 8 GB.
 PROBLEMS_PER_CALL = 10

@@ -25,6 +25,7 @@ from sfqa.regression.training_options import training_options
 
 VERSION = 1
 DESIGN = "blocks"
+INPUTS = {"": ("map+ maps",)}
 OPTIONS: Options = {
     "start": Choice(
         "random", ("random", "checkpoint"),
