@@ -269,6 +269,8 @@ def test_a_released_checkpoint_is_loaded_whole_or_counted(tmp_path: Path) -> Non
     with pytest.raises(UserError, match=counted):
         base.build_extractor("vast", {"blocks": "reduced"}, weights, "cpu")
     weights = save_checkpoint(tmp_path, {f"vast.{key}": t for key, t in state.items()})
+    wrapped = vast_net.convert_state({"model": {"module.evaclip_model.x": 1}}, build_reduced_net())
+    assert wrapped == {"vision_encoder.x": 1}
     with pytest.raises(UserError, match=r"0 of \d+ keys match"):
         base.build_extractor("vast", {"blocks": "reduced"}, weights, "cpu")
 

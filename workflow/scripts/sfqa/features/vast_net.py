@@ -92,12 +92,15 @@ def rename_official_key(key: str) -> str:
 def convert_state(state: Mapping[str, Any], module: nn.Module) -> dict[str, Any]:
     """Return the tensors of an official checkpoint under the keys of :class:`Vast`.
 
-    Keys are renamed as by the official loader, and :data:`OTHER_KEYS` left out. Direction and
-    length of the convolution over positions become one weight. Positions at another resolution are
-    resampled as in the official code. Keys that the network does not have keep their names, so that
-    loading counts them.
+    The state dict may be wrapped as ``model``. Keys are renamed as by the official loader, and
+    :data:`OTHER_KEYS` left out. Direction and length of the convolution over positions become one
+    weight. Positions at another resolution are resampled as in the official code. Keys that the
+    network does not have keep their names, so that loading counts them.
     """
-    renamed = {rename_official_key(key): value for key, value in state.items()}
+    unwrapped = state["model"] if isinstance(state.get("model"), Mapping) else state
+    renamed = {
+        rename_official_key(key.removeprefix("module.")): value for key, value in unwrapped.items()
+    }
     converted = {
         key: value
         for key, value in renamed.items()
