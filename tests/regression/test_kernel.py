@@ -113,7 +113,7 @@ def test_the_errors_left_out_are_those_of_fitting_anew(tmp_path):
         make_problem(np.arange(5, 30), [], y, groups=np.zeros(40, np.int64)),
         make_problem(np.arange(4, 40), [], y),
     ]
-    batch = kernel._Batch(torch.from_numpy(x), [(p, 0) for p in problems], lattice, False)
+    batch = kernel.KernelBatch(torch.from_numpy(x), [(p, 0) for p in problems], lattice, False)
     for point in itertools.product((0, 1), repeat=3):
         got = batch._compute_errors(torch.arange(3), [point] * 3).numpy()
         options = [axis[i] for axis, i in zip(lattice, point, strict=True)]
@@ -236,14 +236,14 @@ def test_rows_for_the_search_are_not_all_of_one_method(tmp_path, monkeypatch):
     x, y = make_curve(rows=90)
     method = np.arange(90) % 2
     drawn = []
-    original = kernel._Batch
+    original = kernel.KernelBatch
 
     class Recorded(original):
         def __init__(self, matrix, members, *other):
             drawn.append([problem.train for problem, _ in members])
             super().__init__(matrix, members, *other)
 
-    monkeypatch.setattr(kernel, "_Batch", Recorded)
+    monkeypatch.setattr(kernel, "KernelBatch", Recorded)
     monkeypatch.setattr(kernel, "SCREEN_ROWS", 40)
     fit(x, [make_problem(np.arange(80), [], y)], tmp_path)
     (everything,), (screened,) = drawn

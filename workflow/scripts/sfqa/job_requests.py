@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sfqa.estimate import get_rate
 from sfqa.features import base
+from sfqa.features.extraction_rates import get_rate
 from sfqa.features.extractors import EXTRACTORS
 from sfqa.gpu_leases import read_jobs_per_gpu
 from sfqa.gpu_names import list_visible_gpus

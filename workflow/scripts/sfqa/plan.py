@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +14,13 @@ from sfqa.features import base
 from sfqa.features.extractors import EXTRACTORS
 from sfqa.features.weights_plan import WeightsPlan
 from sfqa.generation import registry
+from sfqa.metric_plan import MetricPlan
 from sfqa.options import convert_texts
 from sfqa.plugins import read_version
 from sfqa.rating_files import RatingFiles
 from sfqa.ratings.importing import check_ratings
-from sfqa.ratings.known_dimensions import list_known_dimensions
 from sfqa.regression.dimension_inputs import check_rated_dimensions
-from sfqa.regression.first_weights import select_sources
-from sfqa.regression.metrics import (
-    check_validation_rows,
-    list_metrics,
-    read_versions,
-    select_number_settings,
-)
 from sfqa.regression.model_metrics import expand_models
-from sfqa.regression.paper_rows import describe_paper_rows
 from sfqa.repositories import sources
 from sfqa.shard_index import Shard, read_shards
 from sfqa.trial_files import TrialFiles
@@ -40,13 +31,8 @@ _PACKAGE = Path(__file__).parent
 _MAX_JOB_MINUTES = 24 * 60
 _EMPTY_SHARD = Shard(0, "")
 
-#: Metrics that every table shows for comparison: the worst and the best possible ones.
-_CONTROLS = {
-    name: {"kind": "control", "group": "Controls"} for name in ("random", "constant", "oracle")
-}
 
-
-class Plan(RatingFiles, TrialFiles):
+class Plan(MetricPlan, RatingFiles, TrialFiles):
     """A complete configuration, and what the rules derive from it.
 
     Reads the configuration, the registry of methods, the header of an imported table and the table
@@ -110,134 +96,11 @@ class Plan(RatingFiles, TrialFiles):
         return "imported" if source in ("study", "table", "wide") else source
 
     @property
-    def has_mos(self) -> bool:
-        """Whether the samples have MOS, and so metrics, correlations and their figures."""
-        return self.score_source != "none"
-
-    @property
     def has_scores(self) -> bool:
         """Whether the MOS are computed from raw scores."""
         return self.score_source in ("simulated", "imported", "ratings")
 
-    @cached_property
-    def metrics(self) -> list[dict[str, Any]]:
-        """The metrics of the configuration: controls first, imported columns as one metric each."""
-        if not self.has_mos:
-            return []
-        columns: dict[str, Any] = dict.fromkeys(self.extractors)
-        if self.mode == "import_features":
-            from sfqa.features.columns import feature_columns
-
-            columns = {"imported": feature_columns(self.import_source())}
-        configured = {**_CONTROLS, **self.config["regression"]["metrics"]}
-        metrics = list_metrics(configured, columns)
-        check_validation_rows(metrics, self.config["regression"]["protocols"])
-        check_rated_dimensions(metrics, list_known_dimensions(self.config))
-        for metric in metrics:
-            metric["extractors"] = sorted({i.split(".", 1)[0] for i in metric["inputs"]})
-        return metrics
-
-    @property
-    def metric_names(self) -> list[str]:
-        """The metrics' names, in the order of the tables."""
-        return [m["name"] for m in self.metrics]
-
-    @property
-    def untrained_metrics(self) -> list[dict[str, Any]]:
-        """The metrics that are not trained: controls and single features."""
-        return [m for m in self.metrics if m["kind"] != "regressor"]
-
-    @property
-    def scored_metrics(self) -> list[dict[str, Any]]:
-        """The metrics that have a scatter plot: all but the controls."""
-        return [m for m in self.metrics if m["kind"] != "control"]
-
-    @property
-    def main_protocol(self) -> str:
-        """The protocol of the main table."""
-        protocols = self.config["regression"]["protocols"]
-        return str(self.config["correlation"].get("protocol") or protocols[0]["name"])
-
-    def get_metric(self, name: str) -> dict[str, Any]:
-        """Return one metric by its name."""
-        return next(m for m in self.metrics if m["name"] == name)
-
     # Functions of wildcards: each returns the slice of the configuration that one job depends on.
-
-    def metric_slice(self, wildcards: Any) -> dict[str, Any]:
-        """Return the metric of a job, with the VERSIONs of the modules that compute its numbers."""
-        return self.slice_metric(self.get_metric(wildcards.metric))
-
-    def slice_metric(self, metric: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a metric with the VERSIONs of the modules that compute its numbers."""
-        sources = select_sources(metric, self.config.get("features", {}), self.weights)
-        return {**select_number_settings(metric), "versions": read_versions(metric), **sources}
-
-    def match_regressors(self) -> str:
-        """Return a regular expression of the regressors' names."""
-        names = [re.escape(m["name"]) for m in self.metrics if m["kind"] == "regressor"]
-        return "|".join(names) or "no_regressor"
-
-    def cross_dataset_models(self, wildcards: Any) -> list[str]:
-        """Return the model files of other datasets to test on this one, one for each protocol.
-
-        Raises :class:`UserError` if one is missing.
-        """
-        if self.get_metric(wildcards.metric)["kind"] != "regressor":
-            return []
-        paths = []
-        for protocol in self._cross_dataset_protocols():
-            folder = str(protocol["model"]).rstrip("/")
-            path = f"{folder}/regression/{wildcards.metric}/model.sfqa"
-            if not Path(path).is_file():
-                raise UserError(
-                    f"config, regression.protocols {protocol['name']!r}: there is no model "
-                    f"{path}; make it with the configuration of that dataset: snakemake "
-                    f"--cores 8 --configfile ... {path}"
-                )
-            paths.append(path)
-        return paths
-
-    def cross_dataset_slice(self) -> dict[str, Any]:
-        """Return what else a test of other datasets' models depends on; empty without one."""
-        if not self._cross_dataset_protocols():
-            return {}
-        version = self.module_version("regression/model_files")
-        return {"version": version, "conform": self.conform_settings()}
-
-    def conform_settings(self) -> dict[str, Any] | None:
-        """Return the common format of the videos, None if ready features are imported."""
-        return None if self.mode == "import_features" else dict(self.config["conform"])
-
-    def _cross_dataset_protocols(self) -> list[dict[str, Any]]:
-        protocols = self.config["regression"]["protocols"]
-        return [p for p in protocols if p["kind"] == "cross_dataset"]
-
-    def metric_label(self, wildcards: Any) -> dict[str, Any]:
-        """Return what tables and figures show about the metric of a job."""
-        return self.label_metric(self.get_metric(wildcards.metric))
-
-    def label_metric(self, metric: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what tables and figures show about a metric."""
-        keys = ("name", "group", "kind", "direction")
-        return {
-            **{k: metric[k] for k in keys},
-            "weights": self._weights_label(metric["extractors"]),
-        }
-
-    def paper_rows(self, wildcards: Any) -> list[dict[str, Any]]:
-        """Return what the table in the layout of papers shows of each metric."""
-        return describe_paper_rows(self.config, self.metrics, self.main_protocol)
-
-    def metric_labels(self) -> list[dict[str, Any]]:
-        """Return the labels of all metrics, in the order of the tables."""
-        return [self.label_metric(metric) for metric in self.metrics]
-
-    def _weights_label(self, extractors: list[str]) -> str:
-        """Return none, official, or random if any of the extractors has random weights."""
-        features = self.config.get("features", {})
-        weights = {features.get(name, {}).get("weights", "none") for name in extractors} - {"none"}
-        return "none" if not weights else "random" if "random" in weights else "official"
 
     def extractor_spec(self, wildcards: Any) -> dict[str, Any]:
         """Return the configuration of the extractor of a job."""

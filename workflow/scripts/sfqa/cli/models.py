@@ -167,7 +167,7 @@ def _describe_weights(
 
 def _estimate_hours(model: QualityModel, videos: int, seconds: float) -> float | None:
     """Return the CPU hours of extraction, None if the rate of an extractor was not measured."""
-    from sfqa.estimate import get_rate, is_measured
+    from sfqa.features.extraction_rates import get_rate, is_measured
 
     if not all(is_measured(name, options) for name, options in model.features.items()):
         return None
