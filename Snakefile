@@ -49,6 +49,7 @@ wildcard_constraints:
     extractor="|".join(EXTRACTORS) or "none",
     metric=r"[A-Za-z0-9_.+-]+",
     weights=r"[A-Za-z0-9_.-]+",
+    model=r"[A-Za-z0-9_.+-]+",
 
 
 rule all:
@@ -70,7 +71,12 @@ rule fetch_generators:
 
 rule fetch_weights:
     input:
-        PLAN.weights.list_manifests(),
+        PLAN.weights.list_file_manifests(),
+
+
+rule fetch_models:
+    input:
+        PLAN.weights.commands.list_manifests(),
 
 
 rule features:

@@ -178,7 +178,10 @@ def extraction_threads(wildcards):
 
 
 def extraction_memory(wildcards, threads, attempt):
-    return job_requests.estimate_memory_mb(wildcards.extractor, threads, attempt)
+    command = PLAN.weights.commands.by_extractor.get(wildcards.extractor)
+    return job_requests.estimate_memory_mb(
+        wildcards.extractor, threads, attempt, command
+    )
 
 
 def extraction_minutes(wildcards, attempt):

@@ -1,6 +1,6 @@
 # Extract features of the conformed videos: one job for each extractor and shard.
 # REQUIRED INPUTS: conform/{method}/{shard}.parquet, weights files named by the configuration.
-# fetch_weights_file finds an official weights file on this machine or downloads it, and pins its digest; only it needs a network.
+# fetch_weights_file finds an official weights file on this machine or downloads it, and pins its digest. fetch_model installs the repository of a model of kind command. Only these two need a network.
 # OUTPUTS: weights/{weights}.json; features/{extractor}/{method}/{shard}.parquet and the costs of its rows; of an imported table features/imported_columns.parquet. Rows are cached by content in features/{extractor}/cache/.
 if MODE == "import_features":
 
@@ -26,6 +26,7 @@ else:
 
     localrules:
         fetch_weights_file,
+        fetch_model,
 
     rule fetch_weights_file:
         output:
@@ -40,6 +41,18 @@ else:
             "weights {wildcards.weights}: licence: {params.source[entry][licence]}"
         script:
             "../scripts/fetch_weights_file.py"
+
+    rule fetch_model:
+        output:
+            manifest=f"{PLAN.weights.commands.folder}/{{model}}/manifest.json",
+        log:
+            f"{PLAN.weights.commands.folder}/{{model}}/fetch.log",
+        conda:
+            "../envs/fetch.yaml"
+        params:
+            source=PLAN.model_source,
+        script:
+            "../scripts/fetch_model.py"
 
     rule extract_features:
         input:

@@ -17,6 +17,7 @@ from sfqa.features.extraction_rates import get_rate
 from sfqa.features.extractors import EXTRACTORS
 from sfqa.gpu_leases import read_jobs_per_gpu
 from sfqa.gpu_names import list_visible_gpus
+from sfqa.models.commands import Command
 from sfqa.plan import Plan
 from sfqa.regression import heads
 from sfqa.shard_index import read_shards
@@ -95,10 +96,13 @@ def count_metric_gpus(plan: Plan, metric: str) -> int:
     return int(heads.uses_gpu(entry["head"], entry.get("options") or {}))
 
 
-def estimate_memory_mb(extractor: str, threads: int, attempt: int) -> int:
+def estimate_memory_mb(
+    extractor: str, threads: int, attempt: int, command: Command | None = None
+) -> int:
     """Return the host memory of an extraction job in MB, more at every attempt.
 
     An extractor whose network is large states the memory of a job with one reader as ``MEMORY_MB``.
+    The entry of a program (``command``) states that of the program.
 
     >>> estimate_memory_mb("lse", 9, 1), estimate_memory_mb("signal", 1, 2)
     (5800, 2800)
@@ -107,6 +111,8 @@ def estimate_memory_mb(extractor: str, threads: int, attempt: int) -> int:
     """
     default = _WITH_WEIGHTS_MB if base.has_weights(extractor) else _WITHOUT_WEIGHTS_MB
     fixed = int(EXTRACTORS.read(extractor, "MEMORY_MB", default))
+    if command:
+        fixed = _WITHOUT_WEIGHTS_MB + round(1024 * command.memory_gb)
     return (fixed + _READER_MB * max(1, threads - 1)) * attempt
 
 
@@ -120,6 +126,10 @@ def estimate_minutes(
     """
     shards = read_shards(samples)
     videos = shards[method, shard].rows if (method, shard) in shards else 0
-    rate = get_rate(extractor, plan.config["features"][extractor]["options"])
-    minutes = math.ceil(_MARGIN * videos * _VIDEO_SEC * rate.cpu_sec / 60)
+    command = plan.weights.commands.by_extractor.get(extractor)
+    if command:
+        minutes = math.ceil(videos * command.minutes)
+    else:
+        rate = get_rate(extractor, plan.config["features"][extractor]["options"])
+        minutes = math.ceil(_MARGIN * videos * _VIDEO_SEC * rate.cpu_sec / 60)
     return min(_MOST_MINUTES, max(_FEWEST_MINUTES, minutes) * attempt)

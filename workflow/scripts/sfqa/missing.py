@@ -11,12 +11,14 @@ from pathlib import Path
 from sfqa.configuration import list_missing_files
 from sfqa.features import base
 from sfqa.features.extractors import EXTRACTORS
+from sfqa.models.commands import list_missing_parts
 from sfqa.models.locating import THERE, WRONG, describe_missing
 from sfqa.plan import Plan
 from sfqa.user_tables import read_table
 
 #: Kinds of what may be missing, in the order of the list.
 FILES, WEIGHTS, GENERATORS, PACKAGES = "your files", "official weights", "generators", "packages"
+MODELS = "repositories of models"
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,22 @@ def list_missing(plan: Plan) -> list[MissingItem]:
             for label in plan.command_methods()
             if not (folder / label / "manifest.json").is_file()
         ]
-    return items + _list_missing_packages(plan.extractors)
+    return items + _list_missing_programs(plan) + _list_missing_packages(plan.extractors)
+
+
+def _list_missing_programs(plan: Plan) -> list[MissingItem]:
+    """Return the models of kind command of which a part is missing, with their licence."""
+    commands = plan.weights.commands
+    items = []
+    for command in commands.by_extractor.values():
+        parts = list_missing_parts(command, commands.folder)
+        if parts:
+            remedy = (
+                f"{', '.join(parts)}: snakemake fetch_models, or by hand "
+                f"({command.source.repository}: {command.source.licence})"
+            )
+            items.append(MissingItem(MODELS, command.model, remedy))
+    return items
 
 
 def _list_missing_packages(extractors: Sequence[str]) -> list[MissingItem]:
@@ -80,7 +97,7 @@ def _list_missing_packages(extractors: Sequence[str]) -> list[MissingItem]:
 def describe_items(items: Sequence[MissingItem]) -> str:
     """Return the items in lines, under the name of their kind."""
     lines = []
-    for kind in (FILES, WEIGHTS, GENERATORS, PACKAGES):
+    for kind in (FILES, WEIGHTS, MODELS, GENERATORS, PACKAGES):
         of_kind = [item for item in items if item.kind == kind]
         if of_kind:
             lines.append(f"{kind}: {len(of_kind)} missing")

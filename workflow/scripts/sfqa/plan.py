@@ -102,6 +102,10 @@ class Plan(MetricPlan, RatingFiles, TrialFiles):
 
     # Functions of wildcards: each returns the slice of the configuration that one job depends on.
 
+    def model_source(self, wildcards: Any) -> dict[str, Any]:
+        """Return where the program of a model of kind command is fetched from, as data."""
+        return self.weights.commands.get_source(wildcards.model)
+
     def extractor_spec(self, wildcards: Any) -> dict[str, Any]:
         """Return the configuration of the extractor of a job."""
         spec: dict[str, Any] = self.config["features"][wildcards.extractor]

@@ -20,7 +20,7 @@ from sfqa.regression.feature_columns import check_feature_columns
 #: Objects created before the garbage collector runs, for its three generations.
 _GC_THRESHOLDS = (50_000, 20, 20)
 #: Targets that may run before the user's sheets and scores are there.
-_FETCH_TARGETS = frozenset({"fetch_weights", "fetch_generators"})
+_FETCH_TARGETS = frozenset({"fetch_weights", "fetch_models", "fetch_generators"})
 _SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 
 

@@ -69,6 +69,8 @@ class Extractor(Protocol):
     - ``VERSION``, a whole number that is raised whenever the numbers change;
     - ``OPTIONS``, all options (:mod:`sfqa.options`), since each may change the numbers;
     - ``WEIGHTS = True`` if it loads weights;
+    - ``COMMAND = True`` if it calls the repository of a model of kind ``command``
+      (:mod:`sfqa.features.command_model`);
     - ``WEIGHTS_PARTS`` if it has other networks with weights of their own: each name with the
       options that need it, such as ``{"detector": {"detector": "s3fd"}}``;
     - ``COLUMN_NEEDS``, if a column is empty unless an option has certain values:
@@ -181,6 +183,15 @@ def has_weights(name: str) -> bool:
     (True, False)
     """
     return bool(EXTRACTORS.read(name, "WEIGHTS", False))
+
+
+def is_command(name: str) -> bool:
+    """Return whether an extractor calls somebody's repository: the constant COMMAND of its file.
+
+    >>> is_command("lse")
+    False
+    """
+    return bool(EXTRACTORS.read(name, "COMMAND", False))
 
 
 def read_environment(name: str) -> str:

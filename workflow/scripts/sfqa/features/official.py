@@ -111,7 +111,11 @@ def add_digests(spec: Mapping[str, Any], manifests: Sequence[Path | str]) -> dic
 
     ``manifests`` are those of the fetched files.
     """
-    digests = {manifest["name"]: manifest["sha256"] for manifest in map(read_manifest, manifests)}
+    digests = {
+        manifest["name"]: manifest["sha256"]
+        for manifest in map(read_manifest, manifests)
+        if "sha256" in manifest  # that of a repository has a digest for each of its files
+    }
 
     def add_digest(network: Mapping[str, Any]) -> dict[str, Any]:
         name = network.get("official", {}).get("entry", {}).get("name")

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from sfqa import store, tables, timing
 from sfqa.cache import RowCache
+from sfqa.errors import raise_if_disk_full
 from sfqa.features import base, pipeline, rows, weights
 from sfqa.features.extractors import EXTRACTORS
 from sfqa.features.pass_sizes import PassNote
@@ -76,6 +77,10 @@ def extract_rows(
     options = base.merge_options(name, spec.get("options") or {})
     extractor_weights = weights.resolve_weights(spec, name)
     base.check_weights(name, extractor_weights.kind)
+    if extractor_weights.program:
+        work = cache_folder.parent / "work" / writer
+        program = replace(extractor_weights.program, work=work)
+        extractor_weights = replace(extractor_weights, program=program)
     identity = {
         "extractor": EXTRACTORS.drop_label(name), "version": base.read_extractor_version(name),
         "options": options, "weights": extractor_weights.identity,
@@ -132,6 +137,12 @@ def extract_rows(
         "devices": dict(sorted(Counter(device_kinds).items())),
     }
     schema = rows.build_schema(features, [summary.shapes for summary in summaries.values()])
+    # A table with such rows would tell the next run that they are final.
+    raise_if_disk_full(
+        {"sample_id": group[0]["sample_id"], "detail": summaries[key].detail}
+        for key, group in groups.items()
+        if key in computed.lost
+    )
     shard_rows = ShardRows(features, cache, [entries[i] for i in ids], schema)
     return shard_rows, metadata, [costs[i] for i in ids if i in costs]
 

@@ -14,6 +14,7 @@ from sfqa.features.extractors import EXTRACTORS
 from sfqa.identity import sha256_file
 from sfqa.models.locating import require_weights
 from sfqa.models.weights_files import KeyRules, from_dict
+from sfqa.repositories.fetch import digest_installation
 
 if TYPE_CHECKING:
     import torch
@@ -24,13 +25,29 @@ _WRAPPERS = ("state_dict", "model_state", "model", "params")
 
 
 @dataclass(frozen=True)
+class Program:
+    """The installed program of a quality model of kind ``command``.
+
+    ``home`` is its folder, ``weights`` that of its weights in the repository, ``minutes`` the time
+    limit of one video, ``work`` the folder for private workspaces and logs.
+    """
+
+    model: str
+    home: Path
+    weights: str
+    minutes: float
+    work: Path = Path("work")
+
+
+@dataclass(frozen=True)
 class Weights:
     """The source of a network's weights.
 
     ``kind`` is official (a file is given), random (set in the configuration) or none (the extractor
     has no weights). ``identity`` is part of the cache key; it includes the parts. ``keys`` says how
     the keys of the file map; None: a state dict, bare or in one of the usual wrappers. ``parts``
-    are the weights of the extractor's other networks, by name.
+    are the weights of the extractor's other networks, by name. ``program`` is the installed
+    repository that has the weights, for a model of kind ``command``.
     """
 
     kind: str
@@ -39,6 +56,7 @@ class Weights:
     seed: int = 0
     keys: KeyRules | None = None
     parts: Mapping[str, Weights] = field(default_factory=dict)
+    program: Program | None = None
 
     def get_part(self, name: str) -> Weights:
         """Return the weights of another network; random ones are drawn from the same seed."""
@@ -232,6 +250,8 @@ def resolve_weights(spec: Mapping[str, Any], extractor: str) -> Weights:
     'random'
     """
     where = f"config, features.{extractor}"
+    if "command" in spec:
+        return _resolve_program(spec, where)
     weights = _resolve_network(spec, where)
     if weights.kind != OFFICIAL:
         return weights
@@ -242,6 +262,26 @@ def resolve_weights(spec: Mapping[str, Any], extractor: str) -> Weights:
     }
     identity = " ".join([weights.identity, *(f"{n}:{part.identity}" for n, part in parts.items())])
     return replace(weights, identity=identity, parts=parts)
+
+
+def _resolve_program(spec: Mapping[str, Any], where: str) -> Weights:
+    """Return the weights of an installed program; their identity is that of all its files.
+
+    With ``weights: random`` the user says that the weights in the repository are untrained.
+    """
+    settings = spec["command"]
+    program = Program(
+        settings["model"], Path(settings["home"]), settings["weights"], float(settings["minutes"])
+    )
+    installed = digest_installation(program.home)
+    if not installed:
+        raise UserError(
+            f"{where}: the repository of {program.model} is not installed in {program.home}; run "
+            "snakemake fetch_models (docs/adding_a_model.md)"
+        )
+    if spec["weights"] == RANDOM:
+        return Weights(RANDOM, f"random:{installed}", program=program)
+    return Weights(OFFICIAL, installed, program=program)
 
 
 def _resolve_network(spec: Mapping[str, Any], where: str) -> Weights:

@@ -8,6 +8,8 @@ from typing import Any
 
 from sfqa.errors import UserError
 from sfqa.features import official
+from sfqa.features.base import is_command
+from sfqa.features.command_plan import CommandPlan
 from sfqa.features.weights import NONE, RANDOM
 from sfqa.models.locating import (
     WRONG,
@@ -36,8 +38,9 @@ class WeightsPlan:
         features = {
             name: spec
             for name, spec in config.get("features", {}).items()
-            if spec["weights"] not in (RANDOM, NONE)
+            if spec["weights"] not in (RANDOM, NONE) and not is_command(name)
         }
+        self.commands = CommandPlan(config)
         registry = Path(config["weights"]["registry"])
         entries = official.load_registry(registry) if features else {}
         self.by_extractor: dict[str, dict[str, WeightsFile]] = {
@@ -57,10 +60,16 @@ class WeightsPlan:
     def list_manifests(self, wildcards: Any = None) -> list[str]:
         """Return the manifests of the weights of a job's extractor, of all extractors by default.
 
-        A manifest is the output of the job that finds or fetches a file.
+        A manifest is the output of the job that finds or fetches a file, or a repository of a model
+        of kind ``command``.
         """
         if wildcards is not None:
-            return self.list_manifests_of([wildcards.extractor])
+            name = wildcards.extractor
+            return self.list_manifests_of([name]) + self.commands.list_manifests(name)
+        return self.list_file_manifests() + self.commands.list_manifests()
+
+    def list_file_manifests(self) -> list[str]:
+        """Return the manifests of the weights files of all extractors."""
         return self.list_manifests_of(self.by_extractor)
 
     def list_manifests_of(self, extractors: Iterable[str]) -> list[str]:
@@ -72,7 +81,8 @@ class WeightsPlan:
     def add_official(self, spec: dict[str, Any], extractor: str) -> dict[str, Any]:
         """Return the configuration of an extractor with the files that ``official`` stands for."""
         files = self.by_extractor.get(extractor, {})
-        return official.add_official_files(spec, files, self.folder, self.mirrors)
+        added = official.add_official_files(spec, files, self.folder, self.mirrors)
+        return self.commands.add_program(added, extractor)
 
     def get_source(self, wildcards: Any) -> dict[str, Any]:
         """Return what the job that finds or fetches a file needs, as data."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sfqa.errors import UserError, hint
+from sfqa.models import commands
 from sfqa.models.weights_files import check_licence
 from sfqa.published_figures import expand_record
 from sfqa.yaml_entries import read_entries
@@ -43,7 +44,7 @@ class QualityModel:
     dimension. ``recipe`` is the published training, in words;
     ``options`` are those of the head, and ``reading`` says where they and the features differ
     from the paper or fill its gaps. ``costs`` are measured: GB and seconds for one video, and what
-    was measured.
+    was measured. ``command`` is the program of a model of kind ``command``.
     """
 
     name: str
@@ -63,6 +64,7 @@ class QualityModel:
     published: tuple[Mapping[str, Any], ...] = ()
     note: str = ""
     dimension_inputs: Mapping[str, str] = field(default_factory=dict)
+    command: commands.Command | None = None
 
     @property
     def is_zero_shot(self) -> bool:
@@ -109,9 +111,16 @@ def _read_model(name: str, entry: Any, where: str) -> QualityModel:
     if not isinstance(entry, Mapping):
         raise UserError(f"{where}: the entry is empty; write {', '.join(_REQUIRED)}")
     types = {**_REQUIRED, **_OPTIONAL}
+    # The weights of a program are those that its repository needs, not entries of weights.yaml.
+    program = {
+        key: value
+        for key, value in entry.items()
+        if key in commands.KEYS and (key != "weights" or "kind" in entry)
+    }
+    entry = {key: value for key, value in entry.items() if key not in program}
     for key, value in entry.items():
         if key not in types:
-            raise UserError(f"{where}: unknown key {key!r}; {hint(key, types)}")
+            raise UserError(f"{where}: unknown key {key!r}; {hint(key, [*types, *commands.KEYS])}")
         if not isinstance(value, types[key]) or isinstance(value, bool):
             raise UserError(f"{where}: {key} is {value!r}; give {_TYPE_NAMES[types[key]]}")
     for key in _REQUIRED:
@@ -142,12 +151,13 @@ def _read_model(name: str, entry: Any, where: str) -> QualityModel:
             "is ours); add them"
         )
     _check_costs(entry.get("costs", {}), f"{where}, costs")
+    command = commands.read_command(name, {**entry, **program}, where)
     if "published" in entry:
         entry = {**entry, "published": _expand_published(name, entry["published"], where)}
     values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
     }
-    return QualityModel(name=name, dimension_inputs=columns, **values)
+    return QualityModel(name=name, dimension_inputs=columns, command=command, **values)
 
 
 def _expand_published(name: str, published: list[Any], where: str) -> list[Any]:

@@ -136,7 +136,7 @@ def _check_model(model: QualityModel, entries: Mapping[str, WeightsFile], where:
             merged = EXTRACTORS.merge_options(extractor, options, f"features.{extractor}.options")
         except UserError as error:
             raise UserError(f"{where}, {error}".replace("config, features: ", "")) from None
-        if base.has_weights(extractor):
+        if base.has_weights(extractor) and not base.is_command(extractor):
             spec = {"weights": "official", "options": merged}
             files = official.find_official_files(entries, extractor, spec)
             needed += [entry.name for entry in files.values()]
