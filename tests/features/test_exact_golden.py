@@ -31,6 +31,8 @@ GUARDS = {
     "valor": BY_PARTS, "vast": BY_PARTS, "xclip": BY_PARTS,
 }  # fmt: skip
 MANY = 24
+#: Extractors that compute numbers here; those of a model of kind command read those of its program.
+COMPUTING = [name for name in base.list_extractors() if not base.is_command(name)]
 
 
 @cache

@@ -88,6 +88,7 @@ def make_specs(
 
     from sfqa.features import official
     from sfqa.features import weights as weights_files
+    from sfqa.features.base import is_command
 
     options = {name: dict((known_options or {}).get(name, {})) for name in names}
     for setting in settings:
@@ -115,7 +116,9 @@ def make_specs(
                 for part, file in part_files[name].items()
             }
             weights_files.check_parts(name, spec)
-        if weights_files.list_official_parts(name, spec):
+        if is_command(name):
+            spec = _add_program(spec, name)
+        elif weights_files.list_official_parts(name, spec):
             files = official.find_official_files(official.load_registry(), name, spec)
             spec = official.add_official_files(spec, files, official.FOLDER)
         weights_files.resolve_weights(spec, name)
@@ -123,6 +126,16 @@ def make_specs(
     if seed is not None and all(spec["weights"] != "random" for spec in specs.values()):
         raise UserError("--weights-seed: there are no random weights; add --weights random")
     return specs
+
+
+def _add_program(spec: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return ``features.<name>`` with the program that the project's registry has for it."""
+    from sfqa.features.command_plan import add_program, find_command, read_commands
+    from sfqa.models.commands import FOLDER
+    from sfqa.regression.model_metrics import REGISTRY
+
+    command = find_command(read_commands(REGISTRY), name, str(REGISTRY))
+    return add_program(spec, command, FOLDER)
 
 
 def _describe_file(argument: str, owner: str) -> dict[str, Any]:

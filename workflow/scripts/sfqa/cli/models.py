@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sfqa.cli import SUCCESS
+from sfqa.cli import SUCCESS, _programs
 from sfqa.errors import UserError
 
 if TYPE_CHECKING:
+    from sfqa.models.commands import Command
     from sfqa.models.quality_models import QualityModel
 
 SUMMARY = "quality models: what each needs, whether its weights are there, and what it costs"
@@ -18,6 +19,8 @@ EXAMPLES = """\
 sfqa models show SimpleVQA
 sfqa models --videos 5184 --seconds 6
 sfqa models --config config/sfqa.yaml
+sfqa models compare DOVER-zero-shot DOVER-official --config my.yaml --out differences.md
+sfqa models compare first.parquet:score second.csv:score
 """
 #: Number and length in seconds of the videos that costs are printed for by default.
 _VIDEOS, _SECONDS = 1000, 6.0
@@ -26,13 +29,20 @@ _VIDEOS, _SECONDS = 1000, 6.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
-    add("words", nargs="*", metavar="show NAME", help="explain one model")
+    add(
+        "words", nargs="*", metavar="show NAME | compare A B",
+        help="explain one model, or compare two by their scores of each video",
+    )  # fmt: skip
     add(
         "--config", type=Path, metavar="FILE",
         help="only the models of a configuration, and which of its own files are missing",
     )  # fmt: skip
     add("--videos", type=int, metavar="N", help="number of videos (1000, or the configuration's)")
     add("--seconds", type=float, metavar="S", help="their average length (6)")
+    add(
+        "--out", type=Path, metavar="FILE",
+        help="with compare: write the differences to a .csv or .md file",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,13 +54,23 @@ def run(args: argparse.Namespace) -> int:
     from sfqa.regression.model_metrics import load_checked_models
 
     if args.words:
+        if args.words[0] == "compare" and len(args.words) == 3:
+            from sfqa.cli._compare import compare_models
+
+            compare_models(args)
+            return SUCCESS
         if len(args.words) != 2 or args.words[0] != "show":
-            raise UserError(f"models: {' '.join(args.words)!r}; write sfqa models show NAME")
+            raise UserError(
+                f"models: {' '.join(args.words)!r}; write sfqa models show NAME, or compare A B"
+            )
         from sfqa.models.quality_models import get_model
 
-        model = get_model(load_checked_models(), args.words[1], "models show")
-        print(_describe(model, videos, seconds))
+        models = load_checked_models()
+        model = get_model(models, args.words[1], "models show")
+        print(_describe(model, videos, seconds, _programs.index_programs(list(models.values()))))
         return SUCCESS
+    if args.out:
+        raise UserError("--out goes with sfqa models compare A B; leave it out")
     if args.config is None:
         _print_table(list(load_checked_models().values()), videos, seconds)
         return SUCCESS
@@ -97,6 +117,7 @@ def _print_table(
     from sfqa.models.licences import list_restrictions
 
     states = _find_weights(models, config)
+    programs, folder = _programs.index_programs(models), _programs.get_folder(config)
     notes = list(dict.fromkeys(note for m in models for note in list_restrictions(m.licences)))
     rows = [["model", "group", "year", "kind", "features", "weights", "CPU hours"]]
     for model in models:
@@ -106,7 +127,9 @@ def _print_table(
                 _add_note_numbers(model, notes), model.group, str(model.year),
                 "zero-shot" if model.is_zero_shot else f"head {model.head}",
                 " ".join(model.features),
-                _describe_weights(model, states, features or {}),
+                _programs.summarise_program(program, folder)
+                if (program := _programs.find_program(model, programs))
+                else _describe_weights(model, states, features or {}),
                 "-" if hours is None else f"{hours:.1f}" if hours >= 0.1 else f"{hours:.2g}",
             ]
         )  # fmt: skip
@@ -175,11 +198,13 @@ def _estimate_hours(model: QualityModel, videos: int, seconds: float) -> float |
     return videos * seconds * rate / 3600
 
 
-def _describe(model: QualityModel, videos: int, seconds: float) -> str:
+def _describe(
+    model: QualityModel, videos: int, seconds: float, programs: Mapping[str, Command]
+) -> str:
     """Return everything about one model, in lines of text."""
     from sfqa.models.licences import list_restrictions
 
-    states = _find_weights([model])
+    states, program = _find_weights([model]), _programs.find_program(model, programs)
     lines = [
         f"{model.name} ({model.group}, {model.year})",
         f"paper: {model.paper}",
@@ -190,7 +215,8 @@ def _describe(model: QualityModel, videos: int, seconds: float) -> str:
             f"  {name}" + "".join(f", {key}: {value}" for key, value in options.items())
             for name, options in model.features.items()
         ),
-        "weights:" if model.weights else "weights: none",
+        *(_programs.describe_program(program, _programs.get_folder(None)) if program else []),
+        *(["weights:"] if model.weights else [] if program else ["weights: none"]),
         *(f"  {name}: {states[name]} (sfqa weights {name})" for name in model.weights),
         f"inputs: {', '.join(_list_inputs(model))}",
     ]
