@@ -192,6 +192,7 @@ def extraction_minutes(wildcards, attempt):
         wildcards.method,
         wildcards.shard,
         attempt,
+        PLAN.weights.commands.by_extractor.get(wildcards.extractor),
     )
 
 

@@ -117,16 +117,22 @@ def estimate_memory_mb(
 
 
 def estimate_minutes(
-    plan: Plan, samples: Path | str, extractor: str, method: str, shard: str, attempt: int
+    plan: Plan,
+    samples: Path | str,
+    extractor: str,
+    method: str,
+    shard: str,
+    attempt: int,
+    command: Command | None = None,
 ) -> int:
     """Return the time limit of an extraction job in minutes, more at every attempt.
 
     Three times what its videos take on one processor at the measured rates, between half an hour
-    and a day: the next attempt resumes where a job was stopped.
+    and a day: the next attempt resumes where a job was stopped. For a program (``command``) it is
+    the limit of its entry for each video.
     """
     shards = read_shards(samples)
     videos = shards[method, shard].rows if (method, shard) in shards else 0
-    command = plan.weights.commands.by_extractor.get(extractor)
     if command:
         minutes = math.ceil(videos * command.minutes)
     else:

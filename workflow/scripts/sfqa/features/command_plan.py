@@ -22,13 +22,13 @@ class CommandPlan:
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        self.folder = Path(config["weights"]["repositories"])
-        registry = config["regression"]["registry"]
+        self.folder = Path(config["weights"].get("repositories", "resources/models"))
         specs = {
             name: spec
             for name, spec in config.get("features", {}).items()
             if name in EXTRACTORS and is_command(name)
         }
+        registry = config["regression"]["registry"] if specs else ""
         commands = read_commands(registry) if specs else {}
         self.by_extractor: dict[str, Command] = {}
         for name, spec in specs.items():
