@@ -16,15 +16,18 @@ class Rate(NamedTuple):
     cpu_sec: float
 
 
-#: Measured with the default options; :func:`get_rate` adapts them to other options. Of blip, image,
-#: siglip and xclip one video of 6 s was measured, and their bytes are those of its arrays.
+#: Measured with the default options; :func:`get_rate` adapts them to other options. Of avid_cma,
+#: blip, image, imagebind (a square), siglip and xclip one video of 6 s was measured, and the bytes
+#: are those of its arrays.
 RATES = {
     "audio": Rate(368_000, 400_000, 0.5),
+    "avid_cma": Rate(4_300, 4_700, 1.7),
     "blip": Rate(2_100, 2_500, 1.4),
     "clip": Rate(1_600, 1_900, 0.2),
     "dover": Rate(757_000, 804_000, 1.8),
     "fast_vqa": Rate(757_000, 804_000, 2.1),
     "image": Rate(1_600, 1_900, 0.14),
+    "imagebind": Rate(13_400, 14_000, 4.2),
     "lse": Rate(320, 920, 0.9),
     "siglip": Rate(2_100, 2_500, 2.8),
     "signal": Rate(370, 1_700, 0.06),

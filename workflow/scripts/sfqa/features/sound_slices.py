@@ -1,4 +1,4 @@
-"""Sound as VALOR and VAST read it: the video's own track, filter banks cut into slices."""
+"""Sound as alignment models read it: the video's own track, and filter banks cut into slices."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read_mixed_track(video: Video, rate: int) -> media.Sound:
     except media.MediaError as error:
         raise UnusableError("broken: the sound does not decode") from error
     rounded = np.rint(sound * _FULL_SCALE).clip(-_FULL_SCALE, _FULL_SCALE - 1) / _FULL_SCALE
-    return _check_level(rounded.astype(np.float32))
+    return check_level(rounded.astype(np.float32))
 
 
 def read_first_channel(video: Video, rate: int) -> media.Sound:
@@ -37,14 +37,22 @@ def read_first_channel(video: Video, rate: int) -> media.Sound:
     Of stereo it is the left one, of 5.1 the front left one. Raises :class:`UnusableError` for a
     video without sound.
     """
+    channels, own_rate = read_all_channels(video)
+    return check_level(resample_sound(np.ascontiguousarray(channels[:, 0]), own_rate, rate))
+
+
+def read_all_channels(video: Video) -> tuple[media.Sound, int]:
+    """Return all channels of a video's track, (samples, channels), and its own rate.
+
+    Raises :class:`UnusableError` for a video without sound.
+    """
     _check_sound(video)
     try:
         properties = media.probe(video.path)
         sound = media.read_audio(video.path, properties.sample_rate, properties.channels)
     except media.MediaError as error:
         raise UnusableError("broken: the sound does not decode") from error
-    first = np.ascontiguousarray(sound if sound.ndim == 1 else sound[:, 0])
-    return _check_level(resample_sound(first, properties.sample_rate, rate))
+    return check_level(sound.reshape(len(sound), -1)), properties.sample_rate
 
 
 def _check_sound(video: Video) -> None:
@@ -52,7 +60,8 @@ def _check_sound(video: Video) -> None:
         raise UnusableError("silent: the video has no sound")
 
 
-def _check_level(sound: media.Sound) -> media.Sound:
+def check_level(sound: media.Sound) -> media.Sound:
+    """Return the sound; raises :class:`UnusableError` for silence."""
     if np.abs(sound).max(initial=0) < _SILENCE:
         raise UnusableError("silent: the sound is silence (below -60 dBFS)")
     return sound
