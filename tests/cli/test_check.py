@@ -62,7 +62,7 @@ def test_a_configuration_that_lacks_nothing(
 
 
 def test_a_mistake_is_a_sentence(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    text = (ROOT / "config/sfqa.yaml").read_text().replace("[LSE-C,", "[LSE-X,")
+    text = (ROOT / "config/sfqa.yaml").read_text().replace("LSE-C,", "LSE-X,")
     (tmp_path / "my.yaml").write_text(text)
     status, text = run(capsys, "my.yaml")
     assert status == 2

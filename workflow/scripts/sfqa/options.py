@@ -8,6 +8,7 @@ and defaults are filled in.
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -104,6 +105,33 @@ class Text(DeclaredOption):
     def read(self, value: object) -> str:
         """Return the text; raises ``ValueError``."""
         if not isinstance(value, str) or (self.one_line and "\n" in value):
+            raise ValueError(value)
+        return value
+
+
+@dataclass(frozen=True)
+class Template(DeclaredOption):
+    """A text on one line with places in braces, each of which occurs once.
+
+    >>> Template("{a} of {b}", ("a", "b"), "the answer").read("b: {b}, a: {a}")
+    'b: {b}, a: {a}'
+    """
+
+    default: str
+    places: tuple[str, ...]
+    meaning: str
+
+    @property
+    def allowed(self) -> str:
+        """What the text may be, in words."""
+        places = " and ".join(f"{{{place}}}" for place in self.places)
+        return f"a text on one line that has {places} once, apart from each other"
+
+    def read(self, value: object) -> str:
+        """Return the text; raises ``ValueError`` for other places or the same one twice."""
+        if not isinstance(value, str) or "\n" in value:
+            raise ValueError(value)
+        if sorted(re.findall(r"\{([^{}]*)\}", value)) != sorted(self.places) or "}{" in value:
             raise ValueError(value)
         return value
 

@@ -9,5 +9,6 @@ from sfqa.plugins import PluginPackage
 
 #: All extractors, by the names of their files. `image-swin` is the extractor `image`, once more.
 EXTRACTORS = PluginPackage(
-    __name__, Path(__file__).parent, "extractor", "config, features: ", has_labels=True
-)
+    __name__, Path(__file__).parent, "extractor", "config, features: ",
+    declaring=("sfqa.features.lmm_options",), has_labels=True,
+)  # fmt: skip
