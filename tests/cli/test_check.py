@@ -137,7 +137,7 @@ def test_a_column_that_the_options_leave_empty_is_an_error(
 
 
 def test_missing_prompts_are_a_note(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    text = (ROOT / "config/sfqa.yaml").read_text().replace("[LSE-C,", "[CLIPScore, LSE-C,")
+    text = (ROOT / "config/sfqa.yaml").read_text().replace("LSE-C,", "CLIPScore, LSE-C,")
     (tmp_path / "my.yaml").write_text(text)
     printed = run(capsys, "my.yaml")[1]
     assert "note: clip read a prompt, and no video has one; what compares with it has" in printed

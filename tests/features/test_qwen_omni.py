@@ -355,12 +355,10 @@ def pinned() -> dict[str, Any]:
     numbers = [row[name] for name in ("visual_quality", "audio_visual_consistency")]
     return {
         "version": qwen_omni.VERSION,
-        "values": {
-            "levels": np.round(row["levels"], 6).tolist(),
-            "expected": [row[f"{name}_expected"] for name in lmm_answers.DIMENSIONS],
-            "numbers": numbers,
-            "frames": list_frames(149, 29.97, 2.0).tolist(),
-        },
+        "levels": np.round(row["levels"], 6).tolist(),
+        "expected": [row[f"{name}_expected"] for name in lmm_answers.DIMENSIONS],
+        "numbers": numbers,
+        "frames": list_frames(149, 29.97, 2.0).tolist(),
     }
 
 
@@ -371,8 +369,8 @@ def test_pinned_numbers() -> None:
     assert computed["version"] == expected["version"], (
         "VERSION was raised: remake the pinned numbers"
     )
-    for name, values in expected["values"].items():
-        np.testing.assert_allclose(computed["values"][name], values, atol=2e-4, err_msg=message)
+    for name, values in expected.items():
+        np.testing.assert_allclose(computed[name], values, atol=2e-4, err_msg=message)
 
 
 if __name__ == "__main__":
