@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -229,6 +230,25 @@ def machine(args: argparse.Namespace) -> str:
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     threads = f"{cores()} cores, {args.threads} threads"
     return f"{get_processor_name()}, {threads}, load {load}, {gpu() or 'no GPU here'}"
+
+
+def call_part(file: str, part: str, threads: int, /, **options: Any) -> dict[str, Any]:
+    """Run a part of a benchmark's file in a process of its own, for :func:`answer_part`."""
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    command = [sys.executable, file, "--part", part, json.dumps(options)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr[-2000:])
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+def answer_part(run_part: Callable[[str, Mapping[str, Any]], dict[str, Any]]) -> bool:
+    """Print what a part returns, and return whether :func:`call_part` asked for one."""
+    if sys.argv[1:2] != ["--part"]:
+        return False
+    print(json.dumps(run_part(sys.argv[2], json.loads(sys.argv[3]))))
+    return True
 
 
 def gpu() -> str:

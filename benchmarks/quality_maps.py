@@ -10,10 +10,7 @@ give the same scores, which is checked. Bare are the passes of ours again, on cl
 from __future__ import annotations
 
 import argparse
-import json
 import resource
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -137,31 +134,16 @@ def run_bare(model: str, spec: Mapping[str, Any], table: str, threads: int) -> d
     return {"seconds": time.perf_counter() - started}
 
 
-def call_process(part: str, threads: int, /, **options: Any) -> dict[str, Any]:
-    """Run a part of this file in a process of its own; returns its answer and peak memory."""
-    import os
-
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    words = [sys.executable, __file__, "--part", part, json.dumps(options)]
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stderr[-2000:])
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
-
-
-def run_part(part: str, options: Mapping[str, Any]) -> None:
-    """Answer :func:`call_process` on standard output."""
+def run_part(part: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Run a part of this file in this process, for :func:`common.call_part`."""
     if part != "video":
         from sfqa.features import memory
 
         memory.keep_freed()
-        answer = {"job": run_job, "bare": run_bare}[part](**options)
-    else:
-        scores = score_one(**options)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        answer = {"scores": scores, "peak_gb": peak}
-    print(json.dumps(answer))
+        return {"job": run_job, "bare": run_bare}[part](**options)
+    scores = score_one(**options)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return {"scores": scores, "peak_gb": peak}
 
 
 def race_model(model: str, rows: Any, args: argparse.Namespace, work: Path) -> dict[str, Any]:
@@ -184,18 +166,18 @@ def race_model(model: str, rows: Any, args: argparse.Namespace, work: Path) -> d
 
     def run_published() -> None:
         answers["published"] = [
-            call_process(
-                "video", args.threads, model=model, weights=str(weights), small=args.small,
-                video=record,
+            common.call_part(
+                __file__, "video", args.threads, model=model, weights=str(weights),
+                small=args.small, video=record,
             )
             for record in records
         ]  # fmt: skip
 
     def run_ours() -> None:
         folder = work / f"{model}-{time.monotonic_ns()}"
-        answers["ours"] = call_process(
-            "job", args.threads, model=model, spec=spec, table=str(table), work=str(folder),
-            threads=args.threads,
+        answers["ours"] = common.call_part(
+            __file__, "job", args.threads, model=model, spec=spec, table=str(table),
+            work=str(folder), threads=args.threads,
         )  # fmt: skip
 
     rival, ours = f"{model}: published way", f"{model}: ours"
@@ -206,9 +188,10 @@ def race_model(model: str, rows: Any, args: argparse.Namespace, work: Path) -> d
         for row, answer in zip(answers["ours"]["scores"], answers["published"], strict=True)
         for name in answer["scores"]
     )
-    bare = call_process(
-        "bare", args.threads, model=model, spec=spec, table=str(table), threads=args.threads
-    )
+    bare = common.call_part(
+        __file__, "bare", args.threads, model=model, spec=spec, table=str(table),
+        threads=args.threads,
+    )  # fmt: skip
     share = bare["seconds"] / answers["ours"]["seconds"]
     peaks = {
         "ours": answers["ours"]["peak_gb"],
@@ -239,7 +222,5 @@ def main(words: Sequence[str] | None = None) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--part"]:
-        run_part(sys.argv[2], json.loads(sys.argv[3]))
-    else:
+    if not common.answer_part(run_part):
         main()

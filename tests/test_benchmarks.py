@@ -171,6 +171,14 @@ def test_to_table_both_sides_have_the_same_predictions(run):
 
 
 @pytest.mark.thorough
+def test_alignment_both_ways_give_the_same_numbers(run):
+    figures, said = run("alignment")
+    assert figures["difference"] < 1e-5
+    assert [ratio["target"] for ratio in figures["ratios"]] == [3]
+    assert "RATIO valor" in said
+
+
+@pytest.mark.thorough
 def test_maps_both_ways_give_the_same_scores(run):
     figures, said = run("quality_maps")
     assert set(figures["models"]) == {"fast_vqa", "dover"}
