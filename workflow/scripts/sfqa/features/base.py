@@ -68,6 +68,8 @@ class Extractor(Protocol):
 
     - ``VERSION``, a whole number that is raised whenever the numbers change;
     - ``OPTIONS``, all options (:mod:`sfqa.options`), since each may change the numbers;
+      ``UNKEYED_OPTIONS``, the names of those that change none, and ``REQUIRED_OPTIONS``, of those
+      without a default;
     - ``WEIGHTS = True`` if it loads weights;
     - ``COMMAND = True`` if it calls the repository of a model of kind ``command``
       (:mod:`sfqa.features.command_model`);
@@ -248,14 +250,43 @@ def check_option_needs(name: str, options: Mapping[str, Any]) -> None:
                 )
 
 
+def check_required_options(name: str, options: Mapping[str, Any]) -> None:
+    """Raise :class:`UserError` for an option that has no default and is not given.
+
+    The constant REQUIRED_OPTIONS of the extractor's file names them; most extractors have none.
+    """
+    for option in EXTRACTORS.read(name, "REQUIRED_OPTIONS", ()):
+        if not options[option]:
+            meaning = EXTRACTORS.options(name)[option].meaning
+            raise UserError(
+                f"config, features.{name}.options.{option}: missing; this extractor has no default "
+                f"for it: {meaning}"
+            )
+
+
+def select_keyed_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that are part of the cache key: all that may change a number.
+
+    The constant UNKEYED_OPTIONS of the extractor's file names the others, such as the address of a
+    server; most extractors have none.
+
+    >>> select_keyed_options("clip", {"batch": 4})
+    {'batch': 4}
+    """
+    unkeyed = EXTRACTORS.read(name, "UNKEYED_OPTIONS", ())
+    return {option: value for option, value in options.items() if option not in unkeyed}
+
+
 def check_entry(name: str, entry: Mapping[str, Any]) -> None:
     """Check ``features.<name>`` of the configuration without reading any file.
 
-    Raises :class:`UserError` for an unknown extractor, for options as :func:`merge_options` and
-    :func:`check_option_needs` do, and for weights as :func:`check_weights` and
-    :func:`check_parts` do.
+    Raises :class:`UserError` for an unknown extractor, for options as :func:`merge_options`,
+    :func:`check_required_options` and :func:`check_option_needs` do, and for weights as
+    :func:`check_weights` and :func:`check_parts` do.
     """
-    check_option_needs(name, merge_options(name, entry.get("options") or {}))
+    options = merge_options(name, entry.get("options") or {})
+    check_required_options(name, options)
+    check_option_needs(name, options)
     check_weights(name, NONE if entry.get("weights") == NONE else RANDOM)
     check_parts(name, entry)
 
@@ -270,7 +301,9 @@ def build_extractor(
     """
     check_weights(name, weights.kind)
     check_package(name)
-    return load_extractor(name)(merge_options(name, options), weights, device)
+    all_options = merge_options(name, options)
+    check_required_options(name, all_options)
+    return load_extractor(name)(all_options, weights, device)
 
 
 def build_schema(features: Sequence[Feature]) -> pa.Schema:

@@ -83,7 +83,8 @@ def extract_rows(
         extractor_weights = replace(extractor_weights, program=program)
     identity = {
         "extractor": EXTRACTORS.drop_label(name), "version": base.read_extractor_version(name),
-        "options": options, "weights": extractor_weights.identity,
+        "options": base.select_keyed_options(name, options),
+        "weights": extractor_weights.identity,
     }  # fmt: skip
     cache = RowCache(cache_folder, writer, rows.get_row_schema(features))
     records = store.to_records(conformed)
