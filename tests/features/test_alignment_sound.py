@@ -8,13 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
+from demo_material import save_portrait
 from golden_weights import draw_song
 from moving_blocks import draw_moving_blocks
 from sfqa import media
 from sfqa.features.base import UnusableError, Video
 from sfqa.features.extractors import valor, vast
 from sfqa.features.normalised_frames import CLIP_STATISTICS, SquareForm
+from sfqa.features.sound_slices import read_mixed_track
+from sfqa.generation import adapters
 
 FORM = SquareForm(*CLIP_STATISTICS)
 READERS = {"valor": valor.ValorReader(8, 1, FORM), "vast": vast.VastReader(8, 1, FORM)}
@@ -133,8 +137,6 @@ def test_valor_hears_what_ffmpeg_writes_to_its_wave_files(picture: Path) -> None
     ]  # fmt: skip
     wave = subprocess.run(command, check=True, capture_output=True).stdout
     expected = np.frombuffer(wave, "<i2") / np.float32(32768)
-    from sfqa.features.sound_slices import read_mixed_track
-
     sound = read_mixed_track(video, 22050)
     assert len(sound) == len(expected)
     # swresample rounds half a step the other way now and then.
@@ -157,3 +159,52 @@ def test_frames_are_the_middles_and_the_last_one_repeats(reader: str, picture: P
             READERS[reader].prepare(
                 Video("a", video.path, "0", 25.0, frames_number, audio_path=video.path)
             )
+
+
+@pytest.fixture(scope="module")
+def demo_videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Video]:
+    """The demo's methods sharp, late and choppy on one clip of 3 s."""
+    folder = tmp_path_factory.mktemp("demo")
+    save_portrait(folder / "portrait.png", 1, 256)
+    media.write_wave(folder / "clip.wav", draw_song(0, 3, 16000) / np.float32(32768), 16000)
+    registry = yaml.safe_load(
+        (Path(__file__).parents[2] / "config/methods.yaml").read_text(encoding="utf-8")
+    )
+    videos = {}
+    for name in ("sharp", "late", "choppy"):
+        path = folder / f"{name}.mp4"
+        job = adapters.RenderJob(
+            name, registry[name].get("options", {}), folder / "portrait.png", folder / "clip.wav",
+            path, folder, 5, 160, 25.0,
+        )  # fmt: skip
+        adapters.load("procedural").generate(job)
+        frames = media.frame_times(path)[0]
+        videos[name] = Video(name, path, name, 25.0, frames, audio_path=path)
+    return videos
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_late_lips_change_the_frames_and_not_the_sound(
+    reader: str, demo_videos: dict[str, Video]
+) -> None:
+    sharp, late = (READERS[reader].prepare(demo_videos[name]) for name in ("sharp", "late"))
+    np.testing.assert_array_equal(sharp.slices, late.slices)
+    moved = np.abs(sharp.frames - late.frames)
+    assert (moved.max(axis=(1, 2, 3)) > 0.5).sum() >= 6
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_lost_end_is_lost_in_frames_and_sound(reader: str, demo_videos: dict[str, Video]) -> None:
+    """0.8 s of 3 s: the middles of 55 frames, and a bank that is continued earlier."""
+    video = demo_videos["choppy"]
+    assert video.frames == 55
+    frames = media.read_frames(video.path, [3, 10, 17, 24, 31, 38, 45, 51])
+    prepared = READERS[reader].prepare(video)
+    np.testing.assert_array_equal(prepared.frames, np.stack([FORM.convert(f) for f in frames]))
+    ends = {}
+    for name in ("sharp", "choppy"):
+        bank = read_bank(reader, demo_videos[name])
+        sounding = np.abs(bank - CONTINUED[reader]).max(1) > 1e-3
+        ends[name] = int(np.flatnonzero(sounding)[-1])
+    lost = (ends["sharp"] - ends["choppy"]) / WINDOWS_PER_SECOND[reader]
+    assert lost == pytest.approx(0.8, abs=0.08)
