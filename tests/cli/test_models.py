@@ -47,7 +47,7 @@ def test_licences_that_forbid_something_are_marked(capsys: pytest.CaptureFixture
     assert marks["DOVER"] == {
         "Code for non-commercial use only.", "Weights for non-commercial use only."
     }  # fmt: skip
-    assert marks["GeneralAVQA"] == {"Code without a licence."}
+    assert marks["GeneralAVQA"] == {"Code without a licence.", "Weights without a licence."}
     assert marks["LSE-C"] == {"Weights without a licence."}
     assert "FAST-VQA" not in marks
     _, text = run(capsys, "models", "show", "DOVER")

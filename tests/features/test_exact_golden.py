@@ -28,6 +28,7 @@ GUARDS = {
     "audio": BY_PARTS, "avid_cma": BY_PARTS, "blip": BY_PARTS, "clip": BY_PARTS, "dover": BY_PARTS,
     "fast_vqa": BY_PARTS, "image": BY_PARTS, "imagebind": BY_PARTS, "iqa": BY_PARTS, "lse": BY_CASES,
     "lmm_server": BY_PARTS, "qwen_omni": BY_PARTS,
+    "frames_grid": BY_PARTS, "general_avqa": BY_PARTS, "soundnet": BY_PARTS,
     "pickscore": BY_PARTS, "siglip": BY_PARTS, "simplevqa": BY_PARTS, "signal": BY_CASES, "slowfast": BY_PARTS, "spatial": BY_PARTS,
     "valor": BY_PARTS, "vast": BY_PARTS, "xclip": BY_PARTS,
 }  # fmt: skip

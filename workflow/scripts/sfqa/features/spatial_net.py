@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -20,15 +20,34 @@ def multi_scale(net: nn.Module, pictures: torch.Tensor) -> torch.Tensor:
     average layer4 (2048), deviation layer4 (2048). Source: Sun et al., "A Deep Learning based
     No-reference Quality Assessment Model for UGC Videos", ACM MM 2022, section 3.1.
     """
-    resnet = cast(ResNet, net)
-    x = resnet.maxpool(resnet.relu(resnet.bn1(resnet.conv1(pictures))))
-    x = resnet.layer1(x)
     parts = []
-    for stage in (resnet.layer2, resnet.layer3, resnet.layer4):
-        x = stage(x)
+    for x in _iterate_stages(net, pictures):
         places = x.float().flatten(2)
         parts += [places.mean(2), places.std(2, correction=1)]
     return torch.cat(parts, 1)
+
+
+def _iterate_stages(net: nn.Module, pictures: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Yield the outputs of layer2, layer3 and layer4."""
+    resnet = cast(ResNet, net)
+    x = resnet.maxpool(resnet.relu(resnet.bn1(resnet.conv1(pictures))))
+    x = resnet.layer1(x)
+    for stage in (resnet.layer2, resnet.layer3, resnet.layer4):
+        x = stage(x)
+        yield x
+
+
+def pool_last_stage(net: nn.Module, pictures: torch.Tensor) -> torch.Tensor:
+    """Return mean (2048) and unbiased deviation (2048) of layer4 over its places, (n, 4096)."""
+    *_, x = _iterate_stages(net, pictures)
+    places = x.float().flatten(2)
+    return torch.cat([places.mean(2), places.std(2, correction=1)], 1)
+
+
+def average_last_stage(net: nn.Module, pictures: torch.Tensor) -> torch.Tensor:
+    """Return the mean of layer4 over its places, (n, 2048)."""
+    *_, x = _iterate_stages(net, pictures)
+    return x.float().flatten(2).mean(2)
 
 
 def class_token(net: nn.Module, pictures: torch.Tensor) -> torch.Tensor:
