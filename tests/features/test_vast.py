@@ -169,7 +169,7 @@ def test_two_blocks_of_eva_and_all_of_beats(
 
 @pytest.mark.thorough
 def test_a_frame_at_full_depth() -> None:
-    """One billion numbers: 4.1 GB, and as much while they are drawn."""
+    """One billion numbers, 4.1 GB."""
     official = OFFICIAL["full_depth"]
     state = {k: t for k, t in draw_official(40).items() if "audio_encoder" not in k}
     with torch.device("meta"):

@@ -17,8 +17,8 @@ class Rate(NamedTuple):
 
 
 #: Measured with the default options; :func:`get_rate` adapts them to other options. Of avid_cma,
-#: blip, image, imagebind (a square), siglip and xclip one video of 6 s was measured, and the bytes
-#: are those of its arrays.
+#: blip, image, imagebind (a square), siglip, valor, vast and xclip one video of 6 s was measured,
+#: and the bytes are those of its arrays.
 RATES = {
     "audio": Rate(368_000, 400_000, 0.5),
     "avid_cma": Rate(4_300, 4_700, 1.7),
@@ -33,6 +33,8 @@ RATES = {
     "signal": Rate(370, 1_700, 0.06),
     "slowfast": Rate(4_600, 5_200, 1.0),
     "spatial": Rate(13_500, 14_000, 1.5),
+    "valor": Rate(4_500, 4_900, 1.7),
+    "vast": Rate(5_700, 6_100, 6.2),
     "xclip": Rate(180, 220, 0.18),
 }
 #: CPU seconds of the face detectors of lse per second of video at 512 pixels.
