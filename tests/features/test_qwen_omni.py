@@ -343,6 +343,16 @@ def test_files_that_do_not_fit_are_sentences(
         qwen_omni_net.load_thinker(weights, "3b", "int8", "cpu")
 
 
+def test_int8_asks_for_its_packages_before_the_first_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "find_spec", lambda _: None)
+    message = (
+        r"options\.precision: int8 needs bitsandbytes and accelerate, .* run: pip install bits"
+    )
+    with pytest.raises(UserError, match=message):
+        base.check_package("qwen_omni", {"precision": "int8"})
+    base.check_package("qwen_omni", {"precision": "bf16"})
+
+
 def pinned() -> dict[str, Any]:
     """Numbers of every column and choice of the extractor, for the tiny network."""
     extractor: Any = base.build_extractor("qwen_omni", OPTIONS, RANDOM, "cpu")

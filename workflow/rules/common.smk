@@ -46,8 +46,7 @@ def check_weights():
 def check_packages():
     """Stop before the first job if an extractor needs a package that is not installed."""
     if PLAN.needs_data:
-        computed = [extractor for extractor in EXTRACTORS if extractor != "imported"]
-        snakemake_tuning.check_packages(workflow, computed)
+        snakemake_tuning.check_packages(workflow, PLAN.config.get("features", {}))
 
 
 def check_gpus():

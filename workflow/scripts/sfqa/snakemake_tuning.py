@@ -84,18 +84,19 @@ def check_ffmpeg() -> None:
         logger.warning(reason)
 
 
-def check_packages(workflow: Any, extractors: list[str]) -> None:
+def check_packages(workflow: Any, features: Mapping[str, Mapping[str, Any]]) -> None:
     """Raise ``WorkflowError`` before the first job if the package of an extractor is missing.
 
-    With environments of their own (``--use-conda``) the jobs have the packages.
+    ``features`` is that section of the configuration. With environments of their own
+    (``--use-conda``) the jobs have the packages.
     """
     from sfqa.features import base
 
     if workflow.deployment_settings.deployment_method:
         return
     with errors_for_snakemake():
-        for extractor in extractors:
-            base.check_package(extractor)
+        for extractor, entry in features.items():
+            base.check_package(extractor, entry["options"])
 
 
 def check_gpus(workflow: Any, plan: Plan, extractors: int, metrics: int) -> None:

@@ -205,10 +205,11 @@ def read_environment(name: str) -> str:
     return str(EXTRACTORS.read(name, "ENVIRONMENT", "torch"))
 
 
-def check_package(name: str) -> None:
-    """Raise :class:`UserError` if the optional package of an extractor is not installed.
+def check_package(name: str, options: Mapping[str, Any] | None = None) -> None:
+    """Raise :class:`UserError` if an optional package of an extractor is not installed.
 
-    The package is the constant PACKAGE of the extractor's file; most extractors have none.
+    The package is the constant PACKAGE of the extractor's file. The constant OPTION_PACKAGES has
+    for 'option=value' the packages that this value needs. Most extractors have neither.
     """
     package = EXTRACTORS.read(name, "PACKAGE")
     if package and find_spec(package) is None:
@@ -217,6 +218,14 @@ def check_package(name: str) -> None:
             f"config, features.{name}: the package {package}, which this extractor needs, is not "
             f"installed; run: pip install --no-deps -r requirements-{environment}.txt"
         )
+    for setting, packages in EXTRACTORS.read(name, "OPTION_PACKAGES", {}).items():
+        option, _, value = setting.partition("=")
+        missing = [package for package in packages if find_spec(package) is None]
+        if missing and str((options or {}).get(option)) == value:
+            raise UserError(
+                f"config, features.{name}.options.{option}: {value} needs {' and '.join(missing)}, "
+                f"which no requirements file has; run: pip install {' '.join(missing)}"
+            )
 
 
 def check_weights(name: str, kind: str) -> None:
@@ -300,8 +309,8 @@ def build_extractor(
     :func:`check_package` do.
     """
     check_weights(name, weights.kind)
-    check_package(name)
     all_options = merge_options(name, options)
+    check_package(name, all_options)
     check_required_options(name, all_options)
     return load_extractor(name)(all_options, weights, device)
 

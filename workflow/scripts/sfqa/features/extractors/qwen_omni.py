@@ -21,6 +21,9 @@ MEMORY_MB = 14000
 WEIGHTS_PARTS: Mapping[str, Mapping[str, Any]] = {
     "second_shard": {}, "third_shard": {}, "settings": {}, "tokenizer": {},
 }  # fmt: skip
+OPTION_PACKAGES: Mapping[str, tuple[str, ...]] = {
+    "precision=int8": ("bitsandbytes", "accelerate"),
+}  # fmt: skip
 OPTIONS: Options = {
     "size": Choice(
         "3b", ("3b", "tiny"),
