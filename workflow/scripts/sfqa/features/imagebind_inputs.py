@@ -142,12 +142,14 @@ def list_crop_corners(height: int, width: int) -> list[tuple[int, int]]:
 def read_sound(video: Video) -> Floats32:
     """Return the first channel of the track and the mean of all channels, (2, samples), at 16 kHz.
 
-    Resampled as torchaudio does. Raises :class:`UnusableError` for a video without sound, or with
+    Resampled as by ``torchaudio.functional.resample``. Raises :class:`UnusableError` for a video without sound, or with
     silence in its first channel.
     """
     sound, rate = read_all_channels(video)
     channels = (check_level(sound[:, 0]), sound.mean(axis=1, dtype=np.float64).astype(np.float32))
-    return np.stack([resample_sound(np.ascontiguousarray(c), rate, _RATE) for c in channels])
+    return np.stack(
+        [resample_sound(np.ascontiguousarray(c), rate, _RATE, "float32") for c in channels]
+    )
 
 
 def compute_spectra(sound: Floats32) -> Floats32:
