@@ -173,9 +173,10 @@ def test_to_table_both_sides_have_the_same_predictions(run):
 @pytest.mark.thorough
 def test_alignment_both_ways_give_the_same_numbers(run):
     figures, said = run("alignment")
-    assert figures["difference"] < 1e-5
-    assert [ratio["target"] for ratio in figures["ratios"]] == [3]
-    assert "RATIO valor" in said
+    assert set(figures["models"]) == {"valor", "imagebind"}
+    assert all(model["difference"] < 1e-5 for model in figures["models"].values())
+    assert [ratio["target"] for ratio in figures["ratios"]] == [3, 3]
+    assert all(f"RATIO {model}" in said for model in figures["models"])
 
 
 @pytest.mark.thorough

@@ -142,8 +142,8 @@ def list_crop_corners(height: int, width: int) -> list[tuple[int, int]]:
 def read_sound(video: Video) -> Floats32:
     """Return the first channel of the track and the mean of all channels, (2, samples), at 16 kHz.
 
-    Resampled as by ``torchaudio.functional.resample``. Raises :class:`UnusableError` for a video without sound, or with
-    silence in its first channel.
+    Resampled as by ``torchaudio.functional.resample``. Raises :class:`UnusableError` for a video
+    without sound, or with silence in its first channel.
     """
     sound, rate = read_all_channels(video)
     channels = (check_level(sound[:, 0]), sound.mean(axis=1, dtype=np.float64).astype(np.float32))
