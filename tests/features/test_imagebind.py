@@ -271,7 +271,7 @@ def test_shifted_sound_moves_the_spectra_to_the_sample(tmp_path: Path) -> None:
 def test_other_forms_of_sound_follow_the_documented_rule(tmp_path: Path) -> None:
     """8 kHz: resampled. 5.1: the front left channel is heard, the mean of all six removed."""
     low = draw_song(0, 6, 8000) / np.float32(32768)
-    raised = imagebind_inputs.resample_sound(low, 8000, 16000)
+    raised = imagebind_inputs.resample_sound(low, 8000, 16000, "float32")
     spectra = read_inputs(tmp_path / "low", low, 8000).spectra
     np.testing.assert_allclose(spectra, compute_spectra(np.stack([raised, raised])), atol=1e-5)
     surround = np.stack(
