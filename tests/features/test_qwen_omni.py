@@ -154,6 +154,24 @@ def test_a_missing_track_does_not_shift_positions(
     assert prepare(thinker, seen, chat)["use_audio_in_video"] is True
 
 
+def test_late_sound_moves_its_columns_and_no_frame(
+    thinker: qwen_omni_net.Thinker, seen: VideoWithSound
+) -> None:
+    """A column each 10 ms: sound that is .1 s late is 10 columns later, in the same tokens."""
+    assert seen.sound is not None
+    late = replace(seen, sound=np.r_[np.zeros(1600, np.float32), seen.sound[:-1600]])
+    on_time, moved = (prepare(thinker, video, OFFICIAL["chat"]) for video in (seen, late))
+    mel, moved_mel = (x["input_features"][0, :, :400].numpy() for x in (on_time, moved))
+    # Apart from the edges, whose windows see silence.
+    np.testing.assert_allclose(moved_mel[:, 14:390], mel[:, 4:380], atol=1e-4)
+    assert not np.allclose(moved_mel[:, 4:380], mel[:, 4:380], atol=0.05)
+    for name in ("input_ids", "pixel_values_videos"):
+        assert torch.equal(on_time[name], moved[name])
+    with torch.inference_mode():
+        levels = [thinker.compute_levels(inputs) for inputs in (on_time, moved)]
+    assert not np.allclose(*levels, atol=1e-4)
+
+
 @torch.inference_mode()
 def test_nothing_warns(
     thinker: qwen_omni_net.Thinker, seen: VideoWithSound, caplog: pytest.LogCaptureFixture
