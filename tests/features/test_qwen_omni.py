@@ -154,6 +154,19 @@ def test_a_missing_track_does_not_shift_positions(
     assert prepare(thinker, seen, chat)["use_audio_in_video"] is True
 
 
+def test_another_question_about_a_video_processes_it_once(
+    thinker: qwen_omni_net.Thinker, seen: VideoWithSound
+) -> None:
+    for video in (seen, replace(seen, sound=None)):
+        first = prepare(thinker, video, qwen_omni_net.format_chat("How good\n is it? <ok>"))
+        chat = OFFICIAL["chat"] + OFFICIAL["prefix"]
+        expected = prepare(thinker, video, chat)
+        replaced = qwen_omni_net.replace_chat(thinker.processor, first, chat)
+        assert replaced.keys() == expected.keys()
+        for name, value in expected.items():
+            assert torch.equal(torch.as_tensor(replaced[name]), torch.as_tensor(value)), name
+
+
 def test_late_sound_moves_its_columns_and_no_frame(
     thinker: qwen_omni_net.Thinker, seen: VideoWithSound
 ) -> None:

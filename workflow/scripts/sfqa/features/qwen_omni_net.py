@@ -131,6 +131,21 @@ def prepare_inputs(
     return {**inputs, "use_audio_in_video": "input_features" in inputs}
 
 
+def replace_chat(processor: Any, inputs: Mapping[str, Any], chat: str) -> dict[str, Any]:
+    """Return inputs of :func:`prepare_inputs` with another chat about the same video.
+
+    Only the token ids behind the video change, so that pictures and sound are processed once.
+    """
+    import torch
+
+    end = "<|vision_eos|>"
+    ids = inputs["input_ids"][0]
+    stop = int((ids == SPECIAL_TOKENS[end]).nonzero()[0]) + 1
+    later = processor.tokenizer(chat.partition(end)[2], return_tensors="pt")["input_ids"][0]
+    new_ids = torch.cat([ids[:stop], later])[None]
+    return {**inputs, "input_ids": new_ids, "attention_mask": torch.ones_like(new_ids)}
+
+
 def load_thinker(weights: Weights, size: str, precision: str, device: str) -> torch.nn.Module:
     """Return the network on a device, with official weights or random ones of a size.
 

@@ -92,19 +92,20 @@ class Extractor:
             yield {**row, "detail": "; ".join(video.notes)}
 
     def _ask(self, video: VideoWithSound) -> dict[str, Any]:
-        from sfqa.features.qwen_omni_net import format_chat, prepare_inputs
+        from sfqa.features.qwen_omni_net import format_chat, prepare_inputs, replace_chat
 
-        def prepare(chat: str) -> dict[str, Any]:
-            return prepare_inputs(
-                self.thinker.processor, chat, video.frames, video.sound, self.fps, self.max_pixels
-            )
-
+        processor = self.thinker.processor
+        inputs = prepare_inputs(
+            processor, format_chat(self.questions.prompt), video.frames, video.sound, self.fps,
+            self.max_pixels,
+        )  # fmt: skip
         answer, levels = None, None
         if self.questions.asks_answer:
-            inputs = prepare(format_chat(self.questions.prompt))
             answer = self.thinker.write_answer(inputs, self.max_new_tokens)
             self.questions.read_answer(answer)  # a wrong one fails before more is computed
         if self.questions.asks_levels:
             chats = map(format_chat, self.questions.level_prompts, self.questions.level_prefixes)
-            levels = np.stack([self.thinker.compute_levels(prepare(chat)) for chat in chats])
+            levels = np.stack(
+                [self.thinker.compute_levels(replace_chat(processor, inputs, c)) for c in chats]
+            )
         return self.questions.make_row(answer, levels)
