@@ -22,7 +22,7 @@ from golden_weights import draw_song, draw_video, fill_weights
 from official_checkpoints import draw_checkpoint
 from official_code import check_array, read_numbers
 from sfqa.errors import UserError
-from sfqa.features import audio_vit, base, clip_towers, keyframes, valor_net
+from sfqa.features import audio_vit, base, clip_towers, keyframes, official, valor_net
 from sfqa.features.base import UnusableError
 from sfqa.features.extractors import valor
 from sfqa.features.normalised_frames import CLIP_STATISTICS, IMAGENET_STATISTICS, SquareForm
@@ -403,6 +403,18 @@ def test_settings_beside_the_weights_are_read(tmp_path: Path) -> None:
         base.build_extractor("valor", options, replace(weights, parts=parts), "cpu")
     path.write_text(json.dumps(HPS))
     assert base.build_extractor("valor", options, replace(weights, parts=parts), "cpu")
+
+
+def test_settings_are_a_file_of_the_registry_where_they_are_asked_for() -> None:
+    entries = official.load_registry()
+    for model in ("base", "large"):
+        spec = {"weights": "official", "options": {"model": model, "settings": "hps"}}
+        files = official.find_official_files(entries, "valor", spec)
+        assert {part: entry.file for part, entry in files.items()} == {
+            "": f"VALOR-{model}.pt", "settings": f"VALOR-{model}-hps.json",
+        }  # fmt: skip
+        spec = {"weights": "official", "options": {"model": model}}
+        assert list(official.find_official_files(entries, "valor", spec)) == [""]
 
 
 def pinned() -> dict[str, Any]:

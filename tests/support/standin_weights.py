@@ -11,6 +11,7 @@ configuration that asks a server on loopback for them. From the project's folder
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,11 @@ from sfqa.models.weights_files import WeightsFile
 
 #: Another seed than that of random weights, so that the numbers of both differ.
 SEED = 7
+#: What stands in for files beside the weights that hold no network, by extractor, part and model.
+SETTINGS = {
+    ("valor", "settings", "base"): {"video_encoder_type": "videoswin_base_k600_22k"},
+    ("valor", "settings", "large"): {"video_encoder_type": "clip_vit_large_14_336px"},
+}
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,12 @@ def write_standins(
         entries = find_official_files(registry, extractor, {**spec, "weights": "official"})
         states = record_states(extractor, spec["options"])
         for part, entry in entries.items():
-            files[entry.name] = write_file(entry, states[part], folder)
+            if part in states:
+                files[entry.name] = write_file(entry, states[part], folder)
+            else:
+                settings = SETTINGS[entry.extractor, part, str(entry.options.get("model"))]
+                files[entry.name] = folder / entry.file
+                files[entry.name].write_text(json.dumps(settings), encoding="utf-8")
     _write_registry(Path(config["weights"]["registry"]), files, folder / "weights.yaml")
     weights = {
         "models": "official",
