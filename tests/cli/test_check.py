@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from sfqa import cli
+from sfqa.errors import UserError
 from sfqa.regression.feature_columns import check_feature_columns
 from sfqa.regression.model_metrics import load_checked_models
 
@@ -91,6 +92,22 @@ def test_an_optional_package_is_listed_once(
         ({"kind": "regressor", "head": "vqa_head", "inputs": ["dover.technical_pooled"]},
          "metrics.mine.inputs: dover.technical_pooled is no map, which the head reads (its axes: "
          "clip, channel); name a column with the axes clip, channel, time, row, column"),
+    ],
+)  # fmt: skip
+def test_columns_are_checked_before_the_first_job(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, metric: dict[str, Any], sentence: str
+) -> None:
+    config = yaml.safe_load((ROOT / "config/sfqa.yaml").read_text())
+    config["regression"]["metrics"] = {"mine": metric}
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump(config))
+    status, text = run(capsys, "my.yaml")
+    assert status == 2
+    assert sentence in text
+
+
+@pytest.mark.parametrize(
+    ("metric", "sentence"),
+    [
         ({"kind": "regressor", "head": "mlp", "inputs": ["spatial.spatial", "fast_vqa.map"]},
          "metrics.mine.inputs: fast_vqa.map holds whole maps (map), which the head does not read; "
          "name a pooled column"),
@@ -108,15 +125,10 @@ def test_an_optional_package_is_listed_once(
          "spatial has several columns; name one of spatial.spatial, spatial.time_sec"),
     ],
 )  # fmt: skip
-def test_columns_are_checked_before_the_first_job(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, metric: dict[str, Any], sentence: str
-) -> None:
-    config = yaml.safe_load((ROOT / "config/sfqa.yaml").read_text())
-    config["regression"]["metrics"] = {"mine": metric}
-    (tmp_path / "my.yaml").write_text(yaml.safe_dump(config))
-    status, text = run(capsys, "my.yaml")
-    assert status == 2
-    assert sentence in text
+def test_inputs_that_a_head_cannot_read_are_errors(metric: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError) as error:
+        check_feature_columns([{"name": "mine", **metric}])
+    assert sentence in str(error.value)
 
 
 def test_a_column_that_the_options_leave_empty_is_an_error(

@@ -17,8 +17,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 def copy_project(folder: Path) -> None:
     """Copy what a user has of the project, without results."""
     for name in ("workflow", "config", "profiles", "resources/demo", "resources/published"):
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+        shutil.copytree(ROOT / name, folder / name)  # with __pycache__: nothing is compiled again
     for name in ("Snakefile", "pyproject.toml", "sfqa"):
         shutil.copy(ROOT / name, folder)
 
