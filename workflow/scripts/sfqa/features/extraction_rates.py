@@ -28,7 +28,8 @@ RATES = {
     "fast_vqa": Rate(757_000, 804_000, 2.1),
     "image": Rate(1_600, 1_900, 0.14),
     "imagebind": Rate(13_400, 14_000, 4.2),
-    "lse": Rate(320, 920, 0.9),
+    "lse": Rate(320, 920, 1.1),
+    "pickscore": Rate(3_100, 3_600, 7.0),
     "siglip": Rate(2_100, 2_500, 2.8),
     "signal": Rate(370, 1_700, 0.06),
     "slowfast": Rate(4_600, 5_200, 1.0),
@@ -37,8 +38,9 @@ RATES = {
     "vast": Rate(5_700, 6_100, 6.2),
     "xclip": Rate(180, 220, 0.18),
 }
-#: CPU seconds of the face detectors of lse per second of video at 512 pixels.
-_S3FD, _HAAR = 1.8, 0.3
+#: CPU seconds of the face detectors of lse per second of video at 512 pixels, in the run whose
+#: seconds LSE-C has in config/models.yaml.
+_S3FD, _HAAR = 3.2, 0.2
 #: Clips of a video whose maps are kept: those of the option ``clips``, and others.
 _CLIPS = {"fast_vqa": (4, 0), "dover": (3, 1)}
 #: Bytes of their means and scores per second of video.
