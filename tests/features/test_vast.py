@@ -235,6 +235,16 @@ def test_rows_do_not_depend_on_the_pass_they_share() -> None:
     assert row["audio"].dtype == np.float16
 
 
+def test_bf16_is_near() -> None:
+    parts = draw_parts(1)
+    exact, rounded = (
+        next(build_reduced(precision=p).runner.compute_columns(parts)) for p in ("fp32", "bf16")
+    )
+    for column in ("video", "audio"):
+        difference = np.abs(exact[column] - rounded[column]).mean() / exact[column].std()
+        assert 1e-4 < difference < 0.05
+
+
 def test_numbers_that_float16_cannot_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     extractor = build_reduced()
     monkeypatch.setattr(
