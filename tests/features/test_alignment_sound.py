@@ -1,4 +1,4 @@
-"""What VALOR and VAST read of real files: shifted, missing, short, mono, stereo and 5.1 sound."""
+"""What alignment models read of real files: shifted, missing, short, mono, stereo and 5.1 sound."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from demo_material import save_portrait
 from golden_weights import draw_song
 from moving_blocks import draw_moving_blocks
 from sfqa import media
+from sfqa.features import imagebind_inputs
+from sfqa.features.avid_inputs import ClipReader
 from sfqa.features.base import UnusableError, Video
 from sfqa.features.extractors import valor, vast
+from sfqa.features.imagebind_inputs import InputReader
 from sfqa.features.normalised_frames import CLIP_STATISTICS, SquareForm
 from sfqa.features.sound_slices import read_mixed_track
 from sfqa.generation import adapters
@@ -208,3 +211,30 @@ def test_a_lost_end_is_lost_in_frames_and_sound(reader: str, demo_videos: dict[s
         ends[name] = int(np.flatnonzero(sounding)[-1])
     lost = (ends["sharp"] - ends["choppy"]) / WINDOWS_PER_SECOND[reader]
     assert lost == pytest.approx(0.8, abs=0.08)
+
+
+def test_imagebind_and_avid_cma_see_late_lips_and_hear_the_same_sound(
+    demo_videos: dict[str, Video],
+) -> None:
+    sharp, late = (InputReader().prepare(demo_videos[name]) for name in ("sharp", "late"))
+    np.testing.assert_array_equal(sharp.spectra, late.spectra)
+    assert (np.abs(sharp.pictures - late.pictures).max(axis=(1, 2, 3)) > 0.1).sum() >= 6
+    sharp_clips, late_clips = (ClipReader().prepare(demo_videos[n]) for n in ("sharp", "late"))
+    np.testing.assert_array_equal(sharp_clips.decibels, late_clips.decibels)
+    moved = np.abs(sharp_clips.frames.astype(int) - late_clips.frames).max(axis=(1, 2, 3)) > 25
+    assert moved.mean() > 0.5
+
+
+def test_imagebind_and_avid_cma_lose_a_lost_end(demo_videos: dict[str, Video]) -> None:
+    """0.8 s of 3 s: clips of two seconds that begin evenly up to 0.2 s, and 220 columns."""
+    video = demo_videos["choppy"]
+    # 2.2 - 2 is above 0.2 in binary, so that the last clip begins with frame 6, as officially.
+    expected = [[0, 49], [2, 51], [3, 52], [4, 53], [6, 54]]
+    assert imagebind_inputs.select_frames(video).tolist() == expected
+    sharp, choppy = (ClipReader().prepare(demo_videos[name]) for name in ("sharp", "choppy"))
+    assert (len(sharp.decibels), len(choppy.decibels)) == (300, 220)
+    assert choppy.starts.tolist() == [0, 2, 4, 6, 8, 11, 13, 15, 17, 20]
+    length = len(media.read_audio(video.path, 16000)) / 16000
+    sound = imagebind_inputs.read_sound(video)
+    assert sound.shape[1] / 16000 == pytest.approx(length, abs=1e-3)
+    assert length == pytest.approx(2.2, abs=0.08)
