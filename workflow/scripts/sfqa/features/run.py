@@ -46,10 +46,19 @@ def make_row_key(
 
 
 def extract_shard(
-    *arguments: Any, **options: Any
+    conformed: pd.DataFrame,
+    name: str,
+    spec: Mapping[str, Any],
+    cache_folder: Path,
+    writer: str,
+    device: Callable[[], AbstractContextManager[str]],
+    workers: int = 0,
+    time_limit_sec: float = pipeline.TIME_LIMIT_SEC,
 ) -> tuple[pa.Table, dict[str, Any], list[dict[str, Any]]]:
     """Return the feature table of a shard of a few videos; see :func:`extract_rows`."""
-    shard_rows, metadata, costs = extract_rows(*arguments, **options)
+    shard_rows, metadata, costs = extract_rows(
+        conformed, name, spec, cache_folder, writer, device, workers, time_limit_sec
+    )
     return shard_rows.read_table(), metadata, costs
 
 

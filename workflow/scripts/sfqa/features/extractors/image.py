@@ -13,6 +13,7 @@ from sfqa.features import base, batches
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Batching
 from sfqa.features.frame_reader import EVENLY, SECONDS, KeyFrameReader, KeyFrames
+from sfqa.features.half_precision import round_to_float16
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, ModelName, Option, Options
 
@@ -97,12 +98,12 @@ class Extractor:
     def score(self, prepared: Iterable[KeyFrames]) -> Iterator[dict[str, Any] | UnusableError]:
         """Yield the row of each video's key frames."""
         for features in self.compute_features(prepared):
-            with np.errstate(over="ignore"):
-                rounded = features.astype(np.float16)
-            if np.isfinite(rounded).all():
-                yield {"pooled": rounded}
-            else:
-                yield UnusableError("not_finite: the network gave numbers too large for float16")
+            try:
+                rounded = round_to_float16(features, "the network")
+            except UnusableError as error:
+                yield error
+                continue
+            yield {"pooled": rounded}
 
     def compute_features(self, prepared: Iterable[KeyFrames]) -> Iterator[Floats32]:
         """Yield the features (frames, channels) of each video, float32."""

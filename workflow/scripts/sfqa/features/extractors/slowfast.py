@@ -14,6 +14,7 @@ from sfqa.arrays import Floats32
 from sfqa.features import base, batches, keyframes, resizing
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Batching
+from sfqa.features.half_precision import round_to_float16
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, Option, Options
 
@@ -159,12 +160,12 @@ class Extractor:
     def score(self, prepared: Iterable[Clips]) -> Iterator[dict[str, Any] | UnusableError]:
         """Yield the row of each video's clips."""
         for features in self.compute_features(prepared):
-            with np.errstate(over="ignore"):
-                rounded = features.astype(np.float16)
-            if np.isfinite(rounded).all():
-                yield {"slowfast": rounded}
-            else:
-                yield UnusableError("not_finite: SlowFast gave numbers that float16 cannot hold")
+            try:
+                rounded = round_to_float16(features, "SlowFast")
+            except UnusableError as error:
+                yield error
+                continue
+            yield {"slowfast": rounded}
 
     def compute_features(self, prepared: Iterable[Clips]) -> Iterator[Floats32]:
         """Yield the features (clips, 2304) of each video, float32."""

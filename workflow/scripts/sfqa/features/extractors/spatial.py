@@ -15,6 +15,7 @@ from sfqa.arrays import Floats32
 from sfqa.features import base, batches, keyframes, resizing
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Batching
+from sfqa.features.half_precision import round_to_float16
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, Option, Options
 
@@ -147,12 +148,12 @@ class Extractor:
     def score(self, prepared: Iterable[KeyFrames]) -> Iterator[dict[str, Any] | UnusableError]:
         """Yield the row of each video's key frames."""
         for features, seconds in self.compute_features(prepared):
-            with np.errstate(over="ignore"):
-                rounded = features.astype(np.float16)
-            if np.isfinite(rounded).all():
-                yield {"spatial": rounded, "time_sec": seconds}
-            else:
-                yield UnusableError("not_finite: the network gave numbers too large for float16")
+            try:
+                rounded = round_to_float16(features, "the network")
+            except UnusableError as error:
+                yield error
+                continue
+            yield {"spatial": rounded, "time_sec": seconds}
 
     def compute_features(
         self, prepared: Iterable[KeyFrames]
