@@ -165,8 +165,27 @@ def test_a_column_of_texts_is_no_score(monkeypatch: pytest.MonkeyPatch) -> None:
         metric = {"name": "m", "kind": kind, "head": head, "inputs": ["signal.answer"]}
         with pytest.raises(UserError, match="answer holds texts; name a column of numbers: look"):
             check_feature_columns([metric])
-    check_feature_columns([{"name": "m", "kind": "regressor", "inputs": ["signal"]}])
+    trained = {"name": "m", "kind": "regressor", "head": "ridge", "inputs": ["signal"]}
+    check_feature_columns([trained])
     check_feature_columns([{"name": "m", "kind": "zero_shot", "inputs": {"a": "signal.look"}}])
+
+
+@pytest.mark.parametrize("extractor", ["qwen_omni", "lmm_server"])
+def test_a_column_that_is_not_asked_for_is_an_error(extractor: str) -> None:
+    server = {"address": "http://127.0.0.1:1/v1", "model": "m"} if extractor == "lmm_server" else {}
+
+    def check(column: str, scoring: str) -> None:
+        features = {extractor: {"weights": "random", "options": {"scoring": scoring, **server}}}
+        inputs = {"visual_quality": f"{extractor}.{column}"}
+        check_feature_columns([{"name": "m", "kind": "zero_shot", "inputs": inputs}], features)
+
+    for column, empty, filled in (
+        ("visual_quality", "levels", "answer"), ("visual_quality_expected", "answer", "levels")
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=f"is empty with the option scoring: {empty}; write"):
+            check(column, empty)
+        check(column, filled)
+        check(column, "both")
 
 
 MODEL = {

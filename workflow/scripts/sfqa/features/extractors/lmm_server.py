@@ -29,6 +29,14 @@ REQUIRED_OPTIONS = ("address", "model")
 UNKEYED_OPTIONS = (
     "address", "attempts", "pause_sec", "time_limit_sec", "per_minute", "parallel",
 )  # fmt: skip
+COLUMN_NEEDS: Mapping[str, Mapping[str, Any]] = {
+    "visual_quality": {"scoring": ("answer", "both")},
+    "audio_visual_consistency": {"scoring": ("answer", "both")},
+    "answer": {"scoring": ("answer", "both")},
+    "visual_quality_expected": {"scoring": ("levels", "both")},
+    "audio_visual_consistency_expected": {"scoring": ("levels", "both")},
+    "levels": {"scoring": ("levels", "both")},
+}
 OPTIONS: Options = {
     "address": Text("", "where the server is, such as http://127.0.0.1:8000/v1"),
     "model": Text("", "the model's name on the server; another name is another row"),

@@ -21,6 +21,14 @@ MEMORY_MB = 14000
 WEIGHTS_PARTS: Mapping[str, Mapping[str, Any]] = {
     "second_shard": {}, "third_shard": {}, "settings": {}, "tokenizer": {},
 }  # fmt: skip
+COLUMN_NEEDS: Mapping[str, Mapping[str, Any]] = {
+    "visual_quality": {"scoring": ("answer", "both")},
+    "audio_visual_consistency": {"scoring": ("answer", "both")},
+    "answer": {"scoring": ("answer", "both")},
+    "visual_quality_expected": {"scoring": ("levels", "both")},
+    "audio_visual_consistency_expected": {"scoring": ("levels", "both")},
+    "levels": {"scoring": ("levels", "both")},
+}
 OPTION_PACKAGES: Mapping[str, tuple[str, ...]] = {
     "precision=int8": ("bitsandbytes", "accelerate"),
 }  # fmt: skip
