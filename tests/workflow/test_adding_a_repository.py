@@ -24,7 +24,7 @@ def test_the_page_adds_a_model_that_is_a_repository(tmp_path):
     assert counts["fetch_model"] == 1
     assert counts["extract_features"] == len(files)
     rows = pd.concat(pd.read_parquet(path) for path in files if path.parent.name != "costs")
-    assert rows["status"].tolist() == ["ok"] * 2, rows["detail"].tolist()
+    assert rows["status"].tolist() == ["ok"] * 4, rows["detail"].tolist()
     assert rows["score"].between(0.05, 0.95).all()
     manifest = json.loads((tmp_path / "resources/models/Gleam/manifest.json").read_text())
     assert (manifest["repo"], manifest["label"]) == ("by_hand", "Gleam")
