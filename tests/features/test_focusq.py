@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,8 @@ def test_spatial_and_motion_features() -> None:
 @needs_pyiqa
 def test_the_token_at_every_stage_and_the_score() -> None:
     extractor = build_iqa()
+    # One pass at a time, so that the hooks see the frames in order.
+    extractor.batching = replace(extractor.batching, parallel=1)
     net = extractor.forward.net
     outputs: dict[str, list[torch.Tensor]] = {}
 
