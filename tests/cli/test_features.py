@@ -198,7 +198,7 @@ def test_a_video_without_sound_or_frames_as_it_is(tmp_path):
     ("words", "sentence"),
     [
         (["gone.mp4", *SIGNAL], "gone.mp4: there is no such file"),
-        (["one.mp4"], "--extractor: name at least one: audio, blip, clip, dover, "),
+        (["one.mp4"], "--extractor: name at least one: audio, avid_cma, blip, clip, "),
         (["one.mp4", "--extractor", "lsee"], "no such extractor; did you mean 'lse'?"),
         (["one.mp4", "--extractor", "lse"], "lse needs weights, which the project does not include"),
         (["one.mp4", "--extractor", "lse", "--weights", "none"], "lse needs weights"),
@@ -269,7 +269,10 @@ def test_every_extractor_has_weights_or_takes_none():
 
         if base.has_weights(name):
             continue
-        base.build_extractor(name, {}, Weights("none", "none"), "cpu")
+        required = base.EXTRACTORS.read(name, "REQUIRED_OPTIONS", ())
+        base.build_extractor(
+            name, dict.fromkeys(required, "http://x"), Weights("none", "none"), "cpu"
+        )
     assert {n for n in _extract.list_extractors() if base.has_weights(n)} >= {"clip", "lse", "slowfast"}  # fmt: skip
 
 
