@@ -101,7 +101,7 @@ def test_a_killed_training_resumes_inside_a_segment(tmp_path: Path) -> None:
     x, y = draw_videos("dnn", 3)
     blocks = {"video": torch.from_numpy(x["video"]), "audio": torch.from_numpy(x["sound"])}
     rows, validation = torch.arange(13), torch.arange(13, 18)
-    settings = TrainingSettings(epochs=2, batch_rows=4, segments=4, select="loss")
+    settings = TrainingSettings(epochs=2, batch_rows=4, training_segments=4, select="loss")
 
     def make_trainer() -> Trainer:
         source = TensorRows(blocks, {}, {}, "cpu", True, (), torch.float32, segments=4)
@@ -135,8 +135,8 @@ def test_the_first_epochs_are_not_kept(tmp_path: Path) -> None:
     assert completed(options())["select_after"] == 30
     assert completed(options(epochs=30))["select_after"] == 0
     assert completed(options(model="general"))["select_after"] == 0
-    assert completed(options())["segments"] == 4
-    assert completed(options(model="general"))["segments"] == 1
+    assert completed(options())["training_segments"] == 4
+    assert completed(options(model="general"))["training_segments"] == 1
     with pytest.raises(UserError, match="select_after: 5 of 5 epochs leave none to keep"):
         HEAD.list_inputs(options(epochs=5, select_after=5), ["v", "a"])
 

@@ -1,3 +1,4 @@
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from sfqa.errors import UserError
 from sfqa.regression import heads
 from sfqa.regression.heads import kernel, mlp, random_forest, ridge, svr
 from sfqa.regression.problems import make_problem as problem_of
+from sfqa.regression.training_options import TRAINING
+from sfqa.training.settings import TrainingSettings
 
 ALL = [ridge, kernel, mlp, random_forest, svr]
 
@@ -290,6 +293,14 @@ def test_svr_with_groups_of_one_row_still_compares_all_pairs(tmp_path):
     found, reasons = heads.fit_and_predict("svr", x, [one], options, tmp_path, "cpu")
     assert reasons == [""]
     assert np.isfinite(found).all()
+
+
+def test_an_option_named_as_a_setting_of_training_is_that_setting():
+    """A head's own option of such a name would change the training unseen."""
+    settings = {field.name for field in fields(TrainingSettings)} - set(TRAINING)
+    for name in heads.HEADS.names():
+        own = set(heads.HEADS.options(name)) & settings
+        assert own <= {"cosine_epochs", "compare_ema", "select_after"}, name
 
 
 def test_heads_that_select_on_validation_rows():

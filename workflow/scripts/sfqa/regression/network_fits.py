@@ -107,7 +107,7 @@ class NetworkFit:
         source = TensorRows(
             tensors, mean, factor, self.device, isinstance(x, Mapping), (train, validation), dtype,
             self.head.count_drawn_steps(self.options, list(tensors)), problem.seed,
-            self.settings.segments,
+            self.settings.training_segments,
         )  # fmt: skip
         mos_mean, mos_sd = self.head.scale_mos(problem, self.options)
         target = (problem.y - mos_mean) / np.where(mos_sd > 0, mos_sd, 1.0)

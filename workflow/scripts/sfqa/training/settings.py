@@ -33,11 +33,11 @@ class TrainingSettings:
     period, if the training is the first part of a longer one (0: ``epochs``). ``select``: how the
     best epoch is chosen, by the ``srcc`` (mean over dimensions) or the ``loss`` on validation rows,
     or ``none`` for the last epoch. ``select_after``: the first epochs, of which none is kept.
-    ``patience``: training stops after this many epochs without a new best. ``segments``: runs of
-    equal length that the steps of a row are cut into; an epoch passes over all rows once for each
-    run, in order (1: whole rows, one pass). ``precision``: float64, float32, tf32 (float32 with
-    TensorFloat-32 products on a GPU), bf16 or fp16 (mixed: parameters in float32, forward pass in
-    the other format).
+    ``patience``: training stops after this many epochs without a new best.
+    ``training_segments``: runs of equal length that the steps of a row are cut into; an epoch
+    passes over all rows once for each run, in order (1: whole rows, one pass). ``precision``:
+    float64, float32, tf32 (float32 with TensorFloat-32 products on a GPU), bf16 or fp16 (mixed:
+    parameters in float32, forward pass in the other format).
     """
 
     epochs: int = 500
@@ -57,7 +57,7 @@ class TrainingSettings:
     compare_ema: bool = False
     select: str = "srcc"
     select_after: int = 0
-    segments: int = 1
+    training_segments: int = 1
     precision: str = "float32"
 
     def __post_init__(self) -> None:

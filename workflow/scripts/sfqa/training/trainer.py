@@ -211,7 +211,7 @@ class Trainer:
 
     def _iterate_inputs(self, first_step: int) -> Iterator[Inputs]:
         """Yield the inputs of an epoch, pass by pass, from a step on."""
-        size = self.steps_per_epoch // self.settings.segments
+        size = self.steps_per_epoch // self.settings.training_segments
         for start, pass_number in zip(
             range(0, self.steps_per_epoch, size), self._list_passes(self.epoch), strict=True
         ):
@@ -221,7 +221,7 @@ class Trainer:
 
     def _list_passes(self, epoch: int) -> range:
         """Return the numbers of the passes over all rows in an epoch, counted from 1."""
-        count = self.settings.segments
+        count = self.settings.training_segments
         return range((epoch - 1) * count + 1, epoch * count + 1)
 
     def _list_batches(self, epoch: int) -> list[Tensor]:

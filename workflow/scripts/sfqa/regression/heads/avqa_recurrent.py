@@ -124,7 +124,7 @@ class Head(NetworkHead):
             late = is_dnn and completed["epochs"] > _SELECT_AFTER
             completed["select_after"] = _SELECT_AFTER if late else 0
         steps = completed["steps"] or _STEPS["dnn"]
-        completed["segments"] = steps // completed["segment"] if is_dnn else 1
+        completed["training_segments"] = steps // completed["segment"] if is_dnn else 1
         return completed
 
     def standardises(self, role: str) -> bool:
