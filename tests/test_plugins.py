@@ -98,7 +98,7 @@ from sfqa.features.extractors import EXTRACTORS
 from sfqa.regression.heads import HEADS
 for package in (EXTRACTORS, HEADS):
     for name in package.names():
-        assert package.version(name) >= 1 and package.options(name)
+        assert package.version(name) >= 1 and isinstance(package.options(name), dict)
 heavy = {"torch", "torchvision", "cv2", "sklearn", "scipy", "open_clip", "decord"} & set(sys.modules)
 assert not heavy, heavy
 """

@@ -100,6 +100,7 @@ def select_clips(video: Video) -> Ints:
     one. Raises :class:`UnusableError` for a video without frames or shorter than a sixteenth of a
     second.
 
+    >>> from pathlib import Path
     >>> select_clips(Video("a", Path(), "", 25.0, 150))[1].tolist()
     [14, 15, 17, 18, 20, 21, 23, 25]
     """

@@ -95,6 +95,7 @@ def select_frames(video: Video) -> Ints:
     ceil(fps end) - 1. Raises :class:`UnusableError` for a video without frames, or one in which two
     seconds hold no frame.
 
+    >>> from pathlib import Path
     >>> select_frames(Video("a", Path(), "", 25.0, 150)).tolist()
     [[0, 49], [25, 74], [50, 99], [75, 124], [100, 149]]
     """

@@ -81,8 +81,11 @@ def join_embeddings(video: Floats32, audio: Floats32, with_product: bool) -> Flo
     The cosine is that of the whole embeddings, 0 if one of them is 0; no row depends on another.
     Raises :class:`UserError` for a product of embeddings of different widths.
 
-    >>> join_embeddings(np.array([[3.0, 4.0]]), np.array([[2.0, 0.0]]), True).round(3).tolist()
-    [[3.0, 4.0, 2.0, 0.0, 6.0, 0.0, 0.6]]
+    >>> join_embeddings(np.array([[3.0, 4.0]]), np.array([[0.0, 2.0]]), False).tolist()
+    [[3.0, 4.0, 0.0, 2.0]]
+    >>> joined = join_embeddings(np.array([[3.0, 4.0]]), np.array([[2.0, 0.0]]), True)
+    >>> [f"{number:g}" for number in joined[0]]
+    ['3', '4', '2', '0', '6', '0', '0.6']
     """
     if not with_product:
         return np.concatenate([video, audio], axis=1, dtype=np.float32)
