@@ -262,7 +262,13 @@ def test_what_is_wrong_with_a_result():
     ]  # fmt: skip
     good = {"score": 1, "levels": [1.0, 2.0], "answer": "x"}
     assert check_result(good, features) == ""
-    assert check_result(good | {"score": None}, features) == ""
+    assert check_result(good | {"score": None}, features, ("score",)) == ""
+    assert check_result(good | {"score": None}, features) == "incomplete: its score is empty"
+    for value in ("0.5", "0,5", True, 10**400, [[1.0], 2.0]):
+        fault = check_result(good | {"score": value}, features)
+        assert fault.startswith("bad_result: its score is ")
+        assert fault.endswith(" not a number")
+    assert check_result(0.5, features) == "bad_result: '0.5' is no mapping of columns to values"
     assert check_result({"score": 1}, features).startswith("incomplete: its result has no levels")
     assert check_result(good | {"score": "high"}, features).startswith("bad_result: its score")
     assert check_result(good | {"levels": 1.0}, features).startswith("bad_result: its levels has 0")

@@ -38,6 +38,8 @@ from stand_in_chat_server import (
     StandInChatServer,
     answer,
     chat_server,
+    drop,
+    echo_header,
     fail,
     hang,
     send,
@@ -217,6 +219,41 @@ def test_the_key_is_sent_and_in_no_message(
     ChatClient("http://gpu.example.org:8000/v1", MODEL)
 
 
+def test_a_key_that_the_server_repeats_is_in_no_row(
+    chat_server: StandInChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(chat_client.KEY_VARIABLE, " secret-123\n")  # as a file of it ends
+    chat_server.play(echo_header("Authorization"))
+    (row,) = build(chat_server, scoring="answer").score([CONTENT])
+    assert str(row).startswith('wrong_template: the answer "You sent Bearer [key]" does not')
+
+
+@pytest.mark.parametrize("key", ["secret-1\nsecret-2", "secret 1", "secret-\u20ac", "secret\x00"])
+def test_a_key_that_cannot_be_sent_is_a_sentence_without_it(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat_client.os, "environ", {chat_client.KEY_VARIABLE: key})
+    with pytest.raises(UserError, match="SFQA_LMM_API_KEY is no key: it has a gap") as raised:
+        ChatClient("https://a.example.org/v1", MODEL)
+    assert "secret" not in str(raised.value)
+
+
+def test_an_answer_that_the_server_cut_is_no_number(chat_server: StandInChatServer) -> None:
+    text = "Visual quality: 62, audio-visual consistency: 4"  # of 48
+    chat_server.play(answer(text, finish_reason="length"))
+    with pytest.raises(UnusableError, match="cut: the answer .* not finished after 48 tokens"):
+        ask(chat_server)
+
+
+def test_a_reply_that_ends_early_is_asked_for_again(chat_server: StandInChatServer) -> None:
+    chat_server.play(drop(b'{"model": "stand', 200), answer())
+    assert ask(chat_server, scoring="answer")["visual_quality"] == 62.0
+    assert len(chat_server.requests) == 2
+    chat_server.play(drop(b'{"model": "stand', 200))
+    with pytest.raises(LostTaskError, match=r"unreachable: .*200 more expected.*tried 3 times"):
+        ask(chat_server)
+
+
 def test_requests_are_limited_in_rate_and_answers_keep_their_order(
     chat_server: StandInChatServer,
 ) -> None:
@@ -324,6 +361,9 @@ def test_the_model_is_in_the_key_and_the_address_is_not(
         ({"address": "http://127.0.0.1:1/v1"}, "options.model: missing"),
         ({"address": "127.0.0.1:8000", "model": "m"}, "is no address; write one such as http://"),
         ({"address": "ftp://a/v1", "model": "m"}, "is no address"),
+        ({"address": "http://[::1/v1", "model": "m"}, "is no address"),
+        ({"address": "http://a:b/v1", "model": "m"}, "is no address"),
+        ({"address": "http://a/v1 b", "model": "m"}, "is no address"),
         ({"address": "https://me:pw@a.org/v1", "model": "m"}, "without a user name"),
         (
             {"address": "http://127.0.0.1:1/v1", "model": "m", "template": "{visual_quality}"},

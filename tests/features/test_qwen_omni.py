@@ -118,8 +118,8 @@ def test_the_greedy_answer_is_that_of_the_library(
 ) -> None:
     inputs = prepare(thinker, seen, OFFICIAL["chat"])
     expected = thinker.processor.tokenizer.decode(OFFICIAL["greedy"])
-    assert thinker.write_answer(inputs, 4) == expected
-    assert thinker.write_answer(inputs, 4) == expected
+    assert thinker.write_answer(inputs, 4) == (expected, True)
+    assert thinker.write_answer(inputs, 4) == (expected, True)
 
 
 def test_frames_are_those_that_the_library_would_choose(thinker: qwen_omni_net.Thinker) -> None:
@@ -205,13 +205,28 @@ def test_nothing_warns(
     assert caplog.messages == []
 
 
+def test_an_answer_ends_at_the_token_of_the_end_or_is_cut(
+    extractor: Any, seen: VideoWithSound, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = prepare(extractor.thinker, seen, OFFICIAL["chat"])
+    end = qwen_omni_net.SPECIAL_TOKENS["<|im_end|>"]
+    ids = torch.cat([inputs["input_ids"], torch.tensor([[220, end]])], dim=1)
+    monkeypatch.setattr(extractor.thinker.model, "generate", lambda **_: ids)
+    assert extractor.thinker.write_answer(inputs, 2)[1] is False
+    monkeypatch.setattr(extractor.thinker.model, "generate", lambda **_: ids[:, :-1])
+    assert extractor.thinker.write_answer(inputs, 1)[1] is True
+    monkeypatch.setattr(extractor.thinker, "write_answer", lambda *_: (ANSWER, True))
+    (row,) = extractor.score([seen])
+    assert str(row).startswith("cut: the answer ")
+
+
 def test_an_answer_that_does_not_follow_the_template_fails_with_its_text(
     extractor: Any, seen: VideoWithSound
 ) -> None:
     (row,) = extractor.score([seen])
     assert isinstance(row, UnusableError)
     assert str(row).startswith('wrong_template: the answer "')
-    answer = extractor.thinker.write_answer(
+    answer, _ = extractor.thinker.write_answer(
         prepare(extractor.thinker, seen, qwen_omni_net.format_chat(extractor.questions.prompt)), 4
     )
     assert lmm_answers.quote_answer(answer) in str(row)
@@ -219,7 +234,7 @@ def test_an_answer_that_does_not_follow_the_template_fails_with_its_text(
 
 def score(extractor: Any, video: VideoWithSound, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The row of a video whose answer follows the template."""
-    monkeypatch.setattr(extractor.thinker, "write_answer", lambda *_: ANSWER)
+    monkeypatch.setattr(extractor.thinker, "write_answer", lambda *_: (ANSWER, False))
     (row,) = extractor.score([video])
     if isinstance(row, UnusableError):
         raise row
@@ -389,7 +404,7 @@ def pinned() -> dict[str, Any]:
     extractor: Any = base.build_extractor("qwen_omni", OPTIONS, RANDOM, "cpu")
     thinker = build_thinker()
     extractor.thinker = qwen_omni_net.Thinker(thinker.model, thinker.processor)
-    extractor.thinker.write_answer = lambda *_: ANSWER
+    extractor.thinker.write_answer = lambda *_: (ANSWER, False)
     frames = draw_video(0, 100, 112, 168)[list_frames(100, 25.0, 2.0)]
     sound = draw_song(0, 4.0, 16000).astype(np.float32) / 32768
     (row,) = extractor.score([VideoWithSound(frames, sound)])

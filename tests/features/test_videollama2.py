@@ -47,7 +47,8 @@ class Tokenizer:
 
     def __call__(self, text, add_special_tokens):
         words = [" excellent", " good", " fair", " poor", " bad"]
-        return type("Tokens", (), {"input_ids": [10 + words.index(text)]})
+        ids = [10 + words.index(text)] if text in words else list(range(len(text.split())))
+        return type("Tokens", (), {"input_ids": ids})
 
     def apply_chat_template(self, message, tokenize, add_generation_prompt):
         return "<user>" + message[0]["content"] + "<assistant>"
@@ -152,6 +153,13 @@ def test_answers_levels_and_their_failures(home, videos):
     assert calls[1]["prompt"].endswith("consistency: <number>")
     assert calls[2]["levels"].startswith("<user><video>\nHow would you rate the visual quality")
     assert calls[2]["levels"].endswith("<assistant>The visual quality of the video is")
+
+
+def test_an_answer_as_long_as_the_limit_may_lack_digits(home, videos):
+    (row,) = make_extractor(home, scoring="answer", max_new_tokens=7).score(videos[:1])
+    assert str(row).startswith('cut: the answer "Visual quality: 80')
+    (row,) = make_extractor(home, scoring="answer", max_new_tokens=8).score(videos[:1])
+    assert row["visual_quality"] == 80
 
 
 def test_one_way_of_scoring_and_other_weights(home, videos):

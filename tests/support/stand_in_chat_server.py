@@ -44,10 +44,14 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def answer(
-    text: str = ANSWER, model: str = MODEL, logprobs: dict[str, float] | None = LOGPROBS
+    text: str = ANSWER,
+    model: str = MODEL,
+    logprobs: dict[str, float] | None = LOGPROBS,
+    finish_reason: str = "stop",
 ) -> Play:
     def play(handler: Handler, request: dict[str, Any]) -> None:
-        choice: dict[str, Any] = {"message": {"role": "assistant", "content": text}}
+        message = {"role": "assistant", "content": text}
+        choice: dict[str, Any] = {"message": message, "finish_reason": finish_reason}
         if request.get("logprobs") and logprobs is not None:
             top = [{"token": token, "logprob": value} for token, value in logprobs.items()]
             choice["logprobs"] = {"content": [{"token": " good", "top_logprobs": top}]}
@@ -62,6 +66,24 @@ def fail(status: int, body: bytes = b"busy", **headers: str) -> Play:
 
 def send(body: bytes) -> Play:
     return lambda handler, _: handler.reply(body)
+
+
+def drop(body: bytes, missing: int) -> Play:
+    """Send a body whose end is missing, and close the connection."""
+
+    def play(handler: Handler, _: dict[str, Any]) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(body) + missing))
+        handler.end_headers()
+        handler.wfile.write(body)
+        handler.close_connection = True
+
+    return play
+
+
+def echo_header(name: str) -> Play:
+    """Answer with a header of the request."""
+    return lambda handler, request: answer(f"You sent {handler.headers[name]}")(handler, request)
 
 
 def hang(sec: float) -> Play:

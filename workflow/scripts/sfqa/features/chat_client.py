@@ -35,10 +35,14 @@ _LONGEST_PAUSE, _LARGEST_ANSWER = 120.0, 1 << 22
 
 @dataclass(frozen=True)
 class Reply:
-    """What the server answered: a text, and log probabilities of its first token by word."""
+    """What the server answered: a text, and log probabilities of its first token by word.
+
+    ``is_cut``: the server ended the text at the limit of tokens.
+    """
 
     text: str
     first_words: Mapping[str, float]
+    is_cut: bool = False
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -68,15 +72,14 @@ class ChatClient:
         per_minute: float | None = None,
     ) -> None:
         where = "config, features.lmm_server.options"
-        parts = urlsplit(address)
-        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        if not _is_server_address(address):
             raise UserError(
                 f"{where}.address: {address!r} is no address; write one such as "
                 "http://127.0.0.1:8000/v1, without a user name"
             )
         if not model:
             raise UserError(f"{where}.model: missing; write the model's name on the server")
-        self._key = os.environ.get(KEY_VARIABLE, "")
+        self._key = _read_key()
         if self._key and not is_web_address(address):
             raise UserError(
                 f"{where}.address: {address} has no encryption, and {KEY_VARIABLE} would be sent "
@@ -89,7 +92,7 @@ class ChatClient:
         self._lock, self._next_start = threading.Lock(), 0.0
         self._is_reachable = True
         handlers: list[Any] = [_NoRedirects]
-        if parts.hostname in _LOOPBACK:
+        if urlsplit(address).hostname in _LOOPBACK:
             handlers.append(urllib.request.ProxyHandler({}))  # this machine needs no proxy
         self._opener = urllib.request.build_opener(*handlers)
 
@@ -100,7 +103,7 @@ class ChatClient:
         :class:`LostTaskError`, so that the next run asks again, for any other failure.
         """
         request = {"model": self.model, "messages": messages, "temperature": 0, **settings}
-        content = self._post(json.dumps(request).encode())
+        content = self._hide_key(self._post(json.dumps(request).encode()))
         try:
             reply = json.loads(content)
             model, choice = reply["model"], reply["choices"][0]
@@ -108,6 +111,7 @@ class ChatClient:
             if not isinstance(text, str):
                 raise TypeError(text)
             first_words = _read_first_words(choice.get("logprobs"))
+            is_cut = choice.get("finish_reason") == "length"
         except (ValueError, LookupError, TypeError, AttributeError):
             raise LostTaskError(
                 "wrong_reply: the server's reply is no answer in the protocol: "
@@ -117,7 +121,7 @@ class ChatClient:
             raise LostTaskError(
                 f"another_model: the server answered with the model {model!r}, not {self.model!r}"
             )
-        return Reply(text, first_words)
+        return Reply(text, first_words, is_cut)
 
     def _post(self, body: bytes) -> bytes:
         """Return the body of the reply, after as many attempts as are allowed."""
@@ -153,6 +157,9 @@ class ChatClient:
         request = urllib.request.Request(self.url, body, headers, method="POST")
         with self._opener.open(request, timeout=self.time_limit_sec) as reply:
             content: bytes = reply.read(_LARGEST_ANSWER)
+            # With a size, read() says nothing of a connection that ends before the whole body.
+            if reply.length and len(content) < _LARGEST_ANSWER:
+                raise http.client.IncompleteRead(b"", reply.length)
             return content
 
     def _wait_turn(self) -> None:
@@ -179,16 +186,47 @@ class ChatClient:
 
     def _quote(self, content: bytes) -> str:
         """Return the beginning of what the server sent, on one line and without the key."""
-        text = " ".join(content.decode(errors="replace").split())
-        if self._key:
-            text = text.replace(self._key, "[key]")
+        text = " ".join(self._hide_key(content).decode(errors="replace").split())
         return repr(text[:150]).replace("; ", ", ")
+
+    def _hide_key(self, content: bytes) -> bytes:
+        """Return what the server sent without the key, which some servers repeat."""
+        return content.replace(self._key.encode(), b"[key]") if self._key else content
 
     def _explain_failure(self, error: OSError | http.client.HTTPException) -> str:
         reason = getattr(error, "reason", error)
         if isinstance(reason, TimeoutError):
             return f"timeout: the server sent nothing for {self.time_limit_sec:g} s"
         return f"unreachable: the server {self.url} cannot be asked ({reason})"
+
+
+def _is_server_address(address: str) -> bool:
+    """Return whether a text is the address of a server, without a user name.
+
+    >>> [_is_server_address(a) for a in ("http://[::1]:8000/v1", "http://[::1/v1", "http://a:b/v1")]
+    [True, False, False]
+    """
+    try:
+        parts = urlsplit(address)
+        _ = parts.port  # raises for a port that is no number up to 65535
+    except ValueError:
+        return False
+    is_whole = bool(parts.hostname) and not any(c.isspace() for c in address)
+    return is_whole and parts.scheme in ("http", "https") and "@" not in parts.netloc
+
+
+def _read_key() -> str:
+    """Return the server's key, '' without one; raises :class:`UserError` if it cannot be sent.
+
+    The message does not have the key, which that of the HTTP library would.
+    """
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    if not key.isascii() or any(c.isspace() or not c.isprintable() for c in key):
+        raise UserError(
+            f"the environment variable {KEY_VARIABLE} is no key: it has a gap, a line break or a "
+            "letter outside ASCII; set it to the key alone"
+        )
+    return key
 
 
 def _read_first_words(logprobs: Any) -> dict[str, float]:

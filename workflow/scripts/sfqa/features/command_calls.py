@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -76,6 +76,8 @@ class CommandAdapter:
     #: Whether results are written one after the other. Each is then kept at once, and the time
     #: limit of a video counts from the result before it.
     streams: ClassVar[bool] = False
+    #: Columns that may be empty (None), as those that an option leaves out.
+    optional: ClassVar[tuple[str, ...]] = ()
     #: Top-level names of the repository that the program writes to; each run has its own.
     private: ClassVar[tuple[str, ...]] = ()
 
@@ -103,22 +105,35 @@ class CommandAdapter:
         raise NotImplementedError
 
 
-def check_result(result: Mapping[str, Any], features: Sequence[Feature]) -> str:
+def check_result(
+    result: Mapping[str, Any], features: Sequence[Feature], optional: Collection[str] = ()
+) -> str:
     """Return what is wrong with a result as 'word: sentence', '' if nothing is.
+
+    Only a column of ``optional`` may be None. Numbers that are texts are wrong, too: one program
+    writes 0.5 as "0,5", another as "0.5".
 
     >>> check_result({"score": float("nan")}, [Feature("score", "quality", dtype="float64")])
     'not_finite: its score is nan'
     """
+    if not isinstance(result, Mapping):
+        return f"bad_result: {str(result)[:80]!r} is no mapping of columns to values"
     for feature in features:
         if feature.name not in result:
             return f"incomplete: its result has no {feature.name}"
         value = result[feature.name]
+        if value is None and feature.name not in optional:
+            return f"incomplete: its {feature.name} is empty"
         if value is None or feature.dtype == "string":
             continue
+        fault = f"bad_result: its {feature.name} is {value!r:.80} and not a number"
         try:
-            numbers = np.asarray(value, dtype=np.float64)
-        except (TypeError, ValueError):
-            return f"bad_result: its {feature.name} is {str(value)[:80]!r} and not a number"
+            # Not dtype=float64 at once, by which texts and truth values become numbers.
+            numbers = np.asarray(value)
+        except ValueError:  # rows of different lengths
+            return fault
+        if numbers.dtype.kind not in "iuf":
+            return fault
         if numbers.ndim != len(feature.axes):
             return f"bad_result: its {feature.name} has {numbers.ndim} axes"
         if not np.isfinite(numbers).all():

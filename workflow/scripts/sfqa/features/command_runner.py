@@ -204,7 +204,7 @@ class CommandRunner:
         """Return the row of a result, an error if the result has a fault."""
         if isinstance(result, UnusableError):
             return result
-        fault = check_result(result, self.adapter.FEATURES)
+        fault = check_result(result, self.adapter.FEATURES, self.adapter.optional)
         return LostTaskError(self._add_log(run, fault)) if fault else dict(result)
 
     def _explain_missing(

@@ -114,6 +114,17 @@ class Questions:
             row["levels"] = levels
         return row
 
+    def check_end(self, answer: str, is_cut: bool) -> None:
+        """Raise :class:`UnusableError` for an answer that was cut after ``max_new_tokens``.
+
+        Its last number may lack digits: "consistency: 4" is the beginning of "consistency: 48".
+        """
+        if is_cut:
+            raise UnusableError(
+                f"cut: the answer {quote_answer(answer)} was not finished after "
+                f"{self.options['max_new_tokens']} tokens, the option max_new_tokens"
+            )
+
     def read_answer(self, answer: str) -> dict[str, float]:
         """Return the number of each dimension.
 

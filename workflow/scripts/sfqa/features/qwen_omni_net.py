@@ -286,18 +286,18 @@ class Thinker:
             )
         return int(ids[0])
 
-    def write_answer(self, inputs: Mapping[str, Any], max_new_tokens: int) -> str:
-        """Return the text that the model writes."""
+    def write_answer(self, inputs: Mapping[str, Any], max_new_tokens: int) -> tuple[str, bool]:
+        """Return the text that the model writes, and whether it was cut at ``max_new_tokens``."""
         tensors = self._move(inputs)
+        end_ids = [SPECIAL_TOKENS["<|im_end|>"], SPECIAL_TOKENS["<|endoftext|>"]]
         settings = transformers.GenerationConfig(
-            max_new_tokens=max_new_tokens, do_sample=False, use_cache=True,
-            eos_token_id=[SPECIAL_TOKENS["<|im_end|>"], SPECIAL_TOKENS["<|endoftext|>"]],
+            max_new_tokens=max_new_tokens, do_sample=False, use_cache=True, eos_token_id=end_ids,
             pad_token_id=SPECIAL_TOKENS["<|endoftext|>"],
         )  # fmt: skip
         ids = self.model.generate(**tensors, generation_config=settings)
         new_ids = ids[0, tensors["input_ids"].shape[1] :]
         answer: str = self.processor.tokenizer.decode(new_ids, skip_special_tokens=True)
-        return answer
+        return answer, int(new_ids[-1]) not in end_ids
 
     def compute_levels(self, inputs: Mapping[str, Any]) -> Floats32:
         """Return the logits of the five level words (5,) as the next token."""

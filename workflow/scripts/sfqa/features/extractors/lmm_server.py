@@ -22,7 +22,7 @@ from sfqa.features.lmm_options import LEVEL_WORDS, LEVELS, declare_answer_option
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, Flag, Option, Options, Text
 
-VERSION = 1
+VERSION = 2
 #: The user names the server: nothing is sent anywhere by default.
 REQUIRED_OPTIONS = ("address", "model")
 #: Options that change no answer, so that a row is found whatever they are.
@@ -173,8 +173,9 @@ class Extractor:
         return {**row, "detail": "; ".join(notes)}
 
     def _ask(self, content: Content, prompt: str) -> str:
-        """Return the text that the model answers."""
+        """Return the text that the model answers; raises :class:`UnusableError` if it is cut."""
         reply = self.client.ask(_make_messages(content, prompt), max_tokens=self.max_tokens)
+        self.questions.check_end(reply.text, reply.is_cut)
         return reply.text
 
     def _ask_levels(self, content: Content) -> tuple[Floats32 | None, str]:

@@ -14,7 +14,7 @@ from sfqa.features.qwen_omni_input import Reader, VideoWithSound
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, Option, Options
 
-VERSION = 1
+VERSION = 2
 WEIGHTS = True
 # An estimate: 9 GB of weights in bf16, and what one video adds.
 MEMORY_MB = 14000
@@ -109,8 +109,9 @@ class Extractor:
         )  # fmt: skip
         answer, levels = None, None
         if self.questions.asks_answer:
-            answer = self.thinker.write_answer(inputs, self.max_new_tokens)
+            answer, is_cut = self.thinker.write_answer(inputs, self.max_new_tokens)
             self.questions.read_answer(answer)  # a wrong one fails before more is computed
+            self.questions.check_end(answer, is_cut)
         if self.questions.asks_levels:
             chats = map(format_chat, self.questions.level_prompts, self.questions.level_prefixes)
             levels = np.stack(

@@ -26,7 +26,7 @@ from sfqa.features.lmm_options import LEVEL_WORDS, declare_answer_options
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, Options
 
-VERSION = 1
+VERSION = 2
 WEIGHTS = True
 COMMAND = True
 OPTIONS: Options = {
@@ -49,6 +49,7 @@ class Extractor(CommandExtractor):
     FEATURES: ClassVar[tuple[Feature, ...]] = lmm_answers.FEATURES
     INPUTS: ClassVar[tuple[str, ...]] = ("video", "audio")
     streams = True
+    optional = tuple(feature.name for feature in FEATURES)  # scoring asks for some of them
 
     def __init__(self, options: Mapping[str, Any], weights: Weights, device: str) -> None:
         self.questions = lmm_answers.Questions(options)
@@ -112,6 +113,9 @@ class Extractor(CommandExtractor):
             return UnusableError(f"silent: the model cannot read the sound ({line['silent']})")
         levels = line.get("levels")
         try:
+            if line.get("cut"):
+                self.questions.read_answer(line["answer"])
+                self.questions.check_end(line["answer"], is_cut=True)
             return self.questions.make_row(
                 line.get("answer"), None if levels is None else np.asarray(levels, np.float32)
             )

@@ -36,6 +36,10 @@ def main(job_path: str, results_path: str) -> None:
                     inputs, job["prompt"], model=model, tokenizer=tokenizer, modal="video",
                     do_sample=False, max_new_tokens=job["max_new_tokens"],
                 )  # fmt: skip
+                # mm_infer does not say whether the answer ended. Of a finished one the limit leaves
+                # a token for the end, and mm_infer may have removed another one, a gap.
+                count = len(tokenizer(result["answer"], add_special_tokens=False).input_ids)
+                result["cut"] = count >= job["max_new_tokens"] - 1
             if job["level_prompts"]:
                 result["levels"] = [
                     compute_levels(model, tokenizer, inputs, prompt, prefix, job["words"])
