@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,8 @@ def build_spatial(**options: Any) -> spatial.Extractor:
 def build_slowfast() -> slowfast.Extractor:
     extractor = base.build_extractor("slowfast", {}, RANDOM, "cpu")
     assert isinstance(extractor, slowfast.Extractor)
+    # One pass at a time, so that what the network gets is kept in order.
+    extractor.batching = replace(extractor.batching, parallel=1)
     fill_weights(extractor.net)
     return extractor
 
