@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from sfqa.cli import main
+from sfqa.cli._compare import Scores, list_differences, match_dimensions
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
@@ -86,3 +87,14 @@ def test_a_column_that_is_not_there_and_no_video_in_common(capsys, tables, tmp_p
     status, text = run(capsys, f"{first}:score", f"{tmp_path / 'other.csv'}:score")
     assert status != 0
     assert "have no video in common with a score (5 and 1 scores)" in text
+
+
+def test_one_score_for_all_dimensions_is_compared_with_each():
+    first = Scores("A", {("v", "picture"): 1.0, ("v", "sound"): 2.0})
+    second = Scores("B", {("v", ""): 1.5}, {("w", ""): "silent"})
+    match_dimensions(first, second)
+    rows = list_differences(first, second)
+    assert [(row["dimension"], row["difference"]) for row in rows] == [
+        ("picture", 0.5), ("sound", -0.5)
+    ]  # fmt: skip
+    assert second.reasons == {("w", "picture"): "silent", ("w", "sound"): "silent"}

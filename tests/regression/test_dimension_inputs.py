@@ -209,3 +209,10 @@ def test_an_entry_of_the_registry_may_have_a_column_for_each_dimension(tmp_path:
     path.write_text(yaml.safe_dump({"M": {**MODEL, "inputs": {"sync": 3}}}))
     with pytest.raises(UserError, match="give a list of texts"):
         load_models(path)
+
+
+@pytest.mark.parametrize("inputs", [COLUMNS, ["answers.look"]])
+@pytest.mark.parametrize("names", ["visual", [["visual"]], {"visual": 1}, ["visual", "visual"]])
+def test_dimensions_are_a_list_of_different_names(inputs: Any, names: Any) -> None:
+    with pytest.raises(UserError, match=r"metrics\.M\.dimensions: .*(write a list|name each once)"):
+        complete({"kind": "zero_shot", "inputs": inputs, "dimensions": names})

@@ -45,6 +45,7 @@ def compare_models(args: argparse.Namespace) -> None:
     first, second = (read_scores(name, args.config) for name in args.words[1:])
     if second.name == first.name:
         second.name += " (second)"
+    match_dimensions(first, second)
     rows = list_differences(first, second)
     if not rows:
         raise UserError(
@@ -60,6 +61,15 @@ def compare_models(args: argparse.Namespace) -> None:
     print(format_table(rows, columns, _SHOWN))
     print()
     print("\n".join(summary))
+
+
+def match_dimensions(first: Scores, second: Scores) -> None:
+    """Repeat scores that are the same for all dimensions for each one of the other side."""
+    for scores, other in ((first, second), (second, first)):
+        dimensions = {key[1] for key in [*other.values, *other.reasons]} - {""}
+        if dimensions and all(key[1] == "" for key in [*scores.values, *scores.reasons]):
+            scores.values = {(s, d): v for (s, _), v in scores.values.items() for d in dimensions}
+            scores.reasons = {(s, d): r for (s, _), r in scores.reasons.items() for d in dimensions}
 
 
 def list_differences(first: Scores, second: Scores) -> list[dict[str, Any]]:

@@ -37,8 +37,29 @@ def read_dimension_inputs(where: str, entry: Mapping[str, Any]) -> dict[str, str
                 f"{where}.inputs: {dimension!r}: {column!r}; write the name of a dimension and of "
                 "its column, such as visual_quality: qwen_omni.visual_quality"
             )
-    _check_columns(where, columns, entry.get("dimensions") or ())
+    _check_columns(where, columns, read_dimensions(where, entry) or ())
     return dict(columns)
+
+
+def read_dimensions(where: str, entry: Mapping[str, Any]) -> list[str] | None:
+    """Return the dimensions that a metric scores, None if it scores all.
+
+    Raises :class:`UserError` for anything but a list of different names.
+
+    >>> read_dimensions("config, metrics.A", {"dimensions": ["visual_quality"]})
+    ['visual_quality']
+    """
+    names = entry.get("dimensions")
+    if not names:
+        return None
+    is_list = isinstance(names, Sequence) and not isinstance(names, str)
+    if not is_list or not all(isinstance(name, str) for name in names):
+        raise UserError(
+            f"{where}.dimensions: {names!r}; write a list of names, such as [visual_quality]"
+        )
+    if len(set(names)) < len(names):
+        raise UserError(f"{where}.dimensions: {names!r} names a dimension twice; name each once")
+    return list(names)
 
 
 def check_rated_dimensions(metrics: Sequence[Mapping[str, Any]], rated: Collection[str]) -> None:

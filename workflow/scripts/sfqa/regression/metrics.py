@@ -13,7 +13,7 @@ from sfqa.errors import UserError, hint
 from sfqa.plugins import read_version
 from sfqa.published_figures import expand_record
 from sfqa.regression import control_names, first_weights, heads
-from sfqa.regression.dimension_inputs import read_dimension_inputs
+from sfqa.regression.dimension_inputs import read_dimension_inputs, read_dimensions
 from sfqa.regression.loss_terms import read_loss_terms
 from sfqa.regression.training_options import drop_display_options
 from sfqa.splits.protocol_options import CROSS, name_protocol, validation_share
@@ -201,7 +201,7 @@ def _complete_metric(
         "head": head,
         "options": options,
         "direction": direction,
-        "dimensions": list(entry["dimensions"]) if entry.get("dimensions") else None,
+        "dimensions": read_dimensions(where, entry),
         "published": _check_published(f"{where}.published", entry.get("published"), name),
         # Only where it is used, so that other metrics keep the parameters of their jobs.
         **({"dimension_inputs": dimension_inputs} if dimension_inputs else {}),
