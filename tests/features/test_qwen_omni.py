@@ -343,13 +343,19 @@ def test_sound_of_milliseconds_fails_and_of_minutes_is_cut(
     files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for seconds, reason in ((0.03, "short: the sound lasts 0.030 s"), (310, "sound_cut: ")):
-        sound = np.zeros(round(seconds * 16000), np.float32)
+        sound = np.full(round(seconds * 16000), 0.1, np.float32)
         monkeypatch.setattr(media, "read_audio", lambda *_, sound=sound: sound)
         try:
             notes = "; ".join(Reader(2.0).prepare(make(files, "48000.wav")).notes)
         except UnusableError as error:
             notes = str(error)
         assert notes.startswith(reason)
+
+
+def test_digital_silence_is_flawed(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media, "read_audio", lambda *_: np.zeros(16000, np.float32))
+    (note,) = Reader(2.0).prepare(make(files, "48000.wav")).notes
+    assert note.startswith("silent: the sound is silence")
 
 
 @pytest.fixture(scope="module")

@@ -147,7 +147,8 @@ def read_sound(video: Video) -> Floats32:
     without sound, or with silence in its first channel.
     """
     sound, rate = read_all_channels(video)
-    channels = (check_level(sound[:, 0]), sound.mean(axis=1, dtype=np.float64).astype(np.float32))
+    first = check_level(sound[:, 0], "the first channel of the sound")
+    channels = (first, sound.mean(axis=1, dtype=np.float64).astype(np.float32))
     return np.stack(
         [resample_sound(np.ascontiguousarray(c), rate, _RATE, "float32") for c in channels]
     )

@@ -15,6 +15,8 @@ from sfqa.features.base import UnusableError, Video
 SAMPLE_RATE, HEARD_SECONDS = 16_000, 300
 # The shortest sound that gives the model a token, in seconds.
 _SHORTEST = 0.04
+#: Sound whose largest sample is smaller (-60 dBFS) is taken for silence.
+_SILENCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,14 @@ class Reader:
         seconds = len(sound) / SAMPLE_RATE
         if seconds < _SHORTEST:
             raise UnusableError(f"short: the sound lasts {seconds:.3f} s, .04 s is the least")
+        notes = []
+        if np.abs(sound).max() < _SILENCE:
+            notes.append("silent: the sound is silence (below -60 dBFS), which the model heard")
         if seconds > HEARD_SECONDS:
-            note = f"sound_cut: the sound lasts {seconds:.0f} s, the model heard {HEARD_SECONDS} s"
-            return VideoWithSound(frames, sound, (note,))
-        return VideoWithSound(frames, sound)
+            notes.append(
+                f"sound_cut: the sound lasts {seconds:.0f} s, the model heard {HEARD_SECONDS} s"
+            )
+        return VideoWithSound(frames, sound, tuple(notes))
 
 
 def list_frames(frames: int, fps: float, frames_per_second: float) -> npt.NDArray[np.int64]:

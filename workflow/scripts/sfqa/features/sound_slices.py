@@ -38,7 +38,8 @@ def read_first_channel(video: Video, rate: int) -> media.Sound:
     video without sound.
     """
     channels, own_rate = read_all_channels(video)
-    return check_level(resample_sound(np.ascontiguousarray(channels[:, 0]), own_rate, rate))
+    first = resample_sound(np.ascontiguousarray(channels[:, 0]), own_rate, rate)
+    return check_level(first, "the first channel of the sound")
 
 
 def read_all_channels(video: Video) -> tuple[media.Sound, int]:
@@ -60,10 +61,10 @@ def _check_sound(video: Video) -> None:
         raise UnusableError("silent: the video has no sound")
 
 
-def check_level(sound: media.Sound) -> media.Sound:
-    """Return the sound; raises :class:`UnusableError` for silence."""
+def check_level(sound: media.Sound, name: str = "the sound") -> media.Sound:
+    """Return the sound; raises :class:`UnusableError`, which says ``name``, for silence."""
     if np.abs(sound).max(initial=0) < _SILENCE:
-        raise UnusableError("silent: the sound is silence (below -60 dBFS)")
+        raise UnusableError(f"silent: {name} is silence (below -60 dBFS)")
     return sound
 
 
