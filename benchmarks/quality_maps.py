@@ -5,6 +5,8 @@ imports, builds the network, loads the weights, decodes the whole video and runs
 batch. Ours is one job for all videos: a process that reads ahead, clips one by one, rows through
 the cache into a table. Both have the same networks, weights, draws and threads, so both
 give the same scores, which is checked. Bare are the passes of ours again, on clips in memory.
+With ``--official`` the unmodified script of a fetched repository is the third rival, with the same
+weights and its own random draws.
 """
 
 from __future__ import annotations
@@ -17,14 +19,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import _common as common
+import _official_maps as official
 
 if TYPE_CHECKING:
     from sfqa.features.base import Video
 
 MODELS = ("fast_vqa", "dover")
-#: The least ratio to the published way, the largest share of a job beside the passes, and the most
-#: memory of a process in GB.
-TARGET, BARE_TARGET, MEMORY_TARGET = 2.0, 1 / 1.1, 3.0
+#: The least ratio to the published way and to the official repository, the largest share of a job
+#: beside the passes, and the most memory of a process in GB.
+TARGET, OFFICIAL_TARGET, BARE_TARGET, MEMORY_TARGET = 2.0, 3.0, 1 / 1.1, 3.0
 
 
 def build_network(model: str, small: bool) -> Any:
@@ -181,7 +184,17 @@ def race_model(model: str, rows: Any, args: argparse.Namespace, work: Path) -> d
         )  # fmt: skip
 
     rival, ours = f"{model}: published way", f"{model}: ours"
-    times = common.race({rival: run_published, ours: run_ours}, args.repeats)
+    rivals = {rival: run_published, ours: run_ours}
+    official_name = f"{model}: official repository"
+    if model in args.official:
+        network = build_network(model, args.small)
+        network.load_state_dict(torch.load(weights))
+        repository = official.install_weights(model, args.official[model], network, work)
+        videos = [record["path"] for record in records]
+        rivals[official_name] = lambda: answers.update(
+            official=official.score_videos(model, repository, videos, args.threads)
+        )
+    times = common.race(rivals, args.repeats)
     common.show(times)
     most = max(
         abs(row[name] - answer["scores"][name])
@@ -203,21 +216,36 @@ def race_model(model: str, rows: Any, args: argparse.Namespace, work: Path) -> d
         f"{common.word(share >= BARE_TARGET)}"
     )
     print(f"  memory, target {MEMORY_TARGET} GB: {common.word(peaks['ours'] <= MEMORY_TARGET)}")
-    ratio = common.verdict(model, times, rival, ours, TARGET)
-    return {"ratio": ratio, "difference": most, "bare_share": share, "peak_gb": peaks}
+    ratios = [common.verdict(model, times, rival, ours, TARGET)]
+    if model in args.official:
+        ratios.append(
+            common.verdict(f"{model}, official", times, official_name, ours, OFFICIAL_TARGET)
+        )
+    return {"ratios": ratios, "difference": most, "bare_share": share, "peak_gb": peaks}
 
 
 def main(words: Sequence[str] | None = None) -> dict[str, Any]:
     """Run the benchmark; return its figures."""
     parser = common.parser("FAST-VQA and DOVER against one process per video", 1)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
+    parser.add_argument(
+        "--official", nargs=2, action="append", default=[], metavar=("MODEL", "FOLDER"),
+        help="also run the script of the official repository in FOLDER; may be repeated",
+    )  # fmt: skip
     args = parser.parse_args(words)
+    args.official = {model: Path(folder) for model, folder in args.official}
+    if unknown := set(args.official) - set(MODELS):
+        parser.error(f"--official {', '.join(sorted(unknown))}: use one of {', '.join(MODELS)}")
     with common.folder(args) as work:
         rows = common.conformed(args, work)
         common.head("maps of FAST-VQA and DOVER", rows, args)
         figures = {model: race_model(model, rows, args, work) for model in args.models}
     return common.finish(
-        args, {"models": figures, "ratios": [figure.pop("ratio") for figure in figures.values()]}
+        args,
+        {
+            "models": figures,
+            "ratios": [ratio for figure in figures.values() for ratio in figure.pop("ratios")],
+        },
     )
 
 

@@ -100,7 +100,8 @@ def _format_md_cell(cell: Cell) -> str:
         text += f" {_escape_md(cell.spread)}"
     if cell.badge:
         text += f" **({_escape_md(cell.badge)})**"
-    return text + "".join(f"<sup>{note}</sup>" for note in cell.notes)
+    numbers = ",".join(map(str, cell.notes))
+    return f"{text}<sup>{numbers}</sup>" if numbers else text
 
 
 # --- LaTeX ----------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ from sfqa.correlation.summarise import OVERALL, POOLED, VIDEO
 from sfqa.errors import UserError
 from sfqa.statistics.registry import NAMES
 
-VERSION = 4
+VERSION = 5
 
 Rows = pd.DataFrame | Iterable[Mapping[str, Any]]
 

@@ -59,7 +59,7 @@ def build_metric_grid(
             text: get_note_number(f"{', '.join(ds)}: {text}") for text, ds in flawed.items()
         }
         own_numbers = [get_note_number(note) for note in (metric_notes or {}).get(metric, ())]
-        note_numbers = (*own_numbers, *numbers_by_detail.values())
+        note_numbers = tuple(sorted({*own_numbers, *numbers_by_detail.values()}))
         badge = "random weights" if first_record["weights"] == "random" else ""
         cells = [
             Cell(str(first_record["group"]), repeats=first_record["group"] == before),
@@ -68,12 +68,12 @@ def build_metric_grid(
         for dimension, record in metric_records.items():
             for stat in statistics:
                 value = None if record is None else to_number(record[stat])
+                spread = format_spread(metric, dimension, stat)
                 if value is None:
                     why = "no_row: not computed" if record is None else str(record["detail"])
-                    cells.append(Cell(UNDEFINED, notes=(get_note_number(why),)))
+                    cells.append(Cell(UNDEFINED, notes=(get_note_number(why),), spread=spread))
                 else:
                     rank = ranks.get((metric, dimension, stat), "")
-                    spread = format_spread(metric, dimension, stat)
                     detail = str((record or {})["detail"])
                     marks: tuple[int, ...] = ()
                     if not _is_ranked(stat, detail):
