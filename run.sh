@@ -6,6 +6,8 @@
 #   ./run.sh ffmpeg [pytest options]    passes the tests of media with an older FFmpeg on the PATH (Debian; minutes)
 #   ./run.sh iqa [pytest options]       makes .venv-iqa with pyiqa (non-commercial licence) beside .venv, passes the tests of `iqa`
 #   ./run.sh soak [kills]               kills the run 200 times at random, compares every table (an hour and more)
+#   ./run.sh docs                       builds the documentation as a site (build/site), in .venv-docs
+#   ./run.sh publishing                 passes the tests of published folders with mlcroissant and datasets, in .venv-publish
 #   ./run.sh setup                      only makes .venv
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -32,6 +34,16 @@ setup() {
     [ -x .venv/bin/python ] || "$python" -m venv .venv
     echo "run.sh: installing $wanted into .venv (a few minutes, about 6 GB with torch)" >&2
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$wanted"
+    touch "$stamp"
+}
+
+# An environment of its own for tools that need nothing of the project.
+make_environment() {
+    local stamp
+    stamp=$1/.installed-$(cksum <"$2" | cut -d' ' -f1)
+    [ -e "$stamp" ] && return
+    [ -x "$1/bin/python" ] || "$(find_python)" -m venv "$1"
+    "$1/bin/python" -m pip install --quiet --disable-pip-version-check -r "$2"
     touch "$stamp"
 }
 
@@ -101,11 +113,21 @@ case $goal in
         export PATH="$PWD/.venv/bin:$PATH"
         exec python tests/faults/harness.py --seed 1 --kills "${1:-200}"
         ;;
+    docs)
+        make_environment .venv-docs requirements-docs.txt
+        PATH="$PWD/.venv-docs/bin:$PATH" exec .venv-docs/bin/python .ci/build_docs.py "$@"
+        ;;
+    publishing)
+        setup requirements-dev.txt
+        make_environment .venv-publish requirements-publish.txt
+        SFQA_PUBLISH_PYTHON="$PWD/.venv-publish/bin/python" SFQA_TESTS=all \
+            exec .venv/bin/python -m pytest tests/publishing "$@"
+        ;;
     setup)
         setup requirements.txt
         ;;
     *)
-        sed -n '2,10s/^# \{0,1\}//p' "$0"
+        sed -n '2,12s/^# \{0,1\}//p' "$0"
         [ "$goal" = help ] || { echo "run.sh: unknown word '$goal'" >&2; exit 2; }
         ;;
 esac

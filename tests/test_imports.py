@@ -23,6 +23,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "agreement with people": ("correlation",),
     "scores": ("ratings", "regression", "papers", "challenge"),
     "report": ("report",),
+    "a published dataset": ("publishing",),
     "parts of the plan": ("trial_files", "metric_plan"),
     "the whole workflow": ("plan", "reference", "cache_tools"),
     "from a plan": ("estimate", "missing"),

@@ -51,7 +51,7 @@ def test_a_short_row_has_empty_optional_cells(folder):
 
 
 def test_a_clip_sheet_is_as_it_was(folder):
-    assert CLIP_COLUMNS == ("clip_id", "path", "style", "language", "origin", "title")
+    assert CLIP_COLUMNS == ("clip_id", "path", "style", "language", "origin", "title", "licence")
     text = "clip_id,path,style,language,origin\nc,c.wav,pop,zh,ai\n"
     (row,) = read(folder, text, CLIP_COLUMNS, CLIP_CHOICES)
     assert row["title"] == ""

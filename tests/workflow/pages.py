@@ -25,7 +25,7 @@ def copy_project(folder: Path) -> None:
 def follow_page(page: str, folder: Path) -> list[str]:
     """Do what every block of docs/``page`` says; return what its commands printed.
 
-    A block of bash is run. Any other is written to the file that its first line names, or
+    A block of bash is run; one of console is only read. Any other is written to the file that its first line names, or
     appended to it if the line says so. Blocks inside a list are only read.
     """
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
@@ -38,6 +38,8 @@ def follow_page(page: str, folder: Path) -> list[str]:
             )  # fmt: skip
             assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
             printed.append(done.stdout + done.stderr)
+            continue
+        if language == "console":
             continue
         first, rest = text.split("\n", 1)
         named = re.fullmatch(r"# (append to )?(\S+)", first)

@@ -93,3 +93,43 @@ def test_the_pages_are_followed_on_sets_that_exist(page: str) -> None:
     protocols = {protocol["name"] for protocol in config["regression"]["protocols"]}
     assert config["correlation"]["protocol"] in protocols
     assert f"`{config['correlation']['protocol']}`" in text
+
+
+def test_only_ratings(tmp_path: Path) -> None:
+    (tmp_path / "sfqa").symlink_to(ROOT / "sfqa")
+    rated, correlated = follow_page("start_ratings.md", tmp_path)
+    assert "r6" in rated
+    assert "video,dimension,mos" in rated or "sample_id,dimension,mos" in rated
+    assert "SRCC" in correlated
+
+
+@pytest.mark.slow
+@pytest.mark.thorough
+def test_only_features(tmp_path: Path) -> None:
+    copy_project(tmp_path)
+    (run,) = follow_page("start_features.md", tmp_path)
+    assert "niqe" in run
+    assert "ridge" in run
+
+
+@pytest.mark.slow
+@pytest.mark.thorough
+def test_ready_videos(tmp_path: Path) -> None:
+    copy_project(tmp_path)
+    for number in range(1, 9):
+        make_video(tmp_path / f"ready/clips/talk{number}.mp4", number)
+    (run,) = follow_page("start_ready_videos.md", tmp_path)
+    assert "Sharpness" in run
+    mos = store.read(tables.MOS, tmp_path / "results/ready/ratings/mos.parquet")
+    assert mos.set_index("sample_id").loc["a1", "n"] == 5
+
+
+@pytest.mark.slow
+@pytest.mark.thorough
+def test_own_material_and_a_study(tmp_path: Path) -> None:
+    copy_project(tmp_path)
+    *_, run = follow_page("start_own_material.md", tmp_path)
+    assert "Lip-loudness" in run
+    planned, _ = follow_page("start_study.md", tmp_path)
+    assert "plan of 4 raters" in planned
+    assert (tmp_path / "links.csv").is_file()

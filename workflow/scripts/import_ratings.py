@@ -15,6 +15,7 @@ with run_job(snakemake.log[0]) as log:
         check_ends(path, [(k, "score", row) for k, row in enumerate(rows, 1)], ratings["ends"])
     else:
         rows = import_scores(describe_source(ratings), notes)
+        rows = [{**row, "synthetic": ratings.get("synthetic", False)} for row in rows]
         for note in notes:
             log.warning("%s", note)
     samples = set(store.read(tables.SAMPLES, snakemake.input.samples)["sample_id"])

@@ -67,7 +67,7 @@ is not `ok` has its reason in the column `detail`.
 | `report/manifest.json` | what identifies a run, to compare it with another one: code, configuration, seeds, versions, sha256 of inputs and tables; and its hardware |
 | `report/rejects.html` | the rows that are not ok, counted by stage and reason |
 | `report/report.html` | Snakemake's report; only on request (`snakemake --report`) |
-| `catalog.duckdb` | views of all tables; open it from the folder where Snakemake was run |
+| `catalog.duckdb` | views of all tables; open it from the folder where Snakemake was run, or see [moving.md](moving.md) |
 | `logs/` | one log for each job; `*.benchmark.tsv` has time and memory of expensive jobs |
 | `.watch.json` | last known state of the files ([reruns.md](reruns.md)) |
 """

@@ -10,7 +10,7 @@ from sfqa.errors import UserError, hint
 from sfqa.user_tables import read_table
 
 IMAGE_COLUMNS = ("image_id", "path", "source", "category", "licence", "prompt")
-CLIP_COLUMNS = ("clip_id", "path", "style", "language", "origin", "title")
+CLIP_COLUMNS = ("clip_id", "path", "style", "language", "origin", "title", "licence")
 IMAGE_CHOICES = {"source": ("real", "ai", "synthetic")}
 CLIP_CHOICES = {"origin": ("recorded", "ai", "synthetic")}
 _ID = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+-")

@@ -16,6 +16,7 @@ from typing import Any
 from sfqa.errors import UserError, explain_unwritable
 from sfqa.plan import Plan
 from sfqa.regression.feature_columns import check_feature_columns
+from sfqa.script_changes import compare_scripts_by_content
 
 #: Objects created before the garbage collector runs, for its three generations.
 _GC_THRESHOLDS = (50_000, 20, 20)
@@ -44,6 +45,7 @@ def make_plan(workflow: Any, config: Mapping[str, Any]) -> Plan:
         # A warning, not an error: a dry run can plan on results that it can only read.
         logger.warning(f"Nothing can be written: {error}")
     keep_pandas_unloaded()
+    compare_scripts_by_content()
     collect_garbage_less_often()
     return plan
 

@@ -22,6 +22,7 @@ sfqa import --list
 sfqa import t2vqa_db /data/T2VQA-DB
 sfqa import thqa_ntire /data/THQA-NTIRE --out my.yaml
 sfqa import my.yaml                               # checks a configuration that you edited
+sfqa import published/demo                        # a folder that sfqa publish wrote
 """
 #: Where the configurations of published datasets are.
 DATASETS = Path(__file__).parents[4] / "config" / "datasets"
@@ -56,10 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "name",
         nargs="?",
         metavar="NAME",
-        help="a dataset of config/datasets/, or a configuration (.yaml) to check",
+        help="a dataset of config/datasets/, a folder that sfqa publish wrote, or a configuration "
+        "(.yaml) to check",
     )
     add("folder", nargs="?", type=Path, metavar="FOLDER", help="its unpacked folder")
     add("--out", type=Path, metavar="FILE", help="the configuration to write (NAME.yaml)")
+    add("--dataset", metavar="NAME", help="new name of a dataset that sfqa publish wrote")
     add("--list", action="store_true", help="list the datasets and exit")
 
 
@@ -69,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
         for name in list_datasets():
             print(f"{name:<16} {read_summary(name)}")
         return SUCCESS
+    if Path(args.name).is_dir():
+        return _import_published(Path(args.name), args.out, args.dataset)
     if Path(args.name).suffix in (".yaml", ".yml"):
         return _check_own_config(Path(args.name))
     args.name = args.name.lower().replace("-", "_")
@@ -97,6 +102,30 @@ def run(args: argparse.Namespace) -> int:
     print(f"\nWritten: {out}. Edit it (weights, metrics, protocols), then run")
     print(f"  snakemake --cores 8 --configfile {out}")
     return SUCCESS if is_complete else FAILURE
+
+
+def _import_published(folder: Path, out: Path | None, dataset: str | None) -> int:
+    """Check a folder that ``sfqa publish`` wrote, and write its configuration with paths."""
+    from sfqa.publishing.configuration import write_config
+    from sfqa.publishing.importing import check_folder, place_config
+
+    config = place_config(folder, dataset)
+    out = out or Path(f"{config['dataset']}.yaml")
+    if out.exists():
+        raise UserError(f"{out}: it is there already; name another file with --out")
+    check = check_folder(folder)
+    print(f"{check.unchanged} files are as they were published")
+    for names, text in (
+        (check.missing, "are missing; fetch them again"),
+        (check.changed, "are not as they were published; fetch them again"),
+        (check.missing_videos, "videos of the sheet are not in the folder (left_out.csv)"),
+    ):
+        if names:
+            more = ", ..." if len(names) > _MAX_EXAMPLES else ""
+            print(f"{len(names)} {text}: {', '.join(names[:_MAX_EXAMPLES])}{more}")
+    write_config(config, out, f"Written by sfqa import {folder}.")
+    print(f"\nWritten: {out}. Run\n  snakemake --cores 8 --configfile {out}")
+    return SUCCESS if check.is_complete else FAILURE
 
 
 def _check_own_config(path: Path) -> int:

@@ -89,7 +89,8 @@ def _prepare_clip(
 ) -> dict[str, Any]:
     source = Path(row["path"])
     out: dict[str, Any] = dict.fromkeys(tables.CLIPS.names)
-    out |= {name: row.get(name) for name in ("clip_id", "style", "language", "origin", "title")}
+    labels = ("clip_id", "style", "language", "origin", "title", "licence")
+    out |= {name: row.get(name) for name in labels}
     out |= {"original": str(row["path"]), "status": tables.FAILED}
     if not source.is_file():
         return out | {"detail": tables.flaw("missing", "there is no such file")}

@@ -13,7 +13,7 @@ from sfqa.arrays import Floats
 from sfqa.errors import UserError
 from sfqa.ratings.screening import row_statistics
 
-VERSION = 1
+VERSION = 2
 
 #: With fewer raters the fit of Annex E converges to the ratings of a single rater.
 MIN_RATERS = 8
@@ -91,15 +91,19 @@ def fit_annex_e(matrix: npt.ArrayLike, names: list[str] | None = None) -> Subjec
         )
     rated_scores = scores[np.ix_(has_ratings, has_rated)]
     labels = np.array(names if names is not None else [str(k) for k in range(scores.shape[1])])
-    mos, bias, inconsistency, steps = _fit_alternately(rated_scores, labels[has_rated])
+    # In an order that the scores decide, so that sums do not depend on what the raters are called.
+    order = np.lexsort(np.nan_to_num(rated_scores, nan=np.inf)[::-1])
+    rated_scores = rated_scores[:, order]
+    mos, bias, inconsistency, steps = _fit_alternately(rated_scores, labels[has_rated][order])
     information = np.where(np.isnan(rated_scores), 0.0, 1 / inconsistency**2)
     standard_error = np.nansum(information, axis=1) ** -0.5
     shift = float(bias.mean())
+    back = np.argsort(order)
     return SubjectModel(
         _expand(mos + shift, has_ratings),
         _expand(standard_error, has_ratings),
-        _expand(bias - shift, has_rated),
-        _expand(inconsistency, has_rated),
+        _expand(bias[back] - shift, has_rated),
+        _expand(inconsistency[back], has_rated),
         steps,
     )
 

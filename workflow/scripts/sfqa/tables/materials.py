@@ -40,6 +40,7 @@ CLIPS = Table(
         Column("language", STRING, "language from the sheet (BCP 47)"),
         Column("origin", STRING, "recorded, ai or synthetic"),
         Column("title", STRING, "title shown to raters", nullable=True),
+        Column("licence", STRING, "licence from the sheet", nullable=True, optional=True),
         *STATUS,
         Column("original", STRING, "path of the user's file"),
         Column("original_sha256", STRING, "sha256 of the user's file", nullable=True),
