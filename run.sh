@@ -54,7 +54,7 @@ case $goal in
         snakemake --cores "$(nproc)" "$@"
         snakemake --cores 1 --report results/demo/report/report.html --quiet "$@" >/dev/null 2>&1 ||
             { echo "run.sh: the tables are whole, the HTML report was not written; try: snakemake --report report.html" >&2; exit 1; }
-        cat results/demo/correlation/metrics.md
+        ./sfqa results show results/demo
         echo
         echo "Report: results/demo/report/report.html"
         echo "Site:   results/demo/report/site/index.html"

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from sfqa import figure_style
-from sfqa.correlation import figures, learning_figure, more_figures
+from sfqa.correlation import figures, learning_figure, more_figures, rank_figure
 from sfqa.identity import random_generator
 
 METHODS = ("sonic", "float", "sharp", "memo", "sad")
@@ -97,6 +97,6 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
         saved.append(figure)
         figure_style.save_figure(figure, paths)
 
-    for module in (figures, learning_figure, more_figures):
+    for module in (figures, learning_figure, more_figures, rank_figure):
         monkeypatch.setattr(module, "save_figure", keep_and_save)
     return saved

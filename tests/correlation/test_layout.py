@@ -415,3 +415,17 @@ def test_version_is_raised_when_the_pages_change(rows: list[dict[str, Any]]) -> 
     plain = [render(rows, "C."), render_leakage(panel_rows(), "L.")]
     told = [render(with_intervals(rows), "C."), render_leakage(with_intervals(panel_rows()), "L.")]
     assert (layout.VERSION, digest([plain, told])[:16]) == (5, "0768fffa7a2fe405")
+
+
+def test_the_leakage_panel_counts_its_drops_and_folds_without_numbers() -> None:
+    text = render_leakage(panel_rows(), "L.")["md"]
+    assert "higher under random splits than grouped ones for 1 of 1 regressors" in text
+    worse = [{**r, "srcc": 0.1} if r["protocol"] == "random" else r for r in panel_rows()]
+    text = render_leakage(worse, "L.")["md"]
+    assert "for 0 of 1 regressors (mean drop -0.50)" in text
+    none = [{**r, "srcc": None} for r in panel_rows()]
+    texts = render_leakage(none, "L.")
+    assert "No regressor has an SRCC under any protocol" in texts["md"]
+    assert "|" not in texts["md"]
+    assert "<table>" not in texts["html"]
+    assert "alpha" in texts["csv"]

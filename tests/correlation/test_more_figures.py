@@ -19,10 +19,9 @@ from sfqa.correlation.more_figures import (
     MOS,
     draw_failure_cases,
     draw_metric_matrix,
-    draw_ranks,
     draw_srcc_bars,
-    find_equal_groups,
 )
+from sfqa.correlation.rank_figure import draw_ranks, find_equal_groups
 from sfqa.identity import random_generator
 
 V, A = "visual_quality", "av_consistency"
@@ -210,3 +209,32 @@ def test_same_input_same_bytes(tmp_path: Path) -> None:
         one = (tmp_path / f"one{suffix}").read_bytes()
         assert one == (tmp_path / f"two{suffix}").read_bytes()
     assert not re.search(r"\d{4}-\d\d-\d\dT", (tmp_path / "one.svg").read_text())
+
+
+def test_ranks_name_metrics_with_random_weights(drawn: list[Figure], tmp_path: Path) -> None:
+    draw_ranks(pairs([("a", "d")]), "random", (V,), [tmp_path / "r.svg"], untrained=["b"])
+    labels = [t.get_text() for t in drawn[0].axes[0].get_yticklabels()]
+    assert labels == ["1  a", "2  b\n(random weights)", "3  c", "4  d"]
+    assert "synthetic ratings, random weights" in texts(drawn[0])
+    draw_ranks(pairs([("a", "d")]), "random", (V,), [tmp_path / "r.svg"], untrained=["x"])
+    assert "random weights" not in texts(drawn[1])
+
+
+def test_panels_without_numbers_are_left_out(drawn: list[Figure], tmp_path: Path) -> None:
+    rows = correlations()
+    rows.loc[rows["dimension"] == A, ["srcc", "srcc_low", "srcc_high"]] = None
+    draw_srcc_bars(rows, "random", (V, A), [tmp_path / "b.svg"])
+    empty = pairs([]).assign(dimension=A, value_a=np.nan, value_b=np.nan)
+    draw_ranks(pd.concat([pairs([]), empty]), "random", (V, A), [tmp_path / "r.svg"])
+    for figure in drawn:
+        assert [axes.get_title(loc="left") for axes in figure.axes] == ["visual quality"]
+
+
+def test_bars_of_folds_without_numbers_are_pooled(drawn: list[Figure], tmp_path: Path) -> None:
+    rows = correlations(intervals=False)
+    rows.loc[rows["pooling"] == "mean", "srcc"] = None
+    draw_srcc_bars(rows, "random", (V,), [tmp_path / "b.svg"])
+    np.testing.assert_allclose([b.get_width() for b in drawn[0].axes[0].patches], [0.8, 0.5])
+    assert "random splits, all test samples" in texts(drawn[0])
+    draw_srcc_bars(rows.assign(protocol="all"), "all", (V,), [tmp_path / "b.svg"])
+    assert "SRCC, all rated videos, all test samples" in texts(drawn[1])

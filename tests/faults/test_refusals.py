@@ -314,7 +314,7 @@ def test_five_percent_of_bad_videos_are_rows_with_reasons_and_more_stop_the_run(
             "columns": {"rater": "who", "sample_id": "video", "score": "points"},
         },
         "regression": {
-            "protocols": [{"name": "all", "kind": "random_kfold", "k": 3}],
+            "protocols": [{"name": "random", "kind": "random_kfold", "k": 3}],
             "metrics": {"Sharpness": {"kind": "zero_shot", "inputs": ["signal.sharpness"]}},
         },
     }  # fmt: skip

@@ -10,7 +10,12 @@ import pytest
 
 from sfqa import cli, store, tables
 from sfqa.errors import UserError
-from sfqa.papers.comparison import build_comparison_grid, compare_with_ours, select_protocol
+from sfqa.papers.comparison import (
+    build_comparison_grid,
+    compare_with_ours,
+    select_protocol,
+    split_matched,
+)
 from sfqa.papers.published import load_published
 
 
@@ -132,3 +137,40 @@ def test_the_main_score_of_a_challenge_is_that_of_our_srcc_and_plcc() -> None:
     assert cell(unknown, "FocusQ", "quality", "Main Score")["ours"] is None or pd.isna(
         cell(unknown, "FocusQ", "quality", "Main Score")["ours"]
     )
+
+
+def test_lines_without_ours_are_one_sentence() -> None:
+    rows, _ = select_protocol(ours())
+    frame = compare_with_ours(load_published("sfqa_table2"), rows)
+    matched, sentence = split_matched(frame)
+    assert set(matched["row"]) == {"FAST-VQA", "LSE-C"}
+    assert sentence.startswith("36 of 42 lines have no figure of ours (no metric of that name")
+    assert "VALOR" in sentence
+    assert split_matched(matched)[1] == ""
+
+
+def test_the_protocol_of_all_videos_is_chosen_only_if_there_is_no_other() -> None:
+    rows = ours().replace({"protocol": {"disjoint": "official", "random": "all"}})
+    assert select_protocol(rows)[1] == "official"
+    only = rows[rows["protocol"] == "all"]
+    assert select_protocol(only)[1] == "all"
+
+
+def test_trials_without_numbers_are_compared_at_once() -> None:
+    rows = ours()
+    rows.loc[rows["pooling"] == "mean", "srcc"] = None
+    selected, _ = select_protocol(rows)
+    assert set(selected["pooling"]) == {"pooled"}
+
+
+def test_text_for_a_terminal_and_a_csv_beside_a_file(tmp_path: Path, capsys: Any) -> None:
+    assert cli_call("show", "sfqa_table2", "--width", "80") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "Syncnet" in lines
+    out = tmp_path / "table.tex"
+    assert cli_call("show", "sfqa_table2", "--out", out) == 0
+    assert out.read_text().startswith("% needs")
+    assert "VALOR" in (tmp_path / "table.csv").read_text()
+    assert cli_call("show", "sfqa_table2") == 0  # a pipe gets Markdown
+    assert "| Audio-Visual LMMs |" in capsys.readouterr().out

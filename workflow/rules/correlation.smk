@@ -26,7 +26,7 @@ if PLAN.has_mos:
             mem_mb=more_memory(3000),
         params:
             metrics=PLAN.metric_labels(),
-            protocols=PLAN.config["regression"]["protocols"],
+            protocols=PLAN.untrained_protocols,
             settings={
                 "mapping": PLAN.config["correlation"].get("mapping", "logistic4"),
                 "bootstrap": PLAN.config["correlation"].get("bootstrap", 1000),
@@ -89,6 +89,7 @@ if PLAN.has_mos:
         params:
             dataset=DATASET,
             protocol=PLAN.main_protocol,
+            pooling=PLAN.config["correlation"]["pooling"],
             protocols=PLAN.config["regression"]["protocols"],
             seed=PLAN.config["seed"],
             order=PLAN.metric_names,

@@ -32,7 +32,7 @@ if PLAN.has_mos:
             mem_mb=more_memory(3000),
         params:
             metrics=[PLAN.slice_metric(metric) for metric in PLAN.untrained_metrics],
-            protocols=PLAN.config["regression"]["protocols"],
+            protocols=PLAN.untrained_protocols,
             seed=PLAN.config["seed"],
         script:
             "../scripts/score_metrics.py"

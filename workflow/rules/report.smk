@@ -46,7 +46,6 @@ rule build_site:
         [
             table_path(name)
             for name, exists in (
-                ("correlation", PLAN.has_mos),
                 ("significance", PLAN.has_mos),
                 ("correlation_by_method", PLAN.has_mos),
                 ("scores", PLAN.has_scores),
@@ -54,6 +53,7 @@ rule build_site:
             )
             if exists
         ],
+        correlation=table_path("correlation") if PLAN.has_mos else [],
         features=feature_files(),
         samples=table_path("samples"),
         rejects=table_path("rejects"),
@@ -77,6 +77,7 @@ rule build_site:
         "../envs/media.yaml"
     params:
         protocol=PLAN.main_protocol if PLAN.has_mos else None,
+        pooling=PLAN.config.get("correlation", {}).get("pooling", "mean"),
         dimensions=PLAN.config.get("correlation", {}).get("dimensions", []),
         metrics=PLAN.metric_names,
         version=[
@@ -179,6 +180,7 @@ if PLAN.has_mos:
             mapping=PLAN.config["correlation"].get("mapping", "logistic4"),
             version=[
                 PLAN.module_version("correlation/more_figures"),
+                PLAN.module_version("correlation/rank_figure"),
                 PLAN.module_version("correlation/figures"),
             ],
         script:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from sfqa import store, tables
+from sfqa.correlation.main_view import MainView, choose_view
 from sfqa.job import run_job
 from sfqa.report.site import build_site, write_crate
 from sfqa.report.site_data import InitialView
@@ -9,7 +11,12 @@ from sfqa.report.site_data import InitialView
 with run_job(snakemake.log[0]) as log:
     params = snakemake.params
     site, crate = Path(snakemake.output.site), Path(snakemake.output.crate)
-    view = InitialView(params.protocol, tuple(params.dimensions), tuple(params.metrics))
+    order = (tuple(params.dimensions), tuple(params.metrics))
+    view = InitialView(params.protocol, *order)
+    if correlation := dict(snakemake.input.items()).get("correlation"):
+        rows = store.read(tables.CORRELATION, correlation)
+        shown = choose_view(rows, MainView(params.protocol, params.pooling))
+        view = InitialView(shown.protocol, *order, shown.pooling)
     files = [Path(path) for path in snakemake.input]
     sample_ids = build_site(crate.parent, site, view, files)
     write_crate(crate.parent, crate, site)

@@ -6,7 +6,11 @@ import pandas as pd
 
 from sfqa import store, tables
 from sfqa.correlation import more_figures
+from sfqa.correlation.main_view import MainView, choose_view
+from sfqa.correlation.metric_statistics import POOLED
 from sfqa.correlation.points import pool_points
+from sfqa.correlation.rank_figure import draw_ranks
+from sfqa.figure_style import describe_splits
 from sfqa.job import run_job
 
 with run_job(snakemake.log[0]) as log:
@@ -19,21 +23,24 @@ with run_job(snakemake.log[0]) as log:
     mos = store.read(tables.MOS, inputs.mos)
     samples = store.read(tables.SAMPLES, inputs.samples)
     predictions = store.read(tables.PREDICTIONS, inputs.predictions)
-    predictions = predictions[predictions["protocol"] == params.protocol]
+    # All figures show one protocol: the main one, or all rated videos if it has no number.
+    protocol = choose_view(rows, MainView(params.protocol, POOLED)).protocol
+    predictions = predictions[predictions["protocol"] == protocol]
     rated = list(params.dimensions) + sorted(set(mos["dimension"]) - set(params.dimensions))
     rated = [d for d in rated if (mos["dimension"] == d).any()]
     panels = [*rated, "overall"]
     synthetic = ["synthetic"] if mos["synthetic"].any() else []
 
-    more_figures.draw_srcc_bars(rows, params.protocol, panels, list_files("bars"))
-    significance = store.read(tables.SIGNIFICANCE, inputs.significance)
-    more_figures.draw_ranks(significance, params.protocol, panels, list_files("ranks"))
-
+    more_figures.draw_srcc_bars(rows, protocol, panels, list_files("bars"))
     metrics = [m for m in params.metrics if m["kind"] != "control"]
+    untrained_names = [m["name"] for m in metrics if m["weights"] == "random"]
+    significance = store.read(tables.SIGNIFICANCE, inputs.significance)
+    draw_ranks(significance, protocol, panels, list_files("ranks"), untrained_names)
+
+    if protocol != params.protocol:
+        metrics = [m for m in metrics if m["kind"] != "regressor"]
     points_by_metric = {
-        (dimension, m["name"]): pool_points(
-            predictions, mos, samples, m, dimension, params.protocol
-        )
+        (dimension, m["name"]): pool_points(predictions, mos, samples, m, dimension, protocol)
         for dimension in rated
         for m in metrics
     }
@@ -49,12 +56,12 @@ with run_job(snakemake.log[0]) as log:
     more_figures.draw_metric_matrix(
         scores,
         list_files("matrix"),
-        f"Metric against metric, SRCC, {params.protocol.replace('_', ' ')} splits",
+        f"Metric against metric, SRCC, {describe_splits(protocol)}",
         " ".join(synthetic + untrained),
     )
 
     best = rows[
-        (rows["protocol"] == params.protocol)
+        (rows["protocol"] == protocol)
         & (rows["level"] == "video")
         & (rows["pooling"] == "pooled")
         & (rows["kind"] != "control")

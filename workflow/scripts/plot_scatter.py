@@ -4,7 +4,7 @@ from pathlib import Path
 
 import sfqa.single_thread  # noqa: F401 - before numpy is loaded
 from sfqa import identity, store, tables
-from sfqa.correlation.figures import draw_scatter
+from sfqa.correlation.figures import choose_protocol, draw_scatter
 from sfqa.job import run_job
 from sfqa.joint_job import Item, make_items
 
@@ -24,10 +24,8 @@ with run_job(snakemake.log[0]):
 
     def draw_figure(item: Item) -> None:
         metric, path = item.content
-        draw_scatter(
-            store.read(tables.PREDICTIONS, path), mos, samples, metric, dimensions,
-            params.protocol, item.paths, params.mapping,
-        )  # fmt: skip
+        frames = (store.read(tables.PREDICTIONS, path), mos, samples, metric, dimensions)
+        draw_scatter(*frames, choose_protocol(*frames, params.protocol), item.paths, params.mapping)
 
     files = (params.metrics, inputs.predictions, snakemake.output.svg, snakemake.output.png)
     figures = [describe_figure(*names) for names in zip(*files, strict=True)]

@@ -13,7 +13,7 @@ from jsonschema.exceptions import ValidationError, best_match
 
 from sfqa.errors import UserError, hint
 from sfqa.raw_form import check_raw
-from sfqa.sample_fields import check_dimensions, check_fields
+from sfqa.sample_fields import ALL_PROTOCOL, check_dimensions, check_fields
 from sfqa.tables import SCORES
 from sfqa.yaml_names import check_keys, check_texts, describe_unquoted
 
@@ -297,6 +297,12 @@ def _check_protocols(config: Mapping[str, Any]) -> None:
     names = [p["name"] for p in config["regression"]["protocols"]]
     if len(set(names)) != len(names):
         raise UserError("config, regression.protocols: a name occurs twice; rename one")
+    if ALL_PROTOCOL in names:
+        raise UserError(
+            f"config, regression.protocols {ALL_PROTOCOL!r}: this is the name of the protocol of "
+            "zero-shot metrics over all rated videos, which is always there; give yours another "
+            "name, such as random"
+        )
     known_groups = [*GROUP_NAMES, *config.get("import", {}).get("keys", ())]
     for protocol in config["regression"]["protocols"]:
         named = [("groups", group) for group in protocol.get("groups", ())]

@@ -12,6 +12,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sfqa.sample_fields import ALL_PROTOCOL
 from sfqa.store import replacing
 
 #: Okabe and Ito (2008), without yellow and black: apart for every kind of colour vision.
@@ -52,6 +53,15 @@ def in_words(name: str) -> str:
     'visual quality'
     """
     return name.replace("_", " ")
+
+
+def describe_splits(protocol: str) -> str:
+    """Return a protocol as the title of a figure names it.
+
+    >>> describe_splits("leave_one_method_out"), describe_splits("all")
+    ('leave one method out splits', 'all rated videos')
+    """
+    return "all rated videos" if protocol == ALL_PROTOCOL else f"{in_words(protocol)} splits"
 
 
 def set_title(

@@ -21,6 +21,7 @@ from sfqa.regression.metrics import (
     select_number_settings,
 )
 from sfqa.regression.paper_rows import describe_paper_rows
+from sfqa.splits.protocol_options import ALL_SAMPLES
 
 #: Metrics that every table shows for comparison: the worst and the best possible ones.
 _CONTROLS = {
@@ -80,6 +81,11 @@ class MetricPlan:
         """The protocol of the main table."""
         protocols = self.config["regression"]["protocols"]
         return str(self.config["correlation"].get("protocol") or protocols[0]["name"])
+
+    @property
+    def untrained_protocols(self) -> list[dict[str, Any]]:
+        """The protocols of metrics that learn nothing: the configuration's, and all samples."""
+        return [*self.config["regression"]["protocols"], dict(ALL_SAMPLES)]
 
     def get_metric(self, name: str) -> dict[str, Any]:
         """Return one metric by its name."""

@@ -47,7 +47,7 @@ is not `ok` has its reason in the column `detail`.
 | `ratings/study/` | a rating study: plan with proof of balance, texts, database; written by `sfqa plan`, served by `sfqa rate serve` |
 | `ratings/raters.{svg,png}` | bias and inconsistency of every rater, and agreement with the others |
 | `ratings/sos.{svg,png}` | standard deviation against MOS, with the fit of the SOS hypothesis |
-| `correlation/metrics.{csv,md,tex,html}` | the main table: metrics against MOS, video level, mean over the trials of the main protocol |
+| `correlation/metrics.{csv,md,tex,html}` | the main table: metrics against MOS at video level, on the test rows of the main protocol, then zero-shot metrics over all rated videos |
 | `correlation/metrics_pooled.*` | the same with the test samples of all trials at once |
 | `correlation/metrics_model_level.*` | the same for the means of the methods |
 | `correlation/paper.*` | the main table as papers print it: SRCC, PLCC and KRCC without controls, published figures in parentheses, footnotes on licences |

@@ -27,6 +27,8 @@ FIELDS = {
 }
 #: The dimension of a table of correlations that is the mean over the others.
 MEAN_DIMENSION = "overall"
+#: The protocol of metrics that learn nothing, over all rated samples: it is always there.
+ALL_PROTOCOL = "all"
 #: Names that ``import.keys`` cannot have: they mean something else in patterns and protocols.
 _RESERVED = frozenset({*FIELDS, "pair", "pair_id", "video", "keys", "shard", "row", "name", "stem"})
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")

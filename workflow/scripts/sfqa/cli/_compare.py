@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sfqa.cli._tables import check_out, format_table, write_csv
 from sfqa.errors import UserError, hint
+from sfqa.sample_fields import ALL_PROTOCOL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,7 +165,9 @@ def _read_table(path: Path, column: str, name: str, protocol: str = "") -> Score
     scores = Scores(name)
     if column == "prediction" and "protocol" in frame.columns:
         chosen = frame[frame["part"] == "test"]
-        protocol = protocol or str(chosen["protocol"].iloc[0])
+        # Of all rated videos only if there is nothing else: regressors have no rows of it.
+        protocols = sorted(set(chosen["protocol"]), key=lambda name: (name == ALL_PROTOCOL, name))
+        protocol = protocol or str(protocols[0])
         chosen = chosen[chosen["protocol"] == protocol]
         for (sample, dimension), group in chosen.groupby(["sample_id", "dimension"]):
             detail = next((d for d in group["detail"] if d), "")

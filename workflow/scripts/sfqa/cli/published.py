@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sfqa.cli import SUCCESS
+from sfqa.cli._grid_text import format_grid, measure_terminal
 from sfqa.cli._tables import check_out, format_table
 from sfqa.errors import UserError, hint
 
@@ -25,7 +28,7 @@ sfqa published compare sfqa_table2 --ours results/sfqa --protocol disjoint
 """
 
 _ACTIONS = ("list", "show", "check", "compare")
-_FORMATS = ("md", "tex", "html", "csv")
+_FORMATS = ("text", "md", "tex", "html", "csv")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,9 +38,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "tables", nargs="*", metavar="TABLE", help="names as printed by 'list' (check: default all)"
     )
-    add("--format", default="md", metavar="NAME", help=f"{', '.join(_FORMATS)} (md)")
+    add(
+        "--format",
+        metavar="NAME",
+        help=f"{', '.join(_FORMATS)} (text on a terminal, else md)",
+    )
+    add("--width", type=int, metavar="N", help="text: columns of a line (that of the terminal)")
+    add("--all", action="store_true", help="compare: also the lines that have no figure of ours")
     add("--page", action="store_true", help="tex: a complete document that can be compiled")
-    add("--out", type=Path, metavar="FILE", help="write to this file instead of printing")
+    add(
+        "--out", type=Path, metavar="FILE",
+        help="write to this file instead of printing, and a CSV file beside it",
+    )  # fmt: skip
     add(
         "--ours", type=Path, metavar="PATH",
         help="compare: results/DATASET, or its correlation.parquet",
@@ -61,17 +73,35 @@ def run(args: argparse.Namespace) -> int:
     """List, show, check or compare. Returns 0 even if a paper has errors."""
     if args.action not in _ACTIONS:
         raise UserError(f"published: no action {args.action!r}; {hint(args.action, _ACTIONS)}")
+    if args.format is None:
+        args.format = _choose_format(args)
     if args.format not in _FORMATS:
         raise UserError(f"--format {args.format}: no such format; {hint(args.format, _FORMATS)}")
+    if args.width is not None and args.width < 1:
+        raise UserError(f"--width {args.width}: write the number of columns, such as 100")
     if args.page and args.format != "tex":
         raise UserError("--page needs --format tex; add it or drop --page")
     if args.ours and args.action != "compare":
         raise UserError(f"--ours is an argument of 'compare', not of {args.action!r}")
-    check_out(args.out, "--out", [f".{args.format}"] if args.out else ())
+    suffix = ".txt" if args.format == "text" else f".{args.format}"
+    check_out(args.out, "--out", [suffix] if args.out else ())
     if args.action in ("show", "compare") and not args.tables:
         raise UserError(f"published {args.action}: name a table; 'sfqa published list' lists them")
     _write_text(args, _make_text(args))
+    if args.out is not None and args.action in ("show", "compare") and args.format != "csv":
+        # The figures as data, beside the table for readers.
+        changes = {"format": "csv", "out": args.out.with_suffix(".csv")}
+        csv_args = argparse.Namespace(**{**vars(args), **changes})
+        _write_text(csv_args, _make_text(csv_args))
     return SUCCESS
+
+
+def _choose_format(args: argparse.Namespace) -> str:
+    """Return the format of the output's name, else text on a terminal and Markdown in a pipe."""
+    if args.out is not None:
+        suffix = args.out.suffix.lower().removeprefix(".")
+        return {"txt": "text"}.get(suffix, suffix if suffix in _FORMATS else "md")
+    return "md" if measure_terminal() is None and args.width is None else "text"
 
 
 def _write_text(args: argparse.Namespace, text: str) -> None:
@@ -117,6 +147,10 @@ def _format_grids(
         frames = [frame for _, _, frame in grids if frame is not None]
         texts = [frame.to_csv(index=False, lineterminator="\n") for frame in frames]
         return texts[0] + "".join(text.split("\n", 1)[1] for text in texts[1:])
+    if args.format == "text":
+        is_styled = args.out is None and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        width = args.width or (measure_terminal() if args.out is None else None)
+        return "\n\n\n".join(format_grid(grid, width, is_styled) for _, grid, _ in grids)
     if args.format == "md":
         return "\n".join(to_markdown(grid) for _, grid, _ in grids)
     if args.format == "tex":
@@ -150,6 +184,8 @@ def _format_checks(args: argparse.Namespace) -> str:
 
 def _compare_table(args: argparse.Namespace, name: str) -> tuple[str, Grid, pd.DataFrame]:
     from sfqa import store, tables
+    from sfqa.correlation.captions import describe_pooling
+    from sfqa.correlation.summarise import POOLED, VIDEO
     from sfqa.papers import comparison, published
 
     if args.ours is None:
@@ -160,17 +196,26 @@ def _compare_table(args: argparse.Namespace, name: str) -> tuple[str, Grid, pd.D
     if not path.is_file():
         raise UserError(f"--ours {args.ours}: there is no {path}; run the workflow up to this file")
     rows, protocol = comparison.select_protocol(store.read(tables.CORRELATION, path), args.protocol)
+    is_video = rows["level"] == VIDEO
+    pooling = str(rows.loc[is_video, "pooling"].iloc[0]) if is_video.any() else POOLED
     table = published.load_published(name)
     frame = comparison.compare_with_ours(
         table, rows, _parse_pairs(args.metric), _parse_pairs(args.dimension)
     )
     caption = (
-        f"{table.label} against {args.ours}, protocol {protocol} (video level: mean over the "
-        "trials). The sign of our figures is flipped if a lower score means better quality. "
-        "Difference: ours minus published. Other data, weights or splits give other "
-        "figures, so a difference is not necessarily an error."
+        f"{table.label} against {args.ours}, protocol {protocol} (video level: "
+        f"{describe_pooling(pooling)}). The sign of our figures is flipped if a lower score means "
+        "better quality. Difference: ours minus published. Other data, weights or splits give "
+        "other figures, so a difference is not necessarily an error."
     )
-    return f"{table.label} and ours", comparison.build_comparison_grid(frame, caption), frame
+    matched, sentence = (frame, "") if args.all else comparison.split_matched(frame)
+    if matched.empty:
+        sentence += (
+            f" Our metrics are {', '.join(sorted(rows['metric'].unique()))}; match two with "
+            "--metric PAPER=OURS."
+        )
+    caption = f"{caption} {sentence}".strip()
+    return f"{table.label} and ours", comparison.build_comparison_grid(matched, caption), frame
 
 
 def _parse_pairs(arguments: list[str]) -> dict[str, str]:

@@ -20,10 +20,12 @@ from sfqa.arrays import Floats
 from sfqa.errors import UserError, hint
 from sfqa.identity import random_generator
 from sfqa.splits.grouping import GROUPS, choose_groups, encode_groups, list_keys
+from sfqa.splits.protocol_options import ALL
 from sfqa.statistics.registry import RESAMPLED_NAMES, Codes, RowResamples, find_statistic
 
-#: The protocols whose trials keep groups apart.
-GROUPED = ("fixed", "group_kfold", "group_trials", "leave_one_group_out", "listed_trials")
+#: The protocols whose trials keep groups apart, and the one of all samples, whose videos of one
+#: image or clip are no more independent.
+GROUPED = ("fixed", "group_kfold", "group_trials", "leave_one_group_out", "listed_trials", ALL)
 
 KINDS = ("percentile", "bca")
 

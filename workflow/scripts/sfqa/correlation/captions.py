@@ -13,7 +13,8 @@ import pandas as pd
 from sfqa.correlation.fits import MAPPINGS
 from sfqa.correlation.intervals import NOT_ASKED
 from sfqa.correlation.marks import find_marks
-from sfqa.correlation.summarise import MEAN, MEDIAN, OVERALL, VIDEO
+from sfqa.correlation.summarise import KINDS, OVERALL, POOLED, VIDEO
+from sfqa.splits.protocol_options import ALL
 from sfqa.statistics.registry import MAPPED_LABELS, STATISTICS, find_statistic, join_words
 
 #: What can follow a number in a table, and its description in captions.
@@ -107,16 +108,8 @@ def describe_rows(frame: pd.DataFrame, intervals: str, has_controls: bool = True
 
     ``has_controls``: whether the table has the controls and all statistics, not correlations alone.
     """
-    counted = frame.loc[frame["n"] > 0, "n"]
-    low, high = (int(counted.min()), int(counted.max())) if len(counted) else (0, 0)
-    rows = str(high) if low == high else f"{low} to {high}"
-    trials = int(frame["trials"].max())
-    unit = "methods" if frame["level"].iloc[0] != VIDEO else "test samples"
-    words = {MEAN: ", means over the trials", MEDIAN: ", medians over the trials"}
-    averaged = words.get(frame["pooling"].iloc[0], "")
     return (
-        f"Protocol {frame['protocol'].iloc[0]}; {rows} {unit}; {trials} "
-        f"trial{'s' if trials != 1 else ''}{averaged}. {_describe_mapping(frame)} "
+        f"{_describe_samples(frame)} {_describe_mapping(frame)} "
         "Where a lower score means better quality its sign was flipped first, so that a good "
         "metric is positive. Best in "
         f"bold{_RANKING if has_controls else ', second underlined.'}"
@@ -124,13 +117,66 @@ def describe_rows(frame: pd.DataFrame, intervals: str, has_controls: bool = True
     )
 
 
-def _describe_unranked(frame: pd.DataFrame) -> str:
-    """Return the sentence about values that are not ranked; empty if all are."""
-    if not any(find_marks(str(detail)) for detail in frame["detail"]):
-        return ""
+def describe_all_samples(frame: pd.DataFrame, intervals: str) -> str:
+    """Return the caption of a table of protocol ``all`` below that of another protocol."""
     return (
-        f" {MAPPED_LABELS} after a curve that is a step or falls are not ranked: see their notes."
+        f"{_describe_samples(frame)} Figures, signs and marks are those of the table above, but "
+        "not its samples: compare these figures with one another, not with those of regressors."
+        f"{describe_intervals(frame, intervals)}"
     )
+
+
+def describe_pooling(pooling: str) -> str:
+    """Return a pooling in words.
+
+    >>> describe_pooling("mean"), describe_pooling("pooled")
+    ('means over the trials', 'all test samples at once')
+    """
+    return "all test samples at once" if pooling == POOLED else f"{pooling}s over the trials"
+
+
+def _describe_samples(frame: pd.DataFrame) -> str:
+    """Return the sentence about the rows behind a table: protocol, samples or methods, trials."""
+    counted = frame.loc[frame["n"] > 0, "n"]
+    low, high = (int(counted.min()), int(counted.max())) if len(counted) else (0, 0)
+    rows = str(high) if low == high else f"{low} to {high}"
+    unit = "methods" if frame["level"].iloc[0] != VIDEO else "samples"
+    if frame["protocol"].iloc[0] == ALL:
+        return (
+            f"Protocol {ALL}: zero-shot metrics over all rated videos; they learn nothing, so no "
+            f"split limits them; {rows} {unit}."
+        )
+    unit = unit.replace("samples", "test samples")
+    trials = int(frame["trials"].max())
+    pooling = f", {describe_pooling(str(frame['pooling'].iloc[0]))}"
+    if trials == 1 or unit == "methods":
+        pooling = ""
+    return (
+        f"Protocol {frame['protocol'].iloc[0]}; {rows} {unit}; {trials} "
+        f"trial{'s' if trials != 1 else ''}{pooling}."
+    )
+
+
+def _describe_unranked(frame: pd.DataFrame) -> str:
+    """Return the sentences about values that are not ranked; empty if all are."""
+    sentences = []
+    if any(is_negative(value) for value in frame.loc[frame["kind"] != KINDS[0], "srcc"]):
+        sentences.append(" Metrics with a negative SRCC are not ranked.")
+    if any(find_marks(str(detail)) for detail in frame["detail"]):
+        sentences.append(
+            f" {MAPPED_LABELS} after a curve that is a step or falls are not ranked: see their "
+            "notes."
+        )
+    return "".join(sentences)
+
+
+def is_negative(srcc: Any) -> bool:
+    """Return whether an SRCC is below 0 as tables show it, with four decimals.
+
+    >>> is_negative(-0.2), is_negative(-0.00001), is_negative(None)
+    (True, False, False)
+    """
+    return not (srcc is None or pd.isna(srcc)) and round(float(srcc), 4) < 0
 
 
 def _describe_mapping(frame: pd.DataFrame) -> str:
@@ -147,3 +193,28 @@ def _describe_mapping(frame: pd.DataFrame) -> str:
         f"{_MAPPED_CORRELATIONS} after the mapping {name}, fitted to the same points, unless a "
         f"note says otherwise; it may fall as well as rise: only {_AS_GIVEN} show the direction."
     )
+
+
+def describe_drops(panel: pd.DataFrame, random: str) -> str:
+    """Return what the drops of a leakage panel show, a sentence for each protocol.
+
+    ``panel``: rows of :func:`sfqa.correlation.layout.build_leakage_panel`; of several dimensions
+    only the mean over them counts. A drop of 0 or less is no sign of leakage, and is not called so.
+
+    >>> panel = pd.DataFrame({"dimension": ["q", "q"], "drop_disjoint": [0.1, -0.4]})
+    >>> describe_drops(panel, "random")
+    'SRCC is higher under random splits than disjoint ones for 1 of 2 regressors (mean drop -0.15).'
+    """
+    is_overall = panel["dimension"] == OVERALL
+    counted = panel[is_overall] if is_overall.any() else panel
+    sentences = []
+    for column in (name for name in panel.columns if name.startswith("drop_")):
+        drops = counted[column].dropna().astype(float)
+        if drops.empty:
+            continue
+        name = column.removeprefix("drop_").replace("_", " ")
+        sentences.append(
+            f"SRCC is higher under {random} splits than {name} ones for {int((drops > 0).sum())} "
+            f"of {len(drops)} regressors (mean drop {drops.mean():.2f})."
+        )
+    return " ".join(sentences)

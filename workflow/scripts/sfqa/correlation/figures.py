@@ -25,10 +25,13 @@ from sfqa.figure_style import (
     MANY_POINTS,
     MARKERS,
     STYLE,
+    describe_splits,
     in_words,
     save_figure,
     set_title,
 )
+from sfqa.splits.protocol_options import ALL
+from sfqa.statistics.functions import MIN_ROWS
 from sfqa.statistics.registry import STATISTICS
 
 VERSION = 3
@@ -71,7 +74,7 @@ def draw_scatter(
         panels = figure.subplots(1, len(dimensions), squeeze=False)[0]
         for axes, dimension in zip(panels, dimensions, strict=True):
             _draw_panel(axes, points[dimension], methods, metric, dimension, mapping)
-        title = f"{metric['name']}, {in_words(protocol)} splits"
+        title = f"{metric['name']}, {describe_splits(protocol)}"
         set_title(figure, title, bool(rated["synthetic"].any()), metric["weights"] == "random")
         handles = {
             label: handle
@@ -87,6 +90,24 @@ def draw_scatter(
                 markerscale=1.2,
             )
         save_figure(figure, paths)
+
+
+def choose_protocol(
+    predictions: pd.DataFrame,
+    mos: pd.DataFrame,
+    samples: pd.DataFrame,
+    metric: Mapping[str, Any],
+    dimensions: Sequence[str],
+    protocol: str,
+) -> str:
+    """Return the protocol whose points to draw: ``protocol``, or all rated videos.
+
+    All rated videos if the metric has rows of them and ``protocol`` tests too few samples for a
+    statistic in every dimension. Arguments as of :func:`draw_scatter`.
+    """
+    has_all = bool((predictions["protocol"] == ALL).any())
+    points = (pool_points(predictions, mos, samples, metric, d, protocol) for d in dimensions)
+    return ALL if has_all and all(len(frame) < MIN_ROWS for frame in points) else protocol
 
 
 def _draw_panel(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -43,7 +43,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table: ``text_columns`` columns of words, then numbers; warnings stand out."""
+    """A table: ``text_columns`` columns of words, then numbers; warnings stand out.
+
+    ``title``: the heading of a table that is not the first of its page.
+    """
 
     caption: str
     heads: list[ColumnHeading]
@@ -51,6 +54,7 @@ class Grid:
     text_columns: int
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    title: str = ""
 
 
 def _find_heading_spans(grid: Grid) -> Iterator[tuple[str, int, int]]:
@@ -67,6 +71,8 @@ def _find_heading_spans(grid: Grid) -> Iterator[tuple[str, int, int]]:
 def to_markdown(grid: Grid) -> str:
     """Return the table as Markdown: best bold, second underlined (``<u>``), notes below it.
 
+    Without rows it is the warnings and the caption.
+
     >>> heads = [ColumnHeading("m"), ColumnHeading("SRCC", "A")]
     >>> print(to_markdown(Grid("Cap.", heads, [[Cell("x"), Cell("1")]], 1)))
     Cap.
@@ -76,7 +82,11 @@ def to_markdown(grid: Grid) -> str:
     | x | 1 |
     <BLANKLINE>
     """
-    lines = [*(f"> **{_escape_md(w)}**\n" for w in grid.warnings), _escape_md(grid.caption), ""]
+    lines = [f"### {_escape_md(grid.title)}\n"] if grid.title else []
+    lines += [f"> **{_escape_md(w)}**\n" for w in grid.warnings]
+    lines += [_escape_md(grid.caption), ""]
+    if not grid.rows:
+        return "\n".join(lines)
     names = [_escape_md(f"{head.top} {head.name}".strip()) for head in grid.heads]
     lines.append(f"| {' | '.join(names)} |")
     aligned = [":--" if n < grid.text_columns else "--:" for n in range(len(names))]
@@ -221,13 +231,20 @@ def _format_tex_cell(cell: Cell) -> str:
 _TEMPLATE = Path(__file__).with_name("templates") / "table.html"
 
 
-def to_html(grid: Grid, title: str) -> str:
+def to_html(grid: Grid, title: str, further: Sequence[Grid] = ()) -> str:
     """Return the table as a self-contained page; a click on a heading sorts by that column.
 
     The first click sorts numbers in descending and words in ascending order, the second reverses
-    the order and the third restores the original one. Undefined cells stay last.
+    the order and the third restores the original one. Undefined cells stay last. ``further``:
+    tables below it on the same page, each with its own title.
     """
-    # The column after the type holds the names. It stays visible while the table scrolls.
-    name_column = min(1, grid.text_columns - 1)
-    spans = [(top, last - first + 1) for top, first, last in _find_heading_spans(grid)]
-    return render_template(_TEMPLATE, title=title, grid=grid, spans=spans, name_column=name_column)
+    tables = [
+        {
+            "grid": shown,
+            # The column after the type holds the names. It stays visible while the table scrolls.
+            "name_column": min(1, shown.text_columns - 1),
+            "spans": [(top, last - first + 1) for top, first, last in _find_heading_spans(shown)],
+        }
+        for shown in (grid, *further)
+    ]
+    return render_template(_TEMPLATE, title=title, tables=tables)

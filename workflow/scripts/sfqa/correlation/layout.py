@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from sfqa.correlation.captions import (
     INTERVALS,
+    describe_drops,
     describe_intervals,
     describe_rows,
     format_spread,
@@ -36,7 +38,7 @@ from sfqa.correlation.summarise import OVERALL, POOLED, VIDEO
 from sfqa.errors import UserError
 from sfqa.statistics.registry import NAMES
 
-VERSION = 5
+VERSION = 6
 
 Rows = pd.DataFrame | Iterable[Mapping[str, Any]]
 
@@ -92,6 +94,32 @@ def render(
     if intervals not in INTERVALS:
         raise ValueError(f"intervals {intervals!r} is none of {list(INTERVALS)}")
     frame = _to_frame(rows)
+    lines = arrange_rows(frame, order, dimensions)
+    grid = build_grid(lines, f"{caption} {describe_rows(frame, intervals)}", NAMES, intervals)
+    return {
+        "csv": build_csv(lines),
+        "md": to_markdown(grid),
+        "tex": to_latex(grid),
+        "html": to_html(grid, "Correlation with MOS"),
+    }
+
+
+@dataclass(frozen=True)
+class TableLines:
+    """The rows of a table by metric and dimension, and the order of both."""
+
+    records: Mapping[tuple[str, str], Mapping[str, Any]]
+    metrics: list[str]
+    dimensions: list[str]
+
+
+def arrange_rows(
+    frame: pd.DataFrame, order: Sequence[str] = (), dimensions: Sequence[str] = ()
+) -> TableLines:
+    """Return the lines of a table of rows of one protocol, level and pooling.
+
+    Orders and errors as of :func:`render`.
+    """
     if frame.empty:
         raise UserError("correlation: no row to lay out; check that metrics have predictions")
     for column in ("protocol", "level", "pooling"):
@@ -99,20 +127,18 @@ def render(
             raise ValueError(f"rows of one {column} are needed: {sorted(set(frame[column]))}")
     columns = order_names(frame["dimension"], [d for d in dimensions if d != OVERALL], [OVERALL])
     records = {(r["metric"], r["dimension"]): r for r in to_records(frame)}
-    metrics = order_metrics(frame, order)
+    return TableLines(records, order_metrics(frame, order), columns)
+
+
+def build_grid(lines: TableLines, caption: str, statistics: Sequence[str], intervals: str) -> Grid:
+    """Return the table with some statistics of every dimension and the text behind each number."""
 
     def format_record(metric: str, dimension: str, stat: str) -> str:
-        return format_spread(records.get((metric, dimension), {}), stat, intervals)
+        return format_spread(lines.records.get((metric, dimension), {}), stat, intervals)
 
-    grid = build_metric_grid(
-        records, metrics, columns, f"{caption} {describe_rows(frame, intervals)}", format_record
+    return build_metric_grid(
+        lines.records, lines.metrics, lines.dimensions, caption, format_record, statistics
     )
-    return {
-        "csv": _build_csv(records, metrics, columns),
-        "md": to_markdown(grid),
-        "tex": to_latex(grid),
-        "html": to_html(grid, "Correlation with MOS"),
-    }
 
 
 def build_leakage_panel(
@@ -177,7 +203,8 @@ def render_leakage(
         protocol = format_title(name.removeprefix("drop_") if drop else name)
         heads.append(ColumnHeading(protocol, "Drop from random" if drop else "SRCC"))
     body, previous_labels = [], ("", "")
-    for record in to_records(panel):
+    is_folded = not panel.empty and not panel[numbers].notna().any(axis=None)
+    for record in [] if is_folded else to_records(panel):
         labels = (str(record["group"]), str(record["metric"]))
         badge = (
             "random weights" if record["weights"] == "random" and labels != previous_labels else ""
@@ -196,7 +223,10 @@ def render_leakage(
     closing_sentence = "A drop is SRCC under random splits minus SRCC under the protocol named."
     if panel.empty:
         closing_sentence = "There is no regressor."
+    elif is_folded:
+        closing_sentence = "No regressor has an SRCC under any protocol: see metrics.csv for why."
     else:
+        closing_sentence = " ".join(filter(None, [closing_sentence, describe_drops(panel, RANDOM)]))
         closing_sentence += describe_intervals(frame[frame["kind"] == "regressor"], intervals)
     grid = Grid(
         f"{caption} {closing_sentence}", heads, body, 3, [], list_warnings(frame, panel["weights"])
@@ -205,7 +235,7 @@ def render_leakage(
         "csv": panel.to_csv(index=False, float_format="%.6f", lineterminator="\n"),
         "md": to_markdown(grid),
         "tex": to_latex(grid),
-        "html": to_html(grid, "What leakage is worth"),
+        "html": to_html(grid, "Regressors under every protocol"),
     }
 
 
@@ -213,18 +243,27 @@ def _to_frame(rows: Rows) -> pd.DataFrame:
     return rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
 
 
-def _build_csv(
-    records: Mapping[tuple[str, str], Mapping[str, Any]],
-    metrics: Sequence[str],
-    columns: Sequence[str],
-) -> str:
-    lines = []
-    for metric in metrics:
+def build_csv(*blocks: TableLines) -> str:
+    """Return the lines of one table or of several below each other, with everything known of them.
+
+    The columns ``protocol``, ``level`` and ``pooling`` say which rows belong together.
+    """
+    lines = [line for block in blocks for line in _list_csv_lines(block)]
+    return pd.DataFrame(lines).to_csv(index=False, float_format="%.6f", lineterminator="\n")
+
+
+def _list_csv_lines(block: TableLines) -> Iterator[dict[str, Any]]:
+    records, columns = block.records, block.dimensions
+    for metric in block.metrics:
         metric_records = [(d, records[metric, d]) for d in columns if (metric, d) in records]
         first_record = metric_records[0][1]
         line = {
             "model_type": first_record["group"],
             "metric": metric,
+            "protocol": first_record["protocol"],
+            "level": first_record["level"],
+            "pooling": first_record["pooling"],
+            "samples": max(int(r["n"]) for _, r in metric_records),
             "kind": first_record["kind"],
             "weights": first_record["weights"],
             "synthetic_mos": str(any(bool(r["synthetic_mos"]) for _, r in metric_records)).lower(),
@@ -235,8 +274,7 @@ def _build_csv(
                 if name in NAMES or any(name in r for r in records.values()):
                     line[f"{dimension}_{name}"] = to_number(record.get(name))
         line["notes"] = " | ".join(f"{d}: {r['detail']}" for d, r in metric_records if r["detail"])
-        lines.append(line)
-    return pd.DataFrame(lines).to_csv(index=False, float_format="%.6f", lineterminator="\n")
+        yield line
 
 
 def _with_ends(stat: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from sfqa.correlation.captions import list_warnings
+from sfqa.correlation.captions import is_negative, list_warnings
 from sfqa.correlation.grid import BEST, SECOND, UNDEFINED, Cell, ColumnHeading, Grid
 from sfqa.correlation.marks import find_marks
 from sfqa.correlation.summarise import KINDS, OVERALL
@@ -76,7 +76,7 @@ def build_metric_grid(
                     rank = ranks.get((metric, dimension, stat), "")
                     detail = str((record or {})["detail"])
                     marks: tuple[int, ...] = ()
-                    if not _is_ranked(stat, detail):
+                    if find_statistic(stat).is_mapped and find_marks(detail):
                         marks = (numbers_by_detail.get(detail) or get_note_number(detail),)
                     cells.append(Cell(format_value(value), value, rank, marks, spread=spread))
         body.append(cells)
@@ -141,9 +141,14 @@ def format_title(name: str) -> str:
     return name.replace("_", " ")[:1].upper() + name.replace("_", " ")[1:]
 
 
-def _is_ranked(statistic: str, detail: str) -> bool:
-    """Return whether a statistic may be best or second: not after a curve with a mark."""
-    return not (find_statistic(statistic).is_mapped and find_marks(detail))
+def _is_ranked(statistic: str, record: Mapping[str, Any]) -> bool:
+    """Return whether a statistic of a row may be best or second.
+
+    Not if the SRCC is negative, and not after a curve with a mark.
+    """
+    if is_negative(record["srcc"]):
+        return False
+    return not (find_statistic(statistic).is_mapped and find_marks(str(record["detail"])))
 
 
 def _rank_cells(
@@ -156,7 +161,7 @@ def _rank_cells(
                 metric: float(format_value(value))
                 for (metric, d), record in records.items()
                 if d == dimension and record["kind"] != KINDS[0]
-                if _is_ranked(statistic.name, str(record["detail"]))
+                if _is_ranked(statistic.name, record)
                 if (value := to_number(record[statistic.name])) is not None
             }
             top = sorted(set(displayed_values.values()), reverse=statistic.higher_is_better)[:2]

@@ -1,4 +1,4 @@
-"""More figures: bars with intervals, metric against metric, failure cases, ranks with groups."""
+"""More figures: bars with intervals, metric against metric, failure cases."""
 
 from __future__ import annotations
 
@@ -17,11 +17,19 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from sfqa.correlation.fits import DEFAULT, fit_mapping
-from sfqa.figure_style import COLOURS, STYLE, in_words, save_figure, set_title, write_reason
+from sfqa.figure_style import (
+    COLOURS,
+    STYLE,
+    describe_splits,
+    in_words,
+    save_figure,
+    set_title,
+    write_reason,
+)
 from sfqa.statistics.functions import srcc, why_undefined
 from sfqa.thumbnails import locate_file, read_thumbnail
 
-VERSION = 2
+VERSION = 3
 
 MOS = "MOS"
 #: Above this number of metrics the cells are too small for numbers.
@@ -38,17 +46,23 @@ def draw_srcc_bars(
     """Draw SRCC of every metric as bars with 95 % intervals, a panel per dimension.
 
     ``rows``: the correlation table; of level video the pooled rows where these have intervals
-    (srcc_low, srcc_high), else the means over the trials. Metrics from high to low mean over the
-    dimensions, the same in all panels; untrained ones are hatched.
+    (srcc_low, srcc_high) or where no trial has an SRCC, else the means over the trials. Metrics
+    from high to low mean over the dimensions, the same in all panels; untrained ones are hatched.
+    A dimension without any SRCC has no panel.
     """
     selected_rows = rows[(rows["protocol"] == protocol) & (rows["level"] == "video")]
-    has = (
+    has_intervals = (
         "srcc_low" in selected_rows
         and selected_rows.loc[selected_rows["pooling"] == "pooled", "srcc_low"].notna().any()
     )
-    pooling = "pooled" if has else "mean"
+    has_means = selected_rows.loc[selected_rows["pooling"] == "mean", "srcc"].notna().any()
+    pooling = "mean" if has_means and not has_intervals else "pooled"
     selected_rows = selected_rows[selected_rows["pooling"] == pooling]
-    drawn_dimensions = [d for d in dimensions if (selected_rows["dimension"] == d).any()]
+    drawn_dimensions = [
+        d
+        for d in dimensions
+        if selected_rows.loc[selected_rows["dimension"] == d, "srcc"].notna().any()
+    ]
     order = _sort_by_mean(selected_rows)
     with mpl.rc_context(STYLE):
         figure = Figure(
@@ -65,7 +79,7 @@ def draw_srcc_bars(
             _draw_bar_panel(axes, part, order)
             axes.set_title(in_words(dimension), weight="bold")
         pooling_text = "all test samples" if pooling == "pooled" else "mean over the trials"
-        if not order:
+        if not drawn_dimensions:
             write_reason(panels[0], "no metric to draw")
         metric_kinds = [
             metric_kind
@@ -79,7 +93,7 @@ def draw_srcc_bars(
             ]
             figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
         random = bool((selected_rows["weights"] == "random").any())
-        title = f"SRCC, {in_words(protocol)} splits, {pooling_text}"
+        title = f"SRCC, {describe_splits(protocol)}, {pooling_text}"
         set_title(figure, title, _has_synthetic_mos(selected_rows), random)
         save_figure(figure, paths)
 
@@ -294,100 +308,3 @@ def _draw_case(axes: Axes, case: Any, path: str | None, folder: Path) -> None:
         fontsize=7,
         parse_math=False,
     )
-
-
-def find_equal_groups(
-    order: Sequence[str], different: set[frozenset[str]]
-) -> list[tuple[int, int]]:
-    """Return the longest runs of the ranking in which no two metrics differ significantly.
-
-    ``order``: metrics from best to worst; ``different``: pairs that differ significantly. A run is
-    (first, last); one that lies inside another is left out, and so are single metrics.
-
-    >>> find_equal_groups(["a", "b", "c"], {frozenset("ac")})
-    [(0, 1), (1, 2)]
-    """
-    runs: list[tuple[int, int]] = []
-    for first in range(len(order)):
-        last = first
-        while last + 1 < len(order) and not any(
-            frozenset((order[k], order[last + 1])) in different for k in range(first, last + 1)
-        ):
-            last += 1
-        if last > first and (not runs or last > runs[-1][1]):
-            runs.append((first, last))
-    return runs
-
-
-def draw_ranks(
-    significance: pd.DataFrame, protocol: str, dimensions: Sequence[str], paths: Sequence[Path]
-) -> None:
-    """Draw the metrics from best to worst SRCC; bars join those that do not differ.
-
-    ``significance``: the table of that name; a panel per dimension. A bar joins metrics of which no
-    two differ significantly (paired bootstrap, Holm).
-    """
-    selected_rows = significance[
-        (significance["protocol"] == protocol) & (significance["statistic"] == "srcc")
-    ]
-    drawn_dimensions = [d for d in dimensions if (selected_rows["dimension"] == d).any()]
-    max_metrics = max(
-        (
-            len(_compute_median_srcc(selected_rows[selected_rows["dimension"] == d]))
-            for d in drawn_dimensions
-        ),
-        default=3,
-    )
-    with mpl.rc_context(STYLE):
-        figure = Figure(
-            figsize=(4.4 * max(1, len(drawn_dimensions)) + 0.4, 0.3 * max_metrics + 1.5),
-            layout="constrained",
-        )
-        panels = figure.subplots(1, max(1, len(drawn_dimensions)), squeeze=False)[0]
-        for axes, dimension in zip(panels, drawn_dimensions, strict=False):
-            _draw_rank_panel(axes, selected_rows[selected_rows["dimension"] == dimension])
-            axes.set_title(in_words(dimension), weight="bold")
-        if not drawn_dimensions:
-            write_reason(panels[0], "no pair of metrics was compared")
-        set_title(
-            figure, f"Ranks by SRCC, {in_words(protocol)} splits", _has_synthetic_mos(selected_rows)
-        )
-        save_figure(figure, paths)
-
-
-def _compute_median_srcc(pairs: pd.DataFrame) -> dict[str, float]:
-    """Return each metric's SRCC: the median over its pairs, whose samples may differ slightly."""
-    pair_values = pd.concat(
-        [
-            pairs[["metric_a", "value_a"]].set_axis(["metric", "value"], axis=1),
-            pairs[["metric_b", "value_b"]].set_axis(["metric", "value"], axis=1),
-        ]
-    ).dropna()
-    return {str(k): float(v) for k, v in pair_values.groupby("metric")["value"].median().items()}
-
-
-def _draw_rank_panel(axes: Axes, pairs: pd.DataFrame) -> None:
-    values = _compute_median_srcc(pairs)
-    order = sorted(values, key=lambda name: (-values[name], name))
-    significant_pairs = pairs[pairs["significant"].astype(bool)]
-    different = {
-        frozenset(p)
-        for p in zip(significant_pairs["metric_a"], significant_pairs["metric_b"], strict=True)
-    }
-    positions = np.arange(len(order))
-    scores = [values[name] for name in order]
-    axes.plot(scores, positions, "o", color=COLOURS[0], markersize=5)
-    left, right = min([0.0, *scores]), 1.0
-    runs = find_equal_groups(order, different)
-    for number, (first, last) in enumerate(runs):
-        x = right + 0.05 + 0.045 * number
-        axes.plot([x, x], [first - 0.25, last + 0.25], color="#444444", linewidth=3)
-    axes.set_yticks(positions, [f"{n + 1}  {name}" for n, name in enumerate(order)])
-    axes.set_ylim(max(len(order), 1) - 0.4, -0.6)
-    axes.set_xlim(left - 0.05, right + 0.08 + 0.045 * len(runs))
-    step = 0.25 if left > -0.3 else 0.5
-    axes.set_xticks(np.arange(np.ceil(left / step) * step, 1.01, step))
-    axes.tick_params(axis="y", length=0)
-    axes.grid(color="#e4e4e4", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.set_xlabel("SRCC; a bar joins what cannot be told apart")

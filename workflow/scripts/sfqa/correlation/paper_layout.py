@@ -22,7 +22,7 @@ from sfqa.correlation.summarise import KINDS, OVERALL
 from sfqa.statistics.registry import join_words
 
 #: Raised whenever the pages change.
-VERSION = 2
+VERSION = 3
 
 #: The statistics of the papers' tables, in their order.
 STATISTICS = ("srcc", "plcc", "krcc")

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from sfqa.errors import UserError
+from sfqa.splits.protocol_options import ALL
 from sfqa.tables import FAILED
 
 KINDS = ("control", "zero_shot", "regressor", "imported")
@@ -67,7 +68,8 @@ def join_test_rows(
     """Join the test rows with MOS and method; flip signs so that higher is better.
 
     Adds the columns mos, method and scored (the row has a usable score). Raises :class:`UserError`
-    if no row is a test row, and for metrics or samples that are not listed.
+    if no row is a test row, for metrics or samples that are not listed, and for a regressor's rows
+    under the protocol ``all``, which has no training rows.
     """
     test = predictions[predictions["part"] == "test"]
     if test.empty:
@@ -80,6 +82,7 @@ def join_test_rows(
             f"predictions: the metric {unknown[0]!r} is not in the list of metrics "
             f"({', '.join(listed)}); add it there or delete its predictions"
         )
+    _check_regressors(test, listed)
     rated = mos[mos["status"] != FAILED][["sample_id", "dimension", "mos"]]
     table = test.merge(rated, on=["sample_id", "dimension"], how="left", validate="many_to_one")
     table["method"] = table["sample_id"].map(samples.set_index("sample_id")["method"])
@@ -93,6 +96,16 @@ def join_test_rows(
     table["prediction"] = table["prediction"].astype(float) * signs.astype(float)
     table["scored"] = table["prediction"].notna() & (table["status"] != FAILED)
     return table.sort_values(["trial", "sample_id"], kind="stable")
+
+
+def _check_regressors(test: pd.DataFrame, listed: Mapping[str, Mapping[str, Any]]) -> None:
+    for name in sorted(set(test.loc[test["protocol"] == ALL, "metric"])):
+        if listed[name]["kind"] == "regressor":
+            raise UserError(
+                f"predictions: the regressor {name!r} has rows of protocol {ALL!r}, which is that "
+                "of metrics that learn nothing; delete these predictions, so that they are made "
+                "again"
+            )
 
 
 def average_trials(part: pd.DataFrame) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from sfqa.correlation.grid import Cell, ColumnHeading, Grid
 from sfqa.correlation.summarise import MEAN, MODEL, POOLED, VIDEO
 from sfqa.errors import UserError, hint
 from sfqa.papers.published import Published, unique_rows
+from sfqa.splits.protocol_options import ALL
 from sfqa.statistics.registry import STATISTICS
 from sfqa.store import to_records
 
@@ -107,17 +108,42 @@ def _read_statistic(record: Mapping[str, Any], heading: str) -> float | None:
 def select_protocol(rows: pd.DataFrame, protocol: str | None = None) -> tuple[pd.DataFrame, str]:
     """Return our rows of one protocol, as the tables show them, and the protocol's name.
 
-    Video level is the mean over the trials, model level is pooled. Default protocol: the first of
-    ``disjoint``, ``grouped``, ``random`` that exists, else the first by name.
+    Video level is the mean over the trials, or all test samples at once if no trial has enough of
+    them for a number; model level is pooled. Default protocol: the first of ``disjoint``,
+    ``grouped``, ``random`` that exists, else the first by name; ``all``, which has no regressors,
+    only if there is no other.
     """
     protocols = sorted(rows["protocol"].unique())
     preferred = [name for name in ("disjoint", "grouped", "random") if name in protocols]
+    preferred += [name for name in protocols if name != ALL]
     chosen = protocol or (preferred + protocols)[0]
     if chosen not in protocols:
         raise UserError(f"--protocol {chosen}: ours has none; {hint(chosen, protocols)}")
-    pooling = rows["level"].map({VIDEO: MEAN, MODEL: POOLED})
-    selected = rows[(rows["protocol"] == chosen) & (rows["pooling"] == pooling)]
+    rows = rows[rows["protocol"] == chosen]
+    means = rows[(rows["level"] == VIDEO) & (rows["pooling"] == MEAN)]
+    video_pooling = MEAN if means["srcc"].notna().any() else POOLED
+    pooling = rows["level"].map({VIDEO: video_pooling, MODEL: POOLED})
+    selected = rows[rows["pooling"] == pooling]
     return selected.reset_index(drop=True), chosen
+
+
+def split_matched(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Return the values that have one of ours, and a sentence about the lines without any.
+
+    ``frame``: the result of :func:`compare_with_ours`. The sentence is empty if nothing is missing.
+    """
+    keys = ["group", "row", "column"]
+    is_matched = frame.groupby(keys)["ours"].transform("count") > 0
+    missing = frame[~is_matched]
+    if missing.empty:
+        return frame, ""
+    count = len(missing.drop_duplicates(keys))
+    total = len(frame.drop_duplicates(keys))
+    names = ", ".join(dict.fromkeys(missing["row"]))
+    reasons = ", ".join(dict.fromkeys(missing["detail"]))
+    return frame[
+        is_matched
+    ], f"{count} of {total} lines have no figure of ours ({reasons}): {names}."
 
 
 def build_comparison_grid(frame: pd.DataFrame, caption: str) -> Grid:

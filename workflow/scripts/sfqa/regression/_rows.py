@@ -10,7 +10,7 @@ import pandas as pd
 from sfqa import tables
 from sfqa.errors import UserError
 from sfqa.regression.dimension_inputs import check_rated_dimensions
-from sfqa.splits.protocols import Split
+from sfqa.splits.protocols import ALL, TEST, Split
 
 #: MOS of one dimension by sample.
 MosBySample = dict[str, float]
@@ -62,6 +62,12 @@ def make_row(
         "status": status,
         "detail": detail,
     }
+
+
+def list_test_samples(split: Split, mos_of: MosBySample) -> list[str]:
+    """Return the test samples of a split, sorted; under the protocol ``all`` only rated ones."""
+    tested = list_samples(split, [TEST])
+    return [sample for sample in tested if sample in mos_of] if split.protocol == ALL else tested
 
 
 def list_samples(split: Split, parts: Iterable[str]) -> list[str]:

@@ -14,7 +14,7 @@ import pandas as pd
 from sfqa import identity, tables
 from sfqa.regression import _rows
 from sfqa.regression.control_names import check_control
-from sfqa.splits.protocols import TEST, make_splits
+from sfqa.splits.protocols import make_splits
 
 VERSION = 1
 
@@ -38,7 +38,7 @@ def score_control(
             for dimension in _rows.select_dimensions(metric, mos):
                 mos_of = _rows.select_mos(mos, dimension)
                 reasons = _read_failure_reasons(mos, dimension)
-                for sample in _rows.list_samples(split, [TEST]):
+                for sample in _rows.list_test_samples(split, mos_of):
                     note, value = "", None
                     if control == "random":
                         value = float(

@@ -18,6 +18,7 @@ from sfqa.regression.controls import score_control
 from sfqa.regression.design import Design, load_design
 from sfqa.regression.dimension_inputs import split_dimensions
 from sfqa.regression.zero_shot import score_metric
+from sfqa.splits.protocols import ALL
 
 #: The control that repeats the MOS; the others depend on the samples only.
 _ORACLE = "oracle"
@@ -46,13 +47,28 @@ class UntrainedMetrics:
         files: list[Path | str] = [self.samples, *self.trial_lists]
         shared = [identity.sha256_file(path) for path in files]
         shared += [identity.digest([list(self.protocols), self.seed])]
+        rated = self._digest_rated_samples(mos)
         return [
-            self._describe_item(metric, Path(path), mos, shared)
+            self._describe_item(metric, Path(path), mos, shared, rated)
             for metric, path in zip(metrics, outputs, strict=True)
         ]
 
+    def _digest_rated_samples(self, mos: pd.DataFrame) -> dict[str, str]:
+        """Return a digest of the rated samples by dimension, empty without the protocol ``all``."""
+        if not any(protocol["name"] == ALL for protocol in self.protocols):
+            return {}
+        return {
+            str(dimension): identity.digest(sorted(_rows.select_mos(mos, str(dimension))))
+            for dimension in mos["dimension"].unique()
+        }
+
     def _describe_item(
-        self, metric: Mapping[str, Any], path: Path, mos: pd.DataFrame, shared: Sequence[str]
+        self,
+        metric: Mapping[str, Any],
+        path: Path,
+        mos: pd.DataFrame,
+        shared: Sequence[str],
+        rated: Mapping[str, str],
     ) -> Item:
         cache = path.parent / "trials"
         designs: list[tuple[Mapping[str, Any], Design]] = []
@@ -72,7 +88,8 @@ class UntrainedMetrics:
         except UserError as error:
             # An empty key is in no cache: the item fails when its turn comes.
             return Item(metric["name"], "", [path], cache, error)
-        key = identity.digest([dict(metric), dimensions, values, *shared])
+        rated_samples = [rated[dimension] for dimension in dimensions if dimension in rated]
+        key = identity.digest([dict(metric), dimensions, values, *shared, *rated_samples])
         return Item(metric["name"], key, [path], cache, (metric, designs))
 
     def _list_files(self, metric: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from sfqa.regression import _rows
 from sfqa.regression.design import Design, read_scalar_input
-from sfqa.splits.protocols import TEST, make_splits
+from sfqa.splits.protocols import make_splits
 
 VERSION = 1
 
@@ -24,6 +24,8 @@ def score_metric(
 ) -> list[dict[str, Any]]:
     """Return rows of tables.PREDICTIONS for the test part of every trial.
 
+    Under the protocol ``all`` (:data:`sfqa.splits.protocols.ALL_SAMPLES`) these are the rated
+    samples.
     ``metric`` has ``name``, ``inputs`` (the scalar column that ``design`` was loaded for) and
     optionally ``dimensions``. The prediction is the unchanged value of the column; the correlation
     with the MOS takes ``direction`` into account. Raises :class:`UserError` if the inputs are not
@@ -36,7 +38,8 @@ def score_metric(
     for protocol in protocols:
         for split in make_splits(samples, protocol, seed):
             for dimension in _rows.select_dimensions(metric, mos):
-                for sample in _rows.list_samples(split, [TEST]):
+                mos_of = _rows.select_mos(mos, dimension)
+                for sample in _rows.list_test_samples(split, mos_of):
                     value = float(score[sample]) if sample in score else None
                     notes = design.dropped if value is None else design.flawed
                     note = notes.get(sample, missing if value is None else "")

@@ -27,7 +27,7 @@ from sfqa.report.site_data import (
 from sfqa.templates import render_template
 from sfqa.thumbnails import locate_file
 
-VERSION = 1
+VERSION = 2
 
 #: Style, scripts and the page's template. No library is used.
 ASSETS = Path(__file__).with_name("site")
@@ -223,6 +223,7 @@ def _write_folder(site: Path, parts: Parts, initial_view: InitialView) -> None:
             "protocol": initial_view.protocol,
             "dimensions": list(initial_view.dimensions),
             "metrics": list(initial_view.metrics),
+            "pooling": initial_view.pooling,
         },
         "code": meta["code"],
         "files": parts["files"],
@@ -252,7 +253,11 @@ def read_initial_view(folder: Path) -> InitialView:
     if not path.is_file():
         return InitialView()
     view: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))["opening"]
-    return InitialView(view["protocol"], tuple(view["dimensions"]), tuple(view["metrics"]))
+    # A site of an earlier version has no pooling.
+    pooling = {"pooling": view["pooling"]} if "pooling" in view else {}
+    return InitialView(
+        view["protocol"], tuple(view["dimensions"]), tuple(view["metrics"]), **pooling
+    )
 
 
 def _write_zip(site: Path, name: str) -> Path:

@@ -15,14 +15,14 @@ import pyarrow.parquet as pq
 from sfqa import store, tables
 from sfqa.correlation.fits import DEFAULT, MAPPINGS, fit_mapping
 from sfqa.correlation.marks import UNRANKED
-from sfqa.correlation.summarise import pool_points
+from sfqa.correlation.summarise import MEAN, pool_points
 from sfqa.errors import UserError
 from sfqa.report import provenance
 from sfqa.statistics.functions import why_undefined
 from sfqa.statistics.registry import STATISTICS
 from sfqa.tables import STATUSES
 
-VERSION = 2
+VERSION = 3
 
 #: Labels that samples can be filtered by, with their names on the page.
 LABELS = {
@@ -53,11 +53,12 @@ Parts = dict[str, Any]
 
 @dataclass(frozen=True)
 class InitialView:
-    """What the page shows first: the main protocol, and the order of dimensions and metrics."""
+    """What the page shows first: protocol, order of dimensions and metrics, pooling."""
 
     protocol: str | None = None
     dimensions: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
+    pooling: str = MEAN
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,7 @@ def collect_parts(source: DatasetTables, initial_view: InitialView, make_url: Ma
         "code": provenance.describe_code(),
         "dimensions": dimensions,
         "protocols": protocols,
+        "pooling": initial_view.pooling,
         "metrics": metrics,
         "statistics": [
             {

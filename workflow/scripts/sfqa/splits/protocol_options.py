@@ -7,12 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from sfqa.errors import UserError, hint
+from sfqa.sample_fields import ALL_PROTOCOL
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 PARTS = (TRAIN, VALIDATION, TEST)
 #: The kind without training: models of another dataset are tested on every row.
 CROSS = "cross_dataset"
-_KEYS = {
+#: The kind and the name of the protocol of metrics that learn nothing: every rated sample is a test
+#: row. A configuration cannot name it, because a regressor would have no training rows.
+ALL = ALL_PROTOCOL
+ALL_SAMPLES: Mapping[str, str] = {"name": ALL, "kind": ALL}
+_KEYS: dict[str, tuple[str, ...]] = {
     "fixed": ("groups", "validation", "allow_shared", "test"),
     "group_kfold": ("groups", "k", "repeats", "validation"),
     "random_kfold": ("k", "repeats", "validation"),
@@ -22,8 +27,9 @@ _KEYS = {
     "random_trials": ("trials", "parts", "stratify"),
     "listed_trials": ("lists", "groups", "validation", "allow_shared"),
     CROSS: ("model", "dimensions", "allow_shared"),
+    ALL: (),
 }
-KINDS = tuple(_KEYS)
+KINDS = tuple(name for name in _KEYS if name != ALL)
 #: Defaults of ``parts`` (train : validation : test; UGVQ, section 6.1.1) and ``trials``.
 _RATIO, TRIALS = (7.0, 1.0, 2.0), 10
 
@@ -51,7 +57,7 @@ def check_protocol(protocol: Mapping[str, Any], where: str) -> tuple[str, float]
             f"{where}, lists.files: missing; write the files with the published trials, such as "
             "{train: 'train_{trial}.txt', test: 'test_{trial}.txt'}"
         )
-    share = protocol.get("validation", 0.0 if protocol_kind == CROSS else 0.15)
+    share = protocol.get("validation", 0.0 if protocol_kind in (CROSS, ALL) else 0.15)
     if not isinstance(share, (int, float)) or not 0 <= share < 1:
         raise UserError(f"{where}, validation: {share!r}; write a share from 0 to below 1")
     for key, minimum in (("k", 2), ("repeats", 1), ("trials", 1)):

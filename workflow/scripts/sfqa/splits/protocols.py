@@ -28,6 +28,8 @@ from sfqa.splits.grouping import (
 )
 from sfqa.splits.official import find_listed_trials, find_parts, list_leaks
 from sfqa.splits.protocol_options import (
+    ALL,
+    ALL_SAMPLES,
     CROSS,
     PARTS,
     TEST,
@@ -41,8 +43,8 @@ from sfqa.splits.protocol_options import (
 )
 
 __all__ = [
-    "CROSS", "PARTS", "TEST", "TRAIN", "VALIDATION", "VERSION", "Split", "make_splits",
-    "validation_share",
+    "ALL", "ALL_SAMPLES", "CROSS", "PARTS", "TEST", "TRAIN", "VALIDATION", "VERSION", "Split",
+    "make_splits", "validation_share",
 ]  # fmt: skip
 
 #: Version of the splits made here, in drawing.py, grouping.py, official.py and trial_lists.py.
@@ -94,6 +96,8 @@ def make_splits(samples: pd.DataFrame, protocol: Mapping[str, Any], seed: int) -
     - ``cross_dataset``: one trial, every row is a test row of the models in the results folder of
       another dataset, ``model``. ``dimensions`` maps a dimension of this dataset to its name there.
       ``allow_shared`` also tests samples whose image, clip or prompt the models were trained on.
+    - ``all`` (:data:`ALL_SAMPLES`): one trial, every row is a test row. Only for metrics that learn
+      nothing; a configuration cannot have it.
 
     ``repeats`` (default 1) repeats k-fold with new folds. ``validation`` (default 0.15) is the
     share of train rows used for model selection, grouped in the same way (for crossed groups only
@@ -118,7 +122,8 @@ def make_splits(samples: pd.DataFrame, protocol: Mapping[str, Any], seed: int) -
         "group_trials": _split_group_trials,
         "random_trials": _split_random_trials,
         "listed_trials": _split_listed_trials,
-        CROSS: _split_cross_dataset,
+        CROSS: _test_all_rows,
+        ALL: _test_all_rows,
     }[protocol_kind](rows, protocol, seed, where)
     ids = rows["sample_id"].to_numpy(object)
     splits = []
@@ -333,7 +338,7 @@ def _split_random_trials(
         yield _Trial(trial, train, test, validation, codes)
 
 
-def _split_cross_dataset(
+def _test_all_rows(
     rows: pd.DataFrame, protocol: Mapping[str, Any], seed: int, where: str
 ) -> Iterator[_Trial]:
     no_rows, codes = np.zeros(len(rows), bool), np.arange(len(rows))

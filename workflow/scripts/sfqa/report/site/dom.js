@@ -21,6 +21,8 @@ SFQA.svg = (tag, given, ...children) => {
 };
 
 SFQA.say = text => { document.getElementById("say").textContent = text; };
+/** A protocol as a reader says it; "all" has no split, and no regressor has rows of it. */
+SFQA.protocol = name => name === "all" ? "all rated videos, zero-shot metrics only" : SFQA.words(name);
 SFQA.words = name => String(name).replace(/_/g, " ");
 SFQA.count = (n, one) => `${n.toLocaleString("en")} ${one}${n === 1 ? "" : "s"}`;
 

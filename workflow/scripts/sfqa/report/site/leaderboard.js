@@ -47,8 +47,8 @@
 
   /** The words of a row's notes. */
   const noteWords = detail => (detail || "").split(/; (?=[a-z][a-z0-9_]*: )/).filter(Boolean).map(note => note.split(":")[0]);
-  /** Whether a statistic may be best or second: not after a fitted curve that is a step or falls. */
-  const isRanked = (row, column) => !(column.is_mapped && noteWords(row.detail).some(word => SFQA.have.meta.unranked.includes(word)));
+  /** Whether a statistic may be best or second: not with a negative SRCC, nor after a fitted curve that is a step or falls. */
+  const isRanked = (row, column) => !(row.srcc !== null && Number(row.srcc.toFixed(4)) < 0) && !(column.is_mapped && noteWords(row.detail).some(word => SFQA.have.meta.unranked.includes(word)));
 
   /** Best and second value of each column without the controls: Map from column to sorted values. */
   const ranks = (chosen, columns) => new Map(columns.map(column => {
@@ -89,7 +89,7 @@
       { key: "n", head: "n", number: true, value: line => Math.max(...Object.values(line.rows).filter(Boolean).map(row => row.n)) },
       { key: "note", head: "Note", className: "note", cell: line => [...new Set(Object.values(line.rows).filter(Boolean).map(row => row.detail).filter(Boolean))].map(text => h("span", { title: text }, noteWords(text).join(", ").replace(/_/g, " "))) },
     ], {
-      caption: `Metrics against MOS, ${words(chosen.protocol)} splits, ${LEVELS[chosen.level] || chosen.level}, ${POOLINGS[chosen.pooling] || chosen.pooling}`,
+      caption: `Metrics against MOS, ${SFQA.protocol(chosen.protocol)}, ${LEVELS[chosen.level] || chosen.level}, ${POOLINGS[chosen.pooling] || chosen.pooling}`,
       pageSize: 200, ...begin, changed: given => SFQA.go("leaderboard", { ...chosen, ...given, down: given.down ? "1" : "", page: "" }, true),
       rowClass: line => line.metric.kind === "control" ? "control" : null, empty: "No metric was correlated with MOS here.",
       groups: h("tr", { class: "groups" }, h("td", { colSpan: 2 }), dimensions.map(name => h("th", { scope: "colgroup", colSpan: meta.statistics.length, class: "begin" }, words(name))), h("td", { colSpan: 2 })),
@@ -110,13 +110,15 @@
   function leakage(chosen) {
     const { meta } = SFQA.have;
     const dimension = chosen.dimension === "all" ? first("overall", dimensionsOf()) : chosen.dimension;
-    const row = (metric, protocol) => index.get([metric, dimension, protocol, "video", "mean"].join("\n"));
-    const protocols = [...meta.protocols].sort((a, b) => (b === RANDOM) - (a === RANDOM));
+    const row = (metric, protocol) => index.get([metric, dimension, protocol, "video", meta.pooling].join("\n"));
+    const protocols = meta.protocols.filter(p => p !== "all").sort((a, b) => (b === RANDOM) - (a === RANDOM));
     const base = protocols.includes(RANDOM) ? RANDOM : null;
     const lines = meta.metrics.filter(metric => metric.kind === "regressor").map(metric => ({ metric, rows: Object.fromEntries(protocols.map(p => [p, row(metric.name, p)])) }))
       .filter(line => Object.values(line.rows).some(Boolean));
     if (!lines.length || protocols.length < 2) return null;
     const value = (line, protocol) => line.rows[protocol] ? line.rows[protocol].srcc : null;
+    const section = (...content) => h("section", {}, h("h2", {}, "Leakage"), ...content);
+    if (!lines.some(line => protocols.some(protocol => value(line, protocol) !== null))) return section(h("p", { class: "quiet" }, "No regressor has an SRCC under any protocol here."));
     const gap = (line, protocol) => base && value(line, base) !== null && value(line, protocol) !== null ? value(line, base) - value(line, protocol) : null;
     const made = SFQA.table([
       { key: "metric", head: "Regressor", row: true, value: line => line.metric.name.toLowerCase(), cell: line => [line.metric.name, line.metric.weights === "random" && h("span", { class: "badge" }, "random weights")] },
@@ -124,16 +126,21 @@
         key: protocol, number: true, head: words(protocol), value: line => value(line, protocol),
         cell: line => line.rows[protocol] ? SFQA.cell(fixed(value(line, protocol)), about(line.rows[protocol], "srcc", "SRCC"), { small: interval(line.rows[protocol], "srcc") }) : null,
       })),
-      ...(base ? protocols.filter(p => p !== base).map(protocol => ({ key: `gap.${protocol}`, number: true, head: `random ${"−"} ${words(protocol)}`, note: "effect of leakage", value: line => gap(line, protocol), cell: line => h("b", {}, fixed(gap(line, protocol))) })) : []),
+      ...(base ? protocols.filter(p => p !== base).map(protocol => ({ key: `gap.${protocol}`, number: true, head: `random ${"−"} ${words(protocol)}`, note: "drop from random splits", value: line => gap(line, protocol), cell: line => h("b", {}, fixed(gap(line, protocol))) })) : []),
       { key: "picture", head: "", className: "strip", cell: line => {
         const x = v => 10 + 160 * (v + 1) / 2;
         return svg("svg", { viewBox: "0 0 180 22", width: 180, height: 22, role: "img", "aria-label": protocols.map(p => `${words(p)} ${fixed(value(line, p))}`).join(", ") },
           svg("path", { class: "axis", d: `M10 11H170M${x(0)} 5v12` }), protocols.map((p, n) => value(line, p) === null ? null : mark(x(value(line, p)), 11, n, `${words(p)} ${fixed(value(line, p))}`)));
       } },
-    ], { caption: `SRCC of the regressors under every protocol, ${words(dimension)}, mean over the trials`, pageSize: 200 });
+    ], { caption: `SRCC of the regressors under every protocol, ${words(dimension)}, ${POOLINGS[meta.pooling]}`, pageSize: 200 });
     made.show(lines);
+    // What the numbers show: a drop of 0 or less is no sign of leakage.
+    const drops = protocols.filter(p => base && p !== base).map(protocol => {
+      const known = lines.map(line => gap(line, protocol)).filter(v => v !== null);
+      return known.length ? `SRCC is higher under random splits than under ${words(protocol)} for ${known.filter(v => v > 0).length} of ${SFQA.count(known.length, "regressor")}.` : null;
+    }).filter(Boolean).join(" ");
     const legend = h("p", { class: "legend" }, protocols.map((protocol, n) => h("span", {}, svg("svg", { viewBox: "0 0 14 14", width: 14, height: 14, "aria-hidden": "true" }, mark(7, 7, n)), words(protocol))), h("span", { class: "quiet" }, `strip from ${"−"}1 to 1`));
-    return h("section", {}, h("h2", {}, "Leakage"), h("p", { class: "quiet" }, "The same regressors under splits that share images, clips or methods with the training data and under splits that do not."), legend, made.node);
+    return section(h("p", { class: "quiet" }, `The same regressors under splits that share images, clips or methods with the training data and under splits that do not. ${drops}`), legend, made.node);
   }
 
   /** For every pair of metrics: better, worse, or no significant difference. */
@@ -142,6 +149,11 @@
     const dimension = chosen.dimension === "all" ? first("overall", dimensionsOf()) : chosen.dimension;
     const own = SFQA.rows(await SFQA.need("significance")).filter(row => row.dimension === dimension && row.protocol === chosen.protocol && row.statistic === "srcc");
     if (!own.length) return null;
+    const section = content => h("section", {}, h("h2", {}, "Which metrics differ"), content);
+    const tested = own.filter(row => row.p_holm !== null);
+    if (!tested.length) return section(h("p", { class: "quiet" }, `No two metrics can be compared, ${SFQA.words(dimension)}, ${SFQA.protocol(chosen.protocol)}: ${own[0].detail}.`));
+    if (!tested.some(row => row.significant)) return section(h("p", { class: "quiet" }, `No two metrics differ significantly, ${SFQA.words(dimension)}, ${SFQA.protocol(chosen.protocol)} (${SFQA.count(tested.length, "pair")}, paired bootstrap, Holm, 5 %).`));
+    const untrained = new Set(SFQA.have.meta.random);
     const pairs = new Map(own.flatMap(row => [[`${row.metric_a}\n${row.metric_b}`, { row, sign: 1 }], [`${row.metric_b}\n${row.metric_a}`, { row, sign: -1 }]]));
     const value = name => { const row = index.get([name, dimension, chosen.protocol, "video", "pooled"].join("\n")); return row && row.srcc !== null ? row.srcc : -2; };
     const names = [...new Set(own.flatMap(row => [row.metric_a, row.metric_b]))].sort((a, b) => value(b) - value(a) || (a < b ? -1 : 1));
@@ -152,26 +164,28 @@
       const words = difference === null ? "undefined" : !row.significant ? "no significant difference" : difference > 0 ? "better" : "worse";
       return SFQA.cell(words === "better" ? "▲" : words === "worse" ? "▽" : words === "undefined" ? "–" : "·", () => ({
         title: `${a} against ${b}: ${words}`, files: ["correlation/significance.parquet", `regression/${a}/predictions.parquet`, `regression/${b}/predictions.parquet`, "ratings/mos.parquet"],
-        facts: [["Dimension", SFQA.words(dimension)], ["Protocol", SFQA.words(chosen.protocol)], [`SRCC of ${row.metric_a}`, fixed(row.value_a, 4)], [`SRCC of ${row.metric_b}`, fixed(row.value_b, 4)], ["Samples that both score", row.n],
+        facts: [["Dimension", SFQA.words(dimension)], ["Protocol", SFQA.protocol(chosen.protocol)], [`SRCC of ${row.metric_a}`, fixed(row.value_a, 4)], [`SRCC of ${row.metric_b}`, fixed(row.value_b, 4)], ["Samples that both score", row.n],
           ["First minus second", fixed(row.difference, 4)], ["95 % interval, paired bootstrap", row.ci95_low === null ? null : `${fixed(row.ci95_low, 4)} to ${fixed(row.ci95_high, 4)}`], ["p, paired bootstrap", SFQA.short(row.p_bootstrap)], ["p after Holm", SFQA.short(row.p_holm)],
           ["p of Steiger's Z", SFQA.short(row.p_steiger)], ["p of Meng's Z", SFQA.short(row.p_meng)], ["Drawn", row.resampled], ["Note", row.detail]],
       }), { class: words === "better" ? "best" : "", title: `${a} against ${b}: ${words}` });
     };
     const table = SFQA.table([
-      { key: "name", head: "Row against column", row: true, cell: name => name },
+      { key: "name", head: "Row against column", row: true, cell: name => [name, untrained.has(name) && h("span", { class: "badge" }, "random weights")] },
       ...names.map((name, n) => ({ key: name, head: String(n + 1), note: name, className: "mark", cell: other => other === name ? "" : cell(other, name) })),
-    ], { caption: `SRCC, ${SFQA.words(dimension)}, ${SFQA.words(chosen.protocol)}: ▲ the row is better, ▽ worse, · no significant difference (paired bootstrap, Holm, 5 %); columns in the order of the rows`, pageSize: 200 });
+    ], { caption: `SRCC, ${SFQA.words(dimension)}, ${SFQA.protocol(chosen.protocol)}: ▲ the row is better, ▽ worse, · no significant difference (paired bootstrap, Holm, 5 %); columns in the order of the rows`, pageSize: 200 });
     table.show(names);
-    return h("section", {}, h("h2", {}, "Which metrics differ"), table.node);
+    return section(table.node);
   }
 
   /** SRCC within each method, where differences between the methods' means do not count. */
   async function byMethod(chosen) {
     if (!SFQA.have.meta.more.includes("by_method")) return null;
     const all = SFQA.rows(await SFQA.need("by_method")).filter(row => row.protocol === chosen.protocol);
-    const there = distinct(all, "dimension"), dimension = first(chosen.dimension, there);
+    const there = distinct(all, "dimension"), dimension = first(chosen.dimension, dimensionsOf().filter(name => there.includes(name)));
     const own = all.filter(row => row.dimension === dimension), methods = distinct(own, "method").sort();
     if (!own.length) return null;
+    const scored = own.filter(row => row.kind !== "control");
+    if (!scored.some(row => row.srcc !== null)) return h("section", {}, h("h2", {}, "Within each method"), h("p", { class: "quiet" }, `No metric has an SRCC within a method, ${SFQA.words(dimension)}, ${SFQA.protocol(chosen.protocol)}: ${(scored[0] || own[0]).detail}.`));
     const found = new Map(own.map(row => [`${row.metric}\n${row.method}`, row]));
     const table = SFQA.table([
       { key: "metric", head: "Metric", row: true, value: metric => metric.name.toLowerCase(), cell: metric => [metric.name, metric.weights === "random" && h("span", { class: "badge" }, "random weights")] },
@@ -179,7 +193,7 @@
         key: method, head: method, number: true, value: metric => { const row = found.get(`${metric.name}\n${method}`); return row ? row.srcc : null; },
         cell: metric => { const row = found.get(`${metric.name}\n${method}`); return row ? SFQA.cell(fixed(row.srcc, 2), () => ({ ...about({ ...row, level: "method", pooling: "pooled" }, "srcc", "SRCC")(), files: ["correlation/by_method.parquet", "ratings/mos.parquet", "samples.parquet"] }), { small: interval(row, "srcc") }) : null; },
       })),
-    ], { caption: `SRCC within each method, ${SFQA.words(dimension)}, ${SFQA.words(chosen.protocol)}`, pageSize: 200, rowClass: metric => metric.kind === "control" ? "control" : null });
+    ], { caption: `SRCC within each method, ${SFQA.words(dimension)}, ${SFQA.protocol(chosen.protocol)}`, pageSize: 200, rowClass: metric => metric.kind === "control" ? "control" : null });
     table.show(SFQA.have.meta.metrics.filter(metric => own.some(row => row.metric === metric.name)));
     return h("section", {}, h("h2", {}, "Within each method"), table.node);
   }
@@ -191,17 +205,17 @@
       if (!rows.length) return h("section", {}, h("h1", {}, "Leaderboard"), h("p", {}, "This dataset has no ratings, so no metric could be compared with them."));
       const levels = distinct(rows, "level").sort((a, b) => (b === "video") - (a === "video"));
       const chosen = { dimension: given.dimension || "all", protocol: first(given.protocol, SFQA.have.meta.protocols), level: first(given.level || "video", levels), sort: given.sort || null, down: given.down === "1" };
-      const poolings = distinct(rows.filter(row => row.level === chosen.level), "pooling").sort((a, b) => (b === "mean") - (a === "mean"));
-      chosen.pooling = first(given.pooling || "mean", poolings);
+      const usual = SFQA.have.meta.pooling, poolings = distinct(rows.filter(row => row.level === chosen.level), "pooling").sort((a, b) => (b === usual) - (a === usual));
+      chosen.pooling = first(given.pooling || usual, poolings);
       const set = name => value => SFQA.go("leaderboard", { ...given, [name]: value });
       const dimensions = dimensionsOf();
       return h("div", {}, h("h1", {}, "Leaderboard"),
         h("div", { class: "choices" },
           SFQA.choice("Dimension", dimensions.length > 1 ? ["all", ...dimensions] : dimensions, dimensions.length > 1 ? chosen.dimension : dimensions[0], set("dimension")),
-          SFQA.choice("Protocol", SFQA.have.meta.protocols, chosen.protocol, set("protocol")),
+          SFQA.choice("Protocol", SFQA.have.meta.protocols, chosen.protocol, set("protocol"), SFQA.protocol),
           SFQA.choice("Level", levels, chosen.level, set("level"), name => LEVELS[name] || words(name)),
           SFQA.choice("Pooling", poolings, chosen.pooling, set("pooling"), name => POOLINGS[name] || words(name))),
-        h("p", { class: "quiet" }, `Best in bold, second best underlined, without controls and without ${labels(one => one.is_mapped)} after a fitted curve that is a step or falls. ${labels(one => one.higher_is_better)}: higher is better; the sign is flipped for metrics that are lower for better quality. ${labels(one => !one.higher_is_better)}: lower is better. Press a number to see where it comes from.`),
+        h("p", { class: "quiet" }, `Best in bold, second best underlined, without controls, metrics with a negative SRCC and ${labels(one => one.is_mapped)} after a fitted curve that is a step or falls. ${labels(one => one.higher_is_better)}: higher is better; the sign is flipped for metrics that are lower for better quality. ${labels(one => !one.higher_is_better)}: lower is better. Press a number to see where it comes from.`),
         board(chosen), leakage(chosen), await significance(chosen), await byMethod(chosen));
     },
   };

@@ -21,7 +21,7 @@
     return [
       meta.dimensions.length > 1 && SFQA.choice("Dimension", meta.dimensions, chosen.dimension, set("dimension")),
       meta.metrics.length > 0 && SFQA.choice("Metric", meta.metrics.map(m => m.name), chosen.metric, set("metric"), name => name),
-      meta.protocols.length > 1 && SFQA.choice("Protocol", meta.protocols, chosen.protocol, set("protocol")),
+      meta.protocols.length > 1 && SFQA.choice("Protocol", meta.protocols, chosen.protocol, set("protocol"), SFQA.protocol),
     ];
   };
 
