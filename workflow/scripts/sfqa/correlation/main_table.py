@@ -29,7 +29,6 @@ PAPER_STATISTICS = ("srcc", "plcc", "krcc")
 _TITLE = "Correlation with MOS"
 #: The heading of the table of protocol ``all`` if it is not the first.
 _ALL_TITLE = "All rated videos, zero-shot metrics only"
-_OTHER_FILES = " Other statistics and the 95 % intervals are in the CSV and the HTML file."
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,9 @@ def render_main_table(
     # A page has its warnings once, at its top; in LaTeX each table floats by itself.
     html_grids = _drop_repeated_warnings(build_grids(NAMES, "brackets"))
     md_statistics = _fit_statistics(len(first.lines.dimensions))
-    md_grids = _drop_repeated_warnings(build_grids(md_statistics, "none", _OTHER_FILES))
+    others = "" if len(md_statistics) == len(NAMES) else "Other statistics and the "
+    closing = f" {others or 'The '}95 % intervals are in the CSV and the HTML file."
+    md_grids = _drop_repeated_warnings(build_grids(md_statistics, "none", closing))
     tex_grids = build_grids(PAPER_STATISTICS, "none")
     return {
         "csv": build_csv(*(block.lines for block in blocks)),
