@@ -20,6 +20,14 @@ if "mode" not in config and "door" not in config:
 
 
 include: "workflow/rules/common.smk"
+
+
+# An image with all packages, for `--sdm apptainer`: docs/containers.md.
+if "container" in PLAN.config:
+
+    container: PLAN.config["container"]
+
+
 include: "workflow/rules/materials.smk"
 include: "workflow/rules/pairs.smk"
 include: "workflow/rules/generation.smk"
@@ -40,6 +48,15 @@ onstart:
     check_packages()
     check_weights()
     check_gpus()
+    RUN.start()
+
+
+onsuccess:
+    RUN.report_success()
+
+
+onerror:
+    RUN.report_failure()
 
 
 wildcard_constraints:

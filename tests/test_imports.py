@@ -26,10 +26,11 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "a published dataset": ("publishing",),
     "parts of the plan": ("trial_files", "metric_plan"),
     "the whole workflow": ("plan", "reference", "cache_tools"),
-    "from a plan": ("estimate", "missing"),
-    "a running Snakemake": ("snakemake_tuning",),
+    "from a plan": ("estimate", "missing", "run_summary"),
+    "a running Snakemake": ("snakemake_tuning", "snakemake_events"),
     "requests of jobs": ("job_requests",),
     "command line": ("cli",),
+    "Python API": ("api",),
     "entry point": ("__main__",),
 }
 

@@ -36,7 +36,7 @@ VIDEOS = 8
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     flow = Flow(tmp_path_factory.mktemp("whole"), CONFIG)
-    flow.run()
+    flow.printed = flow.run()
     return flow
 
 
@@ -243,6 +243,15 @@ def test_kill_9_in_the_feature_stage_loses_at_most_the_video_in_flight(run, tmp_
     assert flow.computed("lse") == VIDEOS - kept
     ours, theirs = run.tables(), flow.tables()
     assert [name for name in ours if ours[name] != theirs.get(name)] == []
+
+
+def test_a_run_ends_with_its_results_and_prints_no_reasons(run):
+    end = run.printed[run.printed.index("The run of the dataset small is complete.") :]
+    for path in ("correlation/metrics.md", "report/site/index.html", "report/rejects.html"):
+        assert f"results/small/{path}" in end
+    assert "rows are flawed, but used:" in end or "All rows are ok." in end
+    assert " left (" in run.printed
+    assert "reason:" not in run.printed
 
 
 def test_the_report_holds_the_tables_and_figures(run):

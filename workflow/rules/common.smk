@@ -1,12 +1,23 @@
 # Functions that the rules share. The other files hold the rules of one stage each.
+import importlib.util
 import sys
 from pathlib import Path
 
+from snakemake.exceptions import WorkflowError
+
 # Not workflow.basedir, which is the folder of another Snakefile if this one is a module.
 RULES = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
-sys.path.insert(0, str(RULES.parent / "scripts"))
+# In a checkout the package lies beside the rules. Rules that are read from a repository, by a
+# module, use the installed package.
+if (RULES.parent / "scripts" / "sfqa").is_dir():
+    sys.path.insert(0, str(RULES.parent / "scripts"))
+elif importlib.util.find_spec("sfqa") is None:
+    raise WorkflowError(
+        "the Python package sfqa is not installed beside Snakemake; run: pip install "
+        "'sfqa[workflow] @ git+ADDRESS@TAG', with the address and the tag of the module"
+    )
 
-from sfqa import job_requests, snakemake_tuning
+from sfqa import job_requests, snakemake_events, snakemake_tuning
 from sfqa.features import base
 from sfqa.regression import first_weights
 from sfqa.tables import TABLES, merged_path, table_path
@@ -19,6 +30,7 @@ EXTRACTORS = PLAN.extractors
 METRICS = PLAN.metrics
 with snakemake_tuning.errors_for_snakemake():
     THREADS = job_requests.plan_threads(workflow)
+RUN = snakemake_events.RunFollower(workflow, PLAN.results)
 
 
 def check_space():
