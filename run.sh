@@ -9,10 +9,16 @@
 #   ./run.sh docs                       builds the documentation as a site (build/site), in .venv-docs
 #   ./run.sh publishing                 passes the tests of published folders with mlcroissant and datasets, in .venv-publish
 #   ./run.sh setup                      only makes .venv
+# demo, test and setup take --cpu first: PyTorch without CUDA, from PyTorch's own index or the folder $SFQA_TORCH_INDEX.
 set -euo pipefail
 cd "$(dirname "$0")"
 goal=${1:-help}
 shift || true
+cpu=
+if [ "${1:-}" = --cpu ]; then
+    cpu=-cpu
+    shift
+fi
 
 find_python() {
     for candidate in "${PYTHON:-python3}" python3.13 python3.12 python3.11 python3; do
@@ -25,16 +31,34 @@ find_python() {
     return 1
 }
 
+# PyTorch without the libraries of CUDA; its other dependencies come with the rest.
+install_cpu_torch() {
+    local index=${SFQA_TORCH_INDEX:-https://download.pytorch.org/whl/cpu} source
+    source=(--index-url "$index")
+    [ -d "$index" ] && source=(--no-index --find-links "$index")
+    echo "run.sh: installing PyTorch without CUDA from $index into .venv" >&2
+    grep -E '^torch(vision)?==' requirements.txt |
+        xargs .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps "${source[@]}" || {
+        echo "run.sh: PyTorch could not be installed from $index; set SFQA_TORCH_INDEX to a mirror of that index or to a" \
+            "folder with the wheels of torch and torchvision, or leave out --cpu" >&2
+        return 1
+    }
+}
+
 # The stamp names what was installed, so that a new pin installs again and nothing else does.
 setup() {
     local wanted=$1 stamp python
     stamp=.venv/.installed-$(cksum <"$wanted" | cut -d' ' -f1)-$(cksum <requirements.txt | cut -d' ' -f1)
-    [ -e "$stamp" ] && return
+    [ -e "$stamp$cpu" ] && return
     python=$(find_python)
     [ -x .venv/bin/python ] || "$python" -m venv .venv
-    echo "run.sh: installing $wanted into .venv (a few minutes, about 6 GB with torch)" >&2
+    if [ -n "$cpu" ]; then
+        install_cpu_torch
+    else
+        echo "run.sh: installing $wanted into .venv (a few minutes, about 6 GB with torch; without CUDA: --cpu)" >&2
+    fi
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$wanted"
-    touch "$stamp"
+    touch "$stamp$cpu"
 }
 
 # An environment of its own for tools that need nothing of the project.

@@ -39,8 +39,8 @@ def test_environments_pin_the_versions_of_the_requirements():
             name, version = line.split("==")
             assert pins[name] == version, f"{path.name}: {name}"
             seen.add(name)
-    # What plans the workflow, writes its report and serves a study runs beside the jobs.
-    beside = {"jsonschema", "pygments", "starlette", "uvicorn"}
+    # What plans the workflow, writes its report, serves a study and completes words runs beside the jobs.
+    beside = {"jsonschema", "pygments", "shtab", "starlette", "uvicorn"}
     assert set(pins) - seen <= beside, "a package that no environment has"
 
 

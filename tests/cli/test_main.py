@@ -48,7 +48,7 @@ def test_help_of_a_subcommand_shows_its_examples(name, capsys):
     ("words", "sentence"),
     [
         (["featurs", "x.mp4"], "no subcommand 'featurs'; did you mean 'features'?"),
-        (["qqq"], "no subcommand 'qqq'; there are cache, catalog, challenge, check, correlate, estimate, features"),
+        (["qqq"], "no subcommand 'qqq'; there are cache, catalog, challenge, check, completion, correlate, estimate, features"),
         (["--vers"], "no option '--vers'"),
         (["cache", "lst", "."], "no action 'lst'; did you mean 'list'?"),
         (["cache", "list", ".", "--extracter", "lse"], "no argument '--extracter'; did you mean '--extractor'?"),

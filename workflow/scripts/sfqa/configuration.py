@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
 from sfqa.errors import UserError, hint
+from sfqa.project_files import locate_default
 from sfqa.raw_form import check_raw
 from sfqa.sample_fields import ALL_PROTOCOL, check_dimensions, check_fields
 from sfqa.tables import SCORES
@@ -147,21 +148,13 @@ def _fill_defaults(value: dict[str, Any], schema: Mapping[str, Any], project: Pa
         if "default" in part and key not in value:
             value[key] = copy.deepcopy(part["default"])
             if part.get("format") == "project-path":
-                value[key] = _locate_project_file(project, part["default"])
+                value[key] = locate_default(project, part["default"])
         if part.get("type") == "object" and "properties" in part and key in value:
             _fill_defaults(value[key], part, project)
         extra = part.get("additionalProperties")
         if isinstance(extra, dict) and "properties" in extra and key in value:
             for entry in value[key].values():
                 _fill_defaults(entry, extra, project)
-
-
-def _locate_project_file(project: Path, name: str) -> str:
-    """Return the path of a file of the project, as short as the working directory allows.
-
-    A relative path is a parameter of the jobs that stays the same if the project is moved.
-    """
-    return name if project.resolve() == Path.cwd() else str(project / name)
 
 
 def list_missing_files(config: Mapping[str, Any]) -> list[tuple[str, str]]:

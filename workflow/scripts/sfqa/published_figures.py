@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from sfqa.errors import UserError, hint
+from sfqa.project_files import PROJECT
 from sfqa.sample_fields import MEAN_DIMENSION
 
 #: Folder of the tables; :mod:`sfqa.papers.published` reads and prints whole ones.
-FOLDER = Path(__file__).resolve().parents[3] / "resources" / "published"
+FOLDER = PROJECT / "resources" / "published"
 
 _STATISTICS = ("SRCC", "PLCC", "KRCC", "RMSE")
 

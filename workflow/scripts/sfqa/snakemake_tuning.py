@@ -10,11 +10,11 @@ import gc
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from sfqa.errors import UserError, explain_unwritable
 from sfqa.plan import Plan
+from sfqa.project_files import SCHEMA
 from sfqa.regression.feature_columns import check_feature_columns
 from sfqa.script_changes import compare_scripts_by_content
 
@@ -22,7 +22,6 @@ from sfqa.script_changes import compare_scripts_by_content
 _GC_THRESHOLDS = (50_000, 20, 20)
 #: Targets that may run before the user's sheets and scores are there.
 _FETCH_TARGETS = frozenset({"fetch_weights", "fetch_models", "fetch_generators"})
-_SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 
 
 def make_plan(workflow: Any, config: Mapping[str, Any]) -> Plan:
@@ -55,11 +54,11 @@ def _plan(config: Mapping[str, Any], check_files: bool, needs_data: bool) -> Pla
     from sfqa.missing import FILES, describe_items, list_missing
 
     try:
-        return Plan(config, _SCHEMA, check_files, needs_data)
+        return Plan(config, SCHEMA, check_files, needs_data)
     except UserError as error:
         message = str(error)
     try:
-        items = list_missing(Plan(config, _SCHEMA, check_files=False, needs_data=False))
+        items = list_missing(Plan(config, SCHEMA, check_files=False, needs_data=False))
     except UserError:
         items = []  # the mistake is not a missing file
     if any(item.kind == FILES for item in items):

@@ -16,7 +16,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn, Protocol, cast
 
+from sfqa import __version__
 from sfqa.errors import UserError, hint
+from sfqa.project_files import IS_CHECKOUT
 
 #: Exit statuses: success; a video failed or damage was found; the command line is wrong.
 SUCCESS, FAILURE, USAGE_ERROR = 0, 1, 2
@@ -75,10 +77,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if _wants_traceback():
             raise
         package = f"the package {error.name!r} is" if error.name else "a package is"
+        remedy = (
+            "run ./run.sh setup, or use a Python that has the packages of requirements.txt"
+            if IS_CHECKOUT
+            else "install the extra that has it, for networks and videos: pip install 'sfqa[torch]'"
+        )
         return _print_error(
-            f"sfqa: {package} needed and cannot be imported ({error}); run ./run.sh setup, or use "
-            "a Python that has the packages of requirements.txt",
-            USAGE_ERROR,
+            f"sfqa: {package} needed and cannot be imported ({error}); {remedy}", USAGE_ERROR
         )
     except OSError as error:
         if _wants_traceback():
@@ -101,10 +106,36 @@ def _dispatch(arguments: list[str]) -> int:
             return _dispatch([arguments[1], "--help"])
         print(_format_help())
         return SUCCESS if arguments else USAGE_ERROR
+    if arguments[0] in ("-V", "--version"):
+        print(f"sfqa {__version__}")
+        return SUCCESS
     name = arguments[0]
     if name not in list_commands():
-        noun = "option" if name.startswith("-") else "subcommand"
-        raise UserError(f"no {noun} {name!r}; {hint(name, list_commands())}; see sfqa --help")
+        noun, words = "subcommand", list_commands()
+        if name.startswith("-"):
+            noun, words = "option", ["--help", "--version"]
+        raise UserError(f"no {noun} {name!r}; {hint(name, words)}; see sfqa --help")
+    command, parser = load_command(name), make_parser(name)
+    if {"-h", "--help"} & set(arguments[1:]):
+        print(parser.format_help(), end="")
+        return SUCCESS
+    return command.run(parse_arguments(parser, arguments[1:]))
+
+
+def parse_arguments(
+    parser: argparse.ArgumentParser, arguments: Sequence[str]
+) -> argparse.Namespace:
+    """Return the arguments of a subcommand; raises :class:`UserError` for an unknown option."""
+    args, unknown = parser.parse_known_intermixed_args(arguments)
+    if unknown:
+        word = unknown[0].partition("=")[0]
+        options = sorted(set(re.findall(r"--[a-z][a-z-]*", parser.format_help())))
+        parser.error(f"no argument {word!r}; {hint(word, options, 'the options are')}")
+    return args
+
+
+def make_parser(name: str) -> argparse.ArgumentParser:
+    """Return the parser of a subcommand's arguments; it raises :class:`UserError`."""
     command = load_command(name)
     parser = _Parser(
         prog=f"sfqa {name}",
@@ -114,14 +145,7 @@ def _dispatch(arguments: list[str]) -> int:
         allow_abbrev=False,
     )
     command.add_arguments(parser)
-    if {"-h", "--help"} & set(arguments[1:]):
-        print(parser.format_help(), end="")
-        return SUCCESS
-    args, unknown = parser.parse_known_intermixed_args(arguments[1:])
-    if unknown:
-        options = sorted(set(re.findall(r"--[a-z][a-z-]*", parser.format_help())))
-        parser.error(f"no argument {unknown[0]!r}; {hint(unknown[0], options, 'the options are')}")
-    return command.run(args)
+    return parser
 
 
 class _Parser(argparse.ArgumentParser):
@@ -150,8 +174,8 @@ def _format_help() -> str:
             "examples:",
             *examples,
             "",
-            "See sfqa COMMAND --help for details. Exit status: 0 success, 1 a video failed or",
-            "damage was found, 2 the command line is wrong.",
+            "See sfqa COMMAND --help for details, sfqa --version for the version. Exit status:",
+            "0 success, 1 a video failed or damage was found, 2 the command line is wrong.",
         ]
     )
 

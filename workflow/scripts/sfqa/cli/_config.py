@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sfqa.errors import UserError
-
-#: The schema of configurations.
-SCHEMA = Path(__file__).parents[4] / "workflow" / "schemas" / "config.schema.yaml"
+from sfqa.project_files import SCHEMA as SCHEMA  # beside the functions for their callers
 
 
 def load_config(path: Path) -> dict[str, Any]:

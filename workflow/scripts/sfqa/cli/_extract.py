@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sfqa.errors import UserError, hint
 from sfqa.features.extractors import EXTRACTORS
+from sfqa.project_files import SCHEMA
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
 #: Method name of the rows. No generation method has a name like this.
 LABEL = "_sfqa"
-
-_PACKAGE = Path(__file__).parents[1]
-_SCHEMA = _PACKAGE.parents[1] / "schemas" / "config.schema.yaml"
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -241,7 +239,7 @@ def make_form(short_side: int | None, fps: float | None, encode: bool = True) ->
 
     from sfqa.conform.video import Form
 
-    schema = yaml.safe_load(_SCHEMA.read_text("utf-8"))["properties"]["conform"]
+    schema = yaml.safe_load(SCHEMA.read_text("utf-8"))["properties"]["conform"]
     properties = schema["properties"]
     values = {key: part["default"] for key, part in properties.items() if "default" in part}
     for key, value in (("short_side", short_side), ("fps", fps)):

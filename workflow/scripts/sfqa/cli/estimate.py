@@ -9,21 +9,20 @@ from pathlib import Path
 from sfqa.cli import SUCCESS
 from sfqa.cli._config import load_config
 from sfqa.errors import UserError
+from sfqa.project_files import PROJECT, SCHEMA
 
 SUMMARY = "files, bytes, jobs and processor hours of a dataset, before it runs"
 EXAMPLES = """\
 sfqa estimate --config my.yaml
 sfqa estimate --config config/sfqa.yaml --videos 1000000 --shards 700
 """
-_PROJECT = Path(__file__).parents[4]
-_SCHEMA = _PROJECT / "workflow" / "schemas" / "config.schema.yaml"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
     add(
-        "--config", type=Path, default=_PROJECT / "config" / "config.yaml", metavar="FILE",
+        "--config", type=Path, default=PROJECT / "config" / "config.yaml", metavar="FILE",
         help="a configuration of the workflow; its paths start at the working directory (by "
         "default the demo's, config/config.yaml of the project)",
     )  # fmt: skip
@@ -38,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     from sfqa.plan import Plan
 
     config = load_config(args.config)
-    dataset = estimate.measure_dataset(Plan(config, _SCHEMA, check_files=False))
+    dataset = estimate.measure_dataset(Plan(config, SCHEMA, check_files=False))
     overrides = {"videos": args.videos, "seconds": args.seconds, "shards": args.shards}
     for name, value in overrides.items():
         if value is not None and value <= 0:

@@ -12,11 +12,15 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, redirect_stderr
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sfqa.cli import FAILURE, SUCCESS, _extract, _feature_tables, _video_files
 from sfqa.cli._tables import check_out
 from sfqa.errors import UserError, hint
 from sfqa.features.extractors import EXTRACTORS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SUMMARY = "measure videos: print a table, write CSV or Parquet with --out"
 EXAMPLES = """
@@ -65,8 +69,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure the videos. Returns 1 if any of them failed."""
-    names = _choose_extractors(args.extractor)
     check_out(args.out, "--out")
+    files, rows, extracted = measure_videos(args)
+    if args.out:
+        _feature_tables.write_features(args.out, files, rows, extracted)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    texts = [_feature_tables.format_features(rows, item, width) for item in extracted]
+    print("\n\n".join(texts))
+    if args.out:
+        print(f"sfqa: wrote {args.out}", file=sys.stderr)
+    statuses = {*rows["status"]}
+    for item in extracted:
+        statuses |= {*item.table["status"].to_pylist()}
+    return FAILURE if "failed" in statuses else SUCCESS
+
+
+def measure_videos(
+    args: argparse.Namespace,
+) -> tuple[list[Path], pd.DataFrame, list[_extract.Extracted]]:
+    """Return the video files, their conformed rows, and the feature table of each extractor."""
+    names = _choose_extractors(args.extractor)
     if args.threads < 1:
         raise UserError(f"--threads {args.threads}: give 1 or more")
     if args.no_conform and (args.short_side is not None or args.fps is not None):
@@ -85,17 +107,7 @@ def run(args: argparse.Namespace) -> int:
                 extracted.append(_extract.extract(rows, name, specs[name], work, args.threads))
             except UserError as error:
                 raise UserError(name_arguments(str(error))) from error
-        if args.out:
-            _feature_tables.write_features(args.out, files, rows, extracted)
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    texts = [_feature_tables.format_features(rows, item, width) for item in extracted]
-    print("\n\n".join(texts))
-    if args.out:
-        print(f"sfqa: wrote {args.out}", file=sys.stderr)
-    statuses = {*rows["status"]}
-    for item in extracted:
-        statuses |= {*item.table["status"].to_pylist()}
-    return FAILURE if "failed" in statuses else SUCCESS
+    return files, rows, extracted
 
 
 def name_arguments(message: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sfqa.cli import FAILURE, SUCCESS
 from sfqa.errors import UserError, hint
 from sfqa.media_files import list_files
+from sfqa.project_files import PROJECT
 
 if TYPE_CHECKING:
     from sfqa.labels.joining import LabelledVideo
@@ -25,7 +26,7 @@ sfqa import my.yaml                               # checks a configuration that 
 sfqa import published/demo                        # a folder that sfqa publish wrote
 """
 #: Where the configurations of published datasets are.
-DATASETS = Path(__file__).parents[4] / "config" / "datasets"
+DATASETS = PROJECT / "config" / "datasets"
 #: Sets that users may ask for, with the reason and what to do instead (docs/datasets.md).
 NOT_IMPORTED = {
     "agavqa_3k": "its pairs are ranked without scores, and the label file of its MOS is unknown; "

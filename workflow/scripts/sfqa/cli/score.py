@@ -61,11 +61,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score the videos. Returns 1 if any video could not be scored."""
+    check_out(args.out, "--out")
+    text, rows = compute_scores(args)
+    if args.out:
+        _write_scores(args.out, rows)
+    print(text)
+    if args.out:
+        print(f"sfqa: wrote {args.out}", file=sys.stderr)
+    return FAILURE if any(row["status"] == "failed" for row in rows) else SUCCESS
+
+
+def compute_scores(args: argparse.Namespace) -> tuple[str, list[ScoreRow]]:
+    """Return the scores as text for the screen, and as a row for each video."""
     if bool(args.videos) == bool(args.features):
         raise UserError("score: give either videos or --features TABLE...; see sfqa score --help")
     if args.features and (args.weights or args.prompt or args.cache):
         raise UserError("--features: tables need no --weights, --prompt or --cache; drop these")
-    check_out(args.out, "--out")
     if args.threads < 1:
         raise UserError(f"--threads {args.threads}: give 1 or more")
     if not args.model.exists() and args.model.suffix != ".sfqa" and not args.model.parent.name:
@@ -86,15 +97,10 @@ def run(args: argparse.Namespace) -> int:
             rows = _score_videos(model, files, specs, args, work, scratch)
         if not rows:
             raise UserError(f"--features {' '.join(args.features)}: the tables have no rows")
-        if args.out:
-            _write_scores(args.out, rows)
-    print(_format_scores(model, rows))
-    if args.out:
-        print(f"sfqa: wrote {args.out}", file=sys.stderr)
-    return FAILURE if any(row["status"] == "failed" for row in rows) else SUCCESS
+    return _format_scores(model, rows), rows
 
 
-def _score_zero_shot(args: argparse.Namespace) -> int:
+def _score_zero_shot(args: argparse.Namespace) -> tuple[str, list[ScoreRow]]:
     """Score videos with a model of config/models.yaml that needs no training."""
     from sfqa.cli import _zero_shot
 
@@ -105,12 +111,7 @@ def _score_zero_shot(args: argparse.Namespace) -> int:
             "table; give videos, or read it there"
         )
     rows, weights = _zero_shot.score_videos(model, args)
-    if args.out:
-        _write_scores(args.out, rows)
-    print(_zero_shot.format_scores(model, rows, weights))
-    if args.out:
-        print(f"sfqa: wrote {args.out}", file=sys.stderr)
-    return FAILURE if any(row["status"] == "failed" for row in rows) else SUCCESS
+    return _zero_shot.format_scores(model, rows, weights), rows
 
 
 def _make_specs(model: ModelFile, arguments: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -15,10 +15,10 @@ from sfqa.models.locating import FOLDER as FOLDER  # beside the registry for its
 from sfqa.models.locating import read_manifest
 from sfqa.models.weights_files import WeightsFile, as_dict, find_entry, load_weights_files
 from sfqa.options import merge_options
+from sfqa.project_files import PROJECT
 
-_PROJECT = Path(__file__).parents[4]
 #: The project's registry of weights files.
-REGISTRY = _PROJECT / "config" / "weights.yaml"
+REGISTRY = PROJECT / "config" / "weights.yaml"
 
 
 def load_registry(path: Path | str = REGISTRY) -> dict[str, WeightsFile]:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from sfqa.errors import UserError, hint
+from sfqa.project_files import FETCHED
 from sfqa.repositories import sources
 from sfqa.repositories.fetch import MANIFEST, list_missing
 
 #: The value of ``kind`` of such an entry.
 COMMAND = "command"
 #: The folder of the project into which repositories of models are fetched by default.
-FOLDER = Path(__file__).parents[4] / "resources" / "models"
+FOLDER = FETCHED / "models"
 
 _REQUIRED = ("repository", "commit", "environment", "weights", "minutes", "memory_gb")
 _OPTIONAL = ("gpu_memory_gb",)

@@ -14,10 +14,11 @@ from sfqa.digests import Digests
 from sfqa.download import is_web_page
 from sfqa.errors import UserError
 from sfqa.models.weights_files import WeightsFile
+from sfqa.project_files import FETCHED
 
 THERE, MISSING, WRONG = "there", "missing", "wrong"
 #: The folder of the project into which weights files are fetched by default.
-FOLDER = Path(__file__).parents[4] / "resources" / "weights"
+FOLDER = FETCHED / "weights"
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
@@ -111,7 +112,11 @@ def describe_missing(entry: WeightsFile, folder: Path) -> str:
     'by hand: Ask them; put it into w as net.pth'
     """
     if entry.is_downloadable:
-        option = "" if folder.absolute() == FOLDER else f" --folder {shlex.quote(str(folder))}"
+        option = (
+            ""
+            if folder.absolute() == FOLDER.absolute()
+            else f" --folder {shlex.quote(str(folder))}"
+        )
         return f"sfqa weights --fetch {entry.name}{option} (from {entry.source})"
     return f"by hand: {entry.by_hand}; put it into {folder} as {entry.file}"
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from sfqa.correlation.grid import BEST, SECOND
 from sfqa.errors import UserError, hint
+from sfqa.project_files import PROJECT
 from sfqa.store import to_records
 from sfqa.tables import PUBLISHED
 from sfqa.user_tables import read_table
@@ -18,7 +19,7 @@ from sfqa.user_tables import read_table
 VERSION = 1
 
 #: Folder of the tables: one file of values each, with index.csv and notes.csv.
-FOLDER = Path(__file__).parents[4] / "resources" / "published"
+FOLDER = PROJECT / "resources" / "published"
 
 _INDEX = ("table", "paper", "number", "title", "heads", "ranked", "marks", "seen", "source")
 

@@ -11,10 +11,11 @@ from sfqa.features import base, official
 from sfqa.features.extractors import EXTRACTORS
 from sfqa.models.quality_models import QualityModel, get_model, load_models
 from sfqa.models.weights_files import WeightsFile
+from sfqa.project_files import PROJECT
 from sfqa.regression.metrics import list_metrics
 
 #: The project's registry of quality models.
-REGISTRY = Path(__file__).parents[4] / "config" / "models.yaml"
+REGISTRY = PROJECT / "config" / "models.yaml"
 #: Keys of a metric that a configuration may set for a model.
 OVERRIDES = ("group", "options", "loss", "dimensions", "published", "jobs")
 

@@ -27,6 +27,7 @@ from sfqa.errors import UserError
 from sfqa.identity import digest, sha256_file
 from sfqa.media import ffmpeg_exe
 from sfqa.plugins import read_version
+from sfqa.project_files import IS_CHECKOUT, PACKAGE, PROJECT
 from sfqa.report import provenance
 
 VERSION = 1
@@ -41,8 +42,8 @@ INPUT_TABLES = (
     (tables.VIDEOS.glob(), "path", "sha256"),
 )
 
-_PACKAGE = Path(__file__).parents[1]
-_WORKFLOW = Path(__file__).parents[3]
+#: The code that made a run: all of the workflow in a checkout, else the installed package.
+_WORKFLOW = PROJECT / "workflow" if IS_CHECKOUT else PACKAGE
 
 Json = dict[str, Any]
 
@@ -191,9 +192,9 @@ def list_module_versions() -> dict[str, int]:
     True
     """
     versions = {}
-    for path in sorted(_PACKAGE.rglob("*.py")):
+    for path in sorted(PACKAGE.rglob("*.py")):
         if "\nVERSION = " in path.read_text(encoding="utf-8"):
-            name = path.relative_to(_PACKAGE).with_suffix("").as_posix()
+            name = path.relative_to(PACKAGE).with_suffix("").as_posix()
             versions[name] = read_version(path)
     return versions
 

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from sfqa import __version__, store, tables
 from sfqa.identity import digest, sha256_file
+from sfqa.project_files import PROJECT
 
 VERSION = 1
 
@@ -38,7 +39,6 @@ PACKAGES = (
     "open-clip-torch", "av", "decord", "opencv-python-headless", "librosa", "duckdb", "matplotlib",
 )  # fmt: skip
 
-_ROOT = Path(__file__).parents[4]
 _QUERY_SEC = 30.0
 
 
@@ -82,7 +82,7 @@ def compute_identity(records: Iterable[Mapping[str, Any]]) -> str:
     return digest(sorted([record["path"], record["sha256"]] for record in records))
 
 
-def describe_code(root: Path = _ROOT) -> dict[str, Any]:
+def describe_code(root: Path = PROJECT) -> dict[str, Any]:
     """Return version and commit of the code, whether files were edited, and package versions.
 
     ``commit`` is None if the code is not a git checkout or git is not installed.
