@@ -10,7 +10,7 @@ COPY config config
 COPY resources resources
 COPY workflow workflow
 RUN pip install . && useradd --create-home --uid 1000 sfqa
-USER sfqa
+USER 1000
 # Studies, configurations and results are mounted here.
 WORKDIR /data
 EXPOSE 8765
@@ -20,7 +20,7 @@ FROM screen AS workflow
 
 # Empty for PyTorch with CUDA; https://download.pytorch.org/whl/cpu for PyTorch without it.
 ARG TORCH_INDEX=""
-USER root
+USER 0
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 # Debian 13 has FFmpeg 7.1 with x264; git fetches generators and models.
 # hadolint ignore=DL3008
@@ -34,6 +34,6 @@ RUN if [ -n "$TORCH_INDEX" ]; then \
         grep -E '^torch(vision)?==' requirements.txt | xargs pip install --no-deps --index-url "$TORCH_INDEX"; \
     fi && \
     pip install -r requirements.txt
-USER sfqa
+USER 1000
 WORKDIR /data
 CMD ["snakemake", "--snakefile", "/opt/sfqa/Snakefile", "--help"]

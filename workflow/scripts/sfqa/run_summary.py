@@ -156,7 +156,8 @@ def describe_failure(results: Path, failed_jobs: Sequence[FailedJob]) -> str:
     else:
         lines = [f"The run of {results.name} stopped before its end."]
     lines.append("What is finished is kept: the same command again resumes there.")
-    lines += describe_rejects(read_rejects(results, is_complete=False), is_complete=False)
+    if rejects := read_rejects(results, is_complete=False):
+        lines += describe_rejects(rejects, is_complete=False)
     return "\n".join(lines)
 
 

@@ -54,7 +54,9 @@ class RunFollower(logging.Handler):
                 self._count_waiting()
             self.started_rules.add(record.rule_name)
             self.failed_jobs.pop(record.jobid, None)  # another attempt
-            name = " ".join([record.rule_name, *map(str, record.wildcards.values())])
+            # All jobs are of one dataset.
+            values = [str(v) for k, v in record.wildcards.items() if k != "dataset"]
+            name = " ".join([record.rule_name, *values])
             self.times.start_job(record.jobid, record.rule_name, name, record.log)
         elif event == "job_finished":
             self.times.finish_job(record.job_id)
