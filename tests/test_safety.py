@@ -133,7 +133,11 @@ def test_the_loader_of_methods_is_a_safe_one():
 def test_no_rule_has_a_shell_line():
     lines = r"^\s*(?:shell|run|notebook|wrapper|cwl)\s*:"
     calls = r"\b(?:eval|exec|compile|__import__|shell|os\.(?:system|popen|exec\w*|spawn\w*)|subprocess\.\w+)\s*\("
-    for path in (ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")):
+    for path in (
+        ROOT / "Snakefile",
+        ROOT / "workflow/Snakefile",
+        *(ROOT / "workflow/rules").glob("*.smk"),
+    ):
         assert re.findall(f"{lines}|{calls}", path.read_text(), re.MULTILINE) == [], path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -26,3 +27,11 @@ def build_wheel(folder: Path) -> Path:
     )  # fmt: skip
     (wheel,) = folder.glob("sfqa-*.whl")
     return wheel
+
+
+def copy_tracked_files(folder: Path) -> None:
+    """Copy the workflow and its configurations, as git tracks them, into a folder."""
+    for name in ("Snakefile", "workflow", "config", "profiles"):
+        for path in list_tracked_files(name):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / path, folder / path)

@@ -19,7 +19,7 @@ from sfqa.tables import FEATURES, TABLES, Table, merged_path, table_path
 PACKAGE = Path(tables.__file__).parents[1]
 ROOT = PACKAGE.parents[2]
 PAGES = [
-    ROOT / "Snakefile", ROOT / "README.md",
+    ROOT / "Snakefile", ROOT / "workflow/Snakefile", ROOT / "README.md",
     *sorted(ROOT.glob("workflow/rules/*.smk")), *sorted(ROOT.glob("docs/*.md")),
 ]  # fmt: skip
 #: All that a new table takes: this, at the end of the file of its stage.
