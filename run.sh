@@ -151,7 +151,7 @@ case $goal in
         setup requirements.txt
         ;;
     *)
-        sed -n '2,12s/^# \{0,1\}//p' "$0"
+        sed -n '2,13s/^# \{0,1\}//p' "$0"
         [ "$goal" = help ] || { echo "run.sh: unknown word '$goal'" >&2; exit 2; }
         ;;
 esac
