@@ -89,7 +89,7 @@
       { key: "n", head: "n", number: true, value: line => Math.max(...Object.values(line.rows).filter(Boolean).map(row => row.n)) },
       { key: "note", head: "Note", className: "note", cell: line => [...new Set(Object.values(line.rows).filter(Boolean).map(row => row.detail).filter(Boolean))].map(text => h("span", { title: text }, noteWords(text).join(", ").replace(/_/g, " "))) },
     ], {
-      caption: `Metrics against MOS, ${SFQA.protocol(chosen.protocol)}, ${LEVELS[chosen.level] || chosen.level}, ${POOLINGS[chosen.pooling] || chosen.pooling}`,
+      caption: `Metrics against MOS, ${SFQA.protocol(chosen.protocol)}${chosen.protocol === "all" ? "" : " splits"}, ${LEVELS[chosen.level] || chosen.level}, ${POOLINGS[chosen.pooling] || chosen.pooling}`,
       pageSize: 200, ...begin, changed: given => SFQA.go("leaderboard", { ...chosen, ...given, down: given.down ? "1" : "", page: "" }, true),
       rowClass: line => line.metric.kind === "control" ? "control" : null, empty: "No metric was correlated with MOS here.",
       groups: h("tr", { class: "groups" }, h("td", { colSpan: 2 }), dimensions.map(name => h("th", { scope: "colgroup", colSpan: meta.statistics.length, class: "begin" }, words(name))), h("td", { colSpan: 2 })),
