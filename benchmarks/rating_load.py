@@ -51,7 +51,7 @@ def scores_of(identity: str) -> dict[str, int]:
 
 def make_study(folder: Path, raters: int, records: int, video_bytes: int) -> dict[str, str]:
     """Write a study without breaks, its videos 0.2 s long, and return the links' tokens."""
-    from sfqa.ratings.screen import database, links, study
+    from sfqa.ratings.screen import database, links, study_tables
     from sfqa.tables import PLAN, STUDY_MEDIA
 
     (folder / "study.yaml").write_text(
@@ -71,7 +71,7 @@ def make_study(folder: Path, raters: int, records: int, video_bytes: int) -> dic
     pq.write_table(pa.Table.from_pylist(media), folder / STUDY_MEDIA.file_name)
     connection = database.open_database(folder / "study.db")
     try:
-        database.sync_plan(connection, study.read_plan(folder / PLAN.file_name))
+        database.sync_plan(connection, study_tables.read_plan(folder / PLAN.file_name))
         connection.execute("BEGIN")
         tokens = {
             r: links.create_rater_link(connection, r)

@@ -11,7 +11,7 @@ import pytest
 from sfqa import cli, store, tables
 from sfqa.ratings.plan import make_plan
 from sfqa.ratings.plan_check import describe_plan, verify_plan
-from sfqa.ratings.screen.study import read_plan
+from sfqa.ratings.screen.study_tables import read_plan
 from sfqa.ratings.study_design import StudyDesign
 from sfqa.tables import PLAN
 from sfqa.user_tables import read_table
@@ -159,3 +159,53 @@ def test_bad_tables(tmp_path: Path, name: str, content: str, sentence: str, caps
     assert sentence in capsys.readouterr().err
     assert call(tmp_path / "absent.csv", "--raters", 2, "--per-sample", 1) == 2
     assert "there is no such table of samples" in capsys.readouterr().err
+
+
+def test_a_table_of_own_videos_makes_all_that_the_screen_needs(tmp_path: Path, capsys: Any) -> None:
+    import cv2
+    import numpy as np
+
+    from sfqa import media
+    from sfqa.ratings.screen.server import Server
+
+    videos = tmp_path / "my" / "videos"
+    videos.mkdir(parents=True)
+    for n in range(3):
+        media.write_video(
+            videos / f"v{n}.mp4", [np.full((64, 64, 3), 60 * n, np.uint8)] * (5 + 5 * n), 25.0
+        )
+    cv2.imwrite(str(videos / "a.png"), np.zeros((8, 8, 3), np.uint8))
+    table, out = tmp_path / "my" / "own.csv", tmp_path / "study"
+    rows = "videos/v0.mp4,A song,videos/a.png\nvideos/v1.mp4,,\nvideos/v2.mp4,,\n"
+    table.write_text("video,title,image\n" + rows)
+    assert call(table, "--raters", 2, "--per-sample", 2, "--out", out) == 0
+    assert {p.name for p in out.iterdir()} == {"plan.parquet", "plan.txt", "media.parquet", "study.yaml"}  # fmt: skip
+    plan = store.read(PLAN, out / "plan.parquet")
+    seconds = dict(zip(plan["sample_id"], plan["seconds"], strict=True))
+    assert seconds == pytest.approx({"v0": 0.2, "v1": 0.4, "v2": 0.6}, abs=0.02)
+    server = Server(out)
+    assert server.state.media["v0"].title == "A song"
+    assert server.state.media["v0"].files["image"].is_file()
+    assert set(server.state.media["v1"].files) == {"video"}
+    server.reader.close()
+    # A larger table later: earlier videos keep their rows, own changes of study.yaml stay.
+    (out / "study.yaml").write_text("dimensions: [{name: mine}]\n")
+    table.write_text("video,seconds\nvideos/v2.mp4,9\nvideos/v0.mp4,0.2\nvideos/v1.mp4,\n")
+    assert call(table, "--raters", 2, "--per-sample", 2, "--out", out, "--append") == 0
+    assert (out / "study.yaml").read_text() == "dimensions: [{name: mine}]\n"
+    capsys.readouterr()
+    for content, sentence in (
+        ("video\nvideos/v9.mp4\n", "row 2, column video: no file 'videos/v9.mp4'"),
+        ("video\nown.csv\n", "row 2, column video: 'own.csv' cannot be read as a video"),
+        ("video,image\nvideos/v0.mp4,none.png\n", "row 2, column image: no file 'none.png'"),
+    ):
+        table.write_text(content)
+        assert call(table, "--raters", 2, "--per-sample", 2) == 2
+        assert sentence in capsys.readouterr().err
+
+
+def test_a_table_without_videos_says_what_is_missing(table: Path, tmp_path: Path, capsys: Any) -> None:  # fmt: skip
+    assert call(table, "--raters", 2, "--per-sample", 2, "--out", tmp_path / "study") == 0
+    assert "has no column video" in capsys.readouterr().err
+    assert call(table, "--raters", 2, "--per-sample", 2, "--study", "sfqb") == 2
+    assert "did you mean 'sfqa'?" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from sfqa.ratings.screen import database, links
-from sfqa.ratings.screen.study import read_plan
+from sfqa.ratings.screen.study_tables import read_plan
 
 WORDS = ["quality", "consistency"]
 
@@ -160,6 +160,8 @@ def stored(folder: Path) -> dict[str, list[Any]]:
         "answers",
         "scores",
         "events",
+        "enrolments",
+        "checks",
     )
     found = {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in names}
     connection.close()

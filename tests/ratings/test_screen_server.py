@@ -5,8 +5,10 @@ from __future__ import annotations
 import http.client
 import os
 import re
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +102,55 @@ def test_a_port_that_is_taken_and_one_that_is_none(folder, capsys):
     assert "give one like https://" in capsys.readouterr().err
     assert cli.main(["rate", "serve", str(folder / "none")]) == 2
     assert "no such folder" in capsys.readouterr().err
+
+
+def test_links_and_the_server_use_the_same_port(folder, start, capsys):
+    assert cli.main(["rate", "links", str(folder), "--port", "9123"]) == 0
+    assert "http://127.0.0.1:9123/r/" in capsys.readouterr().out
+    assert cli.main(["rate", "links", str(folder), "--renew", "r001"]) == 0
+    assert "http://127.0.0.1:9123/r/" in capsys.readouterr().out
+    # Another port is kept, and said, because the links above name the old one.
+    process, _, raw = start(folder)
+    assert "the study used 9123 before" in process.stderr.readline()
+    assert cli.main(["rate", "links", str(folder), "--crowd"]) == 0
+    assert f"crowd\thttp://127.0.0.1:{raw.port}/e/" in capsys.readouterr().out
+    assert cli.main(["rate", "links", str(folder), "--crowd"]) == 0
+    assert "has a link" in capsys.readouterr().err
+
+
+def test_https_by_certificate_files(folder, tmp_path, capsys):
+    if not (openssl := shutil.which("openssl")):
+        pytest.skip("openssl is not installed: no certificate for the test")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-days", "1", "-subj", "/CN=localhost", "-addext",
+         "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    files = ["--tls-cert", str(certificate), "--tls-key", str(key)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sfqa", "rate", "serve", str(folder), "--port", "0", *files],
+        env=ENVIRONMENT, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        port = int(re.search(r"https://127\.0\.0\.1:(\d+)", process.stderr.readline())[1])
+        trusted = ssl.create_default_context(cafile=certificate)
+        connection = http.client.HTTPSConnection("localhost", port, timeout=20, context=trusted)
+        connection.request("GET", "/static/style.css")
+        assert connection.getresponse().status == 200
+        connection.close()
+    finally:
+        process.kill()
+        process.communicate()
+    serve = ["rate", "serve", str(folder), "--port", "0"]
+    for words, sentence in (
+        (files[:2], "give both, the certificate and its private key"),
+        (["--tls-cert", str(certificate), "--tls-key", "none.pem"], "--tls-key none.pem: no such file"),
+        (["--tls-cert", str(key), "--tls-key", str(certificate)], "not a certificate with its"),
+    ):  # fmt: skip
+        assert cli.main([*serve, *words]) == 2
+        assert sentence in capsys.readouterr().err
 
 
 def test_raw_requests_and_a_kill(folder, start):

@@ -10,11 +10,10 @@ from screen_study import STUDY, make, rows_of, write_plan
 from sfqa import cli, tables
 from sfqa.errors import UserError
 from sfqa.ratings.screen import database, export
-from sfqa.ratings.screen.study import (
+from sfqa.ratings.screen.study import Scale, parse_study
+from sfqa.ratings.screen.study_tables import (
     PlannedVideo,
-    Scale,
     make_media_row,
-    parse_study,
     read_media,
     read_plan,
 )

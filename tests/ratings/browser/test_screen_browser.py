@@ -22,7 +22,7 @@ from screen_study import STUDY, make, rows_of, stored, tokens
 
 from chromium import needs_chromium
 from sfqa import media
-from sfqa.ratings.screen.study import make_media_row
+from sfqa.ratings.screen.study_tables import make_media_row
 
 pytestmark = needs_chromium
 
@@ -275,10 +275,10 @@ def test_the_organiser(browser, server, shots):
     visit.page.click("text=Pause the study")
     visit.page.wait_for_selector(".state.paused")
     visit.page.screenshot(path=shots / "organiser_paused.png")
-    visit.page.click("text=Go on")
+    visit.page.click("text=Resume the study")
     visit.page.wait_for_selector(".state:not(.paused)")
     with visit.page.expect_download() as download:
-        visit.page.click("text=With all details")
+        visit.page.click("a[download='score_details.parquet']")
     assert pq.read_table(download.value.path()).num_rows == 2 * 12 * 2
     visit.page.on("dialog", lambda dialog: dialog.accept())
     visit.page.locator("tbody tr").first.locator("button").click()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SUMMARY = "plan a rating study: balanced sessions for every rater, with a report on the balance"
 EXAMPLES = """
 sfqa plan samples.csv --raters 18 --per-sample 6 --out study/
+sfqa plan my_videos.csv --raters 12 --per-sample 12 --study sfqa --out study/
 sfqa plan results/demo --raters 18 --per-sample 6 --out results/demo/ratings/study
 sfqa plan results/demo --raters 60 --per-sample 10 --groups 6 --study lgvq --out lgvq_study/
 sfqa plan samples.csv --raters 18 --per-sample 6 --training t1,t2,t3 --gold g1,g2 --traps x1 --out study/
@@ -33,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "samples", type=Path, metavar="SAMPLES",
         help=".csv, .tsv or .parquet with sample_id, method, seconds and optionally pair_id, "
-        "image_category, style, language; or the folder of a dataset (results/demo)",
+        "image_category, style, language; with a column video (paths seen from the table's "
+        "folder) and optionally image, clip, title, prompt, sample_id, method and seconds may be "
+        "missing; or the folder of a dataset (results/demo)",
     )  # fmt: skip
     add(
         "--raters", required=True, metavar="N|NAMES", help="number of raters, or names: ann,ben,..."
@@ -92,8 +95,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add(
         "--out", type=Path, metavar="FOLDER",
-        help=f"write {_PLAN} and {_REPORT} there; for a dataset also media.parquet and study.yaml, "
-        "which sfqa rate serve needs",
+        help=f"write {_PLAN} and {_REPORT} there; for a dataset and for a table with the column "
+        "video also media.parquet and study.yaml, which sfqa rate serve needs",
     )  # fmt: skip
 
 
@@ -103,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
     from sfqa.ratings.plan import make_plan
     from sfqa.ratings.plan_check import describe_plan
     from sfqa.ratings.study_design import StudyDesign
-    from sfqa.ratings.study_folder import write_study_files
+    from sfqa.ratings.study_folder import find_study_file
     from sfqa.tables import PLAN
 
     if args.out and args.samples.is_dir():  # ratings/ of a dataset may not exist yet
@@ -112,6 +115,7 @@ def run(args: argparse.Namespace) -> int:
     low, high = parse_scale(args.scale, "--scale")
     if args.sd is not None and args.sd <= 0:
         raise UserError(f"--sd {args.sd:g}: give a number above 0")
+    find_study_file(args.study)
     samples = _read_samples(args.samples)
     existing = _read_existing_plan(args)
     design = StudyDesign(
@@ -135,14 +139,31 @@ def run(args: argparse.Namespace) -> int:
     print(report)
     if args.out:
         args.out.mkdir(exist_ok=True)
-        written = [args.out / _REPORT, args.out / _PLAN]
-        if args.samples.is_dir():
-            written += write_study_files(args.samples, args.out, plan["sample_id"], args.study)
+        written = [args.out / _REPORT, args.out / _PLAN, *_write_media(args, samples, plan)]
         with store.replacing(args.out / _REPORT) as part:
             part.write_text(report + "\n", encoding="utf-8")
         store.write(PLAN, plan, args.out / _PLAN)
         print(f"sfqa: wrote {', '.join(map(str, written))}", file=sys.stderr)
     return FAILURE if "\nBROKEN" in report else SUCCESS
+
+
+def _write_media(args: argparse.Namespace, samples: pd.DataFrame, plan: pd.DataFrame) -> list[Path]:
+    """Write the media and the settings of the study, and return the written files."""
+    from sfqa.ratings.own_videos import write_own_media
+    from sfqa.ratings.study_folder import write_study_files, write_study_settings
+
+    if args.samples.is_dir():
+        return write_study_files(args.samples, args.out, plan["sample_id"], args.study)
+    if "video" in samples:
+        media = write_own_media(samples, args.samples, args.out)
+        return [media, *write_study_settings(args.out, args.study)]
+    print(
+        f"sfqa: {args.samples} has no column video with the paths of the videos, so media.parquet "
+        "and study.yaml, which sfqa rate serve needs, are not written; add the column, or write "
+        "them by hand (docs/rating_screen.md)",
+        file=sys.stderr,
+    )
+    return []
 
 
 def parse_scale(text: str, option: str) -> tuple[float, float]:
@@ -172,6 +193,9 @@ def _parse_raters(text: str) -> int | list[str]:
 
 
 def _read_samples(path: Path) -> pd.DataFrame:
+    from sfqa.ratings.own_videos import complete_samples
+    from sfqa.user_tables.numbers import is_empty
+
     if path.is_dir():
         from sfqa import store, tables
         from sfqa.ratings.plan import select_ratable_samples
@@ -185,10 +209,17 @@ def _read_samples(path: Path) -> pd.DataFrame:
         return select_ratable_samples(
             store.read(tables.SAMPLES, files[0]), store.read(tables.CONFORMED, files[1])
         )
-    frame = read_table(path, "samples").to_frame(("seconds", "duration_sec"))
+    table = read_table(path, "samples")
+    has_videos = "video" in table.columns
+    numbers = [
+        name
+        for name in ("seconds", "duration_sec")
+        if name in table.columns and not (has_videos and any(map(is_empty, table.columns[name])))
+    ]
+    frame = table.to_frame(numbers)
     if "seconds" not in frame and "duration_sec" in frame:
         frame = frame.rename(columns={"duration_sec": "seconds"})
-    return frame
+    return complete_samples(frame, path) if has_videos else frame
 
 
 def _read_existing_plan(args: argparse.Namespace) -> pd.DataFrame | None:

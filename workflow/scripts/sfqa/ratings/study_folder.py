@@ -9,7 +9,7 @@ from typing import Any
 
 from sfqa import store, tables
 from sfqa.errors import UserError, hint
-from sfqa.ratings.screen.study import make_media_row
+from sfqa.ratings.screen.study_tables import make_media_row
 from sfqa.tables import STUDY_MEDIA
 
 _STUDIES = Path(__file__).parent / "screen" / "studies"
@@ -50,6 +50,7 @@ def make_media_rows(dataset: Path, folder: Path, samples: Iterable[str]) -> list
                 base / row["image_path"] if row["image_path"] else None,
                 base / clip_path if clip_path else None,
                 title=clip.get("title"), language=row["language"], prompt=row["prompt"],
+                style=row["style"],
             )
         )  # fmt: skip
     return rows
@@ -62,17 +63,29 @@ def write_study_files(
 
     ``study`` is the name of a predefined study (:func:`list_studies`) or the path of a YAML file.
     """
+    find_study_file(study)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / STUDY_MEDIA.file_name
+    store.write(STUDY_MEDIA, make_media_rows(dataset, folder, samples), path)
+    return [path, *write_study_settings(folder, study)]
+
+
+def find_study_file(study: str) -> Path:
+    """Return the YAML file of a predefined study, or of a path; raises :class:`UserError`."""
     path = Path(study)
     source = path if path.suffix in (".yaml", ".yml") else _STUDIES / f"{study}.yaml"
     if not source.is_file():
         raise UserError(f"--study {study}: no such file or study; {hint(study, list_studies())}")
-    folder.mkdir(parents=True, exist_ok=True)
-    written = [folder / STUDY_MEDIA.file_name]
-    store.write(STUDY_MEDIA, make_media_rows(dataset, folder, samples), written[0])
-    if not (folder / "study.yaml").exists():
-        shutil.copyfile(source, folder / "study.yaml")
-        written.append(folder / "study.yaml")
-    return written
+    return source
+
+
+def write_study_settings(folder: Path, study: str) -> list[Path]:
+    """Write ``study.yaml`` if it is missing; return the written file in a list."""
+    path = folder / "study.yaml"
+    if path.exists():
+        return []
+    shutil.copyfile(find_study_file(study), path)
+    return [path]
 
 
 def _read_clips(dataset: Path) -> dict[str, dict[str, Any]]:

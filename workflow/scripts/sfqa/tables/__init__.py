@@ -53,16 +53,24 @@ from sfqa.tables.schema import (
     flaw,
     has_flaw,
 )  # fmt: skip
-from sfqa.tables.study import MEASURED, PLAN, ROLES, SCORE_DETAILS, STUDY_MEDIA
+from sfqa.tables.study import (
+    MEASURED,
+    PLAN,
+    ROLES,
+    SCORE_DETAILS,
+    SCREEN_MEASURED,
+    STUDY_MEDIA,
+    STUDY_RATERS,
+)
 
 __all__ = [
     "CLIPS", "CONFORMED", "CORRELATION", "CORRELATION_BY_METHOD", "COSTS", "FAILED", "FEATURES",
     "FLAWED", "IMAGES", "IMPORTED_COLUMNS", "LABEL_DIFFERENCES", "LEADERBOARD", "LEARNING",
     "MEASURED", "MOS", "MOS_BY_LABEL", "OK", "PAIRS", "PLAN", "PREDICTIONS", "PUBLISHED",
     "RATERS", "RATER_REPORT", "RATING_NOTES", "REJECTS", "RELIABILITY", "ROLES", "SAMPLES",
-    "SCORES", "SCORE_DETAILS", "SIGNIFICANCE", "STATUS", "STATUSES", "STUDY_MEDIA", "TABLES",
-    "VIDEOS", "Column", "Table", "fill_wildcards", "flaw", "has_flaw", "merged_path",
-    "table_path",
+    "SCORES", "SCORE_DETAILS", "SCREEN_MEASURED", "SIGNIFICANCE", "STATUS", "STATUSES",
+    "STUDY_MEDIA", "STUDY_RATERS", "TABLES", "VIDEOS", "Column", "Table", "fill_wildcards",
+    "flaw", "has_flaw", "merged_path", "table_path",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The web application of the rating screen: routes of raters and organiser, and the guard."""
+"""The web application of the rating screen: routes of raters, organiser, crowd, and the guard."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 
+from sfqa.ratings.screen.enrolment_routes import EnrolmentRoutes
 from sfqa.ratings.screen.guard import Guard, make_exception_handlers
 from sfqa.ratings.screen.organiser import Organiser
 from sfqa.ratings.screen.server import Clock, Server
@@ -18,8 +19,13 @@ def create_app(folder: Path, clock: Clock = time.time) -> Guard:
     Raises :class:`UserError` if the study cannot be served: no plan, missing files.
     """
     server = Server(folder, clock)
+    routes = [
+        *server.list_routes(),
+        *Organiser(server).list_routes(),
+        *EnrolmentRoutes(server).list_routes(),
+    ]
     app = Starlette(
-        routes=server.list_routes() + Organiser(server).list_routes(),
+        routes=routes,
         lifespan=server.run_writer,
         exception_handlers=make_exception_handlers(server.pages),
     )

@@ -13,12 +13,12 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sfqa.errors import UserError
-from sfqa.ratings.screen.study import PlannedVideo
+from sfqa.ratings.screen.study_tables import PlannedVideo
 from sfqa.tables import PLAN
 
 log = logging.getLogger("sfqa.rate")
@@ -29,8 +29,12 @@ WriteTask = Callable[[sqlite3.Connection], Any]
 
 STORED, REPEATED, CHANGED = "stored", "repeated", "changed"
 
-#: Version of the database's layout; a file with another layout is an error.
-LAYOUT = 1
+#: Entry of the table ``checks`` with the size of the rater's screen.
+SCREEN = "screen"
+
+#: Version of the database's layout. Older files are extended when they are opened, see
+#: ``_migrate``; a file of a later version is an error. 2: tables ``enrolments`` and ``checks``.
+LAYOUT = 2
 _TABLES = """
 CREATE TABLE IF NOT EXISTS settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS raters (
@@ -54,6 +58,12 @@ CREATE TABLE IF NOT EXISTS scores (
     PRIMARY KEY (presentation, dimension)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS events (
     id INTEGER PRIMARY KEY, at REAL NOT NULL, rater TEXT, kind TEXT NOT NULL, data TEXT);
+CREATE TABLE IF NOT EXISTS enrolments (
+    rater TEXT PRIMARY KEY REFERENCES raters, place TEXT NOT NULL, person TEXT NOT NULL UNIQUE,
+    ids TEXT NOT NULL, at REAL NOT NULL, replaced_at REAL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS checks (
+    rater TEXT NOT NULL REFERENCES raters, name TEXT NOT NULL, at REAL NOT NULL,
+    result TEXT NOT NULL, PRIMARY KEY (rater, name)) WITHOUT ROWID;
 """
 
 
@@ -69,17 +79,33 @@ def open_database(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
-        connection.executescript(_TABLES)
-        connection.execute("INSERT OR IGNORE INTO settings VALUES ('layout', ?)", (str(LAYOUT),))
+        layout = _migrate(connection)
     except sqlite3.DatabaseError as error:
         raise UserError(f"{path}: not a study's database ({error}); repair or move it") from error
-    layout = get_setting(connection, "layout")
     if layout != str(LAYOUT):
         connection.close()
         raise UserError(
             f"{path}: layout {layout}, but this version needs {LAYOUT}; use the other version"
         )
     return connection
+
+
+def _migrate(connection: sqlite3.Connection) -> str | None:
+    """Create missing tables, and return the layout of the file.
+
+    Layout 2 only added tables to layout 1, so no stored row changes.
+    """
+    has_settings = connection.execute(
+        "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'settings'"
+    ).fetchone()
+    layout = get_setting(connection, "layout") if has_settings else None
+    if layout not in (None, "1", str(LAYOUT)):
+        return layout
+    connection.executescript(_TABLES)
+    connection.execute("INSERT OR IGNORE INTO settings VALUES ('layout', ?)", (str(LAYOUT),))
+    if layout == "1":
+        set_setting(connection, "layout", str(LAYOUT))
+    return get_setting(connection, "layout")
 
 
 @contextmanager
@@ -128,19 +154,34 @@ def add_served(connection: sqlite3.Connection, presentation: str, at: float) -> 
     connection.execute("INSERT OR IGNORE INTO served VALUES (?, ?)", (presentation, at))
 
 
+def add_check(
+    connection: sqlite3.Connection, rater: str, name: str, at: float, result: str
+) -> None:
+    """Store the result of a check of the rater's equipment; later results change nothing."""
+    connection.execute(
+        "INSERT OR IGNORE INTO checks VALUES (?, ?, ?, ?)", (rater, name, at, result)
+    )
+
+
 def sync_plan(connection: sqlite3.Connection, plan: Iterable[PlannedVideo]) -> tuple[int, int]:
     """Update the database to the plan and return the numbers of added and removed rows.
 
     Rows with an answer are not changed; raises :class:`UserError` if the plan differs for one of
-    them.
+    them. If a person took over the place of one who dropped out, the rows of the plan are theirs,
+    and the rows of the person who dropped out stay as they are.
     """
-    new_rows = {(row.rater, row.session, row.position): row for row in plan}
     connection.execute("BEGIN IMMEDIATE")
     try:
+        holders = dict(
+            connection.execute("SELECT place, rater FROM enrolments WHERE replaced_at IS NULL")
+        )
+        planned = (replace(row, rater=holders.get(row.rater, row.rater)) for row in plan)
+        new_rows = {(row.rater, row.session, row.position): row for row in planned}
         rows = connection.execute(
             "SELECT p.id, a.presentation IS NOT NULL, p.rater, p.session, p.position, "
             "p.sample_id, p.role, p.block, p.seconds FROM presentations p "
-            "LEFT JOIN answers a ON a.presentation = p.id"
+            "LEFT JOIN answers a ON a.presentation = p.id WHERE p.rater NOT IN "
+            "(SELECT rater FROM enrolments WHERE replaced_at IS NOT NULL)"
         ).fetchall()
         removed = 0
         for identity, is_answered, *values in rows:

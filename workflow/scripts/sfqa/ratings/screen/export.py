@@ -1,20 +1,24 @@
-"""Export of a study's database: the table of scores, and the table of their details."""
+"""Export of a study's database: scores, scores with details, and raters, as Parquet and CSV."""
 
 from __future__ import annotations
 
-import datetime
+import csv
 import json
 import sqlite3
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from sfqa import store, tables
+from sfqa import store
+from sfqa.ratings.screen.raters import FINISHED, Answers, TableRow, format_time, read_raters
+from sfqa.ratings.screen.study import Study
 from sfqa.statistics.functions import srcc
-from sfqa.tables import SCORE_DETAILS
+from sfqa.tables import SCORE_DETAILS, SCORES
 
-TableRow = dict[str, Any]
+#: Beginnings of a cell that spreadsheets read as a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 _DETAILS_QUERY = """
 SELECT p.rater, p.session, p.position, p.block, p.role, p.sample_id, s.dimension, s.score,
@@ -35,10 +39,9 @@ def read_details(connection: sqlite3.Connection) -> list[TableRow]:
     names = [c.name for c in SCORE_DETAILS.columns[:9]]
     rows = []
     for *values, at, since_served, measured, comment in connection.execute(_DETAILS_QUERY):
-        when = datetime.datetime.fromtimestamp(at, datetime.UTC)
         rows.append(
             dict(zip(names, values, strict=True))
-            | {"answered_at": when.isoformat(timespec="milliseconds")}
+            | {"answered_at": format_time(at)}
             | {"since_served_sec": since_served}
             | json.loads(measured)
             | {"comment": comment}
@@ -56,14 +59,59 @@ def read_scores(connection: sqlite3.Connection) -> list[TableRow]:
     return [dict(zip(names, row, strict=True)) | {"synthetic": False} for row in rows]
 
 
-def export_tables(connection: sqlite3.Connection, folder: Path) -> tuple[int, int]:
-    """Write ``scores.parquet`` and ``score_details.parquet`` and return their numbers of rows."""
-    connection.execute("BEGIN")  # so that both tables show the same state of a running study
+def export_tables(
+    connection: sqlite3.Connection,
+    folder: Path,
+    study: Study | None = None,
+    expected: Answers | None = None,
+    finished_only: bool = False,
+) -> dict[str, int]:
+    """Write the tables of a study as Parquet and as CSV; return the rows of each by file name.
+
+    The tables are ``scores``, ``score_details`` and ``raters``. ``study`` names the questions of
+    the profile and the completion code; ``expected`` has the answers of gold and trap clips. With
+    ``finished_only``, ``scores`` has only raters who answered all of their videos.
+    """
+    connection.execute("BEGIN")  # so that all tables show the same state of a running study
     details, scores = read_details(connection), read_scores(connection)
+    raters_table, raters = read_raters(connection, study, expected)
     connection.execute("COMMIT")
-    store.write(tables.SCORES, scores, folder / tables.SCORES.file_name)
-    store.write(SCORE_DETAILS, details, folder / SCORE_DETAILS.file_name)
-    return len(scores), len(details)
+    if finished_only:
+        finished = {row["rater"] for row in raters if row["state"] == FINISHED}
+        scores = [row for row in scores if row["rater"] in finished]
+    counts = {}
+    for table, rows in ((SCORES, scores), (SCORE_DETAILS, details), (raters_table, raters)):
+        path = folder / table.file_name
+        store.write(table, rows, path)
+        write_csv(table.names, store.load(path).to_pylist(), path.with_suffix(".csv"))
+        counts[table.file_name] = len(rows)
+    return counts
+
+
+def write_csv(names: Sequence[str], rows: Iterable[TableRow], path: Path) -> None:
+    """Write rows as CSV (UTF-8), atomically; empty cells are empty, truth values true and false.
+
+    An apostrophe is put before a text that a spreadsheet would run as a formula.
+    """
+    with store.replacing(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows([_format_cell(row[name]) for name in names] for row in rows)
+
+
+def _format_cell(value: Any) -> Any:
+    """Return what is written for a value.
+
+    >>> _format_cell(True), _format_cell(None), _format_cell("=1+1"), _format_cell(-1.5)
+    ('true', '', "'=1+1", -1.5)
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    return value
 
 
 def compute_agreement(scores: list[TableRow]) -> dict[str, dict[str, float | None]]:

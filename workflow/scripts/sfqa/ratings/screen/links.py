@@ -1,4 +1,4 @@
-"""Secret links: one per rater and one for the organiser; only their sha256 is stored."""
+"""Secret links of raters, of the organiser and of a crowd; only their sha256 is stored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from sfqa.errors import UserError, hint
 from sfqa.ratings.screen.database import get_setting, set_setting
 
-ORGANISER = "organiser_sha256"
+ORGANISER, CROWD = "organiser_sha256", "crowd_sha256"
 
 #: 32 random bytes are 43 characters.
 _TOKEN_LENGTH = 43
@@ -70,6 +70,13 @@ def create_organiser_link(connection: sqlite3.Connection) -> str:
     return token
 
 
+def create_crowd_link(connection: sqlite3.Connection) -> str:
+    """Create the link by which a crowd takes places; an older link stops working."""
+    token = make_token()
+    set_setting(connection, CROWD, hash_token(token))
+    return token
+
+
 def list_unlinked_raters(connection: sqlite3.Connection) -> list[str]:
     """Return the raters of the plan that have no link yet."""
     rows = connection.execute(
@@ -82,6 +89,11 @@ def list_unlinked_raters(connection: sqlite3.Connection) -> list[str]:
 def has_organiser(connection: sqlite3.Connection) -> bool:
     """Return whether there is an organiser's link."""
     return get_setting(connection, ORGANISER) is not None
+
+
+def has_crowd_link(connection: sqlite3.Connection) -> bool:
+    """Return whether there is a link by which a crowd takes places."""
+    return get_setting(connection, CROWD) is not None
 
 
 class GuessLimiter:

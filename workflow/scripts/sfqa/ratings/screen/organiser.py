@@ -1,4 +1,4 @@
-"""The organiser's page: progress and agreement of raters, pause, links, export."""
+"""The organiser's page: progress of raters, attention checks, remarks, pause, links, export."""
 
 from __future__ import annotations
 
@@ -15,13 +15,19 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sfqa.errors import UserError
-from sfqa.ratings.screen import database, export, links, request_checks
+from sfqa.ratings.screen import database, export, links, monitoring, raters, request_checks
 from sfqa.ratings.screen.request_checks import RefusedError
 from sfqa.ratings.screen.server import DATABASE, Server, read_body
-from sfqa.tables import SCORE_DETAILS, SCORES
+from sfqa.tables import SCORE_DETAILS, SCORES, STUDY_RATERS
 
-_AGREEMENT_SEC = 10.0
-_EXPORTS = (SCORES.file_name, SCORE_DETAILS.file_name)
+_SNAPSHOT_SEC = 10.0
+_EXPORTS = {
+    Path(table.file_name).with_suffix(suffix).name: media_type
+    for table in (SCORES, SCORE_DETAILS, STUDY_RATERS)
+    for suffix, media_type in (
+        (".parquet", "application/vnd.apache.parquet"), (".csv", "text/csv; charset=utf-8"),
+    )
+}  # fmt: skip
 
 
 class Organiser:
@@ -29,7 +35,8 @@ class Organiser:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self._agreement: dict[str, Any] = {}
+        self._expected = raters.read_expected_answers(server.folder)
+        self._snapshot = monitoring.Snapshot()
         self._computed_at = float("-inf")
         self._lock = asyncio.Lock()
 
@@ -53,46 +60,38 @@ class Organiser:
         return self.server.pages.make_response(request, "organiser.html")
 
     async def send_state(self, request: Request) -> Response:
-        """Send the progress of every rater and the agreement with the others."""
+        """Send the progress of every rater, results of checks, remarks and agreement."""
         return JSONResponse(await self._describe_state())
 
     async def _describe_state(self) -> dict[str, Any]:
-        state, now = self.server.state, self.server.clock()
+        server = self.server
+        study, state, now = server.study, server.state, server.clock()
         async with self._lock:
-            if now - self._computed_at > _AGREEMENT_SEC:
-                self._agreement = await asyncio.to_thread(self._query, read_agreement)
-                self._computed_at = self.server.clock()
-        linked = set(state.tokens.values())
-        raters = []
-        for name in sorted(state.raters):
-            rater = state.raters[name]
-            if not rater.order:
-                continue
-            current = rater.current
-            raters.append(
-                {
-                    "rater": name,
-                    "done": rater.next,
-                    "of": len(rater.order),
-                    "session": rater.session_ranges[current.session][0] if current else None,
-                    "sessions": len(rater.session_ranges),
-                    "linked": name in linked,
-                    "consented": rater.consented,
-                    "seen_sec": now - rater.seen_at if rater.seen_at else None,
-                    "answered_sec": now - rater.last_at if rater.last_at else None,
-                    "agreement": {d: by.get(name) for d, by in self._agreement.items()},
-                }
-            )
+            if now - self._computed_at > _SNAPSHOT_SEC:
+                self._snapshot = await asyncio.to_thread(self._query, self._read_snapshot)
+                self._computed_at = server.clock()
         return {
-            "title": self.server.study.page["title"],
-            "languages": self.server.study.languages,
+            "title": study.page["title"],
+            "languages": study.languages,
+            "words": study.organiser_words,
             "dimensions": [
-                {"name": d["name"], "label": d["label"]}
-                for d in self.server.study.page["dimensions"]
+                {"name": d["name"], "label": d["label"]} for d in study.page["dimensions"]
             ],
             "paused": state.is_paused,
-            "raters": raters,
+            "crowd": state.crowd is not None,
+            "free_places": self._snapshot.free_places,
+            "has_checks": bool(study.checks),
+            "has_answers": self._expected is not None,
+            "raters": monitoring.describe_raters(state, self._snapshot, now),
+            "remarks": monitoring.list_remarks(self._snapshot, now),
         }
+
+    def _read_snapshot(self, connection: sqlite3.Connection) -> monitoring.Snapshot:
+        server = self.server
+        return monitoring.read_snapshot(
+            connection, self._expected, server.study.enrolment, server.clock(),
+            server.state.open_since,
+        )  # fmt: skip
 
     def _query(self, read: Callable[[sqlite3.Connection], Any]) -> Any:
         """Call ``read`` with a new connection, for use in another thread."""
@@ -117,6 +116,8 @@ class Organiser:
 
         await self.server.writer.write(write)
         self.server.state.paused_at = now if paused else None
+        if not paused:  # nobody could rate during the pause
+            self.server.state.open_since = now
         return JSONResponse(await self._describe_state())
 
     async def create_link(self, request: Request) -> Response:
@@ -141,19 +142,20 @@ class Organiser:
         return JSONResponse({"rater": rater, "path": f"/r/{token}"})
 
     async def send_table(self, request: Request) -> Response:
-        """Send a table of the scores so far as Parquet."""
+        """Send a table of the study so far as Parquet or CSV."""
         name = request.path_params["table"]
         if name not in _EXPORTS:
             raise RefusedError(404, "no_such_table", "there is no such table")
+        study = self.server.study
 
         def read_table(connection: sqlite3.Connection) -> bytes:
             with tempfile.TemporaryDirectory() as folder:
-                export.export_tables(connection, Path(folder))
+                export.export_tables(connection, Path(folder), study, self._expected)
                 return (Path(folder) / name).read_bytes()
 
         data = await asyncio.to_thread(self._query, read_table)
         headers = {"content-disposition": f'attachment; filename="{name}"'}
-        return Response(data, headers=headers, media_type="application/vnd.apache.parquet")
+        return Response(data, headers=headers, media_type=_EXPORTS[name])
 
     def list_routes(self) -> list[Route]:
         """Return the routes of the organiser."""
@@ -168,8 +170,3 @@ class Organiser:
             Route("/o/{token}" + path, self.require_organiser(handler), methods=[method])
             for (method, path), handler in handlers.items()
         ]
-
-
-def read_agreement(connection: sqlite3.Connection) -> dict[str, Any]:
-    """Return the current agreement of the raters from the database."""
-    return export.compute_agreement(export.read_scores(connection))

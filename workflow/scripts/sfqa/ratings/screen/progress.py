@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sfqa.ratings.screen import links
+from sfqa.ratings.screen.completion import KEY, describe_completion
 from sfqa.ratings.screen.database import get_setting
-from sfqa.ratings.screen.study import Media, PlannedVideo, Study
+from sfqa.ratings.screen.study import Study
+from sfqa.ratings.screen.study_tables import Media, PlannedVideo
 
 Json = dict[str, Any]
 
@@ -29,7 +33,9 @@ class Rater:
 
     ``sessions``: the sessions that were started. ``session_ranges``: for each session its number,
     the index of its first presentation, and its number of presentations. ``next``: index of the
-    first presentation without an answer. Times are in seconds since the epoch.
+    first presentation without an answer. ``checks``: the checks of equipment that were done.
+    ``ids``: the parameters of the address by which the rater enrolled. ``is_replaced``: the place
+    was given to someone else. Times are in seconds since the epoch.
     """
 
     name: str
@@ -40,6 +46,9 @@ class Rater:
     sessions: set[int] = field(default_factory=set)
     session_ranges: dict[int, tuple[int, int, int]] = field(default_factory=dict)
     next: int = 0
+    checks: set[str] = field(default_factory=set)
+    ids: dict[str, str] = field(default_factory=dict)
+    is_replaced: bool = False
     last_at: float = 0.0
     begun_at: float = 0.0
     seen_at: float = 0.0
@@ -64,6 +73,9 @@ class StudyState:
         self.raters: dict[str, Rater] = {}
         self.tokens: dict[str, str] = {}
         self.organiser: str | None = None
+        self.crowd: str | None = None
+        self.completion_key = ""
+        self.open_since = 0.0
         self.presentations: dict[str, Presentation] = {}
         self.scores: dict[str, dict[str, float]] = {}
         self.served: dict[str, float] = {}
@@ -113,7 +125,15 @@ class StudyState:
         served |= {k: v for k, v in self.served.items() if k in presentations}
         self.raters, self.tokens, self.presentations = raters, tokens, presentations
         self.scores, self.served = scores, served
-        self.organiser = get_setting(connection, "organiser_sha256")
+        for name, check in connection.execute("SELECT rater, name FROM checks"):
+            raters[name].checks.add(check)
+        enrolments = "SELECT rater, ids, replaced_at FROM enrolments"
+        for name, ids, replaced_at in connection.execute(enrolments):
+            raters[name].ids = json.loads(ids)
+            raters[name].is_replaced = replaced_at is not None
+        self.organiser = get_setting(connection, links.ORGANISER)
+        self.crowd = get_setting(connection, links.CROWD)
+        self.completion_key = get_setting(connection, KEY) or ""
         paused_at = get_setting(connection, "paused_at")
         self.paused_at = float(paused_at) if paused_at else None
         for rater in raters.values():
@@ -133,6 +153,12 @@ class StudyState:
         rater.last_at = max(rater.last_at, at)
         self._advance(rater)
 
+    def find_next_check(self, rater: Rater) -> str | None:
+        """Return the check of equipment that a rater has to do before the first session."""
+        if rater.sessions:
+            return None
+        return next((name for name in self.study.checks if name not in rater.checks), None)
+
     def find_break_end(self, rater: Rater) -> float:
         """Return when the break in front of the current presentation ends, 0 if there is none."""
         current, previous = rater.current, rater.previous
@@ -146,6 +172,8 @@ class StudyState:
         """Return the presentation if its files may be fetched: the current one and the next."""
         current = rater.current
         if current is None or not rater.consented or current.session not in rater.sessions:
+            return None
+        if rater.is_replaced:
             return None
         for presentation in rater.order[rater.next : rater.next + 2]:
             if presentation.id == identity and presentation.session == current.session:
@@ -164,16 +192,30 @@ class StudyState:
         return max(0.0, start + max(0.0, needed) - now)
 
     def describe_stage(self, rater: Rater, now: float) -> Json:
-        """Return what the rater's page shows: welcome, session, rate, break, paused or finished.
+        """Return what the rater's page shows, and the stage.
 
-        It contains no name of a sample, no method and no role.
+        The stage is welcome, check, session, rate, break, paused, finished or replaced. The answer
+        contains no name of a sample, no method and no role.
         """
         current, previous = rater.current, rater.previous
         page: Json = {"language": rater.language, "theme": rater.theme}
+        if rater.is_replaced:
+            return page | {"stage": "replaced"}
         if not rater.consented:
             return page | {"stage": "paused" if self.is_paused else "welcome"}
         if current is None:
-            return page | {"stage": "finished", "done": len(rater.order)}
+            completion = describe_completion(
+                self.study.completion, self.completion_key, rater.name, rater.ids
+            )
+            return page | {
+                "stage": "finished", "done": len(rater.order), "completion": completion,
+            }  # fmt: skip
+        check = self.find_next_check(rater)
+        if check is not None and not self.is_paused:
+            return page | {
+                "stage": "check", "check": check, "of": len(self.study.checks),
+                "number": 1 + self.study.checks.index(check),
+            }  # fmt: skip
         number, first, count = rater.session_ranges[current.session]
         page["progress"] = {
             "session": number, "sessions": len(rater.session_ranges), "done": rater.next - first,
@@ -184,8 +226,12 @@ class StudyState:
         if current.session not in rater.sessions:
             remaining = rater.order[rater.next : first + count]
             seconds = sum(p.seconds for p in remaining)
-            training = any(p.role == "training" for p in remaining)
-            return page | {"stage": "session", "seconds": seconds, "training": training}
+            training = sum(p.role == "training" for p in remaining)
+            blocks = {p.block for p in remaining if p.role != "training"}
+            return page | {
+                "stage": "session", "seconds": seconds, "training": training,
+                "breaks": len(blocks) > 1 and self.study.break_seconds > 0,
+            }  # fmt: skip
         break_sec = self.find_break_end(rater) - now
         if break_sec > 0:
             return page | {
@@ -203,6 +249,7 @@ class StudyState:
             "clip": "clip" in media.files and show["clip"],
             "title": media.title if show["clip"] else None,
             "spoken": media.language if show["clip"] else None,
+            "style": media.style if show["clip"] else None,
             "prompt": media.prompt if show["prompt"] else None,
             "next": following[0].id if has_next else None,
         }

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from sfqa.ratings.screen.study import Scale, Study
-from sfqa.tables import MEASURED
+from sfqa.ratings.screen.study_options import CHECKS
+from sfqa.tables import MEASURED, SCREEN_MEASURED
 
 Json = dict[str, Any]
 
 MAX_BODY = 16 * 1024
-MAX_COMMENT, MAX_PROFILE = 500, 200
+MAX_COMMENT, MAX_PROFILE, MAX_ID, MAX_TASK = 500, 200, 200, 20
 #: The start of an HTML tag, comment or processing instruction; "<3" and "a < b" are allowed.
 _MARKUP = re.compile(r"<[A-Za-z/!?]")
 
@@ -100,21 +101,78 @@ def check_details(value: Any) -> Json:
     if not isinstance(value, dict):
         raise RefusedError(422, "wrong_type", "details is not an object")
     check_fields(value, *(name for name, *_ in MEASURED))
-    details: Json = {}
+    details = {}
     for name, _, _, low, high, is_integer in MEASURED:
-        number = value.get(name)
-        if number is None:
-            details[name] = None
-            continue
-        is_number = isinstance(number, int) if is_integer else isinstance(number, (int, float))
-        if isinstance(number, bool) or not is_number:
-            raise RefusedError(
-                422, "wrong_type", f"the detail {name!r} is not a number of the right type"
-            )
-        if not low <= number <= high or not math.isfinite(number):
-            raise RefusedError(422, "out_of_range", f"the detail {name!r} is out of range")
-        details[name] = number
+        details[name] = _check_measurement(value.get(name), name, low, high, is_integer)
     return details
+
+
+def check_screen(value: Any) -> Json:
+    """Return the size of the rater's screen, None for what the browser did not measure.
+
+    >>> check_screen({"screen_width": 1920})["screen_width"]
+    1920
+    """
+    if not isinstance(value, dict):
+        raise RefusedError(422, "wrong_type", "screen is not an object")
+    check_fields(value, *(name for name, *_ in SCREEN_MEASURED))
+    return {
+        name: _check_measurement(value.get(name), name, low, high, is_integer)
+        for name, low, high, is_integer in SCREEN_MEASURED
+    }
+
+
+def _check_measurement(
+    number: Any, name: str, low: float, high: float, is_integer: bool
+) -> float | None:
+    """Return a number that a browser measured, None if it did not."""
+    if number is None:
+        return None
+    is_number = isinstance(number, int) if is_integer else isinstance(number, (int, float))
+    if isinstance(number, bool) or not is_number:
+        raise RefusedError(
+            422, "wrong_type", f"the detail {name!r} is not a number of the right type"
+        )
+    if not low <= number <= high or not math.isfinite(number):
+        raise RefusedError(422, "out_of_range", f"the detail {name!r} is out of range")
+    return float(number) if not is_integer else int(number)
+
+
+def judge_tasks(check: str, value: Any) -> Json:
+    """Return how many tasks of a check were answered correctly, and whether that is enough.
+
+    ``value`` has one entry per task: the expected and the chosen answer.
+
+    >>> judge_tasks("headphones", [["2", "2"]] * 5 + [["1", "3"]])["passed"]
+    True
+    """
+    rules = CHECKS[check]
+    if not isinstance(value, list) or len(value) != rules.tasks:
+        raise RefusedError(422, "wrong_type", f"tasks is not a list of {rules.tasks} entries")
+    for task in value:
+        if not isinstance(task, list) or len(task) != 2:
+            raise RefusedError(422, "wrong_type", "a task is not a pair of texts")
+        for answer in task:
+            if check_text(answer, "task", MAX_TASK) is None:
+                raise RefusedError(422, "wrong_type", "a task is not a pair of texts")
+    correct = sum(expected == chosen for expected, chosen in value)
+    return {
+        "tasks": len(value), "correct": correct, "passed": correct >= rules.needed,
+        "answers": value,
+    }  # fmt: skip
+
+
+def check_ids(value: Any, names: tuple[str, ...]) -> dict[str, str]:
+    """Return the parameters of an address that are not empty.
+
+    >>> check_ids({"PROLIFIC_PID": " 5f3 ", "SESSION_ID": ""}, ("PROLIFIC_PID", "SESSION_ID"))
+    {'PROLIFIC_PID': '5f3'}
+    """
+    if not isinstance(value, dict):
+        raise RefusedError(422, "wrong_type", "ids is not an object")
+    check_fields(value, *names)
+    ids = {name: check_text(text, name, MAX_ID) for name, text in value.items()}
+    return {name: text for name, text in ids.items() if text}
 
 
 def check_text(value: Any, name: str, max_length: int) -> str | None:
@@ -156,6 +214,8 @@ def check_profile(value: Any, study: Study) -> dict[str, str]:
         text = check_text(answer, name, MAX_PROFILE)
         if text:
             profile[name] = text
+    for name in sorted(study.required - set(profile)):
+        raise RefusedError(422, "missing_answer", f"{name!r} must be answered")
     return profile
 
 

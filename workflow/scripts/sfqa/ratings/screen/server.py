@@ -19,11 +19,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sfqa.errors import UserError
-from sfqa.ratings.screen import database, links, media_files, request_checks
+from sfqa.ratings.screen import completion, database, links, media_files, request_checks
 from sfqa.ratings.screen.pages import Pages
 from sfqa.ratings.screen.progress import Rater, StudyState
 from sfqa.ratings.screen.request_checks import RefusedError
-from sfqa.ratings.screen.study import read_media, read_plan, read_study
+from sfqa.ratings.screen.study import read_study
+from sfqa.ratings.screen.study_tables import read_media, read_plan
 from sfqa.tables import PLAN
 
 log = logging.getLogger("sfqa.rate")
@@ -47,7 +48,9 @@ class Server:
         self.state = StudyState(self.study, media)
         self.reader = database.open_database(folder / DATABASE)
         database.sync_plan(self.reader, plan)
+        completion.ensure_key(self.reader)
         self.state.load(self.reader)
+        self.state.open_since = clock()
         self.pages = Pages()
         self.guess_limiter = links.GuessLimiter()
         self.writer: database.Writer
@@ -129,11 +132,13 @@ class Server:
     async def store_consent(self, request: Request, rater: Rater) -> Response:
         """Store the consent, the language and the answers to the study's questions."""
         body = await read_body(request)
-        request_checks.check_fields(body, "language", "profile")
+        request_checks.check_fields(body, "language", "profile", "screen")
         language = request_checks.check_choice(
             body.get("language"), "language", self.study.languages
         )
         profile = json.dumps(request_checks.check_profile(body.get("profile", {}), self.study))
+        screen = json.dumps(request_checks.check_screen(body.get("screen", {})))
+        self.refuse_replaced(rater)
         now, name = self.clock(), rater.name
 
         def write(connection: sqlite3.Connection) -> None:
@@ -143,6 +148,7 @@ class Server:
                 (language, profile, now, name),
             )
             if cursor.rowcount:
+                database.add_check(connection, name, database.SCREEN, now, screen)
                 database.add_event(connection, now, name, "consented")
 
         await self.writer.write(write)
@@ -178,11 +184,30 @@ class Server:
             setattr(self.state.raters[name], key, value)
         return self.make_stage_response(name)
 
+    async def store_check(self, request: Request, rater: Rater) -> Response:
+        """Store the result of a check of the rater's equipment, once."""
+        body = await read_body(request)
+        request_checks.check_fields(body, "check", "tasks")
+        check = request_checks.check_choice(body.get("check"), "check", self.study.checks)
+        result = json.dumps(request_checks.judge_tasks(check, body.get("tasks")))
+        now, name = self.clock(), rater.name
+        if not rater.consented or rater.is_replaced:
+            raise RefusedError(409, "not_now", "no check can be done now")
+
+        def write(connection: sqlite3.Connection) -> None:
+            database.add_check(connection, name, check, now, result)
+
+        await self.writer.write(write)
+        self.state.raters[name].checks.add(check)
+        return self.make_stage_response(name)
+
     async def start_session(self, request: Request, rater: Rater) -> Response:
         """Start the next session, so that its videos can be fetched."""
         request_checks.check_fields(await read_body(request))
         current, now, name = rater.current, self.clock(), rater.name
-        if not rater.consented or current is None or self.state.is_paused:
+        self.refuse_replaced(rater)
+        is_checked = self.state.find_next_check(rater) is None
+        if not rater.consented or current is None or self.state.is_paused or not is_checked:
             raise RefusedError(409, "not_now", "no session can be started now")
         session = current.session
 
@@ -232,6 +257,11 @@ class Server:
         self.state.add_answer(identity, scores, now)
         return self.confirm_score(rater.name, repeated=outcome == database.REPEATED)
 
+    def refuse_replaced(self, rater: Rater) -> None:
+        """Refuse a request of a rater whose place was given to someone else."""
+        if rater.is_replaced:
+            raise RefusedError(409, "replaced", "the place was given to someone else")
+
     def check_unchanged(self, is_equal: bool) -> None:
         """Refuse an answer that differs from the stored one."""
         if not is_equal:
@@ -239,6 +269,7 @@ class Server:
 
     def check_turn(self, rater: Rater, identity: str, now: float) -> None:
         """Refuse an answer out of order, during a break or pause, or before the video's end."""
+        self.refuse_replaced(rater)
         current = rater.current
         is_started = current is not None and current.session in rater.sessions
         if current is None or current.id != identity or not is_started or not rater.consented:
@@ -290,6 +321,7 @@ class Server:
             ("GET", "/media/{id}/{kind}"): self.send_media,
             ("POST", "/consent"): self.store_consent,
             ("POST", "/settings"): self.store_settings,
+            ("POST", "/check"): self.store_check,
             ("POST", "/begin"): self.start_session,
             ("POST", "/score"): self.store_score,
         }

@@ -36,4 +36,15 @@ export const say = text => { document.getElementById("say").textContent = text; 
 
 export const button = (text, press, more = {}) => h("button", { type: "button", onclick: press, ...more }, text);
 
-export const paragraphs = text => text.split(/\n\s*\n/).map(part => h("p", {}, part.trim()));
+// A text with its addresses as links.
+export const linked = text => text.split(/(https?:\/\/[^\s<>"]*[^\s<>".,;:!?)\]])/).map((part, n) => n % 2
+  ? h("a", { href: part, target: "_blank", rel: "noopener noreferrer" }, part) : part);
+
+export const paragraphs = text => text.split(/\n\s*\n/).map(part => h("p", {}, linked(part.trim())));
+
+// A button that copies a text, where the browser can.
+export const copier = (text, label, done) => navigator.clipboard && button(label, async event => {
+  const pressed = event.currentTarget;
+  await navigator.clipboard.writeText(text);
+  pressed.textContent = done;
+}, { class: "plain framed" });

@@ -52,8 +52,9 @@ export const preload = id => { fetched(id).done.catch(() => {}); };
 
 export class Player {
   // heard: another sound must stop; ended: at every end; refused: the server refuses the video.
-  constructor(id, replays, { heard, ended, loaded, refused }) {
-    Object.assign(this, { id, replays, heard, ended, loaded, refused });
+  // display: largest zoom of the video, and whether it counts in CSS or device pixels.
+  constructor(id, replays, display, { heard, ended, loaded, refused }) {
+    Object.assign(this, { id, replays, display, heard, ended, loaded, refused });
     this.measured = { play_sec: null, plays: 0, stalls: 0, stall_sec: 0, dropped_frames: null, total_frames: null };
     this.endedAt = null;
     this.running = false;
@@ -95,6 +96,8 @@ export class Player {
       if (this.ready) return;
       this.ready = true;
       this.element.style.setProperty("--shape", `${video.videoWidth || 1} / ${video.videoHeight || 1}`);
+      this.element.style.setProperty("--ratio", String((video.videoWidth || 1) / (video.videoHeight || 1)));
+      this.limit();
       this.face("play");
       this.loaded();
     });
@@ -121,6 +124,21 @@ export class Player {
       this.line.firstChild.style.width = `${100 * video.currentTime / (video.duration || 1)}%`;
     });
     on("ended", () => this.finish());
+  }
+
+  // Limit the size of the video to the study's largest zoom; at zoom 1 a pixel is a pixel.
+  limit() {
+    const { max_zoom, pixels } = this.display;
+    if (!max_zoom || !this.video.videoWidth) return;
+    const zoom = max_zoom / (pixels === "device" ? devicePixelRatio : 1);
+    this.element.style.setProperty("--max-width", `${this.video.videoWidth * zoom}px`);
+  }
+
+  // The size of the picture itself, without bars beside or above it, in CSS pixels.
+  get pictureWidth() {
+    const { width, height } = this.video.getBoundingClientRect();
+    const { videoWidth, videoHeight } = this.video;
+    return videoWidth ? videoWidth * Math.min(width / videoWidth, height / videoHeight) : width;
   }
 
   finish() {
@@ -166,10 +184,10 @@ export class Player {
     this.element.setAttribute("aria-busy", String(state === "loading"));
     this.cover.hidden = state === "none" || (state === "again" && this.left === 0);
     this.cover.disabled = state === "loading";
-    const label = { loading: t("loading"), play: t("play"), again: t("again"), continue: t("continuePlay"), broken: t("retry"), none: "" }[state];
+    const label = { loading: t("loading"), play: t("play"), again: t("again"), continue: t("continue_play"), broken: t("retry"), none: "" }[state];
     this.note.textContent = "";
-    if (state === "again" && this.left !== null) this.note.textContent = t("left", this.left);
-    if (state === "broken") { this.note.textContent = t("brokenVideo"); say(t("brokenVideo")); }
+    if (state === "again" && this.left !== null) this.note.textContent = t("left", { n: this.left });
+    if (state === "broken") { this.note.textContent = t("broken_video"); say(t("broken_video")); }
     const sign = state === "loading" ? h("span", { class: "spinner", "aria-hidden": "true" }) : icon(state === "again" || state === "broken" ? "again" : "play");
     this.cover.replaceChildren(sign, h("span", {}, label), this.note);
   }
@@ -190,7 +208,7 @@ export class Clip {
     this.heard = heard;
     this.audio = h("audio", { preload: "none" });
     this.source = address(`/media/${id}/clip`);
-    this.button = button(icon("play"), () => this.toggle(), { class: "round", "aria-label": t("playClip") });
+    this.button = button(icon("play"), () => this.toggle(), { class: "round", "aria-label": t("play_clip") });
     this.line = h("div", { class: "line" }, h("i"));
     this.element = h("div", { class: "clip-player" }, this.button, this.line);
     this.audio.addEventListener("timeupdate", () => {
@@ -202,7 +220,7 @@ export class Clip {
   face(on) {
     this.on = on;
     this.button.replaceChildren(icon(on ? "stop" : "play"));
-    this.button.setAttribute("aria-label", t(on ? "stopClip" : "playClip"));
+    this.button.setAttribute("aria-label", t(on ? "stop_clip" : "play_clip"));
   }
 
   async toggle() {

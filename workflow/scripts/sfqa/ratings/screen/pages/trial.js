@@ -3,7 +3,8 @@ import { address } from "./api.js";
 import { button, h, say, show } from "./dom.js";
 import { Clip, Player, keep, preload } from "./player.js";
 import { Scale } from "./scale.js";
-import { of, t } from "./text.js";
+import { nameOfLanguage, of, t } from "./text.js";
+import { inFullScreen } from "./window.js";
 import { keys } from "./views.js";
 
 // The server refuses markup, so "<b" is sent as "< b".
@@ -23,40 +24,43 @@ export class Trial {
     this.sending = false;
     keep(shown.id, shown.next);
     const quiet = sound => () => sound()?.stop();
-    this.player = new Player(shown.id, study.replays, {
+    this.player = new Player(shown.id, study.replays, study.display, {
       heard: quiet(() => this.clip),
       ended: first => { if (first) this.open(); },
       refused: () => once(shown.id) && lost(),
       loaded: () => { if (shown.next) preload(shown.next); },
     });
     if (shown.clip) this.clip = new Clip(shown.id, () => {});
-    const room = matchMedia("(min-width: 700px)").matches && (study.dimensions.length < 3 || innerHeight >= 980);
-    this.scales = study.dimensions.map(one => new Scale(one, study.scale, scale => this.rated(scale), room || shown.training));
+    // The lists of points are open where the window has space for them and the save button.
+    const least = study.dimensions.length > 2 ? 980 : study.dimensions.length > 1 ? 780 : 560;
+    const room = matchMedia("(min-width: 700px)").matches && innerHeight >= least;
+    this.scales = study.dimensions.map(one => new Scale(one, study.scale, scale => this.rated(scale), room));
     this.hint = h("p", { class: "hint" }, t("watch"));
     this.submit = button(t("save"), () => this.answer(), { class: "main", disabled: true });
-    this.comment = h("textarea", { rows: "2", maxlength: "500", placeholder: t("problemHint"), "aria-label": t("problem") });
+    this.comment = h("textarea", { rows: "2", maxlength: "500", placeholder: t("problem_hint"), "aria-label": t("problem") });
     this.trouble = h("p", { class: "trouble", role: "alert", hidden: true });
-    this.element = h("div", { class: "trial" }, this.reference(), this.stage(), this.panel());
+    const reference = this.reference();
+    this.element = h("div", { class: reference ? "trial" : "trial bare" }, h("h1", { class: "unseen" }, of(study.title)), reference, this.stage(), this.panel());
     this.listen();
     show(this.element);
   }
 
   reference() {
-    const { id, image, title, spoken, prompt } = this.shown;
-    const language = spoken && (t("languages")[spoken.split("-")[0]] ?? spoken);
+    const { id, image, title, spoken, style, prompt } = this.shown;
+    const tags = [spoken && nameOfLanguage(spoken), style].filter(Boolean);
     const parts = [
       image && h("figure", {}, h("img", { src: address(`/media/${id}/image`), alt: t("image"), decoding: "async" }), h("figcaption", {}, t("image"))),
-      (this.clip || title) && h("div", { class: "clip" },
-        h("h3", {}, t("clip"), language && h("span", { class: "tag" }, language)),
+      (this.clip || title || tags.length > 0) && h("div", { class: "clip" },
+        h("h3", {}, t("clip"), h("span", { class: "tags" }, tags.map(text => h("span", { class: "tag" }, text)))),
         title && h("p", { class: "title" }, title),
         this.clip?.element),
       prompt && h("div", { class: "clip" }, h("h3", {}, t("prompt")), h("p", {}, prompt)),
     ].filter(Boolean);
-    return parts.length ? h("aside", { class: "reference" }, parts) : h("aside", { class: "reference none" });
+    return parts.length > 0 && h("aside", { class: "reference" }, parts);
   }
 
   stage() {
-    const text = this.study.training ? of(this.study.training) : t("trainingText");
+    const text = this.study.training ? of(this.study.training) : t("training_text");
     return h("div", { class: "stage" },
       this.shown.training && h("p", { class: "training" }, h("b", {}, t("training")), text),
       this.player.element, keys(this.study));
@@ -75,6 +79,7 @@ export class Trial {
     const { signal } = this.off;
     document.addEventListener("keydown", event => this.key(event), { signal });
     document.addEventListener("visibilitychange", () => { if (document.hidden) this.losses += 1; }, { signal });
+    window.addEventListener("resize", () => this.player.limit(), { signal });
     window.addEventListener("blur", () => { if (!document.hidden) this.losses += 1; }, { signal });
   }
 
@@ -112,11 +117,10 @@ export class Trial {
   rated() {
     const missing = this.scales.filter(scale => scale.value === null).map(scale => of(scale.dimension.label));
     this.submit.disabled = missing.length > 0 || this.sending;
-    this.hint.textContent = missing.length ? t("missing", missing.join(", ")) : t("ready");
+    this.hint.textContent = missing.length ? t("missing", { names: missing.join(", ") }) : t("ready");
   }
 
   get answerBody() {
-    const box = this.player.video.getBoundingClientRect();
     const round = value => value === null ? null : Number(value.toFixed(3));
     const { play_sec, stall_sec, ...counted } = this.player.measured;
     return {
@@ -127,7 +131,8 @@ export class Trial {
         answer_sec: round((performance.now() - this.player.endedAt) / 1000),
         focus_losses: this.losses, clip_plays: this.clip?.plays ?? 0,
         window_width: innerWidth, window_height: innerHeight,
-        video_width: Math.round(box.width), pixel_ratio: round(devicePixelRatio),
+        video_width: Math.round(this.player.pictureWidth), pixel_ratio: round(devicePixelRatio),
+        native_width: this.player.video.videoWidth || null, full_screen: inFullScreen() ? 1 : 0,
       },
       comment: plain(this.comment.value),
     };
