@@ -72,10 +72,10 @@ def list_holders(
     ``open_since``: since when the study could be used; the time before does not count as idle.
     """
     holders = []
-    for rater, place, last_at, is_between in connection.execute(_UNFINISHED):
+    for rater, place_name, last_at, is_between in connection.execute(_UNFINISHED):
         idle_sec = now - max(last_at, open_since)
         limit = rules.return_seconds if is_between else rules.drop_out_seconds
-        holders.append(Holder(rater, place, idle_sec, idle_sec > limit))
+        holders.append(Holder(rater, place_name, idle_sec, idle_sec > limit))
     return sorted(holders, key=lambda holder: (-holder.idle_sec, holder.rater))
 
 
@@ -103,18 +103,18 @@ def enrol_person(
         return row[0], links.create_rater_link(connection, row[0])
     unused = list_unused_places(connection)
     if unused:
-        rater = place = unused[0]
+        rater = place_name = unused[0]
     else:
         overdue = [h for h in list_holders(connection, rules, now, open_since) if h.is_overdue]
         if not overdue:
             raise RefusedError(409, "full", "no place is free")
-        place = overdue[0].place
+        place_name = overdue[0].place
         rater = replace_holder(connection, overdue[0], now)
     connection.execute(
         "INSERT INTO enrolments VALUES (?, ?, ?, ?, ?, NULL)",
-        (rater, place, person, json.dumps(dict(ids), sort_keys=True), now),
+        (rater, place_name, person, json.dumps(dict(ids), sort_keys=True), now),
     )
-    add_event(connection, now, rater, "enrolled", place)
+    add_event(connection, now, rater, "enrolled", place_name)
     return rater, links.create_rater_link(connection, rater)
 
 

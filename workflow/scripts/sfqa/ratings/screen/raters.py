@@ -118,8 +118,10 @@ def read_raters(
     """
     records, checks = read_records(connection, expected), read_checks(connection)
     enrolments = {
-        rater: (place, json.loads(ids), at, replaced_at)
-        for rater, place, _, ids, at, replaced_at in connection.execute("SELECT * FROM enrolments")
+        rater: (place_name, json.loads(ids), at, replaced_at)
+        for rater, place_name, _, ids, at, replaced_at in connection.execute(
+            "SELECT * FROM enrolments"
+        )
     }
     planned = dict(connection.execute("SELECT rater, count(*) FROM presentations GROUP BY rater"))
     starts: dict[str, dict[int, float]] = defaultdict(dict)
@@ -134,13 +136,13 @@ def read_raters(
         if rater not in planned:
             continue
         record = records.get(rater, Record())
-        place, ids, enrolled_at, replaced_at = enrolments.get(rater, (rater, {}, None, None))
+        place_name, ids, enrolled_at, replaced_at = enrolments.get(rater, (rater, {}, None, None))
         answers = json.loads(profile) if profile else {}
         questions |= set(answers)
         parameters |= set(ids)
         state = find_state(consented_at, len(record.answered_at), planned[rater], replaced_at)
         row: TableRow = {
-            "rater": rater, "place": place, "state": state, "planned": planned[rater],
+            "rater": rater, "place": place_name, "state": state, "planned": planned[rater],
             "answered": len(record.answered_at), "language": language, "theme": theme,
             "enrolled_at": format_time(enrolled_at), "consented_at": format_time(consented_at),
             "dropped_out_at": format_time(replaced_at), "remarks": len(record.remarks),

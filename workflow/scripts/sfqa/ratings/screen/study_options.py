@@ -121,14 +121,14 @@ def parse_completion(value: Any, enrolment: Enrolment) -> Completion:
         return Completion(code, per_rater)
     if not isinstance(url, str) or not url.startswith(("https://", "http://")):
         raise UserError(f"completion, url: {url!r} is not an address; begin it with https://")
-    known = {"code", "rater", *enrolment.person, *enrolment.store}
+    placeholders = {"code", "rater", *enrolment.person, *enrolment.store}
     try:
         names = {name for _, name, _, _ in string.Formatter().parse(url) if name is not None}
     except ValueError as error:
         raise UserError(f"completion, url: {error}; write a brace as {{{{ or }}}}") from error
-    for name in sorted(names - known):
+    for name in sorted(names - placeholders):
         raise UserError(
-            f"completion, url: no value for {{{name}}}; there are {', '.join(sorted(known))}"
+            f"completion, url: no value for {{{name}}}; there are {', '.join(sorted(placeholders))}"
         )
     if "code" in names and not (code or per_rater):
         raise UserError("completion, url: {code} needs code, or code_per_rater: true")

@@ -119,13 +119,14 @@ def _check_placeholders(words: Any, reference: Any, where: str) -> None:
             f"{where}: {words!r} is not a text; give one, or its plural forms such as one and other"
         )
     forms = dict(words) if isinstance(words, Mapping) else {"other": words}
-    known = _find_placeholders(reference)
+    placeholders = _find_placeholders(reference)
     for form, text in forms.items():
         if not isinstance(text, str) or not text.strip():
             raise UserError(f"{where}, {form}: {text!r} is not a text; give one in quotes")
-        for name in sorted(_find_placeholders(text) - known):
+        for name in sorted(_find_placeholders(text) - placeholders):
             raise UserError(
-                f"{where}: no value for {{{name}}}; there are {', '.join(sorted(known)) or 'none'}"
+                f"{where}: no value for {{{name}}}; there are "
+                f"{', '.join(sorted(placeholders)) or 'none'}"
             )
 
 
