@@ -238,3 +238,9 @@ def test_bars_of_folds_without_numbers_are_pooled(drawn: list[Figure], tmp_path:
     assert "random splits, all test samples" in texts(drawn[0])
     draw_srcc_bars(rows.assign(protocol="all"), "all", (V,), [tmp_path / "b.svg"])
     assert "SRCC, all rated videos, all test samples" in texts(drawn[1])
+
+
+def test_pairs_without_a_test_are_not_called_equal(drawn: list[Figure], tmp_path: Path) -> None:
+    draw_ranks(pairs([]).assign(p_holm=np.nan), "random", (V,), [tmp_path / "r.svg"])
+    assert len(drawn[0].axes[0].lines) == 1
+    assert "too few groups for a test" in texts(drawn[0])

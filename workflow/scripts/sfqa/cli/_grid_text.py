@@ -33,10 +33,10 @@ def measure_terminal() -> int | None:
 def format_grid(grid: Grid, width: int | None = None, is_styled: bool = False) -> str:
     """Return a table as text: warnings, title and caption, aligned columns, notes.
 
-    No line is wider than ``width`` (None: no limit). If the columns do not fit side by side, the
-    first column of words becomes lines between the rows, and columns of numbers continue in further
-    tables below. ``is_styled``: the best number is bold and the second underlined, by escape
-    sequences.
+    The numbers of all notes of a line are behind its name. No line is wider than ``width`` (None:
+    no limit). If the columns do not fit side by side, the first column of words becomes lines
+    between the rows, and columns of numbers continue in further tables below. ``is_styled``: the
+    best number is bold and the second underlined, by escape sequences.
     """
     limit = None if width is None else max(width, _MIN_WIDTH)
     title = f"{_BOLD}{grid.title}{_PLAIN}" if is_styled and grid.title else grid.title
@@ -126,7 +126,9 @@ class _Columns:
         self.names = [head.name for head in grid.heads]
         self.used_short_badges: list[str] = []
         self.texts = [[self._format_text(cell, has_short_badges) for cell in r] for r in grid.rows]
-        self.suffixes = [[_raise(",".join(map(str, cell.notes))) for cell in r] for r in grid.rows]
+        for texts, row in zip(self.texts, grid.rows, strict=True):
+            notes = sorted({note for cell in row for note in cell.notes})
+            texts[max(0, grid.text_columns - 1)] += _raise(",".join(map(str, notes)))
         self.limits: dict[int, int] = {}
 
     def _format_text(self, cell: Cell, has_short_badges: bool) -> str:
@@ -148,23 +150,14 @@ class _Columns:
         widths = [self._measure_column(n) for n in numbers]
         return sum(widths) + len(_GAP) * max(0, len(widths) - 1)
 
-    def _measure_parts(self, number: int) -> tuple[int, int]:
-        """Return the widths of a column's texts and of the note numbers behind them."""
+    def _measure_column(self, number: int) -> int:
         text = max([count_columns(row[number]) for row in self.texts], default=0)
-        suffix = max([count_columns(row[number]) for row in self.suffixes], default=0)
-        if number < self.text_columns:  # the note number follows the word directly
-            pairs = zip(self.texts, self.suffixes, strict=True)
-            text = max([count_columns(t[number] + s[number]) for t, s in pairs], default=0)
-            suffix = 0
         # A heading over one column or over several needs room for its longest word.
         same = [n for n, top in enumerate(self.tops) if top == self.tops[number]]
         longest = max(map(count_columns, self.tops[number].split()), default=0)
         share = -(-(longest - len(_GAP) * (len(same) - 1)) // len(same)) if longest else 0
-        return max(text, count_columns(self.names[number]) - suffix, share - suffix), suffix
-
-    def _measure_column(self, number: int) -> int:
-        text, suffix = self._measure_parts(number)
-        return min(text + suffix, self.limits.get(number, text + suffix))
+        width = max(text, count_columns(self.names[number]), share)
+        return min(width, self.limits.get(number, width))
 
     def draw(self, numbers: Sequence[int], group: int | None = None) -> str:
         """Return some columns as lines; the cells of ``group`` are lines between the rows."""
@@ -193,27 +186,19 @@ class _Columns:
             yield _GAP.join(cells).rstrip()
 
     def _draw_names(self, numbers: Sequence[int]) -> str:
-        cells = []
-        for number in numbers:
-            name, width = self.names[number], self._measure_column(number)
-            suffix = self._measure_parts(number)[1]
-            is_word = number < self.text_columns
-            cells.append(
-                name.ljust(width) if is_word else (name.rjust(width - suffix)).ljust(width)
-            )
-        return _GAP.join(cells).rstrip()
+        return _GAP.join(self._align(self.names[n], n) for n in numbers).rstrip()
 
     def _draw_cell(self, index: int, number: int) -> str:
-        text, suffix = self.texts[index][number], self.suffixes[index][number]
+        rank = self.rows[index][number].rank if self.is_styled else ""
+        return self._align(self.texts[index][number], number, _STYLES.get(rank, ""))
+
+    def _align(self, text: str, number: int, style: str = "") -> str:
+        """Return a text padded to the width of its column: words on the left, numbers right."""
         width = self._measure_column(number)
-        if number < self.text_columns:
-            text = _cut(text + suffix, width)
-            return text + " " * (width - count_columns(text))
-        text_width, suffix_width = self._measure_parts(number)
-        padding = " " * (text_width - count_columns(text))
-        rank = self.rows[index][number].rank
-        shown = f"{_STYLES[rank]}{text}{_PLAIN}" if rank and self.is_styled else text
-        return padding + shown + suffix + " " * (suffix_width - count_columns(suffix))
+        text = _cut(text, width)
+        padding = " " * (width - count_columns(text))
+        shown = f"{style}{text}{_PLAIN}" if style else text
+        return shown + padding if number < self.text_columns else padding + shown
 
     def _bold(self, text: str) -> str:
         return f"{_BOLD}{text}{_PLAIN}" if self.is_styled else text

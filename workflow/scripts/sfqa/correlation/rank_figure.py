@@ -114,7 +114,9 @@ def _draw_rank_panel(
     scores = [values[name] for name in order]
     axes.plot(scores, positions, "o", color=COLOURS[0], markersize=5)
     left, right = min([0.0, *scores]), 1.0
-    runs = find_equal_groups(order, different)
+    # Pairs without a test, of too few groups, are not called equal.
+    is_tested = "p_holm" not in pairs or bool(pairs["p_holm"].notna().any())
+    runs = find_equal_groups(order, different) if is_tested else []
     for number, (first, last) in enumerate(runs):
         x = right + 0.05 + 0.045 * number
         axes.plot([x, x], [first - 0.25, last + 0.25], color="#444444", linewidth=3)
@@ -127,4 +129,5 @@ def _draw_rank_panel(
     axes.tick_params(axis="y", length=0)
     axes.grid(color="#e4e4e4", linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.set_xlabel("SRCC; a bar joins what cannot be told apart")
+    bars = "a bar joins what cannot be told apart" if is_tested else "too few groups for a test"
+    axes.set_xlabel(f"SRCC; {bars}")
