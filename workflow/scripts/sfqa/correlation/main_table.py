@@ -66,10 +66,11 @@ def render_main_table(
     first = blocks[0]
     further = [b for b in blocks[1:] if has_numbers(b.rows) and not _has_same_figures(b, first)]
     leaks = leaks if first.view.protocol == configured.protocol else ""
-    opening = " ".join(filter(None, [caption, leaks, *_list_notes(blocks, further, configured)]))
+    opening = " ".join(filter(None, [caption, leaks]))
+    notes = "".join(f" {note}" for note in _list_notes(blocks, further, configured) if note)
 
     def build_grids(statistics: Sequence[str], intervals: str, closing: str = "") -> list[Grid]:
-        described = f"{opening} {describe_rows(first.rows, intervals)}{closing}"
+        described = f"{opening} {describe_rows(first.rows, intervals)}{notes}{closing}"
         grids = [build_grid(first.lines, described, statistics, intervals)]
         if not has_numbers(first.rows):
             grids = [replace(grids[0], rows=[], notes=[])]
