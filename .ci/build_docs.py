@@ -54,7 +54,6 @@ def main() -> int:
             "mkdocs",
             "build",
             "--strict",
-            "--quiet",
             "--config-file",
             str(ROOT / "mkdocs.yml"),
         ]

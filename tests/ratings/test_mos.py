@@ -15,7 +15,7 @@ from scipy import stats
 
 from sfqa import store, tables
 from sfqa.errors import UserError
-from sfqa.ratings.mos import compute_mos
+from sfqa.ratings.mos import METHOD_NAMES, compute_mos
 from sfqa.ratings.screening import compute_zscores, rescale_zscores, screen_raters
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "ratings"
@@ -353,3 +353,17 @@ class TestPublishedNumbers:
             },
             abs=5.1e-5,
         )
+
+
+@pytest.mark.parametrize("method", METHOD_NAMES)
+def test_what_raters_are_called_changes_no_digit(method):
+    draw = np.random.default_rng(5)
+    rows = [
+        {"rater": f"r{rater:02d}", "sample_id": f"s{sample:02d}", "dimension": "q", "synthetic": False,
+         "score": float(np.clip(np.round(sample / 6 + 1 + draw.normal()), 1, 5))}
+        for rater in range(11) for sample in range(20) if draw.random() < 0.8
+    ]  # fmt: skip
+    scores = pd.DataFrame(rows)
+    names = sorted(set(scores["rater"]))
+    renamed = scores.assign(rater=scores["rater"].map(dict(zip(names, names[::-1], strict=True))))
+    assert compute_mos(renamed, method)[0] == compute_mos(scores, method)[0]

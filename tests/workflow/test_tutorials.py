@@ -128,7 +128,7 @@ def test_ready_videos(tmp_path: Path) -> None:
 @pytest.mark.thorough
 def test_own_material_and_a_study(tmp_path: Path) -> None:
     copy_project(tmp_path)
-    *_, run = follow_page("start_own_material.md", tmp_path)
+    (run,) = follow_page("start_own_material.md", tmp_path)
     assert "Lip-loudness" in run
     planned, _ = follow_page("start_study.md", tmp_path)
     assert "plan of 4 raters" in planned

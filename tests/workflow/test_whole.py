@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import duckdb
 import pyarrow.parquet as pq
@@ -12,6 +15,7 @@ from PIL import Image, ImageOps
 
 from flow import PROTOCOLS, ROOT, SMALL, Flow, nothing_to_do
 from sfqa import store, tables
+from sfqa.cli import main
 
 pytestmark = pytest.mark.slow
 
@@ -265,3 +269,42 @@ def test_the_report_holds_the_tables_and_figures(run):
         "rows that are not ok",
     ):
         assert word in text
+
+
+def test_a_moved_dataset_is_up_to_date_and_its_catalogue_opens(run, tmp_path, monkeypatch):
+    """The new folder has a fresh copy of the project, whose files are newer than all outputs."""
+    moved = tmp_path / "moved"
+    for name in ("results", ".snakemake/metadata"):
+        shutil.copytree(run.folder / name, moved / name)
+    for name in ("workflow", "config", "profiles"):
+        shutil.copytree(ROOT / name, moved / name, copy_function=shutil.copyfile)
+    shutil.copyfile(ROOT / "Snakefile", moved / "Snakefile")
+    for name in ("images.csv", "clips.csv", "test.yaml"):
+        shutil.copyfile(run.folder / name, moved / name)
+    shutil.copytree(run.folder / "resources", moved / "resources", symlinks=True)
+    assert oldest(moved / "workflow/scripts") > oldest(moved / "results")
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", "test.yaml", "-n"]
+    done = subprocess.run(command, cwd=moved, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert nothing_to_do(done.stdout + done.stderr), (done.stdout + done.stderr)[-3000:]
+    # An edited script is noticed, by its content.
+    with open(moved / "workflow/scripts/compute_mos.py", "a") as handle:
+        handle.write("# edited\n")
+    done = subprocess.run(command, cwd=moved, capture_output=True, text=True, check=False)
+    assert "compute_mos" in done.stdout + done.stderr
+    monkeypatch.chdir(tmp_path)
+    path = str(moved / "results/small/catalog.duckdb")
+    search = {"file_search_path": str(moved)}
+    with duckdb.connect(path, read_only=True, config=search) as catalog:
+        assert catalog.sql("SELECT count(*) FROM samples").fetchall() == [(8,)]
+    alone = tmp_path / "alone"
+    shutil.copytree(moved / "results/small", alone)
+    assert main(["catalog", "alone"]) == 0
+    with duckdb.connect(str(alone / "catalog.duckdb"), read_only=True) as catalog:
+        assert catalog.sql("SELECT count(*) FROM mos").fetchall() == [(16,)]
+
+
+def oldest(folder: Path) -> float:
+    """The earliest time of the tables or scripts in a folder."""
+    files = [p for suffix in ("*.py", "*.parquet") for p in folder.glob(f"**/{suffix}")]
+    return min(path.stat().st_mtime for path in files)
