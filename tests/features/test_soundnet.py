@@ -150,6 +150,71 @@ def test_the_published_file_is_converted_and_loads(tmp_path: Path) -> None:
         path.unlink()
 
 
+def test_arrays_of_python_2_and_of_the_other_byte_order_are_read(tmp_path: Path) -> None:
+    """Python 2 stores bytes as text; the byte order of an array is its own."""
+    source = tmp_path / "sound8.npy"
+    numbers = np.arange(6, dtype=">f4").reshape(2, 3)
+    python_2 = (
+        b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR(I1\n(I1\ntcnumpy\n"
+        b"dtype\n(S'f4'\nI0\nI1\ntR(I3\nS'<'\nNNNI-1\nI-1\nI0\ntbI00\nS'\\x00\\x00\\x80?'\ntb."
+    )
+    with open(source, "wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|O", "fortran_order": False, "shape": ()}
+        )
+        pickle.dump(np.array({"a": numbers, "b": np.asfortranarray(numbers)}, object), file, 2)
+    stored = read_pickled_array(source)
+    for name in "ab":
+        np.testing.assert_array_equal(stored[name], numbers)
+    header = source.read_bytes()[:128]
+    outer = python_2.replace(b"(I1\ntcnumpy", b"(tcnumpy").replace(b"S'f4'", b"S'O8'")
+    outer = outer.replace(b"S'\\x00\\x00\\x80?'\n", b"(lp0\n" + python_2[:-1] + b"a")
+    source.write_bytes(header + outer)
+    assert read_pickled_array(source).tolist() == [1.0]
+
+
+def write_pickle(path: Path, pickled: bytes) -> None:
+    header = {"descr": "|O", "fortran_order": False, "shape": ()}
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(pickled)
+
+
+class _ArrayState:
+    """Pickled as an array with a state of its own choice."""
+
+    def __init__(self, *state: Any) -> None:
+        self.state = state
+
+    def __reduce__(self) -> Any:
+        reconstruct, arguments, _ = np.zeros(0).__reduce__()
+        return reconstruct, arguments, self.state
+
+
+class _TypeState:
+    """The type of objects, pickled with flags that call its pointers plain numbers."""
+
+    def __reduce__(self) -> Any:
+        return np.dtype, ("O8", False, True), (3, "|", None, None, None, -1, -1, 0)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        _ArrayState(1, (1,), _TypeState(), False, b"\x41" * 8),
+        _ArrayState(1, (2**40,), np.dtype("f4"), False, b"abcd"),
+        _ArrayState(1, (1,), np.dtype("M8"), False, b"abcdefgh"),
+        _ArrayState(1, (1,), np.dtype([("a", "O")]), False, b"abcdefgh"),
+    ],
+    ids=["pointers", "larger than its bytes", "of dates", "of structures"],
+)
+def test_arrays_that_lie_about_their_memory_are_refused(array: Any, tmp_path: Path) -> None:
+    source = tmp_path / "sound8.npy"
+    write_pickle(source, pickle.dumps(_ArrayState(1, (), np.dtype("O"), False, [{"conv1": array}])))
+    with pytest.raises(UserError, match="is not SoundNet's sound8.npy"):
+        convert_file(source, tmp_path / "out.safetensors")
+
+
 class Malice:
     """What a pickle can do."""
 

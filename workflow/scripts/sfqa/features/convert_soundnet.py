@@ -3,12 +3,14 @@
     python -m sfqa.features.convert_soundnet sound8.npy resources/weights/sound8.safetensors
 
 The published file is a pickle, and loading a pickle can run code. It is read here by a reader that
-knows NumPy's arrays, dictionaries, texts and numbers, and refuses everything else.
+knows dictionaries, texts, numbers and arrays of numbers, and refuses everything else. Not even
+NumPy sees the pickle: the bytes of each array are checked against its shape.
 """
 
 from __future__ import annotations
 
 import pickle
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,25 +20,62 @@ import numpy as np
 
 from sfqa.errors import UserError
 
-#: What a pickled array is made of, by module and name; modules of NumPy 1 and 2.
-_ALLOWED = {
-    (f"numpy.{core}.multiarray", "_reconstruct"): "numpy._core.multiarray"
-    for core in ("core", "_core")
-} | {
-    ("numpy", "ndarray"): "numpy",
-    ("numpy", "dtype"): "numpy",
-    ("_codecs", "encode"): "_codecs",
-}  # fmt: skip
+
+class _NumberType:
+    """Stands in for ``numpy.dtype``: 'O' is any object, others are plain numbers such as 'f4'."""
+
+    def __init__(self, code: str, *_: object) -> None:
+        if not re.fullmatch(r"O\d?|[biuf]\d", code):
+            raise pickle.UnpicklingError(f"it holds an array of type {code!r:.20}")
+        self.code, self.byte_order = code, "<"
+
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        if state[1] == ">":
+            self.byte_order = ">"
+
+
+class _PickledArray:
+    """Stands in for ``numpy.ndarray``, whose own reader believes what a file says of its memory."""
+
+    def __init__(self) -> None:
+        self.content: Any = None
+
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        _, shape, number_type, is_fortran, data = state
+        if number_type.code.startswith("O"):
+            (self.content,) = data
+            return
+        raw = data.encode("latin1") if isinstance(data, str) else bytes(data)
+        numbers = np.frombuffer(raw, number_type.byte_order + number_type.code)
+        self.content = numbers.reshape(shape, order="F" if is_fortran else "C")
+
+
+def _make_array(*_: object) -> _PickledArray:
+    return _PickledArray()
+
+
+def _encode_latin1(text: str, _encoding: str) -> bytes:
+    return text.encode("latin1")
+
+
+#: What stands in for the functions and classes that a pickled array is made of, by module and name.
+_STAND_INS: dict[tuple[str, str], Any] = {
+    ("numpy.core.multiarray", "_reconstruct"): _make_array,
+    ("numpy._core.multiarray", "_reconstruct"): _make_array,
+    ("numpy", "ndarray"): _PickledArray,
+    ("numpy", "dtype"): _NumberType,
+    ("_codecs", "encode"): _encode_latin1,
+}
 
 
 class _ArrayUnpickler(pickle.Unpickler):
     """Reads arrays in dictionaries; any other class or function is refused."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return one of the allowed functions and classes."""
-        if (module, name) not in _ALLOWED:
+        """Return what stands in for one of the allowed functions and classes."""
+        if (module, name) not in _STAND_INS:
             raise pickle.UnpicklingError(f"it holds {module}.{name}, which is no array")
-        return super().find_class(_ALLOWED[module, name], name)
+        return _STAND_INS[module, name]
 
 
 def read_pickled_array(path: Path) -> Any:
@@ -48,13 +87,21 @@ def read_pickled_array(path: Path) -> Any:
         with open(path, "rb") as file:
             _read_header(file)
             stored = _ArrayUnpickler(file, encoding="latin1").load()
-        return stored.item()
+        return _unwrap_arrays(stored.content)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except Exception as error:
+        reason = str(error)[:200] or type(error).__name__
         raise UserError(
-            f"{path}: is not SoundNet's sound8.npy ({error}); get the published file"
+            f"{path}: is not SoundNet's sound8.npy ({reason}); get the published file"
         ) from error
+
+
+def _unwrap_arrays(stored: Any) -> Any:
+    """Return what was read with arrays in place of those that stood in for them."""
+    if isinstance(stored, dict):
+        return {key: _unwrap_arrays(value) for key, value in stored.items()}
+    return stored.content if isinstance(stored, _PickledArray) else stored
 
 
 def _read_header(file: IO[bytes]) -> None:
