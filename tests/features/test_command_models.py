@@ -16,11 +16,16 @@ import pytest
 from sfqa import identity, tables
 from sfqa.errors import UnusableError, UserError
 from sfqa.features.base import Feature, Video
-from sfqa.features.command_calls import check_result, read_json_lines
+from sfqa.features.command_calls import (
+    check_result,
+    find_number,
+    index_results,
+    read_json_lines,
+)
 from sfqa.features.command_model import CommandExtractor
 from sfqa.features.run import extract_shard
 from sfqa.features.weights import Program, Weights
-from sfqa.repositories.process import Timeouts
+from sfqa.repositories.process import LOG_BYTES, Timeouts
 from sfqa.workers import LostTaskError
 from standin_repositories import install_standin, plan_acts, read_calls, write_standin_manifest
 from waiting import wait_until
@@ -46,12 +51,11 @@ class ListExtractor(CommandExtractor):
 
     def read_results(self, run):
         rows = read_json_lines(run.work / "results.jsonl")
-        return {
-            row["video"]: UnusableError("template: the answer was 'about half'")
-            if row["score"] == "template"
-            else {"score": row["score"]}
+        unusable = UnusableError("template: the answer was 'about half'")
+        return index_results(
+            (row["video"], unusable if row["score"] == "template" else {"score": row["score"]})
             for row in rows
-        }
+        )
 
 
 @pytest.fixture
@@ -102,6 +106,7 @@ FAILURES = {
     "nothing": ("no_output", "it ended with exit code 0, without a result"),
     "other": ("other_video", "its result is of 'v000000000000'"),
     "template": ("template", "the answer was 'about half'"),
+    "twice": ("two_results", "there is more than one result of this video"),
 }  # fmt: skip
 
 
@@ -118,6 +123,35 @@ def test_each_failure_is_its_row_and_the_others_are_scored(home, videos, act):
     assert "/sfqa" not in str(rows[1])
     # A process that died is called again for the videos behind the one that it died at.
     assert read_calls(home, SAMPLES) == SAMPLES
+
+
+def test_a_second_result_after_the_row_was_kept_is_a_warning(home, videos, caplog):
+    install_standin(home, "score_list.py")
+    plan_acts(home, c="again")
+    rows = list(make_extractor(home).score(videos))
+    assert words(rows) == ["ok"] * 4
+    assert rows[0]["score"] != 0.5
+    assert "a got a second result after its row was kept" in caplog.text
+
+
+def test_a_long_output_is_kept_at_its_ends(home, videos):
+    install_standin(home, "score_list.py")
+    plan_acts(home, b="loud", c="loud", d="exit1")
+    rows = list(make_extractor(home).score(videos))
+    assert words(rows) == ["ok", "ok", "ok", "exit_code"]
+    assert "the log ends with: in between | last line | cannot decode the video" in str(rows[3])
+    log = (home / "work/m/0/program.log").read_text()
+    assert len(log) <= LOG_BYTES + 200
+    assert log.startswith("== 4 videos: ")
+    assert "first line\nin between\n" in log[:400]
+    assert log.count("the middle of a long output is left out here") == 1
+    for _ in range(2):
+        plan_acts(home, a="loud")
+        list(make_extractor(home).score(videos[:1]))
+    assert (home / "work/m/0/program.log").stat().st_size <= 2 * LOG_BYTES
+    text = (home / "work/m/0/program.log").read_text()
+    assert text.startswith("== 4 videos: ")
+    assert "== 1 video: " in text
 
 
 def test_a_hang_is_stopped_after_the_limit_of_one_video(home, videos):
@@ -210,6 +244,17 @@ def test_rows_are_cached_by_content_and_a_second_run_scores_what_is_missing(home
     extract(videos[:1], home)
     extract(videos[:1], home, "random")
     assert read_calls(home, SAMPLES)[6:] == ["a", "a"]
+
+
+def test_a_score_that_is_printed_twice_is_none(home, videos):
+    install_standin(home, "evaluate_one_video.py")
+    plan_acts(home, b="twice")
+    rows = extract(videos, home)
+    assert [row["status"] for row in rows] == ["ok", "failed", "ok", "ok"]
+    assert rows[1]["detail"].startswith("bad_result: ")
+    assert "2 lines of its output match" in rows[1]["detail"]
+    with pytest.raises(ValueError, match="no line of its output"):
+        find_number("score:", r"score: (\S+)")
 
 
 def test_a_full_disk_writes_no_table(home, videos):

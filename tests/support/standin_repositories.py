@@ -40,10 +40,12 @@ def act(video):
             full.write(b"x")
     if name == "nan":
         return float("nan")
-    if name in ("nothing", "template", "other"):
-        return name
-    if name == "slow":
+    if name == "loud":
+        print("first line\\n" + "in between\\n" * 10**6 + "last line", flush=True)
+    if name in ("slow", "again"):
         time.sleep(1)
+    if name in ("nothing", "template", "other", "twice", "again"):
+        return name
     return int(hashlib.sha256(Path(video).read_bytes()).hexdigest()[:6], 16) / 2**24
 '''
 
@@ -64,6 +66,9 @@ print("dict_keys(['technical', 'aesthetic'])")
 if score == "template":
     print("Normalized fused overall score (scale in [0,1]): about half")
 elif score != "nothing":
+    if score == "twice":
+        score = 0.5
+        print("Normalized fused overall score (scale in [0,1]):", 0.25)
     print(score)
     print("Normalized fused overall score (scale in [0,1]):", 1 / (1 + math.exp(-score)))
 """
@@ -79,8 +84,14 @@ for line in Path(sys.argv[1]).read_text().split():
     if score == "nothing":
         continue
     name = "v000000000000" if score == "other" else Path(line).stem
+    lines = [(name, score)]
+    if score == "twice":
+        lines = [(name, 0.25), (name, 0.5)]
+    if score == "again":  # also of the first video
+        lines = [(name, 0.5), (Path(Path(sys.argv[1]).read_text().split()[0]).stem, 0.5)]
     with open(sys.argv[2], "a") as results:
-        results.write(json.dumps({"video": name, "score": score}) + "\\n")
+        for name, score in lines:
+            results.write(json.dumps({"video": name, "score": score}) + "\\n")
 """
 )
 

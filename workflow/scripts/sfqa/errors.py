@@ -67,6 +67,16 @@ def hint(word: object, known: Iterable[str], lead: str = "there are", cutoff: fl
     )
 
 
+def format_count(count: float, noun: str) -> str:
+    """Return a number with its noun, in the singular or the plural.
+
+    >>> format_count(1, "frame"), format_count(150, "frame"), format_count(0.5, "minute")
+    ('1 frame', '150 frames', '0.5 minutes')
+    """
+    number = str(count) if isinstance(count, int) else f"{count:g}"
+    return f"{number} {noun}" if number == "1" else f"{number} {noun}s"
+
+
 def explain_full_disk(error: BaseException) -> tuple[str, str] | None:
     """Return problem and remedy if an error was raised because a disk is full, else None.
 

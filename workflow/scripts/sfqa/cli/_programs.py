@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sfqa.errors import format_count
+
 if TYPE_CHECKING:
     from sfqa.models.commands import Command
     from sfqa.models.quality_models import QualityModel
@@ -52,7 +54,8 @@ def describe_program(command: Command, folder: Path) -> list[str]:
         *(f"  {name}" for name in source.weights.files),
         *(f"  downloaded from {d.hub or d.url}" for d in source.weights.downloads),
         f"  by hand: {source.weights.by_hand}",
-        f"one video: at most {command.minutes:g} minutes, {command.memory_gb:g} GB of memory"
+        f"one video: at most {format_count(command.minutes, 'minute')}, "
+        f"{command.memory_gb:g} GB of memory"
         + (f", {command.gpu_memory_gb:g} GB on a GPU" if command.gpu_memory_gb else ""),
     ]
     lines.append(f"missing: {', '.join(missing)}" if missing else "installed: all parts")

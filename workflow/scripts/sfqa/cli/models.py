@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sfqa.cli import SUCCESS, _programs
-from sfqa.errors import UserError
+from sfqa.errors import UserError, format_count
 
 if TYPE_CHECKING:
     from sfqa.models.commands import Command
@@ -130,13 +130,13 @@ def _print_table(
                 _programs.summarise_program(program, folder)
                 if (program := _programs.find_program(model, programs))
                 else _describe_weights(model, states, features or {}),
-                "-" if hours is None else f"{hours:.1f}" if hours >= 0.1 else f"{hours:.2g}",
+                "-" if hours is None else _format_hours(hours),
             ]
         )  # fmt: skip
     print("\n".join(align_columns(rows)))
     print(
-        f"\nCPU hours: extraction of {videos} videos of {seconds:g} s, from measured rates; models "
-        "that share an extractor share its cost. -: not measured."
+        f"\nCPU hours: extraction of {format_count(videos, 'video')} of {seconds:g} s, from "
+        "measured rates; models that share an extractor share its cost. -: not measured."
     )
     for number, note in enumerate(notes, 1):
         print(f"[{number}] {note}")
@@ -198,6 +198,11 @@ def _estimate_hours(model: QualityModel, videos: int, seconds: float) -> float |
     return videos * seconds * rate / 3600
 
 
+def _format_hours(hours: float) -> str:
+    """Return hours with one decimal, below a tenth with two digits."""
+    return f"{hours:.1f}" if hours >= 0.1 else f"{hours:.2g}"
+
+
 def _describe(
     model: QualityModel, videos: int, seconds: float, programs: Mapping[str, Command]
 ) -> str:
@@ -237,7 +242,10 @@ def _describe(
         lines.append(f"one video: {', '.join(costs)} ({model.costs['measured']})")
     hours = _estimate_hours(model, videos, seconds)
     if hours is not None:
-        lines.append(f"{videos} videos of {seconds:g} s: about {hours:.1f} CPU hours of extraction")
+        lines.append(
+            f"{format_count(videos, 'video')} of {seconds:g} s: about {_format_hours(hours)} CPU "
+            "hours of extraction"
+        )
     if model.published:
         lines.append("published:")
     for record in model.published:

@@ -12,6 +12,7 @@ from PIL import Image
 from sfqa import media
 from sfqa.arrays import Floats32, Ints
 from sfqa.features.base import UnusableError, Video
+from sfqa.features.broken_videos import check_frames, describe_undecoded
 from sfqa.features.frame_reader import Square
 from sfqa.features.sound_slices import read_mixed_track
 
@@ -76,7 +77,7 @@ class ClipReader:
         try:
             frames = media.read_frames(video.path, frame_indices.tolist(), self.square.resize)
         except (media.MediaError, ValueError) as error:
-            raise UnusableError(f"broken: not all {video.frames} frames decode") from error
+            raise describe_undecoded(video.frames) from error
         starts = list_starts(len(decibels), COLUMNS)
         return PreparedClips(frames, places.reshape(indices.shape), decibels, starts)
 
@@ -104,10 +105,7 @@ def select_clips(video: Video) -> Ints:
     >>> select_clips(Video("a", Path(), "", 25.0, 150))[1].tolist()
     [14, 15, 17, 18, 20, 21, 23, 25]
     """
-    if video.frames < 1 or not video.fps > 0:
-        raise UnusableError(
-            f"broken: the video has {video.frames} frames at {video.fps} per second"
-        )
+    check_frames(video)
     seconds = video.frames / video.fps
     # The official code stops half a frame before the end.
     count = min(

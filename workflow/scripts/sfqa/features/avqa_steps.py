@@ -7,6 +7,7 @@ import numpy as np
 from sfqa import media
 from sfqa.arrays import Floats, Ints
 from sfqa.features.base import UnusableError, Video
+from sfqa.features.broken_videos import check_frames
 
 STEPS = 96
 
@@ -21,7 +22,7 @@ def list_picture_frames(video: Video) -> Ints:
     >>> list_picture_frames(Video("a", Path("a.mp4"), "0", fps=25.0, frames=150))[[0, 1, 74, 95]]
     array([  0,   2, 148, 149])
     """
-    _check_frames(video)
+    check_frames(video)
     return np.minimum(2 * np.arange(STEPS), video.frames - 1)
 
 
@@ -31,7 +32,7 @@ def list_sound_times(video: Video) -> Floats:
     Frames of a variable rate have their own times. Raises :class:`UnusableError` as
     :func:`list_picture_frames` does.
     """
-    _check_frames(video)
+    check_frames(video)
     numbers = 2 * np.arange(STEPS) + 1
     if not video.variable_rate:
         return np.asarray(numbers / video.fps)
@@ -41,10 +42,3 @@ def list_sound_times(video: Video) -> Floats:
         raise UnusableError("broken: the times of the frames cannot be read") from error
     last = len(times) - 1
     return np.asarray(times[np.minimum(numbers, last)] + np.maximum(numbers - last, 0) / video.fps)
-
-
-def _check_frames(video: Video) -> None:
-    if video.frames < 1 or not video.fps > 0:
-        raise UnusableError(
-            f"broken: the video has {video.frames} frames at {video.fps} per second"
-        )

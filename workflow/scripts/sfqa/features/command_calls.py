@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +14,8 @@ import numpy as np
 from sfqa.errors import UnusableError
 from sfqa.features.base import Feature
 from sfqa.repositories import process
+from sfqa.tables import flaw
+from sfqa.workers import LostTaskError
 
 #: What a program says about a video: a value for each column, or why it has none.
 Result = Mapping[str, Any] | UnusableError
@@ -73,8 +75,8 @@ class CommandAdapter:
     #: Maximum number of videos of one process; 0: all videos of a job, so that the model is loaded
     #: once.
     batch: ClassVar[int] = 0
-    #: Whether results are written one after the other. Each is then kept at once, and the time
-    #: limit of a video counts from the result before it.
+    #: Whether results are written one after the other. Each is then kept as soon as that of the
+    #: next video is there, and the time limit of a video counts from the result before it.
     streams: ClassVar[bool] = False
     #: Columns that may be empty (None), as those that an option leaves out.
     optional: ClassVar[tuple[str, ...]] = ()
@@ -97,7 +99,7 @@ class CommandAdapter:
         return {}
 
     def read_results(self, run: CommandRun) -> Mapping[str, Result]:
-        """Return the results so far, by the ``name`` of the item.
+        """Return the results so far, by the ``name`` of the item (:func:`index_results`).
 
         Any error means that the results cannot be read. An :class:`UnusableError` as a result is a
         final row: the program will say the same of this video again.
@@ -142,6 +144,22 @@ def check_result(
     return ""
 
 
+def index_results(results: Iterable[tuple[str, Result]]) -> dict[str, Result]:
+    """Return results by the name of their video; a video that has several gets an error instead.
+
+    >>> index_results([("a", {"score": 1}), ("b", {"score": 2}), ("a", {"score": 3})])["b"]
+    {'score': 2}
+    >>> print(index_results([("a", {"score": 1}), ("a", {"score": 3})])["a"])
+    two_results: there is more than one result of this video, so none of them counts
+    """
+    indexed: dict[str, Result] = {}
+    for name, result in results:
+        sentence = "there is more than one result of this video, so none of them counts"
+        is_second = name in indexed
+        indexed[name] = LostTaskError(flaw("two_results", sentence)) if is_second else result
+    return indexed
+
+
 def read_json_lines(path: Path) -> list[Any]:
     """Return the complete lines of a file with one JSON value a line; [] if there is no file.
 
@@ -154,9 +172,9 @@ def read_json_lines(path: Path) -> list[Any]:
 
 
 def find_number(text: str, pattern: str) -> float:
-    """Return the number that the first group of a pattern matches last in a text.
+    """Return the number that the first group of a pattern matches in a text.
 
-    Raises ``ValueError`` if the pattern matches nowhere.
+    Raises ``ValueError`` unless the pattern matches once.
 
     >>> find_number("score: 0.25", r"score: (\\S+)")
     0.25
@@ -164,4 +182,6 @@ def find_number(text: str, pattern: str) -> float:
     matches = re.findall(pattern, text)
     if not matches:
         raise ValueError(f"no line of its output matches {pattern!r}")
-    return float(matches[-1])
+    if len(matches) > 1:
+        raise ValueError(f"{len(matches)} lines of its output match {pattern!r}, not one")
+    return float(matches[0])

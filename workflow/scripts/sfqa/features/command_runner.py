@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sfqa.errors import UnusableError, UserError
+from sfqa.errors import UnusableError, UserError, format_count
 from sfqa.features.base import Video
 from sfqa.features.command_calls import (
     CommandAdapter,
@@ -96,14 +96,21 @@ class CommandRunner:
                 call = self._prepare(workspace, tuple(items.values()))
                 numbers = {item.name: number for number, item in items.items()}
                 results: Mapping[str, Result] = {}
+                accepted: dict[str, str] = {}
                 for results in self._iterate_results(call):
                     new_rows = {
                         numbers[name]: self._check(call.run, result)
                         for name, result in results.items()
                         if numbers.get(name) in missing
                     }
+                    accepted |= {
+                        name: missing[number].sample_id
+                        for name, number in numbers.items()
+                        if number in new_rows and not isinstance(new_rows[number], LostTaskError)
+                    }
                     missing = {n: v for n, v in missing.items() if n not in new_rows}
                     yield new_rows
+                self._warn_of_second_results(results, accepted)
                 self.failures = 0 if len(missing) < len(videos) else self.failures + 1
                 if missing:
                     yield self._explain_missing(call, missing, set(results) - set(numbers))
@@ -127,6 +134,7 @@ class CommandRunner:
         """Return the call of the program for staged videos, with its files written."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self.log.touch()
+        process.trim_log(self.log)
         adapter = self.adapter
         run = CommandRun(
             items=items,
@@ -154,7 +162,7 @@ class CommandRunner:
             run.python, workspace.tools, workspace.temporary, None, variables
         )
         with open(self.log, "a", encoding="utf-8") as log_file:
-            log_file.write(f"== {len(items)} videos: {shlex.join(argv)}\n")
+            log_file.write(f"== {format_count(len(items), 'video')}: {shlex.join(argv)}\n")
         run = replace(run, log_start=self.log.stat().st_size)
         return _Call(run, argv, env, 60.0 * self.program.minutes)
 
@@ -192,7 +200,8 @@ class CommandRunner:
                         results = adapter.read_results(run)
                         if len(results) > count:
                             count, progressed = len(results), time.monotonic()
-                            yield results
+                            # The newest video may still get a second result, which is a fault.
+                            yield dict(list(results.items())[:-1])
         try:
             yield adapter.read_results(run)
         except UserError:
@@ -207,15 +216,26 @@ class CommandRunner:
         fault = check_result(result, self.adapter.FEATURES, self.adapter.optional)
         return LostTaskError(self._add_log(run, fault)) if fault else dict(result)
 
+    def _warn_of_second_results(
+        self, results: Mapping[str, Result], accepted: Mapping[str, str]
+    ) -> None:
+        """Log videos, by the name of their item, that got another result after their row."""
+        for name, sample_id in accepted.items():
+            if isinstance(results.get(name), LostTaskError):
+                log.warning(
+                    "%s: %s got a second result after its row was kept, and the first counts",
+                    self.program.model, sample_id,
+                )  # fmt: skip
+
     def _explain_missing(
         self, call: _Call, missing: Mapping[int, Video], strangers: Collection[str]
     ) -> dict[int, Row]:
         """Return failed rows: of all missing videos after a good end, else of the first one."""
         ended = call.ended
         if ended.timed_out:
-            minutes = call.limit_sec / 60
+            minutes = format_count(call.limit_sec / 60, "minute")
             of_what = "after its last result" if self.adapter.streams else "for each video"
-            reason = flaw("timed_out", f"it was stopped: {minutes:g} minutes {of_what}, its limit")
+            reason = flaw("timed_out", f"it was stopped: {minutes} {of_what}, its limit")
         elif ended.code:
             reason = flaw("exit_code", ended.describe())
         elif call.unreadable:

@@ -10,6 +10,7 @@ from PIL import Image
 from sfqa import media
 from sfqa.features import keyframes, resizing
 from sfqa.features.base import UnusableError, Video
+from sfqa.features.broken_videos import describe_undecoded
 
 #: Ways to choose key frames: N from the start of N equal parts, or from their centres, or the first
 #: frame of every second.
@@ -92,7 +93,7 @@ class KeyFrameReader:
         try:
             frames = media.read_frames(video.path, frame_indices.tolist(), self.square.resize)
         except media.MediaError as error:
-            raise UnusableError(f"broken: not all {video.frames} frames decode") from error
+            raise describe_undecoded(video.frames) from error
         return KeyFrames(frames, places, video.prompt)
 
     def _select(self, video: Video) -> keyframes.Indices:

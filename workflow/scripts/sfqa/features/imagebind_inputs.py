@@ -12,6 +12,7 @@ from sfqa import media
 from sfqa.arrays import Floats32, Ints
 from sfqa.features.base import UnusableError, Video
 from sfqa.features.bilinear import interpolate_pixels
+from sfqa.features.broken_videos import check_frames, describe_undecoded
 from sfqa.features.kaldi_fbank import compute_fbank
 from sfqa.features.sinc_resampling import resample_sound
 from sfqa.features.sound_slices import check_level, read_all_channels
@@ -71,7 +72,7 @@ class InputReader:
             frames = media.iterate_frames(video.path, frame_indices.tolist())
             pictures = np.stack([resize_short_side(frame) for frame in frames])
         except (media.MediaError, ValueError) as error:
-            raise UnusableError(f"broken: not all {video.frames} frames decode") from error
+            raise describe_undecoded(video.frames) from error
         return PreparedInputs(pictures, places.reshape(indices.shape), spectra)
 
 
@@ -99,10 +100,7 @@ def select_frames(video: Video) -> Ints:
     >>> select_frames(Video("a", Path(), "", 25.0, 150)).tolist()
     [[0, 49], [25, 74], [50, 99], [75, 124], [100, 149]]
     """
-    if video.frames < 1 or not video.fps > 0:
-        raise UnusableError(
-            f"broken: the video has {video.frames} frames at {video.fps} per second"
-        )
+    check_frames(video)
     starts = list_clip_starts(video.frames / video.fps, VIDEO_CLIPS)
     bounds = [[float(start), float(start + CLIP_SEC)] for start in starts]
     if video.variable_rate:

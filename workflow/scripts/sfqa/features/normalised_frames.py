@@ -11,6 +11,7 @@ from sfqa.arrays import Floats32
 from sfqa.features import keyframes
 from sfqa.features.base import UnusableError, Video
 from sfqa.features.bilinear import use_one_thread
+from sfqa.features.broken_videos import describe_undecoded
 
 #: Mean and deviation per channel, of values from 0 to 1.
 CLIP_STATISTICS = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
@@ -75,7 +76,7 @@ def read_squares(video: Video, count: int, form: SquareForm) -> Floats32:
         frames = media.iterate_frames(video.path, frame_indices.tolist())
         squares = np.stack([form.convert(frame) for frame in frames])
     except media.MediaError as error:
-        raise UnusableError(f"broken: not all {video.frames} frames decode") from error
+        raise describe_undecoded(video.frames) from error
     if len(squares) < len(frame_indices):
-        raise UnusableError(f"broken: not all {video.frames} frames decode")
+        raise describe_undecoded(video.frames)
     return squares[places]

@@ -13,6 +13,7 @@ from sfqa import media
 from sfqa.arrays import Ints
 from sfqa.features import fragments
 from sfqa.features.base import UnusableError, Video
+from sfqa.features.broken_videos import describe_undecoded
 from sfqa.features.random_draws import RandomDraws
 
 
@@ -71,7 +72,7 @@ def read_views(video: Video, views: Sequence[View]) -> list[media.Pixels]:
             for number, clip, position in uses[frame]:
                 pictures[number][clip, position] = views[number].cut(picture, clip)
     except media.MediaError as error:
-        raise UnusableError(f"broken: not all {video.frames} frames decode") from error
+        raise describe_undecoded(video.frames) from error
     return pictures
 
 

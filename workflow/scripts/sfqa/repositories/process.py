@@ -28,6 +28,9 @@ _TAIL_BYTES = 65536
 _TAIL_LINES = 3
 _TAIL_CHARS = 300
 _POLL_SEC = 0.05
+#: Size of the output of a process above which its middle is left out of the log, and how much of
+#: its start and of its end stays.
+LOG_BYTES, _LOG_PART_BYTES = 4 << 20, 1 << 20
 
 #: Lists the newest result of each item with its size and time; None if one is missing.
 ListResults = Callable[[], object]
@@ -101,14 +104,16 @@ def watch_command(
     """Run a command and yield while it runs, so that the caller can look at its first results.
 
     The generator returns how the command ended. Closing the generator ends the command. Its output
-    is appended to ``log``. It is stopped at ``get_deadline()``, a time of ``time.monotonic`` that
-    may change while it runs. The command gets its own process group, which is killed when the
-    caller dies. After exit code 0 it waits for children in the group until the group is empty or
-    the results have not changed for ``late_sec``, then up to ``late_sec`` for results that are
-    missing or still grow. Raises ``OSError`` if the command cannot start.
+    is appended to ``log``, as :func:`trim_log` keeps it. It is stopped at ``get_deadline()``, a
+    time of ``time.monotonic`` that may change while it runs. The command gets its own process
+    group, which is killed when the caller dies. After exit code 0 it waits for children in the
+    group until the group is empty or the results have not changed for ``late_sec``, then up to
+    ``late_sec`` for results that are missing or still grow. Raises ``OSError`` if the command
+    cannot start.
     """
     with processes.guard_process_group() as guard_group:
         with open(log, "ab") as out:
+            log_start = out.tell()
             process = subprocess.Popen(
                 list(argv),
                 cwd=cwd,
@@ -127,6 +132,7 @@ def watch_command(
                     killed = process.poll()  # None: a driver holds it, not even SIGKILL ends it
                     return ProcessEnd(-signal.SIGKILL if killed is None else killed, timed_out=True)
                 yield
+                trim_log(log, log_start)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(_POLL_SEC)
             if code != 0:
@@ -137,6 +143,7 @@ def watch_command(
             return ProcessEnd(code)
         finally:
             processes.end_process_group(process, timeouts.grace_sec)
+            trim_log(log, log_start)
 
 
 def make_environment(
@@ -162,6 +169,23 @@ def make_environment(
     if gpu is not None:
         env |= make_device_variables(gpu)
     return {**env, **extra}
+
+
+def trim_log(log: Path, start: int = 0) -> None:
+    """Shorten what was written to a log after byte ``start`` if it is longer than 4 MiB.
+
+    The first and the last MiB stay, with a line between them that says so. A process that appends
+    to the log continues at the new end.
+    """
+    if not log.is_file() or log.stat().st_size - start <= LOG_BYTES:
+        return
+    with open(log, "r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(size - _LOG_PART_BYTES)
+        ending = file.read()
+        file.seek(start + _LOG_PART_BYTES)
+        file.write(b"\n[the middle of a long output is left out here]\n" + ending)
+        file.truncate()
 
 
 def read_last_lines(log: Path, start: int) -> str:

@@ -13,6 +13,7 @@ from sfqa.arrays import Floats, Floats32, Ints
 from sfqa.features import avqa_steps, base, batches, patch_grid, sound_slices, spectra
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Batching
+from sfqa.features.broken_videos import describe_undecoded
 from sfqa.features.half_precision import round_to_float16
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, Option, Options
@@ -100,7 +101,7 @@ class GridReader:
         try:
             pictures = media.read_frames(video.path, frames.tolist())
         except media.MediaError as error:
-            raise UnusableError(f"broken: not all {video.frames} frames decode") from error
+            raise describe_undecoded(video.frames) from error
         corners = patch_grid.list_corners(*pictures.shape[1:3])
         chosen = [
             patch_grid.select_salient(picture, corners)

@@ -13,6 +13,7 @@ from sfqa.arrays import Floats32, Ints
 from sfqa.features import base, batches
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Batching
+from sfqa.features.broken_videos import describe_undecoded
 from sfqa.features.half_precision import round_to_float16
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, Option, Options
@@ -64,7 +65,7 @@ class WholeFrameReader:
         try:
             return media.read_frames(video.path, select_frames(video.frames).tolist())
         except media.MediaError as error:
-            raise UnusableError(f"broken: not all {video.frames} frames decode") from error
+            raise describe_undecoded(video.frames) from error
 
 
 class Extractor:

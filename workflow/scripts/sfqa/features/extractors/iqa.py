@@ -15,6 +15,7 @@ from sfqa.errors import UserError
 from sfqa.features import base, batches, iqa_metrics, keyframes
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Batching
+from sfqa.features.broken_videos import check_frames, describe_undecoded
 from sfqa.features.extractors.spatial import MEAN, RESIZERS, STD
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, Options
@@ -83,10 +84,7 @@ class FrameReader:
 
         Raises :class:`UnusableError` if not all of them decode or the metric needs larger ones.
         """
-        if video.frames < 1 or not video.fps > 0:
-            raise UnusableError(
-                f"broken: the video has {video.frames} frames at {video.fps} per second"
-            )
+        check_frames(video)
         frame_indices = keyframes.second_starts(video.frames, video.fps)
         resize: Callable[[media.Pixels], media.Pixels] = np.asarray
         if self.resize:
@@ -94,7 +92,7 @@ class FrameReader:
         try:
             frames = media.read_frames(video.path, frame_indices.tolist(), resize)
         except media.MediaError as error:
-            raise UnusableError(f"broken: not all {video.frames} frames decode") from error
+            raise describe_undecoded(video.frames) from error
         obstacle = iqa_metrics.METRICS[self.metric].find_obstacle(*frames.shape[1:3])
         if obstacle:
             raise UnusableError(f"too_small: {obstacle}; {self.metric} cannot score it")

@@ -17,6 +17,7 @@ from sfqa import media
 from sfqa.arrays import Floats32
 from sfqa.features import base, lmm_answers
 from sfqa.features.base import Feature, UnusableError, Video
+from sfqa.features.broken_videos import check_frames, describe_undecoded
 from sfqa.features.chat_client import ChatClient
 from sfqa.features.lmm_options import LEVEL_WORDS, LEVELS, declare_answer_options
 from sfqa.features.weights import Weights
@@ -88,13 +89,12 @@ class Reader:
             data = base64.b64encode(video.path.read_bytes()).decode()
             url = f"data:video/mp4;base64,{data}"
             return Content(({"type": "video_url", "video_url": {"url": url}},), _note_sound(video))
-        if video.frames < 1 or not video.fps > 0:
-            raise UnusableError(f"broken: {video.frames} frames at {video.fps:g} per second")
+        check_frames(video)
         try:
             indices = list_sent_frames(video.frames, video.fps, self.fps, self.max_frames)
             frames = media.read_frames(video.path, indices)
         except media.MediaError as error:
-            raise UnusableError(f"broken: not all {video.frames} frames decode") from error
+            raise describe_undecoded(video.frames) from error
         parts = [
             {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{data}"}}
             for data in map(encode_picture, frames)

@@ -11,9 +11,11 @@ import numpy as np
 
 from sfqa import media, timing
 from sfqa.arrays import Floats32
+from sfqa.errors import format_count
 from sfqa.features import base, batches, keyframes, resizing
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Batching
+from sfqa.features.broken_videos import describe_undecoded
 from sfqa.features.half_precision import round_to_float16
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, Option, Options
@@ -92,13 +94,14 @@ class ClipReader:
         try:
             frames = media.read_frames(video.path, frame_indices.tolist(), resize)
         except media.MediaError as error:
-            raise UnusableError(f"broken: not all {video.frames} frames decode") from error
+            raise describe_undecoded(video.frames) from error
         return Clips(frames, places.reshape(clips.shape))
 
     def list_clips(self, frames: int, fps: float) -> keyframes.Indices:
         """Return the frames of every clip, shape (clips, 32), by the convention."""
         if frames < 1 or not fps > 0:
-            raise UnusableError(f"broken: the video has {frames} frames at {fps} per second")
+            count = format_count(frames, "frame")
+            raise UnusableError(f"broken: the video has {count} at {fps:g} per second")
         if self.convention == "kinetics":
             return keyframes.timed_clips(frames, fps)
         return keyframes.second_clips(frames, fps)[:: self.every]

@@ -15,6 +15,7 @@ from sfqa.arrays import Floats32
 from sfqa.features import base, batches, keyframes, resizing
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Batching
+from sfqa.features.broken_videos import check_frames, describe_undecoded
 from sfqa.features.half_precision import round_to_float16
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, Option, Options
@@ -76,10 +77,7 @@ class KeyFrameReader:
 
     def prepare(self, video: Video) -> KeyFrames:
         """Return the key frames; raises :class:`UnusableError` where not all of them decode."""
-        if video.frames < 1 or not video.fps > 0:
-            raise UnusableError(
-                f"broken: the video has {video.frames} frames at {video.fps} per second"
-            )
+        check_frames(video)
         frame_indices = keyframes.second_starts(video.frames, video.fps)
         scale = RESIZERS[self.resize]
         resize = partial(scale, short_side=self.short_side, crop=self.crop)
@@ -89,7 +87,7 @@ class KeyFrameReader:
             if video.variable_rate:
                 seconds = media.read_frame_times(video.path)[frame_indices]
         except media.MediaError as error:
-            raise UnusableError(f"broken: not all {video.frames} frames decode") from error
+            raise describe_undecoded(video.frames) from error
         return KeyFrames(frames, seconds.astype(np.float32))
 
 

@@ -20,7 +20,12 @@ import numpy as np
 from sfqa.errors import UnusableError, UserError
 from sfqa.features import lmm_answers
 from sfqa.features.base import Feature, Video
-from sfqa.features.command_calls import CommandRun, Result, read_json_lines
+from sfqa.features.command_calls import (
+    CommandRun,
+    Result,
+    index_results,
+    read_json_lines,
+)
 from sfqa.features.command_model import CommandExtractor
 from sfqa.features.lmm_options import LEVEL_WORDS, declare_answer_options
 from sfqa.features.weights import Weights
@@ -106,7 +111,7 @@ class Extractor(CommandExtractor):
     def read_results(self, run: CommandRun) -> Mapping[str, Result]:
         """Return the numbers of each answer so far."""
         lines = read_json_lines(run.work / "results.jsonl")
-        return {line["video"]: self._read_result(line) for line in lines}
+        return index_results((line["video"], self._read_result(line)) for line in lines)
 
     def _read_result(self, line: Mapping[str, Any]) -> Result:
         if "silent" in line:
