@@ -129,13 +129,13 @@ def test_views_are_the_official_ones() -> None:
 def test_spectra_are_the_official_ones() -> None:
     sound = draw_sound()
     spectra = compute_spectra(sound)
-    check_array(spectra[None], FRONT_END["audio 1x3x1x128x204"], 2e-5)
+    check_array(spectra[None], FRONT_END["audio 1x3x1x128x204"], 2e-6)
     for number in (0, 2):
-        check_array(spectra[number], FRONT_END[f"audio clip {number}"], 2e-5)
-    check_array(compute_spectra(sound[:, :20000])[None], FRONT_END["short audio"], 2e-5)
+        check_array(spectra[number], FRONT_END[f"audio clip {number}"], 2e-6)
+    check_array(compute_spectra(sound[:, :20000])[None], FRONT_END["short audio"], 2e-6)
     both = np.stack([sound[0], (sound[0] + sound[0][::-1] / 2) / 2])
     name = "stereo (first channel is used; the mean is over both)"
-    check_array(compute_spectra(both)[None], FRONT_END[name], 2e-5)
+    check_array(compute_spectra(both)[None], FRONT_END[name], 2e-6)
     np.testing.assert_array_equal(sound, draw_sound())
 
 

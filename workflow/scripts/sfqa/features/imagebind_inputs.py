@@ -160,11 +160,14 @@ def compute_spectra(sound: Floats32) -> Floats32:
     (from samples of two clips twice), and spectra are continued with zeros before they are
     normalised. Raises :class:`UnusableError` for sound shorter than one window of 25 ms.
     """
+    import torch
+
     remaining = sound.copy()
     spectra = []
     for start in list_clip_starts(sound.shape[1] / _RATE, AUDIO_CLIPS):
         clip = remaining[:, int(start * _RATE) : int((start + CLIP_SEC) * _RATE)]
-        clip -= clip[1].mean()
+        # Sums of NumPy are rounded in another order, which quiet bands show.
+        clip -= torch.from_numpy(clip[1]).mean().item()
         bank = compute_fbank(clip[0], _RATE, _BANDS, "hanning")[:_COLUMNS]
         if not len(bank):
             raise UnusableError("short: the sound is shorter than one window of 25 ms")

@@ -19,7 +19,7 @@ from sfqa.options import Choice, Option, Options
 if TYPE_CHECKING:
     import torch
 
-VERSION = 1
+VERSION = 2
 WEIGHTS = True
 MEMORY_MB = 6000
 OPTIONS: Options = {

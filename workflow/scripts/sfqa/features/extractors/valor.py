@@ -22,7 +22,7 @@ from sfqa.options import Choice, Flag, Option, Options
 if TYPE_CHECKING:
     import torch
 
-VERSION = 1
+VERSION = 2
 WEIGHTS = True
 # Measured: 2.3 GB (base) and 2.7 GB (large) with random weights; 3.1 GB where two videos of base
 # run at a time.

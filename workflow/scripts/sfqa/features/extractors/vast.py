@@ -18,7 +18,7 @@ from sfqa.features.two_towers import FramesAndSound, TowerRunner
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, Flag, Option, Options
 
-VERSION = 1
+VERSION = 2
 WEIGHTS = True
 # Measured: 5.4 GB with random weights and one thread.
 MEMORY_MB = 7000
