@@ -395,6 +395,38 @@ def test_files_that_do_not_fit_are_sentences(
         qwen_omni_net.load_thinker(weights, "3b", "int8", "cpu")
 
 
+def write_settings(published: Weights, folder: Path, change: Any) -> Weights:
+    """The files with other settings."""
+    path = published.get_part("settings").path
+    assert path is not None
+    settings = json.loads(path.read_text())
+    (folder / "settings.json").write_text(json.dumps(change(settings) or settings))
+    part = Weights("official", "settings", folder / "settings.json")
+    return replace(published, parts={**published.parts, "settings": part})
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            lambda x: x["thinker_config"]["text_config"].update(hidden_size=128),
+            r"of 104 keys 0 missing, 0 unexpected, \d+ of another shape",
+        ),
+        (lambda x: [1], "holds no settings of Qwen2.5-Omni"),
+        (lambda x: {"model_type": "bert"}, r"settings of Qwen2.5-Omni \(no thinker_config\)"),
+        (lambda x: x.update(thinker_config={"text_config": 3}), "holds no settings of Qwen"),
+    ],
+    ids=["sizes", "list", "another model", "no sizes"],
+)
+def test_settings_that_do_not_fit_are_a_sentence(
+    published: tuple[Any, Weights], tmp_path: Path, change: Any, sentence: str
+) -> None:
+    weights = write_settings(published[1], tmp_path, change)
+    with pytest.raises(UserError, match=sentence) as raised:
+        qwen_omni_net.load_thinker(weights, "3b", "fp32", "cpu")
+    assert "Qwen/Qwen2.5-Omni-3B" in str(raised.value)
+
+
 def test_int8_asks_for_its_packages_before_the_first_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base, "find_spec", lambda _: None)
     message = (

@@ -273,6 +273,11 @@ def test_a_released_checkpoint_is_loaded_whole_or_counted(tmp_path: Path) -> Non
     convolution = extractor.net.audio_encoder.encoder.pos_conv[0].weight
     length = state["audio_encoder.encoder.pos_conv.0.weight_g"]
     torch.testing.assert_close(convolution.norm(dim=(0, 1), keepdim=True), length.abs())
+    length_key = "audio_encoder.encoder.pos_conv.0.weight_g"
+    weights = save_checkpoint(tmp_path, {**state, length_key: torch.ones(1, 1, 7)})
+    counted = r"1 missing \(audio_encoder.encoder.pos_conv.0.weight\), 2 unexpected"
+    with pytest.raises(UserError, match=counted):
+        base.build_extractor("vast", {"blocks": "reduced"}, weights, "cpu")
     del state["audio_encoder.layer_norm.bias"]
     weights = save_checkpoint(tmp_path, state, **{"audio_encoder.norm.bias": torch.zeros(512)})
     counted = r"1 missing \(audio_encoder.layer_norm.bias\), 1 unexpected \(audio_encoder.norm"

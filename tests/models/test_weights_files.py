@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,74 @@ def test_a_partly_matching_file_is_counted(tmp_path: Path) -> None:
     sentence = str(caught.value)
     assert "2 of 4 keys match, 1 missing (1.bias), 1 of another shape" in sentence
     assert "1.weight (5, 2), not (4, 2)" in sentence
+
+
+class Malice:
+    """What a pickle can do."""
+
+    def __reduce__(self) -> Any:
+        return print, ("code in the file ran",)
+
+
+def cut_file(path: Path) -> None:
+    torch.save({"0.weight": torch.zeros(999)}, path)
+    path.write_bytes(path.read_bytes()[:900])
+
+
+@pytest.mark.parametrize(
+    ("write", "reason"),
+    [
+        (lambda path: path.write_text("version https://git-lfs"), "it is no file of tensors"),
+        (cut_file, "its archive is incomplete or damaged"),
+        (
+            lambda path: path.write_bytes(pickle.dumps({"a": Malice()}, 2)),
+            "it holds print, which is code and was not run",
+        ),
+        (
+            lambda path: torch.save({"model": Malice()}, path),
+            "it holds print, which is code and was not run",
+        ),
+    ],
+    ids=["text", "cut", "code", "code in an archive"],
+)
+def test_files_that_cannot_be_read_are_one_sentence(
+    tmp_path: Path, write: Any, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "net.pth")
+    with pytest.raises(UserError) as raised:
+        load_into(tmp_path / "net.pth", KeyRules("model"))
+    assert f"net.pth: cannot be read as weights ({reason}" in str(raised.value)
+    assert "weights_only" not in str(raised.value)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_file_with_the_keys_of_two_networks_is_refused(tmp_path: Path) -> None:
+    state = build().state_dict()
+    both = {**state, **{f"module.{key}": tensor + 1 for key, tensor in state.items()}}
+    path = save(tmp_path / "net.pth", both)
+    with pytest.raises(UserError, match=r"4 of 8 keys are there with and without .*'module\.'"):
+        Weights("official", "x", path).load(build)
+
+
+@pytest.mark.parametrize("value", [0.5, "text", [1.0]], ids=["number", "text", "list"])
+def test_a_value_that_is_no_tensor_does_not_match(tmp_path: Path, value: Any) -> None:
+    """Also where the network's tensor has no axes."""
+    net = build()
+    net.register_buffer("scale", torch.tensor(1.0))
+    path = save(tmp_path / "net.pth", {**net.state_dict(), "scale": value})
+    with pytest.raises(UserError, match=r"4 of 5 keys match, 1 of another shape \(scale"):
+        Weights("official", "x", path).load(lambda: net)
+
+
+def test_tensors_that_cannot_be_converted_are_counted(tmp_path: Path) -> None:
+    """As those of another network, whose layout the conversion does not fit."""
+
+    def convert(state: dict[str, Any], _: Any) -> dict[str, Any]:
+        return {"0.weight": torch.cat([state["0.weight"], torch.zeros(1, 9)]), **state}
+
+    state = {**build().state_dict(), "1.bias": torch.zeros(7)}
+    with pytest.raises(UserError, match=r"3 of 4 keys match, 1 of another shape \(1.bias"):
+        Weights("official", "x", save(tmp_path / "net.pth", state)).load(build, convert=convert)
 
 
 def test_counters_of_batch_normalisation_may_be_missing(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def rename_audio_vit(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     """Return a checkpoint with the tensors of the audio tower under timm's keys and a prefix.
 
     Query, key and value of a block become one tensor. Other keys, and blocks whose three are not
-    complete, keep their names.
+    complete and of one shape, keep their names.
     """
     renamed = dict(state)
     for key in state:
@@ -49,7 +49,8 @@ def rename_audio_vit(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
         if query is not None:
             block, kind = query.groups()
             names = [key.replace("linears.0.", f"linears.{n}.") for n in range(3)]
-            if all(name in state for name in names):
+            shapes = {tuple(state[name].shape) for name in names if name in state}
+            if all(name in state for name in names) and len(shapes) == 1:
                 joined = torch.cat([renamed.pop(name) for name in names])
                 renamed[f"{prefix}blocks.{block}.attn.qkv.{kind}"] = joined
             continue

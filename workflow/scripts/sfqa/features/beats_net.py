@@ -141,6 +141,11 @@ def find_buckets(distances: Tensor) -> Tensor:
     return (distances > 0).long() * half + torch.where(near < exact, near, far)
 
 
+def is_weight_norm(direction: Tensor, length: Tensor) -> bool:
+    """Return whether tensors have the shapes of direction and length per place of a kernel."""
+    return direction.ndim == 3 and length.shape == (1, 1, direction.shape[2])
+
+
 def join_weight_norm(direction: Tensor, length: Tensor) -> Tensor:
     """Return the weight of a convolution from its direction and length per place of the kernel."""
     return direction * (length / direction.norm(dim=(0, 1), keepdim=True))

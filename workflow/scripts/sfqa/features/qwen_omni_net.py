@@ -17,7 +17,7 @@ import numpy.typing as npt
 import transformers
 
 from sfqa.arrays import Floats32
-from sfqa.errors import UserError
+from sfqa.errors import UserError, is_out_of_memory
 from sfqa.features.lmm_options import LEVEL_WORDS
 from sfqa.features.qwen_omni_input import HEARD_SECONDS, SAMPLE_RATE
 from sfqa.features.qwen_omni_tokens import SPECIAL_TOKENS
@@ -64,6 +64,10 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "encoder_ffn_dim": 64, "output_dim": 64,
         },
     },
+}  # fmt: skip
+# A size of each part of the network, by which its settings are recognised.
+_SIZES_IN_SETTINGS = {
+    "text_config": "num_hidden_layers", "vision_config": "depth", "audio_config": "encoder_layers",
 }  # fmt: skip
 _TOKEN_SETTINGS = {
     "audio_token_index": SPECIAL_TOKENS["<|AUDIO|>"],
@@ -196,7 +200,8 @@ def _load_files(
 ) -> torch.nn.Module:
     """Load the three files of weights, linked into a folder under the names of the publisher."""
     network_class: Any = transformers.Qwen2_5OmniThinkerForConditionalGeneration
-    assert weights.path is not None
+    files = list_files(weights)
+    check_settings(files[PARTS["settings"]])
     options: dict[str, Any] = {}
     if precision == "int8":
         options = {
@@ -205,15 +210,18 @@ def _load_files(
         }
     with TemporaryDirectory() as name:
         folder = Path(name)
-        for file, path in list_files(weights).items():
+        for file, path in files.items():
             (folder / file).symlink_to(path.resolve())
         write_index(folder)
         transformers.logging.disable_progress_bar()
         try:
             model, report = network_class.from_pretrained(
-                folder, dtype=dtype, output_loading_info=True, local_files_only=True, **options
-            )
-        except (OSError, ValueError, KeyError) as error:
+                folder, dtype=dtype, output_loading_info=True, local_files_only=True,
+                ignore_mismatched_sizes=True, **options,
+            )  # fmt: skip
+        except Exception as error:  # the library raises errors of many types
+            if is_out_of_memory(error):
+                raise
             reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
             raise UserError(
                 f"{weights.path}: the files of Qwen2.5-Omni cannot be loaded ({reason}); give the "
@@ -246,6 +254,24 @@ def list_files(weights: Weights) -> dict[str, Path]:
         assert path is not None
         files[file] = path
     return files
+
+
+def check_settings(path: Path) -> None:
+    """Check that a file holds the settings of Qwen2.5-Omni; raises :class:`UserError` if not.
+
+    The library takes the sizes of its default network, of 7 billion weights, for missing ones.
+    """
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        thinker = settings["thinker_config"]
+        for part, size in _SIZES_IN_SETTINGS.items():
+            int(thinker[part][size])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        reason = f"no {error.args[0]}" if isinstance(error, KeyError) else str(error)[:150]
+        raise UserError(
+            f"{path}: holds no settings of Qwen2.5-Omni ({reason}); give the config.json of "
+            "Qwen/Qwen2.5-Omni-3B"
+        ) from error
 
 
 def write_index(folder: Path) -> None:

@@ -107,7 +107,9 @@ def convert_state(state: Mapping[str, Any], module: nn.Module) -> dict[str, Any]
         if not any(fnmatchcase(key, pattern) for pattern in OTHER_KEYS)
     }
     direction, length = (f"{_CONVOLUTION}_{part}" for part in "vg")
-    if direction in converted and length in converted:
+    if {direction, length} <= set(converted) and beats_net.is_weight_norm(
+        converted[direction], converted[length]
+    ):
         converted[_CONVOLUTION] = beats_net.join_weight_norm(
             converted.pop(direction), converted.pop(length)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import is_zipfile
 
-from sfqa.errors import UserError, hint
+from sfqa.errors import UserError, hint, is_out_of_memory
 from sfqa.features.extractors import EXTRACTORS
 from sfqa.identity import sha256_file
 from sfqa.models.locating import require_weights
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 RANDOM, NONE, OFFICIAL = "random", "none", "official"
 #: Keys of a state dict inside a file that no entry of config/weights.yaml describes.
 _WRAPPERS = ("state_dict", "model_state", "model", "params")
+
+
+#: Turns the state dict of a file in another layout into that of a network.
+ConvertState = Callable[[dict[str, Any], "torch.nn.Module"], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ class Weights:
         self,
         build: Callable[[], torch.nn.Module],
         ignore: Sequence[str] = (),
-        convert: Callable[[dict[str, Any], torch.nn.Module], Mapping[str, Any]] | None = None,
+        convert: ConvertState | None = None,
     ) -> torch.nn.Module:
         """Build the network with these weights, in evaluation mode.
 
@@ -88,9 +93,21 @@ class Weights:
         if self.path is not None:
             state = _drop_keys(read_state(self.path, self.keys), ignore)
             if convert is not None:
-                state = dict(convert(state, module))
+                state = _convert_state(state, module, convert)
             load_all_keys(module, state, self.path)
         return module.eval().requires_grad_(False)
+
+
+def _convert_state(
+    state: dict[str, Any], module: torch.nn.Module, convert: ConvertState
+) -> dict[str, Any]:
+    """Return the converted state dict; as it is, so that loading counts its keys, if that fails."""
+    try:
+        return dict(convert(state, module))
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
+        return state
 
 
 def load_all_keys(module: torch.nn.Module, state: Mapping[str, Any], path: Path) -> None:
@@ -99,6 +116,8 @@ def load_all_keys(module: torch.nn.Module, state: Mapping[str, Any], path: Path)
     Counters of batch normalisation (``num_batches_tracked``) may be missing, since files of early
     versions of PyTorch have none and evaluation does not read them.
     """
+    import torch
+
     network = module.state_dict()
     missing = [k for k in network if k not in state and not k.endswith("num_batches_tracked")]
     unexpected = [key for key in state if key not in network]
@@ -107,6 +126,10 @@ def load_all_keys(module: torch.nn.Module, state: Mapping[str, Any], path: Path)
         f"{key} {shape}, not {tuple(network[key].shape)}"
         for key, shape in shapes.items()
         if shape != tuple(network[key].shape)
+    ] + [
+        f"{key}, a {type(state[key]).__name__} and not a tensor"
+        for key, shape in shapes.items()
+        if shape == tuple(network[key].shape) and not isinstance(state[key], torch.Tensor)
     ]
     if not (missing or unexpected or misshapen):
         module.load_state_dict(dict(state))
@@ -145,10 +168,8 @@ def read_state(path: Path, keys: KeyRules | None = None) -> dict[str, Any]:
         else:
             stored = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
     except Exception as error:
-        # An empty file raises an error without a message.
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:150]
         raise UserError(
-            f"{path}: cannot be read as weights ({reason}); "
+            f"{path}: cannot be read as weights ({_describe_unreadable(error)}); "
             "give a state dict saved by torch.save or safetensors"
         ) from error
     if keys is None:
@@ -167,12 +188,30 @@ def read_state(path: Path, keys: KeyRules | None = None) -> dict[str, Any]:
         raise UserError(f"{path}: holds a {type(stored).__name__} and not a state dict")
     prefix = "module." if keys is None else keys.prefix
     state = {str(key).removeprefix(prefix): value for key, value in stored.items()}
+    if len(state) < len(stored):
+        raise UserError(
+            f"{path}: {len(stored) - len(state)} of {len(stored)} keys are there with and without "
+            f"the prefix {prefix!r}, so that it holds two networks; give a file of one"
+        )
     state = _drop_keys(state, keys.ignore if keys is not None else ())
     if keys is not None and keys.layout:
         from sfqa.features.clip_keys import rename_transformers_clip
 
         return rename_transformers_clip(state)
     return state
+
+
+def _describe_unreadable(error: Exception) -> str:
+    """Return why a file cannot be read, without PyTorch's advice to run the code in it."""
+    message = str(error)
+    if code := re.search(r"Unsupported global: GLOBAL (\S+)", message):
+        return f"it holds {code[1]}, which is code and was not run"
+    if message.startswith("Weights only load failed"):
+        return "it is no file of tensors"
+    if "PytorchStreamReader" in message:
+        return "its archive is incomplete or damaged"
+    # An empty file raises an error without a message.
+    return (message.splitlines() or [type(error).__name__])[0][:150]
 
 
 def _drop_keys(state: Mapping[str, Any], patterns: Sequence[str]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
-from zipfile import BadZipFile
+from zipfile import is_zipfile
 
 import numpy as np
 
@@ -171,11 +171,14 @@ def read_statistics(path: Path | None) -> tuple[Floats32, Floats32]:
     if path is None:
         return np.full(BINS, _RANDOM_MEAN, np.float32), np.full(BINS, _RANDOM_STD, np.float32)
     try:
+        if not is_zipfile(path):
+            raise ValueError("it is no .npz archive")
         with np.load(path, allow_pickle=False) as file:
             mean, std = (np.asarray(file[name], np.float32) for name in ("mean", "std"))
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+    except Exception as error:  # readers of archives raise errors of many types
+        reason = str(error)[:150] or type(error).__name__
         raise UserError(
-            f"{path}: cannot be read as statistics of spectra ({error}); give the official "
+            f"{path}: cannot be read as statistics of spectra ({reason}); give the official "
             "audio-spectDB-24k-513-norm-stats.npz, which holds mean and std"
         ) from error
     if mean.shape != (BINS,) or std.shape != (BINS,) or not (np.isfinite(mean) & (std > 0)).all():
