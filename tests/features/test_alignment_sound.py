@@ -18,6 +18,7 @@ from sfqa.features import imagebind_inputs
 from sfqa.features.avid_inputs import ClipReader
 from sfqa.features.base import UnusableError, Video
 from sfqa.features.extractors import valor, vast
+from sfqa.features.extractors.soundnet import SoundReader
 from sfqa.features.imagebind_inputs import InputReader
 from sfqa.features.normalised_frames import CLIP_STATISTICS, SquareForm
 from sfqa.features.sound_slices import read_mixed_track
@@ -127,6 +128,24 @@ def test_valor_mixes_the_channels_and_vast_reads_the_first(channels: int, pictur
     np.testing.assert_allclose(first, alone, atol=1e-5)
     with pytest.raises(UnusableError, match=r"^silent: .* -60 dBFS"):
         READERS["vast"].prepare(videos[1])
+
+
+def test_channels_that_cancel_each_other_are_a_reason_where_they_are_mixed(picture: Path) -> None:
+    """VAST and ImageBind hear the first channel, ImageBind without the mean of both, which is 0."""
+    song = draw_song(0, 2, 16000)
+    opposed = add_sound(picture, np.stack([song, -song], 1), 16000, "opposed")
+    first = add_sound(picture, song, 16000, "first")
+    reason = r"^silent: the mix of all channels at 2\d+ Hz is silence \(below -60 dBFS\)"
+    for mixing in (READERS["valor"], ClipReader(), SoundReader()):
+        with pytest.raises(UnusableError, match=reason):
+            mixing.prepare(opposed)
+    np.testing.assert_array_equal(read_bank("vast", opposed), read_bank("vast", first))
+    banks = [InputReader().prepare(video).spectra for video in (opposed, first)]
+    # The mean of the song, which is removed from it alone, is in the lowest band.
+    np.testing.assert_allclose(banks[0][:, :, 3:], banks[1][:, :, 3:], atol=5e-3)
+    zeros = add_sound(picture, np.zeros((16000, 2), np.int16), 16000, "zeros")
+    with pytest.raises(UnusableError, match=r"^silent: the sound is silence \(below -60 dBFS\)"):
+        READERS["valor"].prepare(zeros)
 
 
 def test_valor_hears_what_ffmpeg_writes_to_its_wave_files(picture: Path) -> None:

@@ -9,7 +9,9 @@ import numpy.typing as npt
 
 from sfqa import media
 from sfqa.arrays import Floats32
+from sfqa.errors import format_count
 from sfqa.features.base import UnusableError, Video
+from sfqa.features.broken_videos import describe_undecoded
 
 #: Samples per second of the sound that the model hears, and the seconds that it hears at most.
 SAMPLE_RATE, HEARD_SECONDS = 16_000, 300
@@ -37,15 +39,16 @@ class Reader:
     def prepare(self, video: Video) -> VideoWithSound:
         """Return frames and sound; raises :class:`UnusableError` if they do not decode."""
         if video.frames < 2 or not video.fps > 0:
+            frames_text = format_count(video.frames, "frame")
             raise UnusableError(
-                f"short: the video has {video.frames} frames at {video.fps:g} per second, and the "
-                "model needs two"
+                f"short: the video has {frames_text} at {video.fps:g} per second, and the model "
+                "needs two"
             )
         indices = list_frames(video.frames, video.fps, self.fps).tolist()
         try:
             frames = media.read_frames(video.path, indices)
         except media.MediaError as error:
-            raise UnusableError(f"broken: not all {video.frames} frames decode") from error
+            raise describe_undecoded(video.frames) from error
         if video.audio_path is None:
             note = "silent: the video has no sound, so the model saw the picture alone"
             return VideoWithSound(frames, None, (note,))
@@ -58,7 +61,10 @@ class Reader:
             raise UnusableError(f"short: the sound lasts {seconds:.3f} s, .04 s is the least")
         notes = []
         if np.abs(sound).max() < _SILENCE:
-            notes.append("silent: the sound is silence (below -60 dBFS), which the model heard")
+            notes.append(
+                "silent: the sound is silence (below -60 dBFS) with all channels mixed, as the "
+                "model heard it"
+            )
         if seconds > HEARD_SECONDS:
             notes.append(
                 f"sound_cut: the sound lasts {seconds:.0f} s, the model heard {HEARD_SECONDS} s"

@@ -20,7 +20,7 @@ def read_mixed_track(video: Video, rate: int) -> media.Sound:
     """Return the track of a video as ``ffmpeg -ac 1 -ar <rate>`` writes it to a wave file.
 
     All channels are mixed and the samples are rounded to 16 bits. Raises :class:`UnusableError` for
-    a video without sound.
+    a video without sound, and for channels that cancel each other.
     """
     _check_sound(video)
     try:
@@ -28,7 +28,12 @@ def read_mixed_track(video: Video, rate: int) -> media.Sound:
     except media.MediaError as error:
         raise UnusableError("broken: the sound does not decode") from error
     rounded = np.rint(sound * _FULL_SCALE).clip(-_FULL_SCALE, _FULL_SCALE - 1) / _FULL_SCALE
-    return check_level(rounded.astype(np.float32))
+    if is_silence(rounded):
+        read_all_channels(video)  # raises for a track that is silence as a whole
+        raise UnusableError(
+            f"silent: the mix of all channels at {rate} Hz is silence (below -60 dBFS)"
+        )
+    return rounded.astype(np.float32)
 
 
 def read_first_channel(video: Video, rate: int) -> media.Sound:
@@ -63,9 +68,18 @@ def _check_sound(video: Video) -> None:
 
 def check_level(sound: media.Sound, name: str = "the sound") -> media.Sound:
     """Return the sound; raises :class:`UnusableError`, which says ``name``, for silence."""
-    if np.abs(sound).max(initial=0) < _SILENCE:
+    if is_silence(sound):
         raise UnusableError(f"silent: {name} is silence (below -60 dBFS)")
     return sound
+
+
+def is_silence(sound: media.Sound) -> bool:
+    """Return whether no sample reaches -60 dBFS.
+
+    >>> is_silence(np.array([0.0009, -0.0009])), is_silence(np.array([-0.001]))
+    (True, False)
+    """
+    return bool(np.abs(sound).max(initial=0) < _SILENCE)
 
 
 def cut_slices(bank: Floats32, length: int, count: int, least: int = 1) -> Floats32:
