@@ -141,6 +141,13 @@ def test_the_first_epochs_are_not_kept(tmp_path: Path) -> None:
         HEAD.list_inputs(options(epochs=5, select_after=5), ["v", "a"])
 
 
+@pytest.mark.parametrize(("name", "value"), [("learning_rate", -0.5), ("mos_divisor", -0.01)])
+def test_numbers_between_the_published_one_and_zero_are_refused(name: str, value: float) -> None:
+    with pytest.raises(UserError, match=f"option {name}: {value} is below 0; give a number above"):
+        HEAD.list_inputs(options(**{name: value}), ["v.video", "a.audio"])
+    HEAD.list_inputs(options(**{name: -1.0}), ["v.video", "a.audio"])
+
+
 @pytest.mark.parametrize(
     ("changed", "divisor"),
     [

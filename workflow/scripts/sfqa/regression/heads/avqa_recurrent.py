@@ -101,6 +101,12 @@ class Head(NetworkHead):
                 f"head avqa_recurrent, option steps: {count} is no multiple of segment "
                 f"({options['segment']}); choose another"
             )
+        for name in ("learning_rate", "mos_divisor"):
+            if -1 < options[name] < 0:
+                raise UserError(
+                    f"head avqa_recurrent, option {name}: {options[name]:g} is below 0; give a "
+                    "number above 0, or -1 for the published one"
+                )
         completed = self.complete_options(options)
         if completed["select_after"] >= completed["epochs"]:
             raise UserError(
