@@ -28,12 +28,13 @@ def read_mixed_track(video: Video, rate: int) -> media.Sound:
     except media.MediaError as error:
         raise UnusableError("broken: the sound does not decode") from error
     rounded = np.rint(sound * _FULL_SCALE).clip(-_FULL_SCALE, _FULL_SCALE - 1) / _FULL_SCALE
-    if is_silence(rounded):
+    mixed: media.Sound = rounded.astype(np.float32)
+    if is_silence(mixed):
         read_all_channels(video)  # raises for a track that is silence as a whole
         raise UnusableError(
             f"silent: the mix of all channels at {rate} Hz is silence (below -60 dBFS)"
         )
-    return rounded.astype(np.float32)
+    return mixed
 
 
 def read_first_channel(video: Video, rate: int) -> media.Sound:
