@@ -37,7 +37,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-DIMENSIONS = ("visual_perceptual_quality", "audio_visual_consistency")
+DIMENSIONS = ("visual_quality", "audio_visual_consistency")
 PER_SAMPLE = 6
 TARGET_SEC = 0.100
 SCRIPTS = Path(__file__).resolve().parents[1] / "workflow" / "scripts"

@@ -135,6 +135,17 @@ def test_a_place_is_free_again_when_its_rater_drops_out(crowd, clock):
     assert sum(p[0] in answered for p in by_rater["r001"]) == 1  # Anna's rating is still there
 
 
+def test_a_person_who_comes_back_in_time_keeps_the_place(crowd, clock):
+    client, link, _, _ = crowd
+    for name in ("anna", "ben", "cora"):
+        enter(client, link, name)
+    clock.pass_(31 * 60)
+    for name in ("anna", "ben", "cora"):  # nobody needed the places meanwhile
+        assert join(client, link, name).status_code == 200
+    clock.pass_(60)
+    assert join(client, link, "dora").json()["error"] == "full"
+
+
 def test_pauses_and_stops_of_the_server_are_no_idle_time(crowd, clock):
     client, link, organiser, folder = crowd
     for name in ("anna", "ben", "cora"):

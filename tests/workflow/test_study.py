@@ -25,7 +25,7 @@ CONFIG = {
     "regression": {"protocols": [{"name": "random", "kind": "random_kfold", "k": 2}]},
 }
 STUDY = "results/rated/ratings/study"
-DIMENSIONS = ("visual_perceptual_quality", "audio_visual_consistency")
+DIMENSIONS = ("visual_quality", "audio_visual_consistency")
 
 
 def sfqa(flow: Flow, *words: object) -> str:

@@ -144,6 +144,12 @@ def run(args: argparse.Namespace) -> int:
             part.write_text(report + "\n", encoding="utf-8")
         store.write(PLAN, plan, args.out / _PLAN)
         print(f"sfqa: wrote {', '.join(map(str, written))}", file=sys.stderr)
+        if (args.out / "study.yaml").is_file():
+            print(
+                f"sfqa: next, edit {args.out / 'study.yaml'} (docs/study_yaml.md), then: "
+                f"sfqa rate links {args.out}; sfqa rate serve {args.out}",
+                file=sys.stderr,
+            )
     return FAILURE if "\nBROKEN" in report else SUCCESS
 
 

@@ -65,15 +65,20 @@ def list_unused_places(connection: sqlite3.Connection) -> list[str]:
 
 
 def list_holders(
-    connection: sqlite3.Connection, rules: Enrolment, now: float, open_since: float
+    connection: sqlite3.Connection,
+    rules: Enrolment,
+    now: float,
+    open_since: float,
+    seen: Mapping[str, float],
 ) -> list[Holder]:
     """Return the people who hold a place and have not finished, the longest idle first.
 
     ``open_since``: since when the study could be used; the time before does not count as idle.
+    ``seen``: time of the last request of each rater since the server was started.
     """
     holders = []
     for rater, place_name, last_at, is_between in connection.execute(_UNFINISHED):
-        idle_sec = now - max(last_at, open_since)
+        idle_sec = now - max(last_at, open_since, seen.get(rater, 0.0))
         limit = rules.return_seconds if is_between else rules.drop_out_seconds
         holders.append(Holder(rater, place_name, idle_sec, idle_sec > limit))
     return sorted(holders, key=lambda holder: (-holder.idle_sec, holder.rater))
@@ -86,6 +91,7 @@ def enrol_person(
     rules: Enrolment,
     now: float,
     open_since: float,
+    seen: Mapping[str, float],
 ) -> tuple[str, str]:
     """Give a person a place and return the rater's name and the token of a new link.
 
@@ -105,7 +111,9 @@ def enrol_person(
     if unused:
         rater = place_name = unused[0]
     else:
-        overdue = [h for h in list_holders(connection, rules, now, open_since) if h.is_overdue]
+        overdue = [
+            h for h in list_holders(connection, rules, now, open_since, seen) if h.is_overdue
+        ]
         if not overdue:
             raise RefusedError(409, "full", "no place is free")
         place_name = overdue[0].place

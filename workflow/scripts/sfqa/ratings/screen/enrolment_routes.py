@@ -63,14 +63,16 @@ class EnrolmentRoutes:
             raise RefusedError(409, "paused", "the study is paused")
         enrol = partial(
             enrolment.enrol_person, person=f"{name}={ids[name]}", ids=ids, rules=rules, now=now,
-            open_since=state.open_since,
+            open_since=state.open_since, seen=state.list_seen(),
         )  # fmt: skip
 
         def write(connection: sqlite3.Connection) -> tuple[str, str]:
             return enrol(connection)
 
-        _, token = await self.server.writer.write(write)
+        rater, token = await self.server.writer.write(write)
         self.server.reload()
+        if rater in state.raters:
+            state.raters[rater].seen_at = now
         return JSONResponse({"path": f"/r/{token}"})
 
     def list_routes(self) -> list[Route]:

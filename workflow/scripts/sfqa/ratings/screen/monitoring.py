@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,9 +40,10 @@ def read_snapshot(
     rules: Enrolment,
     now: float,
     open_since: float,
+    seen: Mapping[str, float],
 ) -> Snapshot:
     """Return the current snapshot of a study from its database."""
-    holders = enrolment.list_holders(connection, rules, now, open_since)
+    holders = enrolment.list_holders(connection, rules, now, open_since, seen)
     overdue = frozenset(holder.rater for holder in holders if holder.is_overdue)
     return Snapshot(
         export.compute_agreement(export.read_scores(connection)),

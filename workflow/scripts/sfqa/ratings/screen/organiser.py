@@ -90,7 +90,7 @@ class Organiser:
         server = self.server
         return monitoring.read_snapshot(
             connection, self._expected, server.study.enrolment, server.clock(),
-            server.state.open_since,
+            server.state.open_since, server.state.list_seen(),
         )  # fmt: skip
 
     def _query(self, read: Callable[[sqlite3.Connection], Any]) -> Any:

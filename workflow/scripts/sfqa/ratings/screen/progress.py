@@ -86,6 +86,10 @@ class StudyState:
         """Whether the organiser has paused the study."""
         return self.paused_at is not None
 
+    def list_seen(self) -> dict[str, float]:
+        """Return the time of the last request of each rater since the server was started."""
+        return {name: rater.seen_at for name, rater in self.raters.items()}
+
     def is_held(self, rater: Rater) -> bool:
         """Whether a pause applies to the rater. A video that was started may still be rated."""
         current = rater.current

@@ -1,5 +1,5 @@
 // Checks of a rater's equipment before the first session: headphones, and colour vision.
-import { button, h, icon, show } from "./dom.js";
+import { button, h, show } from "./dom.js";
 import { drawPlate } from "./plates.js";
 import { t } from "./text.js";
 
@@ -50,7 +50,7 @@ const checks = {
     const quietest = Math.floor(Math.random() * 3);
     const opposite = (quietest + 1 + Math.floor(Math.random() * 2)) % 3;
     const choices = [0, 1, 2].map(n => button(t("headphones_choice", { n: n + 1 }), () => answer(String(quietest + 1), String(n + 1)), { class: "plain framed", disabled: true }));
-    const play = button([icon("play"), t("headphones_play")], async () => {
+    const play = button(t("headphones_play"), async () => {
       play.disabled = true;
       await playTones(quietest, opposite);
       choices.forEach(choice => { choice.disabled = false; });

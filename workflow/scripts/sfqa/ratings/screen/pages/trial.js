@@ -51,10 +51,10 @@ export class Trial {
     const parts = [
       image && h("figure", {}, h("img", { src: address(`/media/${id}/image`), alt: t("image"), decoding: "async" }), h("figcaption", {}, t("image"))),
       (this.clip || title || tags.length > 0) && h("div", { class: "clip" },
-        h("h3", {}, t("clip"), h("span", { class: "tags" }, tags.map(text => h("span", { class: "tag" }, text)))),
+        h("h2", {}, t("clip"), h("span", { class: "tags" }, tags.map(text => h("span", { class: "tag" }, text)))),
         title && h("p", { class: "title" }, title),
         this.clip?.element),
-      prompt && h("div", { class: "clip" }, h("h3", {}, t("prompt")), h("p", {}, prompt)),
+      prompt && h("div", { class: "clip" }, h("h2", {}, t("prompt")), h("p", {}, prompt)),
     ].filter(Boolean);
     return parts.length > 0 && h("aside", { class: "reference" }, parts);
   }
