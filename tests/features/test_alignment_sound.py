@@ -148,6 +148,26 @@ def test_channels_that_cancel_each_other_are_a_reason_where_they_are_mixed(pictu
         READERS["valor"].prepare(zeros)
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_constant_offset_is_silence(channels: int, picture: Path) -> None:
+    """Two channels may stay at different numbers, and their mix moves no more than they do."""
+    offset = np.tile(np.array([9000, -2000][:channels], np.int16), (16000, 1))
+    video = add_sound(picture, offset, 16000, f"offset-{channels}")
+    for reader in (*READERS.values(), ClipReader(), InputReader(), SoundReader()):
+        with pytest.raises(UnusableError, match=r"^silent: .* \(below -60 dBFS\)"):
+            reader.prepare(video)
+
+
+def test_sound_after_the_pictures_is_none_for_avid_cma(picture: Path) -> None:
+    """It hears as much as it sees: 2 s here."""
+    song = draw_song(0, 2, 16000)
+    late = add_sound(picture, np.r_[np.zeros(33000, np.int16), song], 16000, "after")
+    with pytest.raises(UnusableError, match=r"^silent: the sound during the pictures is silence"):
+        ClipReader().prepare(late)
+    earlier = add_sound(picture, np.r_[np.zeros(31000, np.int16), song], 16000, "before")
+    assert np.ptp(ClipReader().prepare(earlier).decibels) > 50
+
+
 def test_valor_hears_what_ffmpeg_writes_to_its_wave_files(picture: Path) -> None:
     """The command of the official scripts, on AAC in stereo at another rate."""
     song = draw_song(0, 2, 44100)

@@ -14,7 +14,7 @@ from sfqa.arrays import Floats32, Ints
 from sfqa.features.base import UnusableError, Video
 from sfqa.features.broken_videos import check_frames, describe_undecoded
 from sfqa.features.frame_reader import Square
-from sfqa.features.sound_slices import read_mixed_track
+from sfqa.features.sound_slices import check_level, read_mixed_track
 
 #: Clips of a video, and frames of a clip, which has 16 in a second.
 CLIPS, FRAMES, FRAME_RATE = 10, 8, 16
@@ -72,7 +72,9 @@ class ClipReader:
         indices = select_clips(video)
         # The official loader divides samples of 16 bits by 32767.
         sound = read_mixed_track(video, _RATE) * np.float32(32768) / np.float32(32767)
-        decibels = compute_decibels(sound, video.frames / video.fps, self.padding)
+        seconds = video.frames / video.fps
+        check_level(sound[: int(seconds * _RATE)], "the sound during the pictures")
+        decibels = compute_decibels(sound, seconds, self.padding)
         frame_indices, places = np.unique(indices, return_inverse=True)
         try:
             frames = media.read_frames(video.path, frame_indices.tolist(), self.square.resize)

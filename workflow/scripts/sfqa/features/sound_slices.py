@@ -75,12 +75,17 @@ def check_level(sound: media.Sound, name: str = "the sound") -> media.Sound:
 
 
 def is_silence(sound: media.Sound) -> bool:
-    """Return whether no sample reaches -60 dBFS.
+    """Return whether no sample of any channel reaches -60 dBFS, or all of them stay that close.
 
-    >>> is_silence(np.array([0.0009, -0.0009])), is_silence(np.array([-0.001]))
-    (True, False)
+    Sound that does not move cannot be heard, wherever it stays: a track with a constant offset.
+
+    >>> quiet = np.array([0.0009, -0.0009], np.float32)
+    >>> is_silence(quiet), is_silence(quiet[:1] + 0.5), is_silence(quiet * 2)
+    (True, True, False)
     """
-    return bool(np.abs(sound).max(initial=0) < _SILENCE)
+    if len(sound) == 0:
+        return True
+    return bool(np.abs(sound).max() < _SILENCE or np.ptp(sound, axis=0).max() < _SILENCE)
 
 
 def cut_slices(bank: Floats32, length: int, count: int, least: int = 1) -> Floats32:
