@@ -83,11 +83,21 @@ def test_marks_are_escape_sequences_only_if_wanted() -> None:
     assert "\x1b[1m0.8182\x1b[0m" in format_grid(make_grid(), 80, is_styled=True)
 
 
-def test_long_names_are_cut_on_a_narrow_terminal() -> None:
-    rows = [[Cell("a"), Cell("歌" * 60), *[Cell("0.5000", 0.5)] * 6]]
-    text = format_grid(make_grid(rows=rows), 50)
+def test_long_names_are_cut_on_a_narrow_terminal_and_keep_their_warning() -> None:
+    name = Cell("歌" * 60, badge="random weights")
+    text = format_grid(make_grid(rows=[[Cell("a"), name, *[Cell("0.5000", 0.5)] * 6]]), 50)
     assert max(map(count_columns, text.splitlines())) <= 50
-    assert "…" in text
+    assert "歌… †" in text
+    assert "† random weights" in text
+
+
+def test_long_headings_of_numbers_are_wrapped() -> None:
+    heads = [ColumnHeading("Metric"), ColumnHeading("SRCC leave one method out")]
+    grid = make_grid(heads=heads, rows=[[Cell("a"), Cell("0.5000", 0.5)]], text_columns=1)
+    lines = format_grid(grid, 60).splitlines()
+    end = next(line for line in lines if line.startswith("Metric "))
+    assert end.split() == ["Metric", "out"]
+    assert len(end) == len("Metric") + 2 + len("method")
 
 
 @pytest.mark.parametrize("name", [row["table"] for row in read_index()])

@@ -132,12 +132,14 @@ class _Columns:
         self.limits: dict[int, int] = {}
 
     def _format_text(self, cell: Cell, has_short_badges: bool) -> str:
+        if cell.repeats:
+            return ""
         badge = f"({cell.badge})" if cell.badge else ""
         if badge and has_short_badges:
             if cell.badge not in self.used_short_badges:
                 self.used_short_badges.append(cell.badge)
             badge = _SHORT_BADGE
-        return " ".join(filter(None, ["" if cell.repeats else cell.text, cell.spread, badge]))
+        return " ".join(filter(None, [cell.text, cell.spread, badge]))
 
     def shorten(self, names: Sequence[int], width: int) -> None:
         """Limit columns of names to a width in all, the widest first."""
@@ -156,14 +158,16 @@ class _Columns:
         same = [n for n, top in enumerate(self.tops) if top == self.tops[number]]
         longest = max(map(count_columns, self.tops[number].split()), default=0)
         share = -(-(longest - len(_GAP) * (len(same) - 1)) // len(same)) if longest else 0
-        width = max(text, count_columns(self.names[number]), share)
+        # Names above numbers are wrapped.
+        words = self.names[number].split() if number >= self.text_columns else [self.names[number]]
+        width = max([text, share, *map(count_columns, words)])
         return min(width, self.limits.get(number, width))
 
     def draw(self, numbers: Sequence[int], group: int | None = None) -> str:
         """Return some columns as lines; the cells of ``group`` are lines between the rows."""
         indent = "" if group is None else _GAP
         lines = [f"{indent}{line}" for line in self._draw_tops(numbers)]
-        lines.append(f"{indent}{self._draw_names(numbers)}")
+        lines += [f"{indent}{line}" for line in self._draw_names(numbers)]
         for index, row in enumerate(self.rows):
             if group is not None and not row[group].repeats:
                 lines.append(self._bold(_cut(self.texts[index][group], self.measure(numbers))))
@@ -185,8 +189,19 @@ class _Columns:
                 cells.append((words[index] if index >= 0 else "").center(width))
             yield _GAP.join(cells).rstrip()
 
-    def _draw_names(self, numbers: Sequence[int]) -> str:
-        return _GAP.join(self._align(self.names[n], n) for n in numbers).rstrip()
+    def _draw_names(self, numbers: Sequence[int]) -> Iterator[str]:
+        """Yield the lines of the names; those above numbers are wrapped to their column."""
+        wrapped = []
+        for number in numbers:
+            name = self.names[number]
+            width = self._measure_column(number)
+            is_word = number < self.text_columns
+            wrapped.append([name] if is_word else textwrap.wrap(name, width) or [""])
+        height = max(map(len, wrapped))
+        for line in range(-height, 0):
+            texts = [words[line] if -line <= len(words) else "" for words in wrapped]
+            cells = [self._align(text, n) for text, n in zip(texts, numbers, strict=True)]
+            yield _GAP.join(cells).rstrip()
 
     def _draw_cell(self, index: int, number: int) -> str:
         rank = self.rows[index][number].rank if self.is_styled else ""
@@ -195,7 +210,7 @@ class _Columns:
     def _align(self, text: str, number: int, style: str = "") -> str:
         """Return a text padded to the width of its column: words on the left, numbers right."""
         width = self._measure_column(number)
-        text = _cut(text, width)
+        text = _cut(text, width, _SHORT_BADGE)
         padding = " " * (width - count_columns(text))
         shown = f"{style}{text}{_PLAIN}" if style else text
         return shown + padding if number < self.text_columns else padding + shown
@@ -204,14 +219,18 @@ class _Columns:
         return f"{_BOLD}{text}{_PLAIN}" if self.is_styled else text
 
 
-def _cut(text: str, width: int) -> str:
+def _cut(text: str, width: int, mark: str = "") -> str:
     """Return a text of at most ``width`` columns, with an ellipsis if it was longer.
 
-    >>> _cut("abcdef", 4)
-    'abc…'
+    What follows ``mark`` is kept: a name that is cut keeps its warning.
+
+    >>> _cut("abcdef", 4), _cut("abcdef †1", 7, "†")
+    ('abc…', 'abc… †1')
     """
     if count_columns(text) <= width:
         return text
-    while count_columns(text) > width - 1:
-        text = text[:-1]
-    return f"{text}…"
+    name, sign, notes = text.rpartition(f" {mark}") if mark and mark in text else (text, "", "")
+    end = f"…{sign}{notes}"
+    while name and count_columns(name + end) > width:
+        name = name[:-1]
+    return f"{name}{end}"
