@@ -296,6 +296,48 @@ def test_the_organiser(browser, server, shots):
     new.leave()
 
 
+def test_tones_and_plates_of_the_checks(browser, server):
+    """What a browser would play and draw: opposite phase, 6 dB, colours that lack one cone each."""
+    address, _ = server
+    page = browser.new_page()
+    page.goto(f"{address}/static/icon.svg")
+    sound = page.evaluate(
+        """async () => {
+            const { scheduleTones, TONES_SEC } = await import("/static/checks.js");
+            const context = new OfflineAudioContext(2, 8000 * TONES_SEC, 8000);
+            scheduleTones(context, 0, 2);
+            const buffer = await context.startRendering();
+            return [0, 1].map(channel => Array.from(buffer.getChannelData(channel)));
+        }"""
+    )
+    left, right = np.array(sound)
+    tones = [slice(round(8000 * (0.3 + 1.5 * n)), round(8000 * (0.9 + 1.5 * n))) for n in range(3)]
+    levels = [np.sqrt(np.mean(left[tone] ** 2)) for tone in tones]
+    assert 20 * np.log10(levels[0] / levels[1]) == pytest.approx(-6, abs=0.05)
+    assert levels[1] == pytest.approx(levels[2], rel=1e-3)
+    for tone, sign in zip(tones, (1, 1, -1), strict=True):
+        np.testing.assert_allclose(right[tone], sign * left[tone], atol=1e-6)
+    assert np.abs(left[round(8000 * 1.2) : round(8000 * 1.5)]).max() < 1e-6  # silence between
+    colours = page.evaluate(
+        """async () => {
+            const { findColours } = await import("/static/plates.js");
+            return ["protan", "deutan", "plain"].map(findColours);
+        }"""
+    )
+    # Responses of L, M and S cones to linear RGB (Vienot, Brettel and Mollon 1999).
+    cones = np.array(
+        [[17.8824, 43.5161, 4.11935], [3.45565, 27.1554, 3.86714], [0.0299566, 0.184309, 1.46709]]
+    )
+    for name, (digit, ground) in zip(("protan", "deutan", "plain"), colours, strict=True):
+        assert 0 < min(*digit, *ground) < max(*digit, *ground) < 1 / 1.35  # the lightest dots too
+        change = np.abs(cones @ digit - cones @ ground) / (cones @ ground)
+        changed = {"protan": 0, "deutan": 1, "plain": 2}[name]
+        assert change[changed] > 0.2
+        if name != "plain":
+            assert np.delete(change, changed).max() < 0.005
+    page.close()
+
+
 def test_a_lost_connection_loses_no_answer(browser, folder, server, shots):
     """The rating is kept on the page and sent again; markup in a remark is defused, not lost."""
     address, _ = server

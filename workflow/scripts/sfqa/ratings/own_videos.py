@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sfqa import media, store
+from sfqa import store
 from sfqa.errors import UserError
 from sfqa.ratings.screen.study_tables import make_media_row
 from sfqa.tables import STUDY_MEDIA
@@ -53,6 +53,8 @@ def complete_samples(samples: pd.DataFrame, table: Path) -> pd.DataFrame:
 
 
 def _read_seconds(table: Path, index: Any, video: Any) -> float:
+    from sfqa import media  # only here: it needs PyAV, which a plan with lengths does not
+
     try:
         return media.probe(table.parent / str(video)).duration_sec
     except media.MediaError as error:

@@ -16,8 +16,9 @@ const shuffle = list => {
 // opposite phase in the two channels. Loudspeakers cancel that one, so that it seems the quietest.
 const TONE_SEC = 1, RAMP_SEC = 0.1, PAUSE_SEC = 0.5, HERTZ = 200, LEVEL = 0.25, QUIET = 10 ** (-6 / 20);
 
-function playTones(quietest, opposite) {
-  const context = new (window.AudioContext ?? window.webkitAudioContext)();
+export const TONES_SEC = 3 * TONE_SEC + 2 * PAUSE_SEC + 0.2;
+
+export function scheduleTones(context, quietest, opposite) {
   [0, 1, 2].forEach(n => {
     const at = context.currentTime + 0.1 + n * (TONE_SEC + PAUSE_SEC);
     const level = LEVEL * (n === quietest ? QUIET : 1);
@@ -40,8 +41,12 @@ function playTones(quietest, opposite) {
     tone.start(at);
     tone.stop(at + TONE_SEC);
   });
-  const seconds = 3 * TONE_SEC + 2 * PAUSE_SEC + 0.2;
-  return new Promise(done => setTimeout(() => { context.close(); done(); }, 1000 * seconds));
+}
+
+function playTones(quietest, opposite) {
+  const context = new (window.AudioContext ?? window.webkitAudioContext)();
+  scheduleTones(context, quietest, opposite);
+  return new Promise(done => setTimeout(() => { context.close(); done(); }, 1000 * TONES_SEC));
 }
 
 // Each task shows itself and calls back with the expected and the chosen answer, as texts.

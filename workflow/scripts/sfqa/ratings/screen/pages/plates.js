@@ -13,7 +13,7 @@ const MIDDLE = [0.325, 0.277, 0.12];
 const AXES = { protan: [0.0809444, -0.0102485, -0.000365297], deutan: [-0.1305044, 0.0540193, -0.00412161] };
 const HALF_RED = 0.175; // how much more red digit and ground have than the middle, in opposite directions
 
-function findColours(kind) {
+export function findColours(kind) {
   if (kind === "plain") return [[0.12, 0.2, 0.6], [0.55, 0.45, 0.08]];
   const step = HALF_RED / AXES[kind][0];
   return [1, -1].map(side => MIDDLE.map((value, n) => value + side * step * AXES[kind][n]));

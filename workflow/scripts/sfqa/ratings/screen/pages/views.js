@@ -132,7 +132,7 @@ export const replaced = study => sheet(t("replaced_title"), h("p", {}, t("replac
 export function finished(study, state) {
   const { code, url } = state.completion ?? {};
   sheet(t("finished"), h("div", { class: "tick" }, icon("check")),
-    h("p", { class: "lead" }, t("finished_text", { n: state.done })),
+    h("p", { class: "lead" }, t(state.completion ? "finished_text_code" : "finished_text", { n: state.done })),
     code && h("p", { class: "completion" }, h("span", {}, t("completion_code")), h("output", { id: "code" }, code), copier(code, t("copy"), t("copied"))),
     url && h("p", {}, t("return_text")),
     url && h("a", { class: "main return", href: url, rel: "noreferrer" }, t("return_link")),
