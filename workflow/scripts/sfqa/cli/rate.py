@@ -249,6 +249,13 @@ def _create_links(args: argparse.Namespace) -> int:
         for who, link in new_links:
             print(f"{who}\t{link}")
     print(f"{len(study.dimensions)} dimensions: {', '.join(study.dimensions)}", file=sys.stderr)
+    if any(who == "crowd" for who, _ in new_links):
+        name = study.enrolment.person[0]
+        print(
+            "add the parameter that names a person to the crowd's link, on Prolific "
+            f"?{name}={{{{%{name}%}}}} (docs/rating_screen.md, Crowds)",
+            file=sys.stderr,
+        )
     return SUCCESS
 
 

@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import sqlite3
 import tempfile
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from sfqa.ratings.screen.request_checks import RefusedError
 from sfqa.ratings.screen.server import DATABASE, Server, read_body
 from sfqa.tables import SCORE_DETAILS, SCORES, STUDY_RATERS
 
-_SNAPSHOT_SEC = 10.0
+#: The snapshot of a large study takes a second; it is computed again after 10 s at the earliest,
+#: and after 20 times as long as it took, so that raters do not wait for it.
+_SNAPSHOT_SEC, _SNAPSHOT_FACTOR = 10.0, 20.0
 _EXPORTS = {
     Path(table.file_name).with_suffix(suffix).name: media_type
     for table in (SCORES, SCORE_DETAILS, STUDY_RATERS)
@@ -37,7 +40,7 @@ class Organiser:
         self.server = server
         self._expected = raters.read_expected_answers(server.folder)
         self._snapshot = monitoring.Snapshot()
-        self._computed_at = float("-inf")
+        self._valid_until = float("-inf")
         self._lock = asyncio.Lock()
 
     def require_organiser(
@@ -67,9 +70,11 @@ class Organiser:
         server = self.server
         study, state, now = server.study, server.state, server.clock()
         async with self._lock:
-            if now - self._computed_at > _SNAPSHOT_SEC:
+            if now > self._valid_until:
+                started_at = time.perf_counter()
                 self._snapshot = await asyncio.to_thread(self._query, self._read_snapshot)
-                self._computed_at = server.clock()
+                duration = time.perf_counter() - started_at
+                self._valid_until = server.clock() + max(_SNAPSHOT_SEC, _SNAPSHOT_FACTOR * duration)
         return {
             "title": study.page["title"],
             "languages": study.languages,
