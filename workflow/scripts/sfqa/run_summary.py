@@ -142,8 +142,10 @@ def describe_success(results: Path, is_complete: bool) -> str:
     if is_complete:
         lines = [f"The run of the dataset {results.name} is complete."]
         lines += list_results(results)
+        if (results / _RESULTS[0][1]).exists():
+            lines.append(f"To see the table here: sfqa results show {results}")
         if not (results / "report/report.html").exists():
-            lines.append(f"For a report: snakemake --report {results}/report/report.html")
+            lines.append(f"To make a report: snakemake --report {results}/report/report.html")
     lines += describe_rejects(read_rejects(results, is_complete), is_complete)
     return "\n".join(lines)
 

@@ -80,7 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         remedy = (
             "run ./run.sh setup, or use a Python that has the packages of requirements.txt"
             if IS_CHECKOUT
-            else "install the extra that has it, for networks and videos: pip install 'sfqa[torch]'"
+            else "install the extra that has it: pip install 'sfqa[torch]' (for videos without "
+            "networks 'sfqa[screen]')"
         )
         return _print_error(
             f"sfqa: {package} needed and cannot be imported ({error}); {remedy}", USAGE_ERROR
