@@ -209,3 +209,25 @@ def test_a_table_without_videos_says_what_is_missing(table: Path, tmp_path: Path
     assert "has no column video" in capsys.readouterr().err
     assert call(table, "--raters", 2, "--per-sample", 2, "--study", "sfqb") == 2
     assert "did you mean 'sfqa'?" in capsys.readouterr().err
+
+
+def test_a_dataset_makes_all_that_the_screen_needs(tmp_path: Path) -> None:
+    from sfqa.ratings.screen.server import Server
+
+    dataset = tmp_path / "results" / "small"
+    names = ("a__sharp", "b__sharp")
+    row: dict[str, Any] = {**dict.fromkeys(tables.SAMPLES.names), "shard": 0, "method": "sharp"}
+    rows = [{**row, "sample_id": n, "style": "pop", "language": "zh"} for n in names]
+    store.write(tables.SAMPLES, rows, dataset / tables.SAMPLES.path)
+    video: dict[str, Any] = {**dict.fromkeys(tables.CONFORMED.names), "shard": 0, "method": "sharp", "duration_sec": 7.0, "status": "ok", "detail": ""}  # fmt: skip
+    videos = [{**video, "sample_id": n, "path": f"results/small/{n}.mp4"} for n in names]
+    store.write(tables.CONFORMED, videos, dataset / tables.CONFORMED.merged_path)
+    for name in names:
+        (dataset / f"{name}.mp4").write_bytes(b"x")
+    out = dataset / "ratings" / "study"
+    assert call(dataset, "--raters", 2, "--per-sample", 2, "--out", out) == 0
+    server = Server(out)
+    assert server.study.dimensions == ("visual_quality", "audio_visual_consistency")
+    media = server.state.media["a__sharp"]
+    assert (media.style, media.language, set(media.files)) == ("pop", "zh", {"video"})
+    server.reader.close()

@@ -96,6 +96,16 @@ def test_media_that_are_not_there_are_told(tmp_path):
         read_media(tmp_path, ["other"])
 
 
+def test_media_may_be_a_csv(tmp_path):
+    make(tmp_path, rows_of("r001", "T"))
+    (tmp_path / "media.parquet").unlink()
+    with pytest.raises(UserError, match=r"no such file, and no media\.csv"):
+        read_media(tmp_path, ["s1_1"])
+    (tmp_path / "media.csv").write_text("sample_id,video,title\ns1_1,media/s1_1.mp4,\n")
+    media = read_media(tmp_path, ["s1_1"])["s1_1"]
+    assert (set(media.files), media.title, media.style) == ({"video"}, None, None)
+
+
 def test_a_media_row_leads_back_to_its_files(tmp_path):
     video = tmp_path / "conform" / "a.mp4"
     video.parent.mkdir()
