@@ -84,6 +84,7 @@ export class Trial {
   }
 
   key(event) {
+    if (document.getElementById("main").inert) return; // the window does not fit
     if (event.ctrlKey || event.altKey || event.metaKey || typing(event.target)) return;
     const pressed = event.target.closest?.("button, summary");
     if (event.key === " " && !pressed) {
