@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from finished_dataset import METHODS, make_dataset
 from sfqa import store, tables
 from sfqa.cli import main
 from sfqa.configuration import complete_config
+from sfqa.features.importing import import_table
 from sfqa.generation.importing import list_videos
 from sfqa.identity import sha256_file
 from sfqa.labels.scores import read_mos
@@ -103,3 +105,36 @@ def test_published_mos_come_back_with_their_intervals(
     again = store.read(tables.MOS, tmp_path / "again.parquet")
     assert own["ci95_low"].notna().all()
     assert again.equals(own)
+
+
+def test_ready_features_come_back_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{n:03d},{'ab'[n % 2]},{n / 7!r},{(n * 3 % 5) / 3!r},{n / 9!r}" for n in range(9)]
+    Path("t.csv").write_text("name,method,niqe,sharp,score\n" + "\n".join(rows) + "\n")
+    source = {
+        "table": "t.csv",
+        "id": "name",
+        "columns": {"method": "method"},
+        "mos": {"q": "score"},
+    }
+    folder = Path("results/mine")
+    first = import_table(source, 1)
+    store.write(tables.SAMPLES, first.samples, folder / tables.SAMPLES.path)
+    store.write(tables.MOS, first.mos, folder / tables.MOS.path)
+    features = tables.FEATURES.fill_path(extractor="imported", method="all", shard="0")
+    store.write_arrow(first.features, folder / features)
+    config = {
+        "dataset": "mine", "mode": "import_features", "seed": 1, "shards": 1, "import": source,
+        "ratings": {"source": "none"}, "regression": {"protocols": [PROTOCOL], "metrics": {}},
+    }  # fmt: skip
+    manifest = {"same everywhere": {"configuration": config}, "this run": {}}
+    (folder / "report").mkdir()
+    (folder / "report/manifest.json").write_text(json.dumps(manifest))
+    Path("t.csv").unlink()
+    again = import_table(publish_and_import()["import"], 1)
+    for name, rows_of in (("samples", tables.SAMPLES), ("mos", tables.MOS)):
+        store.write(rows_of, getattr(again, name), tmp_path / f"{name}.parquet")
+        assert (tmp_path / f"{name}.parquet").read_bytes() == (folder / rows_of.path).read_bytes()
+    assert again.features.equals(first.features)

@@ -12,6 +12,7 @@ import pandas as pd
 import yaml
 
 from sfqa import __version__
+from sfqa.publishing.configuration import FEATURES_FILE
 from sfqa.publishing.content import Content
 from sfqa.publishing.croissant import About, SharedTable
 from sfqa.publishing.licences import get_hub_name
@@ -147,6 +148,8 @@ def _describe_files(card: Card, folder: Path) -> str:
         rows.append(("`videos/METHOD/SAMPLE.*`", "the videos as the methods made them"))
     if any(item.file for item in card.content.items if item.kind == "image"):
         rows.append(("`images/`, `clips/`", "square images and cut clips that the videos show"))
+    if card.content.features:
+        rows.append((f"`{FEATURES_FILE}`", "one row: the ready features and MOS of one sample"))
     if any(folder.glob("features/*.parquet")):
         rows.append(("`features/EXTRACTOR.parquet`", "one row: the features of one sample"))
     rows += [

@@ -64,20 +64,10 @@ def _describe_features(content: Content) -> Json:
         "table": FEATURES_FILE,
         "id": "sample_id",
         "columns": {name.removesuffix("_id"): name for name in names},
-        "features": list_imported_features(content),
+        "features": content.features,
         "mos": {dimension: f"{dimension}_mos" for dimension in content.dimensions},
         "synthetic": bool(source.get("synthetic", False)),
     }
-
-
-def list_imported_features(content: Content) -> list[str]:
-    """Return the feature columns of a dataset of ready features."""
-    from sfqa.features.columns import feature_columns
-
-    source = dict(content.config["import"])
-    if isinstance(source.get("features"), list):
-        return list(source["features"])
-    return feature_columns(source)
 
 
 def _describe_labels(content: Content) -> Json:
@@ -119,13 +109,12 @@ def build_sheet(content: Content) -> pd.DataFrame:
 
 def build_features_table(content: Content, folder: Path) -> pd.DataFrame:
     """Return one table of ready features and MOS, for a dataset without videos."""
-    names = list_imported_features(content)
     paths = sorted(Path(folder).glob(tables.FEATURES.glob(extractor="imported")))
     features = pd.concat([store.load(path).to_pandas() for path in paths])
     frame = content.samples.set_index("sample_id")
     mos = [f"{dimension}_mos" for dimension in content.dimensions]
     labels = [name for name in _list_fields(content) if name != "sample_id"]
-    joined = frame[[*labels, *mos]].join(features.set_index("sample_id")[names])
+    joined = frame[[*labels, *mos]].join(features.set_index("sample_id")[content.features])
     return joined.reset_index()
 
 

@@ -54,6 +54,8 @@ class Content:
     correlation: pd.DataFrame
     items: list[Item]
     keys: list[str]
+    #: Columns of a dataset of ready features.
+    features: list[str] = field(default_factory=list)
     left_out: list[Item] = field(default_factory=list)
 
     @property
@@ -112,12 +114,21 @@ def collect_content(results: Path, config: Json, terms: Terms) -> Content:
         correlation=_read_table(folder, tables.CORRELATION),
         items=[*materials, *videos.values()],
         keys=keys,
+        features=_list_imported_features(folder),
     )
 
 
 def _read_table(folder: Path, table: tables.Table) -> pd.DataFrame:
     path = folder / table.path
     return store.read(table, [path] if path.is_file() else [])
+
+
+def _list_imported_features(folder: Path) -> list[str]:
+    """Return the columns of an imported table of features, in its order; [] without one."""
+    head = {column.name for column in tables.FEATURES.columns}
+    for path in sorted(folder.glob(tables.FEATURES.glob(extractor="imported"))):
+        return [name for name in store.open_parquet(path).schema_arrow.names if name not in head]
+    return []
 
 
 def replace_rater_names(scores: pd.DataFrame) -> pd.DataFrame:
