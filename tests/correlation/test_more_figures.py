@@ -244,3 +244,12 @@ def test_pairs_without_a_test_are_not_called_equal(drawn: list[Figure], tmp_path
     draw_ranks(pairs([]).assign(p_holm=np.nan), "random", (V,), [tmp_path / "r.svg"])
     assert len(drawn[0].axes[0].lines) == 1
     assert "too few groups for a test" in texts(drawn[0])
+
+
+def test_the_legend_says_what_hatched_bars_are(drawn: list[Figure], tmp_path: Path) -> None:
+    draw_srcc_bars(correlations(), "random", (V,), [tmp_path / "b.svg"])
+    labels = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    assert labels == ["zero shot", "regressor", "control", "random weights"]
+    trained = correlations().assign(weights="official")
+    draw_srcc_bars(trained, "random", (V,), [tmp_path / "b.svg"])
+    assert "random weights" not in texts(drawn[1])

@@ -29,7 +29,7 @@ from sfqa.figure_style import (
 from sfqa.statistics.functions import srcc, why_undefined
 from sfqa.thumbnails import locate_file, read_thumbnail
 
-VERSION = 3
+VERSION = 4
 
 MOS = "MOS"
 #: Above this number of metrics the cells are too small for numbers.
@@ -64,6 +64,10 @@ def draw_srcc_bars(
         if selected_rows.loc[selected_rows["dimension"] == d, "srcc"].notna().any()
     ]
     order = _sort_by_mean(selected_rows)
+    # The same scale in all panels, with room for all bars and intervals.
+    shown_rows = selected_rows[selected_rows["dimension"].isin(drawn_dimensions)]
+    ends = shown_rows[[name for name in ("srcc", "srcc_low") if name in shown_rows]]
+    left = max(-1.02, min(0.0, float(np.nanmin(np.append(ends.to_numpy(float), 0.0)))) - 0.05)
     with mpl.rc_context(STYLE):
         figure = Figure(
             figsize=(4.0 * max(1, len(drawn_dimensions)) + 1.4, 0.27 * max(3, len(order)) + 1.7),
@@ -77,6 +81,7 @@ def draw_srcc_bars(
                 .reindex(order)
             )
             _draw_bar_panel(axes, part, order)
+            axes.set_xlim(left, 1.02)
             axes.set_title(in_words(dimension), weight="bold")
         pooling_text = "all test samples" if pooling == "pooled" else "mean over the trials"
         if not drawn_dimensions:
@@ -86,13 +91,16 @@ def draw_srcc_bars(
             for metric_kind in KIND_COLOURS
             if (selected_rows["kind"] == metric_kind).any()
         ]
+        random = bool((selected_rows["weights"] == "random").any())
         if metric_kinds:
             handles = [
                 Patch(color=KIND_COLOURS[metric_kind], label=in_words(metric_kind))
                 for metric_kind in metric_kinds
             ]
-            figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
-        random = bool((selected_rows["weights"] == "random").any())
+            if random:
+                style: Any = {"facecolor": "#c8c8c8", "edgecolor": "white", "hatch": "////"}
+                handles.append(Patch(**style, label="random weights"))
+            figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False)
         title = f"SRCC, {describe_splits(protocol)}, {pooling_text}"
         set_title(figure, title, _has_synthetic_mos(selected_rows), random)
         save_figure(figure, paths)
@@ -134,7 +142,6 @@ def _draw_bar_panel(axes: Axes, part: pd.DataFrame, order: Sequence[str]) -> Non
             lw=1,
         )
     axes.axvline(0, color="#555555", linewidth=0.8)
-    axes.set_xlim(min(-0.1, float(np.nanmin(np.append(values, 0))) - 0.1), 1.02)
     axes.set_yticks(positions, order)
     axes.set_ylim(max(len(order), 1) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
