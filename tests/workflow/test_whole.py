@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 from flow import PROTOCOLS, ROOT, SMALL, Flow, nothing_to_do
 from sfqa import store, tables
 from sfqa.cli import main
+from sfqa.correlation.grid_reading import read_markdown
 
 pytestmark = pytest.mark.slow
 
@@ -102,6 +103,21 @@ def test_the_controls_bracket_the_table(run):
     constant = rows[rows["metric"] == "constant"]
     assert constant["srcc"].isna().all()
     assert constant["detail"].str.len().gt(0).all()
+
+
+def test_a_main_protocol_without_numbers_gives_way_to_all_videos(run):
+    """Its split tests two videos; table, paper's table and site open with all eight."""
+    for name in ("metrics", "metrics_pooled", "paper"):
+        (grid,) = read_markdown((run.results / f"correlation/{name}.md").read_text())
+        numbers = {row[1].text: [cell.text for cell in row[2:]] for row in grid.rows}
+        assert "Protocol all: zero-shot metrics over all rated videos" in grid.caption
+        assert "ridge" not in numbers
+        assert "–" not in numbers["LSE-C"]
+        if name != "paper":
+            assert "No metric has a number under protocol disjoint: too_few" in grid.caption
+            assert set(numbers["oracle"]) == {"1.0000"}
+    meta = (run.results / "report/site/data/meta.js").read_text()
+    assert '"protocols":["all","disjoint","random"]' in meta
 
 
 def test_untrained_weights_and_simulated_raters_are_never_silent(run):
