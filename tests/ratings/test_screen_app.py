@@ -320,6 +320,14 @@ def test_a_running_server_takes_over_new_videos_and_links(served, clock, capsys)
     assert set(before["presentations"]) <= set(after["presentations"])
 
 
+def test_a_link_that_is_created_while_the_server_starts_works(study, clock):
+    folder, _ = study
+    app = create_app(folder, clock)
+    renewed = tokens(folder)["organiser"]
+    with TestClient(app) as client:
+        assert client.get(f"/o/{renewed}/state").status_code == 200
+
+
 def test_a_plan_that_cannot_be_taken_over_stops_no_server(served, clock, capsys):
     client, links, folder = served
     page = Page(client, links["r001"])

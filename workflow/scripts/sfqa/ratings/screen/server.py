@@ -64,6 +64,8 @@ class Server:
             loop.call_soon_threadsafe(self.reload)
 
         self.writer = database.Writer(self.folder / DATABASE, schedule_reload)
+        # The writer notices later changes only, and links may have been created since the start.
+        self.reload()
         try:
             yield
         finally:
