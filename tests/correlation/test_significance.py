@@ -247,4 +247,15 @@ def test_version_is_raised_when_the_numbers_change(small: Any) -> None:
     rows = run(small)
     shown = rows[["value_a", "difference", "ci95_low", "p_steiger", "p_holm"]].map("{:.4f}".format)
     found = digest(shown.to_numpy().tolist())
-    assert (significance.VERSION, found[:16]) == (2, "54dec6dc2dc58435")
+    assert (significance.VERSION, found[:16]) == (3, "54dec6dc2dc58435")
+
+
+def test_regressors_are_not_compared_over_all_samples(small: Any) -> None:
+    rows = small.predictions[small.predictions["metric"] == "lse_d"].assign(protocol="all")
+    twin = rows.assign(metric="lse_twin", prediction=-rows["prediction"])
+    small.predictions = pd.concat([small.predictions, rows, twin])
+    lse_d = next(metric for metric in small.metrics if metric["name"] == "lse_d")
+    small.metrics = [*small.metrics, {**lse_d, "name": "lse_twin"}]
+    found = run(small)
+    pairs = found.loc[found["protocol"] == "all", ["metric_a", "metric_b"]]
+    assert set(pairs.itertuples(index=False, name=None)) == {("lse_d", "lse_twin")}

@@ -85,6 +85,7 @@ def draw_srcc_bars(
             axes.set_title(in_words(dimension), weight="bold")
         pooling_text = "all test samples" if pooling == "pooled" else "mean over the trials"
         if not drawn_dimensions:
+            panels[0].axis("off")
             write_reason(panels[0], "no metric to draw")
         metric_kinds = [
             metric_kind

@@ -21,7 +21,7 @@ from sfqa.figure_style import (
     write_reason,
 )
 
-VERSION = 1
+VERSION = 2
 
 
 def find_equal_groups(
@@ -84,6 +84,7 @@ def draw_ranks(
             _draw_rank_panel(axes, pairs, values_by_dimension[dimension], untrained)
             axes.set_title(in_words(dimension), weight="bold")
         if not drawn_dimensions:
+            panels[0].axis("off")
             write_reason(panels[0], "no pair of metrics was compared")
         synthetic = bool(len(selected_rows) and selected_rows["synthetic_mos"].any())
         set_title(figure, f"Ranks by SRCC, {describe_splits(protocol)}", synthetic, random)

@@ -20,12 +20,13 @@ from sfqa.correlation.intervals import MetricPoints, average_replicates, compute
 from sfqa.correlation.metric_statistics import get_scores
 from sfqa.correlation.points import average_trials, check_metrics, join_test_rows
 from sfqa.correlation.summarise import OVERALL, Settings
+from sfqa.splits.protocol_options import ALL
 from sfqa.statistics import resampled
 from sfqa.statistics.registry import RESAMPLED, Statistic, find_statistic
 from sfqa.tables import FAILED, OK, flaw
 
 #: Raised whenever the rows change, also by the statistics, the mapping or the bootstrap.
-VERSION = 2
+VERSION = 3
 
 LEVEL = 0.05
 
@@ -156,12 +157,15 @@ def significance_rows(
     metrics_by_name = check_metrics(metrics)
     table = join_test_rows(predictions, mos, samples, metrics_by_name)
     synthetic = mos.groupby("dimension")["synthetic"].any().to_dict()
-    names = [name for name, metric in metrics_by_name.items() if metric["kind"] not in _LEFT_OUT]
+    compared = [name for name, metric in metrics_by_name.items() if metric["kind"] not in _LEFT_OUT]
     rows: list[Row] = []
     for protocol, tested in table.groupby("protocol", sort=True):
         drawn = settings.draw_resampling(samples, str(protocol), set(tested["sample_id"]))
         if drawn is None:
             continue
+        # Regressors have no rows of the protocol of all samples.
+        scored = set(tested["metric"])
+        names = [name for name in compared if protocol != ALL or name in scored]
         pairs_by_dimension: dict[str, dict[tuple[str, str], _MetricPair]] = {}
         for dimension, rated in tested.groupby("dimension", sort=True):
             pairs_by_dimension[str(dimension)] = _build_pairs(
