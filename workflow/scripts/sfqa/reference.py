@@ -90,7 +90,7 @@ snakemake -s PROJECT/Snakefile --cores 8 --configfile my.yaml           # result
 snakemake --cores 8 --directory OTHER --configfile my.yaml              # here my.yaml, in OTHER its files and results/
 ```
 
-or as a module of another workflow, whose paths start at the working directory, too:
+or as a module of another workflow, whose paths start at the working directory, too ([from a tag, or with snakedeploy](../docs/install.md#as-a-module-of-another-workflow)):
 
 ```python
 module sfqa:
