@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from site_dataset import DIMENSIONS, make
+from site_dataset import DIMENSIONS, list_metrics, make
 
 from chromium import needs_chromium
 from sfqa import store, tables
+from sfqa.correlation.levels import method_rows
 from sfqa.correlation.marks import find_marks
+from sfqa.correlation.significance import significance_rows
+from sfqa.correlation.summarise import Settings, round_rows
 from sfqa.identity import sha256_file
 from sfqa.report.site import build_site
 from sfqa.report.site_data import InitialView
@@ -371,6 +374,30 @@ def test_no_ratings_no_videos(browser, tmp_path, shots):
         visit.page.wait_for_selector("main h1")
         assert visit.page.locator("main .broken").count() == 0, view
     assert "has no videos" in visit.page.inner_text("main")
+    visit.leave()
+
+
+def test_panels_without_numbers_are_sentences(browser, tmp_path):
+    folder = make(tmp_path / "few", methods=2, pairs=2, metrics=5, protocols=2)
+    frames = [
+        store.read(tables.PREDICTIONS, sorted(folder.glob("regression/*/predictions.parquet"))),
+        store.read(tables.MOS, folder / "ratings/mos.parquet"),
+        store.read(tables.SAMPLES, folder / "samples.parquet"),
+        list_metrics(5),
+        Settings(bootstrap=20),
+    ]
+    for table, compute_rows in (
+        (tables.SIGNIFICANCE, significance_rows),
+        (tables.CORRELATION_BY_METHOD, method_rows),
+    ):
+        store.write(table, round_rows(compute_rows(*frames)), folder / table.path)
+    build_site(folder, tmp_path / "site", InitialView("random", DIMENSIONS))
+    visit = Visit(browser, tmp_path / "site" / "index.html")
+    text = visit.page.inner_text("main")
+    assert "No two metrics" in text
+    assert "No metric has an SRCC within a method, visual quality" in text
+    for title in ("Which metrics differ", "Within each method"):
+        assert visit.page.locator(f"section:has(h2:has-text('{title}')) table").count() == 0
     visit.leave()
 
 
