@@ -104,6 +104,7 @@ class Sheet:
             out.writerows((f"videos/{name}", method) for name, method in self.rows)
         config = {
             "dataset": "big", "mode": "import_videos", "shards": self.shards, "disk_margin": 0,
+            "missing": "skip",
             "import": {"sheet": "videos.csv"}, "ratings": {"source": "none"},
             "conform": {"short_side": 64},
             "features": {name: {"weights": "random"} for name in EXTRACTORS},

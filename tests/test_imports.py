@@ -24,7 +24,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "scores": ("ratings", "regression", "papers", "challenge"),
     "report": ("report",),
     "a published dataset": ("publishing",),
-    "parts of the plan": ("trial_files", "metric_plan"),
+    "parts of the plan": ("trial_files", "metric_plan", "early_checks"),
     "the whole workflow": ("plan", "reference", "cache_tools"),
     "from a plan": ("estimate", "missing", "run_summary"),
     "a running Snakemake": ("snakemake_tuning", "snakemake_events"),

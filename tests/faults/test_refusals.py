@@ -308,6 +308,7 @@ def test_five_percent_of_bad_videos_are_rows_with_reasons_and_more_stop_the_run(
     config = {
         **places.CONFIG,
         "max_failed": 0.05,
+        "missing": "skip",
         "features": {"signal": {"weights": "none"}},
         "ratings": {
             "source": "table", "path": "scores.csv", "scale": "bt500", "dimension_name": "quality",

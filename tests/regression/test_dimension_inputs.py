@@ -145,7 +145,8 @@ def test_a_missing_column_is_an_error_before_the_first_job(
     config["regression"] = {"metrics": {"mine": entry}}
     if is_known_by == "a table of scores":
         scores = tmp_path / "scores.csv"
-        scores.write_text("rater,sample_id,dimension,score\na,v,visual_quality,3\na,v,sync,3\n")
+        header, name = "rater,sample_id,dimension,score\n", "portrait01__pop_zh_01__sharp"
+        scores.write_text(header + f"a,{name},visual_quality,3\na,{name},sync,3\n")
         names = {n: n for n in ("rater", "sample_id", "dimension", "score")}
         config["ratings"] = {"source": "table", "path": str(scores), "columns": names}
     schema = ROOT / "workflow" / "schemas" / "config.schema.yaml"

@@ -350,7 +350,7 @@ def test_a_part_that_is_left_empty_has_a_reason(head, tmp_path):
         (GROUPED | {"k": 11}, {}, "10 different values of image are too few for 11 folds"),
         (PROTOCOLS[3], {"method": "m"}, "1 methods are too few"),
         (PROTOCOLS[4], {"image_id": "i"}, "1 different values of image are too few for 3 parts"),
-        (GROUPED, {"image_id": None}, "no sample has a image"),
+        (GROUPED, {"image_id": None}, "no sample has an image"),
     ],
 )
 def test_a_split_that_cannot_be_made_is_a_sentence(protocol, change, message, tmp_path):

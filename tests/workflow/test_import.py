@@ -129,6 +129,7 @@ def test_thirty_four_thousand_videos_are_planned_by_shards(tmp_path):
         "import": {"sheet": "videos.csv"}, "ratings": {"source": "none"},
         "features": {name: {"weights": "random"} for name in ("slowfast", "clip", "lse")},
         "disk_margin": 0,  # planned only: a small disk must not fail it
+        "missing": "skip",
     }  # fmt: skip
     flow = Flow(tmp_path, config)
     (tmp_path / "videos.csv").write_text("video,method\n" + "\n".join(rows) + "\n")

@@ -37,15 +37,13 @@ def test_the_default_needs_no_configfile_and_takes_keys_from_the_command_line(tm
 
 
 def test_the_papers_size_is_planned_from_placeholder_files(tmp_path):
-    config = load("sfqa")
+    config = load("sfqa") | {"missing": "skip"}
     flow = Flow(tmp_path, config)
     (tmp_path / "resources").mkdir(exist_ok=True)
-    (tmp_path / "resources/images.csv").write_text(
-        "image_id,path,source,category\na,a.png,ai,elf\n"
-    )
-    (tmp_path / "resources/clips.csv").write_text(
-        "clip_id,path,style,language,origin\nc,c.wav,pop,en,ai\n"
-    )
+    images = "".join(f"a{n},a{n}.png,ai,elf\n" for n in range(30))
+    (tmp_path / "resources/images.csv").write_text(f"image_id,path,source,category\n{images}")
+    clips = "".join(f"c{n},c{n}.wav,pop,en,ai\n" for n in range(30))
+    (tmp_path / "resources/clips.csv").write_text(f"clip_id,path,style,language,origin\n{clips}")
     (tmp_path / "resources/scores.csv").write_text("rater,sample_id,dimension,score\n")
     flow.configure(config)
     planned = flow.planned()
@@ -62,9 +60,12 @@ def test_an_imported_table_is_planned_with_a_metric_per_column(tmp_path):
     flow = Flow(tmp_path, config)
     path = tmp_path / config["import"]["table"]
     path.parent.mkdir(parents=True)
-    path.write_text(
-        "Image,brisque,pi,distance,clipiqa+,Score\n1_voice_en_3504_ahead,40.5,3,5.1,.5,2.5\n"
-    )
+    rows = [
+        f"{image}_voice_en_3504_{method},40.5,3,5.1,.5,2.5\n"
+        for image in range(5)
+        for method in ("ahead", "sad", "audio")
+    ]
+    path.write_text("Image,brisque,pi,distance,clipiqa+,Score\n" + "".join(rows))
     planned = flow.planned()
     # 6 regressors; one job for 4 single features and 3 controls; one for the plots of 10 metrics
     assert planned["predict"] == 6

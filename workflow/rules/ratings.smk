@@ -38,6 +38,8 @@ if PLAN.score_source == "imported":
             "results/{dataset}/logs/ratings/import_ratings.log",
         conda:
             "../envs/tables.yaml"
+        # Compares the rated ids with the samples: before the jobs of hours.
+        priority: 1
         params:
             source=PLAN.config["ratings"],
             version=[

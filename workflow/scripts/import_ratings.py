@@ -4,6 +4,7 @@ from sfqa import store, tables
 from sfqa.errors import UserError
 from sfqa.job import run_job
 from sfqa.ratings.importing import build_notes, describe_source, import_scores
+from sfqa.ratings.sample_ids import describe_unknown_ids
 from sfqa.ratings.scales import check_ends
 
 with run_job(snakemake.log[0]) as log:
@@ -19,18 +20,14 @@ with run_job(snakemake.log[0]) as log:
         for note in notes:
             log.warning("%s", note)
     samples = set(store.read(tables.SAMPLES, snakemake.input.samples)["sample_id"])
-    unknown_ids = sorted({row["sample_id"] for row in rows} - samples)
+    rated_ids = list(dict.fromkeys(row["sample_id"] for row in rows))
+    unknown_ids = [name for name in rated_ids if name not in samples]
     if unknown_ids:
-        remedy = "correct the ids or the import"
-        if ratings["source"] == "wide" and samples & {row["rater"] for row in rows}:
-            remedy = (
-                "the columns are the videos: in ratings.columns, name the column of the raters "
-                "as 'rater' in place of 'sample_id'"
-            )
-        raise UserError(
-            f"{path}: {len(unknown_ids)} rated samples are not in the dataset, the first is "
-            f"{unknown_ids[0]!r}; {remedy}"
+        raters = sorted({row["rater"] for row in rows})
+        sentence = describe_unknown_ids(
+            unknown_ids, len(rated_ids), samples, raters, ratings["source"]
         )
+        raise UserError(f"{path}: {sentence}")
     log.info("%d scores of %d samples", len(rows), len(samples))
     store.write(tables.SCORES, rows, snakemake.output.scores)
     store.write(tables.RATING_NOTES, build_notes(path, notes), snakemake.output.notes)

@@ -30,6 +30,14 @@ GROUP_NAMES = (
     "image", "clip", "prompt", "method", "image_source", "image_category", "style", "language",
     "video",
 )  # fmt: skip
+#: What to write for a value of another type.
+_TYPE_WORDS = {
+    "integer": "write a whole number",
+    "number": "write a number",
+    "boolean": "write true or false",
+    "array": "write a list, such as [a, b]",
+    "object": "write keys with values, such as {key: value}",
+}
 _SCHEMA_TYPES = ("integer", "number", "boolean", "object", "array", "null")
 #: Sections that a mode needs.
 _NEEDED_SECTIONS = {
@@ -316,7 +324,8 @@ def _check_protocols(config: Mapping[str, Any]) -> None:
                 )
             protocol["lists"].setdefault("folder", config.get("import", {}).get("folder", "."))
     main = config["correlation"].get("protocol", names[0] if names else None)
-    if main is not None and main not in names:
+    # Without protocols of its own, the plan chooses those that the samples allow.
+    if names and main not in names:
         raise UserError(
             f"config, correlation.protocol: {main!r} is not a protocol; "
             f"{hint(main, names)} (regression.protocols)"
@@ -368,7 +377,8 @@ def _describe_error(error: ValidationError) -> str:
         suggestion = hint(value, map(str, expected), "write one of")
         return f"{where}: {value!r} is not possible; {suggestion}"
     if error.validator == "type":
-        return f"{where}: {value!r} is not of type {expected}; correct it"
+        words = _TYPE_WORDS.get(str(expected), "correct it")
+        return f"{where}: {value!r} is not of type {expected}; {words}"
     return f"{where}: {error.message}; {schema.get('description', 'correct it')}"
 
 

@@ -43,11 +43,14 @@ class MetricPlan:
         """Whether the samples have MOS, and so metrics, correlations and their figures."""
         return self.score_source != "none"
 
-    @cached_property
+    @property
     def metrics(self) -> list[dict[str, Any]]:
-        """The metrics of the configuration: controls first, imported columns as one metric each."""
-        if not self.has_mos:
-            return []
+        """The metrics if there are MOS: controls first, imported columns as one metric each."""
+        return self.configured_metrics if self.has_mos else []
+
+    @cached_property
+    def configured_metrics(self) -> list[dict[str, Any]]:
+        """The metrics of the configuration, also if the dataset has no MOS to compare them with."""
         columns: dict[str, Any] = dict.fromkeys(self.extractors)
         if self.mode == "import_features":
             from sfqa.features.columns import feature_columns
@@ -60,6 +63,11 @@ class MetricPlan:
         for metric in metrics:
             metric["extractors"] = sorted({i.split(".", 1)[0] for i in metric["inputs"]})
         return metrics
+
+    def check_metrics(self) -> None:
+        """Raise :class:`UserError` for a mistake in a metric, with MOS or without."""
+        if self.mode != "import_features":  # the columns of a missing table are not known
+            self.configured_metrics  # noqa: B018 (reading it checks them)
 
     @property
     def metric_names(self) -> list[str]:
@@ -110,12 +118,20 @@ class MetricPlan:
 
         Raises :class:`UserError` if one is missing.
         """
-        if self.get_metric(wildcards.metric)["kind"] != "regressor":
+        return self._list_model_files(self.get_metric(wildcards.metric))
+
+    def check_model_files(self) -> None:
+        """Raise :class:`UserError` if a model of another dataset is missing."""
+        for metric in self.metrics:
+            self._list_model_files(metric)
+
+    def _list_model_files(self, metric: Mapping[str, Any]) -> list[str]:
+        if metric["kind"] != "regressor":
             return []
         paths = []
         for protocol in self._cross_dataset_protocols():
             folder = str(protocol["model"]).rstrip("/")
-            path = f"{folder}/regression/{wildcards.metric}/model.sfqa"
+            path = f"{folder}/regression/{metric['name']}/model.sfqa"
             if not Path(path).is_file():
                 raise UserError(
                     f"config, regression.protocols {protocol['name']!r}: there is no model "

@@ -9,6 +9,12 @@ from typing import Any
 
 from sfqa import tables
 from sfqa.configuration import complete_config
+from sfqa.early_checks.data_checks import check_sheets, complete_protocols
+from sfqa.early_checks.known_samples import KnownSamples
+from sfqa.early_checks.memory import PlanMemory
+from sfqa.early_checks.protocols import check_protocols
+from sfqa.early_checks.ratings import check_rating_table
+from sfqa.early_checks.weight_files import check_weight_files
 from sfqa.errors import UserError
 from sfqa.features import base
 from sfqa.features.extractors import EXTRACTORS
@@ -18,7 +24,6 @@ from sfqa.metric_plan import MetricPlan
 from sfqa.options import convert_texts
 from sfqa.plugins import read_version
 from sfqa.rating_files import RatingFiles
-from sfqa.ratings.importing import check_ratings
 from sfqa.regression.dimension_inputs import check_rated_dimensions
 from sfqa.regression.model_metrics import expand_models
 from sfqa.repositories import sources
@@ -36,8 +41,10 @@ class Plan(MetricPlan, RatingFiles, TrialFiles):
     """A complete configuration, and what the rules derive from it.
 
     Reads the configuration, the registry of methods, the header of an imported table and the table
-    of samples, but no video. With ``check_files``, files edited by hand are looked for. Without
-    ``needs_data`` the user's own files may be missing, such as sheets and scores. Raises
+    of samples, but no video. With ``check_files``, the user's data are checked
+    (:mod:`sfqa.early_checks`) and files edited by hand are looked for.
+    Without ``needs_data`` the user's own files may be missing, such as sheets and scores. ``notes``
+    are sentences for the start of a run. Raises
     :class:`sfqa.errors.UserError` for any mistake in the configuration.
     """
 
@@ -72,12 +79,21 @@ class Plan(MetricPlan, RatingFiles, TrialFiles):
                 label: registry.get_method(self.known_methods, label) for label in labels
             }
         self.score_source = self._find_score_source()
+        #: Sentences that the start of a run says once.
+        self.notes: list[str] = []
+        self._folder_digest: str | None = None
+        self.samples = KnownSamples(self.config, PlanMemory(self.results), self.folder_digest)
+        self._has_own_protocols = bool(self.config["regression"]["protocols"])
+        protocols, sentence = complete_protocols(
+            self.config, self.samples, self.has_mos, needs_data
+        )
+        self.config["regression"]["protocols"] = protocols
+        self.notes += filter(None, [sentence])
         self.watch = Watch(self.results)
         self.trial_list_files()  # a missing file is an error before any job runs
+        self.check_metrics()
         if check_files and needs_data:
-            self.check_trial_lists()
-            if self.config["ratings"]["source"] in ("table", "wide") and self.has_scores:
-                check_rated_dimensions(self.metrics, check_ratings(self.config["ratings"]))
+            self._check_data()
             self.watch.check_files()
 
     def _find_score_source(self) -> str:
@@ -94,6 +110,18 @@ class Plan(MetricPlan, RatingFiles, TrialFiles):
 
             return "ratings" if has_ratings(self.import_source()) else "labels"
         return "imported" if source in ("study", "table", "wide") else source
+
+    def _check_data(self) -> None:
+        """Check the user's data; raises :class:`UserError` for what would stop a job later."""
+        self.notes += check_sheets(self.config, self.samples)
+        check_weight_files(self.config.get("features", {}), self.results / "weights")
+        if self.has_mos or self._has_own_protocols:
+            protocols, seed = self.config["regression"]["protocols"], self.config["seed"]
+            check_protocols(self.samples, protocols, seed, self.trial_list_files())
+        if self.score_source == "imported":
+            ratings = self.config["ratings"]
+            dimensions = check_rating_table(self.samples, ratings, self.ratings_file())
+            check_rated_dimensions(self.metrics, dimensions)
 
     @property
     def has_scores(self) -> bool:
@@ -180,13 +208,18 @@ class Plan(MetricPlan, RatingFiles, TrialFiles):
         return dict(self.config.get("import", {}))
 
     def folder_digest(self) -> str:
-        """Return a digest of the file names in an imported folder, '' if none is imported."""
-        source = self.import_source()
-        if "folder" not in source:
-            return ""
-        from sfqa.generation import importing
+        """Return a digest of the file names in an imported folder, '' if none is imported.
 
-        return importing.digest_source(source)
+        The folder is listed once.
+        """
+        if self._folder_digest is None:
+            source = self.import_source()
+            self._folder_digest = ""
+            if "folder" in source:
+                from sfqa.generation import importing
+
+                self._folder_digest = importing.digest_source(source)
+        return self._folder_digest
 
     def sample_sources(self) -> list[str]:
         """Return the files that the samples are listed from."""

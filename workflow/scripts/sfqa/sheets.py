@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sfqa.errors import UserError, hint
@@ -29,7 +29,7 @@ class SheetRows(list[dict[str, str]]):
 def read_sheet(
     path: Path | str,
     columns: Sequence[str],
-    choices: dict[str, tuple[str, ...]],
+    choices: Mapping[str, tuple[str, ...]],
     optional: Sequence[str] = ("licence", "title", "prompt"),
 ) -> SheetRows:
     """Return the rows of a sheet, the column ``path`` resolved against the sheet's folder.

@@ -39,7 +39,10 @@ def make_plan(workflow: Any, config: Mapping[str, Any]) -> Plan:
         plan = _plan(config, schedules, needs_data)
         if needs_data:
             # Reads an imported table: its mistakes are sentences here.
-            check_feature_columns(plan.metrics, plan.config.get("features"))
+            check_feature_columns(plan.configured_metrics, plan.config.get("features"))
+            plan.check_model_files()
+            for note in plan.notes:
+                logger.warning(note)
     if schedules and (error := explain_unwritable(plan.results)):
         # A warning, not an error: a dry run can plan on results that it can only read.
         logger.warning(f"Nothing can be written: {error}")

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"dataset {plan.dataset} ({plan.mode}), results in {plan.results}")
     if plan.mode != "import_features":  # the columns of a missing table are not known
         print(f"extractors: {', '.join(plan.extractors) or 'none'}")
-        check_feature_columns(plan.metrics, plan.config.get("features"))
+        check_feature_columns(plan.configured_metrics, plan.config.get("features"))
         names = [metric["name"] for metric in plan.scored_metrics]
         print(f"metrics: {', '.join(names) or 'none'}")
         if plan.config["regression"]["metrics"] and not plan.has_mos:
@@ -53,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
     if items:
         print(f"\n{len(items)} missing")
         return FAILURE
-    Plan(load_config(args.config), SCHEMA, check_files=True)  # checks the user's files, too
+    complete_plan = Plan(load_config(args.config), SCHEMA, check_files=True)  # reads the files
+    for sentence in complete_plan.notes:
+        print(f"\n{sentence}")
     print(f"\nReady: snakemake --cores 2 --configfile {args.config}")
     return SUCCESS

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sfqa.errors import UserError
-from sfqa.user_tables import UserTable
+from sfqa.user_tables import UserTable, read_table
 from sfqa.user_tables.numbers import has_decimal_comma, parse_number, read_numbers
 
 #: Joins the parts of a sample's name that comes from several columns.
@@ -79,8 +79,22 @@ def _is_blank(cell: Any) -> bool:
 def get_entry(source: Mapping[str, Any], path: Path, name: str) -> Any:
     """Return an entry of the description of a table, which must be there."""
     if not source.get(name):
-        raise UserError(f"ratings source {path}: the entry {name!r} is missing; add it")
+        raise UserError(
+            f"ratings source {path}: the entry {name!r} is missing; {_describe_entry(path, name)}"
+        )
     return source[name]
+
+
+def _describe_entry(path: Path, name: str) -> str:
+    """Return what to write for an entry that the description of a table lacks."""
+    if name == "dimension_name":
+        return (
+            "if the table has one dimension, write its name as ratings.dimension_name (sfqa mos: "
+            "--name), such as quality; if a column names it, write that as "
+            "ratings.columns.dimension (--dimension)"
+        )
+    columns = ", ".join(read_table(path, "scores").columns) if path.is_file() else "not known"
+    return f"name its column in ratings.columns; the columns of the table are {columns}"
 
 
 def list_sample_columns(source: Mapping[str, Any], path: Path) -> list[str]:

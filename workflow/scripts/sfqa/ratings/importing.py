@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sfqa.errors import UserError, hint
 from sfqa.ratings.cells import (
@@ -120,15 +120,33 @@ def build_notes(path: Path | str, notes: Iterable[str]) -> list[dict[str, Any]]:
     ]
 
 
-def check_ratings(ratings: Mapping[str, Any]) -> set[str]:
-    """Return the rated dimensions of the table that the section ``ratings`` names.
+class RatingNames(NamedTuple):
+    """The dimensions, samples and raters of a table of ratings, each in the order of the table."""
+
+    dimensions: tuple[str, ...] = ()
+    samples: tuple[str, ...] = ()
+    raters: tuple[str, ...] = ()
+
+
+def read_rating_names(ratings: Mapping[str, Any], path: str) -> RatingNames:
+    """Return the names in the table of ratings at ``path``, which a section ``ratings`` describes.
 
     A header without rows is accepted: people may rate the videos after they are made. Raises
     :class:`UserError` for a mistake in the table.
     """
-    if not read_table(ratings["path"], "scores").rows:
-        return set()
-    return {str(row["dimension"]) for row in import_scores(describe_source(ratings))}
+    if ratings["source"] == "study":
+        from sfqa import store, tables
+
+        rows = store.to_records(store.read(tables.SCORES, path))
+    elif not read_table(path, "scores").rows:
+        return RatingNames()
+    else:
+        rows = import_scores(describe_source(ratings))
+    columns = (
+        tuple(dict.fromkeys(str(row[name]) for row in rows))
+        for name in ("dimension", "sample_id", "rater")
+    )
+    return RatingNames(*columns)
 
 
 def read_columns(path: Path) -> list[str]:
@@ -154,7 +172,7 @@ def _read_long(path: Path, source: Mapping[str, Any], notes: list[str]) -> Ratin
         if name not in table.columns:
             raise UserError(
                 f"{path}: no column {name!r}; the columns are {', '.join(table.columns)}; "
-                "a table with one column per rater or per video is wide"
+                f"a table with one column per rater or per video is wide: {_describe_wide(table)}"
             )
     reader = ScoreReader(table, source)
     scores = {column: reader.read_scores(column) for column in score_columns.values()}
@@ -174,6 +192,16 @@ def _read_long(path: Path, source: Mapping[str, Any], notes: list[str]) -> Ratin
             ratings.append((number, column, make_row(rater_name, sample, dimension, value)))
     notes += table.notes + reader.notes
     return leave_out_summary_names(path, ratings, notes)
+
+
+def _describe_wide(table: UserTable) -> str:
+    """Return how to write in the configuration and on the command line that a table is wide."""
+    first = next(iter(table.columns))
+    return (
+        f"source: wide with columns: {{rater: {first}}} if each row is a rater, {{sample_id: "
+        f"{first}}} if each row is a video (sfqa mos: --wide --rater {first!r}, or --wide --sample "
+        f"{first!r})"
+    )
 
 
 def _read_matrix(path: Path, source: Mapping[str, Any], notes: list[str]) -> Ratings:

@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from sfqa import tables
-from sfqa.errors import UserError
 from sfqa.regression.dimension_inputs import check_rated_dimensions
 from sfqa.splits.protocols import ALL, TEST, Split
 
@@ -24,14 +23,7 @@ def select_dimensions(metric: Mapping[str, Any], mos: pd.DataFrame) -> list[str]
     """
     rated = sorted(set(mos["dimension"]))
     check_rated_dimensions([metric], rated)
-    dimensions = list(metric.get("dimensions") or rated)
-    for name in dimensions:
-        if name not in rated:
-            raise UserError(
-                f"config, metrics.{metric['name']}.dimensions: no dimension {name!r} was rated; "
-                f"there are {', '.join(rated)}"
-            )
-    return dimensions
+    return list(metric.get("dimensions") or rated)
 
 
 def select_mos(mos: pd.DataFrame, dimension: str) -> MosBySample:

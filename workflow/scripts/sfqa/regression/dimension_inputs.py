@@ -63,15 +63,21 @@ def read_dimensions(where: str, entry: Mapping[str, Any]) -> list[str] | None:
 
 
 def check_rated_dimensions(metrics: Sequence[Mapping[str, Any]], rated: Collection[str]) -> None:
-    """Raise :class:`UserError` if a metric has no column for one of the rated dimensions.
+    """Raise :class:`UserError` if a metric scores a dimension that is not rated, or lacks a column.
 
-    ``metrics`` are completed ones. Those that name the ``dimensions`` that they score are left out,
-    and metrics without a column for each dimension.
+    ``metrics`` are completed ones, ``rated`` the rated dimensions; if it is empty, they are not
+    known yet. A metric with a column for each dimension needs one for each dimension that it
+    scores: those of its ``dimensions``, by default all that are rated.
     """
     for metric in metrics:
+        where, names = f"config, metrics.{metric['name']}", metric.get("dimensions")
+        for name in names or ():
+            if rated and name not in rated:
+                raise UserError(
+                    f"{where}.dimensions: no dimension {name!r} was rated; {hint(name, rated)}"
+                )
         if columns := metric.get("dimension_inputs"):
-            dimensions = metric.get("dimensions") or rated
-            _check_columns(f"config, metrics.{metric['name']}", columns, dimensions)
+            _check_columns(where, columns, names or rated)
 
 
 def split_dimensions(

@@ -16,22 +16,11 @@ from scipy.sparse.csgraph import connected_components
 
 from sfqa.errors import UserError, hint
 from sfqa.splits.drawing import Codes, Mask
+from sfqa.splits.group_names import CONTENTS as CONTENTS
+from sfqa.splits.group_names import GROUPS as GROUPS
+from sfqa.splits.group_names import add_article
+from sfqa.splits.group_names import may_be_empty as may_be_empty
 
-#: Column of tables.SAMPLES by name of the grouping. A dataset may have further ones: its keys.
-GROUPS = {
-    "image": "image_id",
-    "clip": "clip_id",
-    "prompt": "prompt",
-    "method": "method",
-    "image_source": "image_source",
-    "image_category": "image_category",
-    "style": "style",
-    "language": "language",
-    "video": "source_path",
-}
-#: What samples are made from, and what no split may share by default: also a video that is in
-#: several samples.
-CONTENTS = ("image", "clip", "prompt", "video")
 #: Columns with the keys of ``import.keys`` begin with this, see :func:`expand_keys`.
 _KEY_PREFIX = "keys."
 
@@ -84,7 +73,7 @@ def choose_groups(rows: pd.DataFrame, protocol: Mapping[str, Any], where: str) -
         if group not in known_groups:
             raise UserError(f"{where}, groups: no group {group!r}; {hint(group, known_groups)}")
         if not get_group_values(rows, group).notna().any():
-            raise UserError(f"{where}, groups: no sample has a {group}; leave it out")
+            raise UserError(f"{where}, groups: no sample has {add_article(group)}; leave it out")
     if not names or len(set(names)) != len(names):
         raise UserError(f"{where}, groups: {list(names)!r}; name every group once")
     return list(names)
@@ -147,11 +136,6 @@ def encode_groups(rows: pd.DataFrame, groups: Sequence[str], where: str) -> dict
             codes[empty] = codes.max() + 1 + np.arange(len(empty))
             codes_of[group] = codes
     return codes_of
-
-
-def may_be_empty(group: str) -> bool:
-    """Return whether samples may lack the value of a group: prompts, shared videos and keys."""
-    return group in ("prompt", "video") or group not in GROUPS
 
 
 def _merge_nested(first: Codes, second: Codes) -> Codes | None:

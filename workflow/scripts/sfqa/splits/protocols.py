@@ -13,10 +13,18 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from sfqa.errors import UserError
 from sfqa.splits.drawing import Codes, Mask, draw_folds, draw_parts, draw_validation
+from sfqa.splits.group_counts import (
+    require_folds,
+    require_left_out_values,
+    require_methods,
+    require_parts,
+    require_samples,
+)
 from sfqa.splits.grouping import (
     assert_disjoint,
     choose_groups,
@@ -105,6 +113,30 @@ def make_splits(samples: pd.DataFrame, protocol: Mapping[str, Any], seed: int) -
     a 0 in ``parts``, there are none. Raises :class:`UserError` if the samples do not allow the
     protocol.
     """
+    splits = []
+    for number, ids, parts in _draw_splits(samples, protocol, seed):
+        part: dict[str, str] = {}
+        for name, mask in parts.items():
+            part |= dict.fromkeys(ids[mask], name)
+        splits.append(Split(str(protocol["name"]), number, part))
+    return splits
+
+
+def check_splits(
+    samples: pd.DataFrame, protocol: Mapping[str, Any], seed: int, trials: int | None = None
+) -> None:
+    """Raise :class:`UserError` as :func:`make_splits` does if samples do not allow a protocol.
+
+    ``trials`` is the largest number of trials that are drawn, by default all.
+    """
+    for _ in itertools.islice(_draw_splits(samples, protocol, seed), trials):
+        pass
+
+
+def _draw_splits(
+    samples: pd.DataFrame, protocol: Mapping[str, Any], seed: int
+) -> Iterator[tuple[int, npt.NDArray[Any], dict[str, Mask]]]:
+    """Yield the number of each trial, the sample ids, and the rows of train, validation, test."""
     where = name_protocol(protocol)
     protocol_kind, share = check_protocol(protocol, where)
     if samples["sample_id"].duplicated().any():
@@ -126,18 +158,11 @@ def make_splits(samples: pd.DataFrame, protocol: Mapping[str, Any], seed: int) -
         ALL: _test_all_rows,
     }[protocol_kind](rows, protocol, seed, where)
     ids = rows["sample_id"].to_numpy(object)
-    splits = []
     for trial, train, test, validation, codes in trials:
         if validation is None:
             seeds = (seed, protocol_kind, "validation", trial)
             validation = draw_validation(train, codes, share, seeds, where)
-        part = {
-            **dict.fromkeys(ids[train & ~validation], TRAIN),
-            **dict.fromkeys(ids[validation], VALIDATION),
-            **dict.fromkeys(ids[test], TEST),
-        }
-        splits.append(Split(str(protocol["name"]), trial, part))
-    return splits
+        yield trial, ids, {TRAIN: train & ~validation, VALIDATION: validation, TEST: test}
 
 
 class _Trial(NamedTuple):
@@ -200,11 +225,7 @@ def _split_group_kfold(
     groups, codes_of = _encode_required_groups(rows, protocol, where, "random_kfold")
     k = int(protocol.get("k", 5))
     for name, codes in codes_of.items():
-        if codes.max() + 1 < k:
-            raise UserError(
-                f"{where}: {int(codes.max()) + 1} different values of {name} are too few for "
-                f"{k} folds; choose a smaller k or other groups"
-            )
+        require_folds(int(codes.max()) + 1, name, k, where)
     cells = list(itertools.product(range(k), repeat=len(codes_of)))
     for repeat in range(int(protocol.get("repeats", 1))):
         fold_of = np.stack(
@@ -231,8 +252,7 @@ def _split_random_kfold(
     rows: pd.DataFrame, protocol: Mapping[str, Any], seed: int, where: str
 ) -> Iterator[_Trial]:
     k, codes = int(protocol.get("k", 5)), np.arange(len(rows))
-    if len(rows) < k:
-        raise UserError(f"{where}: {len(rows)} samples are too few for {k} folds; lower k")
+    require_samples(len(rows), k, where)
     for repeat in range(int(protocol.get("repeats", 1))):
         fold_of = draw_folds(codes, k, (seed, "random_kfold", repeat))
         for fold in range(k):
@@ -243,11 +263,7 @@ def _split_leave_one_method_out(
     rows: pd.DataFrame, protocol: Mapping[str, Any], seed: int, where: str
 ) -> Iterator[_Trial]:
     codes, names = encode_values(rows["method"])
-    if len(names) < 3:
-        raise UserError(
-            f"{where}: {len(names)} methods are too few: train, validation and test need one "
-            "each; add methods, or leave this protocol out"
-        )
+    require_methods(len(names), where)
     for number in range(len(names)):
         yield _Trial(number, codes != number, codes == number, None, codes)
 
@@ -265,11 +281,7 @@ def _split_leave_one_group_out(
             f"{where}: the sample {rows['sample_id'].iloc[empty[0]]!r} ({len(empty)} in all) has "
             f"no {groups[0]}, so it cannot be left out by it; fill it, or use kind group_kfold"
         )
-    if len(names) < 3:
-        raise UserError(
-            f"{where}: {len(names)} different values of {groups[0]} are too few: train, validation "
-            "and test need one each; choose another group"
-        )
+    require_left_out_values(len(names), groups[0], where)
     for number in range(len(names)):
         yield _Trial(number, codes != number, codes == number, None, codes)
 
@@ -281,11 +293,7 @@ def _split_group_trials(
     shares = read_ratio(protocol, where)
     used_parts = [n for n, share in enumerate(shares) if share > 0]
     for name, codes in codes_of.items():
-        if codes.max() + 1 < len(used_parts):
-            raise UserError(
-                f"{where}: {int(codes.max()) + 1} different values of {name} are too few for "
-                f"{len(used_parts)} parts; choose other groups"
-            )
+        require_parts(int(codes.max()) + 1, name, len(used_parts), where)
     for trial in range(int(protocol.get("trials", TRIALS))):
         for draw in range(_DRAWS):
             part_of = np.stack(

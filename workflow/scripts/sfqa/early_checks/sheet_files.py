@@ -1,0 +1,96 @@
+"""Find the files of a sheet that do not exist, before the first job."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from sfqa.errors import UserError
+from sfqa.user_tables import read_table
+
+#: As many missing files are listed in a message.
+_MAX_LISTED = 10
+#: A folder is listed once if a sheet names more of its files than this.
+_MANY_FILES = 20
+
+
+def find_missing(paths: Sequence[str]) -> list[int]:
+    """Return the positions of the paths without a file.
+
+    Listing a folder takes a hundredth of the time of asking for each of its files.
+
+    >>> find_missing([__file__, "nowhere/a.mp4"])
+    [1]
+    """
+    by_folder: dict[str, list[int]] = defaultdict(list)
+    for position, path in enumerate(paths):
+        by_folder[os.path.dirname(path)].append(position)
+    missing: list[int] = []
+    for folder, positions in by_folder.items():
+        names = _list_names(folder) if len(positions) > _MANY_FILES else frozenset()
+        # Names that are not listed may still exist, where the file system ignores case.
+        missing += [
+            position
+            for position in positions
+            if os.path.basename(paths[position]) not in names
+            and not os.path.exists(paths[position])
+        ]
+    return sorted(missing)
+
+
+def _list_names(folder: str) -> frozenset[str]:
+    try:
+        # A link to a missing file is listed, too; its job says so.
+        return frozenset(os.listdir(folder or "."))
+    except OSError:
+        return frozenset()
+
+
+def check_sheet(sheet: str, paths: Sequence[str], column: str, missing: str) -> str:
+    """Return a sentence on the missing files of a sheet, '' if there are none.
+
+    ``paths`` are those of its rows in any order, ``column`` holds them in the sheet. Raises
+    :class:`UserError`, with the rows of up to ten of them, unless ``missing`` is ``skip``.
+    """
+    missing_paths = {paths[position] for position in find_missing(paths)}
+    if not missing_paths:
+        return ""
+    lines = _describe_rows(sheet, column, missing_paths)
+    count = f"{sheet}: {len(lines)} of {len(paths)} files are missing"
+    listed = [f"  {line}" for line in lines[:_MAX_LISTED]]
+    if len(lines) > _MAX_LISTED:
+        listed.append(f"  and {len(lines) - _MAX_LISTED} more")
+    if missing == "skip":
+        return "\n".join(
+            [f"{count} and are skipped (missing: skip); their rows have no values:", *listed]
+        )
+    raise UserError(
+        "\n".join(
+            [
+                f"{count}:", *listed,
+                "Correct the paths, which start at the folder of the sheet, or write missing: skip "
+                "to go on without these files",
+            ]
+        )
+    )  # fmt: skip
+
+
+def _describe_rows(sheet: str, column: str, missing_paths: set[str]) -> list[str]:
+    """Return a line for every row of a sheet whose file is missing: row, path, nearest file."""
+    table = read_table(sheet, "files", allow_short_rows=True)
+    folder = Path(sheet).parent
+    lines: list[str] = []
+    for row, cell in zip(table.rows, table.columns[column], strict=True):
+        path = str(folder / str(cell or "").strip())
+        if path not in missing_paths:
+            continue
+        near = ""
+        if len(lines) < _MAX_LISTED:
+            names = sorted(_list_names(os.path.dirname(path)))
+            matches = get_close_matches(os.path.basename(path), names)
+            near = f" (the nearest file there is {matches[0]!r})" if matches else ""
+        lines.append(f"row {row}: {cell}{near}")
+    return lines
