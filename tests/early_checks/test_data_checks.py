@@ -80,7 +80,6 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def make_plan(config: dict[str, Any], **changes: Any) -> Plan:
     plan = Plan({**config, **changes}, SCHEMA, check_files=True)
     check_feature_columns(plan.configured_metrics, plan.config["features"])
-    plan.check_model_files()
     return plan
 
 
@@ -141,7 +140,7 @@ def test_a_jobs_own_plan_has_the_same_protocols_without_reading_the_data(
         (GroupCounts(40, {"image": 9, "method": 4}, {"image": 3}), ["random", "lomo"],
          "3 of 40 samples have no image"),
         (GroupCounts(40, {"image": 2, "method": 4}), ["random", "lomo"], "2 images; it needs 3"),
-        (GroupCounts(3, {"method": 1}), [], "no sample has an image"),
+        (GroupCounts(3, {"method": 1}), ["random"], "no sample has an image"),
     ],
 )  # fmt: skip
 def test_what_the_default_protocols_need(
@@ -153,10 +152,15 @@ def test_what_the_default_protocols_need(
     assert left_out.get("disjoint", "").startswith(reason)
 
 
-def test_too_few_samples_for_any_protocol_are_a_sentence(ready: Path) -> None:
+def test_few_samples_can_be_tried_and_one_cannot(ready: Path) -> None:
     write_videos(ready, VIDEOS[:3])
     write_ratings(ready, IDS[:3])
-    with pytest.raises(UserError, match=r"allow none of the default protocols: .*\(3 samples; it"):
+    assert make_plan(READY).config["regression"]["protocols"] == [
+        {"name": "random", "kind": "random_kfold", "k": 2, "validation": 0}
+    ]
+    write_videos(ready, VIDEOS[:1])
+    write_ratings(ready, IDS[:1])
+    with pytest.raises(UserError, match=r"allow none of the default protocols: .* \(1 sample; it"):
         make_plan(READY)
 
 
@@ -303,8 +307,9 @@ def test_a_missing_model_of_another_dataset_is_a_sentence(ready: Path) -> None:
         "metrics": {"ridge": {"kind": "regressor", "head": "ridge", "inputs": ["signal.sharpness"]}},
         "protocols": [{"name": "thqa", "kind": "cross_dataset", "model": "results/thqa"}],
     }  # fmt: skip
+    plan = make_plan(READY, regression=regression)
     with pytest.raises(UserError, match=r"no model results/thqa/regression/ridge/model\.sfqa"):
-        make_plan(READY, regression=regression)
+        plan.check_model_files()
 
 
 # Files

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from flow import ROOT, SMALL, Flow, nothing_to_do, started
-from sfqa import estimate, store, tables
+from sfqa import estimate, sheets, store, tables
 from sfqa.plan import Plan
 
 SFQA = ["SadT", "AniP", "VExp", "hallo2", "FLOAT", "memo", "EchoM", "sonic", "hallo3", "SkyR",
@@ -42,7 +42,11 @@ def placeholders(flow: Flow) -> None:
         }
         for number in range(36)
     ]  # fmt: skip
+    columns = {"images": sheets.IMAGE_COLUMNS[:4], "clips": sheets.CLIP_COLUMNS[:5]}
     for table, rows in ((tables.IMAGES, images), (tables.CLIPS, clips)):
+        names = columns[table.name]
+        lines = [",".join(names), *(",".join(str(row[name]) for name in names) for row in rows)]
+        (flow.folder / f"{table.name}.csv").write_text("\n".join(lines) + "\n")
         path = flow.results / "materials" / f"{table.name}.parquet"
         store.write(table, [dict.fromkeys(table.names) | row for row in rows], path)
 
@@ -52,7 +56,7 @@ def flow(tmp_path_factory) -> Flow:
     """The paper's dataset up to its samples, then placeholders for all that 12 methods make."""
     folder = tmp_path_factory.mktemp("paper")
     config = {
-        "dataset": "sfqa", "mode": "build", "shards": SHARDS,
+        "dataset": "sfqa", "mode": "build", "shards": SHARDS, "missing": "skip",
         "materials": {"images": "images.csv", "clips": "clips.csv"},
         "pairs": {"count": 432, "train_val_ratio": 3.5},
         "generation": {"methods": SFQA},
@@ -67,8 +71,6 @@ def flow(tmp_path_factory) -> Flow:
     registry.write_text(
         registry.read_text() + "\n" + yaml.safe_dump({"thirteenth": thirteenth}, sort_keys=False)
     )
-    for name in ("images.csv", "clips.csv"):
-        (folder / name).write_text("placeholder\n")
     placeholders(flow)
     flow.run("results/sfqa/samples.parquet")
     return flow

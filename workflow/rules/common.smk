@@ -136,6 +136,9 @@ def every_table(wildcards):
     as the files made from it exist. The rule `all` asks for each table, so that the next run resumes
     with the job that failed.
     """
+    with snakemake_tuning.errors_for_snakemake():
+        # Here and not for every target: the models of two datasets may be tested on each other.
+        PLAN.check_model_files()
     paths = PLAN.catalog_inputs()
     for files in PLAN.stage_tables(wildcards).values():
         paths += [files] if isinstance(files, str) else files

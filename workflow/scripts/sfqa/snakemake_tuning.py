@@ -40,7 +40,6 @@ def make_plan(workflow: Any, config: Mapping[str, Any]) -> Plan:
         if needs_data:
             # Reads an imported table: its mistakes are sentences here.
             check_feature_columns(plan.configured_metrics, plan.config.get("features"))
-            plan.check_model_files()
             for note in plan.notes:
                 logger.warning(note)
     if schedules and (error := explain_unwritable(plan.results)):

@@ -33,7 +33,8 @@ def choose_protocols(
 
     - ``disjoint``: 5 folds of the images; of the clips, prompts or shared videos if the samples
       have no images. Fewer folds if there are too few of them, or fewer than 4 samples in a fold.
-    - ``random``: 5 folds of the samples, with the same exceptions.
+    - ``random``: 5 folds of the samples, with the same exceptions; two or three samples have no
+      validation rows.
     - ``leave_one_method_out``, of three methods or more.
 
     >>> counts = GroupCounts(8, {"method": 1, "image": 0, "clip": 0, "prompt": 0, "video": 0})
@@ -66,8 +67,9 @@ def choose_protocols(
         for k in _list_folds(counts.samples, counts.samples)
         if counts.samples >= _MIN_TEST_SAMPLES
     ]
-    too_few = f"{_count(counts.samples, 'sample')}; it needs {_MIN_TEST_SAMPLES}"
-    add_first("random", random, "" if random else too_few)
+    if 2 <= counts.samples < _MIN_TEST_SAMPLES:  # no correlation, but the run can be tried
+        random = [{"name": "random", "kind": "random_kfold", "k": 2, "validation": 0}]
+    add_first("random", random, "" if random else f"{_count(counts.samples, 'sample')}; it needs 2")
     name, methods = "leave_one_method_out", counts.values.get("method", 0)
     if methods < MIN_LEFT_OUT_VALUES:
         left_out[name] = f"{_count(methods, 'method')}; it needs {MIN_LEFT_OUT_VALUES}"

@@ -25,26 +25,27 @@ def find_missing(paths: Sequence[str]) -> list[int]:
     >>> find_missing([__file__, "nowhere/a.mp4"])
     [1]
     """
-    by_folder: dict[str, list[int]] = defaultdict(list)
+    by_folder: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for position, path in enumerate(paths):
-        by_folder[os.path.dirname(path)].append(position)
+        folder, _, name = path.rpartition("/")
+        by_folder[folder].append((position, name))
     missing: list[int] = []
-    for folder, positions in by_folder.items():
-        names = _list_names(folder) if len(positions) > _MANY_FILES else frozenset()
+    for folder, files in by_folder.items():
+        names = _list_names(folder) if len(files) > _MANY_FILES else frozenset()
         # Names that are not listed may still exist, where the file system ignores case.
         missing += [
             position
-            for position in positions
-            if os.path.basename(paths[position]) not in names
-            and not os.path.exists(paths[position])
+            for position, name in files
+            if name not in names and not Path(paths[position]).exists()
         ]
     return sorted(missing)
 
 
 def _list_names(folder: str) -> frozenset[str]:
+    """Return the names in a folder; that of a link to a missing file is among them."""
     try:
-        # A link to a missing file is listed, too; its job says so.
-        return frozenset(os.listdir(folder or "."))
+        with os.scandir(folder or ".") as entries:
+            return frozenset(entry.name for entry in entries)
     except OSError:
         return frozenset()
 
@@ -89,8 +90,8 @@ def _describe_rows(sheet: str, column: str, missing_paths: set[str]) -> list[str
             continue
         near = ""
         if len(lines) < _MAX_LISTED:
-            names = sorted(_list_names(os.path.dirname(path)))
-            matches = get_close_matches(os.path.basename(path), names)
+            parent, _, name = path.rpartition("/")
+            matches = get_close_matches(name, sorted(_list_names(parent)))
             near = f" (the nearest file there is {matches[0]!r})" if matches else ""
         lines.append(f"row {row}: {cell}{near}")
     return lines
