@@ -36,10 +36,10 @@ if PLAN.score_source == "imported":
             notes=table_path("rating_notes"),
         log:
             "results/{dataset}/logs/ratings/import_ratings.log",
-        conda:
-            "../envs/tables.yaml"
         # Compares the rated ids with the samples: before the jobs of hours.
         priority: 1
+        conda:
+            "../envs/tables.yaml"
         params:
             source=PLAN.config["ratings"],
             version=[
