@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -196,3 +198,21 @@ def test_croissant_names_every_table_with_its_digest(dataset: Path) -> None:
         assert sums[file["contentUrl"]] == file["sha256"]
     fields = {f["@id"] for records in metadata["recordSet"] for f in records["field"]}
     assert {"samples/video", "mos/ci95_low", "scores/rater", "splits/part"} <= fields
+
+
+def test_it_needs_no_packages_for_videos(dataset: Path) -> None:
+    """As `pip install .` without extras gives it."""
+    program = (
+        "import sys\n"
+        "hidden = dict.fromkeys(('av', 'decord', 'cv2', 'ffmpeg', 'torch', 'snakemake', 'sklearn'))\n"
+        "sys.modules.update(hidden)\n"
+        "from sfqa.cli import main\n"
+        "options = ['--out', 'shared', '--licence', 'MIT']\n"
+        "sys.exit(main(['publish', 'results/mine', *options]) or main(['import', 'shared', '--dataset', 'b']))"
+    )
+    scripts = Path(__file__).parents[2] / "workflow/scripts"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(scripts)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from site_dataset import make
 
-from sfqa import cli, identity, store, tables
+from sfqa import cli, identity, media, store, tables
 from sfqa.errors import UserError
 from sfqa.report import manifest
 from sfqa.report.manifest import RUN, SAME, compare_manifests
@@ -159,7 +159,7 @@ def test_a_moved_input_folder_is_the_same_input_and_another_image_is_not(dataset
 
 
 def test_ffmpeg_that_does_not_run_is_no_version(monkeypatch):
-    monkeypatch.setattr(manifest, "ffmpeg_exe", lambda: "/no/such/ffmpeg")
+    monkeypatch.setattr(media, "ffmpeg_exe", lambda: "/no/such/ffmpeg")
     assert manifest.read_ffmpeg_version() is None
 
 

@@ -25,7 +25,6 @@ from sfqa import store, tables
 from sfqa.device import get_processor_name
 from sfqa.errors import UserError
 from sfqa.identity import digest, sha256_file
-from sfqa.media import ffmpeg_exe
 from sfqa.plugins import read_version
 from sfqa.project_files import IS_CHECKOUT, PACKAGE, PROJECT
 from sfqa.report import provenance
@@ -177,6 +176,8 @@ def describe_workflow() -> Json:
 
 def read_ffmpeg_version() -> str | None:
     """Return the version that ffmpeg prints, or None if ffmpeg does not run."""
+    from sfqa.media import ffmpeg_exe  # needs PyAV, which comparing and publishing do not
+
     try:
         program = ffmpeg_exe()
     except UserError:
