@@ -174,3 +174,16 @@ def test_text_for_a_terminal_and_a_csv_beside_a_file(tmp_path: Path, capsys: Any
     assert "VALOR" in (tmp_path / "table.csv").read_text()
     assert cli_call("show", "sfqa_table2") == 0  # a pipe gets Markdown
     assert "| Audio-Visual LMMs |" in capsys.readouterr().out
+
+
+def test_ours_are_pooled_as_the_main_table(tmp_path: Path, capsys: Any) -> None:
+    path = tmp_path / "correlation" / "correlation.parquet"
+    frame = ours().reindex(columns=tables.CORRELATION.names)
+    for column in tables.CORRELATION.columns:
+        if not column.nullable and frame[column.name].isna().any():
+            frame[column.name] = "" if str(column.type) == "string" else 0
+    store.write(tables.CORRELATION, frame, path)
+    for pooling, words in (("pooled", "all test samples at once"), ("mean", "means over the")):
+        path.with_name("metrics.csv").write_text(f"metric,pooling\nx,{pooling}\n")
+        assert cli_call("compare", "sfqa_table2", "--ours", tmp_path) == 0
+        assert f"video level: {words}" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import os
 import sys
 from pathlib import Path
@@ -195,7 +196,9 @@ def _compare_table(args: argparse.Namespace, name: str) -> tuple[str, Grid, pd.D
         path = path / tables.CORRELATION.path
     if not path.is_file():
         raise UserError(f"--ours {args.ours}: there is no {path}; run the workflow up to this file")
-    rows, protocol = comparison.select_protocol(store.read(tables.CORRELATION, path), args.protocol)
+    rows, protocol = comparison.select_protocol(
+        store.read(tables.CORRELATION, path), args.protocol, _read_main_pooling(path)
+    )
     is_video = rows["level"] == VIDEO
     pooling = str(rows.loc[is_video, "pooling"].iloc[0]) if is_video.any() else POOLED
     table = published.load_published(name)
@@ -216,6 +219,16 @@ def _compare_table(args: argparse.Namespace, name: str) -> tuple[str, Grid, pd.D
         )
     caption = f"{caption} {sentence}".strip()
     return f"{table.label} and ours", comparison.build_comparison_grid(matched, caption), frame
+
+
+def _read_main_pooling(correlation: Path) -> str:
+    """Return the pooling of the main table beside a table of correlations, mean without one."""
+    path = correlation.with_name("metrics.csv")
+    if not path.is_file():
+        return "mean"
+    with open(path, newline="", encoding="utf-8") as handle:
+        first_line = next(csv.DictReader(handle), {})
+    return first_line.get("pooling") or "mean"
 
 
 def _parse_pairs(arguments: list[str]) -> dict[str, str]:

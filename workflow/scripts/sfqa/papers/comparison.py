@@ -105,11 +105,13 @@ def _read_statistic(record: Mapping[str, Any], heading: str) -> float | None:
     return float(values[0])
 
 
-def select_protocol(rows: pd.DataFrame, protocol: str | None = None) -> tuple[pd.DataFrame, str]:
+def select_protocol(
+    rows: pd.DataFrame, protocol: str | None = None, pooling: str = MEAN
+) -> tuple[pd.DataFrame, str]:
     """Return our rows of one protocol, as the tables show them, and the protocol's name.
 
-    Video level is the mean over the trials, or all test samples at once if no trial has enough of
-    them for a number; model level is pooled. Default protocol: the first of ``disjoint``,
+    Video level is pooled as ``pooling`` says, or all test samples at once if single trials have too
+    few of them for a number; model level is pooled. Default protocol: the first of ``disjoint``,
     ``grouped``, ``random`` that exists, else the first by name; ``all``, which has no regressors,
     only if there is no other.
     """
@@ -120,10 +122,10 @@ def select_protocol(rows: pd.DataFrame, protocol: str | None = None) -> tuple[pd
     if chosen not in protocols:
         raise UserError(f"--protocol {chosen}: ours has none; {hint(chosen, protocols)}")
     rows = rows[rows["protocol"] == chosen]
-    means = rows[(rows["level"] == VIDEO) & (rows["pooling"] == MEAN)]
-    video_pooling = MEAN if means["srcc"].notna().any() else POOLED
-    pooling = rows["level"].map({VIDEO: video_pooling, MODEL: POOLED})
-    selected = rows[rows["pooling"] == pooling]
+    video_rows = rows[(rows["level"] == VIDEO) & (rows["pooling"] == pooling)]
+    video_pooling = pooling if video_rows["srcc"].notna().any() else POOLED
+    pooling_of_level = rows["level"].map({VIDEO: video_pooling, MODEL: POOLED})
+    selected = rows[rows["pooling"] == pooling_of_level]
     return selected.reset_index(drop=True), chosen
 
 
