@@ -99,6 +99,8 @@ def test_materials_that_may_not_be_shared_are_left_out_with_their_videos(
     assert left_out["face2"] == "no licence is stated"
     assert "'our terms' is not known" in left_out["song1"]
     assert left_out["face1__song1__late"].startswith("it shows the clip 'song1'")
+    config = yaml.safe_load((folder / "sfqa.yaml").read_text())
+    assert (config["missing"], config["max_failed"]) == ("skip", 1.0)
     samples = pd.read_csv(folder / "tables/samples.csv")
     assert "video" not in samples
     assert samples["left_out"].notna().all()
