@@ -123,3 +123,20 @@ def test_the_plan_gives_it_to_metrics_that_learn_nothing(monkeypatch: pytest.Mon
         wrong = {**config, "regression": {**config["regression"], "protocols": [change]}}
         with pytest.raises(UserError, match="'all'"):
             complete_config(wrong, SCHEMA)
+
+
+def test_all_videos_lead_if_nothing_learns_and_no_protocol_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    regression, metrics = config["regression"], config["regression"]["metrics"]
+    zero_shot = {name: entry for name, entry in metrics.items() if entry["kind"] == "zero_shot"}
+
+    def find_main_protocol(**changes: Any) -> str:
+        changed = {**config, "regression": {"metrics": zero_shot, **changes}}
+        return Plan(changed, SCHEMA, check_files=False).main_protocol
+
+    assert find_main_protocol() == ALL
+    assert find_main_protocol(protocols=regression["protocols"]) == "disjoint"
+    assert find_main_protocol(metrics=metrics) != ALL

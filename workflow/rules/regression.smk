@@ -149,9 +149,12 @@ if PLAN.has_mos:
             metric=PLAN.metric_slice,
             label=PLAN.metric_label,
             protocol=next(
-                p
-                for p in PLAN.config["regression"]["protocols"]
-                if p["name"] == PLAN.main_protocol
+                (
+                    p
+                    for p in PLAN.config["regression"]["protocols"]
+                    if p["name"] == PLAN.main_protocol
+                ),
+                None,  # without a regressor: all rated videos
             ),
             mapping=PLAN.config["correlation"].get("mapping", "logistic4"),
             seed=PLAN.config["seed"],

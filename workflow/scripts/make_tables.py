@@ -23,7 +23,13 @@ with run_job(snakemake.log[0]):
 
     def render_table(view: MainView, level: str = VIDEO) -> dict[str, str]:
         return render_main_table(
-            rows, view, caption, level, params.order, params.dimensions, leaks[params.protocol]
+            rows,
+            view,
+            caption,
+            level,
+            params.order,
+            params.dimensions,
+            leaks.get(params.protocol, ""),
         )
 
     paper_view = choose_view(rows, configured)

@@ -21,7 +21,7 @@ from sfqa.regression.metrics import (
     select_number_settings,
 )
 from sfqa.regression.paper_rows import describe_paper_rows
-from sfqa.splits.protocol_options import ALL_SAMPLES
+from sfqa.splits.protocol_options import ALL, ALL_SAMPLES
 
 #: Metrics that every table shows for comparison: the worst and the best possible ones.
 _CONTROLS = {
@@ -37,6 +37,8 @@ class MetricPlan:
     score_source: str
     extractors: list[str]
     weights: WeightsPlan
+    #: Whether the configuration names protocols; otherwise they follow from the samples.
+    has_own_protocols: bool
 
     @property
     def has_mos(self) -> bool:
@@ -86,9 +88,16 @@ class MetricPlan:
 
     @property
     def main_protocol(self) -> str:
-        """The protocol of the main table."""
-        protocols = self.config["regression"]["protocols"]
-        return str(self.config["correlation"].get("protocol") or protocols[0]["name"])
+        """The protocol of the main table.
+
+        That of the configuration. If it names none and no metric learns, all rated videos.
+        """
+        if protocol := self.config["correlation"].get("protocol"):
+            return str(protocol)
+        is_trained = any(metric["kind"] == "regressor" for metric in self.metrics)
+        if not is_trained and not self.has_own_protocols:
+            return ALL
+        return str(self.config["regression"]["protocols"][0]["name"])
 
     @property
     def untrained_protocols(self) -> list[dict[str, Any]]:

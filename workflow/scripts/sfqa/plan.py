@@ -83,7 +83,7 @@ class Plan(MetricPlan, RatingFiles, TrialFiles):
         self.notes: list[str] = []
         self._folder_digest: str | None = None
         self.samples = KnownSamples(self.config, PlanMemory(self.results), self.folder_digest)
-        self._has_own_protocols = bool(self.config["regression"]["protocols"])
+        self.has_own_protocols = bool(self.config["regression"]["protocols"])
         protocols, sentence = complete_protocols(
             self.config, self.samples, self.has_mos, needs_data
         )
@@ -115,7 +115,7 @@ class Plan(MetricPlan, RatingFiles, TrialFiles):
         """Check the user's data; raises :class:`UserError` for what would stop a job later."""
         self.notes += check_sheets(self.config, self.samples)
         check_weight_files(self.config.get("features", {}), self.results / "weights")
-        if self.has_mos or self._has_own_protocols:
+        if self.has_mos or self.has_own_protocols:
             protocols, seed = self.config["regression"]["protocols"], self.config["seed"]
             check_protocols(self.samples, protocols, seed, self.trial_list_files())
         if self.score_source == "imported":
