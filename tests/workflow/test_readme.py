@@ -69,6 +69,7 @@ def test_ready_videos_and_ratings_become_a_table(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_pictures_and_clips_become_a_table(tmp_path: Path) -> None:
     (tmp_path / "resources").mkdir()
     write_sheets(tmp_path, 4, 4)

@@ -12,7 +12,6 @@ from sfqa.early_checks.memory import read_stamp
 from sfqa.errors import UserError
 from sfqa.splits.group_counts import check_counts
 from sfqa.splits.protocol_options import CROSS, check_protocol, name_protocol
-from sfqa.splits.trial_lists import read_trial_lists
 
 #: Of the random trials of a protocol as many are drawn by the check.
 _CHECKED_TRIALS = 20
@@ -56,6 +55,8 @@ def check_protocol_on(samples: KnownSamples, protocol: Mapping[str, Any], seed: 
     check_counts(protocol, samples.counts, where)
     if samples.are_built:
         if protocol["kind"] == "listed_trials":
+            from sfqa.splits.trial_lists import read_trial_lists  # loads pandas
+
             read_trial_lists(protocol["lists"], where)
         return
     from sfqa.splits.protocols import check_splits
