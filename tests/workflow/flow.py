@@ -43,7 +43,8 @@ class Flow:
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("Snakefile", "workflow", "config", "profiles", "resources/demo"):
+        resources = ("resources/demo", "resources/published")
+        for name in ("Snakefile", "workflow", "config", "profiles", *resources):
             link = folder / name
             if not link.exists():
                 link.parent.mkdir(exist_ok=True)
