@@ -5,6 +5,7 @@ from pathlib import Path
 from sfqa import store, tables
 from sfqa.correlation.main_view import MainView, choose_view
 from sfqa.job import run_job
+from sfqa.report.metric_cards import Registries
 from sfqa.report.site import build_site, write_crate
 from sfqa.report.site_data import InitialView
 
@@ -18,6 +19,7 @@ with run_job(snakemake.log[0]) as log:
         shown = choose_view(rows, MainView(params.protocol, params.pooling))
         view = InitialView(shown.protocol, *order, shown.pooling)
     files = [Path(path) for path in snakemake.input]
-    sample_ids = build_site(crate.parent, site, view, files)
+    registries = Registries(*map(Path, params.registries))
+    sample_ids = build_site(crate.parent, site, view, files, registries=registries)
     write_crate(crate.parent, crate, site)
     log.info("%d samples", len(sample_ids))

@@ -14,7 +14,7 @@ from sfqa.errors import UserError
 from sfqa.tables import FAILED, FLAWED, OK
 from sfqa.templates import render_template
 
-VERSION = 1
+VERSION = 2
 
 #: Columns that name a row's item. The first of these that a table has is used.
 ITEM_COLUMNS = (

@@ -17,17 +17,13 @@ from markupsafe import Markup
 from sfqa import identity, store, tables
 from sfqa.errors import UserError
 from sfqa.report import provenance, urls
-from sfqa.report.site_data import (
-    DatasetTables,
-    InitialView,
-    Parts,
-    collect_parts,
-    encode_column,
-)
+from sfqa.report.metric_cards import Registries
+from sfqa.report.site_columns import Parts, encode_column
+from sfqa.report.site_data import DatasetTables, InitialView, collect_parts
 from sfqa.templates import render_template
 from sfqa.thumbnails import locate_file
 
-VERSION = 2
+VERSION = 3
 
 #: Style, scripts and the page's template. No library is used.
 ASSETS = Path(__file__).with_name("site")
@@ -43,13 +39,15 @@ def build_site(
     initial_view: InitialView | None = None,
     files: Iterable[Path] | None = None,
     sample: int | None = None,
+    registries: Registries | None = None,
 ) -> list[str]:
     """Write the site of a dataset's folder to ``out`` and return the ids of its samples.
 
     ``out`` is a folder or, with ``sample``, a ``.zip`` or ``.html`` file. Without ``sample`` the
     site links to the videos by relative paths; with it, that many samples are drawn (whole pairs if
     possible) and their videos are copied. ``files``: the tables to use, by default all of the
-    folder. The site is written next to ``out`` and then renamed. Raises :class:`UserError` for a
+    folder. ``registries`` describe the quality models, by default the project's. The site is
+    written next to ``out`` and then renamed. Raises :class:`UserError` for a
     folder without samples, for an ``out`` that exists and is not a site, and for a ``.zip`` or
     ``.html`` without ``sample``.
     """
@@ -71,7 +69,7 @@ def build_site(
         site.mkdir()
         media: _CopiedMedia | _LinkedMedia
         media = _CopiedMedia(folder, site) if sample else _LinkedMedia(folder, out)
-        parts = collect_parts(source, initial_view, media.make_url)
+        parts = collect_parts(source, initial_view, media.make_url, registries)
         if sample:
             dataset = str(parts["meta"]["dataset"])
             drawn = draw_samples(source, sample, dataset, _list_tested_samples(parts))

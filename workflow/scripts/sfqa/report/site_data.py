@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +17,14 @@ from sfqa.correlation.marks import UNRANKED
 from sfqa.correlation.summarise import MEAN, pool_points
 from sfqa.errors import UserError
 from sfqa.report import provenance
+from sfqa.report.metric_cards import Registries, add_cards
+from sfqa.report.overview import describe_dataset
+from sfqa.report.site_columns import Parts, encode_column, encode_columns, to_numbers, to_text
 from sfqa.statistics.functions import why_undefined
 from sfqa.statistics.registry import STATISTICS
 from sfqa.tables import STATUSES
 
-VERSION = 3
+VERSION = 4
 
 #: Labels that samples can be filtered by, with their names on the page.
 LABELS = {
@@ -43,12 +45,8 @@ HASHES = (
     ("samples", "clip_sha256", "driving clip"),
 )
 _MEASURES = ("fps", "frames", "width", "height", "duration_sec", "face_share", "audio_offset_sec")
-#: Significant digits of predictions and features on the page. The tables have all digits.
-DIGITS = 6
-
 #: Turns a path of a table into the URL that the page uses.
 MakeUrl = Callable[[str | None], str | None]
-Parts = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -85,11 +83,17 @@ class DatasetTables:
         return joined
 
 
-def collect_parts(source: DatasetTables, initial_view: InitialView, make_url: MakeUrl) -> Parts:
+def collect_parts(
+    source: DatasetTables,
+    initial_view: InitialView,
+    make_url: MakeUrl,
+    registries: Registries | None = None,
+) -> Parts:
     """Return the parts of a site by name: meta, samples, rejects, features, hashes, scores, ...
 
-    ``predictions-N`` holds the predictions under the N-th protocol of ``meta``. Raises
-    :class:`UserError` for a folder without samples.
+    ``predictions-N`` holds the predictions under the N-th protocol of ``meta``. ``registries`` are
+    those that describe the quality models, by default the project's. Raises :class:`UserError` for
+    a folder without samples.
     """
     samples = source.read_frame(tables.SAMPLES)
     if samples.empty:
@@ -104,12 +108,13 @@ def collect_parts(source: DatasetTables, initial_view: InitialView, make_url: Ma
     ids = samples["sample_id"]
     dimensions = _order_values(mos["dimension"], initial_view.dimensions)
     metrics = _describe_metrics(source, correlation, initial_view.metrics)
+    add_cards(metrics, registries or Registries())
     protocols = _order_values(
         correlation["protocol"], [initial_view.protocol] if initial_view.protocol else []
     )
     parts: Parts = {
         "samples": _collect_samples(source, samples, mos, dimensions, rejects, make_url),
-        "rejects": _encode_columns(rejects, ("stage", "item", "method", "status", "detail")),
+        "rejects": encode_columns(rejects, ("stage", "item", "method", "status", "detail")),
         "features": _collect_features(source, ids),
         "hashes": _collect_hashes(source, samples),
         "scores": _collect_scores(source, ids),
@@ -125,7 +130,7 @@ def collect_parts(source: DatasetTables, initial_view: InitialView, make_url: Ma
     for name, table in optional.items():
         frame = source.read_frame(table)
         if not frame.empty:
-            parts[name] = _encode_columns(frame, list(frame.columns))
+            parts[name] = encode_columns(frame, list(frame.columns))
     reliability = source.read_frame(tables.RELIABILITY)
     meta: Parts = {
         "dataset": source.folder.resolve().name,
@@ -146,11 +151,12 @@ def collect_parts(source: DatasetTables, initial_view: InitialView, make_url: Ma
         ],
         "unranked": list(UNRANKED),
         "labels": {k: name for k, name in LABELS.items() if k in parts["samples"]["labels"]},
-        "correlation": _encode_columns(correlation, list(correlation.columns)),
+        "correlation": encode_columns(correlation, list(correlation.columns)),
         "more": [name for name in optional if name in parts],
         "reliability": (
-            _encode_columns(reliability, list(reliability.columns)) if len(reliability) else None
+            encode_columns(reliability, list(reliability.columns)) if len(reliability) else None
         ),
+        "overview": describe_dataset(source.folder, samples, source.read_frame, dimensions),
         "count": len(samples),
         "videos": sum(path is not None for path in parts["samples"]["video"]),
         "rejected": len(rejects),
@@ -182,7 +188,7 @@ def _collect_samples(
     for dimension in dimensions:
         ratings = mos[mos["dimension"] == dimension].set_index("sample_id").reindex(ids)
         opinions[dimension] = {
-            name: _to_numbers(ratings[column], None)
+            name: to_numbers(ratings[column], None)
             for name, column in (
                 ("mos", "mos"), ("n", "n"), ("sd", "sd"),
                 ("low", "ci95_low"), ("high", "ci95_high"),
@@ -197,11 +203,11 @@ def _collect_samples(
         "labels": labels,
         "status": encode_column([STATUSES[code] for code in worst]),
         "prompt": encode_column(samples["prompt"]),
-        "video": [make_url(_to_text(path)) for path in paths],
-        "image": encode_column([make_url(_to_text(path)) for path in samples["image_path"]]),
+        "video": [make_url(to_text(path)) for path in paths],
+        "image": encode_column([make_url(to_text(path)) for path in samples["image_path"]]),
         "mos": opinions,
         "measures": {
-            k: _to_numbers(conformed[k])
+            k: to_numbers(conformed[k])
             for k in _MEASURES
             if k in conformed and conformed[k].notna().any()
         },
@@ -265,14 +271,14 @@ def _collect_predictions(
             if points.empty:
                 continue
             signed = points["prediction"].astype(float)
-            column: Parts = {"raw": _to_numbers((signed * metric["direction"]).reindex(ids))}
+            column: Parts = {"raw": to_numbers((signed * metric["direction"]).reindex(ids))}
             reason = why_undefined(signed.to_numpy(), points["mos"].to_numpy(float))
             if reason:
                 column["reason"] = reason
             else:
                 curve = fit_mapping(signed, points["mos"].astype(float), mapping)
                 mapped = pd.Series(curve(signed), points.index)
-                column |= {"mapped": _to_numbers(mapped.reindex(ids)), "mapping": curve.name}
+                column |= {"mapped": to_numbers(mapped.reindex(ids)), "mapping": curve.name}
             by_dimension = predictions[str(protocol)].setdefault(metric["name"], {})
             by_dimension[str(dimension)] = column
     return predictions
@@ -301,7 +307,7 @@ def _collect_features(source: DatasetTables, ids: pd.Series[str]) -> list[Parts]
             }
             numeric = pa.types.is_floating(field.type) or pa.types.is_integer(field.type)
             values = frame[field.name]
-            column["values"] = _to_numbers(values) if numeric else [_to_text(v) for v in values]
+            column["values"] = to_numbers(values) if numeric else [to_text(v) for v in values]
             columns.append(column)
     return columns
 
@@ -349,23 +355,10 @@ def _collect_scores(source: DatasetTables, ids: pd.Series[str]) -> Parts:
         result["dimensions"][str(dimension)] = {
             "start": [0, *(int(n) for n in counts.cumsum())],
             "rater": [codes[name] for name in rows["rater"]],
-            "score": _to_numbers(rows["score"]),
+            "score": to_numbers(rows["score"]),
             "rejected": sorted(codes[name] for name in rejected["rater"] if name in codes),
         }
     return result
-
-
-def _encode_columns(frame: pd.DataFrame, names: Sequence[str]) -> Parts:
-    columns: Parts = {}
-    for name in names:
-        values = frame[name]
-        if pd.api.types.is_bool_dtype(values):
-            columns[name] = [bool(v) for v in values]
-        elif pd.api.types.is_numeric_dtype(values):
-            columns[name] = _to_numbers(values, None)
-        else:
-            columns[name] = [v if isinstance(v, bool) else _to_text(v) for v in values]
-    return columns
 
 
 def _order_values(values: Iterable[Any], first: Sequence[str]) -> list[str]:
@@ -373,29 +366,3 @@ def _order_values(values: Iterable[Any], first: Sequence[str]) -> list[str]:
     names = {str(value) for value in values}
     leading = [name for name in dict.fromkeys(first) if name in names]
     return leading + sorted(names - set(leading))
-
-
-def encode_column(values: Iterable[Any]) -> Parts:
-    """Return a column as its distinct values and one index per row, -1 for an empty cell."""
-    texts = [_to_text(value) for value in values]
-    distinct = sorted({text for text in texts if text is not None})
-    numbers = {text: number for number, text in enumerate(distinct)}
-    return {"values": distinct, "codes": [-1 if t is None else numbers[t] for t in texts]}
-
-
-def _to_text(value: Any) -> str | None:
-    if value is None or (isinstance(value, float) and math.isnan(value)) or value is pd.NA:
-        return None
-    return str(value)
-
-
-def _to_numbers(values: Iterable[Any], digits: int | None = DIGITS) -> list[float | int | None]:
-    """Return numbers as JSON values: NaN and infinity as None, whole numbers as integers."""
-    return [_to_number(value, digits) for value in values]
-
-
-def _to_number(value: Any, digits: int | None) -> float | int | None:
-    if value is None or pd.isna(value) or not math.isfinite(value):
-        return None
-    number = float(value) if digits is None else float(f"{float(value):.{digits}g}")
-    return int(number) if number.is_integer() and abs(number) < 2**53 else number

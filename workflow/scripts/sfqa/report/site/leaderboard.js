@@ -58,44 +58,108 @@
     return [`${dimension}.${name}`, values];
   }));
 
-  function board(chosen) {
+  const LABELS = { rank: "Rank", metric: "Metric", group: "Type", n: "n", note: "Note", interval: "Intervals" };
+  /** The columns that can be hidden: [key, label]. */
+  const listOptions = () => [["rank", LABELS.rank], ["group", LABELS.group], ...SFQA.have.meta.statistics.map(one => [one.name, one.label]), ["interval", LABELS.interval], ["n", LABELS.n], ["note", LABELS.note]];
+
+  /** The main table: {node, filter(text), toCsv(), toLatex()}. `hidden` are keys of columns; `changed` gets a new sort order. */
+  function board(chosen, hidden, changed) {
     const { meta } = SFQA.have;
     const dimensions = chosen.dimension === "all" ? dimensionsOf() : [chosen.dimension];
     const lines = meta.metrics.map(metric => ({ metric, rows: Object.fromEntries(dimensions.map(dimension =>
       [dimension, index.get([metric.name, dimension, chosen.protocol, chosen.level, chosen.pooling].join("\n"))])) }))
       .filter(line => Object.values(line.rows).some(Boolean));
-    const columns = dimensions.flatMap(dimension => meta.statistics.map(one => ({ ...one, dimension })));
-    const order = ranks(lines, columns), known = ["metric", "group", "n", ...columns.map(one => `${one.dimension}.${one.name}`)];
+    const visible = meta.statistics.filter(one => !hidden.has(one.name)), statistics = visible.length ? visible : meta.statistics;
+    const columns = dimensions.flatMap(dimension => statistics.map(one => ({ ...one, dimension, key: `${dimension}.${one.name}` })));
+    const order = ranks(lines, columns), known = ["metric", "group", "n", ...columns.map(column => column.key)];
     // By default the metric with the best overall SRCC comes first.
-    const told = known.includes(chosen.sort), begin = { sort: told ? chosen.sort : `${dimensions[dimensions.length - 1]}.srcc`, down: told ? chosen.down : true };
+    const usual = columns[columns.length - statistics.length], isKnown = known.includes(chosen.sort), begin = { sort: isKnown ? chosen.sort : usual.key, down: isKnown ? chosen.down : usual.higher_is_better };
     const best = (column, line) => {
-      const { dimension, name } = column, row = line.rows[dimension];
-      if (!row || row[name] === null || line.metric.kind === "control" || !isRanked(row, column)) return "";
-      const place = order.get(`${dimension}.${name}`).indexOf(Number(row[name].toFixed(3)));
-      return place === 0 ? "best" : place === 1 ? "second" : "";
+      const value = rankedValue(column, line), position = value === null ? -1 : order.get(column.key).indexOf(value);
+      return position === 0 ? "best" : position === 1 ? "second" : "";
     };
-    const made = SFQA.table([
-      { key: "metric", head: "Metric", row: true, value: line => line.metric.name.toLowerCase(), cell: line => [line.metric.name, line.metric.weights === "random" && h("span", { class: "badge" }, "random weights")] },
-      { key: "group", head: "Type", value: line => line.metric.group, className: "soft" },
+    /** The value as it is shown; null for a control and where there is none. */
+    const roundedValue = (column, line) => {
+      const row = line.rows[column.dimension];
+      return !row || row[column.name] === null || line.metric.kind === "control" ? null : Number(row[column.name].toFixed(3));
+    };
+    /** The same, null also for a value that may not be marked as best. */
+    const rankedValue = (column, line) => line.rows[column.dimension] && isRanked(line.rows[column.dimension], column) ? roundedValue(column, line) : null;
+    const rank = (line, sort) => {
+      // Unlike the marks, a rank is given to a metric with a negative SRCC: it comes last.
+      const column = columns.find(one => one.key === sort) || usual, read = one => column.is_mapped ? rankedValue(column, one) : roundedValue(column, one), value = read(line);
+      if (value === null) return null;
+      const isBetter = other => other !== null && (column.higher_is_better ? other > value : other < value);
+      return 1 + lines.filter(one => isBetter(read(one))).length;
+    };
+    const notes = line => [...new Set(Object.values(line.rows).filter(Boolean).map(row => row.detail).filter(Boolean))];
+    const count = line => Math.max(...Object.values(line.rows).filter(Boolean).map(row => row.n));
+    const small = (row, name) => hidden.has("interval") ? null : interval(row, name);
+    const caption = `Metrics against MOS, ${SFQA.protocol(chosen.protocol)}${chosen.protocol === "all" ? "" : " splits"}, ${LEVELS[chosen.level] || chosen.level}, ${POOLINGS[chosen.pooling] || chosen.pooling}`;
+    const before = [
+      { key: "rank", head: LABELS.rank, number: true, note: "By the statistic that the table is sorted by, otherwise by SRCC; controls have no rank, nor have values after a fitted curve that is a step or falls", className: "rank", cell: (line, sort) => rank(line, sort) },
+      { key: "metric", head: LABELS.metric, row: true, value: line => line.metric.name.toLowerCase(), cell: line => SFQA.metricName(line.metric) },
+      { key: "group", head: LABELS.group, value: line => line.metric.group, className: "soft" },
+    ].filter(column => !hidden.has(column.key));
+    const after = [
+      { key: "n", head: LABELS.n, number: true, value: count },
+      { key: "note", head: LABELS.note, className: "note", cell: line => notes(line).map(text => h("span", { title: text }, noteWords(text).join(", ").replace(/_/g, " "))) },
+    ].filter(column => !hidden.has(column.key));
+    const table = SFQA.table([
+      ...before,
       ...columns.map(column => ({
-        key: `${column.dimension}.${column.name}`, head: column.label, number: true, note: `${column.label}, ${words(column.dimension)}`,
-        className: column.name === meta.statistics[0].name ? "begin" : null,
+        key: column.key, head: column.label, number: true, note: `${column.label}, ${words(column.dimension)}`,
+        className: column.name === statistics[0].name ? "begin" : null,
         value: line => line.rows[column.dimension] ? line.rows[column.dimension][column.name] : null,
         cell: line => {
           const row = line.rows[column.dimension];
-          return row ? SFQA.cell(fixed(row[column.name]), about(row, column.name, column.label), { class: best(column, line), small: interval(row, column.name) }) : null;
+          return row ? SFQA.cell(fixed(row[column.name]), about(row, column.name, column.label), { class: best(column, line), small: small(row, column.name) }) : null;
         },
       })),
-      { key: "n", head: "n", number: true, value: line => Math.max(...Object.values(line.rows).filter(Boolean).map(row => row.n)) },
-      { key: "note", head: "Note", className: "note", cell: line => [...new Set(Object.values(line.rows).filter(Boolean).map(row => row.detail).filter(Boolean))].map(text => h("span", { title: text }, noteWords(text).join(", ").replace(/_/g, " "))) },
+      ...after,
     ], {
-      caption: `Metrics against MOS, ${SFQA.protocol(chosen.protocol)}${chosen.protocol === "all" ? "" : " splits"}, ${LEVELS[chosen.level] || chosen.level}, ${POOLINGS[chosen.pooling] || chosen.pooling}`,
-      pageSize: 200, ...begin, changed: given => SFQA.go("leaderboard", { ...chosen, ...given, down: given.down ? "1" : "", page: "" }, true),
-      rowClass: line => line.metric.kind === "control" ? "control" : null, empty: "No metric was correlated with MOS here.",
-      groups: h("tr", { class: "groups" }, h("td", { colSpan: 2 }), dimensions.map(name => h("th", { scope: "colgroup", colSpan: meta.statistics.length, class: "begin" }, words(name))), h("td", { colSpan: 2 })),
+      caption, pageSize: 200, ...begin, changed,
+      rowClass: line => line.metric.kind === "control" ? "control" : null, empty: lines.length ? "No metric matches the search." : "No metric was correlated with MOS here.",
+      groups: h("tr", { class: "groups" }, h("td", { colSpan: before.length }), dimensions.map(name => h("th", { scope: "colgroup", colSpan: statistics.length, class: "begin" }, words(name))), after.length ? h("td", { colSpan: after.length }) : null),
     });
-    made.show(lines);
-    return made.node;
+    const filter = text => {
+      const search = text.trim().toLowerCase();
+      table.show(lines.filter(line => `${line.metric.name}\n${line.metric.group}`.toLowerCase().includes(search)));
+    };
+    const shows = key => !hidden.has(key);
+
+    /** What is shown as CSV with all digits; weights, protocol and the origin of the MOS are always there. */
+    function toCsv() {
+      const hasInterval = column => shows("interval") && rows.some(row => row[`${column.name}_low`] !== undefined);
+      const parts = [
+        shows("rank") && ["rank", line => rank(line, table.sort())], ["metric", line => line.metric.name], shows("group") && ["type", line => line.metric.group],
+        ...columns.flatMap(column => ["", ...(hasInterval(column) ? ["_low", "_high"] : [])].map(end => [`${column.dimension}_${column.name}${end}`, line => line.rows[column.dimension] ? line.rows[column.dimension][column.name + end] : null])),
+        shows("n") && ["n", count], ["weights", line => line.metric.weights], ["protocol", () => chosen.protocol], ["level", () => chosen.level], ["pooling", () => chosen.pooling],
+        ["synthetic_mos", () => meta.synthetic_mos], shows("note") && ["note", line => notes(line).join("; ")],
+      ].filter(Boolean);
+      return SFQA.toCsv([parts.map(([name]) => name), ...table.list().map(line => parts.map(([, read]) => read(line)))]);
+    }
+
+    /** What is shown as a LaTeX table. */
+    function toLatex() {
+      const text = value => ({ text: value === null || value === undefined ? "–" : value });
+      const cell = (column, line) => {
+        const row = line.rows[column.dimension];
+        return row ? { text: fixed(row[column.name]), rank: best(column, line), small: small(row, column.name) } : text(null);
+      };
+      const random = line => line.metric.weights === "random" ? " (random weights)" : "";
+      const first = [shows("rank") && [LABELS.rank, "r", line => text(rank(line, table.sort()))], [LABELS.metric, "l", line => text(line.metric.name + random(line))], shows("group") && [LABELS.group, "l", line => text(line.metric.group)]].filter(Boolean);
+      const last = shows("n") ? [[LABELS.n, "r", line => text(count(line))]] : [];
+      const parts = [...first, ...columns.map(column => [column.label, "r", line => cell(column, line)]), ...last];
+      return SFQA.toLatex({
+        caption: `${caption}; dataset ${meta.dataset}`, align: parts.map(([, align]) => align).join(""), header: parts.map(([head]) => head),
+        groups: [{ name: "", span: first.length }, ...dimensions.map(name => ({ name: words(name), span: statistics.length })), ...(last.length ? [{ name: "", span: 1 }] : [])],
+        rows: table.list().map(line => parts.map(([, , read]) => read(line))),
+        notes: [meta.synthetic_mos && "The MOS come from simulated raters.", shows("interval") && columns.some(column => lines.some(line => line.rows[column.dimension] && interval(line.rows[column.dimension], column.name))) && "In brackets: 95 % intervals.", `Run ${meta.identity.slice(0, 12)}.`].filter(Boolean),
+      });
+    }
+    filter("");
+    return { node: table.node, filter, toCsv, toLatex };
   }
 
   const MARKS = ["circle", "square", "diamond", "triangle"];
@@ -121,7 +185,7 @@
     if (!lines.some(line => protocols.some(protocol => value(line, protocol) !== null))) return section(h("p", { class: "quiet" }, "No regressor has an SRCC under any protocol here."));
     const gap = (line, protocol) => base && value(line, base) !== null && value(line, protocol) !== null ? value(line, base) - value(line, protocol) : null;
     const made = SFQA.table([
-      { key: "metric", head: "Regressor", row: true, value: line => line.metric.name.toLowerCase(), cell: line => [line.metric.name, line.metric.weights === "random" && h("span", { class: "badge" }, "random weights")] },
+      { key: "metric", head: "Regressor", row: true, value: line => line.metric.name.toLowerCase(), cell: line => SFQA.metricName(line.metric) },
       ...protocols.map((protocol, n) => ({
         key: protocol, number: true, head: words(protocol), value: line => value(line, protocol),
         cell: line => line.rows[protocol] ? SFQA.cell(fixed(value(line, protocol)), about(line.rows[protocol], "srcc", "SRCC"), { small: interval(line.rows[protocol], "srcc") }) : null,
@@ -207,16 +271,42 @@
       const chosen = { dimension: given.dimension || "all", protocol: first(given.protocol, SFQA.have.meta.protocols), level: first(given.level || "video", levels), sort: given.sort || null, down: given.down === "1" };
       const usual = SFQA.have.meta.pooling, poolings = distinct(rows.filter(row => row.level === chosen.level), "pooling").sort((a, b) => (b === usual) - (a === usual));
       chosen.pooling = first(given.pooling || usual, poolings);
-      const set = name => value => SFQA.go("leaderboard", { ...given, [name]: value });
-      const dimensions = dimensionsOf();
-      return h("div", {}, h("h1", {}, "Leaderboard"),
-        h("div", { class: "choices" },
-          SFQA.choice("Dimension", dimensions.length > 1 ? ["all", ...dimensions] : dimensions, dimensions.length > 1 ? chosen.dimension : dimensions[0], set("dimension")),
-          SFQA.choice("Protocol", SFQA.have.meta.protocols, chosen.protocol, set("protocol"), SFQA.protocol),
-          SFQA.choice("Level", levels, chosen.level, set("level"), name => LEVELS[name] || words(name)),
-          SFQA.choice("Pooling", poolings, chosen.pooling, set("pooling"), name => POOLINGS[name] || words(name))),
-        h("p", { class: "quiet" }, `Best in bold, second best underlined, without controls, metrics with a negative SRCC and ${labels(one => one.is_mapped)} after a fitted curve that is a step or falls. ${labels(one => one.higher_is_better)}: higher is better; the sign is flipped for metrics that are lower for better quality. ${labels(one => !one.higher_is_better)}: lower is better. Press a number to see where it comes from.`),
-        board(chosen), leakage(chosen), await significance(chosen), await byMethod(chosen));
+      const state = { ...given }, dimensions = dimensionsOf(), holder = h("div");
+      const set = name => value => SFQA.go("leaderboard", { ...state, [name]: value });
+      const remember = change => { Object.assign(state, change); SFQA.go("leaderboard", state, true); };
+      // "-" hides nothing. By default a phone has no column of types, so that the first statistic is in view.
+      const hide = given.hide || (matchMedia("(max-width: 519px)").matches ? "group" : "-"), hidden = new Set(hide.split(",").filter(key => key !== "-"));
+      let shown = null;
+      const drawBoard = () => {
+        const sort = { sort: state.sort || null, down: state.down === "1" };
+        shown = board({ ...chosen, ...sort }, hidden, order => remember({ sort: order.sort, down: order.down ? "1" : "" }));
+        shown.filter(state.search || "");
+        holder.replaceChildren(shown.node);
+      };
+      drawBoard();
+      const pick = (head, name, values, value, texts) => values.length > 1 ? SFQA.choice(head, values, value, set(name), texts) : null;
+      const search = h("label", { class: "choice" }, h("span", {}, "Search"), h("input", { type: "search", value: state.search || "", placeholder: "metric or type", oninput: event => { remember({ search: event.target.value }); shown.filter(event.target.value); } }));
+      const menu = h("details", { class: "menu", onkeydown: event => { if (event.key === "Escape") { menu.open = false; menu.firstChild.focus(); } } }, h("summary", {}, "Columns"), h("div", { class: "panel" }, listOptions().map(([key, label]) => h("label", {}, h("input", { type: "checkbox", checked: !hidden.has(key), onchange: event => {
+        if (event.target.checked) hidden.delete(key);
+        else hidden.add(key);
+        remember({ hide: [...hidden].join(",") || "-" });
+        drawBoard();
+      } }), ` ${label}`))));
+      const name = `${SFQA.have.meta.dataset}_${chosen.protocol}_${chosen.level}`.replace(/[^\w.-]+/g, "_");
+      const reasons = distinct(rows.filter(row => row.protocol === chosen.protocol && row.level === chosen.level && row.pooling === chosen.pooling), "interval").filter(Boolean);
+      return h("div", {}, h("div", { class: "title" }, h("h1", {}, "Leaderboard"), SFQA.overviewLine()),
+        h("div", { class: "choices compact" },
+          pick("Dimension", "dimension", dimensions.length > 1 ? ["all", ...dimensions] : dimensions, chosen.dimension),
+          pick("Protocol", "protocol", SFQA.have.meta.protocols, chosen.protocol, SFQA.protocol),
+          pick("Level", "level", levels, chosen.level, level => LEVELS[level] || words(level)),
+          pick("Pooling", "pooling", poolings, chosen.pooling, pooling => POOLINGS[pooling] || words(pooling)),
+          search,
+          h("div", { class: "tools" }, menu,
+            h("button", { type: "button", title: "Save the rows and columns that are shown as CSV", onclick: () => SFQA.save(`${name}.csv`, shown.toCsv(), "text/csv") }, "CSV"),
+            h("button", { type: "button", title: "Save the rows and columns that are shown as a LaTeX table", onclick: () => SFQA.save(`${name}.tex`, shown.toLatex(), "application/x-tex") }, "LaTeX"))),
+        holder,
+        h("p", { class: "quiet" }, `Best in bold, second best underlined, without controls, metrics with a negative SRCC and ${labels(one => one.is_mapped)} after a fitted curve that is a step or falls. ${labels(one => one.higher_is_better)}: higher is better; the sign is flipped for metrics that are lower for better quality. ${labels(one => !one.higher_is_better)}: lower is better. ${reasons.length ? `Small numbers are 95 % intervals (${reasons.join("; ")}). ` : ""}Press a number to see where it comes from, a name to see what the metric is.`),
+        SFQA.overview(), leakage(chosen), await significance(chosen), await byMethod(chosen));
     },
   };
 })();

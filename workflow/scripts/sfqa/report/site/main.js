@@ -54,7 +54,7 @@
   nav.append(...ORDER.map(name => h("a", { href: `#${name}`, "data-view": name }, SFQA.views[name].title)));
   const warnings = document.getElementById("warnings");
   if (meta.synthetic_mos) warnings.append(h("p", { class: "warning" }, h("b", {}, "Synthetic ratings. "), "The MOS come from simulated raters: these figures test the workflow and say nothing about perceived quality."));
-  if (meta.random.length) warnings.append(h("p", { class: "warning" }, h("b", {}, "Random weights. "), `${meta.random.join(", ")} ran on untrained networks: their figures say nothing about the published metrics.`));
+  if (meta.random.length) warnings.append(h("p", { class: "warning" }, h("b", {}, "Random weights. "), meta.random.length > 4 ? `${meta.random.length} of ${SFQA.count(meta.metrics.length, "metric")} ran on untrained networks: their figures say nothing about the published metrics.` : `${meta.random.join(", ")} ran on untrained networks: their figures say nothing about the published metrics.`));
 
   const theme = document.getElementById("theme");
   theme.addEventListener("click", () => {

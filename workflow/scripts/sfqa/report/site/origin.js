@@ -35,7 +35,7 @@
     ["Packages", Object.entries(code.packages).map(([name, version]) => `${name} ${version}`).join(", ")],
   ];
 
-  const tableOf = files => h("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Files" }, h("table", { class: "files" },
+  const tableOf = (files, label = "Files") => h("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": label }, h("table", { class: "files" },
     h("thead", {}, h("tr", {}, ["File", "Rows", "sha256"].map(head => h("th", { scope: "col" }, head)))),
     h("tbody", {}, files.map(file => h("tr", {}, h("th", { scope: "row" }, file.path), h("td", { class: "number" }, file.rows.toLocaleString("en")), h("td", {}, h("code", {}, file.sha256)))))));
 
@@ -55,6 +55,7 @@
     dialog.replaceChildren(h("div", {},
       h("div", { class: "bar" }, h("h2", { id: "origin-title" }, title), close),
       SFQA.facts(facts),
+      known && SFQA.describeMetric(known),
       known && [h("h3", {}, "Metric"), SFQA.facts([
         ["Kind", `${SFQA.words(known.kind)}, ${known.group}`], ["Head", about.head], ["Inputs", (about.inputs || []).join(", ")],
         ["Direction", known.direction < 0 ? "lower is better; the sign is flipped first" : "higher is better"],
@@ -67,7 +68,7 @@
       ]))] : null,
       hashes.length ? [h("h3", {}, "Hashes"), h("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Hashes" }, h("table", { class: "files" }, h("tbody", {}, hashes.map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, h("code", {}, value)))))))] : null,
       h("h3", {}, "Files"), tableOf(few),
-      features.length ? h("details", { open: features.length < 5 }, h("summary", {}, SFQA.count(features.length, "feature file")), tableOf(features)) : null,
+      features.length ? h("details", { open: features.length < 5 }, h("summary", {}, SFQA.count(features.length, "feature file")), tableOf(features, "Feature files")) : null,
       h("h3", {}, "Program"), SFQA.facts([...SFQA.codeFacts(SFQA.have.meta.code), ["Identity of the run", h("code", {}, SFQA.have.meta.identity)]])));
     if (!dialog.open) dialog.showModal();
     close.focus();

@@ -7,7 +7,7 @@
   const kinds = detail => detail.split(/; (?=[a-z][a-z0-9_]*: )/).map(part => (/^([a-z][a-z0-9_]*): /.exec(part) || [null, "other"])[1]);
 
   SFQA.views.rejects = {
-    title: "Rejects",
+    title: "Failed or flawed",
     async draw(given) {
       const rows = SFQA.rows(await SFQA.need("rejects")).map(row => ({ ...row, kinds: kinds(row.detail) }));
       const state = { ...given }, stages = [...new Set(rows.map(row => row.stage))], reasons = [...new Set(rows.flatMap(row => row.kinds))].sort(), methods = [...new Set(rows.map(row => row.method).filter(Boolean))].sort();
@@ -34,7 +34,7 @@
       };
       const change = name => value => { state[name] = value; SFQA.go("rejects", state, true); filter(); };
       filter();
-      return h("div", {}, h("h1", {}, "Rejects"), h("p", { class: "quiet" }, "Failed rows are left out of later stages, flawed rows are used. A row with two reasons counts under both. rejects.parquet lists all of them."), summary.node,
+      return h("div", {}, h("h1", {}, "Failed or flawed rows"), h("p", { class: "quiet" }, "Failed rows are left out of later stages. Flawed rows are used like any other; they are listed so that you can look at them. A row with two reasons counts under both. rejects.parquet lists all of them."), summary.node,
         h("h2", {}, "Row by row"), h("div", { class: "choices" },
           [["stage", "Stage", stages], ["status", "Status", ["failed", "flawed"]], ["method", "Method", methods], ["reason", "Reason", reasons]].map(([name, head, values]) => SFQA.choice(head, ["", ...values], given[name] || "", change(name), value => value ? words(value) : "all"))),
         count, table.node);

@@ -5,8 +5,8 @@
   const PAGE = 50;
 
   /**
-   * columns: {key, head, note, number, value(row) -> sortable, cell(row) -> node or text, row (is the row's head)}.
-   * given: {caption, sort, down, page, pageSize, empty, changed({sort, down, page})}. Returns {node, show(rows)}.
+   * columns: {key, head, note, number, value(row) -> sortable, cell(row, sort) -> node or text, row (is the row's head)}.
+   * given: {caption, sort, down, page, pageSize, empty, changed({sort, down, page})}. Returns {node, show(rows), list() -> sorted rows, sort() -> key}.
    */
   SFQA.table = (columns, given = {}) => {
     let rows = [], sort = given.sort || null, down = Boolean(given.down), page = given.page || 0;
@@ -14,7 +14,7 @@
     const body = h("tbody"), top = h("tr");
     const heads = columns.map(column => {
       const cell = h("th", { scope: "col", class: column.number ? "number" : column.className === "mark" ? "mark" : null, title: column.note });
-      cell.append(column.value ? h("button", { type: "button", onclick: () => turn(column) }, column.head, h("i", { "aria-hidden": "true" })) : column.head);
+      cell.append(column.value ? h("button", { type: "button", onclick: () => turn(column) }, column.head, h("i", { "aria-hidden": "true" })) : h("span", { class: "head" }, column.head));
       top.append(cell);
       return cell;
     });
@@ -57,7 +57,7 @@
       });
       body.replaceChildren(...all.slice(page * size, (page + 1) * size).map(row =>
         h("tr", { class: given.rowClass ? given.rowClass(row) : null }, columns.map(column => {
-          const own = column.cell ? column.cell(row) : column.value(row);
+          const own = column.cell ? column.cell(row, sort) : column.value(row);
           return h(column.row ? "th" : "td", { scope: column.row ? "row" : null, class: [column.number && "number", column.className].filter(Boolean).join(" ") || null },
             own === null || own === undefined ? "–" : own);
         }))));
@@ -69,6 +69,6 @@
         h("span", { "aria-live": "polite" }, `${(page * size + 1).toLocaleString("en")}–${Math.min(all.length, (page + 1) * size).toLocaleString("en")} of ${all.length.toLocaleString("en")}`),
         h("button", { type: "button", disabled: page === pages - 1, onclick: go(1) }, "Next"));
     }
-    return { node, show: next => { rows = next; draw(); } };
+    return { node, show: next => { rows = next; draw(); }, list: sorted, sort: () => sort };
   };
 })();
