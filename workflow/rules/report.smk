@@ -85,7 +85,10 @@ rule build_site:
             PLAN.module_version("report/site_data"),
             PLAN.module_version("report/provenance"),
         ],
-        registries=[PLAN.config["regression"]["registry"], PLAN.config["weights"]["registry"]],
+        registries=[
+            PLAN.config["regression"]["registry"],
+            PLAN.config["weights"]["registry"],
+        ],
     script:
         "../scripts/build_site.py"
 
