@@ -11,6 +11,7 @@ from site_visit import SIZES, Visit
 
 from chromium import needs_chromium
 from sfqa import store, tables
+from sfqa.errors import UserError
 from sfqa.report.metric_cards import Registries
 from sfqa.report.site import build_site
 from sfqa.report.site_data import InitialView
@@ -186,3 +187,35 @@ def test_heads_of_a_row_are_aligned(visit):
     ]
     assert max(middles) - min(middles) < 1
     visit.leave()
+
+
+def test_two_runs_are_compared(browser, dataset, tmp_path):
+    other = make(tmp_path / "results" / "other", pairs=4, metrics=4, protocols=1, videos=0)
+    build_site(dataset, tmp_path / "site", InitialView("disjoint", DIMENSIONS), other=other)
+    visit = Visit(browser, tmp_path / "site" / "index.html")
+    visit.go("runs", dimension=DIMENSIONS[0], protocol="disjoint", pooling="mean")
+    page = visit.page
+    page.wait_for_selector("main h1")
+    rows = {}
+    for row in page.locator("main table tbody tr").all():
+        rows[row.locator("th").inner_text()] = row.locator("td").all_inner_texts()
+    values = []
+    for folder in (dataset, other):
+        table = store.read(tables.CORRELATION, folder / "correlation/correlation.parquet")
+        chosen = table.query(
+            "dimension == @DIMENSIONS[0] and protocol == 'disjoint' and pooling == 'mean'"
+            " and level == 'video'"
+        )
+        values.append(chosen.set_index("metric")["srcc"])
+    first, second = (own["Sharpness"] for own in values)
+    expected = [f"{value:.3f}".replace("-", "−") for value in (first, second, second - first)]
+    assert rows["Sharpness"][:3] == expected
+    # The second run has one metric fewer.
+    assert rows["Regressor-00"][1:3] == ["–", "–"]
+    assert "1 metric is in one run only" in page.inner_text("main")
+    visit.leave()
+
+
+def test_a_second_run_must_have_correlations(dataset, tmp_path):
+    with pytest.raises(UserError, match=r"--against .*: no correlation/correlation\.parquet there"):
+        build_site(dataset, tmp_path / "site", other=tmp_path)

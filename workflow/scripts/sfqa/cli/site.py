@@ -15,6 +15,7 @@ sfqa site results/demo --sample 12 --out demo.html
 sfqa site results/demo --sample 40 --out demo.zip
 sfqa site results/demo --out results/demo/report/site2
 sfqa site results/demo --sample 12 --protocol random --out small/
+sfqa site results/demo --against other/results/demo --out comparison/
 """
 
 
@@ -31,6 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="only N samples, in whole pairs if possible, with copies of their videos",
     )  # fmt: skip
     add("--protocol", metavar="NAME", help="the protocol that is shown first")
+    add(
+        "--against", type=Path, metavar="RESULTS",
+        help="a second results folder: a page compares the correlations of both runs",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     if args.protocol:
         _check_protocol(args.results, args.protocol)
         view = replace(view, protocol=args.protocol)
-    sample_ids = build_site(args.results, args.out, view, sample=args.sample)
+    sample_ids = build_site(args.results, args.out, view, sample=args.sample, other=args.against)
     page = args.out if args.out.suffix.lower() in (".html", ".zip") else args.out / "index.html"
     print(f"sfqa: {len(sample_ids)} samples in {page}", file=sys.stderr)
     return SUCCESS

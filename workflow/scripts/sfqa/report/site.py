@@ -40,16 +40,17 @@ def build_site(
     files: Iterable[Path] | None = None,
     sample: int | None = None,
     registries: Registries | None = None,
+    other: Path | None = None,
 ) -> list[str]:
     """Write the site of a dataset's folder to ``out`` and return the ids of its samples.
 
     ``out`` is a folder or, with ``sample``, a ``.zip`` or ``.html`` file. Without ``sample`` the
     site links to the videos by relative paths; with it, that many samples are drawn (whole pairs if
     possible) and their videos are copied. ``files``: the tables to use, by default all of the
-    folder. ``registries`` describe the quality models, by default the project's. The site is
-    written next to ``out`` and then renamed. Raises :class:`UserError` for a
-    folder without samples, for an ``out`` that exists and is not a site, and for a ``.zip`` or
-    ``.html`` without ``sample``.
+    folder. ``registries`` describe the quality models, by default the project's. ``other``: the
+    results folder of a second run to compare the correlations with. The site is written next to
+    ``out`` and then renamed. Raises :class:`UserError` for a folder without samples, for an ``out``
+    that exists and is not a site, and for a ``.zip`` or ``.html`` without ``sample``.
     """
     folder, out, initial_view = Path(folder), Path(out), initial_view or InitialView()
     is_file = out.suffix.lower() in (".zip", ".html")
@@ -69,7 +70,7 @@ def build_site(
         site.mkdir()
         media: _CopiedMedia | _LinkedMedia
         media = _CopiedMedia(folder, site) if sample else _LinkedMedia(folder, out)
-        parts = collect_parts(source, initial_view, media.make_url, registries)
+        parts = collect_parts(source, initial_view, media.make_url, registries, other)
         if sample:
             dataset = str(parts["meta"]["dataset"])
             drawn = draw_samples(source, sample, dataset, _list_tested_samples(parts))

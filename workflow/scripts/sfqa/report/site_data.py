@@ -19,6 +19,7 @@ from sfqa.errors import UserError
 from sfqa.report import provenance
 from sfqa.report.metric_cards import Registries, add_cards
 from sfqa.report.overview import describe_dataset
+from sfqa.report.run_comparison import compare_runs
 from sfqa.report.site_columns import Parts, encode_column, encode_columns, to_numbers, to_text
 from sfqa.statistics.functions import why_undefined
 from sfqa.statistics.registry import STATISTICS
@@ -88,12 +89,14 @@ def collect_parts(
     initial_view: InitialView,
     make_url: MakeUrl,
     registries: Registries | None = None,
+    other: Path | None = None,
 ) -> Parts:
     """Return the parts of a site by name: meta, samples, rejects, features, hashes, scores, ...
 
     ``predictions-N`` holds the predictions under the N-th protocol of ``meta``. ``registries`` are
-    those that describe the quality models, by default the project's. Raises :class:`UserError` for
-    a folder without samples.
+    those that describe the quality models, by default the project's. ``other`` is the results
+    folder of a second run, which gives the part ``against``. Raises :class:`UserError` for a folder
+    without samples.
     """
     samples = source.read_frame(tables.SAMPLES)
     if samples.empty:
@@ -131,6 +134,8 @@ def collect_parts(
         frame = source.read_frame(table)
         if not frame.empty:
             parts[name] = encode_columns(frame, list(frame.columns))
+    if other is not None:
+        parts["against"] = compare_runs(correlation, other)
     reliability = source.read_frame(tables.RELIABILITY)
     meta: Parts = {
         "dataset": source.folder.resolve().name,
@@ -152,7 +157,7 @@ def collect_parts(
         "unranked": list(UNRANKED),
         "labels": {k: name for k, name in LABELS.items() if k in parts["samples"]["labels"]},
         "correlation": encode_columns(correlation, list(correlation.columns)),
-        "more": [name for name in optional if name in parts],
+        "more": [name for name in (*optional, "against") if name in parts],
         "reliability": (
             encode_columns(reliability, list(reliability.columns)) if len(reliability) else None
         ),

@@ -4,7 +4,7 @@
   const { h } = SFQA;
   const { meta } = SFQA.have;
   const main = document.getElementById("main"), nav = document.getElementById("nav");
-  const ORDER = ["leaderboard", "samples", "compare", "extremes", "rejects", "provenance"];
+  const ORDER = ["leaderboard", "samples", "compare", "extremes", ...(meta.more.includes("against") ? ["runs"] : []), "rejects", "provenance"];
   let drawn = 0, shown = null;
 
   /** Go to a view with its selected options; with `quietly` only update the URL. */
