@@ -21,6 +21,9 @@ BLOCK = re.compile(r"^```python\n# (append|add) to (.*?)(\S+\.py)\n(.*?)^```$", 
 def follow_page(folder: Path) -> dict[str, int]:
     """Copy the package and add what the page says; return the lines added to each file."""
     shutil.copytree(ROOT / PACKAGE, folder / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
+    # The site describes the quality models of the registries.
+    for name in ("config", "resources/published", "workflow/schemas"):
+        shutil.copytree(ROOT / name, folder / name)
     section = (ROOT / "docs/correlation.md").read_text("utf-8").split("## Adding a statistic")[1]
     added = {}
     for word, _, name, text in BLOCK.findall(section):

@@ -11,7 +11,7 @@ rule collect_rejects:
         page=report(
             "results/{dataset}/report/rejects.html",
             caption="../report/rejects.rst",
-            category="Rejects",
+            category="Failed and flawed rows",
             labels={"table": "rows that are not ok"},
         ),
     log:
