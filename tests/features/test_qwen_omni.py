@@ -329,7 +329,7 @@ def test_other_rates_and_channels_are_heard_at_16_khz_mono(extractor: Any, files
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"frames": 1}, "short: the video has 1 frames"),
+        ({"frames": 1}, "short: the video has 1 frame"),
         ({"frames": 400}, "broken: not all 400 frames decode"),
         ({"audio_path": Path("missing.wav")}, "broken: the sound does not decode"),
     ],
