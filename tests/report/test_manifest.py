@@ -112,6 +112,16 @@ def test_the_same_tables_give_the_same_half_and_no_difference(made, dataset, tmp
     assert manifest.read_manifest(tmp_path / "deep/a.json") == made
 
 
+def test_metrics_keep_the_order_of_the_configuration(made, tmp_path):
+    content = copy.deepcopy(made)
+    content[SAME]["configuration"]["regression"] = {"metrics": {"b": {}, "a": {}}}
+    manifest.write_manifest(content, tmp_path / "manifest.json")
+    stored = manifest.read_manifest(tmp_path / "manifest.json")
+    assert stored == content
+    assert list(stored[SAME]["configuration"]["regression"]["metrics"]) == ["b", "a"]
+    assert list(stored[SAME]) == sorted(stored[SAME])
+
+
 def test_every_difference_is_a_sentence_causes_first(made):
     other = copy.deepcopy(made)
     same = other[SAME]

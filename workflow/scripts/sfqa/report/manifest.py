@@ -89,9 +89,14 @@ def build_manifest(
 
 
 def write_manifest(manifest: Mapping[str, Any], path: Path) -> None:
-    """Write a manifest as JSON, atomically. Equal content gives equal bytes."""
+    """Write a manifest as JSON, atomically. Equal content gives equal bytes.
+
+    Keys are sorted, except those of the configuration: tables list metrics in its order.
+    """
     with store.replacing(path) as temporary:
-        text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
+        ordered = json.loads(json.dumps(manifest, sort_keys=True))
+        ordered[SAME]["configuration"] = manifest[SAME]["configuration"]
+        text = json.dumps(ordered, indent=1, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
