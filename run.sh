@@ -49,7 +49,10 @@ install_cpu_torch() {
 setup() {
     local wanted=$1 stamp python
     stamp=.venv/.installed-$(cksum <"$wanted" | cut -d' ' -f1)-$(cksum <requirements.txt | cut -d' ' -f1)
-    [ -e "$stamp$cpu" ] && return
+    if [ -e "$stamp$cpu" ]; then
+        link_command
+        return
+    fi
     python=$(find_python)
     [ -x .venv/bin/python ] || "$python" -m venv .venv
     if [ -n "$cpu" ]; then
@@ -58,7 +61,13 @@ setup() {
         echo "run.sh: installing $wanted into .venv (a few minutes, about 6 GB with torch; without CUDA: --cpu)" >&2
     fi
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$wanted"
+    link_command
     touch "$stamp$cpu"
+}
+
+# With .venv/bin on the PATH, the command can be typed as messages name it: sfqa.
+link_command() {
+    [ -e .venv/bin/sfqa ] || ln -sfn ../../sfqa .venv/bin/sfqa
 }
 
 # An environment of its own for tools that need nothing of the project.

@@ -118,6 +118,7 @@ def test_pytorch_without_cuda_comes_from_the_named_folder(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     version = run(tmp_path / ".venv/bin/python", "-c", "import torch; print(torch.__version__)")
     assert version.strip() == f"{dict(pins)['torch']}+cpu"
+    assert (tmp_path / ".venv/bin/sfqa").resolve() == tmp_path.resolve() / "sfqa"
     assert not run("./run.sh", "setup", "--cpu", cwd=tmp_path, env=environment)  # nothing to do
     shutil.rmtree(wheels)
     (tmp_path / ".venv").rename(tmp_path / "old")

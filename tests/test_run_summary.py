@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from sfqa import store, tables
+from sfqa import run_summary, store, tables
 from sfqa.run_summary import (
     FailedJob,
     Reject,
@@ -16,6 +17,7 @@ from sfqa.run_summary import (
     describe_failure,
     describe_rejects,
     describe_success,
+    locate_command,
     read_error,
     read_rejects,
 )
@@ -50,14 +52,28 @@ def test_a_complete_run_says_where_its_results_are_and_which_rows_are_not_ok(res
         f"Table    {results}/correlation/metrics.md",
         f"Site     {results}/report/site/index.html",
         f"Rejects  {results}/report/rejects.html",
-        f"To see the table here: sfqa results show {results}",
+        f"To see the table here: {locate_command()} results show {results}",
         f"To make a report: snakemake --report {results}/report/report.html",
-        "2 rows failed:",
-        "  2 x no_video, for example conformed a: there is no file a.mp4",
+        "1 row failed:",  # the features of a video that cannot be read are no second failure
+        "  1 x no_video, for example conformed a: there is no file a.mp4",
         "5 rows are flawed, but used:",
         "  5 x no_face, for example conformed b: none in 8 frames",
         "  1 x silent, for example conformed b: peak -90 dB",
     ]
+
+
+def test_the_command_that_is_named_can_be_typed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = Path(run_summary.__file__).parents[3] / "sfqa"
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.chdir(tmp_path)
+    assert locate_command() == shlex.quote(str(program))
+    monkeypatch.chdir(program.parent)
+    assert locate_command() == "./sfqa"
+    (tmp_path / "sfqa").symlink_to(program)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert locate_command() == "sfqa"
 
 
 def test_three_reasons_and_the_number_of_the_others() -> None:

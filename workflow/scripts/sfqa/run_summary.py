@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,12 +56,15 @@ def read_rejects(results: Path, is_complete: bool) -> list[Reject]:
 
     A complete run has collected them in one table. Otherwise the tables of materials, videos and
     features are read that exist. Tables that cannot be read are left out: their job reports that.
+    An item that later stages repeat with the same reason (a video without a file) is returned once.
     """
     rejects_file = results / REJECTS.path
+    rejects: dict[tuple[str, str], Reject] = {}
     if is_complete and rejects_file.exists():
         columns = ["stage", "item", "status", "detail"]
-        return [Reject(**row) for row in store.load(rejects_file, columns).to_pylist()]
-    rejects: dict[tuple[str, str], Reject] = {}
+        for row in store.load(rejects_file, columns).to_pylist():
+            rejects.setdefault((row["item"], row["detail"]), Reject(**row))
+        return list(rejects.values())
     for table in (*_STAGE_TABLES, FEATURES):
         for path in sorted(results.glob(table.glob())):
             if path.name.startswith("."):
@@ -133,6 +138,18 @@ def list_results(results: Path) -> list[str]:
     ]
 
 
+def locate_command() -> str:
+    """Return what to type for the command ``sfqa``: the project's file, if none is on the PATH."""
+    if shutil.which("sfqa"):
+        return "sfqa"
+    program = Path(__file__).resolve().parents[3] / "sfqa"
+    if not program.is_file():
+        return "python -m sfqa"  # installed for this Python, without the folder of its commands
+    if program.parent == Path.cwd().resolve():
+        return "./sfqa"
+    return shlex.quote(str(program))
+
+
 def describe_success(results: Path, is_complete: bool) -> str:
     """Return the text at the end of a run that succeeded.
 
@@ -143,7 +160,7 @@ def describe_success(results: Path, is_complete: bool) -> str:
         lines = [f"The run of the dataset {results.name} is complete."]
         lines += list_results(results)
         if (results / _RESULTS[0][1]).exists():
-            lines.append(f"To see the table here: sfqa results show {results}")
+            lines.append(f"To see the table here: {locate_command()} results show {results}")
         if not (results / "report/report.html").exists():
             lines.append(f"To make a report: snakemake --report {results}/report/report.html")
     lines += describe_rejects(read_rejects(results, is_complete), is_complete)
