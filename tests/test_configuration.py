@@ -72,6 +72,8 @@ def test_defaults_are_filled_at_every_depth_and_the_given_stays():
     [
         ({"methds": 1}, "unknown key 'methds'"),
         ({"conform": {"shortside": 3}}, "config, conform: unknown key 'shortside'; did you mean 'short_side'"),
+        ({"import": {"sheet": "a.csv", "missing": "skip"}},
+         "config, import: unknown key 'missing'; it belongs to no section: write it at the beginning"),
         ({"door": "build"}, "config: the key 'door' is now called 'mode'; write 'mode: build'"),
         ({"mode": "import"}, "'import' is not possible; did you mean 'import_videos'"),
         ({"shards": 0}, "config, shards: 0 is less than the minimum of 1"),

@@ -324,8 +324,8 @@ def test_missing_files_of_a_sheet_stop_the_plan_with_their_rows(ready: Path) -> 
         "videos.csv: 2 of 8 files are missing:\n"
         "  row 3: talk_1.mp4 (the nearest file there is 'talk_7.mp4')\n"
         "  row 5: talk_3.mp4 (the nearest file there is 'talk_33.mp4')\n"
-        "Correct the paths, which start at the folder of the sheet, or write missing: skip to go "
-        "on without these files"
+        "Correct the paths, which start at the folder of the sheet, or write a line 'missing: skip' "
+        "in the configuration to go on without these files"
     )
     plan = make_plan(READY, missing="skip")
     assert plan.notes[-1].startswith("videos.csv: 2 of 8 files are missing and are skipped")
@@ -346,7 +346,10 @@ def test_a_missing_picture_stops_the_plan_of_a_built_dataset(built: Path) -> Non
     sheet.write_text(sheet.read_text().replace("portrait02.webp", "portait02.webp"))
     with pytest.raises(UserError, match=r"row 3: .*portait02.webp \(the nearest .*'portrait02"):
         make_plan(BUILT)
-    assert "images.csv: 1 of 5 files are missing" in make_plan(BUILT, missing="skip").notes[-1]
+    assert (
+        "images.csv: 1 of 5 files is missing and is skipped"
+        in make_plan(BUILT, missing="skip").notes[-1]
+    )
 
 
 def test_the_sha256_of_weights_is_compared_once(

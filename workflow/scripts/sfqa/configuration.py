@@ -9,14 +9,14 @@ from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError, best_match
 
-from sfqa.errors import UserError, hint
+from sfqa.errors import UserError, describe_nearest_file, hint
 from sfqa.project_files import locate_default
 from sfqa.raw_form import check_raw
 from sfqa.sample_fields import ALL_PROTOCOL, check_dimensions, check_fields
+from sfqa.schema_errors import describe_schema_error
 from sfqa.tables import SCORES
-from sfqa.yaml_names import check_keys, check_texts, describe_unquoted
+from sfqa.yaml_names import check_keys, check_texts
 
 #: Keys of earlier versions, with their present names.
 _RENAMED_KEYS = {"door": "mode"}
@@ -30,15 +30,6 @@ GROUP_NAMES = (
     "image", "clip", "prompt", "method", "image_source", "image_category", "style", "language",
     "video",
 )  # fmt: skip
-#: What to write for a value of another type.
-_TYPE_WORDS = {
-    "integer": "write a whole number",
-    "number": "write a number",
-    "boolean": "write true or false",
-    "array": "write a list, such as [a, b]",
-    "object": "write keys with values, such as {key: value}",
-}
-_SCHEMA_TYPES = ("integer", "number", "boolean", "object", "array", "null")
 #: Sections that a mode needs.
 _NEEDED_SECTIONS = {
     "build": ("materials", "pairs", "generation"),
@@ -86,7 +77,7 @@ def complete_sections(config: Mapping[str, Any], schema_file: Path | str) -> dic
         Draft202012Validator(schema).iter_errors(full), key=lambda e: list(map(str, e.path))
     )
     if errors:
-        raise UserError(_describe_error(errors[0]))
+        raise UserError(describe_schema_error(errors[0], schema["properties"]))
     for section in (
         "generation",
         "weights",
@@ -245,7 +236,8 @@ def _check_build(config: Mapping[str, Any]) -> None:
 def _check_imported_videos(source: Mapping[str, Any]) -> None:
     if ("sheet" in source) == ("folder" in source):
         raise UserError("config, import: give either a sheet or a folder of videos")
-    _require_file(source.get("sheet") or source.get("folder"), "import.sheet or import.folder")
+    key = "sheet" if "sheet" in source else "folder"
+    _require_file(source[key], f"import.{key}")
     if "labels" in source and "folder" not in source:
         raise UserError("config, import.labels: label files stand beside a folder; give the folder")
     for key in ("constant", "names", "lookups", "samples_by"):
@@ -337,54 +329,9 @@ def _require_file(path: str | None, key: str, unless: str = "") -> None:
         return
     if not path or not Path(path).exists():
         alternative = f", or write {unless!r}" if unless else ""
+        nearest = describe_nearest_file(path) if path else ""
         raise UserError(
             f"config, {key}: there is no file {path!r} (paths start at the working directory, "
-            f"{Path.cwd()}); put it there or correct the path{alternative}"
+            f"{Path.cwd()}){nearest}; put it there or correct the path"
+            f"{alternative}"
         )
-
-
-def _describe_error(error: ValidationError) -> str:
-    """Return an error of the schema's validation as a sentence that says what to write instead."""
-    key = ".".join(str(p) for p in error.absolute_path)
-    where = f"config, {key}" if key else "config"
-    value: Any = error.instance
-    expected: Any = error.validator_value
-    for part in error.context or ():  # of anyOf: a name without quotes in a list of names
-        if part.validator == "type" and _expects_text(part.validator_value):
-            description = describe_unquoted(part.instance)
-            if description:
-                path = ".".join(str(p) for p in part.absolute_path)
-                return f"config, {path}: {description}"
-    schema: Any = error.schema
-    nearest = best_match([error]) if error.validator == "anyOf" else None
-    if nearest is not None and nearest is not error:
-        is_inside = len(nearest.absolute_path) > len(error.absolute_path)
-        if is_inside or nearest.validator in ("additionalProperties", "required", "pattern"):
-            return _describe_error(nearest)  # of the choice that the value's type tells
-    if error.validator == "additionalProperties":
-        known_keys = list(schema.get("properties", {}))
-        unknown_key = next(k for k in value if k not in known_keys)
-        return f"{where}: unknown key {unknown_key!r}; {hint(unknown_key, known_keys)}"
-    if error.validator == "required":
-        missing = next(k for k in expected if k not in value)
-        description = schema["properties"][missing].get("description", "")
-        return f"{where}: the key {missing!r} is missing; add it. {description}"
-    if error.validator in ("type", "enum") and _expects_text(expected):
-        description = describe_unquoted(value)
-        if description:
-            return f"{where}: {description}"
-    if error.validator == "enum":
-        suggestion = hint(value, map(str, expected), "write one of")
-        return f"{where}: {value!r} is not possible; {suggestion}"
-    if error.validator == "type":
-        words = _TYPE_WORDS.get(str(expected), "correct it")
-        return f"{where}: {value!r} is not of type {expected}; {words}"
-    return f"{where}: {error.message}; {schema.get('description', 'correct it')}"
-
-
-def _expects_text(expected: Any) -> bool:
-    """Return whether a type or a list of choices of the schema is text."""
-    choices = expected if isinstance(expected, list) else [expected]
-    return "string" in choices or all(
-        isinstance(choice, str) and choice not in _SCHEMA_TYPES for choice in choices
-    )

@@ -67,6 +67,21 @@ def hint(word: object, known: Iterable[str], lead: str = "there are", cutoff: fl
     )
 
 
+def describe_nearest_file(path: str) -> str:
+    """Return which file or folder beside a missing path has the most similar name, '' if none has.
+
+    >>> describe_nearest_file(__file__.replace("errors", "erors"))
+    "; the nearest file there is 'errors.py'"
+    """
+    missing_path = Path(path)
+    try:
+        names = sorted(entry.name for entry in missing_path.parent.iterdir())
+    except OSError:
+        return ""
+    near = get_close_matches(missing_path.name, names, 1)
+    return f"; the nearest file there is {near[0]!r}" if near else ""
+
+
 def format_count(count: float, noun: str) -> str:
     """Return a number with its noun, in the singular or the plural.
 

@@ -67,7 +67,9 @@ def read_sheet(
                 raise UserError(f"{where}, column {name}: empty; fill it")
             if name in choices and value not in choices[name]:
                 allowed = ", ".join(choices[name])
-                raise UserError(f"{where}, column {name}: {value!r} is not one of {allowed}")
+                raise UserError(
+                    f"{where}, column {name}: {value!r} is not one of {allowed}; write one of them"
+                )
         if not set(row[key]) <= _ID or "__" in row[key] or row[key][0] in "-.":
             raise UserError(
                 f"{where}, column {key}: {row[key]!r} may hold letters, digits and _ . + - only, "

@@ -65,7 +65,8 @@ def _plan(config: Mapping[str, Any], check_files: bool, needs_data: bool) -> Pla
         items = []  # the mistake is not a missing file
     if any(item.kind == FILES for item in items):
         others = [item for item in items if item.name not in message]
-        message += f"\nWhat else is missing (sfqa check --config FILE):\n{describe_items(others)}"
+        if others:
+            message += f"\nAlso missing (sfqa check --config FILE):\n{describe_items(others)}"
     raise UserError(message)
 
 

@@ -156,11 +156,12 @@ def make_source(args: argparse.Namespace) -> dict[str, Any]:
 
 def _find_default_sample(args: argparse.Namespace) -> str:
     """Return the default column of the samples, which a wide table must have."""
+    from sfqa.ratings.cells import describe_columns
     from sfqa.ratings.importing import read_columns
 
     if args.wide and SAMPLE not in (columns := read_columns(args.table)):
         raise UserError(
-            f"{args.table}: no column {SAMPLE!r}; the columns are {', '.join(columns)}; name the "
+            f"{args.table}: no column {SAMPLE!r}; {describe_columns(SAMPLE, columns)}; name the "
             "column of the videos with --sample (one row per video, one column per rater), or "
             "that of the raters with --rater (one row per rater, one column per video)"
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sfqa.errors import UserError, hint
+from sfqa.ratings.sample_ids import describe_unrated
 from sfqa.user_tables import UserTable, read_table
 from sfqa.user_tables.columns import describe_left_out, find_row_numbers
 from sfqa.user_tables.numbers import is_empty
@@ -126,10 +127,10 @@ def read_tables(args: argparse.Namespace) -> ScoreTables:
                 f"({min(rated)!r}, ...); check --id and --mos-id"
             )
         if shared < len(names):
-            notes.append(f"{path}: {len(names) - shared} of {len(names)} samples have no MOS row")
-        missing = len(rated - set(names))
-        if missing:
-            notes.append(f"{path}: has no row for {missing} of {len(rated)} samples with a MOS")
+            notes.append(describe_unrated(path, names, rated))
+        if unscored := sorted(rated - set(names)):
+            count = f"{len(unscored)} of {len(rated)} samples with a MOS"
+            notes.append(f"{path}: has no row for {count}, the first is {unscored[0]!r}")
         for column in score_columns:
             scores = dict(zip(names, _read_numbers(table, column, notes), strict=True))
             columns.append(_ScoreColumn(path, column, scores))

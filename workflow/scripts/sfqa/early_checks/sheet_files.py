@@ -60,20 +60,21 @@ def check_sheet(sheet: str, paths: Sequence[str], column: str, missing: str) -> 
     if not missing_paths:
         return ""
     lines = _describe_rows(sheet, column, missing_paths)
-    count = f"{sheet}: {len(lines)} of {len(paths)} files are missing"
+    verb = "is" if len(lines) == 1 else "are"
+    count = f"{sheet}: {len(lines)} of {len(paths)} files {verb} missing"
     listed = [f"  {line}" for line in lines[:_MAX_LISTED]]
     if len(lines) > _MAX_LISTED:
         listed.append(f"  and {len(lines) - _MAX_LISTED} more")
     if missing == "skip":
         return "\n".join(
-            [f"{count} and are skipped (missing: skip); their rows have no values:", *listed]
+            [f"{count} and {verb} skipped (missing: skip), without values in the tables:", *listed]
         )
     raise UserError(
         "\n".join(
             [
                 f"{count}:", *listed,
-                "Correct the paths, which start at the folder of the sheet, or write missing: skip "
-                "to go on without these files",
+                "Correct the paths, which start at the folder of the sheet, or write a line "
+                "'missing: skip' in the configuration to go on without these files",
             ]
         )
     )  # fmt: skip

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sfqa.errors import UserError
+from sfqa.errors import UserError, hint
 from sfqa.user_tables import UserTable, read_table
 from sfqa.user_tables.numbers import has_decimal_comma, parse_number, read_numbers
 
 #: Joins the parts of a sample's name that comes from several columns.
 _SEPARATOR = "/"
+#: As many columns of a table are listed in a message: a table can have one for each video.
+_MAX_COLUMNS = 10
 #: What statistics programs and spreadsheets write for a missing value.
 _USUAL_CODES = ("NA", "N/A", "<NA>", "#N/A")
 
@@ -76,6 +78,25 @@ def _is_blank(cell: Any) -> bool:
     return cell is None or (isinstance(cell, float) and math.isnan(cell)) or not str(cell).strip()
 
 
+def describe_columns(name: str, columns: Sequence[str]) -> str:
+    """Return the end of a sentence about a column that a table lacks: the columns that it has.
+
+    Of many columns, such as one for each video, the first ten are listed.
+
+    >>> describe_columns("ratr", ["rater", "a", "b"])
+    "the columns are rater, a, b; did you mean 'rater'?"
+    """
+    suggestion = hint(name, columns)
+    nearest = f"; {suggestion}" if suggestion.startswith("did you mean") else ""
+    return f"the columns are {_list_columns(columns)}{nearest}"
+
+
+def _list_columns(columns: Sequence[str]) -> str:
+    names = ", ".join(columns[:_MAX_COLUMNS]) or "not known"
+    others = len(columns) - _MAX_COLUMNS
+    return f"{names} and {others} more" if others > 0 else names
+
+
 def get_entry(source: Mapping[str, Any], path: Path, name: str) -> Any:
     """Return an entry of the description of a table, which must be there."""
     if not source.get(name):
@@ -93,8 +114,10 @@ def _describe_entry(path: Path, name: str) -> str:
             "--name), such as quality; if a column names it, write that as "
             "ratings.columns.dimension (--dimension)"
         )
-    columns = ", ".join(read_table(path, "scores").columns) if path.is_file() else "not known"
-    return f"name its column in ratings.columns; the columns of the table are {columns}"
+    columns = list(read_table(path, "scores").columns) if path.is_file() else []
+    return (
+        f"name its column in ratings.columns; the columns of the table are {_list_columns(columns)}"
+    )
 
 
 def list_sample_columns(source: Mapping[str, Any], path: Path) -> list[str]:

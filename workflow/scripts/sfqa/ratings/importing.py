@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from sfqa.errors import UserError, hint
 from sfqa.ratings.cells import (
     ScoreReader,
+    describe_columns,
     get_entry,
     join_samples,
     list_named_columns,
@@ -171,7 +172,7 @@ def _read_long(path: Path, source: Mapping[str, Any], notes: list[str]) -> Ratin
     for name in needed + ([source["dimension"]] if "dimension" in source else []):
         if name not in table.columns:
             raise UserError(
-                f"{path}: no column {name!r}; the columns are {', '.join(table.columns)}; "
+                f"{path}: no column {name!r}; {describe_columns(name, list(table.columns))}; "
                 f"a table with one column per rater or per video is wide: {_describe_wide(table)}"
             )
     reader = ScoreReader(table, source)

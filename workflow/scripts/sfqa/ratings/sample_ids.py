@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Set
 from difflib import get_close_matches
+from pathlib import Path
 
+from sfqa.errors import hint
 from sfqa.media_files import VIDEO_SUFFIXES
 from sfqa.sample_fields import clean_name
 
@@ -50,6 +52,21 @@ def describe_unknown_ids(
     return (
         f"{problem}; {suggestion} Correct the ids of the ratings, or give the videos a sample_id "
         f"of their own ({_RULE})"
+    )
+
+
+def describe_unrated(path: Path, names: Sequence[str], rated: Set[str]) -> str:
+    """Return a note on samples without a MOS: how many, the first of them, and its likely name.
+
+    >>> describe_unrated(Path("a.csv"), ["dgo", "cat"], {"dog", "cat"})
+    "a.csv: 1 of 2 samples has no MOS row, the first is 'dgo'; did you mean 'dog'?"
+    """
+    unrated = [name for name in names if name not in rated]
+    verb = "has" if len(unrated) == 1 else "have"
+    suggestion = hint(unrated[0], sorted(rated - set(names)))
+    return (
+        f"{path}: {len(unrated)} of {len(names)} samples {verb} no MOS row, the first is "
+        f"{unrated[0]!r}" + (f"; {suggestion}" if suggestion.startswith("did you mean") else "")
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from sfqa.errors import UserError
 from sfqa.ratings.cells import (
     ScoreReader,
+    describe_columns,
     get_entry,
     join_samples,
     list_named_columns,
@@ -48,7 +49,7 @@ def read_wide(path: Path, source: Mapping[str, Any], notes: list[str]) -> Rating
     for name in others:
         if name not in table.columns:
             raise UserError(
-                f"{path}: no column {name!r}; the columns are {', '.join(table.columns)}"
+                f"{path}: no column {name!r}; {describe_columns(name, list(table.columns))}"
             )
     columns = [name for name in table.columns if name not in others]
     for name in find_row_numbers(table, columns):
