@@ -83,5 +83,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"left out: {count} {kind}{'s' if count > 1 else ''}: {reason}", file=sys.stderr)
     if left_out:
         print(f"All of them: {args.out / 'left_out.csv'}", file=sys.stderr)
-    print(f"Check it with sha256sum -c, import it with: sfqa import {args.out}", file=sys.stderr)
+    print(
+        f"Check it there with sha256sum -c SHA256SUMS, import it with: sfqa import {args.out}",
+        file=sys.stderr,
+    )
     return SUCCESS

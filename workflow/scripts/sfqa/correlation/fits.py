@@ -239,7 +239,8 @@ def correlate_with_mapping(
     if x.size < POINTS_PER_PARAMETER * parameters:
         notes.append(
             f"few_points: the mapping's {parameters} parameters were fitted to {x.size} points "
-            f"(fewer than {POINTS_PER_PARAMETER} for each): {MAPPED_LABELS} flatter"
+            f"(fewer than {POINTS_PER_PARAMETER} for each), so {MAPPED_LABELS} look better "
+            "than they are"
         )
     if score_mapping.name not in (NONE, RESCALED):
         notes += describe_curve(score_mapping, x, y)
