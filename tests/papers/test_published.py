@@ -357,7 +357,7 @@ def test_show_writes_every_format(suffix: str, tmp_path: Path, capsys: Any) -> N
         (["compare", "sfqa_table2"], "--ours is needed"),
         (["compare", "sfqa_table2", "--ours", "nowhere"], "run the workflow"),
         (["list", "--ours", "x"], "--ours is an argument of 'compare'"),
-        (["show", "sfqa_table2", "--out", "x.tex"], ".md"),
+        (["show", "sfqa_table2", "--format", "md", "--out", "x.tex"], ".md"),
     ],
 )  # fmt: skip
 def test_wrong_calls_are_told(words: list[str], said: str, capsys: Any) -> None:

@@ -39,9 +39,9 @@ def test_the_papers_size_is_balanced_and_quick() -> None:
         "gold": ["x3", "x4", "x5"],
         "traps": ["x6", "x7", "x8"],
     }
-    start = time.perf_counter()
+    start = time.process_time()
     plan = make_plan(samples, 18, StudyDesign(6, repeats_share=0.02, **kinds), seed=1)
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     facts = verify_plan(plan, samples, StudyDesign(6))
     assert facts.problems == ()
     assert (facts.videos, facts.test, facts.ratings, facts.load) == (5184, 31104, (6, 6), (1728, 1728))  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+import time
 
 import pyarrow.parquet as pq
 import pytest
@@ -184,6 +185,9 @@ def test_an_answer_is_on_the_disk_before_it_is_acknowledged(served, clock, monke
     page.begin()
     seen.clear()
     assert page.rate(clock).status_code == 200
+    deadline = time.monotonic() + 5
+    while "committed" not in seen and time.monotonic() < deadline:
+        time.sleep(0.01)  # the answer is sent inside the commit's function, before it returns
     assert seen[-2:] == ["stored", "committed"]
     # Another connection, as after a crash of the server, sees it.
     assert len(stored(folder)["answers"]) == 1
