@@ -348,7 +348,7 @@ def test_a_part_that_is_left_empty_has_a_reason(head, tmp_path):
         (PROTOCOLS[0], {"split": "train"}, "100 samples have the split 'train' and 0 'val'"),
         (PROTOCOLS[0], {"split": None}, "0 samples have the split 'train' and 0 'val'"),
         (GROUPED | {"k": 11}, {}, "10 different values of image are too few for 11 folds"),
-        (PROTOCOLS[3], {"method": "m"}, "1 methods are too few"),
+        (PROTOCOLS[3], {"method": "m"}, "1 method is too few"),
         (PROTOCOLS[4], {"image_id": "i"}, "1 different values of image are too few for 3 parts"),
         (GROUPED, {"image_id": None}, "no sample has an image"),
     ],
