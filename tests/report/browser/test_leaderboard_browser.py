@@ -44,13 +44,6 @@ def dataset(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def visit(browser, dataset):
-    opened = Visit(browser, dataset / "report" / "site" / "index.html")
-    yield opened
-    opened.context.close()
-
-
 def read_names(page):
     return page.locator("main table").first.locator("tbody th .name-button").all_inner_texts()
 

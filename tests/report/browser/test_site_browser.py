@@ -37,13 +37,6 @@ def dataset(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def visit(browser, dataset):
-    made = Visit(browser, dataset / "report" / "site" / "index.html")
-    yield made
-    made.context.close()
-
-
 @pytest.mark.parametrize("size", list(SIZES))
 def test_every_view(browser, dataset, shots, size):
     visit = Visit(browser, dataset / "report" / "site" / "index.html", size)
