@@ -58,8 +58,7 @@ class Digests:
             raise UserError(f"{path} changes while it is read; run again when it is complete")
         self._rows[name] = [*state, sha256]
         if int(state[0]) > _LARGE_BYTES:
-            with suppress(OSError, UserError):  # a dry run may only read the folder
-                self.save()
+            self.save_if_possible()
         return sha256
 
     def add_sha256(self, path: Path, sha256: str) -> None:
@@ -74,6 +73,15 @@ class Digests:
         text = json.dumps(self._rows, indent=1, sort_keys=True, ensure_ascii=False)
         with replacing(self.table) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
+
+    def save_if_possible(self) -> None:
+        """Write the table of digests, unless the folder can only be read, as in a dry run.
+
+        What is not written is hashed again by the next call.
+        """
+        with suppress(OSError, UserError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.save()
 
     def _relative_name(self, path: Path) -> str:
         if path.is_relative_to(self.folder):

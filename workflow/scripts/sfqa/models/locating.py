@@ -155,13 +155,8 @@ def open_digests(folder: Path) -> Digests:
 
 def save_digests(digests: Digests) -> None:
     """Store digests for later calls, if their folder can be written to."""
-    if not digests.hashed:
-        return
-    try:
-        digests.folder.mkdir(parents=True, exist_ok=True)
-        digests.save()
-    except (OSError, UserError):
-        pass  # they are computed again by the next call
+    if digests.hashed:
+        digests.save_if_possible()
 
 
 def _list_hub_snapshots(entry: WeightsFile) -> list[Path]:
