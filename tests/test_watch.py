@@ -89,7 +89,7 @@ def test_a_job_sees_what_the_scheduler_noted_without_looking(dataset, monkeypatc
     (dataset / "videos/a0.mp4").write_bytes(b"new")
     watch = Watch(dataset)
     watch.check_files()
-    monkeypatch.setattr("sfqa.watch._read_stamp", None)
+    monkeypatch.setattr("sfqa.watch.read_stamp", None)
     assert Watch(dataset).edit_digest(TABLE) == watch.edit_digest(TABLE) != ""
 
 

@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 
+#: Size, time of the last change of the content and of any change; None if there is no file.
+Stamp = list[int] | None
+
 
 def sha256_file(path: Path | str) -> str:
     """Return the sha256 of a file's bytes as 64 hex digits.
@@ -21,6 +24,18 @@ def sha256_file(path: Path | str) -> str:
     """
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def read_stamp(path: Path | str) -> Stamp:
+    """Return size, time of the last content change and of any change; None if there is no file.
+
+    It changes with the file's content, and no byte of the file is read.
+    """
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def digest(value: Any) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 
 from sfqa import tables
 from sfqa.errors import UserError
-from sfqa.identity import digest, sha256_file
+from sfqa.identity import digest, read_stamp, sha256_file
 
 log = logging.getLogger("sfqa")
 
@@ -77,7 +77,7 @@ class Watch:
         tables_now: dict[str, list[Any]] = {}
         for table, columns in self._list_tables():
             name = table.relative_to(self.results).as_posix()
-            stamp = _read_stamp(table)
+            stamp = read_stamp(table)
             entry = self._tables.get(name)
             if stamp is None:
                 continue
@@ -105,7 +105,7 @@ class Watch:
 
     def _warn_of_future_tables(self, entries: list[list[Any]]) -> str:
         """Return a warning if any table has a time in the future, else ''."""
-        stamps = [s for p in self.results.glob("*.parquet") if (s := _read_stamp(p))]
+        stamps = [s for p in self.results.glob("*.parquet") if (s := read_stamp(p))]
         stamps += [entry[0] for entry in entries]
         latest = max((stamp[1] for stamp in stamps), default=0)
         if latest <= time.time_ns() + _CLOCK_TOLERANCE_NS:
@@ -125,7 +125,7 @@ class Watch:
     @staticmethod
     def _update_entry(path: str, entry: list[Any], table_stamp: list[int]) -> bool:
         """Update a file's entry [sha256, stamp or None] and return whether its content changed."""
-        stamp = _read_stamp(Path(path))
+        stamp = read_stamp(Path(path))
         if stamp is None:
             was_present = entry[0] != "missing"
             entry[:] = ["missing", None]
@@ -149,15 +149,6 @@ class Watch:
         # Results that can only be read can still be planned: no job can run there.
         with suppress(UserError), store.replacing(self.index) as temporary:
             temporary.write_text(json.dumps({"tables": self._tables, "edited": self._edits}))
-
-
-def _read_stamp(path: Path) -> list[int] | None:
-    """Return size, time of the last content change and of any change; None if there is no file."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def _list_files(

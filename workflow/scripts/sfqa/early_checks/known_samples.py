@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sfqa import identity
-from sfqa.early_checks.memory import PlanMemory, read_stamp
+from sfqa.early_checks.memory import PlanMemory
 from sfqa.plugins import read_version
 from sfqa.splits.group_counts import GroupCounts, count_groups
 
@@ -53,7 +53,7 @@ class KnownSamples:
     def key(self) -> str:
         """A digest of everything that the samples depend on, as far as planning reads it."""
         content: dict[str, Any] = {
-            "files": {str(path): read_stamp(path) for path in self._list_files()},
+            "files": {str(path): identity.read_stamp(path) for path in self._list_files()},
             "versions": [read_version(_PACKAGE / f"{module}.py") for module in _MODULES],
         }
         if self.are_built:

@@ -9,9 +9,6 @@ from typing import Any
 
 from sfqa.errors import UserError
 
-#: Size, time of the last change of the content and of any change; None if there is no file.
-Stamp = list[int] | None
-
 
 class PlanMemory:
     """Values that the plan of a dataset computed, one JSON file each in its folder ``.plan``.
@@ -46,12 +43,3 @@ class PlanMemory:
             with replacing(self.folder / f"{name}.json") as temporary:
                 text = json.dumps({"key": key, "value": value}, ensure_ascii=False)
                 temporary.write_text(text, "utf-8")
-
-
-def read_stamp(path: Path | str) -> Stamp:
-    """Return the stamp of a file, which changes with its content."""
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return None
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]

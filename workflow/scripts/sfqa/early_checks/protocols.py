@@ -8,7 +8,6 @@ from typing import Any
 from sfqa import identity
 from sfqa.early_checks.default_protocols import choose_protocols, describe_choice
 from sfqa.early_checks.known_samples import KnownSamples
-from sfqa.early_checks.memory import read_stamp
 from sfqa.errors import UserError
 from sfqa.splits.group_counts import check_counts
 from sfqa.splits.protocol_options import CROSS, check_protocol, name_protocol
@@ -76,7 +75,7 @@ def check_protocols(
     ``list_files`` are the files with published trials. The result is remembered until samples,
     protocols or these files change.
     """
-    stamps = {path: read_stamp(path) for path in list_files}
+    stamps = {path: identity.read_stamp(path) for path in list_files}
     key = identity.digest([samples.key, list(map(dict, protocols)), seed, stamps])
     if samples.memory.recall("protocols", key):
         return

@@ -7,7 +7,6 @@ from typing import Any
 
 from sfqa import identity
 from sfqa.early_checks.known_samples import KnownSamples, find_possible_ids, list_ids
-from sfqa.early_checks.memory import read_stamp
 from sfqa.errors import UserError
 from sfqa.ratings.importing import read_rating_names
 from sfqa.ratings.sample_ids import describe_unknown_ids
@@ -23,7 +22,7 @@ def check_rating_table(samples: KnownSamples, ratings: Mapping[str, Any], path: 
     :class:`UserError` for a mistake in the table, and for rated samples that are not in the
     dataset.
     """
-    key = identity.digest([_VERSION, samples.key, dict(ratings), path, read_stamp(path)])
+    key = identity.digest([_VERSION, samples.key, dict(ratings), path, identity.read_stamp(path)])
     stored = samples.memory.recall("ratings", key)
     if stored is not None:
         return list(stored)
