@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sfqa.errors import format_count
+
 #: In the lines of :class:`sfqa.progress.Progress`: "4 of 7: d ok (..., 0:45 left, ...".
 _LOG_LINE = re.compile(r"(\d+) of (\d+): .*?((?:\d+:)?\d+:\d\d) left")
 _TAIL_BYTES = 4096
@@ -181,7 +183,7 @@ def format_time_left(left: TimeLeft, more_follow: bool = False) -> str:
     'About 4 minutes left (12 jobs; 3 of them are of rules that were not timed yet)'
     """
     text = format_duration(left.seconds)
-    notes = [f"{left.jobs} job{'s' * (left.jobs != 1)}"]
+    notes = [format_count(left.jobs, "job")]
     if left.untimed:
         verb = "are of rules that were" if left.untimed > 1 else "is of a rule that was"
         notes.append(f"{left.untimed} of them {verb} not timed yet")

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sfqa import store, tables
-from sfqa.errors import UserError
+from sfqa.errors import UserError, format_count
+from sfqa.project_files import PROJECT
 from sfqa.report.rejects import ITEM_COLUMNS, split_detail
 from sfqa.tables import FAILED, FEATURES, FLAWED, OK, REJECTS
 
@@ -125,8 +126,7 @@ def _describe_reasons(rows: Sequence[Reject]) -> list[str]:
         for word, sentences in ranked[:_REASONS]
     ]
     if len(ranked) > _REASONS:
-        others = len(ranked) - _REASONS
-        lines.append(f"and {others} other reason{'s' * (others > 1)}")
+        lines.append(f"and {format_count(len(ranked) - _REASONS, 'other reason')}")
     return lines
 
 
@@ -142,7 +142,7 @@ def locate_command() -> str:
     """Return what to type for the command ``sfqa``: the project's file, if none is on the PATH."""
     if shutil.which("sfqa"):
         return "sfqa"
-    program = Path(__file__).resolve().parents[3] / "sfqa"
+    program = PROJECT.resolve() / "sfqa"
     if not program.is_file():
         return "python -m sfqa"  # installed for this Python, without the folder of its commands
     if program.parent == Path.cwd().resolve():
@@ -170,8 +170,7 @@ def describe_success(results: Path, is_complete: bool) -> str:
 def describe_failure(results: Path, failed_jobs: Sequence[FailedJob]) -> str:
     """Return the text at the end of a run that failed or was stopped, without its errors."""
     if failed_jobs:
-        count = len(failed_jobs)
-        lines = [f"The run of {results.name} failed in {count} job{'s' * (count > 1)}."]
+        lines = [f"The run of {results.name} failed in {format_count(len(failed_jobs), 'job')}."]
     else:
         lines = [f"The run of {results.name} stopped before its end."]
     lines.append("What is finished is kept: the same command again resumes there.")

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from sfqa.cli import SUCCESS
-from sfqa.errors import UserError
+from sfqa.errors import UserError, format_count
 
 SUMMARY = "a dataset's results as a folder that others can load and import"
 EXAMPLES = """
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"{args.out}: {len(content.samples)} samples; {shared}", file=sys.stderr)
     left_out = Counter((item.kind, item.reason) for item in list_left_out(content))
     for (kind, reason), count in left_out.most_common(_MAX_SHOWN):
-        print(f"left out: {count} {kind}{'s' if count > 1 else ''}: {reason}", file=sys.stderr)
+        print(f"left out: {format_count(count, kind)}: {reason}", file=sys.stderr)
     if left_out:
         print(f"All of them: {args.out / 'left_out.csv'}", file=sys.stderr)
     print(

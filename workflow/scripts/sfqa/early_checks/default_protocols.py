@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sfqa.errors import UserError
+from sfqa.errors import UserError, format_count
 from sfqa.splits.group_counts import MIN_LEFT_OUT_VALUES, GroupCounts
 from sfqa.splits.group_names import CONTENTS, may_be_empty
 
@@ -69,10 +69,12 @@ def choose_protocols(
     ]
     if 2 <= counts.samples < _MIN_TEST_SAMPLES:  # no correlation, but the run can be tried
         random = [{"name": "random", "kind": "random_kfold", "k": 2, "validation": 0}]
-    add_first("random", random, "" if random else f"{_count(counts.samples, 'sample')}; it needs 2")
+    add_first(
+        "random", random, "" if random else f"{format_count(counts.samples, 'sample')}; it needs 2"
+    )
     name, methods = "leave_one_method_out", counts.values.get("method", 0)
     if methods < MIN_LEFT_OUT_VALUES:
-        left_out[name] = f"{_count(methods, 'method')}; it needs {MIN_LEFT_OUT_VALUES}"
+        left_out[name] = f"{format_count(methods, 'method')}; it needs {MIN_LEFT_OUT_VALUES}"
     else:
         add_first(name, [{"name": name, "kind": name}], "")
     return protocols, left_out
@@ -93,7 +95,7 @@ def _choose_group(counts: GroupCounts) -> tuple[str, str]:
         elif count >= MIN_LEFT_OUT_VALUES:
             return group, ""
         else:
-            reason = f"{_count(count, group)}; it needs {MIN_LEFT_OUT_VALUES}"
+            reason = f"{format_count(count, group)}; it needs {MIN_LEFT_OUT_VALUES}"
     return "", reason
 
 
@@ -106,10 +108,6 @@ def _list_folds(groups: int, samples: int) -> list[int]:
     ]
     large = [k for k in possible if samples >= k * _MIN_TEST_SAMPLES]
     return [*large, *sorted(set(possible) - set(large))]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def describe_choice(protocols: list[dict[str, Any]], left_out: Mapping[str, str]) -> str:
