@@ -113,14 +113,14 @@ def test_one_run_from_features_to_the_table_and_what_later_runs_compute(run):
 @pytest.mark.slow
 def test_a_failing_metric_is_named_and_the_others_are_kept(run, tmp_path):
     make_table(tmp_path)
-    # A dimension that nobody rated is known when the scores are read.
-    entry = {"kind": "zero_shot", "inputs": ["imported.flow"], "dimensions": ["audio"]}
+    # How many columns a table of own features has is known when it is read.
+    entry = {"kind": "zero_shot", "inputs": ["imported"]}
     flow = Flow(tmp_path, metrics_with("broken", entry))
     said = flow.run("results/ready/regression/sharpness/predictions.parquet", ok=False)
     assert "1 of 6 metrics failed: broken: " in said
-    assert "no dimension 'audio' was rated" in said
+    assert "imported have 4 numbers per sample" in said
     assert len(computed(flow, "regression/score_metrics")) == 5
-    flow.configure(metrics_with("broken", {**entry, "dimensions": ["quality"]}))
+    flow.configure(metrics_with("broken", {**entry, "inputs": ["imported.flow"]}))
     flow.run("results/ready/regression/sharpness/predictions.parquet")
     assert computed(flow, "regression/score_metrics") == ["broken"]
 

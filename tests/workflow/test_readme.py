@@ -24,7 +24,7 @@ EXAMPLES = {
 
 def run_example(folder: Path, name: str) -> str:
     """Write an example into a folder and run the command in its first line; return the table."""
-    for link in ("Snakefile", "workflow", "config", "resources/demo"):
+    for link in ("Snakefile", "workflow", "config", "resources/demo", "resources/published"):
         (folder / link).parent.mkdir(exist_ok=True)
         (folder / link).symlink_to(ROOT / link)
     (folder / name).write_text(EXAMPLES[name])
