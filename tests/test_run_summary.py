@@ -49,9 +49,9 @@ def test_a_complete_run_says_where_its_results_are_and_which_rows_are_not_ok(res
         (results / name).write_text("")
     assert describe_success(results, is_complete=True).splitlines() == [
         "The run of the dataset small is complete.",
-        f"Table    {results}/correlation/metrics.md",
-        f"Site     {results}/report/site/index.html",
-        f"Rejects  {results}/report/rejects.html",
+        f"Table                  {results}/correlation/metrics.md",
+        f"Site                   {results}/report/site/index.html",
+        f"Failed or flawed rows  {results}/report/rejects.html",
         f"To see the table here: {locate_command()} results show {results}",
         f"To make a report: snakemake --report {results}/report/report.html",
         "1 row failed:",  # the features of a video that cannot be read are no second failure

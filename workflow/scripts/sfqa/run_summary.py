@@ -25,7 +25,7 @@ _RESULTS = (
     ("Table", "correlation/metrics.md"),
     ("Site", "report/site/index.html"),
     ("Report", "report/report.html"),
-    ("Rejects", "report/rejects.html"),
+    ("Failed or flawed rows", "report/rejects.html"),
 )
 #: Tables that are read before the rejects of a run are collected.
 _STAGE_TABLES = (tables.IMAGES, tables.CLIPS, tables.VIDEOS, tables.CONFORMED)

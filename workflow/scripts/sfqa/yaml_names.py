@@ -52,11 +52,11 @@ def check_texts(content: Any, where: str, keys: Sequence[str]) -> None:
 
     The entry may also be a list or a mapping of texts.
 
-    >>> check_texts({"inputs": ["clip", True]}, "config, metrics.m", ["inputs"])
+    >>> check_texts({"inputs": ["clip", True]}, "config, regression.metrics.m", ["inputs"])
     Traceback (most recent call last):
     ...
-    sfqa.errors.UserError: config, metrics.m.inputs: YAML reads yes, on and true as a truth value; \
-if it is a name, put it in quotes, such as 'yes'
+    sfqa.errors.UserError: config, regression.metrics.m.inputs: YAML reads yes, on and true \
+as a truth value; if it is a name, put it in quotes, such as 'yes'
     """
     for path, mapping in _iterate_mappings(content, ()):
         for key, entry in mapping.items():

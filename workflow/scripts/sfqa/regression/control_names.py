@@ -15,6 +15,7 @@ def check_control(control: str, metric: str) -> str:
     """
     if control not in NAMES:
         raise UserError(
-            f"config, metrics.{metric}.head: no control {control!r}; {hint(control, NAMES)}"
+            f"config, regression.metrics.{metric}.head: no control {control!r}; "
+            f"{hint(control, NAMES)}"
         )
     return control

@@ -257,8 +257,8 @@ def read_scalar_input(inputs: Sequence[str], design: Design, metric: str) -> npt
     """
     if len(design.names) != 1 and design.sample_ids:
         raise UserError(
-            f"config, metrics.{metric}.inputs: {', '.join(inputs)} have {len(design.names)} "
-            "numbers per sample, but a zero_shot metric reads one; name one scalar column, such as "
-            "'lse.lse_c'"
+            f"config, regression.metrics.{metric}.inputs: {', '.join(inputs)} have "
+            f"{len(design.names)} numbers per sample, but a zero_shot metric reads one; "
+            "name one scalar column, such as 'lse.lse_c'"
         )
     return design.X.reshape(len(design.sample_ids)).astype(np.float64)

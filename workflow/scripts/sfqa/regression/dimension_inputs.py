@@ -46,7 +46,7 @@ def read_dimensions(where: str, entry: Mapping[str, Any]) -> list[str] | None:
 
     Raises :class:`UserError` for anything but a list of different names.
 
-    >>> read_dimensions("config, metrics.A", {"dimensions": ["visual_quality"]})
+    >>> read_dimensions("config, regression.metrics.A", {"dimensions": ["visual_quality"]})
     ['visual_quality']
     """
     names = entry.get("dimensions")
@@ -70,7 +70,7 @@ def check_rated_dimensions(metrics: Sequence[Mapping[str, Any]], rated: Collecti
     scores: those of its ``dimensions``, by default all that are rated.
     """
     for metric in metrics:
-        where, names = f"config, metrics.{metric['name']}", metric.get("dimensions")
+        where, names = f"config, regression.metrics.{metric['name']}", metric.get("dimensions")
         for name in names or ():
             if rated and name not in rated:
                 raise UserError(

@@ -23,7 +23,7 @@ def check_feature_columns(
     column that is not a scalar, and for inputs whose number or axes the head cannot read.
     """
     for metric in metrics:
-        where, shapes = f"config, metrics.{metric['name']}.inputs", []
+        where, shapes = f"config, regression.metrics.{metric['name']}.inputs", []
         inputs = metric["inputs"]
         if metric["kind"] == "regressor":
             options = heads.merge_options(str(metric["head"]), metric.get("options") or {})

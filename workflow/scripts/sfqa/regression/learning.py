@@ -96,8 +96,8 @@ def check_has_learning_curve(metric: Mapping[str, Any]) -> None:
     """Raise :class:`UserError` for a metric that is not trained."""
     if metric["kind"] != "regressor":
         raise UserError(
-            f"config, metrics.{metric['name']}: only a regressor has a learning curve, not a "
-            f"metric of kind {metric['kind']!r}; name a regressor"
+            f"config, regression.metrics.{metric['name']}: only a regressor has a learning curve, "
+            f"not a metric of kind {metric['kind']!r}; name a regressor"
         )
 
 

@@ -64,19 +64,24 @@ def list_metrics(
     for name, entry in metrics.items():
         for key in entry:
             if key not in _KEYS:
-                raise UserError(f"config, metrics.{name}: no key {key!r}; {hint(key, _KEYS)}")
+                raise UserError(
+                    f"config, regression.metrics.{name}: no key {key!r}; {hint(key, _KEYS)}"
+                )
         if "each" in entry:
             completed += _expand_each(name, entry, columns)
         elif "directions" in entry:
             raise UserError(
-                f"config, metrics.{name}.directions: goes with each; without it write direction"
+                f"config, regression.metrics.{name}.directions: goes with each; "
+                "without it write direction"
             )
         else:
             completed.append(_complete_metric(name, entry, columns))
     names: set[str] = set()
     for metric in completed:
         if metric["name"].casefold() in names:
-            raise UserError(f"config, metrics: {metric['name']!r} occurs twice; rename one")
+            raise UserError(
+                f"config, regression.metrics: {metric['name']!r} occurs twice; rename one"
+            )
         names.add(metric["name"].casefold())
     return completed
 
@@ -120,7 +125,7 @@ def _expand_each(
     name: str, entry: Mapping[str, Any], columns: Mapping[str, Sequence[str] | None]
 ) -> list[dict[str, Any]]:
     """Return one zero-shot metric per column of the extractor that ``each`` names."""
-    where, extractor = f"config, metrics.{name}", str(entry["each"])
+    where, extractor = f"config, regression.metrics.{name}", str(entry["each"])
     for key in ("inputs", "head", "direction", "published"):
         if key in entry:
             raise UserError(f"{where}.{key}: does not go with each; leave it out")
@@ -148,7 +153,7 @@ def _complete_metric(
     name: str, entry: Mapping[str, Any], columns: Mapping[str, Sequence[str] | None]
 ) -> dict[str, Any]:
     """Return one metric with all keys, checked."""
-    where, metric_kind = f"config, metrics.{name}", entry.get("kind")
+    where, metric_kind = f"config, regression.metrics.{name}", entry.get("kind")
     if not _NAME.fullmatch(name):
         raise UserError(
             f"{where}: a metric's name becomes a folder; begin it with a letter or digit and use "

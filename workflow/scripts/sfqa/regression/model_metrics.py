@@ -149,5 +149,5 @@ def _check_model(model: QualityModel, entries: Mapping[str, WeightsFile], where:
     try:
         list_metrics({model.name: model.make_metric()}, dict.fromkeys(model.features))
     except UserError as error:
-        sentence = str(error).removeprefix(f"config, metrics.{model.name}")
+        sentence = str(error).removeprefix(f"config, regression.metrics.{model.name}")
         raise UserError(f"{where}{sentence}") from None
