@@ -36,7 +36,7 @@ def test_numbers_of_inputs_are_those_that_the_head_reads(
         shapes = assign_shapes(name, merged, inputs)
         assert len(shapes) == len(head_inputs)
         for shape, head_input in zip(shapes, head_inputs, strict=True):
-            assert (shape == "maps") == head_input.steps.keep_axes
+            assert (shape in ("maps", "views")) == head_input.steps.keep_axes
             assert shape != "steps" or head_input.steps.count != 0
 
 

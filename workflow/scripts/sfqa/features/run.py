@@ -17,7 +17,7 @@ import pyarrow as pa
 from sfqa import store, tables, timing
 from sfqa.cache import RowCache
 from sfqa.errors import raise_if_disk_full
-from sfqa.features import base, pipeline, rows, weights
+from sfqa.features import base, pipeline, rows, view_columns, weights
 from sfqa.features.extractors import EXTRACTORS
 from sfqa.features.pass_sizes import PassNote
 from sfqa.features.shard_rows import ShardRow, ShardRows
@@ -82,8 +82,8 @@ def extract_rows(
     """
     started = time.monotonic()
     extractor_class = base.load_extractor(name)
-    features = extractor_class.FEATURES
     options = base.merge_options(name, spec.get("options") or {})
+    features = view_columns.select_columns(extractor_class.FEATURES, options)
     extractor_weights = weights.resolve_weights(spec, name)
     base.check_weights(name, extractor_weights.kind)
     if extractor_weights.program:
@@ -118,7 +118,9 @@ def extract_rows(
             extractor_class, options, extractor_weights, device, workers, time_limit_sec,
             PassNote(cache_folder / f"{writer}.passes.json", digest(identity)),
         )  # fmt: skip
-        computed = _compute_missing(task, missing, cache, progress) if missing else _Computed()
+        computed = _Computed()
+        if missing:
+            computed = _compute_missing(task, features, missing, cache, progress)
     log.info(
         "%s: %d rows, %d computed, %d from the cache or failed before, %.1f s",
         name, len(records), len(computed.summaries), len(records) - len(computed.summaries),
@@ -167,6 +169,7 @@ class _Computed:
 
 def _compute_missing(
     task: pipeline.ExtractionTask,
+    features: Sequence[base.Feature],
     missing: Mapping[str, Sequence[Record]],
     cache: RowCache,
     progress: Progress,
@@ -178,7 +181,7 @@ def _compute_missing(
     def keep(computed_row: pipeline.ComputedRow) -> None:
         key = keys[computed_row.video.sample_id]
         cells = _get_sample(missing[key][0]) | {"key": key} | _get_cells(computed_row.values)
-        row = rows.make_row(task.extractor_class.FEATURES, cells, computed_row.cost)
+        row = rows.make_row(features, cells, computed_row.cost)
         if computed_row.is_final:
             cache.put(key, row)
         else:

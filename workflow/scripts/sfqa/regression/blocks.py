@@ -56,10 +56,9 @@ class BlockDesign:
     """One block per input, the samples that can be used, and why the others cannot.
 
     ``X`` maps an input, in the order of the configuration, to float32 (samples, steps, width) or
-    (samples, width), or to whole maps (:class:`Steps`), rows in the order of ``sample_ids``
-    (sorted). ``dropped`` and ``flawed`` give
-    'word: sentence' by sample, as a :class:`~sfqa.regression.design.Design` does; flawed rows are
-    used.
+    (samples, width), or to whole maps or views (:class:`Steps`), rows in the order of
+    ``sample_ids`` (sorted). ``dropped`` and ``flawed`` give 'word: sentence' by sample, as a
+    :class:`~sfqa.regression.design.Design` does; flawed rows are used.
     """
 
     sample_ids: list[str]
@@ -264,9 +263,10 @@ class _InputReader:
         return (count, *self.step_shape) if self.steps.keep_axes else (count, width)
 
     def block_dtype(self) -> np.dtype[Any]:
-        """Return the type of the block: float16 for whole maps that are stored so."""
-        is_half = self.steps.keep_axes and self.dtypes == {np.dtype(np.float16)}
-        return np.dtype(np.float16 if is_half else np.float32)
+        """Return the type of the block: that of the tables for whole maps in float16 and views."""
+        if self.steps.keep_axes and self.dtypes in ({np.dtype(np.float16)}, {np.dtype(np.uint8)}):
+            return next(iter(self.dtypes))
+        return np.dtype(np.float32)
 
     def read_into(self, block: npt.NDArray[Any], row_of: Mapping[str, int]) -> None:
         """Read every usable row again and write its numbers to its row of the block."""

@@ -61,6 +61,8 @@ class Cells:
 
     def list_empty_columns(self) -> list[list[str]]:
         """Return for each row the columns that hold no number, or not only finite ones."""
+        if self.flat.dtype.kind == "u":  # bytes are finite
+            return [self.names if empty else [] for empty in self.steps == 0]
         # A large float64 number is infinite in float32; float16 needs no copy.
         is_half = self.flat.dtype == np.float16
         finite = np.isfinite(self.flat if is_half else self.flat.astype(np.float32))

@@ -138,7 +138,8 @@ def _read_extractor(
 def select_columns(path: Path, schema: pa.Schema, inputs: Sequence[str | None]) -> list[str]:
     """Return the feature columns that inputs name, once each; None stands for every numeric one.
 
-    Raises :class:`UserError` for a table that lacks one of them, or has no numeric column.
+    Views are columns of bytes, which only their name selects. Raises :class:`UserError` for a table
+    that lacks a column, or has no numeric column.
     """
     leading = {c.name for c in tables.FEATURES.columns}
     numeric = [f.name for f in schema if f.name not in leading and _is_numeric(f.type)]
@@ -149,8 +150,13 @@ def select_columns(path: Path, schema: pa.Schema, inputs: Sequence[str | None]) 
             raise UserError(f"{path}: no numeric column {name!r}; {hint(name, numeric, 'it has')}")
     if not numeric:
         raise UserError(f"{path}: no numeric column; leave this extractor out of the inputs")
-    columns = [n for name in inputs for n in (numeric if name is None else [name])]
+    without_views = [n for n in numeric if not _is_view(schema.field(n).type)]
+    columns = [n for name in inputs for n in (without_views if name is None else [name])]
     return list(dict.fromkeys(columns))
+
+
+def _is_view(column_type: pa.DataType) -> bool:
+    return bool(pa.types.is_list(column_type) and pa.types.is_uint8(column_type.value_type))
 
 
 def _is_numeric(column_type: pa.DataType) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sfqa.errors import UserError, hint
-from sfqa.features import base
+from sfqa.features import base, view_columns
 from sfqa.features.extractors import EXTRACTORS
 from sfqa.regression import heads
 from sfqa.regression.head_inputs import assign_shapes, check_shape
@@ -39,6 +39,7 @@ def check_feature_columns(
             spec = (features or {}).get(extractor)
             if spec is not None:
                 _check_column_needs(where, extractor, column, spec.get("options") or {})
+                _check_view(where, extractor, column, spec.get("options") or {})
             if shapes:
                 is_block = heads.read_design(str(metric["head"])) == "blocks"
                 _check_axes(where, text, shapes[number], is_block)
@@ -60,6 +61,21 @@ def _check_column_needs(
             )
 
 
+def _check_view(where: str, extractor: str, column: str, options: Mapping[str, Any]) -> None:
+    """Raise :class:`UserError` for a view that the table does not have with these options."""
+    try:
+        features = base.load_extractor(extractor).FEATURES
+    except ImportError:
+        return
+    merged = EXTRACTORS.merge_options(extractor, options, f"config, features.{extractor}.options")
+    names = {feature.name for feature in view_columns.select_columns(features, merged)}
+    if column and column not in names:
+        raise UserError(
+            f"{where}: {extractor}.{column} is kept only with the option views; write views: 1 in "
+            f"features.{extractor}.options, or more draws, or name another column"
+        )
+
+
 def _format_value(value: Any) -> str:
     """Return a value as a configuration has it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -72,7 +88,9 @@ def _check_axes(where: str, text: str, shape: str, is_block: bool) -> None:
         numeric = [
             feature
             for feature in base.load_extractor(extractor).FEATURES
-            if feature.dtype != "string" and column in ("", feature.name)
+            if feature.dtype != "string"
+            and column in ("", feature.name)
+            and (column or feature.dtype != view_columns.DTYPE)
         ]
     except ImportError:
         return
@@ -94,7 +112,8 @@ def _check_column(where: str, extractor: str, column: str, is_score: bool) -> No
         raise UserError(f"{where}: {extractor} has no column {column!r}; {hint(column, features)}")
     texts = [name for name, feature in features.items() if feature.dtype == "string"]
     scalars = [n for n, feature in features.items() if not feature.axes and n not in texts]
-    columns = [column] if column else [name for name in features if name not in texts]
+    views = [n for n, feature in features.items() if feature.dtype == view_columns.DTYPE]
+    columns = [column] if column else [n for n in features if n not in texts and n not in views]
     if column in texts:
         raise UserError(
             f"{where}: {extractor}.{column} holds texts; name a column of numbers: "

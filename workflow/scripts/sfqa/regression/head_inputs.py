@@ -3,7 +3,8 @@
 ``INPUTS`` maps a condition on an option of the head ('' for none, or 'columns=0') to the inputs in
 order. Each is the text 'role shape'. A role may end in ``?`` (optional), ``+`` (one or more) or
 ``*`` (any number). Shapes: ``maps``, whole maps (clip, channel, time, row, column); ``steps``, a
-tensor with a row for each frame, clip or second; ``numbers``, anything but whole maps.
+tensor with a row for each frame, clip or second; ``numbers``, anything but whole maps; ``views``,
+the input of a network, uint8 (:mod:`sfqa.features.view_columns`), which no other shape includes.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sfqa.errors import UserError
+from sfqa.features import view_columns
 from sfqa.features.base import Feature
 from sfqa.regression import heads
 
-MAPS, STEPS, NUMBERS = "maps", "steps", "numbers"
+MAPS, STEPS, NUMBERS, VIEWS = "maps", "steps", "numbers", "views"
 #: Number of axes of whole maps, with that of the clips.
 _MAP_AXES = 5
 #: First axes of a tensor that is one vector.
@@ -75,6 +77,18 @@ def check_shape(text: str, shape: str, features: Sequence[Feature]) -> None:
     ``features`` are the numeric columns that the input names, all of an extractor's without a
     column.
     """
+    views = [feature.name for feature in features if feature.dtype == view_columns.DTYPE]
+    if views and shape != VIEWS:
+        raise UserError(
+            f"{text} holds the pixels that a network sees, which the head does not read; name a "
+            "column of features, or use a head that trains a backbone"
+        )
+    if shape == VIEWS:
+        if len(views) != len(features):
+            raise UserError(
+                f"{text} holds no pixels, which the head reads; name a view, such as fast_vqa.view"
+            )
+        return
     maps = [feature.name for feature in features if len(feature.axes) == _MAP_AXES]
     if shape == MAPS and len(maps) != len(features):
         axes = ", ".join(features[0].axes) or "none: a scalar"

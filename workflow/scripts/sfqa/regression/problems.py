@@ -20,7 +20,8 @@ from sfqa.tables import flaw
 
 #: Features as one row of numbers per sample, (rows, columns).
 Matrix: TypeAlias = Floats32
-#: One block of numbers per input, each (rows, width) or (rows, steps, width), float32.
+#: One block of numbers per input, each (rows, width) or (rows, steps, width), float32; whole maps
+#: and views keep their axes and their type, float16 and uint8.
 Blocks: TypeAlias = Mapping[str, Matrix]
 #: What problems share: a matrix (rows, columns), or blocks for a head of DESIGN "blocks".
 Features: TypeAlias = Matrix | Blocks
@@ -167,6 +168,8 @@ def check_problems(x: Features, problems: Sequence[Problem]) -> None:
     """
     rows = count_rows(x)
     for name, values in get_blocks(x).items():
+        if values.dtype.kind == "u":  # the bytes of a view
+            continue
         # A sum is finite where all are, and needs no mask as large as the block.
         if not np.isfinite(values.sum(dtype=np.float64)):
             bad_cells = np.argwhere(~np.isfinite(values))

@@ -22,8 +22,9 @@ class Steps:
     T is, and ``mean_first`` the mean of the steps that ``first`` takes.
 
     With ``keep_axes`` a step keeps its axes, as in (channel, time, row, column), and the block has
-    the type of the table, float16 or float32. The trainer converts it batch by batch, so that 1000
-    maps of (4, 768, 16, 7, 7) take 4.8 GB of disk.
+    the type of the table, float16, float32, or uint8 of a view. The trainer converts float16 batch
+    by batch, so that 1000 maps of (4, 768, 16, 7, 7) take 4.8 GB of disk, and leaves uint8 to the
+    network.
     """
 
     count: int | None = None

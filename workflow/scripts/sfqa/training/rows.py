@@ -40,7 +40,8 @@ class TensorRows:
     ``blocks`` maps a role to (rows, ..., width), on the CPU or the device; with ``is_mapping``
     false the network is called with the one tensor. A role without a mean is not standardised. The
     inputs have the type ``dtype``, and the blocks may have another one: a batch is converted at a
-    time, so that mapped float16 maps are never in memory as a whole. ``repeated`` are tensors of
+    time, so that mapped float16 maps are never in memory as a whole. A block of uint8 without a
+    mean is a view, whose bytes the network gets as they are. ``repeated`` are tensors of
     row numbers that are asked for in every epoch: their inputs are kept. ``draws`` maps a role to
     how many steps (second axis) of a row are drawn, without repetition, in an epoch of the
     training; the draw depends on ``seed``, epoch and row alone. ``segments`` is into how many runs
@@ -98,7 +99,8 @@ class TensorRows:
             if name in self.mean:
                 mean = self.mean[name]
                 selected = (selected.to(self.device, mean.dtype) - mean) * self.factor[name]
-            inputs[name] = selected.to(self.device, self.dtype)
+            is_view = selected.dtype == torch.uint8
+            inputs[name] = selected.to(self.device, None if is_view else self.dtype)
         return inputs if self.is_mapping else inputs["x"]
 
     def _select_steps(self, name: str, rows: Tensor, epoch: int) -> Tensor:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from sfqa import media
-from sfqa.features import base, batches, frame_sampling, quality_maps, views
+from sfqa.features import base, batches, frame_sampling, quality_maps, view_columns, views
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Batching
 from sfqa.features.random_draws import seed_draws
@@ -39,6 +39,12 @@ OPTIONS: Options = {
         1, 1, None,
         "how often clips and fragments are drawn, all of which are kept and scored; more than one "
         "lets a head see several draws of a video in training",
+        whole=True,
+    ),
+    "views": Option(
+        0, 0, 32,
+        "how many draws of the fragments are kept in the column view, 4.8 MB a clip, for networks "
+        "that are trained from them; 0: the table has no such column",
         whole=True,
     ),
     "seed": Option(
@@ -129,6 +135,12 @@ class Extractor:
             dtype="float64",
             unit="0..1",
         ),
+        Feature(
+            "view",
+            "fragments of RGB, the clips of each draw in order; only with the option views",
+            ("clip", "colour", "frame", "row", "column"),
+            "uint8",
+        ),
     )
     INPUTS: ClassVar[tuple[str, ...]] = ("video",)
 
@@ -138,8 +150,10 @@ class Extractor:
 
         from sfqa.features.map_networks import INTEGER_TABLES, FastVqa
 
+        self.draws: int = options["draws"]
+        self.views: int = options["views"]
         self.reader = FragmentReader(
-            options["sampler"], options["clips"], options["draws"], options["seed"],
+            options["sampler"], options["clips"], max(self.draws, self.views), options["seed"],
             options["small"],
         )  # fmt: skip
         self.keep_maps: bool = options["maps"]
@@ -161,8 +175,12 @@ class Extractor:
         self, prepared: Iterable[list[media.Pixels]]
     ) -> Iterator[dict[str, Any] | UnusableError]:
         """Yield the row of each video."""
-        for _, clip_maps in batches.run_batched(
-            prepared, quality_maps.list_clips, self._forward, self.batching
+
+        def list_scored(draws: list[media.Pixels]) -> list[media.Pixels]:
+            return quality_maps.list_clips(draws[: self.draws])
+
+        for draws, clip_maps in batches.run_batched(
+            prepared, list_scored, self._forward, self.batching
         ):
             maps = np.stack(clip_maps)
             try:
@@ -171,7 +189,11 @@ class Extractor:
                 yield error
                 continue
             raw = quality_maps.score_maps(self.head, maps)
-            yield {"map": rounded, "pooled": pooled, "score": raw, "rescaled": rescale(raw)}
+            view = view_columns.arrange_clips(draws[: self.views])
+            yield {
+                "map": rounded, "pooled": pooled, "score": raw, "rescaled": rescale(raw),
+                "view": view,
+            }  # fmt: skip
 
     def _forward(self, clips: list[media.Pixels]) -> torch.Tensor:
         return quality_maps.compute_maps(self.backbone, clips, self.device, self.precision)

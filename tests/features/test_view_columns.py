@@ -1,0 +1,200 @@
+"""Views: what a network sees is cached as it is, on demand, and rows without views stay the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from golden_weights import fill_weights
+from moving_blocks import draw_moving_blocks
+from sfqa import media, store, tables
+from sfqa.errors import UserError
+from sfqa.features import base, quality_maps, rows, run, view_columns
+from sfqa.features.base import Feature, Video
+from sfqa.features.extractors import fast_vqa
+from sfqa.features.map_networks import FastVqa
+from sfqa.features.weights import Weights
+
+CPU = torch.device("cpu")
+
+
+@contextmanager
+def use_cpu() -> Iterator[str]:
+    yield "cpu"
+
+
+def write_video(folder: Path, frames: int, height: int = 240, width: int = 256) -> Video:
+    path = folder / f"{frames}_{height}_{width}.mp4"
+    media.write_video(path, draw_moving_blocks(frames, height, width), 25.0)
+    return Video("a", path, f"{frames}", 25.0, frames)
+
+
+@cache
+def build_network() -> FastVqa:
+    net = FastVqa(reduced=True)
+    fill_weights(net)
+    return net.eval().requires_grad_(False)
+
+
+class _SharedWeights(Weights):
+    """Drawn weights of networks with few blocks, each built once."""
+
+    def load(self, build: Callable[[], torch.nn.Module], *_: Any) -> torch.nn.Module:
+        return build_network()
+
+
+class _Shrink(torch.nn.Module):
+    """In place of a backbone: the mean of each fragment and pair of frames, in 768 channels."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        pooled = torch.nn.functional.avg_pool3d(x, (2, 32, 32))
+        return pooled.repeat(1, 256, 1, 1, 1)
+
+
+def build_fast_vqa(shrinks: bool = True, **options: Any) -> Any:
+    extractor: Any = base.build_extractor(
+        "fast_vqa", {"blocks": "reduced", "clips": 1, **options},
+        _SharedWeights("random", "random:0"), "cpu",
+    )  # fmt: skip
+    extractor.batching = replace(extractor.batching, parallel=1)
+    if shrinks:
+        extractor.backbone = _Shrink()
+    return extractor
+
+
+def compute_maps(network: Any, view: np.ndarray) -> np.ndarray:
+    """The maps of a view (clip, 3, frame, row, column), normalised as a training does."""
+    mean, std = (
+        torch.tensor(v)[:, None, None, None] for v in (quality_maps.MEAN, quality_maps.STD)
+    )
+    with torch.inference_mode():
+        return network((torch.from_numpy(view).float() - mean) / std).numpy()
+
+
+def test_the_tower_gives_the_map_of_the_extractor_from_the_view(tmp_path: Path) -> None:
+    extractor = build_fast_vqa(shrinks=False, views=1)
+    row = extractor.extract(write_video(tmp_path, 40))
+    assert row["view"].shape == (1, 3, 32, 224, 224)
+    assert row["view"].dtype == np.uint8
+    maps = compute_maps(extractor.backbone, row["view"])
+    np.testing.assert_array_equal(maps.astype(np.float16), row["map"])
+    assert quality_maps.score_maps(extractor.head, maps) == row["score"]
+
+
+def test_every_draw_is_the_one_that_the_extractor_scores(tmp_path: Path) -> None:
+    video = write_video(tmp_path, 90)
+    scored = build_fast_vqa(clips=2, draws=3).extract(video)
+    row = build_fast_vqa(clips=2, views=3).extract(video)
+    assert row["view"].shape == (6, 3, 32, 224, 224)
+    np.testing.assert_array_equal(row["map"], scored["map"][:2])
+    maps = compute_maps(_Shrink(), row["view"])
+    np.testing.assert_array_equal(maps.astype(np.float16), scored["map"])
+    draws = row["view"].reshape(3, -1)
+    assert not np.array_equal(draws[0], draws[1])
+    assert not np.array_equal(draws[1], draws[2])
+    fewer = build_fast_vqa(clips=2, views=1).extract(replace(video, sample_id="renamed"))
+    np.testing.assert_array_equal(fewer["view"], row["view"][:2])
+
+
+@pytest.mark.parametrize(("frames", "height", "width"), [(1, 64, 300), (20, 300, 128)])
+def test_views_of_short_and_small_videos(
+    frames: int, height: int, width: int, tmp_path: Path
+) -> None:
+    row = build_fast_vqa(views=1).extract(write_video(tmp_path, frames, height, width))
+    assert row["view"].shape == (1, 3, 32, 224, 224)
+    maps = compute_maps(_Shrink(), row["view"])
+    np.testing.assert_array_equal(maps.astype(np.float16), row["map"])
+
+
+def conform(videos: list[Video]) -> pd.DataFrame:
+    records = [
+        {
+            "sample_id": f"s{n}", "method": "m", "shard": 0, "status": "ok", "detail": "",
+            "source_sha256": "0", "path": str(video.path), "sha256": video.sha256,
+            "audio_path": None, "audio_sha256": None, "fps": video.fps, "frames": video.frames,
+            "sample_rate": None, "prompt": None,
+        }
+        for n, video in enumerate(videos)
+    ]  # fmt: skip
+    return pd.DataFrame(records, columns=tables.CONFORMED.names)
+
+
+def extract(videos: list[Video], folder: Path, **options: Any) -> tuple[Path, int]:
+    """Extract as a job does; return the table and how many rows were computed."""
+    spec = {"weights": "random", "options": {"blocks": "reduced", "clips": 1, **options}}
+    shard_rows, metadata, costs = run.extract_rows(
+        conform(videos), "fast_vqa", spec, folder / "cache", "m/0", use_cpu
+    )
+    path = folder / f"{len(options)}.parquet"
+    shard_rows.write(path, metadata)
+    return path, sum(cost["computed"] for cost in costs)
+
+
+def test_only_rows_with_views_have_a_column_and_a_key_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quality_maps, "compute_maps", lambda _, clips, *__: _Shrink()(
+        torch.stack([torch.from_numpy(clip).float().permute(3, 0, 1, 2) for clip in clips])
+    ))  # fmt: skip
+    videos = [write_video(tmp_path, 34), write_video(tmp_path, 36)]
+    without, computed = extract(videos, tmp_path)
+    assert computed == 2
+    schema, metadata = pq.read_schema(without), store.read_metadata(without)
+    assert schema.names[-4:] == ["map", "pooled", "score", "rescaled"]
+    assert "views" not in metadata["options"]
+    with_views, computed = extract(videos, tmp_path, views=2)
+    assert computed == 2
+    assert store.read_metadata(with_views)["options"]["views"] == 2
+    file = pq.ParquetFile(with_views)
+    # A row group holds one video, so that it is read without the others.
+    assert file.num_row_groups == 2
+    table = store.load(with_views)
+    field = table.schema.field("view")
+    assert field.metadata[b"axes"] == b"clip,colour,frame,row,column"
+    assert field.metadata[b"inner_shape"] == b"3,32,224,224"
+    view = base.read_tensor(table["view"], field, 1)
+    np.testing.assert_array_equal(view, build_fast_vqa(views=2).extract(videos[1])["view"])
+    assert table.drop_columns(["view", "key"]).equals(store.load(without).drop_columns("key"))
+    again, computed = extract(videos, tmp_path)
+    assert computed == 0
+    assert pq.read_schema(again).equals(schema)
+
+
+def test_the_option_leaves_the_keys_of_present_rows_as_they_were() -> None:
+    options = base.merge_options("fast_vqa", {})
+    keyed = base.select_keyed_options("fast_vqa", options)
+    assert keyed.keys() == options.keys() - {"views"}
+    assert base.select_keyed_options("fast_vqa", {**options, "views": 1})["views"] == 1
+    features = view_columns.select_columns(fast_vqa.Extractor.FEATURES, options)
+    assert [f.name for f in features] == ["map", "pooled", "score", "rescaled"]
+    names = rows.get_row_schema(features).names
+    assert names[5:] == ["map", "pooled", "score", "rescaled", "shapes", "costs"]
+
+
+def test_a_view_is_stored_as_bytes_and_an_empty_cell_stays_one() -> None:
+    view = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
+    head = {"method": "m", "key": None, "status": "ok", "detail": ""}
+    feature = Feature("view", "", ("clip", "colour", "row"), "uint8")
+    cells = [{"sample_id": "a", "view": view}, {"sample_id": "b"}, {"sample_id": "c", "view": view}]
+    table = base.build_table([feature], [head | row for row in cells])
+    assert str(table["view"].type) == "list<item: uint8>"
+    assert table["view"].null_count == 1
+    np.testing.assert_array_equal(
+        base.read_tensor(table["view"], table.schema.field("view"), 2), view
+    )
+
+
+@pytest.mark.parametrize("value", [-1, 33, 1.5, True])
+def test_impossible_numbers_of_views(value: object) -> None:
+    with pytest.raises(UserError, match=r"features.fast_vqa.options.views"):
+        base.merge_options("fast_vqa", {"views": value})

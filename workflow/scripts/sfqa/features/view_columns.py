@@ -1,0 +1,65 @@
+"""View columns: the input of a network, cached as a feature, from which a training reads it.
+
+A view is a tensor of type uint8, the pixels 0..255 before they are normalised. Its first axis is
+that of the steps (clips, frames), the second one the colours of a clip, or of a frame. A table has
+views only if the option ``views`` of its extractor is above 0; it says how many draws of a video
+are kept, if the extractor draws anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from sfqa.media import Pixels
+
+#: The type of views, and the option that asks for them.
+DTYPE, OPTION = "uint8", "views"
+
+
+class _Typed(Protocol):
+    @property
+    def dtype(self) -> str: ...
+
+
+Column = TypeVar("Column", bound=_Typed)
+
+
+def is_default_view(option: str, value: object) -> bool:
+    """Return whether an option is ``views: 0``, with which a row is what it was without the option.
+
+    >>> is_default_view("views", 0), is_default_view("views", 2), is_default_view("draws", 0)
+    (True, False, False)
+    """
+    return option == OPTION and value == 0
+
+
+def select_columns(features: Iterable[Column], options: Mapping[str, Any]) -> tuple[Column, ...]:
+    """Return the columns of the table of an extractor with these options: views only if kept."""
+    keeps_views = bool(options.get(OPTION))
+    return tuple(feature for feature in features if keeps_views or feature.dtype != DTYPE)
+
+
+def arrange_clips(draws: Sequence[Pixels]) -> Pixels | None:
+    """Return the clips of all draws, (draw x clip, 3, frame, row, column); None without draws.
+
+    ``draws`` are clips (clip, frame, row, column, 3); those of the first draw come first.
+
+    >>> arrange_clips([np.zeros((4, 32, 8, 8, 3), np.uint8)] * 2).shape
+    (8, 3, 32, 8, 8)
+    """
+    if not draws:
+        return None
+    return np.concatenate([clips.transpose(0, 4, 1, 2, 3) for clips in draws])
+
+
+def arrange_frames(frames: Pixels) -> Pixels:
+    """Return frames (frame, row, column, 3) as (frame, 3, row, column).
+
+    >>> arrange_frames(np.zeros((2, 4, 6, 3), np.uint8)).shape
+    (2, 3, 4, 6)
+    """
+    return np.ascontiguousarray(frames.transpose(0, 3, 1, 2))
