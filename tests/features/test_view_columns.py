@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -21,11 +21,10 @@ from sfqa import media, store, tables
 from sfqa.errors import UserError
 from sfqa.features import base, quality_maps, rows, run, view_columns
 from sfqa.features.base import Feature, Video
-from sfqa.features.extractors import fast_vqa
-from sfqa.features.map_networks import FastVqa
+from sfqa.features.extractors import fast_vqa, simplevqa, spatial
 from sfqa.features.weights import Weights
 
-CPU = torch.device("cpu")
+RANDOM = Weights("random", "random:0")
 
 
 @contextmanager
@@ -40,8 +39,8 @@ def write_video(folder: Path, frames: int, height: int = 240, width: int = 256) 
 
 
 @cache
-def build_network() -> FastVqa:
-    net = FastVqa(reduced=True)
+def build_network(network_class: type[torch.nn.Module]) -> torch.nn.Module:
+    net = network_class(reduced=True)
     fill_weights(net)
     return net.eval().requires_grad_(False)
 
@@ -49,8 +48,8 @@ def build_network() -> FastVqa:
 class _SharedWeights(Weights):
     """Drawn weights of networks with few blocks, each built once."""
 
-    def load(self, build: Callable[[], torch.nn.Module], *_: Any) -> torch.nn.Module:
-        return build_network()
+    def load(self, build: Any, *_: Any) -> torch.nn.Module:
+        return build_network(build.func)
 
 
 class _Shrink(torch.nn.Module):
@@ -114,6 +113,131 @@ def test_views_of_short_and_small_videos(
     assert row["view"].shape == (1, 3, 32, 224, 224)
     maps = compute_maps(_Shrink(), row["view"])
     np.testing.assert_array_equal(maps.astype(np.float16), row["map"])
+
+
+def build_dover(**options: Any) -> Any:
+    extractor: Any = base.build_extractor(
+        "dover", {"blocks": "reduced", "clips": 1, **options},
+        _SharedWeights("random", "random:0"), "cpu",
+    )  # fmt: skip
+    extractor.batching = replace(extractor.batching, parallel=1)
+    return extractor
+
+
+def test_both_views_of_dover_are_those_that_it_scores(tmp_path: Path) -> None:
+    video = write_video(tmp_path, 34, 224, 248)
+    scored, viewed = build_dover(draws=2), build_dover(views=2)
+    for extractor in (scored, viewed):
+        extractor.technical_backbone = extractor.aesthetic_backbone = _Shrink()
+    expected, row = scored.extract(video), viewed.extract(video)
+    assert expected["technical_view"] is expected["aesthetic_view"] is None
+    assert row["technical_view"].shape == (2, 3, 32, 224, 224)
+    assert row["aesthetic_view"].shape == (2, 3, 32, 224, 224)
+    for branch in ("technical", "aesthetic"):
+        np.testing.assert_array_equal(row[branch], expected[branch][:1])
+        maps = compute_maps(_Shrink(), row[f"{branch}_view"])
+        np.testing.assert_array_equal(maps.astype(np.float16), expected[branch])
+
+
+@pytest.mark.thorough
+def test_both_towers_of_dover_give_its_scores_from_the_views(tmp_path: Path) -> None:
+    extractor = build_dover(views=1)
+    row = extractor.extract(write_video(tmp_path, 34, 224, 248))
+    towers = (extractor.technical_backbone, extractor.aesthetic_backbone)
+    for branch, tower, head in zip(
+        ("technical", "aesthetic"), towers, extractor.heads, strict=True
+    ):
+        maps = compute_maps(tower, row[f"{branch}_view"])
+        np.testing.assert_array_equal(maps.astype(np.float16), row[branch])
+        assert quality_maps.score_maps(head, maps) == row[f"{branch}_score"]
+
+
+def test_the_frames_of_an_image_backbone_give_its_features(tmp_path: Path) -> None:
+    video = replace(write_video(tmp_path, 60, 96, 130), fps=25.0)
+    # Five key frames of a video with three: two of them are there twice.
+    short = write_video(tmp_path, 3, 130, 96)
+    for options, item, count in (({}, video, 2), ({"frames": 5}, short, 5)):
+        extractor: Any = base.build_extractor(
+            "image", {"model": "test_vit", "views": 1, **options}, RANDOM, "cpu"
+        )
+        row = extractor.extract(item)
+        side = extractor.reader.square.size
+        assert row["frames"].shape == (count, 3, side, side)
+        x = (torch.from_numpy(row["frames"]).float() / 255 - extractor.mean) / extractor.std
+        with torch.inference_mode():
+            pooled = extractor.net.forward_head(extractor.net.forward_features(x), pre_logits=True)
+        np.testing.assert_allclose(row["pooled"].astype(float), pooled.numpy(), atol=2e-3)
+    plain: Any = base.build_extractor("image", {"model": "test_vit"}, RANDOM, "cpu")
+    assert plain.extract(video)["frames"] is None
+
+
+@pytest.fixture(scope="module")
+def second_networks() -> Any:
+    """SimpleVQA whose networks return nothing but zeros, for the pictures alone."""
+    extractor: Any = base.build_extractor("simplevqa", {"seconds": 2, "views": 1}, RANDOM, "cpu")
+    extractor.slowfast.compute_features = lambda clips: [np.zeros((2, 2304), np.float32)]
+    return extractor
+
+
+@pytest.mark.parametrize("resize", ["cv2", "pillow"])
+@pytest.mark.parametrize(("height", "width"), [(96, 129), (163, 80), (64, 64)])
+def test_pictures_of_simplevqa_with_and_without_a_margin(
+    height: int, width: int, resize: str, second_networks: Any, tmp_path: Path
+) -> None:
+    video = write_video(tmp_path, 90, height, width)
+    seen: list[torch.Tensor] = []
+    second_networks.spatial._forward = lambda pictures: (
+        seen.append(second_networks.spatial._make_input(pictures))
+        or torch.zeros(len(pictures), 7168)
+    )
+    views = {}
+    for margin in (False, True):
+        side = 520 if margin else 448
+        pictures = spatial.KeyFrameReader(520, side, resize)
+        reader = simplevqa.SecondReader(pictures, second_networks.slowfast.reader, 2)
+        seconds = simplevqa.Seconds(
+            replace_key_frames(pictures.prepare(video), reader.seconds),
+            None,  # type: ignore[arg-type]
+        )
+        (row,) = second_networks.score([seconds])
+        views[margin] = row["frames"]
+        assert row["frames"].shape == (2, 3, side, side)
+    np.testing.assert_array_equal(views[True][:, :, 36:484, 36:484], views[False])
+    without_margin, with_margin = torch.cat(seen).chunk(2)
+    assert torch.equal(without_margin, with_margin)
+    mean, std = (torch.tensor(v)[:, None, None] for v in (spatial.MEAN, spatial.STD))
+    by_hand = (torch.from_numpy(views[False]).float() / 255 - mean) / std
+    assert torch.equal(without_margin.contiguous(), by_hand)
+
+
+def replace_key_frames(key_frames: spatial.KeyFrames, count: int) -> spatial.KeyFrames:
+    return spatial.KeyFrames(key_frames.frames[:count], key_frames.seconds[:count])
+
+
+@pytest.mark.parametrize("name", ["simplevqa", "spatial"])
+def test_the_side_of_a_view_is_part_of_the_key_only_with_views(name: str) -> None:
+    options = base.merge_options(name, {"view_side": "short_side"})
+    assert not {"views", "view_side"} & base.select_keyed_options(name, options).keys()
+    keyed = base.select_keyed_options(name, {**options, "views": 1})
+    assert (keyed["views"], keyed["view_side"]) == (1, "short_side")
+
+
+@pytest.mark.thorough
+def test_the_frames_of_simplevqa_give_its_scores(tmp_path: Path) -> None:
+    extractor: Any = base.build_extractor(
+        "simplevqa", {"seconds": 0, "views": 1, "view_side": "short_side"}, RANDOM, "cpu"
+    )
+    video = write_video(tmp_path, 60, 200, 300)
+    row = extractor.extract(video)
+    assert row["frames"].shape == (len(row["scores"]), 3, 520, 520)
+    centre = torch.from_numpy(row["frames"][:, :, 36:484, 36:484]).float()
+    with torch.inference_mode():
+        still = extractor.spatial.model.read(
+            extractor.spatial.net, (centre / 255 - extractor.spatial.mean) / extractor.spatial.std
+        )
+    (moving,) = extractor.slowfast.compute_features([extractor.reader.prepare(video).clips])
+    scores = extractor.compute_scores(np.concatenate([still.numpy(), moving], 1))
+    np.testing.assert_allclose(scores, row["scores"], atol=2e-5 * np.abs(scores).max())
 
 
 def conform(videos: list[Video]) -> pd.DataFrame:

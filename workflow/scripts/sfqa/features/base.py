@@ -15,7 +15,7 @@ from sfqa import tables
 from sfqa.errors import UnusableError as UnusableError  # extractors find it here
 from sfqa.errors import UserError
 from sfqa.features.extractors import EXTRACTORS
-from sfqa.features.view_columns import is_default_view
+from sfqa.features.view_columns import drop_unused_options
 from sfqa.features.weights import NONE, RANDOM, Weights, check_parts
 
 _TYPES = {
@@ -286,11 +286,8 @@ def select_keyed_options(name: str, options: Mapping[str, Any]) -> dict[str, Any
     {'batch': 4}
     """
     unkeyed = EXTRACTORS.read(name, "UNKEYED_OPTIONS", ())
-    return {
-        option: value
-        for option, value in options.items()
-        if option not in unkeyed and not is_default_view(option, value)
-    }
+    keyed = drop_unused_options(options)
+    return {option: value for option, value in keyed.items() if option not in unkeyed}
 
 
 def check_entry(name: str, entry: Mapping[str, Any]) -> None:

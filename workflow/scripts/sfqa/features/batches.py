@@ -164,6 +164,25 @@ def run_batched(
         yield from pop_completed()
 
 
+def pair_with_items(
+    items: Iterable[T], compute: Callable[[Iterable[T]], Iterable[U]]
+) -> Iterator[tuple[T, U]]:
+    """Yield every item with its result; ``compute`` yields the results in order, one per item.
+
+    >>> list(pair_with_items([1, 2], lambda numbers: (10 * n for n in numbers)))
+    [(1, 10), (2, 20)]
+    """
+    in_progress: deque[T] = deque()
+
+    def iterate_items() -> Iterator[T]:
+        for item in items:
+            in_progress.append(item)
+            yield item
+
+    for result in compute(iterate_items()):
+        yield in_progress.popleft(), result
+
+
 def _is_completed(result: _Rows | Future[_Rows]) -> bool:
     return isinstance(result, Future) and result.done()
 

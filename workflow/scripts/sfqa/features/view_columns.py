@@ -16,8 +16,8 @@ import numpy as np
 if TYPE_CHECKING:
     from sfqa.media import Pixels
 
-#: The type of views, and the option that asks for them.
-DTYPE, OPTION = "uint8", "views"
+#: The type of views, the option that asks for them, and the option that says how large they are.
+DTYPE, OPTION, SIDE_OPTION = "uint8", "views", "view_side"
 
 
 class _Typed(Protocol):
@@ -28,13 +28,16 @@ class _Typed(Protocol):
 Column = TypeVar("Column", bound=_Typed)
 
 
-def is_default_view(option: str, value: object) -> bool:
-    """Return whether an option is ``views: 0``, with which a row is what it was without the option.
+def drop_unused_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options without those on views if none are kept.
 
-    >>> is_default_view("views", 0), is_default_view("views", 2), is_default_view("draws", 0)
-    (True, False, False)
+    Then a row is what it was before the extractor had these options, and so is its key.
+
+    >>> drop_unused_options({"draws": 0, "views": 0}), drop_unused_options({"views": 2})
+    ({'draws': 0}, {'views': 2})
     """
-    return option == OPTION and value == 0
+    unused = () if options.get(OPTION) else (OPTION, SIDE_OPTION)
+    return {name: value for name, value in options.items() if name not in unused}
 
 
 def select_columns(features: Iterable[Column], options: Mapping[str, Any]) -> tuple[Column, ...]:
@@ -63,3 +66,13 @@ def arrange_frames(frames: Pixels) -> Pixels:
     (2, 3, 4, 6)
     """
     return np.ascontiguousarray(frames.transpose(0, 3, 1, 2))
+
+
+def cut_centre(frames: Pixels, side: int) -> Pixels:
+    """Return the centre (frame, side, side, 3) of square frames.
+
+    >>> cut_centre(np.zeros((2, 6, 6, 3), np.uint8), 4).shape
+    (2, 4, 4, 3)
+    """
+    start = (frames.shape[1] - side) // 2
+    return frames[:, start : start + side, start : start + side]

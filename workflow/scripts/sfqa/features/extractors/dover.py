@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from sfqa import media
-from sfqa.features import base, batches, frame_sampling, quality_maps, views
+from sfqa.features import base, batches, frame_sampling, quality_maps, view_columns, views
 from sfqa.features.aesthetic_view import AestheticView
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Batching
@@ -39,6 +39,13 @@ OPTIONS: Options = {
         1, 1, None,
         "how often clips, fragments and frames are drawn, all of which are kept and scored; more "
         "than one lets a head see several draws of a video in training",
+        whole=True,
+    ),
+    "views": Option(
+        0, 0, 32,
+        "how many draws of the pixels of both branches are kept in the columns technical_view and "
+        "aesthetic_view, 4.8 MB a clip, for networks that are trained from them; 0: the table has "
+        "no such columns",
         whole=True,
     ),
     "seed": Option(
@@ -155,6 +162,18 @@ class Extractor:
             dtype="float64",
         ),
         Feature("score", "both scores by the official fusion", dtype="float64", unit="0..1"),
+        Feature(
+            "technical_view",
+            "fragments of RGB, the clips of each draw in order; only with the option views",
+            ("clip", "colour", "frame", "row", "column"),
+            "uint8",
+        ),
+        Feature(
+            "aesthetic_view",
+            "whole frames of RGB, one view of each draw; only with the option views",
+            ("view", "colour", "frame", "row", "column"),
+            "uint8",
+        ),
     )
     INPUTS: ClassVar[tuple[str, ...]] = ("video",)
 
@@ -164,8 +183,10 @@ class Extractor:
 
         from sfqa.features.map_networks import INTEGER_TABLES, Dover
 
+        self.draws: int = options["draws"]
+        self.views: int = options["views"]
         self.reader = ViewReader(
-            options["clips"], options["draws"], options["seed"], options["small"],
+            options["clips"], max(self.draws, self.views), options["seed"], options["small"],
             options["antialias"],
         )  # fmt: skip
         self.keep_maps: bool = options["maps"]
@@ -189,22 +210,27 @@ class Extractor:
         """Yield the row of each video: the aesthetic network runs first, then the technical one."""
 
         def list_technical(item: tuple[PreparedViews, Any]) -> list[media.Pixels]:
-            return quality_maps.list_clips(item[0].technical)
+            return quality_maps.list_clips(item[0].technical[: self.draws])
 
         def list_aesthetic(item: PreparedViews) -> list[media.Pixels]:
-            return quality_maps.list_clips(item.aesthetic)
+            return quality_maps.list_clips(item.aesthetic[: self.draws])
 
         with_aesthetic = batches.run_batched(
             prepared, list_aesthetic, partial(self._forward, self.aesthetic_backbone), self.batching
         )
-        for (_, aesthetic), technical in batches.run_batched(
+        for (views_read, aesthetic), technical in batches.run_batched(
             with_aesthetic, list_technical, partial(self._forward, self.technical_backbone),
             self.batching,
         ):  # fmt: skip
             try:
-                yield self._make_row(np.stack(technical), np.stack(aesthetic))
+                row = self._make_row(np.stack(technical), np.stack(aesthetic))
             except UnusableError as error:
                 yield error
+                continue
+            for name in ("technical", "aesthetic"):
+                draws = getattr(views_read, name)[: self.views]
+                row[f"{name}_view"] = view_columns.arrange_clips(draws)
+            yield row
 
     def _make_row(self, technical: Any, aesthetic: Any) -> dict[str, Any]:
         row: dict[str, Any] = {}

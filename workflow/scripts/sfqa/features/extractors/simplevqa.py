@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sfqa.arrays import Floats32
-from sfqa.features import base
+from sfqa.features import base, view_columns
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.extractors import slowfast, spatial
 from sfqa.features.weights import Weights
@@ -29,6 +29,17 @@ OPTIONS: Options = {
         "cv2", ("cv2", "pillow"),
         "how frames are scaled to the short side. cv2: as the scripts of the published numbers; "
         "pillow: as the demo, with antialias",
+    ),
+    "views": Option(
+        0, 0, 1,
+        "1: keep the picture of each second that counts in the column frames, 0.6 MB each, for "
+        "networks that are trained from them; 0: the table has no such column",
+        whole=True,
+    ),
+    "view_side": Choice(
+        "crop", ("crop", "short_side"),
+        "how much of a picture is kept. crop: the 448 pixels in the centre that the network sees; "
+        "short_side: 520 pixels, 0.8 MB, of which the official training crops random parts",
     ),
 }  # fmt: skip
 
@@ -71,12 +82,19 @@ class Extractor:
     FEATURES: ClassVar[tuple[Feature, ...]] = (
         Feature("score", "SimpleVQA's score, mean over the seconds that count", dtype="float64"),
         Feature("scores", "score of each second that counts", ("second",), "float32"),
+        Feature(
+            "frames",
+            "picture of each second that counts, RGB, resized; only with the option views",
+            ("frame", "colour", "row", "column"),
+            "uint8",
+        ),
     )
     INPUTS: ClassVar[tuple[str, ...]] = ("video",)
 
     def __init__(self, options: Mapping[str, Any], weights: Weights, device: str) -> None:
         """Build both networks on the device."""
-        still = base.merge_options("spatial", {"model": "simplevqa", "resize": options["resize"]})
+        shared = {name: options[name] for name in ("resize", "views", "view_side")}
+        still = base.merge_options("spatial", {"model": "simplevqa", **shared})
         moving = base.merge_options("slowfast", {})
         self.seconds: int = options["seconds"]
         self.spatial = spatial.Extractor(still, weights, device)
@@ -84,7 +102,7 @@ class Extractor:
         self.reader = SecondReader(self.spatial.reader, self.slowfast.reader, self.seconds)
 
     def extract(self, video: Video) -> dict[str, Any]:
-        """Return ``score`` and ``scores`` (seconds,).
+        """Return ``score``, ``scores`` (seconds,) and ``frames``, None without views.
 
         Raises :class:`UnusableError` for a video that has no frame or does not decode.
         """
@@ -101,7 +119,10 @@ class Extractor:
                 continue
             count = self.seconds or len(scores)
             counted = scores[np.minimum(np.arange(count), len(scores) - 1)]
-            yield {"score": float(counted.mean(dtype=np.float64)), "scores": counted}
+            score = float(counted.mean(dtype=np.float64))
+            pictures = seconds.key_frames.frames
+            frames = view_columns.arrange_frames(pictures) if self.spatial.views else None
+            yield {"score": score, "scores": counted, "frames": frames}
 
     def compute_scores(self, features: Floats32) -> Floats32:
         """Return the head's score of each second from its features (seconds, 9472)."""

@@ -12,7 +12,7 @@ from PIL import Image
 
 from sfqa import media
 from sfqa.arrays import Floats32
-from sfqa.features import base, batches, keyframes, resizing
+from sfqa.features import base, batches, keyframes, resizing, view_columns
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Batching
 from sfqa.features.broken_videos import check_frames, describe_undecoded
@@ -36,6 +36,18 @@ OPTIONS: Options = {
         "how frames are scaled to the short side. pillow: bilinear with antialias, as SimpleVQA's "
         "demo; cv2: OpenCV's bilinear without it, as its scripts store the frames that published "
         "numbers rest on. Frames of 512 pixels differ by one level, larger ones by more",
+    ),
+    "views": Option(
+        0, 0, 1,
+        "1: keep the key frames in the column frames, 0.6 MB each at 448 pixels, for networks that "
+        "are trained from them; 0: the table has no such column",
+        whole=True,
+    ),
+    "view_side": Choice(
+        "crop", ("crop", "short_side"),
+        "how much of a key frame is kept. crop: the centre that the network sees; short_side: the "
+        "square of the whole short side, 0.8 MB at 520 pixels, of which a training crops random "
+        "parts",
     ),
     "precision": Choice(
         "fp32", ("fp32", "tf32", "bf16"),
@@ -113,6 +125,12 @@ class Extractor:
             ("frame", "channel"),
         ),
         Feature("time_sec", "time of the key frames", ("frame",), "float32", "s"),
+        Feature(
+            "frames",
+            "key frames, RGB, resized; only with the option views",
+            ("frame", "colour", "row", "column"),
+            "uint8",
+        ),
     )
     INPUTS: ClassVar[tuple[str, ...]] = ("video",)
 
@@ -123,8 +141,11 @@ class Extractor:
         from sfqa.features.spatial_net import MODELS
 
         self.model = MODELS[options["model"]]
+        self.views: int = options["views"]
+        keeps_margin = self.views and options["view_side"] == "short_side"
+        side = self.model.short_side if keeps_margin else self.model.crop
         self.reader: base.VideoReader = KeyFrameReader(
-            self.model.short_side, self.model.crop, options["resize"]
+            self.model.short_side, side, options["resize"]
         )
         self.batching = Batching.choose(options["batch"], device, _CPU_SIZE, _GPU_SIZE)
         self.precision: str = options["precision"]
@@ -137,7 +158,7 @@ class Extractor:
         )
 
     def extract(self, video: Video) -> dict[str, Any]:
-        """Return ``spatial`` (frames, channels), float16, and ``time_sec`` (frames,).
+        """Return ``spatial`` (frames, channels), float16, ``time_sec`` (frames,), and ``frames``.
 
         Raises :class:`UnusableError` for a video that has no frame or does not decode.
         """
@@ -145,13 +166,16 @@ class Extractor:
 
     def score(self, prepared: Iterable[KeyFrames]) -> Iterator[dict[str, Any] | UnusableError]:
         """Yield the row of each video's key frames."""
-        for features, seconds in self.compute_features(prepared):
+        for key_frames, (features, seconds) in batches.pair_with_items(
+            prepared, self.compute_features
+        ):
             try:
                 rounded = round_to_float16(features, "the network")
             except UnusableError as error:
                 yield error
                 continue
-            yield {"spatial": rounded, "time_sec": seconds}
+            frames = view_columns.arrange_frames(key_frames.frames) if self.views else None
+            yield {"spatial": rounded, "time_sec": seconds, "frames": frames}
 
     def compute_features(
         self, prepared: Iterable[KeyFrames]
@@ -159,7 +183,7 @@ class Extractor:
         """Yield the features (frames, channels) of each video, float32, and the seconds."""
 
         def list_pictures(key_frames: KeyFrames) -> list[media.Pixels]:
-            return list(key_frames.frames)
+            return list(view_columns.cut_centre(key_frames.frames, self.model.crop))
 
         for key_frames, rows in batches.run_batched(
             prepared, list_pictures, self._forward, self.batching
