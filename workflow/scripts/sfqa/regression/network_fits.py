@@ -29,6 +29,7 @@ from sfqa.regression.losses import Loss
 from sfqa.regression.problems import Features, Matrix, Problem, get_blocks, hash_weights
 from sfqa.regression.scaling import measure_columns
 from sfqa.tables import flaw
+from sfqa.training.augmentation import ViewReading
 from sfqa.training.checkpoints import read_checkpoint, write_checkpoint
 from sfqa.training.events import EventFiles
 from sfqa.training.optimization import ParameterGroups
@@ -73,6 +74,11 @@ class NetworkBuilder(Protocol):
     def count_drawn_steps(self, options: Mapping[str, Any], roles: Sequence[str]) -> dict[str, int]:
         """Return how many steps of a row are drawn in a training epoch, by role."""
 
+    def choose_view_readings(
+        self, options: Mapping[str, Any], roles: Sequence[str]
+    ) -> dict[str, ViewReading]:
+        """Return how views are changed at random in the training, by role."""
+
     def rescales(self, options: Mapping[str, Any]) -> bool:
         """Return whether scores are mapped to MOS by mean and sd of the scores of train rows."""
 
@@ -108,6 +114,7 @@ class NetworkFit:
             tensors, mean, factor, self.device, isinstance(x, Mapping), (train, validation), dtype,
             self.head.count_drawn_steps(self.options, list(tensors)), problem.seed,
             self.settings.training_segments,
+            self.head.choose_view_readings(self.options, list(tensors)),
         )  # fmt: skip
         mos_mean, mos_sd = self.head.scale_mos(problem, self.options)
         target = (problem.y - mos_mean) / np.where(mos_sd > 0, mos_sd, 1.0)
@@ -174,6 +181,7 @@ class NetworkFit:
         source = TensorRows(
             tensors, _select_tensors(state, "mean."), _select_tensors(state, "factor."),
             self.device, isinstance(x, Mapping), dtype=DTYPES[self.settings.precision],
+            readings=self.head.choose_view_readings(self.options, list(tensors)),
         )  # fmt: skip
         rows = torch.arange(len(next(iter(tensors.values()))))
         with use_precision(self.settings.precision), use_one_thread(self.device):

@@ -33,6 +33,7 @@ from sfqa.regression.problems import (
 )
 from sfqa.regression.scaling import measure_mos
 from sfqa.regression.training_options import drop_display_options
+from sfqa.training.augmentation import ViewReading
 from sfqa.training.events import load_summary_writer
 from sfqa.training.optimization import ParameterGroups
 from sfqa.training.settings import TrainingSettings
@@ -93,6 +94,12 @@ class NetworkHead(ModelHead):
 
     def count_drawn_steps(self, options: Mapping[str, Any], roles: Sequence[str]) -> dict[str, int]:
         """Return how many steps of a row are drawn in a training epoch, by role; default: all."""
+        return {}
+
+    def choose_view_readings(
+        self, options: Mapping[str, Any], roles: Sequence[str]
+    ) -> dict[str, ViewReading]:
+        """Return how views are changed at random in the training, by role; default: not at all."""
         return {}
 
     def rescales(self, options: Mapping[str, Any]) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from sfqa.identity import seed_of
+from sfqa.training.augmentation import ViewReading
 
 #: Numbers of features that are held at once for prediction, and kept from epoch to epoch (128 MiB).
 NUMBERS_AT_ONCE = 2**25
@@ -44,10 +45,11 @@ class TensorRows:
     mean is a view, whose bytes the network gets as they are. ``repeated`` are tensors of
     row numbers that are asked for in every epoch: their inputs are kept. ``draws`` maps a role to
     how many steps (second axis) of a row are drawn, without repetition, in an epoch of the
-    training; the draw depends on ``seed``, epoch and row alone. ``segments`` is into how many runs
-    of equal length the steps are cut for the training, whose passes read one run after another.
-    Rows are indexed, since with a
-    torch loader an epoch of a small network takes a third longer (docs/regression.md).
+    training; the draw depends on ``seed``, epoch and row alone. ``readings`` says by role how views
+    are changed in the training, which depends on the same, and what prediction reads of them.
+    ``segments`` is into how many runs of equal length the steps are cut for the training, whose
+    passes read one run after another. Rows are indexed, since with a torch loader an epoch of a
+    small network takes a third longer (docs/regression.md).
     """
 
     def __init__(
@@ -62,7 +64,9 @@ class TensorRows:
         draws: Mapping[str, int] | None = None,
         seed: int = 0,
         segments: int = 1,
+        readings: Mapping[str, ViewReading] | None = None,
     ) -> None:
+        self.readings = dict(readings or {})
         self.blocks, self.device, self.is_mapping = blocks, device, is_mapping
         self.dtype, self.seed, self.segments = dtype, seed, segments
         self.draws = {
@@ -80,7 +84,7 @@ class TensorRows:
     def iterate(self, pieces: Sequence[Tensor], epoch: int) -> Iterator[Inputs]:
         """Yield the standardised inputs of each piece."""
         for rows in pieces:
-            if epoch and (self.draws or self.segments > 1):
+            if epoch and (self.draws or self.readings or self.segments > 1):
                 yield self.select(rows, epoch)
                 continue
             number = next((n for n, piece in enumerate(self._repeated) if piece is rows), None)
@@ -96,6 +100,8 @@ class TensorRows:
         inputs = {}
         for name in self.blocks:
             selected = self._select_steps(name, rows, epoch)
+            if name in self.readings:
+                selected = self._change_views(name, selected, rows, epoch)
             if name in self.mean:
                 mean = self.mean[name]
                 selected = (selected.to(self.device, mean.dtype) - mean) * self.factor[name]
@@ -110,6 +116,8 @@ class TensorRows:
             length = values.shape[1] // self.segments
             start = (epoch - 1) % self.segments * length
             values = values[:, start : start + length]
+        if not epoch and name in self.readings:
+            values = values[:, : self.readings[name].scored_steps or None]
         row_index = rows.to(values.device)
         if not epoch or name not in self.draws:
             return values[row_index]
@@ -119,6 +127,18 @@ class TensorRows:
             order = torch.randperm(values.shape[1], generator=generator)
             drawn_steps.append(order[: self.draws[name]])
         return values[row_index[:, None], torch.stack(drawn_steps).to(values.device)]
+
+    def _change_views(self, name: str, selected: Tensor, rows: Tensor, epoch: int) -> Tensor:
+        """Return the views of some rows changed at random, or as prediction reads them."""
+        reading = self.readings[name]
+        if not epoch:
+            return reading.cut_centre(selected)
+        changed = []
+        for row, steps in zip(rows.tolist(), selected, strict=True):
+            # A generator for each row, so that pieces, processes and resumes change nothing.
+            seed = seed_of(self.seed, "view", name, epoch, row)
+            changed.append(reading.change(steps, torch.Generator().manual_seed(seed)))
+        return torch.stack(changed)
 
 
 class DatasetRows:
