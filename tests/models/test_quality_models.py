@@ -38,7 +38,8 @@ TRAINED: dict[str, Any] = {
 
 #: Rows of published tables whose label is not the model's name.
 ROWS: dict[str, tuple[str, ...]] = {
-    "UGVQ": ("Ours",), "SJTU-MOE-AI-AIGV": ("SJTU-MOE-AI",),
+    "UGVQ": ("Ours",), "SJTU-MOE-AI-AIGV": ("SJTU-MOE-AI",), "FAST-VQA-fine-tuned": ("FAST-VQA",),
+    "SimpleVQA-fine-tuned": ("SimpleVQA",), "DOVER-fine-tuned": ("DOVER",),
 }  # fmt: skip
 
 

@@ -196,3 +196,64 @@ def test_a_job_depends_on_the_weights_and_their_digest(tmp_path):
     assert first_weights.select_sources(plain, features, weights) == {}
     assert first_weights.list_manifests(plain, weights) == []
     assert first_weights.add_manifests(plain, []) == plain
+
+
+FINE_TUNED = {"backbone": "fast_vqa", "blocks": "reduced"}
+
+
+def describe_fine_tuned(**options):
+    merged = heads.merge_options("fine_tuned", {**FINE_TUNED, **options})
+    inputs = ["fast_vqa.view"]
+    return {"name": "m", "head": "fine_tuned", "inputs": inputs, "options": merged,
+            "extractors": ["fast_vqa"]}  # fmt: skip
+
+
+def test_a_fine_tuned_network_starts_from_the_whole_network_of_the_extractor():
+    metric = describe_fine_tuned()
+    spec = {"weights": "random", "weights_seed": 3, "options": {"blocks": "reduced"}}
+    metric[first_weights.KEY] = {"fast_vqa": spec}
+    weights = first_weights.load_first_weights(metric, metric["options"])
+    torch.manual_seed(3)
+    expected = FastVqa(True).state_dict()
+    assert sorted(weights) == [f"network.{name}" for name in sorted(expected)]
+    for name, value in expected.items():
+        np.testing.assert_array_equal(weights[f"network.{name}"], value.numpy())
+    metric[first_weights.KEY] = {"fast_vqa": {**spec, "options": {}}}
+    with pytest.raises(UserError, match="fast_vqa has blocks: official, and the head blocks: red"):
+        first_weights.load_first_weights(metric, metric["options"])
+
+
+def test_a_fine_tuned_network_starts_from_a_checkpoint_of_ones_own(tmp_path):
+    torch.manual_seed(8)
+    network = FastVqa(True)
+    path = tmp_path / "own.pth"
+    torch.save({"state_dict": network.state_dict()}, path)
+    metric = describe_fine_tuned(start=str(path))
+    metric |= first_weights.select_sources(metric, {}, SimpleNamespace())
+    ((key, source),) = metric[first_weights.KEY].items()
+    assert source == describe_file(path)
+    assert first_weights.list_manifests(metric, SimpleNamespace()) == []
+    assert first_weights.add_manifests(metric, []) == metric
+    weights = first_weights.load_first_weights(metric, metric["options"])
+    state = network.state_dict()
+    assert all(np.array_equal(weights[f"network.{name}"], state[name].numpy()) for name in state)
+    torch.save({"vqa_head.fc_hid.bias": torch.zeros(64)}, path)
+    with pytest.raises(UserError, match="was changed since the run was planned"):
+        first_weights.load_first_weights(metric, metric["options"])
+    metric[first_weights.KEY] = {key: describe_file(path)}
+    with pytest.raises(UserError, match=r"do not fit FastVqa: 1 of \d+ keys match"):
+        first_weights.load_first_weights(metric, metric["options"])
+
+
+def test_a_network_from_random_weights_is_labelled_so_and_wrong_inputs_are_sentences():
+    drawn = describe_fine_tuned(start="random")
+    assert first_weights.draws_backbone(drawn)
+    assert first_weights.load_first_weights(drawn, drawn["options"]) is None
+    assert not first_weights.draws_backbone(describe_fine_tuned())
+    assert not first_weights.draws_backbone({"options": {"start": "random"}})
+    entry = {"kind": "regressor", "head": "fine_tuned", "inputs": ["fast_vqa.map"]}
+    with pytest.raises(UserError, match=r"metrics\.A, inputs: the backbone fast_vqa reads fast_vq"):
+        list_metrics({"A": entry}, {"fast_vqa": None})
+    missing = {**entry, "inputs": ["fast_vqa.view"], "options": {"start": "none.pth"}}
+    with pytest.raises(UserError, match=r"A\.options\.start: there is no file none\.pth; write ch"):
+        list_metrics({"A": missing}, {"fast_vqa": None})

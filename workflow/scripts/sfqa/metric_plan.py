@@ -13,7 +13,7 @@ from sfqa.features.weights_plan import WeightsPlan
 from sfqa.plugins import read_version
 from sfqa.ratings.known_dimensions import list_known_dimensions
 from sfqa.regression.dimension_inputs import check_rated_dimensions
-from sfqa.regression.first_weights import select_sources
+from sfqa.regression.first_weights import draws_backbone, select_sources
 from sfqa.regression.metrics import (
     check_validation_rows,
     list_metrics,
@@ -174,7 +174,7 @@ class MetricPlan:
         keys = ("name", "group", "kind", "direction")
         return {
             **{k: metric[k] for k in keys},
-            "weights": self._weights_label(metric["extractors"]),
+            "weights": self._weights_label(metric),
         }
 
     def paper_rows(self, wildcards: Any) -> list[dict[str, Any]]:
@@ -185,8 +185,11 @@ class MetricPlan:
         """Return the labels of all metrics, in the order of the tables."""
         return [self.label_metric(metric) for metric in self.metrics]
 
-    def _weights_label(self, extractors: list[str]) -> str:
-        """Return none, official, or random if any of the extractors has random weights."""
+    def _weights_label(self, metric: Mapping[str, Any]) -> str:
+        """Return none, official, or random if an extractor or the backbone has random weights."""
+        if draws_backbone(metric):
+            return "random"
+        extractors = metric["extractors"]
         features = self.config.get("features", {})
         weights = {features.get(name, {}).get("weights", "none") for name in extractors} - {"none"}
         return "none" if not weights else "random" if "random" in weights else "official"

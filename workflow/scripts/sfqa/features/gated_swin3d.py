@@ -66,12 +66,12 @@ class GatedAttention(ShiftedWindowAttention3d):
 
         The sizes must be multiples of the window's.
         """
-        size, channels, window = list(x.shape[1:4]), x.shape[-1], self.window_size
+        size, window = list(x.shape[1:4]), self.window_size
         shift = [0 if n <= w else s for n, w, s in zip(size, window, self.shift_size, strict=True)]
         if any(shift):
             x = x.roll([-s for s in shift], (1, 2, 3))
         qkv = self.qkv(_split_windows(x, window))  # (window, batch, position, 3 * channel)
-        attended = torch.empty_like(qkv[..., :channels])
+        attended: dict[int, Tensor] = {}
         masks = _make_masks(*size, *window, *shift, x.dtype, str(x.device)) if any(shift) else None
         usual = self._look_up(self.relative_position_bias_table)
         if self.has_gate:
@@ -83,7 +83,7 @@ class GatedAttention(ShiftedWindowAttention3d):
             bias = usual
             if self.has_gate:
                 gate = gates[spatial_index].repeat(window[0], window[0])
-                bias = torch.addcmul(fragment, difference, gate)
+                bias = torch.addcmul(fragment, difference, gate.to(fragment.dtype))
             # The windows at one position in space have the same bias at all times.
             for index in range(spatial_index, len(qkv), spatial_windows):
                 mask = masks[index] if masks is not None else None
@@ -94,7 +94,8 @@ class GatedAttention(ShiftedWindowAttention3d):
                     attn_mask=(bias if mask is None else bias + mask)[None],
                 )  # fmt: skip
                 attended[index] = values.transpose(1, 2).flatten(2)
-        x = _join_windows(self.proj(attended), size, window)
+        joined = torch.stack([attended[index] for index in range(len(qkv))])
+        x = _join_windows(self.proj(joined), size, window)
         return x.roll(shift, (1, 2, 3)) if any(shift) else x
 
     def _look_up(self, table: Tensor) -> Tensor:
@@ -118,6 +119,7 @@ def _join_windows(windows: Tensor, size: list[int], window: list[int]) -> Tensor
 
 
 @cache
+@torch.inference_mode(False)  # tensors of inference could not be used for training later
 def _make_masks(
     time: int, height: int, width: int, times: int, rows: int, columns: int,
     later: int, down: int, right: int, dtype: torch.dtype, device: str,
@@ -136,6 +138,7 @@ def _make_masks(
 
 
 @cache
+@torch.inference_mode(False)
 def _make_gates(
     height: int, width: int, _: int, rows: int, columns: int, down: int, right: int, device: str
 ) -> Tensor:
@@ -160,9 +163,14 @@ class GatedSwin3d(SwinTransformer3d):
 'layers.2.downsample.norm.bias']
     """
 
-    def __init__(self, depths: tuple[int, ...] = DEPTHS) -> None:
+    def __init__(
+        self,
+        depths: tuple[int, ...] = DEPTHS,
+        width: int = _WIDTH,
+        window: tuple[int, int, int] = _WINDOW,
+    ) -> None:
         super().__init__(
-            list(_PATCH), _WIDTH, list(depths), list(_HEADS), list(_WINDOW), block=_build_block
+            list(_PATCH), width, list(depths), list(_HEADS), list(window), block=_build_block
         )
         del self.avgpool, self.head
         self.register_state_dict_post_hook(_use_official_names)

@@ -9,6 +9,10 @@ from typing import Any, cast
 import torch
 from torch import nn
 from torchvision.models import ResNet, VisionTransformer, resnet50, vit_b_16
+from torchvision.models.resnet import Bottleneck
+
+#: Blocks of each stage of a ResNet-50, and of one for trials.
+RESNET50_DEPTHS, REDUCED_DEPTHS = (3, 4, 6, 3), (1, 1, 1, 1)
 
 
 def multi_scale(net: nn.Module, pictures: torch.Tensor) -> torch.Tensor:
@@ -62,13 +66,13 @@ def class_token(net: nn.Module, pictures: torch.Tensor) -> torch.Tensor:
     return hook_inputs[0].float()
 
 
-def build_simplevqa() -> nn.Module:
+def build_simplevqa(depths: tuple[int, ...] = RESNET50_DEPTHS) -> nn.Module:
     """Return the network of SimpleVQA's checkpoint: ResNet-50 without classifier, and ``quality``.
 
     ``quality`` is the head, two layers without an activation, 9472 -> 128 -> 1: it reads the
-    spatial features and SlowFast's of a second.
+    spatial features and SlowFast's of a second. Other ``depths`` are for trials.
     """
-    net = resnet50()
+    net = ResNet(Bottleneck, list(depths))
     del net.fc
     net.quality = nn.Sequential(nn.Linear(9472, 128), nn.Linear(128, 1))
     return net

@@ -16,6 +16,7 @@ from sfqa.features.extractors import EXTRACTORS
 from sfqa.features.official import add_digests
 from sfqa.features.weights import Weights, read_state, resolve_weights
 from sfqa.regression import heads
+from sfqa.regression.fine_tuning import starts
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,8 +58,11 @@ def find_prefix(text: str) -> str:
 def check_inputs(options: Mapping[str, Any], inputs: Sequence[str], where: str) -> None:
     """Raise :class:`UserError` if a head starts from a published one and an input has none.
 
-    Also for another width than the published one.
+    Also for another width than the published one, and for a backbone that reads other inputs.
     """
+    if starts.trains_backbone(options):
+        starts.check_start(options, inputs, where)
+        return
     if not starts_from_checkpoint({"options": options}):
         return
     for text in inputs:
@@ -81,20 +85,36 @@ def select_sources(
 
     A job depends on it. ``features`` is that section of a complete configuration.
     """
-    if not starts_from_checkpoint(metric):
-        return {}
     sources = {}
-    for extractor in metric["extractors"]:
+    if starts.trains_backbone(metric.get("options")):
+        sources = starts.describe_file(metric["options"])
+    for extractor in list_source_extractors(metric):
         spec = weights.add_official(features[extractor], extractor)
         sources[extractor] = {key: spec[key] for key in _SPEC_KEYS if key in spec}
-    return {KEY: sources}
+    return {KEY: sources} if sources else {}
+
+
+def draws_backbone(metric: Mapping[str, Any]) -> bool:
+    """Return whether a metric trains a backbone from random weights.
+
+    >>> draws_backbone({"options": {"backbone": "fast_vqa", "start": "random"}})
+    True
+    """
+    options = metric.get("options") or {}
+    return starts.trains_backbone(options) and options["start"] == starts.RANDOM
+
+
+def list_source_extractors(metric: Mapping[str, Any]) -> list[str]:
+    """Return the extractors whose weights a metric starts from."""
+    if starts.trains_backbone(metric.get("options")):
+        return starts.list_source_extractors(metric["options"], metric["inputs"])
+    return list(metric["extractors"]) if starts_from_checkpoint(metric) else []
 
 
 def list_manifests(metric: Mapping[str, Any], weights: WeightsPlan) -> list[str]:
     """Return the manifests of the official weights that a metric starts from."""
-    if not starts_from_checkpoint(metric):
-        return []
-    return weights.list_manifests_of(metric["extractors"])
+    extractors = list_source_extractors(metric)
+    return weights.list_manifests_of(extractors) if extractors else []
 
 
 def add_manifests(metric: Mapping[str, Any], manifests: Sequence[str]) -> dict[str, Any]:
@@ -115,6 +135,9 @@ def load_first_weights(
     head of a role are called 'heads.<role>.<name>' (:mod:`sfqa.regression.networks.branches`).
     Raises :class:`UserError` for a missing or wrong file, and for one without the head.
     """
+    if starts.trains_backbone(options):
+        sources = metric.get(KEY) or {}
+        return starts.load_start(options, metric["inputs"], sources, str(metric["name"]))
     if not starts_from_checkpoint(metric):
         return None
     head_inputs = heads.load_head(str(metric["head"])).list_inputs(options, metric["inputs"])

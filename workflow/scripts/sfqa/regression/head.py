@@ -79,6 +79,15 @@ class ModelHead(BaseHead, ABC):
     ) -> Models:
         """Return models from the arrays that their ``state`` gave, fitted with these options."""
 
+    def describe_training(
+        self, x: Features, dims: int, options: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return what a model file says about the training; by default nothing.
+
+        ``x`` are the features of the fit, ``dims`` the number of dimensions of a model.
+        """
+        return {}
+
 
 class RefittedHead(BaseHead, ABC):
     """A head without a state that could be stored; it fits one problem at a time."""

@@ -12,7 +12,7 @@ import logging
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,6 +37,7 @@ from sfqa.training.precision import use_precision
 from sfqa.training.random_state import use_own_random_numbers
 from sfqa.training.rows import TensorRows
 from sfqa.training.settings import DTYPES, TrainingSettings
+from sfqa.training.stages import TrainingStage
 from sfqa.training.trainer import VERSION, Trainer, TrainingData, predict_rows
 from sfqa.workers import LostTaskError, WorkerPool
 
@@ -64,6 +65,9 @@ class NetworkBuilder(Protocol):
 
     def group_parameters(self, network: nn.Module, options: Mapping[str, Any]) -> ParameterGroups:
         """Return groups of parameters with learning rates of their own."""
+
+    def begin_stage(self, network: nn.Module, stage: TrainingStage) -> None:
+        """Freeze the parameters that a stage does not train."""
 
     def standardises(self, role: str) -> bool:
         """Return whether a block is standardised on the train rows."""
@@ -123,6 +127,7 @@ class NetworkFit:
             lambda: self._build_first(dict(shapes), problem), data, self.loss,
             self.settings, problem.seed, self.device,
             lambda network: self.head.group_parameters(network, self.options),
+            self._begin_stage if self.settings.stages else None,
         )  # fmt: skip
         checkpoint = path.with_suffix(".training.pt")
         curves = path.parent / "curves" / f"{name_curve(problem.label, path.stem)}.csv"
@@ -145,6 +150,9 @@ class NetworkFit:
         write_checkpoint(path, name, {"reason": reason, "arrays": state})
         checkpoint.unlink(missing_ok=True)
         return reason
+
+    def _begin_stage(self, network: nn.Module, number: int) -> None:
+        self.head.begin_stage(network, self.settings.stages[number])
 
     def _build_first(self, shapes: Mapping[str, tuple[int, ...]], problem: Problem) -> nn.Module:
         """Return the network with its first weights: those of the problem, or drawn ones."""
@@ -205,7 +213,7 @@ def fit_problems(
     """
     work.mkdir(parents=True, exist_ok=True)
     shared = [
-        VERSION, _hash_features(x), asdict(fit.settings), list(identity),
+        VERSION, _hash_features(x), fit.settings.list_identity(), list(identity),
         fit.device.split(":")[0],
     ]  # fmt: skip
     paths = [work / f"fit-{number}.pt" for number in range(len(problems))]

@@ -37,6 +37,7 @@ from sfqa.training.augmentation import ViewReading
 from sfqa.training.events import load_summary_writer
 from sfqa.training.optimization import ParameterGroups
 from sfqa.training.settings import TrainingSettings
+from sfqa.training.stages import TrainingStage
 
 #: A row's shape in every block that the network reads, by role ('x' for a matrix).
 Shapes = Mapping[str, tuple[int, ...]]
@@ -80,6 +81,9 @@ class NetworkHead(ModelHead):
     def group_parameters(self, network: nn.Module, options: Mapping[str, Any]) -> ParameterGroups:
         """Return groups of parameters with learning rates of their own; one group by default."""
         return [{"params": network.parameters()}]
+
+    def begin_stage(self, network: nn.Module, stage: TrainingStage) -> None:
+        """Freeze the parameters that a stage does not train; by default there are no stages."""
 
     def standardises(self, role: str) -> bool:
         """Return whether a block is standardised on the train rows; by default it is."""
@@ -227,4 +231,6 @@ def read_width(shape: Sequence[int]) -> int:
 
 
 def _make_settings(options: Mapping[str, Any]) -> TrainingSettings:
-    return TrainingSettings(**{name: value for name, value in options.items() if name in _SETTINGS})
+    settings = {name: value for name, value in options.items() if name in _SETTINGS}
+    stages = tuple(TrainingStage(**stage) for stage in settings.pop("stages", ()))
+    return TrainingSettings(**settings, stages=stages)

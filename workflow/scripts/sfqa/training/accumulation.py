@@ -96,6 +96,8 @@ def sum_gradients(network: nn.Module) -> None:
     if count_processes() == 1:
         return
     for parameter in network.parameters():
+        if not parameter.requires_grad:  # a frozen one, which no gradient may reach
+            continue
         if parameter.grad is None:  # no row of this process reached it
             parameter.grad = torch.zeros_like(parameter)
         distributed.all_reduce(parameter.grad)

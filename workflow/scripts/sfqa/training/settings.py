@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
+
+from sfqa.training.stages import TrainingStage, count_epochs_before
 
 #: Type of the parameters by ``precision``.
 DTYPES = {
@@ -37,7 +40,8 @@ class TrainingSettings:
     ``training_segments``: runs of equal length that the steps of a row are cut into; an epoch
     passes over all rows once for each run, in order (1: whole rows, one pass). ``precision``:
     float64, float32, tf32 (float32 with TensorFloat-32 products on a GPU), bf16 or fp16 (mixed:
-    parameters in float32, forward pass in the other format).
+    parameters in float32, forward pass in the other format). ``stages``: parts of the training that
+    train different parameters, whose epochs add up to ``epochs`` (none: a single stage).
     """
 
     epochs: int = 500
@@ -59,6 +63,7 @@ class TrainingSettings:
     select_after: int = 0
     training_segments: int = 1
     precision: str = "float32"
+    stages: tuple[TrainingStage, ...] = ()
 
     def __post_init__(self) -> None:
         for key, choices in (
@@ -70,3 +75,42 @@ class TrainingSettings:
             raise ValueError(
                 f"select_after {self.select_after}; of {self.epochs} epochs none is kept"
             )
+        if self.stages and sum(stage.epochs for stage in self.stages) != self.epochs:
+            raise ValueError(f"the epochs of the stages do not add up to {self.epochs}")
+
+    def list_identity(self) -> dict[str, Any]:
+        """Return the settings as a dictionary; without ``stages`` if there are none.
+
+        Trainings without stages keep their identity in this way.
+        """
+        settings = asdict(self)
+        if not self.stages:
+            del settings["stages"]
+        return settings
+
+    def find_schedule(self, stage: int) -> tuple[int, TrainingSettings]:
+        """Return the first epoch of the learning rate's schedule in a stage, and its settings.
+
+        Stages without ``restart`` share the schedule of the stage before.
+
+        >>> stages = (TrainingStage(10), TrainingStage(20, learning_rate=0.1), TrainingStage(5,
+        ...           "head", restart=True))
+        >>> settings = TrainingSettings(epochs=35, stages=stages)
+        >>> [(first, part.epochs, part.learning_rate) for first, part in
+        ...  (settings.find_schedule(stage) for stage in range(3))]
+        [(1, 30, 0.001), (1, 30, 0.1), (31, 5, 0.001)]
+        """
+        stages = self.stages
+        if not stages:
+            return 1, self
+        first = max(n for n in range(stage + 1) if n == 0 or stages[n].restart)
+        end = next((n for n in range(stage + 1, len(stages)) if stages[n].restart), len(stages))
+        rate = stages[stage].learning_rate
+        schedule = replace(
+            self,
+            epochs=count_epochs_before(stages[first:end], end - first),
+            learning_rate=self.learning_rate if rate is None else rate,
+            stages=(),
+            select_after=0,
+        )
+        return count_epochs_before(stages, first) + 1, schedule

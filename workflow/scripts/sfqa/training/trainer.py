@@ -15,12 +15,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from sfqa.arrays import Floats
 from sfqa.identity import seed_of
 from sfqa.job import Stopped, defer_stop
 from sfqa.training.accumulation import (
@@ -42,7 +40,9 @@ from sfqa.training.optimization import (
 from sfqa.training.precision import autocast, make_gradient_scaler, use_precision
 from sfqa.training.random_state import get_random_state, set_random_state, use_own_random_numbers
 from sfqa.training.rows import Inputs, RowSource, shuffle_rows, split_rows
+from sfqa.training.selection import compute_mean_srcc as compute_mean_srcc
 from sfqa.training.settings import DTYPES, TrainingSettings
+from sfqa.training.stages import count_epochs_before, find_stage
 
 LOG = logging.getLogger("sfqa")
 
@@ -52,9 +52,6 @@ VERSION = 1
 CHECKPOINT_SEC, PROGRESS_SEC = 5.0, 10.0
 #: Writing checkpoints takes at most one part in SAVING_SHARE of the time.
 SAVING_SHARE = 20
-#: SRCC of predictions for which it is not defined: below all others.
-UNDEFINED = -2.0
-
 State = dict[str, Any]
 
 
@@ -83,25 +80,26 @@ class Trainer:
         seed: int,
         device: str,
         group_parameters: Callable[[nn.Module], ParameterGroups] | None = None,
+        begin_stage: Callable[[nn.Module, int], None] | None = None,
     ) -> None:
         """Build the network under the seed.
 
         ``group_parameters`` maps the network to groups of parameters with learning rates of their
-        own (:data:`~sfqa.training.optimization.ParameterGroups`).
+        own (:data:`~sfqa.training.optimization.ParameterGroups`). ``begin_stage`` freezes the
+        parameters of a network that a stage, by its number from 0, does not train; it is called for
+        the network and for its average.
         """
         self.data, self.loss, self.settings = data, loss, settings
         self.seed, self.device = seed, device
         self.dtype = DTYPES[settings.precision]
         with use_own_random_numbers(seed, device):
             self.network = build().to(device, self.dtype)
-        groups = group_parameters(self.network) if group_parameters else None
-        self.optimizer = make_optimizer(self.network, settings, groups)
+        self.group_parameters, self.begin_stage = group_parameters, begin_stage
         self.scaler = make_gradient_scaler(settings.precision, device)
         self.average: AveragedModel | None = None
-        if settings.ema:
-            self.average = AveragedModel(
-                self.network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema)
-            )
+        self.stage = 0
+        self._renew_optimizer()
+        self._freeze_parameters()
         self.rated = torch.isfinite(data.target)
         self.target = torch.nan_to_num(data.target).to(self.dtype)
         batch_rows = settings.batch_rows or len(data.train)
@@ -128,10 +126,49 @@ class Trainer:
 
     def is_running(self) -> bool:
         """Return whether an epoch is left to train."""
-        waited = len(self.reports) - max(self.best_epoch, self.settings.select_after)
         return self.epoch <= self.settings.epochs and (
-            not self.reports or waited < self.settings.patience
+            not self.reports or self._count_waited_epochs() < self.settings.patience
         )
+
+    def _count_waited_epochs(self) -> int:
+        """Return the number of finished epochs since the best one, or since the last restart."""
+        first_epoch, _ = self.settings.find_schedule(self.stage)
+        best_epoch = max(self.best_epoch, self.settings.select_after, first_epoch - 1)
+        return self.epoch - 1 - best_epoch
+
+    def _renew_optimizer(self) -> None:
+        """Begin with an optimizer and an average that have seen no step."""
+        groups = self.group_parameters(self.network) if self.group_parameters else None
+        self.optimizer = make_optimizer(self.network, self.settings, groups)
+        if self.settings.ema:
+            self.average = AveragedModel(
+                self.network, multi_avg_fn=get_ema_multi_avg_fn(self.settings.ema)
+            )
+
+    def _freeze_parameters(self) -> None:
+        """Let only the parameters of the present stage learn."""
+        if self.begin_stage is not None:
+            for network in (self.network, self.average and self.average.module):
+                if network is not None:
+                    self.begin_stage(network, self.stage)
+
+    def _enter_stage(self) -> None:
+        """Begin the next stage if the present one is over."""
+        stages = self.settings.stages
+        if self.stage + 1 >= len(stages):
+            return
+        has_waited = self._count_waited_epochs() >= self.settings.patience
+        if has_waited and stages[self.stage + 1].restart:
+            self.epoch = count_epochs_before(stages, self.stage + 1) + 1
+        if find_stage(stages, self.epoch) == self.stage:
+            return
+        self.stage += 1
+        if stages[self.stage].restart:
+            if self.best:
+                self.network.load_state_dict(self.best)
+            self._renew_optimizer()
+            self.best, self.best_epoch, self.best_score = {}, 0, -math.inf
+        self._freeze_parameters()
 
     def run(
         self,
@@ -245,12 +282,10 @@ class Trainer:
         return split_rows(batch, self.settings.piece_rows if self.accumulates else 0)
 
     def _update(self, batch: Tensor) -> None:
-        factor = compute_rate_factor(
-            self.settings,
-            (self.epoch - 1) * self.steps_per_epoch + self.step_number,
-            self.steps_per_epoch,
-        )
-        set_learning_rate(self.optimizer, self.settings.learning_rate * factor)
+        first_epoch, settings = self.settings.find_schedule(self.stage)
+        step = (self.epoch - first_epoch) * self.steps_per_epoch + self.step_number
+        factor = compute_rate_factor(settings, step, self.steps_per_epoch)
+        set_learning_rate(self.optimizer, settings.learning_rate * factor)
         self.optimizer.zero_grad(set_to_none=True)
         assert self._epoch_inputs is not None
         pieces = [next(self._epoch_inputs) for _ in self._split(batch)]
@@ -290,6 +325,7 @@ class Trainer:
         self.reports.append(report)
         self.epoch, self.step_number, self.loss_sum = self.epoch + 1, 0, 0.0
         self._epoch_inputs = None
+        self._enter_stage()
         return report
 
     def _score_epoch(self, network: nn.Module) -> float:
@@ -316,6 +352,7 @@ class Trainer:
             "average": None if self.average is None else self.average.state_dict(),
             "scaler": self.scaler.state_dict(),
             "random": get_random_state(self.device),
+            "stage": self.stage,
             "epoch": self.epoch,
             "step": self.step_number,
             "loss_sum": self.loss_sum,
@@ -327,6 +364,8 @@ class Trainer:
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Resume from what :meth:`state` returned."""
+        self.stage = state.get("stage", 0)  # checkpoints of earlier versions have none
+        self._freeze_parameters()
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:
@@ -355,36 +394,3 @@ def predict_rows(
     with torch.no_grad(), autocast(precision, device):
         pieces = split_rows(rows, source.rows_at_once)
         return torch.cat([network(inputs) for inputs in source.iterate(pieces, 0)])
-
-
-def compute_mean_srcc(prediction: Tensor, target: Tensor, mask: Tensor) -> float:
-    """Return the mean SRCC over dimensions of (rows, dims), of the rated rows of each.
-
-    A dimension with fewer than two rated rows does not count; -2 if none is left. A dimension
-    whose predictions or targets are constant counts as -2. Rounded to 12 digits, so that equal
-    orders tie exactly.
-
-    >>> rated = torch.tensor([[True], [True], [True]])
-    >>> compute_mean_srcc(torch.tensor([[1.0], [2], [3]]), torch.tensor([[1.0], [3], [2]]), rated)
-    0.5
-    """
-    scores, mos, rated = (v.cpu().numpy() for v in (prediction.double(), target.double(), mask))
-    values = []
-    for column in range(mask.shape[1]):
-        rows = rated[:, column]
-        if rows.sum() >= 2:
-            a, b = (_rank_from_mean(v[rows, column]) for v in (scores, mos))
-            scale = float(np.sqrt((a @ a) * (b @ b)))
-            values.append(round(float(a @ b) / scale, 12) if scale > 0 else UNDEFINED)
-    return sum(values) / len(values) if values else UNDEFINED
-
-
-def _rank_from_mean(values: Floats) -> Floats:
-    """Return ranks, ties at their mean rank, minus the mean of all ranks.
-
-    scipy's ``rankdata`` gives the same; importing it takes longer than a short training.
-    """
-    _, index, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks = np.cumsum(counts) - (counts - 1) / 2
-    centred: Floats = ranks[index] - (len(values) + 1) / 2
-    return centred

@@ -56,7 +56,10 @@ TRAINING_VERSION = "training"
 _TRAINER = Path(sfqa.training.__path__[0]) / "trainer.py"
 #: All heads, by the names of their files.
 HEADS = PluginPackage(
-    __name__, Path(__file__).parent, "head", declaring=("sfqa.regression.training_options",)
+    __name__,
+    Path(__file__).parent,
+    "head",
+    declaring=("sfqa.regression.training_options", "sfqa.regression.stage_options"),
 )
 
 

@@ -1,0 +1,274 @@
+"""Backbones trained from views: equal to a plain loop of the published training, step by step."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sfqa.errors import UserError
+from sfqa.features.quality_maps import MEAN, STD
+from sfqa.identity import seed_of
+from sfqa.regression import heads
+from sfqa.regression.fine_tuning import dover, fast_vqa
+from sfqa.regression.fine_tuning.registry import load_backbone
+from sfqa.regression.problems import make_problem
+from sfqa.training.rows import TensorRows, shuffle_rows
+from small_backbones import draw_first_weights, draw_views, use_small_backbones
+
+HEAD = heads.load_head("fine_tuned")
+SEED, BATCH = 11, 16
+
+
+def fit_rows(folder, x, y, first_weights, rows, validation=(), **options):
+    merged = heads.merge_options("fine_tuned", options)
+    problem = replace(make_problem(rows, validation, y, SEED), first_weights=first_weights)
+    return HEAD.fit(x, [problem], merged, folder, "cpu")
+
+
+def plcc_loss(score, y):
+    """FAST-VQA's: the mean of both errors of standardised scores and labels, over 4."""
+    score, y = ((v - v.mean()) / v.std(correction=0) for v in (score, y))
+    rho = (score * y).mean()
+    return (((score - y) ** 2).mean() / 4 + ((rho * score - y) ** 2).mean() / 4) / 2
+
+
+def rank_loss(score, y):
+    ranking = torch.relu((score - score.t()) * torch.sign(y.t() - y))
+    n = len(score)
+    return ranking.sum() / n / (n - 1) / (1 + ranking.max())
+
+
+def normalise(clips):
+    mean, std = (torch.tensor(v).double().view(1, 3, 1, 1, 1) for v in (MEAN, STD))
+    return (clips.double() - mean) / std
+
+
+def list_batches(rows, epoch, batch=BATCH):
+    return shuffle_rows(torch.arange(rows), SEED, epoch).split(batch)
+
+
+def draw_clips(x, rows, epoch):
+    """The clips that an epoch of the training reads."""
+    tensors = {"view": torch.from_numpy(x)}
+    source = TensorRows(tensors, {}, {}, "cpu", True, dtype=None, draws={"view": 1}, seed=SEED)
+    return source.select(rows, epoch)["view"][:, 0]
+
+
+def assert_near(models, expected, prefix="network."):
+    state = models.state(0)
+    assert sum(name.startswith("network.") for name in state) == len(expected)
+    moved = 0
+    for name, value in expected.items():
+        trained = torch.from_numpy(np.array(state[f"network.{prefix}{name}"]))
+        torch.testing.assert_close(trained, value.to(trained.dtype), rtol=0, atol=1e-5)
+        moved += value.numel()
+    return moved
+
+
+def train_plainly(network, parts, score, epochs, rows, rate, warmup, total, frozen_epochs=0):
+    """The published loop of FAST-VQA and DOVER: groups, warm-up, cosine, head first."""
+    groups = [{"params": m.parameters(), "lr": rate * f} for m, f in parts]
+    optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=0.05)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda i: i / warmup if i <= warmup else (1 + math.cos(math.pi * (i - warmup) / total)) / 2,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed_of(SEED, "training") % 2**63)
+        for epoch in range(1, epochs + 1):
+            network.train()
+            for module, factor in parts:
+                is_frozen = factor < 1 and epoch <= frozen_epochs
+                module.requires_grad_(not is_frozen)
+                if is_frozen:  # the published loop leaves its stochastic depth on
+                    module.eval()
+            for batch in list_batches(rows, epoch):
+                optimizer.zero_grad()
+                score(batch, epoch).backward()
+                optimizer.step()
+                scheduler.step()
+    return network.state_dict()
+
+
+def test_fast_vqa_is_trained_as_by_the_published_loop(tmp_path, monkeypatch):
+    """One epoch of the head, two of all; 16 videos a batch, one of two clips drawn.
+
+    In float64: the gradient of a key's bias is 0 but for rounding, which Adam makes full steps of.
+    """
+    use_small_backbones(monkeypatch)
+    x, rows = draw_views(32, 2), 32
+    y = np.random.default_rng(1).uniform(20, 80, (rows, 1))
+    network = fast_vqa.build({"blocks": "official"})
+    first = draw_first_weights(network)
+    models = fit_rows(
+        tmp_path, {"fast_vqa.view": x}, y, first, range(rows),
+        stages=[{"train": "head", "epochs": 1}, {"train": "all", "epochs": 2}],
+        warmup_epochs=0.5, select="none", ema=0.0, precision="float64",
+    )  # fmt: skip
+    plain, target = network.network.double(), torch.from_numpy(y)
+
+    def compute_loss(batch, epoch):
+        maps = plain.fragments_backbone(normalise(draw_clips(x, batch, epoch)))
+        score = plain.vqa_head(maps).mean((-3, -2, -1))
+        return plcc_loss(score, target[batch]) + 0.3 * rank_loss(score, target[batch])
+
+    parts = [(plain.fragments_backbone, 0.1), (plain.vqa_head, 1.0)]
+    expected = train_plainly(plain, parts, compute_loss, 3, rows, 1e-3, 1, 6, frozen_epochs=1)
+    assert_near(models, expected)
+    key = "fragments_backbone.layers.0.blocks.0.attn.qkv.weight"
+    assert np.abs(expected[key].numpy() - first[f"network.{key}"]).max() > 1e-4
+
+
+def fit_small(folder, first=None, validation=(), x=None, **options):
+    """Train FAST-VQA's small network on 12 rows for an epoch."""
+    x = draw_views(12, 2) if x is None else x
+    y = np.linspace(1, 5, 12)
+    defaults = {"epochs": 1, "batch_rows": 6, "select": "none", "ema": 0.0, "warmup_epochs": 0.0}
+    rows = [row for row in range(12) if row not in validation]
+    models = fit_rows(
+        folder, {"fast_vqa.view": x}, y, first, rows, validation, **{**defaults, **options}
+    )
+    return models, x
+
+
+@pytest.mark.parametrize(
+    ("train", "trained_units"),
+    [
+        ("head", []),
+        ("last_stage", ["layers.3.", "norm.", "layers.2.downsample."]),
+        ({"share": 0.1}, ["layers.3.", "norm.", "layers.2.downsample."]),
+        ("all", [""]),
+    ],
+)
+def test_only_the_named_part_is_trained(train, trained_units, tmp_path, monkeypatch, caplog):
+    use_small_backbones(monkeypatch)
+    first = draw_first_weights(fast_vqa.build({"blocks": "official"}))
+    caplog.set_level("INFO", "sfqa")
+    models, x = fit_small(tmp_path, first, train=train)
+    state = models.state(0)
+    changed = {n for n, v in first.items() if not np.array_equal(state[f"network.{n}"], v)}
+    prefixes = [f"network.fragments_backbone.{unit}" for unit in trained_units]
+    expected = {n for n in first if n.startswith(("network.vqa_head.", *prefixes))}
+    assert changed == expected
+    options = heads.merge_options("fine_tuned", {"train": train, "epochs": 1})
+    (stage,) = HEAD.describe_training({"fast_vqa.view": x}, 1, options)["stages"]
+    assert set(stage["tensors"]) == expected
+    assert f"stage 1 (1 epochs) trains {len(expected)} tensors; technical: " in caplog.text
+
+
+def test_frozen_parts_stay_in_evaluation_mode(monkeypatch):
+    use_small_backbones(monkeypatch)
+    network = fast_vqa.build({"blocks": "official"})
+    plain = network.network
+    network.select_trained("last_stage")
+    network.train()
+    features = plain.fragments_backbone.features
+    assert all(module.training for module in (network, plain.vqa_head.dropout, features[6][0]))
+    frozen = (features[4][0], features[0][0].stochastic_depth)
+    assert not any(module.training for module in frozen)
+    network.select_trained("all")
+    assert all(module.training for module in plain.modules())
+    network.eval()
+    network.select_trained("all")
+    assert not any(module.training for module in plain.modules())
+
+
+def test_a_share_is_counted_from_the_output_and_branches_can_be_named():
+    with torch.device("meta"):
+        network = dover.build({"blocks": "official"})
+    network.select_trained({"technical": "head", "aesthetic": {"share": 0.3}})
+    counts = {True: 0, False: 0}
+    for name, parameter in network.named_parameters():
+        if "aesthetic" in name:
+            counts[parameter.requires_grad] += parameter.numel()
+    assert counts[True] / sum(counts.values()) == pytest.approx(0.3, abs=0.05)
+    assert network.network.technical_head.fc_hid.weight.requires_grad
+    assert not any(p.requires_grad for p in network.network.technical_backbone.parameters())
+    network.select_trained({"aesthetic": "all"})
+    assert network.active == ["aesthetic"]
+    assert not network.network.technical_head.fc_hid.weight.requires_grad
+    assert "technical: frozen and not scored" in network.describe_trained()
+    with pytest.raises(ValueError, match="no branch 'sound'; there are technical, aesthetic"):
+        network.select_trained({"sound": "all"})
+
+
+@pytest.mark.parametrize("backbone", ["fast_vqa", "dover", "simplevqa", "image"])
+def test_every_parameter_is_in_one_unit(backbone):
+    options = heads.merge_options(
+        "fine_tuned", {"backbone": backbone, "blocks": "reduced", "model": "test_resnet.r160_in1k"}
+    )
+    with torch.device("meta"):
+        network = load_backbone(backbone).build(options)
+    members = [
+        id(parameter)
+        for branch in network.branches.values()
+        for parameter in [*branch.head, *(p for u in branch.units for p in u.parameters)]
+    ]
+    assert len(set(members)) == len(members)
+    assert set(members) == {id(parameter) for parameter in network.parameters()}
+    groups = [p for group in network.group_parameters(0.1) for p in group["params"]]
+    assert len(groups) == len(members)
+
+
+def test_a_restored_network_scores_alike_and_clips_are_averaged(tmp_path, monkeypatch):
+    use_small_backbones(monkeypatch)
+    options = heads.merge_options("fine_tuned", {"select": "none"})
+    models, x = fit_small(tmp_path)
+    predicted = models.predict({"fast_vqa.view": x})[0]
+    restored = HEAD.restore([models.state(0)], options, "cpu")
+    alone = restored.predict({"fast_vqa.view": x[3:4]})[0]
+    np.testing.assert_allclose(alone, predicted[3:4], atol=1e-5)
+    turned = restored.predict({"fast_vqa.view": np.ascontiguousarray(x[:, ::-1])})[0]
+    np.testing.assert_allclose(turned, predicted, atol=1e-5)
+    # In MOS units: the scores of train rows have the mean and deviation of their MOS.
+    assert predicted.mean() == pytest.approx(3, abs=1e-4)
+
+
+def test_pieces_of_a_batch_are_the_batch(tmp_path, monkeypatch):
+    use_small_backbones(monkeypatch)
+    first = draw_first_weights(fast_vqa.build({"blocks": "official"}))
+    # Without dropout, which is drawn for each piece.
+    monkeypatch.setattr(nn.Dropout, "forward", lambda self, x: x)
+    monkeypatch.setattr("torchvision.ops.StochasticDepth.forward", lambda self, x: x)
+    common = {"precision": "float64", "ema": 0.9, "compare_ema": False}
+    whole, _ = fit_small(tmp_path / "a", first, **common)
+    pieces, _ = fit_small(tmp_path / "b", first, piece_rows=2, **common)
+    for name, value in whole.state(0).items():
+        np.testing.assert_allclose(pieces.state(0)[name], value, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"backbone": "dover"}, "reads 2, in this order: technical, aesthetic"),
+        ({"backbone": "image"}, r"no network can be made for frames \(2, 3, 4, 64, 64\)"),
+        ({"stages": [{"train": {"sound": "all"}, "epochs": 1}]}, "option stages: no branch 'sound"),
+    ],
+)
+def test_what_does_not_fit_is_a_sentence(changed, message, tmp_path, monkeypatch):
+    use_small_backbones(monkeypatch)
+    with pytest.raises(UserError, match=message):
+        fit_small(tmp_path, **changed)
+
+
+@pytest.mark.parametrize(
+    "value", ["everything", {"share": 2}, {"share": "0.3"}, {"share": 0.3, "of": 1}, 3, {}]
+)
+def test_parts_that_do_not_exist_are_no_options(value):
+    with pytest.raises(UserError, match=r"fine_tuned, options\.train is .*share: 0\.3"):
+        heads.merge_options("fine_tuned", {"train": value})
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [{}, {"train": "all"}, {"train": "all", "epochs": 0}, {"train": "all", "epochs": 1, "rate": 1},
+     {"train": "all", "epochs": 1, "restart": 1}],
+)  # fmt: skip
+def test_stages_that_lack_something_are_no_options(stage):
+    with pytest.raises(UserError, match=r"options\.stages is .*\{train: head, epochs: 10\}"):
+        heads.merge_options("fine_tuned", {"stages": [stage]})

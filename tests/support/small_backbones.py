@@ -1,0 +1,55 @@
+"""Backbones of a few thousand parameters, in place of the official ones, and views for them."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from golden_weights import fill_weights
+from sfqa.features.convnext3d import ConvNeXt3d
+from sfqa.features.gated_swin3d import GatedSwin3d
+from sfqa.features.vqa_head_net import VqaHead
+from sfqa.regression.fine_tuning import dover, fast_vqa
+
+#: Frames and side of a view: a window of the small Swin is as large as the map of its last stage.
+FRAMES, SIDE, WIDTH = 4, 64, 12
+
+
+def build_swin() -> GatedSwin3d:
+    return GatedSwin3d((1, 1, 1, 1), WIDTH, (2, 2, 2))
+
+
+class SmallFastVqa(nn.Module):
+    def __init__(self, reduced: bool = False) -> None:
+        super().__init__()
+        self.fragments_backbone = build_swin()
+        self.vqa_head = VqaHead(8 * WIDTH)
+
+
+class SmallDover(nn.Module):
+    def __init__(self, reduced: bool = False) -> None:
+        super().__init__()
+        self.technical_backbone = build_swin()
+        self.aesthetic_backbone = ConvNeXt3d((1, 1, 1, 1))
+        self.technical_head, self.aesthetic_head = VqaHead(8 * WIDTH), VqaHead()
+
+
+def use_small_backbones(monkeypatch) -> None:
+    """Let the backbones FAST-VQA and DOVER have small networks."""
+    monkeypatch.setattr(fast_vqa, "FastVqa", SmallFastVqa)
+    monkeypatch.setattr(dover, "Dover", SmallDover)
+
+
+def draw_views(rows: int, clips: int, seed: int = 0) -> npt.NDArray[np.uint8]:
+    """Bytes (rows, clips, 3, frames, height, width)."""
+    numbers = np.random.default_rng(seed)
+    return numbers.integers(0, 256, (rows, clips, 3, FRAMES, SIDE, SIDE), np.uint8)
+
+
+def draw_first_weights(network: nn.Module) -> dict[str, npt.NDArray[np.float32]]:
+    """Seeded weights of a network, by name, as a fit starts from."""
+    with torch.no_grad():
+        fill_weights(network)
+    return {name: value.numpy() for name, value in network.state_dict().items()}

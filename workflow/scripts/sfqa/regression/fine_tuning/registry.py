@@ -1,0 +1,86 @@
+"""The backbones that can be trained, by name; reading this file imports no torch.
+
+A new backbone is an entry here and a file of this package with two functions:
+
+``build(options)``
+    returns a :class:`~sfqa.regression.fine_tuning.network.FineTunedNetwork` with drawn weights,
+    from the functions that build the network of the extractor; ``options`` are those of the head
+    ``fine_tuned``;
+``load_published(weights, options)``
+    returns the state of that network with the weights of the extractor
+    (:class:`~sfqa.features.weights.Weights`); what the file does not hold may be missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from sfqa.errors import UserError
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """What a head has to know of a backbone before its network is built.
+
+    ``views`` maps a role to the column that holds its view, in the order of the inputs. All views
+    are of one extractor, whose weights are the published ones. ``vectors`` are further inputs:
+    features with a row for each step. ``clips`` are the roles of which an epoch draws some steps.
+    """
+
+    views: Mapping[str, str]
+    vectors: Mapping[str, str] = field(default_factory=dict)
+    clips: tuple[str, ...] = ()
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The column of every role, views first."""
+        return {**self.views, **self.vectors}
+
+
+BACKBONES: Mapping[str, Backbone] = {
+    "fast_vqa": Backbone({"view": "fast_vqa.view"}, clips=("view",)),
+    "dover": Backbone(
+        {"technical": "dover.technical_view", "aesthetic": "dover.aesthetic_view"},
+        clips=("technical", "aesthetic"),
+    ),
+    "simplevqa": Backbone({"frames": "simplevqa.frames"}, {"motion": "slowfast.slowfast"}),
+    "image": Backbone({"frames": "image.frames"}),
+}
+
+
+def check_inputs(backbone: str, inputs: list[str] | tuple[str, ...], where: str) -> None:
+    """Raise :class:`UserError` unless the inputs are the columns that a backbone reads, in order.
+
+    An extractor may have a label.
+
+    >>> check_inputs("simplevqa", ["simplevqa.frames", "slowfast-b.slowfast"], "metric m")
+    """
+    columns = list(BACKBONES[backbone].inputs.values())
+    if [_drop_label(text) for text in inputs] != columns:
+        raise UserError(
+            f"{where}, inputs: the backbone {backbone} reads {', '.join(columns)}, and the inputs "
+            f"are {', '.join(inputs) or 'none'}; write inputs: [{', '.join(columns)}]"
+        )
+
+
+def list_view_extractors(backbone: str, inputs: list[str] | tuple[str, ...]) -> list[str]:
+    """Return the extractor whose views a network reads, as the inputs name it.
+
+    >>> list_view_extractors("dover", ["dover-b.technical_view", "dover-b.aesthetic_view"])
+    ['dover-b']
+    """
+    views = inputs[: len(BACKBONES[backbone].views)]
+    return sorted({text.partition(".")[0] for text in views})
+
+
+def load_backbone(name: str) -> Any:
+    """Import the file of a backbone and return its module."""
+    return import_module(f"sfqa.regression.fine_tuning.{name}")
+
+
+def _drop_label(text: str) -> str:
+    extractor, _, column = text.partition(".")
+    return f"{extractor.partition('-')[0]}.{column}"

@@ -1,0 +1,68 @@
+"""SimpleVQA: a ResNet-50 on a picture of every second, joined with SlowFast's frozen features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.models import ResNet
+
+from sfqa.features.normalised_frames import IMAGENET_STATISTICS
+from sfqa.features.spatial_net import (
+    REDUCED_DEPTHS,
+    RESNET50_DEPTHS,
+    build_simplevqa,
+    multi_scale,
+)
+from sfqa.features.weights import Weights
+from sfqa.regression.fine_tuning.network import FineTunedNetwork, PixelNorm
+from sfqa.regression.fine_tuning.parts import Branch, Member, make_branch
+
+
+class Network(FineTunedNetwork):
+    """Frames (rows, seconds, 3, height, width) and motion (rows, seconds, 2304) to (rows, 1)."""
+
+    def __init__(self, depths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.network: Any = build_simplevqa(depths)
+        self.norm = PixelNorm(*IMAGENET_STATISTICS, scale=255.0)
+        self.set_branches({"spatial": _describe_resnet(self.network)})
+
+    def score_branch(self, branch: str, x: Mapping[str, Tensor]) -> Tensor:
+        """Return the mean score of the seconds."""
+        frames, motion = x["frames"], x["motion"]
+        spatial = multi_scale(self.network, self.norm(frames.flatten(0, 1), axis=1))
+        seconds = torch.cat([spatial.unflatten(0, frames.shape[:2]), motion], dim=-1)
+        scores: Tensor = self.network.quality(seconds)
+        return scores.mean(dim=1)
+
+
+def _describe_resnet(network: ResNet) -> Branch:
+    stages: list[tuple[str, list[tuple[str, list[Member]]]]] = [
+        ("stem", [("", [network.conv1, network.bn1])])
+    ]
+    for number in range(1, 5):
+        layer = network.get_submodule(f"layer{number}")
+        blocks: list[tuple[str, list[Member]]] = [
+            (f"block {n + 1}", [block]) for n, block in enumerate(layer.children())
+        ]
+        stages.append((f"layer{number}", blocks))
+    return make_branch(stages, [network.get_submodule("quality")])
+
+
+def build(options: Mapping[str, Any]) -> Network:
+    """Return the network with drawn weights."""
+    return Network(_choose_depths(options))
+
+
+def load_published(weights: Weights, options: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the state of the network with the weights of the extractor."""
+    network = weights.load(partial(build_simplevqa, _choose_depths(options)))
+    return {f"network.{key}": value for key, value in network.state_dict().items()}
+
+
+def _choose_depths(options: Mapping[str, Any]) -> tuple[int, ...]:
+    return REDUCED_DEPTHS if options["blocks"] == "reduced" else RESNET50_DEPTHS

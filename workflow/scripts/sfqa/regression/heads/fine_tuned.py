@@ -1,0 +1,230 @@
+"""A backbone that is trained from cached views, with its published head.
+
+``backbone`` names the network: FAST-VQA's (``fast_vqa.view``), DOVER's (``dover.technical_view``,
+``dover.aesthetic_view``), SimpleVQA's (``simplevqa.frames``, ``slowfast.slowfast``), or one of timm
+(``image.frames``). ``train`` says which part of it learns, and ``stages`` in which order. It starts
+from the network of the extractor, from random weights, or from a file of one's own
+(docs/fine_tuning.md). Views are not standardised: the network normalises pixels itself. The
+defaults are FAST-VQA's published training; config/models.yaml has those of the others.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from sfqa.arrays import Floats
+from sfqa.errors import UserError
+from sfqa.options import Choice, Flag, ModelName, Option, Options, Text
+from sfqa.regression import losses
+from sfqa.regression.blocks import HeadInput, Steps
+from sfqa.regression.fine_tuning.network import FineTunedNetwork
+from sfqa.regression.fine_tuning.registry import BACKBONES, load_backbone
+from sfqa.regression.head import check_input_count
+from sfqa.regression.loss_terms import read_loss_terms
+from sfqa.regression.network_head import NetworkHead, Shapes, select_roles
+from sfqa.regression.networks.separate_scores import sum_losses
+from sfqa.regression.problems import Features, Models, Problem, get_blocks
+from sfqa.regression.stage_options import StageList, TrainedPart
+from sfqa.regression.training_options import training_options
+from sfqa.training.augmentation import ViewReading
+from sfqa.training.optimization import ParameterGroups
+from sfqa.training.stages import TrainingStage
+
+VERSION = 1
+DESIGN = "blocks"
+PROBLEMS_PER_CALL = 1
+INPUTS = {
+    "": ("view views",),
+    "backbone=dover": ("technical views", "aesthetic views"),
+    "backbone=simplevqa": ("frames views", "motion steps"),
+    "backbone=image": ("frames views",),
+}
+OPTIONS: Options = {
+    "backbone": Choice(
+        "fast_vqa", ("fast_vqa", "dover", "simplevqa", "image"), "the network that is trained"
+    ),
+    "start": Text(
+        "checkpoint",
+        "first weights. checkpoint: those of the extractor, official or random; random: drawn anew "
+        "for each fit; or the path of a file: model.sfqa, or a checkpoint in the extractor's form",
+    ),
+    "train": TrainedPart("all", "the part of the network that learns, if there are no stages"),
+    "stages": StageList(
+        [], "stages of the training, in order; empty: one stage of train and epochs"
+    ),
+    "backbone_rate": Option(0.1, 0, None, "factor of the learning rate for the backbone"),
+    "blocks": Choice(
+        "official", ("official", "reduced"),
+        "blocks of the network; reduced: a few of them, for trials",
+    ),
+    "model": ModelName("convnext_tiny.fb_in1k", "timm", "the network of the backbone image"),
+    "steps": Option(
+        8, 0, None,
+        "frames or seconds that count, by backbone: SimpleVQA's first ones, the last one again "
+        "until there are as many; of image evenly spaced; 0: all, as many in every video",
+        whole=True,
+    ),
+    "train_clips": Option(
+        1, 0, None,
+        "clips of each view that are drawn in every epoch of the training, 0: all; predictions are "
+        "the mean over all clips",
+        whole=True,
+    ),
+    "scored_clips": Option(
+        0, 0, None,
+        "clips of each view that predictions read, from the first on, such as those of the first "
+        "of several draws; 0: all",
+        whole=True,
+    ),
+    "flip": Flag(False, "whether clips and frames are mirrored at random in the training"),
+    "crop": Option(
+        0, 0, None,
+        "side in pixels of a square that is cut out of frames, at random in the training and from "
+        "the centre for predictions; 0: whole frames",
+        whole=True,
+    ),
+    "mos": Choice(
+        "standardised", ("standardised", "as_is"),
+        "what the loss compares scores with; as_is: the MOS, for losses such as mae and first "
+        "weights that score on their scale",
+    ),
+    "cosine_epochs": Option(
+        0, 0, None, "epochs of the cosine's period, 0: the number of epochs", whole=True
+    ),
+    "compare_ema": Flag(
+        True,
+        "whether network and average are both scored after every epoch, and the better one kept",
+    ),
+    **training_options(
+        loss="plcc_fastvqa + 0.3 rank_fastvqa", optimizer="adamw", learning_rate=1.0e-3,
+        weight_decay=0.05, warmup_epochs=2.5, cosine=True, epochs=30, patience=30, batch_rows=16,
+        ema=0.999,
+    ),
+}  # fmt: skip
+#: Losses that fix the scale of the scores; with others they are mapped to MOS afterwards.
+SCALED_LOSSES = frozenset({"mae", "l1", "mse"})
+LOG = logging.getLogger("sfqa")
+
+
+class Head(NetworkHead):
+    """A backbone with its head; a network for every trial and dimension."""
+
+    def list_inputs(self, options: Mapping[str, Any], inputs: Sequence[str]) -> list[HeadInput]:
+        """Return the views, as they are, and SimpleVQA's motion features."""
+        backbone = BACKBONES[options["backbone"]]
+        check_input_count(self.name, inputs, list(backbone.inputs))
+        count, is_image = int(options["steps"]) or None, options["backbone"] == "image"
+        rule = "uniform" if is_image else "first"
+        return [
+            HeadInput(
+                role,
+                Steps(keep_axes=True)
+                if role in backbone.clips
+                else Steps(count, rule, keep_axes=role in backbone.views),
+            )
+            for role in backbone.inputs
+        ]
+
+    def build(self, shapes: Shapes, dims: int, options: Mapping[str, Any]) -> FineTunedNetwork:
+        """Return the network; raises ``ValueError`` for a row that is no view."""
+        backbone = BACKBONES[options["backbone"]]
+        for role, shape in shapes.items():
+            axes = 5 if role in backbone.clips else 4 if role in backbone.views else 2
+            if len(shape) != axes or (role in backbone.views and shape[1] != 3):
+                raise ValueError(f"the backbone {options['backbone']} does not read such a {role}")
+        if dims != 1:
+            raise ValueError("the published heads have a single score")
+        network = load_backbone(options["backbone"]).build(options)
+        return cast(FineTunedNetwork, network)
+
+    def complete_options(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the options with the stages, and the number of their epochs."""
+        stages = options["stages"] or [{"train": options["train"], "epochs": options["epochs"]}]
+        epochs = sum(stage["epochs"] for stage in stages)
+        return {**options, "stages": stages, "epochs": epochs}
+
+    def make_loss(self, options: Mapping[str, Any]) -> losses.Loss:
+        """Return the sum of the losses of the branches' scores."""
+        return sum_losses(super().make_loss(options))
+
+    def group_parameters(self, network: nn.Module, options: Mapping[str, Any]) -> ParameterGroups:
+        """Return the backbone, with its factor of the learning rate, and the head."""
+        return cast(FineTunedNetwork, network).group_parameters(float(options["backbone_rate"]))
+
+    def begin_stage(self, network: nn.Module, stage: TrainingStage) -> None:
+        """Let only the parameters of a stage learn."""
+        cast(FineTunedNetwork, network).select_trained(stage.train)
+
+    def standardises(self, role: str) -> bool:
+        """Return False: the network normalises pixels, and published heads read features as is."""
+        return False
+
+    def scale_mos(self, problem: Problem, options: Mapping[str, Any]) -> tuple[Floats, Floats]:
+        """Return mean and deviation of the train MOS, or 0 and 1 for MOS as they are."""
+        if options["mos"] == "as_is":
+            return np.zeros(problem.dims), np.ones(problem.dims)
+        return super().scale_mos(problem, options)
+
+    def count_drawn_steps(self, options: Mapping[str, Any], roles: Sequence[str]) -> dict[str, int]:
+        """Return how many clips of each view an epoch of the training reads."""
+        return dict.fromkeys(BACKBONES[options["backbone"]].clips, int(options["train_clips"]))
+
+    def choose_view_readings(
+        self, options: Mapping[str, Any], roles: Sequence[str]
+    ) -> dict[str, ViewReading]:
+        """Return how flips and crops change the views, and which clips predictions read."""
+        backbone, readings = BACKBONES[options["backbone"]], {}
+        for role in backbone.views:
+            clips = int(options["scored_clips"]) if role in backbone.clips else 0
+            reading = ViewReading(options["flip"], int(options["crop"]) or None, clips)
+            if reading != ViewReading():
+                readings[role] = reading
+        return readings
+
+    def rescales(self, options: Mapping[str, Any]) -> bool:
+        """Return whether the losses leave the scale of the scores free."""
+        return not SCALED_LOSSES & read_loss_terms(str(options["loss"])).keys()
+
+    def fit(
+        self,
+        x: Features,
+        problems: Sequence[Problem],
+        options: Mapping[str, Any],
+        work: Path,
+        device: str,
+    ) -> Models:
+        """Train a network for every problem; the log says first which parameters learn."""
+        for text in self.describe_training(x, problems[0].dims, options)["log"]:
+            LOG.info("head %s: %s", self.name, text)
+        return super().fit(x, problems, options, work, device)
+
+    def describe_training(
+        self, x: Features, dims: int, options: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return for each stage which tensors learn, and sentences for the log."""
+        options = self.complete_options(options)
+        blocks = get_blocks(select_roles(x, self.list_roles(options, x)))
+        shapes = {role: block.shape[1:] for role, block in blocks.items()}
+        self._check_build(shapes, dims, options)
+        with torch.device("meta"):
+            network = self.build(shapes, dims, options)
+        stages, log = [], []
+        for number, stage in enumerate(options["stages"]):
+            try:
+                self.begin_stage(network, TrainingStage(**stage))
+            except ValueError as error:
+                raise UserError(f"head {self.name}, option stages: {error}") from error
+            names = network.list_trained_tensors()
+            stages.append({**stage, "tensors": names})
+            log.append(
+                f"stage {number + 1} ({stage['epochs']} epochs) trains {len(names)} tensors; "
+                f"{network.describe_trained()}"
+            )
+        return {"stages": stages, "log": log}
