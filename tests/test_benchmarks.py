@@ -185,3 +185,17 @@ def test_maps_both_ways_give_the_same_scores(run):
     assert set(figures["models"]) == {"fast_vqa", "dover"}
     assert all(model["difference"] < 1e-5 for model in figures["models"].values())
     assert said.count("RATIO") == 2
+
+
+@pytest.mark.thorough
+def test_views_from_the_cache_are_those_that_are_decoded_again(run):
+    figures, said = run("views", "--extractors", "fast_vqa", "--repeats", "1")
+    view = figures["extractors"]["fast_vqa"]
+    assert view["equal"]
+    clip = 3 * 32 * 224 * 224
+    assert view["bytes_of_an_epoch_a_video"] == clip
+    assert view["bytes_a_video"]["mapped"] == pytest.approx(clip, abs=256)
+    # The pages of the file are not counted, and a batch is the only copy.
+    assert figures["memory"]["added_mb"] < 3 * figures["memory"]["batch_mb"]
+    assert figures["memory"]["file_mb"] > 2 * figures["memory"]["batch_mb"]
+    assert said.count("RATIO fast_vqa") == 2

@@ -153,3 +153,17 @@ def test_a_magic_word_across_two_pieces_is_found(full, monkeypatch):
         monkeypatch.setattr(cache, "_CHUNK", piece)
         moved = [(k, start - 101, size) for k, start, size in cache.find_records(full)]
         assert moved == records
+
+
+def test_pixels_are_compressed_and_other_rows_are_not(tmp_path):
+    values = list(range(8)) * 1000
+    sizes = {}
+    for value_type in (pa.uint8(), pa.float32()):
+        schema = pa.schema([("x", pa.list_(value_type))])
+        folder = tmp_path / str(value_type)
+        stored = pa.RecordBatch.from_pylist([{"x": values}], schema=schema)
+        RowCache(folder, "0", schema).put(key(1), stored)
+        assert RowCache(folder, "1", schema).get(key(1)).equals(stored)
+        sizes[str(value_type)] = (folder / "0.rows").stat().st_size
+    assert sizes["uint8"] < len(values) / 4
+    assert sizes["float"] > 4 * len(values)

@@ -322,3 +322,11 @@ def test_a_view_is_stored_as_bytes_and_an_empty_cell_stays_one() -> None:
 def test_impossible_numbers_of_views(value: object) -> None:
     with pytest.raises(UserError, match=r"features.fast_vqa.options.views"):
         base.merge_options("fast_vqa", {"views": value})
+
+
+def test_more_views_than_a_row_holds() -> None:
+    entry = {"weights": "random", "options": {"views": 32, "clips": 13}}
+    with pytest.raises(UserError, match=r"views: 32 with clips: 13 are 2\.0 GB a video.*fewer"):
+        base.check_entry("fast_vqa", entry)
+    base.check_entry("fast_vqa", {"weights": "random", "options": {"views": 32, "clips": 12}})
+    base.check_entry("image", {"weights": "random", "options": {"views": 1}})

@@ -14,8 +14,8 @@ import pyarrow as pa
 from sfqa import tables
 from sfqa.errors import UnusableError as UnusableError  # extractors find it here
 from sfqa.errors import UserError
+from sfqa.features import view_columns
 from sfqa.features.extractors import EXTRACTORS
-from sfqa.features.view_columns import drop_unused_options
 from sfqa.features.weights import NONE, RANDOM, Weights, check_parts
 
 _TYPES = {
@@ -286,7 +286,7 @@ def select_keyed_options(name: str, options: Mapping[str, Any]) -> dict[str, Any
     {'batch': 4}
     """
     unkeyed = EXTRACTORS.read(name, "UNKEYED_OPTIONS", ())
-    keyed = drop_unused_options(options)
+    keyed = view_columns.drop_unused_options(options)
     return {option: value for option, value in keyed.items() if option not in unkeyed}
 
 
@@ -294,12 +294,14 @@ def check_entry(name: str, entry: Mapping[str, Any]) -> None:
     """Check ``features.<name>`` of the configuration without reading any file.
 
     Raises :class:`UserError` for an unknown extractor, for options as :func:`merge_options`,
-    :func:`check_required_options` and :func:`check_option_needs` do, and for weights as
-    :func:`check_weights` and :func:`check_parts` do.
+    :func:`check_required_options`, :func:`check_option_needs` and
+    :func:`~sfqa.features.view_columns.check_size` do, and for weights as :func:`check_weights` and
+    :func:`check_parts` do.
     """
     options = merge_options(name, entry.get("options") or {})
     check_required_options(name, options)
     check_option_needs(name, options)
+    view_columns.check_size(name, options)
     check_weights(name, NONE if entry.get("weights") == NONE else RANDOM)
     check_parts(name, entry)
 

@@ -13,11 +13,16 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
+from sfqa.errors import UserError
+
 if TYPE_CHECKING:
     from sfqa.media import Pixels
 
 #: The type of views, the option that asks for them, and the option that says how large they are.
 DTYPE, OPTION, SIDE_OPTION = "uint8", "views", "view_side"
+#: Bytes of a clip of 32 frames of 224 pixels, and of what a row may hold: Arrow's lists and records
+#: of the cache end at 2 GiB.
+CLIP_BYTES, ROW_BYTES = 3 * 32 * 224 * 224, 2 * 10**9
 
 
 class _Typed(Protocol):
@@ -38,6 +43,21 @@ def drop_unused_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """
     unused = () if options.get(OPTION) else (OPTION, SIDE_OPTION)
     return {name: value for name, value in options.items() if name not in unused}
+
+
+def check_size(name: str, options: Mapping[str, Any]) -> None:
+    """Raise :class:`UserError` for more clips of a video than a row of a table can hold.
+
+    >>> check_size("fast_vqa", {"views": 8, "clips": 4})
+    """
+    clips = int(options.get(OPTION) or 0) * int(options.get("clips") or 1)
+    size = clips * CLIP_BYTES
+    if size > ROW_BYTES:
+        raise UserError(
+            f"config, features.{name}.options: views: {options[OPTION]} with clips: "
+            f"{options['clips']} are {size / 1e9:.1f} GB a video, and a row of a table holds "
+            f"{ROW_BYTES / 1e9:.1f} GB; write fewer views"
+        )
 
 
 def select_columns(features: Iterable[Column], options: Mapping[str, Any]) -> tuple[Column, ...]:

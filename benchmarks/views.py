@@ -1,0 +1,322 @@
+"""An epoch of training input: views from the cache against decoding and sampling the videos again.
+
+The rival is what official training scripts do: every epoch decodes the frames that it needs and
+cuts or resizes them, in as many processes as there are threads. Ours extracts the views once, as a
+job does, and maps them: an epoch is an index into a file, in one process. Both give the same
+batches, byte for byte, which is checked. No network runs in either. The mapped file is read warm,
+as in all epochs but the first if memory holds it, and cold, after the kernel has dropped it.
+
+Also printed: bytes a video in the row cache, in the Parquet table and in the mapped file, and, for
+a file of 300 videos, how much memory an epoch takes beside the pages of the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import _common as common
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from sfqa.features.base import Video
+    from sfqa.training.rows import TensorRows
+
+#: Columns of each extractor, and whether an epoch draws one of the clips.
+COLUMNS: Mapping[str, Mapping[str, bool]] = {
+    "fast_vqa": {"view": True},
+    "dover": {"technical_view": True, "aesthetic_view": False},
+    "spatial": {"frames": False},
+    "image": {"frames": False},
+}
+#: Videos of a batch, epochs of a round, and videos of the file whose memory is measured.
+BATCH, EPOCHS, MEMORY_ROWS = 4, 2, 300
+#: An epoch from the cache takes at most a fifth of the time.
+TARGET = 5.0
+
+
+def choose_options(extractor: str, small: bool) -> dict[str, Any]:
+    """Return the options of an extractor; its network does not matter, so it has few blocks."""
+    options: dict[str, dict[str, Any]] = {
+        "fast_vqa": {"blocks": "reduced", "maps": False},
+        "dover": {"blocks": "reduced", "maps": False},
+        "spatial": {"model": "simplevqa", "resize": "cv2"},
+        "image": {"model": "test_vit" if small else "convnext_tiny.fb_in1k"},
+    }
+    if small and extractor in ("fast_vqa", "dover"):
+        options[extractor]["clips"] = 1
+    return options[extractor] | {"views": 1}
+
+
+def cut_clip(video: Video, view: Any, clip: int) -> np.ndarray:
+    """Decode the frames of one clip of a view and return it, (1, 3, frame, row, column)."""
+    import numpy as np
+
+    from sfqa import media
+
+    indices, places = np.unique(view.frames[clip], return_inverse=True)
+    frames = media.iterate_frames(video.path, indices.tolist())
+    pictures = np.stack([view.cut(frame, clip) for frame in frames])[places]
+    return np.ascontiguousarray(pictures.transpose(3, 0, 1, 2))[None]
+
+
+def read_again(
+    extractor: str, reader: Any, video: Video, clips: Mapping[str, int]
+) -> dict[str, np.ndarray]:
+    """Decode a video and return what an epoch reads of it; ``clips`` says which clip is drawn."""
+    from sfqa.features.view_columns import arrange_frames
+
+    if extractor == "fast_vqa":
+        return {"view": cut_clip(video, reader._plan_view(video, 0), clips["view"])}
+    if extractor == "dover":
+        technical, aesthetic = reader._plan_views(video, 0)
+        return {
+            "technical_view": cut_clip(video, technical, clips["technical_view"]),
+            "aesthetic_view": cut_clip(video, aesthetic, 0),
+        }
+    prepared = reader.prepare(video)
+    places = getattr(prepared, "places", slice(None))
+    return {"frames": arrange_frames(prepared.frames[places])}
+
+
+def extract_views(
+    extractor: str, rows: Any, options: Mapping[str, Any], work: Path
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """Extract the views as a job does; return their blocks and the bytes of all files by kind."""
+    from sfqa.features import run
+    from sfqa.regression.blocks import Steps, load_blocks
+
+    shard_rows, metadata, _ = run.extract_rows(
+        rows, extractor, {"weights": "random", "options": options}, work / "cache", "x/0",
+        lambda: nullcontext("cpu"),
+    )  # fmt: skip
+    table = work / "features.parquet"
+    shard_rows.write(table, metadata)
+    names = [f"{extractor}.{column}" for column in COLUMNS[extractor]]
+    steps = [Steps(keep_axes=True) for _ in names]
+    design = load_blocks({extractor: [table]}, names, steps, work, limit=1)
+    blocks = dict(zip(COLUMNS[extractor], design.X.values(), strict=True))
+    cache = sum(path.stat().st_size for path in (work / "cache").rglob("*.rows"))
+    sizes = {
+        "cache": cache,
+        "parquet": table.stat().st_size,
+        "mapped": sum(path.stat().st_size for path in design.mapped),
+    }
+    return blocks, {name: size // len(rows) for name, size in sizes.items()}
+
+
+def make_source(blocks: Mapping[str, Any], draws: Mapping[str, bool]) -> TensorRows:
+    """Return the rows of a training that draws one clip of some of the blocks."""
+    import torch
+
+    from sfqa.training.rows import TensorRows
+
+    tensors = {name: torch.from_numpy(block) for name, block in blocks.items()}
+    drawn = {name: int(is_drawn) for name, is_drawn in draws.items()}
+    return TensorRows(
+        tensors, {}, {}, "cpu", True, dtype=torch.float32, draws=drawn, seed=common.SEED
+    )
+
+
+def list_batches(count: int, epoch: int) -> list[torch.Tensor]:
+    """Return the rows of the batches of an epoch."""
+    import torch
+
+    from sfqa.training.rows import shuffle_rows, split_rows
+
+    return split_rows(shuffle_rows(torch.arange(count), common.SEED, epoch), BATCH)
+
+
+def draw_clips(blocks: Mapping[str, Any], draws: Mapping[str, bool], epoch: int, row: int) -> Any:
+    """Return which clip of each drawn block an epoch reads, as the training draws it."""
+    import torch
+
+    from sfqa.identity import seed_of
+
+    clips = {}
+    for name in (name for name, is_drawn in draws.items() if is_drawn):
+        generator = torch.Generator().manual_seed(seed_of(common.SEED, name, epoch, row))
+        clips[name] = int(torch.randperm(blocks[name].shape[1], generator=generator)[0])
+    return clips
+
+
+def iterate_cached(source: TensorRows, count: int) -> Iterator[dict[str, Any]]:
+    """Yield the batches of all epochs from the mapped file."""
+    for epoch in range(1, EPOCHS + 1):
+        for inputs in source.iterate(list_batches(count, epoch), epoch):
+            yield dict(inputs)  # type: ignore[arg-type]
+
+
+def iterate_decoded(
+    extractor: str, reader: Any, videos: Sequence[Video], blocks: Mapping[str, Any], pool: Any
+) -> Iterator[dict[str, Any]]:
+    """Yield the same batches from the videos, which the processes of the pool decode."""
+    import numpy as np
+
+    draws = COLUMNS[extractor]
+    for epoch in range(1, EPOCHS + 1):
+        for batch in list_batches(len(videos), epoch):
+            rows = batch.tolist()
+            clips = [draw_clips(blocks, draws, epoch, row) for row in rows]
+            size = len(rows)
+            inputs = list(
+                pool.map(
+                    read_again, [extractor] * size, [reader] * size,
+                    [videos[row] for row in rows], clips,
+                )
+            )  # fmt: skip
+            yield {name: np.stack([row_inputs[name] for row_inputs in inputs]) for name in draws}
+
+
+def drop_pages(paths: Sequence[Path]) -> None:
+    """Let the kernel forget the pages of files, so that the next reads come from the disk."""
+    for path in paths:
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def race_extractor(
+    extractor: str, rows: Any, args: argparse.Namespace, work: Path
+) -> dict[str, Any]:
+    """Measure one extractor; returns its figures."""
+    import numpy as np
+
+    from sfqa.features import base
+    from sfqa.features.weights import Weights
+
+    options = choose_options(extractor, args.small)
+    started = time.perf_counter()
+    blocks, sizes = extract_views(extractor, rows, options, work)
+    extraction_sec = time.perf_counter() - started
+    weights = Weights("random", "random:0")
+    reader: Any = base.build_extractor(extractor, options, weights, "cpu").reader  # type: ignore[attr-defined]
+    # Rows of the blocks are in the order of the sample ids.
+    videos = sorted(common.videos(rows), key=lambda video: str(video.sample_id))
+    draws, count = COLUMNS[extractor], len(videos)
+    source = make_source(blocks, draws)
+    files = [Path(str(block.filename)) for block in blocks.values()]
+
+    def read_cold() -> common.Spent:
+        cold = {n: np.load(f, mmap_mode="c") for n, f in zip(blocks, files, strict=True)}
+        drop_pages(files)
+        return common.timed(lambda: consume(iterate_cached(make_source(cold, draws), count)))
+
+    # Imports what decoding needs, so that the processes of the pools, which are forked, have it.
+    read_again(extractor, reader, videos[0], draw_clips(blocks, draws, 1, 0))
+    with ProcessPoolExecutor(args.threads) as pool:
+        decoded = list(iterate_decoded(extractor, reader, videos, blocks, pool))
+        cached = list(iterate_cached(source, count))
+        equal = all(
+            np.array_equal(mine[name].numpy(), theirs[name])
+            for mine, theirs in zip(cached, decoded, strict=True)
+            for name in draws
+        )
+    numbers = sum(inputs[name].size for inputs in decoded for name in draws)
+    del decoded, cached
+
+    def decode() -> None:
+        # A new pool: the processor time of its processes counts when they have ended.
+        with ProcessPoolExecutor(args.threads) as pool:
+            consume(iterate_decoded(extractor, reader, videos, blocks, pool))
+
+    rival, ours, cold = (
+        f"{extractor}: {way}" for way in ("decoded again", "from the cache", "from the cache, cold")
+    )
+    times = common.race(
+        {rival: decode, ours: lambda: consume(iterate_cached(source, count)), cold: read_cold},
+        args.repeats,
+    )
+    common.show(times)
+    print(f"  same batches: {equal}; {numbers / count / EPOCHS / 1e6:.2f} MB a video and epoch")
+    described = ", ".join(f"{name} {size / 1e6:.2f}" for name, size in sizes.items())
+    print(f"  MB a video: {described}; extraction once {extraction_sec:.1f} s")
+    ratios = [
+        common.verdict(extractor, times, rival, ours, TARGET),
+        common.verdict(f"{extractor}, cold", times, rival, cold),
+    ]
+    return {
+        "ratios": ratios, "equal": equal, "bytes_a_video": sizes, "videos": count,
+        "epochs": EPOCHS, "extraction_sec": extraction_sec,
+        "bytes_of_an_epoch_a_video": numbers / count / EPOCHS,
+    }  # fmt: skip
+
+
+def consume(batches: Iterator[Any]) -> None:
+    """Read all batches and keep none."""
+    for _ in batches:
+        pass
+
+
+def read_anonymous_mb() -> float:
+    """Return the memory of this process that is not a page of a file, in MB (Linux)."""
+    status = Path("/proc/self/status").read_text()
+    lines = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+    return int(lines["RssAnon"].split()[0]) / 1024
+
+
+def measure_memory(count: int, work: str) -> dict[str, float]:
+    """Read an epoch of a file of ``count`` FAST-VQA views; returns MB of file, batch and memory."""
+    import numpy as np
+
+    path = Path(work) / "many.npy"
+    shape = (count, 4, 3, 32, 224, 224)
+    written = np.lib.format.open_memmap(path, "w+", np.uint8, shape)  # a file of holes
+    del written
+    source = make_source({"view": np.load(path, mmap_mode="c")}, {"view": True})
+    before = most = read_anonymous_mb()
+    largest = 0.0
+    for batch in source.iterate(list_batches(count, 1), 1):
+        views = batch["view"]  # type: ignore[call-overload]
+        largest = max(largest, views.numel() / 2**20)
+        most = max(most, read_anonymous_mb())
+    size = path.stat().st_size / 2**20
+    path.unlink()
+    return {"file_mb": size, "batch_mb": largest, "added_mb": most - before}
+
+
+def run_part(part: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Run a part of this file in this process, for :func:`common.call_part`."""
+    return {"memory": measure_memory}[part](**options)
+
+
+def main(words: Sequence[str] | None = None) -> dict[str, Any]:
+    """Run the benchmark; return its figures."""
+    parser = common.parser("views from the cache against decoding again", 3)
+    parser.add_argument("--extractors", nargs="+", choices=COLUMNS, default=list(COLUMNS))
+    args = parser.parse_args(words)
+    with common.folder(args) as work:
+        rows = common.conformed(args, work)
+        common.head("training input of an epoch", rows, args)
+        figures = {}
+        for extractor in args.extractors:
+            (work / extractor).mkdir()
+            figures[extractor] = race_extractor(extractor, rows, args, work / extractor)
+        memory = common.call_part(
+            __file__, "memory", 1, count=8 if args.small else MEMORY_ROWS, work=str(work)
+        )
+    print(
+        f"  an epoch over a mapped file of {memory['file_mb']:.0f} MiB in batches of "
+        f"{memory['batch_mb']:.0f} MiB adds {memory['added_mb']:.0f} MiB of memory"
+    )
+    return common.finish(
+        args,
+        {
+            "extractors": figures,
+            "memory": memory,
+            "ratios": [ratio for figure in figures.values() for ratio in figure.pop("ratios")],
+        },
+    )
+
+
+if __name__ == "__main__":
+    if not common.answer_part(run_part):
+        main()
