@@ -10,7 +10,7 @@ from torch import nn
 
 from sfqa.regression import losses
 from sfqa.training.accumulation import backpropagate
-from small_training import WIDTH, build_network, run_training
+from small_training import WIDTH, SmallMemory, build_network, run_training
 
 
 @pytest.mark.parametrize("piece_rows", [1, 3, 5, 15])
@@ -82,25 +82,99 @@ def test_pieces_as_large_as_a_batch_leave_the_last_batch_whole(tmp_path):
         assert torch.equal(best[name], value), name
 
 
-def _train_as_rank(rank, folder):
+def _train_as_rank(rank, count, folder, options):
     torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
+        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=count
     )
-    _, best = run_training(folder / str(rank), ema=0.9, piece_rows=5)
-    torch.save(best, folder / str(rank) / "best.pt")
+    (folder / str(rank)).mkdir()  # only the first process writes checkpoints and curves
+    trainer, best = run_training(folder / str(rank), **options)
+    masks = getattr(trainer.network, "masks", [])
+    torch.save([best, trainer.piece_rows, masks], folder / str(rank) / "best.pt")
     torch.distributed.destroy_process_group()
 
 
-def test_two_processes_are_one(tmp_path):
+def train_in_processes(folder, count=2, **options):
+    """Return of each process its best state, its final piece_rows and what it drew."""
     fork = multiprocessing.get_context("fork")
-    processes = [fork.Process(target=_train_as_rank, args=(rank, tmp_path)) for rank in range(2)]
+    processes = [
+        fork.Process(target=_train_as_rank, args=(rank, count, folder, options))
+        for rank in range(count)
+    ]
     for process in processes:
         process.start()
     for process in processes:
         process.join(120)
-    assert [process.exitcode for process in processes] == [0, 0]
+    assert [process.exitcode for process in processes] == [0] * count
+    paths = [folder / str(rank) / "best.pt" for rank in range(count)]
+    return [torch.load(path, weights_only=True) for path in paths]
+
+
+def assert_equal_to_1e_6(best, expected):
+    for name, value in expected.items():
+        torch.testing.assert_close(best[name], value, rtol=0, atol=1e-6)
+
+
+def test_two_processes_are_one(tmp_path):
     _, expected = run_training(tmp_path / "one", ema=0.9)
-    for rank in range(2):
-        best = torch.load(tmp_path / str(rank) / "best.pt", weights_only=True)
-        for name, value in expected.items():
-            torch.testing.assert_close(best[name], value, rtol=0, atol=1e-6)
+    for best, *_ in train_in_processes(tmp_path, ema=0.9, piece_rows=5):
+        assert_equal_to_1e_6(best, expected)
+    assert not list((tmp_path / "1").glob("*.csv"))
+
+
+class _HalfUsed(nn.Module):
+    """Layers that no row, and layers that only positive rows reach."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers, self.unused = build_network(), nn.Linear(WIDTH, 2)
+        self.some = nn.Linear(WIDTH, 2)
+        self.frozen = nn.Linear(WIDTH, 2).requires_grad_(False)
+
+    def forward(self, x):
+        scores = self.layers(x) + self.frozen(x)
+        is_positive = x[:, 0] > 0.8
+        if not is_positive.any():
+            return scores
+        return scores + is_positive[:, None] * self.some(x)
+
+
+def test_parameters_that_some_rows_or_none_reach(tmp_path):
+    """One without a gradient is not decayed, as in one process. The last batch has two rows."""
+    options = {"build": _HalfUsed, "weight_decay": 0.1, "optimizer": "adamw", "batch_rows": 4}
+    _, expected = run_training(tmp_path / "one", **options)
+    for best, *_ in train_in_processes(tmp_path, 3, **options):
+        assert_equal_to_1e_6(best, expected)
+
+
+def test_processes_agree_on_pieces_that_fit(tmp_path):
+    """The memory of one process is short: both go on with smaller pieces and the same gradient."""
+
+    def build():
+        is_second = torch.distributed.is_initialized() and torch.distributed.get_rank() == 1
+        return SmallMemory(3 if is_second else 99)
+
+    _, expected = run_training(tmp_path / "one", build=build)
+    for best, piece_rows, _ in train_in_processes(tmp_path, build=build):
+        assert piece_rows == 2  # of 8 rows of a batch of 16
+        assert_equal_to_1e_6(best, expected)
+
+
+class _Noise(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.masks = nn.Linear(WIDTH, 2), []
+
+    def forward(self, x):
+        if self.training:
+            self.masks.append(torch.rand(4).tolist())
+        return self.layer(x)
+
+
+def test_processes_draw_dropout_of_their_own(tmp_path):
+    """Else the rows of two processes would lose the same units in every step."""
+    masks = [masks for *_, masks in train_in_processes(tmp_path, build=_Noise)]
+    for first, second in zip(*masks, strict=True):
+        assert first != second
+    for drawn in masks:
+        assert drawn[::2] == drawn[1::2]  # both passes of a step have the same
+        assert len({tuple(mask) for mask in drawn}) == len(drawn) // 2

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from sfqa.errors import UserError, explain_machine_error, explain_write_errors
 
@@ -65,6 +66,17 @@ class _StopRequest:
 
 
 _stop_request = _StopRequest()
+
+
+def read_deferred_stop() -> int:
+    """Return the number of the signal whose stop is deferred, 0 if there is none."""
+    return _stop_request.number or 0
+
+
+def raise_stopped(number: int) -> NoReturn:
+    """Raise :class:`Stopped` for a signal that this process, or another of its group, received."""
+    _stop_request.number, _stop_request.raised_at = None, time.monotonic()
+    raise Stopped(number)
 
 
 @contextmanager
@@ -139,7 +151,9 @@ def run_job(log_file: str | Path, level: int = logging.INFO) -> Iterator[logging
     try:
         with explain_write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            to_file = _LogFile(path, mode="w", encoding="utf-8")
+            to_file = _LogFile(path, mode="a", encoding="utf-8")  # as other processes of the job
+            assert to_file.stream is not None
+            to_file.stream.truncate(0)
         to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         handlers.append(to_file)
         logger.addHandler(to_file)

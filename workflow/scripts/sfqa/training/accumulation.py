@@ -13,27 +13,34 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
+from sfqa.errors import UserError
+from sfqa.training.process_group import count_processes, gather_scores, share_memory_errors
 from sfqa.training.random_state import get_random_state, set_random_state
 
 #: (prediction, target, mask), each (rows, dims), to a scalar.
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-def freeze_batch_norms(network: nn.Module) -> None:
+def freeze_batch_norms(network: nn.Module, reason: str = "") -> None:
     """Set batch norms to evaluation: they use their running statistics and leave them as they are.
 
-    With accumulation a batch norm would otherwise see pieces instead of the batch.
+    With accumulation a batch norm would otherwise see pieces instead of the batch. The option
+    ``piece_rows`` freezes them from the first step on, on every machine alike. Frozen halfway
+    through a training, or because of the number of GPUs, they would make it another training:
+    ``reason`` says why a batch has to pass in pieces if the option does not ask for it, and
+    :class:`UserError` is raised if the network has batch norms that learn.
     """
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            if module.training and reason:
+                raise UserError(
+                    f"{reason}, and the network has batch norms, which learn from whole batches: "
+                    "set piece_rows below batch_rows, which freezes them from the first step, or "
+                    "let a batch fit into one GPU (processes: 1, or a smaller batch_rows)"
+                )
             module.eval()
-
-
-def count_processes() -> int:
-    """Return the number of processes that train together (``torch.distributed``), 1 by default."""
-    return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def backpropagate(
@@ -50,54 +57,25 @@ def backpropagate(
     ``forward`` maps the inputs of a piece to scores (rows, dims). ``target`` and ``mask`` are
     those of the whole batch: of the pieces in order, and with several processes of their rows
     in the order of ranks; each process then adds its part of the gradient (see
-    :func:`sum_gradients`). ``scale`` is that of a gradient scaler.
+    :func:`~sfqa.training.process_group.sum_gradients`). ``scale`` is that of a gradient scaler.
     """
     if len(pieces) == 1 and count_processes() == 1:
         value = loss(forward(pieces[0]).to(target.dtype), target, mask)
         scale(value).backward()
         return value.detach()
     states, scores = [], []
-    with torch.no_grad():
+    with share_memory_errors(), torch.no_grad():
         for inputs in pieces:
             states.append(get_random_state(device))
             scores.append(forward(inputs).to(target.dtype))
-    local = torch.cat(scores)
-    start, batch = _gather_scores(local)
+    start, batch = gather_scores(torch.cat(scores) if scores else None, device)
     batch.requires_grad_()
     value = loss(batch, target, mask)
     (gradient,) = torch.autograd.grad(value, batch)
-    for inputs, state in zip(pieces, states, strict=True):
-        set_random_state(state, device)
-        piece = forward(inputs).to(target.dtype)
-        piece.backward(scale(gradient[start : start + len(piece)]))
-        start += len(piece)
+    with share_memory_errors():
+        for inputs, state in zip(pieces, states, strict=True):
+            set_random_state(state, device)
+            piece = forward(inputs).to(target.dtype)
+            piece.backward(scale(gradient[start : start + len(piece)]))
+            start += len(piece)
     return value.detach()
-
-
-def _gather_scores(local: Tensor) -> tuple[int, Tensor]:
-    """Return where this process's scores begin in those of all processes, and the latter."""
-    if count_processes() == 1:
-        return 0, local
-    count = torch.tensor([len(local)], device=local.device)
-    counts = [torch.zeros_like(count) for _ in range(count_processes())]
-    distributed.all_gather(counts, count)
-    sizes = [int(size) for size in counts]
-    # Gathered tensors have one size, so each is padded to the longest.
-    padded = local.new_zeros((max(sizes), local.shape[1]))
-    padded[: len(local)] = local
-    gathered = [torch.zeros_like(padded) for _ in sizes]
-    distributed.all_gather(gathered, padded)
-    scores = torch.cat([part[:size] for part, size in zip(gathered, sizes, strict=True)])
-    return sum(sizes[: distributed.get_rank()]), scores
-
-
-def sum_gradients(network: nn.Module) -> None:
-    """Sum the gradients over all processes, so that each takes the same step."""
-    if count_processes() == 1:
-        return
-    for parameter in network.parameters():
-        if not parameter.requires_grad:  # a frozen one, which no gradient may reach
-            continue
-        if parameter.grad is None:  # no row of this process reached it
-            parameter.grad = torch.zeros_like(parameter)
-        distributed.all_reduce(parameter.grad)

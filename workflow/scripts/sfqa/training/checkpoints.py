@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from sfqa import store
 
@@ -32,3 +33,8 @@ def read_checkpoint(path: Path, name: str) -> dict[str, Any] | None:
     except Exception:
         # torch raises many kinds for damaged files; all mean the same: begin anew.
         return None
+
+
+def copy_state(network: nn.Module) -> dict[str, Any]:
+    """Return a copy of the parameters and buffers of a network, by name."""
+    return {name: value.detach().clone() for name, value in network.state_dict().items()}

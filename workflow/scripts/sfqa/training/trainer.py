@@ -11,7 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,18 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from sfqa.errors import is_out_of_memory
 from sfqa.identity import seed_of
 from sfqa.job import Stopped, defer_stop
 from sfqa.training.accumulation import (
     Loss,
     backpropagate,
-    count_processes,
     freeze_batch_norms,
-    sum_gradients,
 )
-from sfqa.training.checkpoints import read_checkpoint, write_checkpoint
+from sfqa.training.batches import BatchOrder, split_batch
+from sfqa.training.checkpoints import copy_state, read_checkpoint, write_checkpoint
 from sfqa.training.curves import EpochReport, write_curves
+from sfqa.training.data import TrainingData as TrainingData
 from sfqa.training.optimization import (
     ParameterGroups,
     clip_gradient,
@@ -37,9 +38,20 @@ from sfqa.training.optimization import (
     make_optimizer,
     set_learning_rate,
 )
+from sfqa.training.piece_sizes import free_cached_memory, halve_piece_rows
 from sfqa.training.precision import autocast, make_gradient_scaler, use_precision
+from sfqa.training.prediction import predict_in_group
+from sfqa.training.prediction import predict_rows as predict_rows
+from sfqa.training.process_group import (
+    count_processes,
+    defer_stop_in_group,
+    get_process_number,
+    is_first_process,
+    stop_together,
+    sum_gradients,
+)
 from sfqa.training.random_state import get_random_state, set_random_state, use_own_random_numbers
-from sfqa.training.rows import Inputs, RowSource, shuffle_rows, split_rows
+from sfqa.training.rows import Inputs
 from sfqa.training.selection import compute_mean_srcc as compute_mean_srcc
 from sfqa.training.settings import DTYPES, TrainingSettings
 from sfqa.training.stages import count_epochs_before, find_stage
@@ -53,19 +65,6 @@ CHECKPOINT_SEC, PROGRESS_SEC = 5.0, 10.0
 #: Writing checkpoints takes at most one part in SAVING_SHARE of the time.
 SAVING_SHARE = 20
 State = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """What a network learns from: inputs by row, and targets (rows of the source, dims).
-
-    ``target`` is NaN where it is missing. ``train`` and ``validation`` are row numbers, int64.
-    """
-
-    source: RowSource
-    target: Tensor
-    train: Tensor
-    validation: Tensor
 
 
 class Trainer:
@@ -102,11 +101,10 @@ class Trainer:
         self._freeze_parameters()
         self.rated = torch.isfinite(data.target)
         self.target = torch.nan_to_num(data.target).to(self.dtype)
-        batch_rows = settings.batch_rows or len(data.train)
-        self.is_full_batch = batch_rows >= len(data.train)
-        self.batch_rows = min(batch_rows, max(1, len(data.train)))
-        self.steps_per_epoch = len(self._list_batches(1))
-        self.accumulates = 0 < settings.piece_rows < self.batch_rows or count_processes() > 1
+        self.order = BatchOrder(data.train, settings.batch_rows, seed, settings.training_segments)
+        self.batch_rows = self.order.largest
+        self.steps_per_epoch = len(self.order.list_batches(1))
+        self.piece_rows = settings.piece_rows
         self.epoch, self.step_number = 1, 0
         self.loss_sum: Tensor | float = 0.0
         self.best: State = {}
@@ -191,11 +189,13 @@ class Trainer:
             if state is not None:
                 self.load_state(state)
             try:
-                self._run_epochs(checkpoint, name, after_epoch, log, label)
+                with defer_stop_in_group():
+                    self._run_epochs(checkpoint, name, after_epoch, log, label)
             except Stopped:
-                write_checkpoint(checkpoint, name, self.state())
+                if is_first_process():
+                    write_checkpoint(checkpoint, name, self.state())
                 raise
-        if curves is not None:
+        if curves is not None and is_first_process():
             write_curves(curves, self.reports)
         return self.best
 
@@ -209,11 +209,15 @@ class Trainer:
     ) -> None:
         started = saved = reported = time.monotonic()
         epochs_before, saving_sec = len(self.reports), 0.0
+        piece_rows = self.piece_rows
         while self.is_running():
             with defer_stop():
                 report = self.step()
+            stop_together()
             now = time.monotonic()
-            if now - saved >= max(CHECKPOINT_SEC, SAVING_SHARE * saving_sec):
+            is_due = now - saved >= max(CHECKPOINT_SEC, SAVING_SHARE * saving_sec)
+            if is_first_process() and (is_due or self.piece_rows != piece_rows):
+                piece_rows = self.piece_rows  # saved, so that another attempt begins with it
                 write_checkpoint(checkpoint, name, self.state())
                 saved = time.monotonic()
                 saving_sec = saved - now
@@ -225,7 +229,7 @@ class Trainer:
                 left = each * (self.settings.epochs - report.epoch)
                 words = report.describe(self.settings.epochs, self.settings.select, left)
                 log.info("%s", f"{label}: {words}" if label else words)
-            if after_epoch is not None:
+            if after_epoch is not None and is_first_process():
                 after_epoch(report)
 
     def step(self) -> EpochReport | None:
@@ -239,60 +243,49 @@ class Trainer:
 
     def _start_epoch(self) -> None:
         """Read inputs from the next step of the epoch on, the first one after a resume too."""
-        self._batches = self._list_batches(self.epoch)
+        self._batches = self.order.list_batches(self.epoch)
         assert self._epoch_inputs is None
-        self._epoch_inputs = self._iterate_inputs(self.step_number)
+        self._epoch_inputs = self._iterate_inputs()
         self.network.train()
+        self._freeze_batch_norms()
+
+    @property
+    def accumulates(self) -> bool:
+        """Whether a batch passes the network in pieces, or in several processes."""
+        return 0 < self.piece_rows < self.batch_rows or count_processes() > 1
+
+    def _freeze_batch_norms(self) -> None:
+        """Freeze batch norms if a batch passes in pieces, which the settings should ask for."""
         if self.accumulates:
-            freeze_batch_norms(self.network)
+            reason = "several processes train the network together"
+            if count_processes() == 1:
+                reason = f"a batch passes in pieces of {self.piece_rows} to fit into the memory"
+            is_chosen = 0 < self.settings.piece_rows < self.batch_rows
+            freeze_batch_norms(self.network, "" if is_chosen else reason)
 
-    def _iterate_inputs(self, first_step: int) -> Iterator[Inputs]:
-        """Yield the inputs of an epoch, pass by pass, from a step on."""
-        size = self.steps_per_epoch // self.settings.training_segments
-        for start, pass_number in zip(
-            range(0, self.steps_per_epoch, size), self._list_passes(self.epoch), strict=True
-        ):
-            batches = self._batches[max(start, first_step) : start + size]
-            pieces = [piece for batch in batches for piece in self._split(batch)]
-            yield from self.data.source.iterate(pieces, pass_number)
-
-    def _list_passes(self, epoch: int) -> range:
-        """Return the numbers of the passes over all rows in an epoch, counted from 1."""
-        count = self.settings.training_segments
-        return range((epoch - 1) * count + 1, epoch * count + 1)
-
-    def _list_batches(self, epoch: int) -> list[Tensor]:
-        return [batch for number in self._list_passes(epoch) for batch in self._list_pass(number)]
-
-    def _list_pass(self, pass_number: int) -> list[Tensor]:
-        rows = self.data.train
-        if self.is_full_batch:
-            return [rows]
-        batches = split_rows(shuffle_rows(rows, self.seed, pass_number), self.batch_rows)
-        if len(batches[-1]) == 1 and len(batches) > 1:
-            # One row has no PLCC, no pair and no variance for a batch norm.
-            batches[-2:] = [torch.cat(batches[-2:])]
-        return batches
+    def _iterate_inputs(self) -> Iterator[Inputs]:
+        """Yield the inputs of the epoch from the present step on."""
+        source = self.data.source
+        return self.order.iterate_inputs(source, self.epoch, self.step_number, self._split)
 
     def _split(self, batch: Tensor) -> list[Tensor]:
         """Return the pieces of a batch that this process computes."""
-        if count_processes() > 1:
-            batch = batch.tensor_split(count_processes())[torch.distributed.get_rank()]
         # The last batch may have one row more than the others, which must not make it two pieces.
-        return split_rows(batch, self.settings.piece_rows if self.accumulates else 0)
+        return split_batch(batch, self.piece_rows if self.accumulates else 0)
 
     def _update(self, batch: Tensor) -> None:
         first_epoch, settings = self.settings.find_schedule(self.stage)
         step = (self.epoch - first_epoch) * self.steps_per_epoch + self.step_number
         factor = compute_rate_factor(settings, step, self.steps_per_epoch)
         set_learning_rate(self.optimizer, settings.learning_rate * factor)
-        self.optimizer.zero_grad(set_to_none=True)
-        assert self._epoch_inputs is not None
-        pieces = [next(self._epoch_inputs) for _ in self._split(batch)]
-        value = backpropagate(
-            self._forward, pieces, self.loss, self.target[batch], self.rated[batch],
-            self.scaler.scale, self.device,
-        )  # fmt: skip
+        if count_processes() > 1:
+            # Each draws its own dropout, which depends neither on earlier steps nor on a resume.
+            position = self.epoch, self.step_number, get_process_number()
+            torch.manual_seed(seed_of(self.seed, "step", *position))
+        random_state = get_random_state(self.device)
+        while (value := self._compute_gradient(batch)) is None:
+            set_random_state(random_state, self.device)
+            self._halve_pieces(batch)
         sum_gradients(self.network)
         if self.settings.clip:
             self.scaler.unscale_(self.optimizer)
@@ -302,6 +295,29 @@ class Trainer:
         if self.average is not None:
             self.average.update_parameters(self.network)
         self.loss_sum = self.loss_sum + value
+
+    def _compute_gradient(self, batch: Tensor) -> Tensor | None:
+        """Set the gradient of a batch and return the loss; None if the memory does not suffice."""
+        self.optimizer.zero_grad(set_to_none=True)
+        assert self._epoch_inputs is not None
+        pieces = [next(self._epoch_inputs) for _ in self._split(batch)]
+        try:
+            return backpropagate(
+                self._forward, pieces, self.loss, self.target[batch], self.rated[batch],
+                self.scaler.scale, self.device,
+            )  # fmt: skip
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            return None
+
+    def _halve_pieces(self, batch: Tensor) -> None:
+        """Let half as many rows pass at a time, from this batch on."""
+        rows = -(-len(batch) // count_processes())
+        self.piece_rows = halve_piece_rows(min(self.piece_rows or rows, rows), self.device)
+        self._freeze_batch_norms()
+        self._epoch_inputs = self._iterate_inputs()
+        free_cached_memory()
 
     def _forward(self, inputs: Inputs) -> Tensor:
         with autocast(self.settings.precision, self.device):
@@ -334,7 +350,7 @@ class Trainer:
             is_finite = all(bool(p.isfinite().all()) for p in network.parameters())
             return float(self.epoch) if is_finite else -math.inf
         rows = self.data.validation
-        scores = predict_rows(
+        scores = predict_in_group(
             network, self.data.source, rows, self.settings.precision, self.device
         ).to(self.dtype)
         if not bool(scores.isfinite().all()):
@@ -353,6 +369,7 @@ class Trainer:
             "scaler": self.scaler.state_dict(),
             "random": get_random_state(self.device),
             "stage": self.stage,
+            "piece_rows": self.piece_rows,
             "epoch": self.epoch,
             "step": self.step_number,
             "loss_sum": self.loss_sum,
@@ -372,6 +389,7 @@ class Trainer:
             self.average.load_state_dict(state["average"])
         self.scaler.load_state_dict(state["scaler"])
         set_random_state(state["random"], self.device)
+        self.piece_rows = state.get("piece_rows", self.piece_rows)  # earlier versions had none
         self.epoch, self.step_number = state["epoch"], state["step"]
         loss_sum = state["loss_sum"]
         self.loss_sum = loss_sum.to(self.device) if isinstance(loss_sum, Tensor) else loss_sum
@@ -379,18 +397,3 @@ class Trainer:
         self.best_epoch, self.best_score = state["best_epoch"], state["best_score"]
         self.reports = [EpochReport(**report) for report in state["reports"]]
         self._epoch_inputs = None
-
-
-def copy_state(network: nn.Module) -> State:
-    """Return a copy of the parameters and buffers of a network, by name."""
-    return {name: value.detach().clone() for name, value in network.state_dict().items()}
-
-
-def predict_rows(
-    network: nn.Module, source: RowSource, rows: Tensor, precision: str, device: str
-) -> Tensor:
-    """Return the network's scores of some rows, (rows, dims), in evaluation mode."""
-    network.eval()
-    with torch.no_grad(), autocast(precision, device):
-        pieces = split_rows(rows, source.rows_at_once)
-        return torch.cat([network(inputs) for inputs in source.iterate(pieces, 0)])
