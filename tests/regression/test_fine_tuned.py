@@ -11,12 +11,14 @@ import torch
 from torch import nn
 
 from sfqa.errors import UserError
+from sfqa.features.normalised_frames import IMAGENET_STATISTICS
 from sfqa.features.quality_maps import MEAN, STD
 from sfqa.identity import seed_of
 from sfqa.regression import heads
-from sfqa.regression.fine_tuning import dover, fast_vqa
+from sfqa.regression.fine_tuning import dover, fast_vqa, simplevqa
 from sfqa.regression.fine_tuning.registry import load_backbone
 from sfqa.regression.problems import make_problem
+from sfqa.training.augmentation import ViewReading
 from sfqa.training.rows import TensorRows, shuffle_rows
 from small_backbones import draw_first_weights, draw_views, use_small_backbones
 
@@ -52,25 +54,34 @@ def list_batches(rows, epoch, batch=BATCH):
     return shuffle_rows(torch.arange(rows), SEED, epoch).split(batch)
 
 
-def draw_clips(x, rows, epoch):
-    """The clips that an epoch of the training reads."""
-    tensors = {"view": torch.from_numpy(x)}
-    source = TensorRows(tensors, {}, {}, "cpu", True, dtype=None, draws={"view": 1}, seed=SEED)
-    return source.select(rows, epoch)["view"][:, 0]
+def read_rows(x, rows, epoch, draws=None, readings=None):
+    """What an epoch of the training reads of some rows, by role."""
+    tensors = {role: torch.from_numpy(block) for role, block in x.items()}
+    source = TensorRows(
+        tensors, {}, {}, "cpu", True, draws=draws, seed=SEED, readings=readings
+    )  # fmt: skip
+    return source.select(rows, epoch)
 
 
-def assert_near(models, expected, prefix="network."):
+def score_as_published(tower, head, clips):
+    """Evaluator of FAST-VQA and DOVER: the mean of the head's scores over all positions."""
+    return head(tower(normalise(clips))).mean((-3, -2, -1))
+
+
+def assert_near(models, expected, prefix="network.", atol=1e-8):
     state = models.state(0)
     assert sum(name.startswith("network.") for name in state) == len(expected)
     moved = 0
     for name, value in expected.items():
         trained = torch.from_numpy(np.array(state[f"network.{prefix}{name}"]))
-        torch.testing.assert_close(trained, value.to(trained.dtype), rtol=0, atol=1e-5)
+        torch.testing.assert_close(trained, value.to(trained.dtype), rtol=0, atol=atol)
         moved += value.numel()
     return moved
 
 
-def train_plainly(network, parts, score, epochs, rows, rate, warmup, total, frozen_epochs=0):
+def train_plainly(
+    network, parts, score, epochs, rows, rate, warmup, total, frozen_epochs=0, batch_rows=BATCH
+):
     """The published loop of FAST-VQA and DOVER: groups, warm-up, cosine, head first."""
     groups = [{"params": m.parameters(), "lr": rate * f} for m, f in parts]
     optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=0.05)
@@ -87,7 +98,7 @@ def train_plainly(network, parts, score, epochs, rows, rate, warmup, total, froz
                 module.requires_grad_(not is_frozen)
                 if is_frozen:  # the published loop leaves its stochastic depth on
                     module.eval()
-            for batch in list_batches(rows, epoch):
+            for batch in list_batches(rows, epoch, batch_rows):
                 optimizer.zero_grad()
                 score(batch, epoch).backward()
                 optimizer.step()
@@ -113,8 +124,8 @@ def test_fast_vqa_is_trained_as_by_the_published_loop(tmp_path, monkeypatch):
     plain, target = network.network.double(), torch.from_numpy(y)
 
     def compute_loss(batch, epoch):
-        maps = plain.fragments_backbone(normalise(draw_clips(x, batch, epoch)))
-        score = plain.vqa_head(maps).mean((-3, -2, -1))
+        clips = read_rows({"view": x}, batch, epoch, {"view": 1})["view"][:, 0]
+        score = score_as_published(plain.fragments_backbone, plain.vqa_head, clips)
         return plcc_loss(score, target[batch]) + 0.3 * rank_loss(score, target[batch])
 
     parts = [(plain.fragments_backbone, 0.1), (plain.vqa_head, 1.0)]
@@ -122,6 +133,91 @@ def test_fast_vqa_is_trained_as_by_the_published_loop(tmp_path, monkeypatch):
     assert_near(models, expected)
     key = "fragments_backbone.layers.0.blocks.0.attn.qkv.weight"
     assert np.abs(expected[key].numpy() - first[f"network.{key}"]).max() > 1e-4
+
+
+def test_dover_is_trained_as_by_the_published_loop(tmp_path, monkeypatch):
+    """Each branch has its loss; one of three clips and one of two whole views are drawn."""
+    use_small_backbones(monkeypatch)
+    x = {"technical": draw_views(16, 3), "aesthetic": draw_views(16, 2, seed=4)[..., :32, :32]}
+    y = np.random.default_rng(1).uniform(20, 80, (16, 1))
+    network = dover.build({"blocks": "official"})
+    first = draw_first_weights(network)
+    models = fit_rows(
+        tmp_path, {f"dover.{role}_view": block for role, block in x.items()}, y, first, range(16),
+        backbone="dover", batch_rows=8, warmup_epochs=0.5, select="none", ema=0.0,
+        stages=[{"train": "head", "epochs": 1}, {"train": "all", "epochs": 2}],
+        precision="float64",
+    )  # fmt: skip
+    plain, target = network.network.double(), torch.from_numpy(y)
+    branches = {
+        "technical": (plain.technical_backbone, plain.technical_head),
+        "aesthetic": (plain.aesthetic_backbone, plain.aesthetic_head),
+    }
+
+    def compute_loss(batch, epoch):
+        views = read_rows(x, batch, epoch, dict.fromkeys(x, 1))
+        scores = [score_as_published(*parts, views[n][:, 0]) for n, parts in branches.items()]
+        labels = target[batch]
+        return sum(plcc_loss(s, labels) + 0.3 * rank_loss(s, labels) for s in scores)
+
+    parts = [(tower, 0.1) for tower, _ in branches.values()]
+    parts += [(head, 1.0) for _, head in branches.values()]
+    expected = train_plainly(plain, parts, compute_loss, 3, 16, 1e-3, 1, 6, 1, batch_rows=8)
+    assert_near(models, expected)
+
+
+def test_simplevqa_is_trained_as_by_the_published_loop(tmp_path, monkeypatch):
+    """The whole ResNet on random crops, with batch norms that learn; the loss as it is meant."""
+    use_small_backbones(monkeypatch)
+    numbers = np.random.default_rng(0)
+    frames = numbers.integers(0, 256, (8, 2, 3, 48, 56), np.uint8)
+    motion = numbers.normal(size=(8, 2, 2304)).astype(np.float32)
+    y = numbers.uniform(49, 52, (8, 1))
+    network = simplevqa.build({"blocks": "reduced"})
+    first = draw_first_weights(network)
+    models = fit_rows(
+        tmp_path, {"simplevqa.frames": frames, "slowfast.slowfast": motion}, y, first, range(8),
+        backbone="simplevqa", blocks="reduced", crop=40, mos="as_is", rank_below=1.0, epochs=5,
+        loss="mae + rank_simplevqa", optimizer="adam", learning_rate=1e-5, weight_decay=1e-7,
+        backbone_rate=1.0, batch_rows=8, warmup_epochs=0.0, cosine=False, decay=0.9, decay_every=2,
+        ema=0.0, select="none", precision="float64",
+    )  # fmt: skip
+    plain, target = network.network.double(), torch.from_numpy(y)
+    mean, std = (torch.tensor(v).double().view(3, 1, 1) for v in IMAGENET_STATISTICS)
+
+    def compute_loss(batch, epoch):
+        readings = {"frames": ViewReading(crop=40)}
+        inputs = read_rows({"frames": frames, "motion": motion}, batch, epoch, readings=readings)
+        pictures = (inputs["frames"].flatten(0, 1).double() / 255 - mean) / std
+        features = multi_scale_as_published(plain, pictures)
+        seconds = torch.cat([features.double(), inputs["motion"].flatten(0, 1).double()], 1)
+        score = plain.quality(seconds).view(len(batch), 2).mean(1)
+        labels = target[batch, 0]
+        apart = labels[:, None] - labels[None]
+        counted = (apart.abs() < 1) & (apart.abs() > 0)
+        lost = counted * torch.relu(-apart.sign() * (score[:, None] - score[None]))
+        return (score - labels).abs().mean() + lost.sum() / (counted.sum() + 1e-8)
+
+    optimizer = torch.optim.Adam(plain.parameters(), lr=1e-5, weight_decay=1e-7)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.9)
+    plain.train()
+    for epoch in range(1, 6):
+        optimizer.zero_grad()
+        compute_loss(torch.arange(8), epoch).backward()
+        optimizer.step()
+        scheduler.step()
+    assert_near(models, plain.state_dict(), atol=1e-6)
+
+
+def multi_scale_as_published(network, pictures):
+    x = network.maxpool(network.relu(network.bn1(network.conv1(pictures))))
+    x = network.layer1(x)
+    parts = []
+    for stage in (network.layer2, network.layer3, network.layer4):
+        x = stage(x)
+        places = x.float().flatten(2)  # features are float32 in any precision
+        parts += [places.mean(2), places.std(2)]
+    return torch.cat(parts, 1)
 
 
 def fit_small(folder, first=None, validation=(), x=None, **options):

@@ -45,6 +45,7 @@ FEATURES = [
     base.Feature("sounds", "four segments", ("segment", "channel"), "float32"),
     base.Feature("maps", "maps of two clips", ("clip", "channel", "time", "row", "column")),
     base.Feature("more_maps", "a map", ("view", "channel", "time", "row", "column")),
+    base.Feature("views", "two pictures", ("frame", "colour", "row", "column"), "uint8"),
 ]
 SEQUENCES = ["deep.frames", "deep.clips", "deep.sounds"]
 #: Small enough for a test; a head that is not here is tested with its defaults.
@@ -64,6 +65,8 @@ OPTIONS = {
                        "channels": [2, 2, 2], "epochs": 2},
     "audio_visual_fusion": {"clips": 4, "segments": 4, "columns": 0, "width": 8, "state": 4,
                             "hidden": [8, 4], "channels": [2, 2, 2], "epochs": 2},
+    "fine_tuned": {"backbone": "image", "model": "test_resnet.r160_in1k", "steps": 2, "epochs": 2,
+                   "start": "random", "warmup_epochs": 0.0, "precision": "float64"},
     "frame_ensemble": {"frames": [2, 4], "clusters": 2, "groups": 1, "hidden": 4, "epochs": 2},
     "adapter_fusion": {"width": 4, "hidden": 4, "epochs": 2, "with_previous": [3]},
     "cross_attention": {"frames": 4, "clips": 4, "width": 4, "heads": 2, "hidden": 4, "epochs": 2},
@@ -74,7 +77,7 @@ INPUTS = {
     "frame_ensemble": ["deep.frames", "deep.clips"], "adapter_fusion": SEQUENCES,
     "cross_attention": ["deep.frames", "deep.clips"],
     "avqa_recurrent": ["deep.frames", "deep.sounds"], "simplevqa": SEQUENCES, "vqa_head": ["deep.maps"],
-    "aigc_vqa": ["deep.maps", "deep.more_maps", "deep.frames"],
+    "aigc_vqa": ["deep.maps", "deep.more_maps", "deep.frames"], "fine_tuned": ["deep.views"],
 }  # fmt: skip
 POOLED = ["deep.a", "deep.b", "deep.frames"]
 
@@ -92,6 +95,9 @@ def make(folder: Path, images: int = 12, clips: int = 4, seed: int = 0, about=AB
             for tensor in ("frames", "clips", "sounds"):
                 row[tensor] = a + numbers.normal(size=(4, 3))
             row["maps"] = a + numbers.normal(size=(2, 3, 2, 1, 2))
+            row["views"] = (
+                (127 + 30 * a + numbers.normal(size=(2, 3, 8, 8))).clip(0, 255).astype(np.uint8)
+            )
             row["more_maps"] = a + numbers.normal(size=(1, 4, 2, 1, 2))
             rows.append(row | changes.get(name, {}))
             samples.append(
@@ -335,7 +341,7 @@ def nothing(about):
         (lambda p: rewritten(p, lambda a: a.update(seed=8)), "model.json was changed"),
         (lambda p: rewritten(p, lambda a: a.pop("format")), "damaged, or not a model file"),
         (lambda p: rewritten(p, sealed(nothing), compression=zipfile.ZIP_DEFLATED), "is compressed"),
-        (lambda p: rewritten(p, lambda a: a.update(format=2)), "of format 2; this program reads up to 1"),
+        (lambda p: rewritten(p, lambda a: a.update(format=3)), "of format 3; this program reads up to 2"),
         (lambda p: rewritten(p, sealed(lambda a: a["head"].update(name="oracle"))), "'oracle', which this program does not have"),
         (lambda p: rewritten(p, sealed(lambda a: a["head"].update(version=99))), "head ridge VERSION 99; this program has"),
         (lambda p: rewritten(p, sealed(lambda a: a["arrays"]["probe"].__setitem__(2, "0"))), "array probe was changed"),

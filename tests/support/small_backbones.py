@@ -6,12 +6,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
+from torchvision.models.resnet import Bottleneck, ResNet
 
 from golden_weights import fill_weights
 from sfqa.features.convnext3d import ConvNeXt3d
 from sfqa.features.gated_swin3d import GatedSwin3d
 from sfqa.features.vqa_head_net import VqaHead
-from sfqa.regression.fine_tuning import dover, fast_vqa
+from sfqa.regression.fine_tuning import dover, fast_vqa, simplevqa
 
 #: Frames and side of a view: a window of the small Swin is as large as the map of its last stage.
 FRAMES, SIDE, WIDTH = 4, 64, 12
@@ -32,14 +33,23 @@ class SmallDover(nn.Module):
     def __init__(self, reduced: bool = False) -> None:
         super().__init__()
         self.technical_backbone = build_swin()
-        self.aesthetic_backbone = ConvNeXt3d((1, 1, 1, 1))
-        self.technical_head, self.aesthetic_head = VqaHead(8 * WIDTH), VqaHead()
+        self.aesthetic_backbone = ConvNeXt3d((1, 1, 1, 1), (8, 16, 32, 64))
+        self.technical_head, self.aesthetic_head = VqaHead(8 * WIDTH), VqaHead(64)
+
+
+def build_simplevqa(depths: object = None) -> nn.Module:
+    """A ResNet-50 with one narrow block in each stage, and SimpleVQA's head."""
+    network = ResNet(Bottleneck, [1, 1, 1, 1], width_per_group=8)
+    del network.fc
+    network.quality = nn.Sequential(nn.Linear(9472, 16), nn.Linear(16, 1))
+    return network
 
 
 def use_small_backbones(monkeypatch) -> None:
-    """Let the backbones FAST-VQA and DOVER have small networks."""
+    """Let the backbones FAST-VQA, DOVER and SimpleVQA have small networks."""
     monkeypatch.setattr(fast_vqa, "FastVqa", SmallFastVqa)
     monkeypatch.setattr(dover, "Dover", SmallDover)
+    monkeypatch.setattr(simplevqa, "build_simplevqa", build_simplevqa)
 
 
 def draw_views(rows: int, clips: int, seed: int = 0) -> npt.NDArray[np.uint8]:

@@ -23,19 +23,19 @@ _FRAMES = (1, 3, 1)
 class ConvNeXt3d(nn.Module):
     """Returns the normalised map (clip, 768, time / 2, height / 32, width / 32)."""
 
-    def __init__(self, depths: tuple[int, ...] = DEPTHS) -> None:
+    def __init__(self, depths: tuple[int, ...] = DEPTHS, widths: tuple[int, ...] = WIDTHS) -> None:
         super().__init__()
-        stem = nn.Sequential(nn.Conv3d(3, WIDTHS[0], (2, 4, 4), (2, 4, 4)), _ChannelNorm(WIDTHS[0]))
+        stem = nn.Sequential(nn.Conv3d(3, widths[0], (2, 4, 4), (2, 4, 4)), _ChannelNorm(widths[0]))
         reductions = [
             nn.Sequential(_ChannelNorm(narrow), nn.Conv3d(narrow, wide, (1, 2, 2), (1, 2, 2)))
-            for narrow, wide in pairwise(WIDTHS)
+            for narrow, wide in pairwise(widths)
         ]
         self.downsample_layers = nn.ModuleList([stem, *reductions])
         self.stages = nn.ModuleList(
             nn.Sequential(*(_Block(width, _FRAMES[n % len(_FRAMES)]) for n in range(depth)))
-            for width, depth in zip(WIDTHS, depths, strict=True)
+            for width, depth in zip(widths, depths, strict=True)
         )
-        self.norm = nn.LayerNorm(WIDTHS[-1], _EPSILON)
+        self.norm = nn.LayerNorm(widths[-1], _EPSILON)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the map of clips (clip, 3, time, height, width)."""

@@ -353,8 +353,8 @@ def _check_columns(model: ModelFile, files: Files) -> None:
     for entry in model.metadata["inputs"]:
         extractor, _, column = entry["input"].partition(".")
         path = min(map(Path, files[extractor]))
-        available = select_columns(path, pq.read_schema(path), [None])
-        missing = [c for c in entry["columns"] if c not in available]
+        available = select_columns(path, schema := pq.read_schema(path), [None])  # no views
+        missing = [c for c in entry["columns"] if c not in {*available, *schema.names}]
         if missing or (not column and available != entry["columns"]):
             raise UserError(
                 f"{path}: {extractor} has the columns {_shorten_list(available)}; the model "
@@ -373,8 +373,8 @@ def _list_model_columns(model: ModelFile, extractor: str) -> list[str]:
 
 def _shorten_list(names: Sequence[str]) -> str:
     """Return the first names as a text, with the number of the others."""
-    rest = len(names) - _MAX_NAMES
-    return ", ".join(names[:_MAX_NAMES]) + (f" and {rest} more" if rest > 0 else "")
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return ", ".join(names[:_MAX_NAMES]) + more
 
 
 def _fix_steps(steps: Steps, shape: Sequence[int]) -> Steps:

@@ -19,7 +19,7 @@ import pandas as pd
 from sfqa import identity
 from sfqa.arrays import AnyArray, Floats, Ints
 from sfqa.errors import UserError
-from sfqa.regression import _rows, cross, heads
+from sfqa.regression import _rows, cross, heads, model_files
 from sfqa.regression.blocks import BlockDesign
 from sfqa.regression.design import Design, Files
 from sfqa.regression.first_weights import load_first_weights
@@ -99,6 +99,7 @@ def fit_model(
             dropped = next(iter(design.dropped.items()), None)
             example = f"; without features e.g. {dropped[0]}: {dropped[1]}" if dropped else ""
             raise _make_fit_error(metric, problems[-1], reason + example)
+    training = _describe_training(head, design, problems[0].dims, options)
     predicted, states, reasons = _fit_problems(head, design, problems, options, Path(work), device)
     for problem, reason in zip(problems, reasons, strict=True):
         if reason:
@@ -125,6 +126,7 @@ def fit_model(
             "options": heads.merge_number_options(head, options),
             "refit": states is None,
         },
+        **training,
         "design": heads.read_design(head),
         "inputs": cross.describe_inputs(design, origin.files, list(metric["inputs"])),
         "extractors": {e: cross.read_identity(e, origin.files[e]) for e in extractors},
@@ -145,6 +147,19 @@ def fit_model(
         "packages": {name: package_version(name) for name in _PACKAGES},
     }  # fmt: skip
     return metadata, arrays
+
+
+def _describe_training(
+    head: str, design: Design | BlockDesign, dims: int, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return which tensors of a backbone were trained, in each stage; nothing for other heads."""
+    loaded = heads.load_head(head)
+    training: dict[str, Any] = {}
+    if isinstance(loaded, ModelHead):
+        training = loaded.describe_training(design.X, dims, options)
+    if not training:
+        return {}
+    return {"training": {"stages": training["stages"]}, model_files.SAFETENSORS: True}
 
 
 def check_is_trained(metric: Mapping[str, Any]) -> None:

@@ -1,10 +1,12 @@
 """Model files: everything needed to score a new video, in a file that runs no code when read.
 
 A model file is a zip of ``model.json`` (metadata) and ``arrays/{n}.npy`` (numbers), neither
-compressed nor pickled. The JSON has the sha256 of every array and a digest of itself. A head with
-``restore`` stores its state. Other heads (those of scikit-learn) store their train rows, and are
-fitted again with the same seed before they score. The file also has the predictions for two rows,
-the probe: a model that predicts other values for them (different code or libraries) is rejected.
+compressed nor pickled. The networks of heads that train a backbone are in ``networks.safetensors``
+instead, which other programs read too. The JSON has the sha256 of every array and a digest of
+itself. A head with ``restore`` stores its state. Other heads (those of scikit-learn) store their
+train rows, and are fitted again with the same seed before they score. The file also has the
+predictions for two rows, the probe: a model that predicts other values for them (different code or
+libraries) is rejected.
 """
 
 from __future__ import annotations
@@ -16,10 +18,11 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
+import safetensors.numpy
 
 from sfqa import store
 from sfqa.arrays import AnyArray, Floats
@@ -29,15 +32,17 @@ from sfqa.regression import heads
 from sfqa.regression.head import ModelHead
 from sfqa.regression.problems import Features, Models, get_blocks, hash_rows, make_problem
 
-#: Version of the file format: written by this program, and the newest that it reads.
-FORMAT = 1
+#: The newest version of the file format, of files with safetensors; other files have version 1.
+FORMAT = 2
 #: Version of how a model is fitted for a file (in fitting.py) and how it scores (in cross.py).
 VERSION = 1
 #: Largest error of the probe, as a share of the range of the train MOS. Devices round differently,
 #: bfloat16 the most.
 TOLERANCE = 0.01
 
-_JSON = "model.json"
+_JSON, _SAFETENSORS = "model.json", "networks.safetensors"
+#: Key of the metadata of files with safetensors, and what their arrays are called by.
+SAFETENSORS, _NETWORK = "safetensors", "/network."
 _TARGET = "the target results/DATASET/regression/METRIC/model.sfqa of the workflow"
 _REMAKE = f"make it again ({_TARGET})"
 
@@ -82,12 +87,20 @@ def write(path: Path | str, metadata: Mapping[str, Any], arrays: Mapping[str, An
         if values.dtype.kind not in "biuf":
             raise ValueError(f"array {name}: {values.dtype} is not a number type")
     descriptions = {name: _describe_array(values) for name, values in contiguous.items()}
-    content: dict[str, Any] = {**metadata, "format": FORMAT, "arrays": descriptions}
+    tensors = {k: v for k, v in contiguous.items() if _is_tensor(metadata, k)}
+    content: dict[str, Any] = {
+        **metadata, "format": FORMAT if tensors else 1, "arrays": descriptions
+    }  # fmt: skip
     content["digest"] = digest(content)
     text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     with store.replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         archive.writestr(_make_member(_JSON), text + "\n")
-        for number, values in enumerate(contiguous.values()):
+        if tensors:
+            with archive.open(_make_member(_SAFETENSORS), "w", force_zip64=True) as handle:
+                handle.write(safetensors.numpy.save(tensors))
+        for number, (name, values) in enumerate(contiguous.items()):
+            if name in tensors:
+                continue
             with archive.open(
                 _make_member(_make_array_path(number)), "w", force_zip64=True
             ) as handle:
@@ -225,17 +238,32 @@ def _read_archive(
         )
     if digest({k: v for k, v in metadata.items() if k != "digest"}) != metadata["digest"]:
         raise ValueError(f"{_JSON} was changed")
-    arrays = {}
+    arrays, tensors = {}, {}
+    if any(_is_tensor(metadata, name) for name in metadata["arrays"]):
+        with _open_member(archive, _SAFETENSORS) as handle:
+            tensors = safetensors.numpy.load(handle.read())
     for number, (name, description) in enumerate(sorted(metadata["arrays"].items())):
-        # Without compression an array cannot be larger than the file.
-        if archive.getinfo(_make_array_path(number)).compress_type != zipfile.ZIP_STORED:
-            raise ValueError(f"{_make_array_path(number)} is compressed")
-        with archive.open(_make_array_path(number)) as handle:
-            values = np.lib.format.read_array(handle, allow_pickle=False)
+        if _is_tensor(metadata, name):
+            values = tensors[name]
+        else:
+            with _open_member(archive, _make_array_path(number)) as handle:
+                values = np.lib.format.read_array(handle, allow_pickle=False)
         if _describe_array(values) != description:
             raise ValueError(f"array {name} was changed")
         arrays[name] = values
     return metadata, arrays
+
+
+def _is_tensor(metadata: Mapping[str, Any], name: str) -> bool:
+    """Return whether an array is in the file of safetensors."""
+    return bool(metadata.get(SAFETENSORS)) and _NETWORK in name
+
+
+def _open_member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    """Open a member of the archive; without compression it cannot be larger than the file."""
+    if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{name} is compressed")
+    return archive.open(name)
 
 
 def _describe_array(values: AnyArray) -> list[Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
-from torchvision.models import ResNet
+from torch import Tensor, nn
+from torchvision.models import ResNet, resnet50
 
 from sfqa.features.normalised_frames import IMAGENET_STATISTICS
 from sfqa.features.spatial_net import (
@@ -17,7 +17,7 @@ from sfqa.features.spatial_net import (
     build_simplevqa,
     multi_scale,
 )
-from sfqa.features.weights import Weights
+from sfqa.features.weights import Weights, read_state
 from sfqa.regression.fine_tuning.network import FineTunedNetwork, PixelNorm
 from sfqa.regression.fine_tuning.parts import Branch, Member, make_branch
 
@@ -59,9 +59,15 @@ def build(options: Mapping[str, Any]) -> Network:
 
 
 def load_published(weights: Weights, options: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return the state of the network with the weights of the extractor."""
-    network = weights.load(partial(build_simplevqa, _choose_depths(options)))
-    return {f"network.{key}": value for key, value in network.state_dict().items()}
+    """Return the state of the network with the weights of the extractor.
+
+    Of a file of ImageNet's ResNet-50, from which the published training starts, it has no head.
+    """
+    build_network: Callable[[], nn.Module] = partial(build_simplevqa, _choose_depths(options))
+    if weights.path is not None and "fc.weight" in read_state(weights.path, weights.keys):
+        build_network = resnet50
+    state = weights.load(build_network).state_dict()
+    return {f"network.{key}": v for key, v in state.items() if not key.startswith("fc.")}
 
 
 def _choose_depths(options: Mapping[str, Any]) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ defaults are FAST-VQA's published training; config/models.yaml has those of the 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -95,6 +96,11 @@ OPTIONS: Options = {
         "what the loss compares scores with; as_is: the MOS, for losses such as mae and first "
         "weights that score on their scale",
     ),
+    "rank_below": Option(
+        None, 0, None,
+        "for the loss rank_simplevqa: only pairs whose MOS differ by less count, in units of mos; "
+        "published: 1; null: all pairs",
+    ),
     "cosine_epochs": Option(
         0, 0, None, "epochs of the cosine's period, 0: the number of epochs", whole=True
     ),
@@ -152,7 +158,8 @@ class Head(NetworkHead):
 
     def make_loss(self, options: Mapping[str, Any]) -> losses.Loss:
         """Return the sum of the losses of the branches' scores."""
-        return sum_losses(super().make_loss(options))
+        bound = math.inf if options["rank_below"] is None else float(options["rank_below"])
+        return sum_losses(losses.parse(str(options["loss"]), bound))
 
     def group_parameters(self, network: nn.Module, options: Mapping[str, Any]) -> ParameterGroups:
         """Return the backbone, with its factor of the learning rate, and the head."""
