@@ -33,6 +33,12 @@ with snakemake_tuning.errors_for_snakemake():
 RUN = snakemake_events.RunFollower(workflow, PLAN.results)
 
 
+def lock_results():
+    """Stop before the first job if another workflow works on these results."""
+    with snakemake_tuning.errors_for_snakemake():
+        RUN.lock_results()
+
+
 def check_space():
     """Stop before the first job if the run would fill the disk."""
     from sfqa import estimate

@@ -24,7 +24,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sfqa import store
+from sfqa import results_lock, store
 from sfqa.cache_records import Damage, Record, scan_file
 from sfqa.errors import UserError
 from sfqa.features.batches import CPU_KIND, GPU_KIND
@@ -286,6 +286,12 @@ def lock_caches(caches: Iterable[CacheFolders]) -> Iterator[None]:
         for dataset in sorted({cache.dataset for cache in caches}):
             stack.enter_context(lock_folder(dataset))
         for cache in caches:
+            run = results_lock.find_run(cache.dataset)
+            if run:
+                raise UserError(
+                    f"{cache.folder}: a workflow is at work here ({run.describe()}); wait until it "
+                    "ends"
+                )
             lock = find_workflow_lock(cache.folder)
             if lock:
                 raise UserError(

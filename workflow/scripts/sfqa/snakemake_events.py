@@ -14,6 +14,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from sfqa.results_lock import ResultsLock
 from sfqa.run_progress import RunTimes, format_time_left
 
 #: Seconds between two estimates, and seconds without any after which the timer prints one.
@@ -25,8 +26,9 @@ _ALL = "all"
 class RunFollower(logging.Handler):
     """A log handler that follows the jobs of one run of the dataset in ``results``.
 
-    ``workflow`` is the object of that name in a Snakefile. :meth:`start` belongs into ``onstart``,
-    :meth:`report_success` into ``onsuccess`` and :meth:`report_failure` into ``onerror``.
+    ``workflow`` is the object of that name in a Snakefile. :meth:`lock_results` and :meth:`start`
+    belong into ``onstart``, :meth:`report_success` into ``onsuccess`` and :meth:`report_failure`
+    into ``onerror``.
     """
 
     def __init__(self, workflow: Any, results: Path) -> None:
@@ -39,6 +41,7 @@ class RunFollower(logging.Handler):
         self._finished_jobs: set[int] = set()
         self._last_counted = self._last_printed = float("-inf")
         self._ended = threading.Event()
+        self._lock = ResultsLock(self.results)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take note of one event; an event of an unknown form is ignored."""
@@ -103,6 +106,15 @@ class RunFollower(logging.Handler):
                 except RuntimeError:  # Snakemake changed its jobs meanwhile
                     continue
 
+    def lock_results(self) -> None:
+        """Refuse this run if another one works on the results; call it before anything else.
+
+        Snakemake calls ``onstart`` in the process of the run only: not in its jobs, and not for a
+        plan (``-n``). Raises :class:`UserError`.
+        """
+        self._lock.acquire()
+        atexit.register(self._lock.release)
+
     def start(self) -> None:
         """Follow the run from here on, and print the time left once a minute if nothing else is."""
         from snakemake.logging import logger
@@ -115,6 +127,7 @@ class RunFollower(logging.Handler):
         from snakemake.logging import logger
 
         self._ended.set()
+        self._lock.release()
         logger.removeHandler(self)
 
     def report_success(self) -> None:
