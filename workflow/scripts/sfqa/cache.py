@@ -19,6 +19,7 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from sfqa.errors import explain_write_errors
+from sfqa.private_files import refuse_links
 
 _MAGIC = b"SFQArow1"
 #: What precedes a payload: magic, key, length and sha256 of the payload.
@@ -110,7 +111,7 @@ class RowCache:
         )
         with explain_write_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self.path, "ab") as handle:
+            with open(self.path, "ab", opener=refuse_links) as handle:
                 # A job that a cluster failed to end may append too: each waits for the other.
                 fcntl.flock(handle, fcntl.LOCK_EX)
                 offset = handle.seek(0, os.SEEK_END) + RECORD_HEADER.size

@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 from sfqa.digests import LOG_EVERY_SEC, Digests, Log, hash_with_progress
 from sfqa.errors import UserError
+from sfqa.private_files import refuse_links
 from sfqa.web_address import is_web_address
 
 _CHUNK_BYTES = 1 << 20
@@ -119,7 +120,7 @@ def _find_fault(url: str, part: Path, actual: str, sha256: str, size: int | None
 @contextmanager
 def lock_folder(folder: Path, log: Log) -> Iterator[None]:
     """Hold the lock of a folder, which ends with the process; waits for another process first."""
-    with open(folder / ".lock", "w") as handle:
+    with open(folder / ".lock", "a", opener=refuse_links) as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -240,7 +241,8 @@ def _download_rest(
 def _keep_validator(path: Path, etag: str) -> None:
     """Store the ETag of a download that begins; a weak one cannot resume it."""
     if etag.startswith('"'):
-        path.write_text(etag, encoding="utf-8")
+        with open(path, "w", encoding="utf-8", opener=refuse_links) as file:
+            file.write(etag)
     else:
         path.unlink(missing_ok=True)
 
@@ -249,7 +251,7 @@ def _write_body(response: Any, part: Path, begin: int, total: int | None, log: L
     """Write a response to the partial file from byte ``begin`` on; return the size of the file."""
     size, start = begin, time.monotonic()
     logged_at = start
-    with open(part, "ab" if begin else "wb") as handle:
+    with open(part, "ab" if begin else "wb", opener=refuse_links) as handle:
         while True:
             try:
                 chunk = response.read(_CHUNK_BYTES)

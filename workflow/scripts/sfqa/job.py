@@ -11,11 +11,13 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from sfqa.errors import UserError, explain_machine_error, explain_write_errors
+from sfqa.private_files import refuse_links
 
 #: Signals that mean "save and exit": TERM from ``scancel``, from Slurm's ``--signal=TERM@120`` and
 #: time limit, from systemd and Kubernetes; USR1 from SGE's ``-notify`` and often from Slurm.
@@ -115,7 +117,14 @@ def raise_on_stop() -> Iterator[None]:
 
 
 class _LogFile(logging.FileHandler):
-    """A log file that ignores a full disk, because the terminal shows the messages too."""
+    """A log file that ignores a full disk, because the terminal shows the messages too.
+
+    A link in its place is not followed: the results may come from somebody else.
+    """
+
+    def _open(self) -> TextIOWrapper:
+        handle = open(self.baseFilename, "wb", opener=refuse_links)  # noqa: SIM115
+        return TextIOWrapper(handle, encoding=self.encoding, errors=self.errors)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
         if not isinstance(sys.exc_info()[1], OSError):

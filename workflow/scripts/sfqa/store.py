@@ -6,10 +6,11 @@ import errno
 import json
 import math
 import os
-import tempfile
+import secrets
+import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from sfqa.errors import (
     explain_write_errors,
     is_disk_full,
 )  # fmt: skip
+from sfqa.private_files import PRIVATE_MODE
 
 if TYPE_CHECKING:  # planning a workflow needs no pandas, which takes a third of a second to import
     import pandas as pd
@@ -113,26 +115,30 @@ def write(
     rows: pd.DataFrame | Iterable[Mapping[str, Any]],
     path: Path | str,
     metadata: Mapping[str, Any] | None = None,
+    private: bool = False,
 ) -> None:
     """Write rows as a Parquet file (zstd) with the schema of ``table``, atomically.
 
     The values of ``metadata`` are stored as JSON in the file's schema. Rows are sorted by the
-    table's key, so that equal content gives equal bytes.
+    table's key, so that equal content gives equal bytes. A ``private`` file has the mode 0600.
     """
     arrow = to_arrow(table, rows)
     if table.key and arrow.num_rows:
         arrow = arrow.sort_by([(k, "ascending") for k in table.key])
-    write_arrow(arrow, path, metadata)
+    write_arrow(arrow, path, metadata, private)
 
 
 def write_arrow(
-    arrow: pa.Table, path: Path | str, metadata: Mapping[str, Any] | None = None
+    arrow: pa.Table,
+    path: Path | str,
+    metadata: Mapping[str, Any] | None = None,
+    private: bool = False,
 ) -> None:
     """Write an Arrow table as a Parquet file (zstd), atomically.
 
     The values of ``metadata`` are added as JSON to the metadata of the table's schema.
     """
-    write_groups(arrow.schema, [arrow], path, metadata)
+    write_groups(arrow.schema, [arrow], path, metadata, private)
 
 
 def write_groups(
@@ -140,6 +146,7 @@ def write_groups(
     groups: Iterable[pa.Table],
     path: Path | str,
     metadata: Mapping[str, Any] | None = None,
+    private: bool = False,
 ) -> None:
     """Write tables of one schema as the row groups of a Parquet file (zstd), atomically.
 
@@ -150,7 +157,10 @@ def write_groups(
     schema = schema.with_metadata({**(schema.metadata or {}), **extra})
     # Without checksums, a flipped bit in a page would be read as another number.
     options: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
-    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, **options) as writer:
+    with (
+        replacing(path, private) as temporary,
+        pq.ParquetWriter(temporary, schema, **options) as writer,
+    ):
         for group in groups:
             writer.write_table(group.replace_schema_metadata(schema.metadata))
 
@@ -267,7 +277,9 @@ def read_shard(table: tables.Table, path: Path | str, method: str, shard: str) -
 class replacing:
     """Write a file atomically: the block writes a temporary file, which then replaces ``path``.
 
-    If the block raises, ``path`` stays as it was and the temporary file is deleted.
+    If the block raises, ``path`` stays as it was and the temporary file is deleted. A file that is
+    replaced keeps its mode; a new one gets what the umask allows. A ``private`` file has the mode
+    0600 in each case.
 
     >>> import tempfile; target = Path(tempfile.mkdtemp()) / "t.txt"
     >>> with replacing(target) as temporary: _ = temporary.write_text("complete")
@@ -275,20 +287,13 @@ class replacing:
     'complete'
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Path | str, private: bool = False) -> None:
+        self.path, self.private = Path(path), private
 
     def __enter__(self) -> Path:
         with explain_write_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(
-                dir=self.path.parent,
-                prefix=f".{self.path.name}.",
-                suffix=_temporary_suffix(self.path),
-            )
-            os.close(handle)
-            self.temporary = Path(name)
-            self.temporary.chmod(0o644)
+            self.temporary = _create_temporary_file(self.path, self.private)
         return self.temporary
 
     def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
@@ -301,11 +306,34 @@ class replacing:
                 with explain_write_errors(self.path):
                     with open(self.temporary, "rb") as handle:
                         os.fsync(handle.fileno())
+                        if not self.private:
+                            _copy_mode(self.path, handle.fileno())
                     self.temporary.replace(self.path)
         finally:
             self.temporary.unlink(missing_ok=True)
         if disk_error:
             raise disk_error from error
+
+
+def _create_temporary_file(path: Path, private: bool) -> Path:
+    """Create an empty file beside ``path``, readable by whom the umask allows, or privately."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    mode = PRIVATE_MODE if private else 0o666
+    while True:
+        name = f".{path.name}.{secrets.token_hex(4)}{_temporary_suffix(path)}"
+        temporary = path.with_name(name)
+        with suppress(FileExistsError):
+            handle = os.open(temporary, flags, mode)
+            os.close(handle)
+            return temporary
+
+
+def _copy_mode(path: Path, handle: int) -> None:
+    """Give a new file the mode of the file that it replaces, if there is one."""
+    with suppress(OSError):  # no such file, or a file system that stores no modes
+        status = path.lstat()
+        if stat.S_ISREG(status.st_mode):
+            os.fchmod(handle, stat.S_IMODE(status.st_mode) & 0o777)
 
 
 def _temporary_suffix(path: Path) -> str:

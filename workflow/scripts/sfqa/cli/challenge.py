@@ -309,6 +309,7 @@ def _write_part(args: argparse.Namespace, part: str, mos: dict[str, float]) -> N
     import pandas as pd
 
     from sfqa.challenge.example_submission import make_example_zip
+    from sfqa.private_files import PRIVATE_FOLDER_MODE
     from sfqa.store import replacing
 
     table = pd.DataFrame({"name": list(mos), "mos": list(mos.values())})
@@ -318,7 +319,10 @@ def _write_part(args: argparse.Namespace, part: str, mos: dict[str, float]) -> N
         with replacing(args.out / "public" / f"example_{part}.zip") as file:
             file.write_bytes(make_example_zip(list(mos), args.seed))
     for name, frame in files.items():
-        with replacing(args.out / name) as file:
+        is_hidden = name.startswith("hidden/")
+        if is_hidden:
+            (args.out / "hidden").mkdir(mode=PRIVATE_FOLDER_MODE, parents=True, exist_ok=True)
+        with replacing(args.out / name, private=is_hidden) as file:
             frame.to_csv(file, index=False, lineterminator="\n")
 
 

@@ -48,6 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--allow", action="append", default=[], metavar="LICENCE",
         help="a licence of images, clips or imported videos that permits sharing; repeatable",
     )  # fmt: skip
+    add(
+        "--media", type=Path, action="append", default=[], metavar="FOLDER",
+        help="files in this folder, outside of the dataset, are copied, too; repeatable",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -73,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
     terms = Terms(
         args.licence, args.video_licence, tuple(args.allow),
         copy_videos=not (args.no_videos or args.video_url), video_address=args.video_url,
+        media_folders=tuple(args.media),
     )  # fmt: skip
     content = publish_dataset(Request(args.results, about, terms, args.features), args.out)
     counts = Counter(item.kind for item in content.items if not item.reason)

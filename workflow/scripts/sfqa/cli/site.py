@@ -31,6 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sample", type=int, metavar="N",
         help="only N samples, in whole pairs if possible, with copies of their videos",
     )  # fmt: skip
+    add(
+        "--media", type=Path, action="append", default=[], metavar="FOLDER",
+        help="with --sample: videos in this folder, outside of the dataset, are copied, too; may "
+        "be repeated",
+    )  # fmt: skip
     add("--protocol", metavar="NAME", help="the protocol that is shown first")
     add(
         "--against", type=Path, metavar="RESULTS",
@@ -50,7 +55,10 @@ def run(args: argparse.Namespace) -> int:
     if args.protocol:
         _check_protocol(args.results, args.protocol)
         view = replace(view, protocol=args.protocol)
-    sample_ids = build_site(args.results, args.out, view, sample=args.sample, other=args.against)
+    sample_ids = build_site(
+        args.results, args.out, view, sample=args.sample, other=args.against,
+        media_folders=args.media,
+    )  # fmt: skip
     page = args.out if args.out.suffix.lower() in (".html", ".zip") else args.out / "index.html"
     print(f"sfqa: {len(sample_ids)} samples in {page}", file=sys.stderr)
     return SUCCESS

@@ -14,6 +14,11 @@ from sfqa import store, tables
 from sfqa.errors import UserError
 from sfqa.identity import digest
 from sfqa.publishing.licences import explain_restriction
+from sfqa.shareable_files import (
+    describe_unshareable,
+    explain_unshareable,
+    list_dataset_folders,
+)
 from sfqa.splits.protocols import CROSS, make_splits
 
 Json = dict[str, Any]
@@ -76,6 +81,7 @@ class Terms:
     """What may be shared: the dataset's licence, that of imported videos, further permitted ones.
 
     ``video_address`` is the address of a folder with the videos, which are then not copied.
+    ``media_folders``: folders outside of the dataset whose files may be copied, too.
     """
 
     licence: str
@@ -83,6 +89,7 @@ class Terms:
     allowed: tuple[str, ...] = ()
     copy_videos: bool = True
     video_address: str = ""
+    media_folders: tuple[Path, ...] = ()
 
 
 def collect_content(results: Path, config: Json, terms: Terms) -> Content:
@@ -164,7 +171,7 @@ def _list_materials(folder: Path, terms: Terms) -> list[Item]:
             if row["path"] is None:
                 reason = reason or f"it failed: {row['detail']}"
             file = "" if reason else f"{kind}s/{name}{suffix}"
-            source = None if reason else locate_file(row["path"], folder)
+            source = None if reason else locate_file(row["path"], folder, terms)
             items.append(Item(kind, name, licence, file, row["sha256"] or "", reason, source))
     return items
 
@@ -195,7 +202,9 @@ def _list_videos(
             if not reason and reasons.get((kind, part)):
                 reason = f"it shows the {kind} {part!r}: {reasons[kind, part]}"
         sha256 = (row or {}).get("sha256") or ""
-        source = locate_file(path, folder) if path and not reason and terms.copy_videos else None
+        source = (
+            locate_file(path, folder, terms) if path and not reason and terms.copy_videos else None
+        )
         if not reason and not terms.copy_videos and not terms.video_address:
             reason = "left out on request (--no-videos)"
         items[name] = Item("video", name, licence, file, sha256, reason, source)
@@ -215,17 +224,22 @@ def _explain_video(row: Mapping[str, Any] | None, licence: str, mode: str, terms
     return reason
 
 
-def locate_file(path: str, folder: Path) -> Path:
+def locate_file(path: str, folder: Path, terms: Terms) -> Path:
     """Return where a file that a table names lies; a moved dataset may be read from anywhere.
 
     Paths below results/ in the tables start at the folder where the workflow ran, which is the
-    second parent of the dataset's folder. Raises :class:`UserError` if there is no such file.
+    second parent of the dataset's folder. Raises :class:`UserError` if there is no such file, and
+    for a file that must not be handed on (:mod:`sfqa.shareable_files`).
     """
     candidates = [Path(path), folder.resolve().parents[1] / path]
     if f"/{folder.resolve().name}/" in f"/{path}":
         candidates.append(folder / path.split(f"{folder.resolve().name}/", 1)[1])
+    here = list_dataset_folders(Path.cwd() / "results")  # where the command runs
+    allowed_folders = [*list_dataset_folders(folder), *here, *terms.media_folders]
     for candidate in candidates:
         if candidate.is_file():
+            if reason := explain_unshareable(candidate, allowed_folders):
+                raise UserError(describe_unshareable([(str(candidate), reason)], "--media"))
             return candidate
     raise UserError(
         f"{path}: there is no such file, though the tables of {folder} name it; run the command "

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,23 @@ from markupsafe import Markup
 
 from sfqa import identity, store, tables
 from sfqa.errors import UserError
+from sfqa.media_files import PICTURE_SUFFIXES, VIDEO_SUFFIXES, has_suffix
+from sfqa.private_files import apply_umask
 from sfqa.report import provenance, urls
 from sfqa.report.metric_cards import Registries
 from sfqa.report.site_columns import Parts, encode_column
 from sfqa.report.site_data import DatasetTables, InitialView, collect_parts
+from sfqa.shareable_files import (
+    describe_unshareable,
+    explain_unshareable,
+    list_dataset_folders,
+)
 from sfqa.templates import render_template
 from sfqa.thumbnails import locate_file
 
 VERSION = 3
+
+log = logging.getLogger("sfqa")
 
 #: Style, scripts and the page's template. No library is used.
 ASSETS = Path(__file__).with_name("site")
@@ -41,6 +51,7 @@ def build_site(
     sample: int | None = None,
     registries: Registries | None = None,
     other: Path | None = None,
+    media_folders: Sequence[Path] = (),
 ) -> list[str]:
     """Write the site of a dataset's folder to ``out`` and return the ids of its samples.
 
@@ -48,7 +59,8 @@ def build_site(
     site links to the videos by relative paths; with it, that many samples are drawn (whole pairs if
     possible) and their videos are copied. ``files``: the tables to use, by default all of the
     folder. ``registries`` describe the quality models, by default the project's. ``other``: the
-    results folder of a second run to compare the correlations with. The site is written next to
+    results folder of a second run to compare the correlations with. ``media_folders``: folders
+    outside of the dataset whose videos may be copied, too. The site is written next to
     ``out`` and then renamed. Raises :class:`UserError` for a folder without samples, for an ``out``
     that exists and is not a site, and for a ``.zip`` or ``.html`` without ``sample``.
     """
@@ -69,7 +81,8 @@ def build_site(
         site = Path(name) / "site"
         site.mkdir()
         media: _CopiedMedia | _LinkedMedia
-        media = _CopiedMedia(folder, site) if sample else _LinkedMedia(folder, out)
+        allowed_folders = [*list_dataset_folders(folder), *media_folders]
+        media = _CopiedMedia(folder, site, allowed_folders) if sample else _LinkedMedia(folder, out)
         parts = collect_parts(source, initial_view, media.make_url, registries, other)
         if sample:
             dataset = str(parts["meta"]["dataset"])
@@ -88,7 +101,7 @@ def build_site(
             if out.exists():
                 shutil.rmtree(out)
             site.replace(out)
-            out.chmod(0o755)
+            apply_umask(out, 0o777)
     return list(parts["samples"]["id"])
 
 
@@ -143,7 +156,9 @@ class _CopiedMedia:
 
     folder: Path
     site: Path
+    allowed_folders: Sequence[Path]
     url_by_path: dict[str, str | None] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
 
     def make_url(self, path: str | None) -> str | None:
         """Return the located path as text, which :meth:`copy_files` replaces by its URL.
@@ -165,13 +180,18 @@ class _CopiedMedia:
             self._copy_file(path, inline) for path in samples["image"]["values"]
         ]
         parts["meta"]["videos"] = sum(path is not None for path in samples["video"])
+        if self.refused:
+            log.warning("%s", describe_unshareable(sorted(self.refused.items()), "--media"))
 
     def _copy_file(self, path: str | None, inline: bool) -> str | None:
         if path is None or not Path(path).is_file():
             return None
+        if reason := explain_unshareable(Path(path), self.allowed_folders):
+            self.refused[path] = reason
+            return None
         if path not in self.url_by_path:
             number = len(self.url_by_path)
-            is_image = Path(path).suffix.lower() in (".png", ".jpg", ".jpeg", ".webp")
+            is_image = has_suffix(path, PICTURE_SUFFIXES - VIDEO_SUFFIXES)
             # Numbers as names: a file's own name may hold any character.
             suffix = ".jpg" if is_image else Path(path).suffix
             target = self.site / "media" / f"{number:04d}{suffix}"
@@ -272,7 +292,7 @@ def _write_zip(site: Path, name: str) -> Path:
 
 
 def _move_file(path: Path, out: Path) -> None:
-    path.chmod(0o644)
+    apply_umask(path)
     path.replace(out)
 
 
