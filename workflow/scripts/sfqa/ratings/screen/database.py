@@ -6,6 +6,7 @@ import asyncio
 import errno
 import fcntl
 import logging
+import os
 import queue
 import secrets
 import sqlite3
@@ -17,7 +18,9 @@ from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sfqa.errors import UserError
+from sfqa.errors import UserError, explain_write_errors
+from sfqa.private_files import check_private_file, open_private_file
+from sfqa.ratings.screen.database_errors import explain_database_errors
 from sfqa.ratings.screen.study_tables import PlannedVideo
 from sfqa.tables import PLAN
 
@@ -33,7 +36,7 @@ STORED, REPEATED, CHANGED = "stored", "repeated", "changed"
 SCREEN = "screen"
 
 #: Version of the database's layout. Older files are extended when they are opened, see
-#: ``_migrate``; a file of a later version is an error. 2: tables ``enrolments`` and ``checks``.
+#: ``migrate``; a file of a later version is an error. 2: tables ``enrolments`` and ``checks``.
 LAYOUT = 2
 _TABLES = """
 CREATE TABLE IF NOT EXISTS settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -65,41 +68,50 @@ CREATE TABLE IF NOT EXISTS checks (
     rater TEXT NOT NULL REFERENCES raters, name TEXT NOT NULL, at REAL NOT NULL,
     result TEXT NOT NULL, PRIMARY KEY (rater, name)) WITHOUT ROWID;
 """
+HAS_SETTINGS = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'settings'"
 
 
 def open_database(path: Path) -> sqlite3.Connection:
     """Return a connection to a study's database, which is created if it does not exist.
 
     The journal mode is WAL with ``synchronous=FULL``: after a commit the data are on the disk.
+    The file is private (0600), and SQLite gives its own files the same mode. Raises
+    :class:`UserError` for a file that is no study's database or cannot be used, and for a link.
     """
+    for suffix in ("-wal", "-shm", "-journal"):
+        check_private_file(f"{path}{suffix}")
+    with explain_write_errors(path):
+        check_private_file(path, create=True)
+    connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
     try:
-        connection = sqlite3.connect(
-            path, timeout=30, isolation_level=None, check_same_thread=False
-        )
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA foreign_keys=ON")
-        layout = _migrate(connection)
-    except sqlite3.DatabaseError as error:
-        raise UserError(f"{path}: not a study's database ({error}); repair or move it") from error
-    if layout != str(LAYOUT):
+        with explain_database_errors(path):
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA foreign_keys=ON")
+            layout = migrate(connection)
+        check_layout(path, layout)
+    except BaseException:
         connection.close()
-        raise UserError(
-            f"{path}: layout {layout}, but this version needs {LAYOUT}; use the other version"
-        )
+        raise
     return connection
 
 
-def _migrate(connection: sqlite3.Connection) -> str | None:
+def check_layout(path: Path, layout: str | None) -> None:
+    """Raise :class:`UserError` for a layout that this version does not read."""
+    if layout != str(LAYOUT):
+        raise UserError(
+            f"{path}: layout {layout}, but this version needs {LAYOUT}; use the other version"
+        )
+
+
+def migrate(connection: sqlite3.Connection) -> str | None:
     """Create missing tables, and return the layout of the file.
 
     Layout 2 only added tables to layout 1, so no stored row changes.
     """
-    has_settings = connection.execute(
-        "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'settings'"
-    ).fetchone()
+    has_settings = connection.execute(HAS_SETTINGS).fetchone()
     layout = get_setting(connection, "layout") if has_settings else None
-    if layout not in (None, "1", str(LAYOUT)):
+    if layout not in (None, "1"):  # nothing to write, so that no other program is waited for
         return layout
     connection.executescript(_TABLES)
     connection.execute("INSERT OR IGNORE INTO settings VALUES ('layout', ?)", (str(LAYOUT),))
@@ -113,20 +125,24 @@ def lock_study(folder: Path) -> Iterator[None]:
     """Hold the lock of a study while the block runs; raises :class:`UserError` if it is held.
 
     Only one server may serve a study, because each keeps its state in memory. The lock ends with
-    the process.
+    the process. The lock's file is not truncated, and it must not be a link.
     """
-    with open(folder / "study.lock", "w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"{folder}: another server is serving this study; stop it first"
-            ) from error
-        except OSError as error:
-            # Some network file systems do not support locks.
-            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL):
-                raise
+    with explain_write_errors(folder / "study.lock"):
+        handle = open_private_file(folder / "study.lock")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise UserError(f"{folder}: another server is serving this study; stop it first") from error
+    except OSError as error:
+        # Some network file systems do not support locks.
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL):
+            os.close(handle)
+            raise
+    try:
         yield
+    finally:
+        os.close(handle)
 
 
 def get_setting(connection: sqlite3.Connection, key: str) -> str | None:

@@ -78,7 +78,8 @@ def list_holders(
     """
     holders = []
     for rater, place_name, last_at, is_between in connection.execute(_UNFINISHED):
-        idle_sec = now - max(last_at, open_since, seen.get(rater, 0.0))
+        # A time in the future was stored before the clock was set back; it states nothing.
+        idle_sec = now - max(last_at if last_at <= now else 0.0, open_since, seen.get(rater, 0.0))
         limit = rules.return_seconds if is_between else rules.drop_out_seconds
         holders.append(Holder(rater, place_name, idle_sec, idle_sec > limit))
     return sorted(holders, key=lambda holder: (-holder.idle_sec, holder.rater))

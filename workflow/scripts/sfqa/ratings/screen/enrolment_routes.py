@@ -79,6 +79,7 @@ class EnrolmentRoutes:
         """Return the routes of the crowd link."""
         handlers: dict[tuple[str, str], Any] = {
             ("GET", ""): self.send_page,
+            ("GET", "/"): self.send_page,
             ("GET", "/about"): self.send_study,
             ("POST", "/join"): self.take_place,
         }

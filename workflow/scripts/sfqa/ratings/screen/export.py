@@ -82,18 +82,23 @@ def export_tables(
     counts = {}
     for table, rows in ((SCORES, scores), (SCORE_DETAILS, details), (raters_table, raters)):
         path = folder / table.file_name
-        store.write(table, rows, path)
+        store.write(table, rows, path, private=True)
         write_csv(table.names, store.load(path).to_pylist(), path.with_suffix(".csv"))
         counts[table.file_name] = len(rows)
     return counts
 
 
 def write_csv(names: Sequence[str], rows: Iterable[TableRow], path: Path) -> None:
-    """Write rows as CSV (UTF-8), atomically; empty cells are empty, truth values true and false.
+    """Write rows as CSV (UTF-8), atomically and readable by this user only.
+
+    Empty cells are empty, truth values true and false.
 
     An apostrophe is put before a text that a spreadsheet would run as a formula.
     """
-    with store.replacing(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
+    with (
+        store.replacing(path, private=True) as part,
+        open(part, "w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(names)
         writer.writerows([_format_cell(row[name]) for name in names] for row in rows)

@@ -7,12 +7,14 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sfqa.ratings.screen.database_errors import describe_database_error
+from sfqa.ratings.screen.origins import Origins
 from sfqa.ratings.screen.pages import Pages
 from sfqa.ratings.screen.request_checks import RefusedError
 
@@ -40,10 +42,13 @@ _ERROR_WORDS = {404: "not_found", 405: "wrong_method"}
 
 
 class Guard:
-    """Middleware that adds the headers to every response and logs refusals without their token."""
+    """Middleware that adds the headers to every response and logs refusals without their token.
+
+    ``origins``: requests of pages from elsewhere must not change anything.
+    """
 
     def __init__(self, app: ASGIApp, server: Any = None) -> None:
-        self.app, self.server = app, server
+        self.app, self.server, self.origins = app, server, Origins()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, or a start or stop of the server."""
@@ -57,10 +62,19 @@ class Guard:
                 for name, value in _HEADERS.items():
                     headers[name] = value
                 headers.setdefault("cache-control", "no-store")
+                if scope.get("scheme") == "https":
+                    headers["strict-transport-security"] = "max-age=31536000"
                 if message["status"] >= 400:
                     _log_refusal(scope, message["status"])
             await send(message)
 
+        if scope["method"] not in ("GET", "HEAD"):
+            reason = self.origins.explain_foreign(Headers(scope=scope))
+            if reason:
+                scope["sfqa.reason"] = f"foreign: {reason}"
+                response = JSONResponse({"error": "foreign", "reason": reason}, 403)
+                await response(scope, receive, send_guarded)
+                return
         await self.app(scope, receive, send_guarded)
 
 
@@ -114,7 +128,7 @@ def make_exception_handlers(pages: Pages) -> Mapping[Any, Callable[[Request, Any
         return response
 
     def handle_database_error(request: Request, error: sqlite3.Error) -> Response:
-        log.error("the database refused a write: %s", error)
+        log.error("the database refused a write: %s", describe_database_error(error))
         return make_error_response(request, 503, "not_stored", "nothing was stored; try again")
 
     def handle_bug(request: Request, error: Exception) -> Response:

@@ -115,7 +115,8 @@ class GuessLimiter:
         if address not in self._times and len(self._times) >= self._addresses:
             self._times.pop(next(iter(self._times)))
         times = self._times.setdefault(address, deque(maxlen=self._limit + 1))
-        while times and times[0] <= now - self._seconds:
+        # A time in the future was stored before the clock was set back.
+        while times and not now - self._seconds < times[0] <= now:
             times.popleft()
         times.append(now)
         return len(times) > self._limit

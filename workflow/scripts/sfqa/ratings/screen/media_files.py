@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import re
+import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+
+from sfqa.private_files import refuse_links
 
 _TYPES = {
     ".mp4": "video/mp4", ".m4v": "video/mp4", ".webm": "video/webm", ".mov": "video/quicktime",
@@ -81,7 +85,9 @@ def make_response(request: Request, path: Path, identity: str) -> Response:
 
     Raises ``FileNotFoundError`` if the file does not exist any more.
     """
-    status = path.stat()
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        raise FileNotFoundError(errno.ENOENT, "it is not a file any more")
     size, tag = status.st_size, make_etag(identity, status)
     headers = {"accept-ranges": "bytes", "etag": tag, "cache-control": "private, no-store"}
     media_type = _TYPES.get(path.suffix.lower(), "application/octet-stream")
@@ -115,6 +121,6 @@ async def _stream_bytes(path: Path, start: int, end: int) -> AsyncIterator[bytes
 
 
 def _read_bytes(path: Path, start: int, count: int) -> bytes:
-    with open(path, "rb") as handle:
+    with open(path, "rb", opener=refuse_links) as handle:
         handle.seek(start)
         return handle.read(count)

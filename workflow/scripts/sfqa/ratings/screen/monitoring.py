@@ -104,7 +104,7 @@ def _sum_attention(record: Record) -> list[int] | None:
 def list_remarks(snapshot: Snapshot, now: float) -> list[Json]:
     """Return the latest remarks of all raters, the newest first."""
     remarks = [
-        {"rater": name, "sample_id": sample, "text": text, "ago_sec": now - at}
+        {"rater": name, "sample_id": sample, "text": text, "ago_sec": max(0.0, now - at)}
         for name, record in snapshot.records.items()
         for sample, text, at in record.remarks
     ]

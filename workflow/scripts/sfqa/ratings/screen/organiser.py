@@ -16,7 +16,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sfqa.errors import UserError
-from sfqa.ratings.screen import database, export, links, monitoring, raters, request_checks
+from sfqa.ratings.screen import (
+    database,
+    database_reading,
+    export,
+    links,
+    monitoring,
+    raters,
+    request_checks,
+)
 from sfqa.ratings.screen.request_checks import RefusedError
 from sfqa.ratings.screen.server import DATABASE, Server, read_body
 from sfqa.tables import SCORE_DETAILS, SCORES, STUDY_RATERS
@@ -40,7 +48,7 @@ class Organiser:
         self.server = server
         self._expected = raters.read_expected_answers(server.folder)
         self._snapshot = monitoring.Snapshot()
-        self._valid_until = float("-inf")
+        self._valid_from = self._valid_until = float("-inf")
         self._lock = asyncio.Lock()
 
     def require_organiser(
@@ -70,11 +78,14 @@ class Organiser:
         server = self.server
         study, state, now = server.study, server.state, server.clock()
         async with self._lock:
-            if now > self._valid_until:
+            if not self._valid_from <= now <= self._valid_until:  # the clock may be set back
                 started_at = time.perf_counter()
                 self._snapshot = await asyncio.to_thread(self._query, self._read_snapshot)
                 duration = time.perf_counter() - started_at
-                self._valid_until = server.clock() + max(_SNAPSHOT_SEC, _SNAPSHOT_FACTOR * duration)
+                self._valid_from = server.clock()
+                self._valid_until = self._valid_from + max(
+                    _SNAPSHOT_SEC, _SNAPSHOT_FACTOR * duration
+                )
         return {
             "title": study.page["title"],
             "languages": study.languages,
@@ -100,7 +111,7 @@ class Organiser:
 
     def _query(self, read: Callable[[sqlite3.Connection], Any]) -> Any:
         """Call ``read`` with a new connection, for use in another thread."""
-        connection = database.open_database(self.server.folder / DATABASE)
+        connection = database_reading.read_database(self.server.folder / DATABASE)
         try:
             return read(connection)
         finally:
@@ -173,5 +184,5 @@ class Organiser:
         }
         return [
             Route("/o/{token}" + path, self.require_organiser(handler), methods=[method])
-            for (method, path), handler in handlers.items()
+            for (method, path), handler in (handlers | {("GET", "/"): self.send_page}).items()
         ]

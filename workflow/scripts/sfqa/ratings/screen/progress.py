@@ -98,6 +98,20 @@ class StudyState:
         # The next video is fetched in advance, so a video that was served may not be started.
         return current.id not in self.served or rater.last_at > self.paused_at
 
+    def limit_times(self, now: float) -> None:
+        """Replace times that lie in the future by ``now``, after the clock was set back.
+
+        Otherwise raters would wait until the clock has reached these times again. The database
+        keeps them as they were measured.
+        """
+        for rater in self.raters.values():
+            rater.last_at, rater.begun_at = min(rater.last_at, now), min(rater.begun_at, now)
+            rater.seen_at, rater.opened_at = min(rater.seen_at, now), min(rater.opened_at, now)
+        self.served = {identity: min(at, now) for identity, at in self.served.items()}
+        self.open_since = min(self.open_since, now)
+        if self.paused_at is not None:
+            self.paused_at = min(self.paused_at, now)
+
     def load(self, connection: sqlite3.Connection) -> None:
         """Read the whole state again, except what is only in memory (``seen_at``)."""
         seen_at = {rater.name: rater.seen_at for rater in self.raters.values()}

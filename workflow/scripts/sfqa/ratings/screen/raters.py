@@ -179,12 +179,14 @@ def _describe_durations(
     if not record.answered_at:
         return {}
     first, last = record.answered_at[0], record.answered_at[-1]
-    in_sessions = sum(end - starts[n] for n, end in record.session_ends.items() if n in starts)
+    sessions = [end - starts[n] for n, end in record.session_ends.items() if n in starts]
+    total = None if consented_at is None else last - consented_at
     return {
         "first_answer_at": format_time(first),
         "last_answer_at": format_time(last),
-        "total_sec": None if consented_at is None else round(last - consented_at, 3),
-        "session_sec": round(in_sessions, 3),
+        # Durations below 0 are unknown: the clock was set back meanwhile.
+        "total_sec": None if total is None or total < 0 else round(total, 3),
+        "session_sec": None if min(sessions, default=0) < 0 else round(sum(sessions), 3),
     }
 
 

@@ -7,14 +7,14 @@ import json
 import logging
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -25,6 +25,7 @@ from sfqa.ratings.screen.progress import Rater, StudyState
 from sfqa.ratings.screen.request_checks import RefusedError
 from sfqa.ratings.screen.study import read_study
 from sfqa.ratings.screen.study_tables import read_media, read_plan
+from sfqa.shareable_files import list_dataset_folders
 from sfqa.tables import PLAN
 
 log = logging.getLogger("sfqa.rate")
@@ -40,16 +41,20 @@ Handler = Callable[[Request, Rater], Awaitable[Response]]
 class Server:
     """A running study: its state, its database writer, and the handlers of the raters' routes."""
 
-    def __init__(self, folder: Path, clock: Clock = time.time) -> None:
-        self.folder, self.clock = folder, clock
+    def __init__(
+        self, folder: Path, clock: Clock = time.time, media_folders: Sequence[Path] = ()
+    ) -> None:
+        self.media_folders = [*list_dataset_folders(folder), *media_folders]
+        self.folder, self._wall_clock, self._latest = folder, clock, float("-inf")
         self.study = read_study(folder / "study.yaml")
         plan = read_plan(folder / PLAN.file_name)
-        media = read_media(folder, {row.sample_id for row in plan})
+        media = read_media(folder, {row.sample_id for row in plan}, self.media_folders)
         self.state = StudyState(self.study, media)
         self.reader = database.open_database(folder / DATABASE)
         database.sync_plan(self.reader, plan)
         completion.ensure_key(self.reader)
         self.state.load(self.reader)
+        self.state.limit_times(clock())
         self.state.open_since = clock()
         self.pages = Pages()
         self.guess_limiter = links.GuessLimiter()
@@ -78,10 +83,19 @@ class Server:
             rows = self.reader.execute("SELECT DISTINCT sample_id FROM presentations")
             sample_ids = {row[0] for row in rows}
             if not sample_ids <= set(self.state.media):
-                self.state.media = read_media(self.folder, sample_ids)
+                self.state.media = read_media(self.folder, sample_ids, self.media_folders)
             self.state.load(self.reader)
+            self.state.limit_times(self._wall_clock())
         except (UserError, sqlite3.Error, OSError) as error:
             log.error("the changed study cannot be loaded: %s", error)
+
+    def clock(self) -> float:
+        """Return the time. If the clock was set back, no time in memory lies in the future."""
+        now = self._wall_clock()
+        if now < self._latest:
+            self.state.limit_times(now)
+        self._latest = now
+        return now
 
     # --- authentication -----------------------------------------------------------------------
 
@@ -330,7 +344,7 @@ class Server:
         return [
             *(
                 Route("/r/{token}" + path, self.require_rater(handler), methods=[method])
-                for (method, path), handler in handlers.items()
+                for (method, path), handler in (handlers | {("GET", "/"): self.send_page}).items()
             ),
             Route("/static/{name}", self.pages.send_static, methods=["GET"]),
         ]
@@ -355,6 +369,8 @@ async def read_body(request: Request) -> dict[str, Any]:
                     body += chunk
                     if len(body) > request_checks.MAX_BODY:
                         break
+        except ClientDisconnect as error:
+            raise RefusedError(400, "gone", "the connection broke") from error
         except TimeoutError as error:
             raise RefusedError(408, "too_slow", "the body did not arrive in time") from error
         if len(body) <= request_checks.MAX_BODY:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from sfqa.errors import UserError
+from sfqa.shareable_files import describe_unshareable, explain_unshareable
 from sfqa.tables import ROLES, STUDY_MEDIA
 from sfqa.user_tables import read_table
 
@@ -78,11 +79,15 @@ def read_plan(path: Path) -> list[PlannedVideo]:
     return rows
 
 
-def read_media(folder: Path, samples: Iterable[str]) -> dict[str, Media]:
+def read_media(
+    folder: Path, samples: Iterable[str], media_folders: Sequence[Path] | None = None
+) -> dict[str, Media]:
     """Return the files of the samples from a study's ``media.parquet`` (:data:`STUDY_MEDIA`).
 
     ``media.csv`` with the same columns is read if there is no ``media.parquet``. Raises
-    :class:`UserError` for a sample without a row and for a missing file.
+    :class:`UserError` for a sample without a row, for a missing file, and for a file that must not
+    be shown: its name does not end as that of a video, picture or sound, or it lies outside of
+    ``media_folders``, if they are given. Links are resolved.
     """
     path = folder / STUDY_MEDIA.file_name
     if not path.is_file():
@@ -101,6 +106,7 @@ def read_media(folder: Path, samples: Iterable[str]) -> dict[str, Media]:
     rows = {row["sample_id"]: row for row in (dict(zip(names, c, strict=True)) for c in cells)}
     media: dict[str, Media] = {}
     missing = []
+    refused: list[tuple[str, str]] = []
     for sample in sorted(set(samples)):
         if sample not in rows:
             missing.append(f"no row for the sample {sample!r}")
@@ -109,9 +115,13 @@ def read_media(folder: Path, samples: Iterable[str]) -> dict[str, Media]:
         files = {}
         for name in ("video", "image", "clip"):
             if row.get(name):
-                files[name] = folder / row[name]
-                if not files[name].is_file():
-                    missing.append(f"sample {sample!r}: no file {files[name]}")
+                files[name] = file_path = folder / row[name]
+                if not file_path.is_file():
+                    missing.append(f"sample {sample!r}: no file {file_path}")
+                elif reason := explain_unshareable(file_path, media_folders):
+                    refused.append((str(file_path), reason))
+                else:
+                    files[name] = file_path.resolve()
         if "video" not in files:
             missing.append(f"sample {sample!r} has no video")
         texts = (row.get(name) or None for name in ("title", "language", "prompt", "style"))
@@ -119,6 +129,8 @@ def read_media(folder: Path, samples: Iterable[str]) -> dict[str, Media]:
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise UserError(f"{path}: {missing[0]}{more}; add it, or plan without these samples")
+    if refused:
+        raise UserError(f"{path}: {describe_unshareable(refused, '--media')}")
     return media
 
 
