@@ -182,6 +182,7 @@ def test_wherever_the_disk_fills_up_no_video_is_blamed_or_half_conformed(tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_run_that_fills_the_disk_while_it_conforms_goes_on_when_there_is_room(run, tmp_path):
     flow = places.fresh(run, tmp_path / "copy")
     with places.small_disk(flow.folder / "results", 300) as grow:

@@ -218,6 +218,7 @@ def test_a_worker_out_of_memory_costs_one_video_and_the_job_goes_on(tmp_path, mo
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_job_that_the_kernel_kills_is_tried_again_with_more_memory_or_by_the_next_run(run, flow):
     """One edited video; its job is killed until nothing tries again, then until something does."""
     before = flow.tables()

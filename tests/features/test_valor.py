@@ -286,7 +286,7 @@ def test_rows_do_not_depend_on_the_pass_they_share(model: str) -> None:
     assert row["video"].dtype == np.float16
 
 
-@pytest.mark.parametrize("model", ["base", "large"])
+@pytest.mark.parametrize("model", ["base", pytest.param("large", marks=pytest.mark.thorough)])
 def test_bf16_is_near(model: str) -> None:
     parts = draw_parts(1)
     exact, rounded = (

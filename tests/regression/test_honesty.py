@@ -137,7 +137,17 @@ def test_every_head_is_among_those_that_are_tested():
     assert set(OPTIONS) | BACKBONES == set(heads.list_heads())
 
 
-@pytest.mark.parametrize("head", list(OPTIONS))
+#: Heads whose fits take most of the time of the test below; others of their kind are always tried.
+SLOW_HEADS = ("cross_attention", "frame_ensemble", "alignment", "adapter_fusion")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(head, marks=[pytest.mark.thorough] if head in SLOW_HEADS else [])
+        for head in OPTIONS
+    ],
+)
 def test_shuffled_labels_show_no_srcc_under_any_protocol(head, tmp_path):
     world = World()
     y = world.numbers.permutation(world.y)
