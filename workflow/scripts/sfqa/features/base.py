@@ -384,11 +384,12 @@ def set_inner_shape(
 
 
 def read_tensor(column: pa.ChunkedArray | pa.Array, field: pa.Field, row: int) -> np.ndarray | None:
-    """Return a cell of a tensor column in its shape, as float32, or None if it is empty."""
+    """Return a cell of a tensor column in its shape, or None if it is empty: float32, bytes of a view."""
     cell = column[row]
     if not cell.is_valid:
         return None
     metadata = field.metadata or {}
     inner_shape = [int(n) for n in metadata.get(b"inner_shape", b"").decode().split(",") if n]
-    flat = np.asarray(cell.values.to_numpy(zero_copy_only=False), dtype=np.float32)
-    return flat.reshape([-1, *inner_shape])
+    flat = cell.values.to_numpy(zero_copy_only=False)
+    dtype = np.uint8 if flat.dtype == np.uint8 else np.float32
+    return np.asarray(flat, dtype).reshape([-1, *inner_shape])
