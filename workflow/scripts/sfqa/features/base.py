@@ -384,7 +384,7 @@ def set_inner_shape(
 
 
 def read_tensor(column: pa.ChunkedArray | pa.Array, field: pa.Field, row: int) -> np.ndarray | None:
-    """Return a cell of a tensor column in its shape, or None if it is empty: float32, bytes of a view."""
+    """Return a cell of a tensor column in its shape, None if it is empty; views as bytes."""
     cell = column[row]
     if not cell.is_valid:
         return None

@@ -102,7 +102,7 @@ class Extractor:
         )
 
     def extract(self, video: Video) -> dict[str, Any]:
-        """Return ``pooled`` (frames, channels), float16, and ``frames``, None without views.
+        """Return ``pooled`` (frames, channels), float16, and with views ``frames``.
 
         Raises :class:`UnusableError` for a video that has no frame or does not decode.
         """
@@ -116,10 +116,11 @@ class Extractor:
             except UnusableError as error:
                 yield error
                 continue
-            frames = None
+            row: dict[str, Any] = {"pooled": rounded}
             if self.views:
-                frames = view_columns.arrange_frames(key_frames.frames[key_frames.places])
-            yield {"pooled": rounded, "frames": frames}
+                pictures = key_frames.frames[key_frames.places]
+                row["frames"] = view_columns.arrange_frames(pictures)
+            yield row
 
     def compute_features(self, prepared: Iterable[KeyFrames]) -> Iterator[Floats32]:
         """Yield the features (frames, channels) of each video, float32."""

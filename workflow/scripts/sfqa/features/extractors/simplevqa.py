@@ -102,7 +102,7 @@ class Extractor:
         self.reader = SecondReader(self.spatial.reader, self.slowfast.reader, self.seconds)
 
     def extract(self, video: Video) -> dict[str, Any]:
-        """Return ``score``, ``scores`` (seconds,) and ``frames``, None without views.
+        """Return ``score``, ``scores`` (seconds,) and with views ``frames``.
 
         Raises :class:`UnusableError` for a video that has no frame or does not decode.
         """
@@ -119,10 +119,10 @@ class Extractor:
                 continue
             count = self.seconds or len(scores)
             counted = scores[np.minimum(np.arange(count), len(scores) - 1)]
-            score = float(counted.mean(dtype=np.float64))
-            pictures = seconds.key_frames.frames
-            frames = view_columns.arrange_frames(pictures) if self.spatial.views else None
-            yield {"score": score, "scores": counted, "frames": frames}
+            row = {"score": float(counted.mean(dtype=np.float64)), "scores": counted}
+            if self.spatial.views:
+                row["frames"] = view_columns.arrange_frames(seconds.key_frames.frames)
+            yield row
 
     def compute_scores(self, features: Floats32) -> Floats32:
         """Return the head's score of each second from its features (seconds, 9472)."""

@@ -158,9 +158,10 @@ class Extractor:
         )
 
     def extract(self, video: Video) -> dict[str, Any]:
-        """Return ``spatial`` (frames, channels), float16, ``time_sec`` (frames,), and ``frames``.
+        """Return ``spatial`` (frames, channels), float16, and ``time_sec`` (frames,).
 
-        Raises :class:`UnusableError` for a video that has no frame or does not decode.
+        With views also ``frames``. Raises :class:`UnusableError` for a video that has no frame or
+        does not decode.
         """
         return base.extract_one(self, video)
 
@@ -174,8 +175,10 @@ class Extractor:
             except UnusableError as error:
                 yield error
                 continue
-            frames = view_columns.arrange_frames(key_frames.frames) if self.views else None
-            yield {"spatial": rounded, "time_sec": seconds, "frames": frames}
+            row = {"spatial": rounded, "time_sec": seconds}
+            if self.views:
+                row["frames"] = view_columns.arrange_frames(key_frames.frames)
+            yield row
 
     def compute_features(
         self, prepared: Iterable[KeyFrames]
