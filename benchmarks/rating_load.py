@@ -4,7 +4,8 @@ By default the paper's size: 100 raters at once give 31,104 ratings on two dimen
 fetching its video, while the organiser's page is open. The server is killed (SIGKILL) 20 times and
 started again; clients do what the page does, they send again until they are answered. After every
 kill, and at the end, each acknowledged answer is looked for in the database. Exit status 1 if one
-is lost, changed or there twice.
+is lost, changed or there twice. With --crowd the raters enrol by one link; with --idle strangers
+hold connections open that send half a request or nothing, and open each again that is closed.
 
 Raters come at a fixed rate together (--rate), about 30 times faster than people: as fast as
 possible would measure the queue of clients, not the server.
@@ -36,6 +37,7 @@ import _common as common
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from _idle_connections import IdleConnections
 
 DIMENSIONS = ("visual_quality", "audio_visual_consistency")
 PER_SAMPLE = 6
@@ -49,8 +51,13 @@ def scores_of(identity: str) -> dict[str, int]:
     return {name: 1 + drawn[n] % 5 for n, name in enumerate(DIMENSIONS)}
 
 
-def make_study(folder: Path, raters: int, records: int, video_bytes: int) -> dict[str, str]:
-    """Write a study without breaks, its videos 0.2 s long, and return the links' tokens."""
+def make_study(
+    folder: Path, raters: int, records: int, video_bytes: int, crowd: bool
+) -> dict[str, str]:
+    """Write a study without breaks, its videos 0.2 s long, and return the links' tokens.
+
+    With ``crowd`` the raters have no links of their own, and one link for all is created.
+    """
     from sfqa.ratings.screen import database, links, study_tables
     from sfqa.tables import PLAN, STUDY_MEDIA
 
@@ -73,10 +80,13 @@ def make_study(folder: Path, raters: int, records: int, video_bytes: int) -> dic
     try:
         database.sync_plan(connection, study_tables.read_plan(folder / PLAN.file_name))
         connection.execute("BEGIN")
-        tokens = {
-            r: links.create_rater_link(connection, r)
-            for r in links.list_unlinked_raters(connection)
-        }
+        if crowd:
+            tokens = {"crowd": links.create_crowd_link(connection)}
+        else:
+            tokens = {
+                r: links.create_rater_link(connection, r)
+                for r in links.list_unlinked_raters(connection)
+            }
         tokens["organiser"] = links.create_organiser_link(connection)
         connection.execute("COMMIT")
     finally:
@@ -87,8 +97,8 @@ def make_study(folder: Path, raters: int, records: int, video_bytes: int) -> dic
 class Server:
     """``sfqa rate serve`` in a process of its own, that can be killed and started again."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, package: Path) -> None:
+        self.folder, self.package = folder, package
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.process: subprocess.Popen[bytes] | None = None
@@ -100,7 +110,7 @@ class Server:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "sfqa", "rate", "serve", str(self.folder),
                  "--port", str(self.port)],
-                env={**os.environ, "PYTHONPATH": str(SCRIPTS)}, stdout=log, stderr=log,
+                env={**os.environ, "PYTHONPATH": str(self.package)}, stdout=log, stderr=log,
             )  # fmt: skip
         while True:
             if self.process.poll() is not None:
@@ -136,10 +146,13 @@ class Run:
 
 
 class Client:
-    """One rater's browser: a connection that is made anew when it breaks."""
+    """One rater's browser: a connection that is made anew when it breaks.
 
-    def __init__(self, run: Run, token: str) -> None:
-        self.run, self.token = run, token
+    ``token`` is that of the rater's link; with ``person`` it is that of the crowd's link.
+    """
+
+    def __init__(self, run: Run, token: str, person: str = "") -> None:
+        self.run, self.page, self.person = run, f"/{'e' if person else 'r'}/{token}", person
         self.connection: http.client.HTTPConnection | None = None
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
@@ -149,7 +162,7 @@ class Client:
         data = None if body is None else json.dumps(body).encode()
         head = {} if body is None else {"content-type": "application/json"}
         try:
-            self.connection.request(method, f"/r/{self.token}{path}", data, head)
+            self.connection.request(method, f"{self.page}{path}", data, head)
             answer = self.connection.getresponse()
             return answer.status, answer.read()
         except (OSError, http.client.HTTPException) as error:
@@ -178,6 +191,9 @@ class Client:
     def rate_all(self, offset: float) -> None:
         """Take part: rate every video of the plan, one per period."""
         time.sleep(offset)
+        if self.person:
+            body, _ = self.insist("POST", "/join", {"ids": {"rater": self.person}})
+            self.page = body["path"]
         self.insist("POST", "/consent", {"language": "en"})
         state, _ = self.insist("POST", "/begin", {})
         due = time.perf_counter()
@@ -259,6 +275,10 @@ def main() -> int:
     add("--kills", type=int, default=20, metavar="N", help="times the server is killed (20)")
     add("--rate", type=float, default=200.0, metavar="N", help="ratings per second, all (200)")
     add("--video-bytes", type=int, default=200_000, metavar="N", help="size of a video (200000)")
+    add("--crowd", action="store_true", help="the raters enrol by one link for all")
+    add("--idle", type=int, default=0, metavar="N", help="idle connections of strangers (0)")
+    add("--package", type=Path, default=SCRIPTS, metavar="FOLDER",
+        help="folder with the package sfqa of the server, to measure another version")  # fmt: skip
     add("--small", action="store_true", help="6 raters, 150 ratings, 3 kills: a few seconds")
     args = parser.parse_args()
     if args.small:
@@ -267,21 +287,33 @@ def main() -> int:
         return measure(Path(name), args)
 
 
+def make_client(run: Run, tokens: dict[str, str], number: int) -> Client:
+    """Return the client of a rater, who has a link or enrols by the one for all."""
+    if "crowd" in tokens:
+        return Client(run, tokens["crowd"], f"person{number}")
+    return Client(run, tokens[f"r{number + 1:03d}"])
+
+
 def measure(folder: Path, args: argparse.Namespace) -> int:
     """Load the server, kill it, look for what it promised; returns the exit status."""
-    tokens = make_study(folder, args.raters, args.records, args.video_bytes)
-    server = Server(folder)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # for the clients' connections
+    tokens = make_study(folder, args.raters, args.records, args.video_bytes, args.crowd)
+    server = Server(folder, args.package)
     starts, wrong = [server.start()], []
     run = Run(server.port, args.raters / args.rate)
     threads = [
         threading.Thread(
-            target=Client(run, tokens[f"r{n + 1:03d}"]).rate_all,
+            target=make_client(run, tokens, n).rate_all,
             args=(run.period * n / args.raters,), daemon=True,
         )
         for n in range(args.raters)
     ]  # fmt: skip
     begun = time.perf_counter()
     threading.Thread(target=watch, args=(run, tokens["organiser"]), daemon=True).start()
+    idle = IdleConnections(run.port, args.idle, run.stop)
+    if args.idle:
+        threading.Thread(target=idle.hold, daemon=True).start()
     for thread in threads:
         thread.start()
     try:
@@ -307,6 +339,10 @@ def measure(folder: Path, args: argparse.Namespace) -> int:
     p50, p95, p99 = (first[min(len(first) - 1, int(q * len(first)))] for q in (0.5, 0.95, 0.99))
     down = sum(starts[1:])
     print(f"{args.raters} raters at once, {args.records} ratings, {args.kills} x kill -9")
+    if args.idle:
+        print(f"  {args.idle} idle connections at a time; open: median "
+              f"{statistics.median(idle.open_counts):.0f}, most {max(idle.open_counts)}; "
+              f"closed by the server or a kill and opened again {idle.reopened}")  # fmt: skip
     print(f"  {common.cores()} cores, load {os.getloadavg()[0]:.1f}")
     print(f"  {whole:.1f} s, of these {down:.1f} s without a server; one start "
           f"{statistics.median(starts):.2f} s (most {max(starts):.2f} s)")  # fmt: skip

@@ -23,6 +23,7 @@ from sfqa import cli
 from sfqa.ratings.screen import database, database_reading
 from sfqa.ratings.screen.app import create_app
 from sfqa.ratings.screen.links import GuessLimiter
+from sfqa.ratings.screen.origins import Origins
 from sfqa.ratings.screen.study_log import StudyLog
 
 needs_two_users = pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -85,10 +86,17 @@ def test_idle_connections_shut_no_rater_out(served):
         sockets += connect_idle(served, 40, address, b"GET /r/x HTTP/1.1\r\nHost: x\r\nX-a: ")
     assert served.request("GET", f"/r/{served.token}/state").status == 200
     rater.request("GET", f"/r/{served.token}/state")  # on its old connection
-    assert rater.getresponse().status == 200
+    assert b"stage" in rater.getresponse().read()
     assert 0 < count_open(sockets) <= 80
     time.sleep(0.8)
     assert count_open(sockets) == 0
+    # Strangers who sent one complete request each, and keep silent.
+    request = b"GET /static/icon.svg HTTP/1.1\r\nHost: x\r\n\r\n"
+    for address in ("127.0.0.2", "127.0.0.3"):
+        sockets += connect_idle(served, 50, address, request)
+    rater.request("GET", f"/r/{served.token}/state")
+    assert rater.getresponse().read()
+    assert served.request("GET", f"/r/{served.token}/state").status == 200
     log = served.read_log()
     assert len(log) < 20_000
     assert "Traceback" not in log
@@ -205,6 +213,21 @@ def test_foreign_pages_and_names_change_nothing(served):
         {"host": "[::1]:8765", "origin": "http://[::1]:8765"},
     ):
         assert served.request("POST", path, {"theme": "dark"}, **headers).status == 200, headers
+
+
+def test_links_for_another_address_count_at_once(folder):
+    """Another process creates the links while the server runs."""
+    links = tokens(folder)
+    with TestClient(create_app(folder)) as client:
+        client.app.server.origins = Origins(any_host=False)
+        path, headers = f"/r/{links['r001']}/settings", {"host": "study.example.org"}
+        assert client.post(path, json={}, headers=headers).status_code == 403
+        url = ["--url", "https://study.example.org", "--renew", "r002"]
+        assert cli.main(["rate", "links", str(folder), *url]) == 0
+        deadline = time.monotonic() + 10
+        while client.post(path, json={}, headers=headers).status_code == 403:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
 
 
 def test_only_a_named_proxy_is_believed(served):

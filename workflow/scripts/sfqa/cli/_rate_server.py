@@ -44,7 +44,7 @@ def serve(args: argparse.Namespace) -> int:
     with lock_study(args.folder), _open_socket(args.host, port) as listener:
         with explain_database_errors(args.folder / DATABASE):
             app = create_app(args.folder, media_folders=args.media)
-            app.origins = _choose_origins(args, app.server.reader)
+            app.server.origins = _choose_origins(args, app.server.reader)
         start_log(args.folder / "study.log")
         state = app.server.state
         host = f"[{args.host}]" if ":" in args.host else args.host

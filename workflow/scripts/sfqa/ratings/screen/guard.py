@@ -14,7 +14,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sfqa.ratings.screen.database_errors import describe_database_error
-from sfqa.ratings.screen.origins import Origins
 from sfqa.ratings.screen.pages import Pages
 from sfqa.ratings.screen.request_checks import RefusedError
 
@@ -44,11 +43,11 @@ _ERROR_WORDS = {404: "not_found", 405: "wrong_method"}
 class Guard:
     """Middleware that adds the headers to every response and logs refusals without their token.
 
-    ``origins``: requests of pages from elsewhere must not change anything.
+    Requests of pages from elsewhere must not change anything.
     """
 
     def __init__(self, app: ASGIApp, server: Any = None) -> None:
-        self.app, self.server, self.origins = app, server, Origins()
+        self.app, self.server = app, server
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, or a start or stop of the server."""
@@ -69,13 +68,16 @@ class Guard:
             await send(message)
 
         if scope["method"] not in ("GET", "HEAD"):
-            reason = self.origins.explain_foreign(Headers(scope=scope))
+            reason = self._explain_foreign(Headers(scope=scope))
             if reason:
                 scope["sfqa.reason"] = f"foreign: {reason}"
                 response = JSONResponse({"error": "foreign", "reason": reason}, 403)
                 await response(scope, receive, send_guarded)
                 return
         await self.app(scope, receive, send_guarded)
+
+    def _explain_foreign(self, headers: Headers) -> str:
+        return "" if self.server is None else self.server.origins.explain_foreign(headers)
 
 
 def _log_refusal(scope: Scope, status: int) -> None:

@@ -6,7 +6,7 @@ import ipaddress
 import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from sfqa.ratings.screen.database import get_setting, set_setting
@@ -27,6 +27,10 @@ class Origins:
     urls: frozenset[str] = frozenset()
     any_host: bool = True
 
+    def add_urls(self, urls: frozenset[str]) -> Origins:
+        """Return the origins with further ones, of links that were created meanwhile."""
+        return replace(self, urls=self.urls | urls)
+
     def explain_foreign(self, headers: Mapping[str, str]) -> str:
         """Return why a request that changes something is refused, '' if it is not.
 
@@ -34,13 +38,13 @@ class Origins:
         >>> origins.explain_foreign({"host": "127.0.0.1:8765", "origin": "http://127.0.0.1:8765"})
         ''
         >>> origins.explain_foreign({"host": "evil.example"})
-        'the server does not answer for this name'
+        'the server does not answer for this name, which --url did not state'
         >>> origins.explain_foreign({"host": "study.example.org", "origin": "http://evil.example"})
         'another page sent the request'
         """
         host = headers.get("host", "")
         if not self.any_host and not self._is_known(host):
-            return "the server does not answer for this name"
+            return "the server does not answer for this name, which --url did not state"
         if headers.get("sec-fetch-site", "none") not in _SAME:
             return "another page sent the request"
         origin = headers.get("origin")

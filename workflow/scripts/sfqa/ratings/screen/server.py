@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from sfqa.errors import UserError
 from sfqa.ratings.screen import completion, database, links, media_files, request_checks
+from sfqa.ratings.screen.origins import Origins, read_urls
 from sfqa.ratings.screen.pages import Pages
 from sfqa.ratings.screen.progress import Rater, StudyState
 from sfqa.ratings.screen.request_checks import RefusedError
@@ -56,6 +57,7 @@ class Server:
         self.state.load(self.reader)
         self.state.limit_times(clock())
         self.state.open_since = clock()
+        self.origins = Origins()
         self.pages = Pages()
         self.guess_limiter = links.GuessLimiter()
         self.writer: database.Writer
@@ -86,6 +88,7 @@ class Server:
                 self.state.media = read_media(self.folder, sample_ids, self.media_folders)
             self.state.load(self.reader)
             self.state.limit_times(self._wall_clock())
+            self.origins = self.origins.add_urls(read_urls(self.reader))
         except (UserError, sqlite3.Error, OSError) as error:
             log.error("the changed study cannot be loaded: %s", error)
 
