@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import http.client
+import json
 import logging
 import os
 import shutil
 import socket
 import sqlite3
+import ssl
+import statistics
 import subprocess
 import sys
 import time
@@ -38,6 +41,8 @@ def folder(tmp_path):
 def served(tmp_path_factory):
     """A server with room for few files, a short time limit, and a proxy on another address."""
     folder = make(tmp_path_factory.mktemp("served") / "study", rows_of("r001", "TTTT", 0.1))
+    for video in (folder / "media").glob("*.mp4"):
+        video.write_bytes(bytes(3_000_000))
     links = tokens(folder)
     options = ("--head-timeout", "0.5", "--connections-per-address", "60", "--proxy", "127.0.0.9",
                "--url", "https://study.example.org")  # fmt: skip
@@ -142,11 +147,14 @@ def test_a_body_that_nobody_waits_for_is_cut(served):
 def test_an_answer_is_not_held_back(served):
     """Nagle's algorithm with delayed acknowledgements costs 40 ms an answer."""
     connection = served.connect()
-    start = time.perf_counter()
-    for _ in range(20):
-        connection.request("GET", f"/r/{served.token}/state")
-        connection.getresponse().read()
-    assert time.perf_counter() - start < 0.4
+    for path in (f"/r/{served.token}/state", "/static/style.css", "/nothing"):
+        durations = []
+        for _ in range(15):
+            start = time.perf_counter()
+            connection.request("GET", path)
+            connection.getresponse().read()
+            durations.append(time.perf_counter() - start)
+        assert statistics.median(durations) < 0.02, path
     connection.close()
 
 
@@ -159,14 +167,49 @@ def test_a_client_that_leaves_is_no_mistake_of_the_server(served):
                 f"Content-Type: application/json\r\n\r\n{body}".encode()
             )
             time.sleep(0.1)
-    with socket.create_connection(("127.0.0.1", served.port), timeout=5) as connection:
-        connection.sendall(f"GET /r/{served.token} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+    own = f"/r/{served.token}"
+    served.request("POST", f"{own}/consent", {"language": "en"})
+    stage = json.loads(served.request("POST", f"{own}/begin", {}).text)
+    media = f"{own}/media/{stage['presentation']['id']}/video"
+    for path in (own, media):  # leaves while the answer is sent
+        with socket.create_connection(("127.0.0.1", served.port), timeout=5) as connection:
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            assert b" 200 " in connection.recv(1000)
     deadline = time.monotonic() + 5
     while served.read_log().count("gone: the connection broke") < 2:
         assert time.monotonic() < deadline, served.read_log()
         time.sleep(0.05)
     assert "bug in the server" not in served.read_log()
     assert "Traceback" not in served.read_log()
+
+
+@pytest.mark.thorough
+def test_a_handshake_that_never_ends_is_cut(tmp_path, folder):
+    if not (openssl := shutil.which("openssl")):
+        pytest.skip("openssl is not installed: no certificate for the test")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-days", "1", "-subj", "/CN=localhost", "-addext",
+         "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    options = ("--tls-cert", str(certificate), "--tls-key", str(key), "--head-timeout", "1")
+    trusted = ssl.create_default_context(cafile=certificate)
+    with ServedStudy(folder, *options, "--connections-per-address", "20") as server:
+        sockets = connect_idle(server, 40, "127.0.0.1")
+        kept = http.client.HTTPSConnection("localhost", server.port, timeout=10, context=trusted)
+        for pause in (2, 0):
+            kept.request("GET", "/static/style.css")
+            response = kept.getresponse()
+            assert response.read()
+            assert response.getheader("strict-transport-security")
+            time.sleep(pause)
+        assert count_open(sockets) == 0
+        plain = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+        plain.sendall(b"GET / HTTP/1.1\r\n\r\n")  # not TLS
+        assert not plain.recv(1000).startswith(b"HTTP")
+        assert "Traceback" not in server.read_log()
 
 
 # Links and foreign pages
