@@ -273,6 +273,14 @@ def test_links_for_another_address_count_at_once(folder):
             time.sleep(0.1)
 
 
+def test_a_proxy_without_a_name_is_mentioned_once(folder, caplog):
+    with TestClient(create_app(folder)) as client:
+        client.app.server.has_named_proxy = False
+        for _ in range(3):
+            client.get("/", headers={"x-forwarded-for": "9.9.9.9"})
+    assert caplog.text.count("name the proxy by --proxy") == 1
+
+
 def test_only_a_named_proxy_is_believed(served):
     log_before = len(served.read_log())
     served.request("GET", "/r/guess/state", x_forwarded_for="9.9.9.9")

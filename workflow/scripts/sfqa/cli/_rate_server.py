@@ -44,6 +44,7 @@ def serve(args: argparse.Namespace) -> int:
     with lock_study(args.folder), _open_socket(args.host, port) as listener:
         with explain_database_errors(args.folder / DATABASE):
             app = create_app(args.folder, media_folders=args.media)
+            app.server.has_named_proxy = bool(proxies)
             app.server.origins = _choose_origins(args, app.server.reader)
         start_log(args.folder / "study.log")
         state = app.server.state

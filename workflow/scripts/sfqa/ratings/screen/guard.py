@@ -67,6 +67,7 @@ class Guard:
                     _log_refusal(scope, message["status"])
             await send(message)
 
+        self._mention_proxy(Headers(scope=scope))
         if scope["method"] not in ("GET", "HEAD"):
             reason = self._explain_foreign(Headers(scope=scope))
             if reason:
@@ -75,6 +76,16 @@ class Guard:
                 await response(scope, receive, send_guarded)
                 return
         await self.app(scope, receive, send_guarded)
+
+    def _mention_proxy(self, headers: Headers) -> None:
+        """Say once that a proxy has to be named, if there seems to be one."""
+        if self.server is None or self.server.has_named_proxy or "x-forwarded-for" not in headers:
+            return
+        self.server.has_named_proxy = True
+        log.warning(
+            "a request has X-Forwarded-For, which is ignored; if a proxy sent it, name the proxy "
+            "by --proxy, or wrong links are counted for all raters together"
+        )
 
     def _explain_foreign(self, headers: Headers) -> str:
         return "" if self.server is None else self.server.origins.explain_foreign(headers)

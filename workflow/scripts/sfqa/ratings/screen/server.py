@@ -57,7 +57,7 @@ class Server:
         self.state.load(self.reader)
         self.state.limit_times(clock())
         self.state.open_since = clock()
-        self.origins = Origins()
+        self.origins, self.has_named_proxy = Origins(), True
         self.pages = Pages()
         self.guess_limiter = links.GuessLimiter()
         self.writer: database.Writer
