@@ -18,6 +18,7 @@ from sfqa.papers.published import load_published, read_index
 from sfqa.published_figures import simplify_label
 from sfqa.regression import heads
 from sfqa.regression.model_metrics import expand_models, load_checked_models
+from sfqa.regression.paper_rows import REDUCED, describe_paper_rows
 from sfqa.regression.problems import make_problem
 
 ROOT = Path(__file__).parents[2]
@@ -109,6 +110,10 @@ def test_published_figures_are_those_of_the_papers_table() -> None:
         (TRAINED, {"head": "mpl"}, "did you mean 'mlp'?"),
         (TRAINED, {"options": {"epoch": 3}}, "did you mean 'epochs'?"),
         (TRAINED, {"recipe": {"losses": "x"}}, "did you mean 'loss'?"),
+        (TRAINED, {"reduced": {"option": {}}}, "reduced: unknown key 'option'; did you mean"),
+        (TRAINED, {"reduced": {"options": {"epoch": 1}}}, "reduced: head mlp"),
+        (TRAINED, {"reduced": {"features": {"slowfst": {}}}}, "did you mean 'slowfast'?"),
+        (ZERO_SHOT, {"reduced": {"options": {}}}, "reduced: options go with a head"),
     ],
 )
 def test_mistakes_are_sentences(
@@ -181,6 +186,32 @@ def test_overrides_replace_parts_of_the_metric() -> None:
     assert "loss" not in metric["options"]
 
 
+def test_a_variant_has_all_of_a_model_but_its_figures() -> None:
+    variant = {"model": "UGVQ", "options": {"text": False}, "reading": ["No prompt is read."]}
+    config = expand_models(make_config(regression={"models": {"UGVQ": {}, "No-text": variant}}))
+    ugvq, no_text = (config["regression"]["metrics"][name] for name in ("UGVQ", "No-text"))
+    assert no_text["options"] == {"text": False}
+    assert "published" in ugvq
+    assert "published" not in no_text
+    assert {**ugvq, "options": {"text": False}} == {**no_text, "published": ugvq["published"]}
+    metrics = [{"name": "No-text", "kind": "regressor", "published": []}]
+    (row,) = describe_paper_rows(config, metrics, "by_prompt")
+    assert row["notes"] == ["No prompt is read."]
+
+
+def test_trials_have_reduced_networks_and_say_so() -> None:
+    models = {"DOVER": {}, "Long": {"model": "DOVER", "options": {"epochs": 3}}}
+    regression = {"models": models, "reduced": True}
+    config = expand_models(make_config(regression=regression, weights={"models": "random"}))
+    assert config["features"]["dover"]["options"]["blocks"] == "reduced"
+    metrics = config["regression"]["metrics"]
+    assert [metrics[name]["options"]["epochs"] for name in models] == [2, 3]
+    listed = [{"name": name, "kind": "regressor", "published": []} for name in models]
+    for row in describe_paper_rows(config, listed, "by_prompt"):
+        assert "non-commercial" in row["notes"][0]  # those of the model that it is made from
+        assert row["notes"][-1] == REDUCED
+
+
 @pytest.mark.parametrize(
     ("regression", "features", "sentence"),
     [
@@ -200,6 +231,17 @@ def test_overrides_replace_parts_of_the_metric() -> None:
             {},
             "a quality model of regression.models has this name",
         ),
+        (
+            {"models": {"Sync": {"model": "LSE-X"}}},
+            {},
+            "regression.models: no quality model 'LSE-X'; did you mean 'LSE-",
+        ),
+        (
+            {"models": {"Sync": {"model": "LSE-C", "reading": "one"}}},
+            {},
+            "regression.models.Sync.reading: 'one'; write a list of sentences",
+        ),
+        ({"models": ["LSE-C"], "reduced": True}, {}, "write weights: {models: random}"),
     ],
 )
 def test_what_does_not_go_together_is_refused(

@@ -78,6 +78,9 @@ def complete_sections(config: Mapping[str, Any], schema_file: Path | str) -> dic
     )
     if errors:
         raise UserError(describe_schema_error(errors[0], schema["properties"]))
+    if full["mode"] == "build":
+        # A second configuration may turn one of imported videos into one that builds.
+        full.pop("import", None)
     for section in (
         "generation",
         "weights",

@@ -146,7 +146,8 @@ def _has_prompts(plan: Plan) -> bool:
     source = plan.import_source()
     if "sheet" in source:
         return _has_prompt_column(Path(source["sheet"]))
-    return "prompt" in str(source.get("labels", "")) or "<prompt>" in source.get("pattern", "")
+    fields = str([source.get("labels"), source.get("lookups")])
+    return "prompt" in fields or "<prompt>" in source.get("pattern", "")
 
 
 def _has_prompt_column(path: Path) -> bool:

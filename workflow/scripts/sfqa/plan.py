@@ -22,6 +22,7 @@ from sfqa.features.weights_plan import WeightsPlan
 from sfqa.generation import registry
 from sfqa.metric_plan import MetricPlan
 from sfqa.options import convert_texts
+from sfqa.pairs.samples import read_prompts
 from sfqa.plugins import read_version
 from sfqa.rating_files import RatingFiles
 from sfqa.regression.dimension_inputs import check_rated_dimensions
@@ -224,7 +225,10 @@ class Plan(MetricPlan, RatingFiles, TrialFiles):
     def sample_sources(self) -> list[str]:
         """Return the files that the samples are listed from."""
         if self.mode == "build":
-            return [tables.table_path(name) for name in ("pairs", "images", "clips")]
+            sources = [tables.table_path(name) for name in ("pairs", "images", "clips")]
+            kept_pairs = self.config["pairs"].get("keep")
+            # Only where it matters, so that other tables of pairs list the same samples.
+            return sources + ([kept_pairs] if kept_pairs and read_prompts(kept_pairs) else [])
         source = self.import_source()
         if "labels" in source:
             return self.label_files()

@@ -82,14 +82,21 @@ def _print_configuration(args: argparse.Namespace) -> int:
     from sfqa.cli._config import read_config
     from sfqa.configuration import list_missing_files
     from sfqa.features import official
-    from sfqa.regression.model_metrics import expand_models, list_names, load_checked_models
+    from sfqa.regression.model_metrics import (
+        expand_models,
+        get_base,
+        list_names,
+        load_checked_models,
+    )
 
     config = read_config(args.config)
     # Raises for unknown names and options that do not go together.
     features = expand_models(config)["features"]
     weights = official.load_registry(config["weights"]["registry"])
     models = load_checked_models(config["regression"]["registry"], weights)
-    names = list_names(config["regression"]["models"])
+    rows = list_names(config["regression"]["models"])
+    # Rows that are variants of a model share its features and weights.
+    names = dict.fromkeys(get_base(name, overrides) for name, overrides in rows.items())
     videos, seconds = _VIDEOS, _SECONDS
     if config["mode"] == "build":
         methods = config["generation"].get("methods", [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,14 @@ _REQUIRED: dict[str, type | tuple[type, ...]] = {
 }  # fmt: skip
 _OPTIONAL: dict[str, type | tuple[type, ...]] = {
     "weights": list, "head": str, "options": dict, "direction": int, "recipe": dict,
-    "reading": list, "costs": dict, "published": list, "note": str,
+    "reading": list, "costs": dict, "published": list, "note": str, "reduced": dict,
 }  # fmt: skip
 _RECIPE = (
     "loss", "optimiser", "learning_rate", "weight_decay", "schedule", "epochs", "batch", "ema",
     "selection", "start",
 )  # fmt: skip
+#: What an entry may change for trials with ``regression.reduced``.
+_REDUCED: dict[str, type] = {"features": dict, "options": dict, "inputs": list}
 _COSTS = ("memory_gb", "seconds", "measured")
 _TYPE_NAMES: dict[Any, str] = {
     str: "a text", int: "a whole number", dict: "keys and values", list: "a list",
@@ -44,7 +46,8 @@ class QualityModel:
     dimension. ``recipe`` is the published training, in words;
     ``options`` are those of the head, and ``reading`` says where they and the features differ
     from the paper or fill its gaps. ``costs`` are measured: GB and seconds for one video, and what
-    was measured. ``command`` is the program of a model of kind ``command``.
+    was measured. ``command`` is the program of a model of kind ``command``. ``reduced`` makes the
+    model small enough for trials: options of extractors and of the head, or other ``inputs``.
     """
 
     name: str
@@ -65,11 +68,25 @@ class QualityModel:
     note: str = ""
     dimension_inputs: Mapping[str, str] = field(default_factory=dict)
     command: commands.Command | None = None
+    reduced: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def is_zero_shot(self) -> bool:
         """Whether the model scores a video without training on a dataset."""
         return not self.head
+
+    def reduce(self) -> QualityModel:
+        """Return the model with what the entry has for trials, no published model: no weights."""
+        changes = self.reduced.get("features", {})
+        # Other inputs are those of other extractors.
+        names = changes if "inputs" in self.reduced else self.features
+        return replace(
+            self,
+            features={n: {**self.features.get(n, {}), **changes.get(n, {})} for n in names},
+            options={**self.options, **self.reduced.get("options", {})},
+            inputs=tuple(self.reduced.get("inputs", self.inputs)),
+            weights=(),
+        )
 
     def make_metric(self) -> dict[str, Any]:
         """Return the metric of a configuration that computes this model."""
@@ -151,6 +168,7 @@ def _read_model(name: str, entry: Any, where: str) -> QualityModel:
             "is ours); add them"
         )
     _check_costs(entry.get("costs", {}), f"{where}, costs")
+    _check_reduced(entry, f"{where}, reduced")
     command = commands.read_command(name, {**entry, **program}, where)
     if "published" in entry:
         entry = {**entry, "published": _expand_published(name, entry["published"], where)}
@@ -183,6 +201,23 @@ def _check_texts(
     for key in keys if required else ():
         if key not in section:
             raise UserError(f"{where}: the key {key!r} is missing; add it")
+
+
+def _check_reduced(entry: Mapping[str, Any], where: str) -> None:
+    """Raise :class:`UserError` for unknown keys and for options of what the entry does not have."""
+    reduced = entry.get("reduced", {})
+    for key, value in reduced.items():
+        if key not in _REDUCED:
+            raise UserError(f"{where}: unknown key {key!r}; {hint(key, _REDUCED)}")
+        if not isinstance(value, _REDUCED[key]):
+            raise UserError(f"{where}: {key} is {value!r}; give {_TYPE_NAMES[_REDUCED[key]]}")
+    if "options" in reduced and "head" not in entry:
+        raise UserError(f"{where}: options go with a head; leave them out")
+    for name, options in reduced.get("features", {}).items():
+        if name not in entry["features"] and "inputs" not in reduced:
+            raise UserError(f"{where}: no features {name!r}; {hint(name, entry['features'])}")
+        if not isinstance(options, Mapping):
+            raise UserError(f"{where}: {name} is {options!r}; give its options or {{}}")
 
 
 def _check_costs(costs: Mapping[str, Any], where: str) -> None:

@@ -17,7 +17,11 @@ from sfqa.regression.metrics import list_metrics
 #: The project's registry of quality models.
 REGISTRY = PROJECT / "config" / "models.yaml"
 #: Keys of a metric that a configuration may set for a model.
-OVERRIDES = ("group", "options", "loss", "dimensions", "published", "jobs")
+OVERRIDES = (
+    "group", "options", "loss", "dimensions", "published", "jobs", "model", "reading",
+)  # fmt: skip
+#: Keys of a row that say something about it and are no part of its metric.
+_DESCRIPTIONS = ("model", "reading")
 
 
 def load_checked_models(
@@ -32,6 +36,8 @@ def load_checked_models(
     models = load_models(path)
     for name, model in models.items():
         _check_model(model, entries, f"{path}, {name}")
+        if model.reduced:
+            _check_model(model.reduce(), None, f"{path}, {name}, reduced")
     return models
 
 
@@ -44,6 +50,15 @@ def list_names(models: Any) -> dict[str, dict[str, Any]]:
     if isinstance(models, Mapping):
         return {name: dict(overrides or {}) for name, overrides in models.items()}
     return {name: {} for name in models}
+
+
+def get_base(name: str, overrides: Mapping[str, Any]) -> str:
+    """Return the model of the registry that a row of ``regression.models`` is made from.
+
+    >>> get_base("LSE-C", {}), get_base("UGVQ-text", {"model": "UGVQ"})
+    ('LSE-C', 'UGVQ')
+    """
+    return str(overrides.get("model", name))
 
 
 def expand_models(config: dict[str, Any]) -> dict[str, Any]:
@@ -62,15 +77,21 @@ def expand_models(config: dict[str, Any]) -> dict[str, Any]:
             "config, regression.models: quality models are computed from videos, and the mode "
             "import_features has none; write metrics of the table's columns"
         )
-    registry = config["regression"]["registry"]
+    registry, is_reduced = (config["regression"][key] for key in ("registry", "reduced"))
+    if is_reduced and config["weights"]["models"] != "random":
+        raise UserError(
+            "config, regression.reduced: published weights do not fit reduced networks; write "
+            "weights: {models: random}"
+        )
     weights = official.load_registry(config["weights"]["registry"])
     models = load_checked_models(registry, weights)
     features = {name: dict(spec) for name, spec in config.get("features", {}).items()}
     metrics: dict[str, Any] = {}
     fixed_by: dict[tuple[str, str], str] = {}
     for name, overrides in names.items():
-        model = get_model(models, name, "config, regression.models")
-        metrics[name] = _override(model, overrides)
+        model = get_model(models, get_base(name, overrides), "config, regression.models")
+        model = model.reduce() if is_reduced else model
+        metrics[name] = _override(name, model, overrides)
         _add_features(features, model, fixed_by, config["weights"]["models"])
     own_metrics = config["regression"]["metrics"]
     for name in own_metrics:
@@ -83,14 +104,21 @@ def expand_models(config: dict[str, Any]) -> dict[str, Any]:
     return {**config, "features": features, "regression": regression}
 
 
-def _override(model: QualityModel, overrides: Mapping[str, Any]) -> dict[str, Any]:
-    where = f"config, regression.models.{model.name}"
+def _override(name: str, model: QualityModel, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metric of a row; a variant of a model does not have the model's figures."""
+    where = f"config, regression.models.{name}"
     for key in overrides:
         if key not in OVERRIDES:
             raise UserError(f"{where}: {key!r} cannot be overridden; {hint(key, OVERRIDES)}")
+    reading = overrides.get("reading", [])
+    if not isinstance(reading, list) or not all(isinstance(s, str) and s for s in reading):
+        raise UserError(f"{where}.reading: {reading!r}; write a list of sentences")
     metric = model.make_metric()
+    if model.name != name:
+        metric.pop("published", None)
     options = {**metric.get("options", {}), **(overrides.get("options") or {})}
-    metric |= {key: value for key, value in overrides.items() if key != "options"}
+    described = ("options", *_DESCRIPTIONS)
+    metric |= {key: value for key, value in overrides.items() if key not in described}
     if overrides.get("loss"):  # short for the option of that name
         options.pop("loss", None)
     return {**metric, "options": options} if options else metric
@@ -130,18 +158,21 @@ def _add_features(
         spec["options"] = {**spec["options"], **options}
 
 
-def _check_model(model: QualityModel, entries: Mapping[str, WeightsFile], where: str) -> None:
+def _check_model(
+    model: QualityModel, entries: Mapping[str, WeightsFile] | None, where: str
+) -> None:
+    """Check a model; its list of weights only with the entries of the weights files."""
     needed = []
     for extractor, options in model.features.items():
         try:
             merged = EXTRACTORS.merge_options(extractor, options, f"features.{extractor}.options")
         except UserError as error:
             raise UserError(f"{where}, {error}".replace("config, features: ", "")) from None
-        if base.has_weights(extractor) and not base.is_command(extractor):
+        if entries and base.has_weights(extractor) and not base.is_command(extractor):
             spec = {"weights": "official", "options": merged}
             files = official.find_official_files(entries, extractor, spec)
             needed += [entry.name for entry in files.values()]
-    if sorted(model.weights) != sorted(needed):
+    if entries is not None and sorted(model.weights) != sorted(needed):
         raise UserError(
             f"{where}: weights is [{', '.join(model.weights)}], and its features need "
             f"[{', '.join(needed)}]; correct one of them"
