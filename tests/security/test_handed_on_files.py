@@ -17,7 +17,8 @@ from starlette.testclient import TestClient
 from sfqa.errors import UserError
 from sfqa.publishing.content import Terms, locate_file
 from sfqa.ratings.screen.app import create_app
-from sfqa.report.site import build_site
+from sfqa.report.site import _CopiedMedia, build_site
+from sfqa.report.site_columns import encode_column
 from sfqa.shareable_files import explain_unshareable, list_dataset_folders
 
 SECRET = "-----BEGIN PRIVATE KEY-----"
@@ -49,7 +50,8 @@ def list_media(site: Path) -> dict[str, bytes]:
         return {n: archive.read(n) for n in archive.namelist() if "/media/" in n}
 
 
-def test_a_site_copies_no_other_file(results, tmp_path, caplog):
+@pytest.mark.thorough
+def test_a_site_has_no_other_file(results, tmp_path, caplog):
     """A key, a video outside, a link to it, and a path that leaves the dataset by dots."""
     copy = tmp_path / "work" / "results" / "drawn"
     shutil.copytree(results, copy)
@@ -80,8 +82,41 @@ def test_a_site_copies_no_other_file(results, tmp_path, caplog):
     assert "does not end as that of a video" in caplog.text
 
 
-def test_a_published_dataset_has_no_other_file(results, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_site_copies_no_other_file(tmp_path, caplog):
+    """A key, a video outside, a link to it, and a path that leaves the dataset by dots."""
+    dataset = tmp_path / "work" / "results" / "drawn"
+    dataset.mkdir(parents=True)
+    for name in ("id_rsa", "private.mp4", "work/results/drawn/own.mp4", "work/key.mp4"):
+        (tmp_path / name).write_text(SECRET)
+    (dataset / "x.mp4").symlink_to(tmp_path / "private.mp4")
+    (dataset / "y.mp4").symlink_to(tmp_path / "id_rsa")
+    paths = [str(tmp_path / "id_rsa"), str(tmp_path / "private.mp4"), "results/drawn/x.mp4",
+             "results/drawn/y.mp4", "results/drawn/../../../private.mp4", "results/drawn/own.mp4",
+             "key.mp4"]  # fmt: skip
+    for folders, copied in (([], {5, 6}), ([tmp_path], {1, 2, 4, 5, 6})):
+        site = tmp_path / f"site{len(copied)}"
+        site.mkdir()
+        media = _CopiedMedia(dataset, site, [*list_dataset_folders(dataset), *folders])
+        parts = {
+            "samples": {
+                "video": [media.make_url(path) for path in paths], "image": encode_column([]),
+            },
+            "meta": {},
+        }  # fmt: skip
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, "sfqa"):
+            media.copy_files(parts, inline=False)
+        urls = parts["samples"]["video"]
+        assert {n for n, url in enumerate(urls) if url is not None} == copied
+        assert f"{len(paths) - len(copied)} files are not handed on, for example" in caplog.text
+        assert ("allow their folder by --media" in caplog.text) == (not folders)
+
+
+def test_a_published_dataset_has_no_other_file(tmp_path, monkeypatch):
+    results = tmp_path / "home" / "work" / "results" / "drawn"
+    results.mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
     outside = results.parents[2] / "private.mp4"
     outside.write_text(SECRET)
     (results / "key.mp4").symlink_to("/etc/passwd")
