@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+from types import SimpleNamespace
 
 import pytest
 
@@ -59,6 +60,15 @@ def test_the_leased_gpu_is_the_only_visible_one_and_so_the_current_one(monkeypat
     # A process keeps its GPU: the second lease is of the same one.
     with device.lease_torch_device(1) as name:
         assert (name, os.environ["CUDA_VISIBLE_DEVICES"]) == ("cuda:0", "GPU-b")
+
+
+def test_a_job_of_several_processes_leases_a_gpu_for_each(monkeypatch, cuda):
+    monkeypatch.setattr(device, "explain_unusable_gpu", lambda: "")
+    for gpu, processes, visible in ((2, 2, "GPU-a,GPU-b"), (1, 2, "GPU-a"), (2, 1, "GPU-a")):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
+        job = SimpleNamespace(threads=1, resources={"gpu": gpu, "processes": processes})
+        with device.lease_job_device(job, "regression") as name:
+            assert (name, os.environ["CUDA_VISIBLE_DEVICES"]) == ("cuda:0", visible)
 
 
 def test_cuda_that_runs_on_another_gpu_is_an_error_and_not_a_wrong_device(monkeypatch, cuda):

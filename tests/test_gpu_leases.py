@@ -16,7 +16,7 @@ import pytest
 
 from sfqa import gpu_leases
 from sfqa.errors import UserError
-from sfqa.gpu_leases import lease_gpu
+from sfqa.gpu_leases import lease_gpu, lease_gpus
 from sfqa.gpu_names import Gpu
 
 PACKAGE = Path(gpu_leases.__file__).parents[1]
@@ -139,6 +139,53 @@ def test_a_gpu_that_is_known_by_its_number_only_is_said(caplog, monkeypatch):
         assert not caplog.records
     with lease_gpu([Gpu("0", "0")]):
         assert "a GPU is known by its number" in caplog.text
+
+
+def test_several_gpus_are_leased_together():
+    """Who waits for two holds none, so that a job of one GPU is not kept from it."""
+    leased: list[list[Gpu]] = []
+
+    def lease_both() -> None:
+        with lease_gpus([A, B], 2, poll_sec=0.01) as gpus:
+            leased.append(gpus)
+
+    with lease_gpu([A, B]) as first:
+        assert first == A
+        waiting = threading.Thread(target=lease_both)
+        waiting.start()
+        with lease_gpu([A, B], poll_sec=0.01) as second:
+            assert second == B
+            waiting.join(0.1)
+            assert waiting.is_alive()
+        waiting.join(0.1)
+        assert waiting.is_alive()
+    waiting.join(5)
+    assert leased == [[A, B]]
+    with lease_gpus([A, B], 5) as gpus:  # fewer than asked for: all that there are
+        assert gpus == [A, B]
+
+
+def test_jobs_that_want_all_gpus_never_wait_for_each_other():
+    """In opposite orders, where each would hold the GPU that the other lacks."""
+    n_leased = []
+
+    def lease_often(gpus: list[Gpu]) -> None:
+        for _ in range(20):
+            with lease_gpus(gpus, 2, poll_sec=0.002):
+                n_leased.append(1)
+
+    threads = [threading.Thread(target=lease_often, args=(g,)) for g in ([A, B], [B, A])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(n_leased) == 40
+
+
+def test_several_gpus_of_a_job_are_different_ones(monkeypatch):
+    monkeypatch.setenv("SFQA_JOBS_PER_GPU", "2")
+    with lease_gpus([A, B], 2) as gpus, lease_gpus([A, B], 2) as others:
+        assert gpus == others == [A, B]
 
 
 def test_no_gpus_are_an_error():

@@ -99,6 +99,7 @@ def test_the_jobs_of_a_run_follow_its_scheduling_process(gpus):
     ("metric", "count"),
     [
         ({"kind": "regressor", "head": "mlp"}, 1), ({"kind": "regressor", "head": "ridge"}, 1),
+        ({"kind": "regressor", "head": "mlp", "options": {"processes": 4}}, 4),
         ({"kind": "regressor", "head": "svr"}, 0), ({"kind": "regressor", "head": "boosting"}, 0),
         ({"kind": "regressor", "head": "random_forest"}, 0),
         ({"kind": "regressor", "head": "blend", "options": {"members": ["boosting"]}}, 0),

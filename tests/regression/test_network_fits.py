@@ -18,7 +18,7 @@ from torch import nn
 
 from sfqa import gpu_memory
 from sfqa.errors import UserError
-from sfqa.regression import batch_memory, heads, losses, network_fits
+from sfqa.regression import batch_memory, fit_processes, heads, losses, network_fits
 from sfqa.regression.network_fits import NetworkFit
 from sfqa.regression.network_head import NetworkHead
 from sfqa.regression.problems import make_problem
@@ -157,7 +157,7 @@ def test_a_worker_that_ends_is_a_sentence(tmp_path, monkeypatch):
             yield TaskResult(tasks[0], LostTaskError("decoder_died"), 1.0, 0.0, 1)
 
     x, y = make_linear_data(gaps=0.0)
-    monkeypatch.setattr(network_fits, "WorkerPool", EndedPool)
+    monkeypatch.setattr(fit_processes, "WorkerPool", EndedPool)
     with pytest.raises(UserError, match="trial 0: the process that trained a network was ended"):
         load_mlp(tmp_path, 2, x, problems_of(y, 2))
 

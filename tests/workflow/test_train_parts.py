@@ -28,6 +28,11 @@ def test_each_part_is_a_job(tmp_path):
     assert (planned["train_part"], planned["predict"]) == (3, 1)
     flow.configure(configure())
     assert "train_part" not in flow.planned(TARGET)
+    flow.configure(configure(options={**NET["options"], "processes": 2}))
+    options = ["--workflow-profile", "profiles/slurm", "--executor", "dryrun"]
+    output = flow.run("-n", TARGET, *options)
+    for request in ("gpu=2", "processes=2", "nodes=1", "mem_mb=9000", "threads: 2"):
+        assert request in output, output
     flow.configure(configure(jobs=0))
     assert "metrics.net.jobs: 0; write a whole number of 1 or more" in flow.run("-n", ok=False)
 
@@ -50,5 +55,5 @@ def test_jobs_change_no_number_and_repeat_no_fit(tmp_path):
     assert "net: all 3 fits from the cache" in log.read_text()
     assert (tmp_path / TARGET).read_bytes() == predictions
     # An option that changes no number re-runs nothing.
-    flow.configure(configure(options={**NET["options"], "tensorboard": True}))
+    flow.configure(configure(options={**NET["options"], "tensorboard": True, "processes": 2}))
     assert "Nothing to be done" in flow.run(TARGET)

@@ -231,6 +231,11 @@ def metric_tensorboard(wildcards):
     return int(PLAN.get_metric(wildcards.metric)["options"].get("tensorboard", False))
 
 
+def metric_processes(wildcards):
+    """Processes that train each network of a metric together; tells the job, re-runs none."""
+    return job_requests.count_metric_processes(PLAN, wildcards.metric)
+
+
 def metric_gpus(wildcards):
     return job_requests.count_metric_gpus(PLAN, wildcards.metric)
 
@@ -238,6 +243,12 @@ def metric_gpus(wildcards):
 def require_gpu(stage):
     """1 if the configuration lets the jobs of a stage run on a GPU only; tells the job, re-runs none."""
     return int(PLAN.config["require_gpu"][stage])
+
+
+def training_memory(wildcards, attempt):
+    """Request memory for a job and each of its processes, more at every attempt."""
+    processes = metric_processes(wildcards)
+    return 3000 * attempt * (processes + 1 if processes > 1 else 1)
 
 
 def more_memory(base_mb):

@@ -53,12 +53,13 @@ if PLAN.has_mos:
             part=r"\d+",
         conda:
             "../envs/torch.yaml"
-        threads: 1
+        threads: metric_processes
         resources:
             gpu=metric_gpus,
             require_gpu=require_gpu("regression"),
             tensorboard=metric_tensorboard,
-            mem_mb=more_memory(3000),
+            processes=metric_processes,
+            mem_mb=training_memory,
         params:
             metric=PLAN.metric_slice,
             protocols=PLAN.config["regression"]["protocols"],
@@ -84,12 +85,13 @@ if PLAN.has_mos:
             metric=PLAN.match_regressors(),
         conda:
             "../envs/torch.yaml"
-        threads: 1
+        threads: metric_processes
         resources:
             gpu=metric_gpus,
             require_gpu=require_gpu("regression"),
             tensorboard=metric_tensorboard,
-            mem_mb=more_memory(3000),
+            processes=metric_processes,
+            mem_mb=training_memory,
         params:
             metric=PLAN.metric_slice,
             protocols=PLAN.config["regression"]["protocols"],
@@ -110,12 +112,13 @@ if PLAN.has_mos:
             "results/{dataset}/logs/regression/model/{metric}.log",
         conda:
             "../envs/torch.yaml"
-        threads: 1
+        threads: metric_processes
         resources:
             gpu=metric_gpus,
             require_gpu=require_gpu("regression"),
             tensorboard=metric_tensorboard,
-            mem_mb=more_memory(3000),
+            processes=metric_processes,
+            mem_mb=training_memory,
         params:
             metric=PLAN.metric_slice,
             seed=PLAN.config["seed"],
@@ -139,12 +142,13 @@ if PLAN.has_mos:
             "results/{dataset}/logs/regression/learning/{metric}.log",
         conda:
             "../envs/torch.yaml"
-        threads: 1
+        threads: metric_processes
         resources:
             gpu=metric_gpus,
             require_gpu=require_gpu("regression"),
             tensorboard=metric_tensorboard,
-            mem_mb=more_memory(3000),
+            processes=metric_processes,
+            mem_mb=training_memory,
         params:
             metric=PLAN.metric_slice,
             label=PLAN.metric_label,

@@ -1,4 +1,4 @@
-"""Choose the device of a job: the CPU, or a GPU that the job leases and that alone it can see."""
+"""Choose the device of a job: the CPU, or GPUs that the job leases and that alone it can see."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import logging
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from sfqa import gpu_names
 from sfqa.errors import UserError
-from sfqa.gpu_leases import lease_gpu
+from sfqa.gpu_leases import lease_gpus
 from sfqa.gpu_names import Gpu
 from sfqa.gpu_support import explain_unusable_gpu
 
@@ -43,11 +43,17 @@ def get_processor_name() -> str:
 
 @contextmanager
 def lease_torch_device(
-    threads: int, use_gpu: bool = True, required_by: str = "", poll_sec: float = 0.5
+    threads: int,
+    use_gpu: bool = True,
+    required_by: str = "",
+    poll_sec: float = 0.5,
+    count: int = 1,
 ) -> Iterator[str]:
     """Lease a GPU and yield 'cuda:0', or yield 'cpu' and let torch use this number of threads.
 
     The lease comes first; then the GPU is made the only visible one, and only then is torch loaded.
+    With a ``count``, so many GPUs are leased and visible, or all if there are fewer: for a group of
+    processes (:mod:`sfqa.training.processes`).
     A process keeps its GPU: a second lease waits for the same one. Without ``use_gpu``, and if no
     GPU is visible, the device is the CPU. If torch cannot use the GPU, the reason is logged as a
     warning and the device is the CPU. ``required_by`` is the key of the configuration that requires
@@ -59,7 +65,7 @@ def lease_torch_device(
     with ExitStack() as stack:
         gpus = gpu_names.list_visible_gpus() if use_gpu else []
         if gpus:
-            show_only(stack.enter_context(lease_gpu(gpus, poll_sec)))
+            show_only(stack.enter_context(lease_gpus(gpus, count, poll_sec)))
         import torch
 
         torch.set_num_threads(threads)
@@ -82,22 +88,24 @@ def lease_job_device(job: Any, stage: str) -> AbstractContextManager[str]:
     """Lease the device of a Snakemake job: a GPU if it requested one, else the CPU.
 
     ``job`` is the object ``snakemake`` of a script; ``stage`` is the section of the configuration
-    whose ``require_gpu`` its resource of that name tells.
+    whose ``require_gpu`` its resource of that name tells. A job with the resource ``processes``
+    leases a GPU for each, at most as many as it requested.
     """
     required = bool(job.resources.get("require_gpu", 0))
     return lease_torch_device(
         job.threads,
         use_gpu=bool(job.resources.get("gpu", 0)),
         required_by=f"{stage}.require_gpu" if required else "",
+        count=max(1, min(job.resources.get("gpu", 0), job.resources.get("processes", 1))),
     )
 
 
-def show_only(gpu: Gpu) -> None:
-    """Make a GPU the only visible one of this process and of those that it starts.
+def show_only(gpus: Sequence[Gpu]) -> None:
+    """Make GPUs the only visible ones of this process and of those that it starts.
 
     Raises ``RuntimeError`` if CUDA has already been started with other GPUs in this process.
     """
-    variables = gpu_names.make_device_variables(gpu)
+    variables = gpu_names.make_device_variables(*gpus)
     visible_before = os.environ.get(gpu_names.VISIBLE_VARIABLE)
     os.environ.update(variables)
     if visible_before != variables[gpu_names.VISIBLE_VARIABLE] and _has_cuda_started():

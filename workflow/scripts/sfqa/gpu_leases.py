@@ -11,9 +11,10 @@ import errno
 import fcntl
 import logging
 import os
+import random
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -55,19 +56,31 @@ def read_jobs_per_gpu() -> int:
 
 @contextmanager
 def lease_gpu(gpus: Sequence[Gpu], poll_sec: float = _POLL_SEC) -> Iterator[Gpu]:
-    """Lease one of the GPUs until the block ends; wait until one is free.
-
-    A single GPU that Slurm granted to this job is used without a lease: Slurm gives it to no other
-    job, and without nvidia-smi all jobs know theirs by the same number, 0. Raises ``ValueError``
-    for no GPUs and :class:`UserError` if the folder of the locks is not safe.
+    """Lease one of the GPUs until the block ends; wait until one is free (:func:`lease_gpus`).
 
     >>> with lease_gpu([Gpu("doctest", "doctest")]) as gpu: gpu.name
     'doctest'
     """
+    with lease_gpus(gpus, 1, poll_sec) as leased:
+        yield leased[0]
+
+
+@contextmanager
+def lease_gpus(gpus: Sequence[Gpu], count: int, poll_sec: float = _POLL_SEC) -> Iterator[list[Gpu]]:
+    """Lease ``count`` of the GPUs until the block ends; wait until so many are free.
+
+    If there are fewer, all are leased. A job that waits holds none, so that two jobs never wait for
+    each other. A single GPU that Slurm granted to this job is used without a lease: Slurm gives it
+    to no other job, and without nvidia-smi all jobs know theirs by the same number, 0. Raises
+    ``ValueError`` for no GPUs and :class:`UserError` if the folder of the locks is not safe.
+
+    >>> with lease_gpus([Gpu("doctest", "doctest")], 2) as leased: [gpu.name for gpu in leased]
+    ['doctest']
+    """
     if not gpus:
         raise ValueError("no GPUs to choose from")
     if len(gpus) == 1 and read_slurm_job():
-        yield gpus[0]
+        yield list(gpus)
         return
     if not all(gpu.has_uuid for gpu in gpus):
         log.info(
@@ -76,39 +89,75 @@ def lease_gpu(gpus: Sequence[Gpu], poll_sec: float = _POLL_SEC) -> Iterator[Gpu]
         )
     folder = _open_folder()
     try:
-        lock, gpu = _wait_for_lock(folder, gpus, poll_sec)
+        locks = _wait_for_locks(folder, gpus, min(count, len(gpus)), poll_sec)
     finally:
         os.close(folder)
     try:
-        yield gpu
+        yield [gpu for gpu in gpus if gpu in locks]
     finally:
-        os.close(lock)
+        _release(locks)
 
 
-def _wait_for_lock(folder: int, gpus: Sequence[Gpu], poll_sec: float) -> tuple[int, Gpu]:
-    """Return the descriptor of a locked file and its GPU; GPUs without any job come first."""
+def _wait_for_locks(
+    folder: int, gpus: Sequence[Gpu], count: int, poll_sec: float
+) -> dict[Gpu, int]:
+    """Return ``count`` GPUs with the descriptors of their locked files.
+
+    GPUs without any job come first.
+    """
     is_waiting = False
     while True:
-        for slot in range(read_jobs_per_gpu()):
-            for gpu in gpus:
-                lock = _open_lock(folder, _make_lock_name(gpu, slot))
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    os.close(lock)
-                    continue
-                except OSError as error:
-                    os.close(lock)
-                    raise UserError(
-                        f"the folder of the GPU locks cannot hold locks ({error.strerror}); name "
-                        f"one on a local disk by {FOLDER_VARIABLE}"
-                    ) from error
-                return lock, gpu
+        locks = _lock_free_gpus(folder, gpus, count)
+        if len(locks) == count:
+            return locks
+        _release(locks)
         if not is_waiting:
             names = ", ".join(gpu.name for gpu in gpus)
-            log.info("waits for one of the GPUs %s, which other jobs use", names)
+            number = "one" if count == 1 else str(count)
+            log.info("waits for %s of the GPUs %s, which other jobs use", number, names)
             is_waiting = True
-        time.sleep(poll_sec)
+        # Two jobs that take each other's last GPU at the same moment try again at other moments.
+        time.sleep(poll_sec * (1 if count == 1 else random.uniform(0.5, 1.5)))
+
+
+def _lock_free_gpus(folder: int, gpus: Sequence[Gpu], count: int) -> dict[Gpu, int]:
+    """Return at most ``count`` GPUs that could be locked, without waiting."""
+    locks: dict[Gpu, int] = {}
+    try:
+        for slot in range(read_jobs_per_gpu()):
+            for gpu in gpus:
+                if len(locks) == count:
+                    return locks
+                if gpu not in locks:
+                    lock = _try_lock(folder, _make_lock_name(gpu, slot))
+                    if lock is not None:
+                        locks[gpu] = lock
+    except BaseException:
+        _release(locks)
+        raise
+    return locks
+
+
+def _try_lock(folder: int, name: str) -> int | None:
+    """Return the descriptor of a lock file that is now locked, None if another job has it."""
+    lock = _open_lock(folder, name)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    except OSError as error:
+        os.close(lock)
+        raise UserError(
+            f"the folder of the GPU locks cannot hold locks ({error.strerror}); name "
+            f"one on a local disk by {FOLDER_VARIABLE}"
+        ) from error
+    return lock
+
+
+def _release(locks: Mapping[Gpu, int]) -> None:
+    for lock in locks.values():
+        os.close(lock)
 
 
 def _make_lock_name(gpu: Gpu, slot: int) -> str:

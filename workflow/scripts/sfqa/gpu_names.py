@@ -109,19 +109,20 @@ def run_nvidia_smi() -> str:
     return completed.stdout if completed.returncode == 0 else ""
 
 
-def make_device_variables(gpu: Gpu) -> dict[str, str]:
-    """Return the environment variables that show a process this GPU and no other.
+def make_device_variables(*gpus: Gpu) -> dict[str, str]:
+    """Return the environment variables that show a process these GPUs and no others.
 
     A number that nvidia-smi listed means the same GPU to CUDA only if CUDA orders GPUs by their
     bus; its default order is by speed. A number of the user keeps the order it was written for.
 
-    >>> make_device_variables(Gpu("GPU-1", "GPU-1"))
-    {'CUDA_VISIBLE_DEVICES': 'GPU-1'}
+    >>> make_device_variables(Gpu("GPU-1", "GPU-1"), Gpu("GPU-2", "GPU-2"))
+    {'CUDA_VISIBLE_DEVICES': 'GPU-1,GPU-2'}
     """
+    variables = {VISIBLE_VARIABLE: ",".join(gpu.name for gpu in gpus)}
     is_users = VISIBLE_VARIABLE in os.environ or "CUDA_DEVICE_ORDER" in os.environ
-    if gpu.has_uuid or is_users:
-        return {VISIBLE_VARIABLE: gpu.name}
-    return {VISIBLE_VARIABLE: gpu.name, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    if is_users or all(gpu.has_uuid for gpu in gpus):
+        return variables
+    return {**variables, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 def _find_gpu(name: str, listed_gpus: list[ListedGpu]) -> Gpu | None:

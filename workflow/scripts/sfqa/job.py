@@ -116,21 +116,28 @@ def raise_on_stop() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
-class _LogFile(logging.FileHandler):
+class JobLogFile(logging.FileHandler):
     """A log file that ignores a full disk, because the terminal shows the messages too.
 
-    A link in its place is not followed: the results may come from somebody else.
+    Lines are appended, so that the processes of a job can write to its file too. A link in its
+    place is not followed: the results may come from somebody else.
     """
 
+    def __init__(self, path: Path | str) -> None:
+        super().__init__(path, mode="a", encoding="utf-8")
+        self.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+
     def _open(self) -> TextIOWrapper:
-        handle = open(self.baseFilename, "wb", opener=refuse_links)  # noqa: SIM115
+        handle = open(self.baseFilename, "ab", opener=refuse_links)  # noqa: SIM115
         return TextIOWrapper(handle, encoding=self.encoding, errors=self.errors)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        """Ignore an error of the disk."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
 
     def close(self) -> None:
+        """Close the file, also on a full disk."""
         with suppress(OSError):
             super().close()
 
@@ -160,10 +167,9 @@ def run_job(log_file: str | Path, level: int = logging.INFO) -> Iterator[logging
     try:
         with explain_write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            to_file = _LogFile(path, mode="a", encoding="utf-8")  # as other processes of the job
-            assert to_file.stream is not None
-            to_file.stream.truncate(0)
-        to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+            to_file = JobLogFile(path)
+            if to_file.stream is not None:
+                to_file.stream.truncate(0)  # of an earlier attempt
         handlers.append(to_file)
         logger.addHandler(to_file)
         with raise_on_stop():

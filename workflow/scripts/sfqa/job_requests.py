@@ -89,11 +89,17 @@ def count_extractor_gpus(extractor: str) -> int:
 
 
 def count_metric_gpus(plan: Plan, metric: str) -> int:
-    """Return 1 for a regressor whose head can use a GPU, else 0."""
+    """Return the GPUs of a regressor's job: one for each of its processes, 0 without a use."""
     entry = plan.get_metric(metric)
     if entry["kind"] != "regressor":
         return 0
-    return int(heads.uses_gpu(entry["head"], entry.get("options") or {}))
+    uses_gpu = heads.uses_gpu(entry["head"], entry.get("options") or {})
+    return count_metric_processes(plan, metric) if uses_gpu else 0
+
+
+def count_metric_processes(plan: Plan, metric: str) -> int:
+    """Return the processes that train each network of a regressor together, 1 by default."""
+    return int((plan.get_metric(metric).get("options") or {}).get("processes", 1))
 
 
 def estimate_memory_mb(

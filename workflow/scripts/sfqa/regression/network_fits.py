@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import signal
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,11 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sfqa import gpu_memory, store
+from sfqa import gpu_memory
 from sfqa.arrays import AnyArray, Floats
 from sfqa.errors import UserError
 from sfqa.identity import digest
 from sfqa.progress import Progress
+from sfqa.regression.fit_processes import train_tasks
 from sfqa.regression.losses import Loss
 from sfqa.regression.problems import Features, Matrix, Problem, get_blocks, hash_weights
 from sfqa.regression.scaling import measure_columns
@@ -33,21 +33,19 @@ from sfqa.training.augmentation import ViewReading
 from sfqa.training.checkpoints import read_checkpoint, write_checkpoint
 from sfqa.training.events import EventFiles
 from sfqa.training.optimization import ParameterGroups
-from sfqa.training.precision import use_precision
+from sfqa.training.precision import use_one_thread, use_precision
+from sfqa.training.process_group import is_first_process
 from sfqa.training.random_state import use_own_random_numbers
 from sfqa.training.rows import TensorRows
 from sfqa.training.settings import DTYPES, TrainingSettings
 from sfqa.training.stages import TrainingStage
 from sfqa.training.trainer import VERSION, Trainer, TrainingData, predict_rows
-from sfqa.workers import LostTaskError, WorkerPool
 
 LOG = logging.getLogger("sfqa")
 
 #: Features stay on a GPU if they take at most this share of the memory that a job may plan with,
 #: else they are copied batch by batch. The total decides, not what is free at the moment.
 RESIDENT_SHARE = 0.25
-#: Limits of a worker process: 20 days and no bound of the address space, since features are mapped.
-_WORKER_SEC, _WORKER_BYTES = 20 * 86400.0, 2**46
 
 #: The arrays of one fitted network: parameters and buffers ('network.'), scalers, shapes.
 State = dict[str, AnyArray]
@@ -133,11 +131,13 @@ class NetworkFit:
         curves = path.parent / "curves" / f"{name_curve(problem.label, path.stem)}.csv"
         with ExitStack() as stack:
             report_epoch = None
-            if self.options.get("tensorboard"):
+            if self.options.get("tensorboard") and is_first_process():
                 events = stack.enter_context(closing(EventFiles(curves.with_suffix(""))))
                 stack.callback(lambda: events.write(trainer.reports))
                 report_epoch = lambda _: events.write(trainer.reports)  # noqa: E731
             best = trainer.run(checkpoint, name, curves, report_epoch, label=problem.label)
+        if not is_first_process():
+            return ""
         reason = "" if best else flaw("diverged", "no epoch gave finite predictions")
         if best and self.head.rescales(self.options):
             trainer.network.load_state_dict(best)
@@ -226,106 +226,14 @@ def fit_problems(
                 unfinished.append(number)
             else:
                 reasons[number] = stored["reason"]
-    processes = min(torch.get_num_threads() if fit.device == "cpu" else 1, len(unfinished))
     tasks = [(number, problems[number], paths[number], names[number]) for number in unfinished]
-    run = _train_side_by_side if processes > 1 else _train_in_turn
     with Progress(fit.head.name, len(problems), len(tasks), "networks", LOG.info) as progress:
         progress.skip(len(problems) - len(tasks))
-        for number, reason in run(fit, x, tasks, processes, work):
+        for number, reason in train_tasks(fit, x, tasks, work):
             reasons[number] = reason
             outcome = f"failed {reason}" if reason else "trained"
             progress.report(problems[number].label, outcome, failed=bool(reason))
     return paths
-
-
-#: Number, problem, file and name of a fit.
-_Task = tuple[int, Problem, Path, str]
-
-
-def _train_in_turn(
-    fit: NetworkFit, x: Features, tasks: Sequence[_Task], processes: int, work: Path
-) -> Iterator[tuple[int, str]]:
-    with use_one_thread(fit.device):
-        for number, problem, path, name in tasks:
-            yield number, fit.train(x, problem, path, name)
-
-
-@dataclass(frozen=True)
-class _WorkerTask:
-    """A fit for a worker process, which maps the features from files."""
-
-    head: str
-    options: Mapping[str, Any]
-    features: Mapping[str, Path]
-    is_mapping: bool
-    task: _Task
-
-
-def _train_side_by_side(
-    fit: NetworkFit, x: Features, tasks: Sequence[_Task], processes: int, work: Path
-) -> Iterator[tuple[int, str]]:
-    features = {role: _store_block(block, work, role) for role, block in get_blocks(x).items()}
-    worker_tasks = [
-        _WorkerTask(fit.head.name, fit.options, features, isinstance(x, Mapping), task)
-        for task in tasks
-    ]
-    pool: WorkerPool[_WorkerTask, str] = WorkerPool(
-        processes, "sfqa.regression.network_head", _WORKER_SEC, _WORKER_BYTES
-    )
-    with pool:
-        for result in pool.run(_train_in_worker, worker_tasks, ahead=processes):
-            number, problem, _, _ = result.task.task
-            if isinstance(result.value, LostTaskError) and result.value.trace:
-                raise RuntimeError(f"{problem.label}: the training failed\n{result.value.trace}")
-            if not isinstance(result.value, str):
-                raise UserError(
-                    f"{problem.label}: the process that trained a network was ended from outside, "
-                    "often for lack of memory; run again (it resumes), with fewer threads"
-                )
-            yield number, result.value
-
-
-def _train_in_worker(worker_task: _WorkerTask) -> str:
-    from sfqa.regression import heads
-
-    # The job decides when to stop; its end ends this process, which loses a few seconds.
-    for number in (signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    head = heads.load_head(worker_task.head)
-    fit: NetworkFit = head.prepare_fit(worker_task.options, "cpu")  # type: ignore[union-attr]
-    blocks = {role: _map_block(path) for role, path in worker_task.features.items()}
-    _, problem, path, name = worker_task.task
-    return fit.train(blocks if worker_task.is_mapping else blocks["x"], problem, path, name)
-
-
-def _map_block(path: Path) -> Matrix:
-    block: Matrix = np.load(path, mmap_mode="c")  # torch warns of arrays that it may not write to
-    return block
-
-
-def _store_block(block: Matrix, work: Path, role: str) -> Path:
-    """Return the file of a block, which is written unless the block is mapped from one already."""
-    if isinstance(block, np.memmap) and block.filename is not None and block.flags.c_contiguous:
-        path = Path(block.filename)
-        if _map_block(path).shape == block.shape:  # not a part of the file
-            return path
-    path = work / f"features-{role}.npy"
-    with store.replacing(path) as temporary, open(temporary, "wb") as file:
-        np.save(file, block)
-    return path
-
-
-@contextmanager
-def use_one_thread(device: str) -> Iterator[None]:
-    """Compute with one thread in the block on a CPU, so that no sum depends on their number."""
-    threads = torch.get_num_threads()
-    if device == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def place_on_device(block: Matrix, device: str) -> Tensor:

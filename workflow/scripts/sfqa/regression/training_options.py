@@ -56,11 +56,17 @@ TRAINING: Options = {
         False,
         "whether the curves are also written as event files of TensorBoard; changes no number",
     ),
+    "processes": Option(
+        1, 1, None,
+        "processes that train a network together, each on a GPU of its own, or on a CPU on a "
+        "thread; a job with fewer uses those that it has, and a change re-runs nothing",
+        whole=True,
+    ),
 }  # fmt: skip
 
 
 #: Options that change no number. They are no part of a fit's digest, and re-run nothing.
-DISPLAY_OPTIONS = frozenset({"tensorboard"})
+DISPLAY_OPTIONS = frozenset({"tensorboard", "processes"})
 
 
 def drop_display_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,11 +83,16 @@ def set_display_options(metric: Mapping[str, Any], resources: Mapping[str, Any])
 
     A Snakemake job gets these as resources, because a change of its parameters would re-run it.
 
-    >>> set_display_options({"options": {"epochs": 9}}, {"gpu": 1, "tensorboard": 1})
-    {'options': {'epochs': 9, 'tensorboard': True}}
+    >>> resources = {"gpu": 2, "tensorboard": 1, "processes": 2}
+    >>> set_display_options({"options": {"epochs": 9}}, resources)
+    {'options': {'epochs': 9, 'processes': 2, 'tensorboard': True}}
     """
-    switched_on = {name: True for name in sorted(DISPLAY_OPTIONS) if resources.get(name)}
-    return {**metric, "options": {**metric["options"], **switched_on}}
+    options = {
+        name: type(TRAINING[name].default)(resources[name])
+        for name in sorted(DISPLAY_OPTIONS)
+        if resources.get(name)
+    }
+    return {**metric, "options": {**metric["options"], **options}}
 
 
 def training_options(**defaults: Any) -> Options:

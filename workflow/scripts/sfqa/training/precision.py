@@ -1,4 +1,4 @@
-"""Number formats: float32 is float32, and mixed precision is asked for by name."""
+"""Number formats: float32 is float32, and mixed precision is asked for by name; one thread."""
 
 from __future__ import annotations
 
@@ -43,3 +43,15 @@ def make_gradient_scaler(precision: str, device: str) -> torch.amp.GradScaler:
     A step whose gradient is not finite is skipped and the scale halved.
     """
     return torch.amp.GradScaler(device.split(":")[0], enabled=precision == "fp16")
+
+
+@contextmanager
+def use_one_thread(device: str) -> Iterator[None]:
+    """Compute with one thread in the block on a CPU, so that no sum depends on their number."""
+    threads = torch.get_num_threads()
+    if device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

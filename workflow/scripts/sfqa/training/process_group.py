@@ -15,6 +15,11 @@ from torch import Tensor, distributed, nn
 from sfqa.errors import is_out_of_memory
 from sfqa.job import defer_stop, raise_stopped, read_deferred_stop
 
+#: Types of the scores of a network.
+_DTYPES = (torch.float32, torch.float64)
+#: Numbers that are sent at a time (64 MiB in float32): a message has a cost of its own.
+_BUCKET_NUMBERS = 2**24
+
 
 def count_processes() -> int:
     """Return the number of processes that train together (``torch.distributed``), 1 by default."""
@@ -58,26 +63,21 @@ def gather_scores(local: Tensor | None, device: str) -> tuple[int, Tensor]:
     if count_processes() == 1:
         assert local is not None
         return 0, local
-    shape = torch.zeros(2, dtype=torch.int64) if local is None else torch.tensor(local.shape)
+    shape = torch.zeros(3, dtype=torch.int64)  # rows, columns, number of the type
+    if local is not None:
+        shape = torch.tensor([*local.shape, _DTYPES.index(local.dtype)])
     shapes = [torch.zeros_like(shape) for _ in range(count_processes())]
     distributed.all_gather(shapes, shape)
-    sizes = [int(size) for size, _ in shapes]
+    sizes = [int(size) for size, *_ in shapes]
     # Gathered tensors have one shape, so each is padded to the longest.
-    longest, columns = (int(size) for size in torch.stack(shapes).amax(dim=0))
-    padded = torch.zeros((longest, columns), device=device, dtype=_share_dtype(local))
+    longest, columns, dtype = (int(size) for size in torch.stack(shapes).amax(dim=0))
+    padded = torch.zeros((longest, columns), device=device, dtype=_DTYPES[dtype])
     if local is not None:
         padded[: len(local)] = local
     gathered = [torch.zeros_like(padded) for _ in sizes]
     distributed.all_gather(gathered, padded)
     scores = torch.cat([part[:size] for part, size in zip(gathered, sizes, strict=True)])
     return sum(sizes[: get_process_number()]), scores
-
-
-def _share_dtype(local: Tensor | None) -> torch.dtype:
-    """Return the type of the scores of all processes, also in one without scores."""
-    dtypes = [torch.float32, torch.float64]
-    number = -1 if local is None else dtypes.index(local.dtype)
-    return dtypes[find_maximum(number)]
 
 
 def sum_gradients(network: nn.Module) -> None:
@@ -91,10 +91,29 @@ def sum_gradients(network: nn.Module) -> None:
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     is_reached = torch.tensor([parameter.grad is not None for parameter in parameters]).int()
     distributed.all_reduce(is_reached, distributed.ReduceOp.MAX)
+    gradients = []
     for parameter in (p for p, reached in zip(parameters, is_reached, strict=True) if reached):
         if parameter.grad is None:  # no row of this process reached it
             parameter.grad = torch.zeros_like(parameter)
-        distributed.all_reduce(parameter.grad)
+        gradients.append(parameter.grad)
+    for bucket in _split_into_buckets(gradients):
+        numbers = torch.cat([gradient.flatten() for gradient in bucket])
+        distributed.all_reduce(numbers)
+        parts = numbers.split([gradient.numel() for gradient in bucket])
+        for gradient, part in zip(bucket, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+
+def _split_into_buckets(gradients: list[Tensor]) -> Iterator[list[Tensor]]:
+    """Yield gradients that are sent together: as many as hold few numbers, or a single one."""
+    bucket: list[Tensor] = []
+    for gradient in gradients:
+        if bucket and sum(part.numel() for part in [*bucket, gradient]) > _BUCKET_NUMBERS:
+            yield bucket
+            bucket = []
+        bucket.append(gradient)
+    if bucket:
+        yield bucket
 
 
 @contextmanager
