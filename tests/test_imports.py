@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "workflow" / "scripts" / "sfqa"
 #: From bottom to top: a package imports packages of lower layers only. The lowest layer is every
 #: file directly below sfqa/ that no other layer names; its files may import each other.
 LAYERS: dict[str, tuple[str, ...]] = {
-    "tools": ("tables", "statistics", "user_tables", "training", "repositories"),
+    "tools": ("tables", "statistics", "user_tables", "training", "repositories", "untrusted"),
     "sheets": ("sheets",),
     "label files": ("labels",),
     "splits and models": ("splits", "models"),

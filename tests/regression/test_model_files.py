@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.ensemble import RandomForestRegressor
 
+from model_metadata import make_model_metadata
 from sfqa import identity, store
 from sfqa.errors import UserError
 from sfqa.features import base
@@ -287,8 +288,7 @@ def test_equal_content_gives_equal_bytes_of_plain_numbers(rated_dataset, tmp_pat
 )
 def test_arrays_come_back_as_they_were(tmp_path_factory, arrays):
     path = tmp_path_factory.mktemp("a") / "m.sfqa"
-    head = {"name": "ridge", "version": heads.read_version("ridge")}
-    write(path, {"head": head}, arrays)
+    write(path, make_model_metadata(), arrays)
     found = read(path).arrays
     assert set(found) == set(arrays)
     for name, values in arrays.items():

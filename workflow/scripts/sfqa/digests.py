@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sfqa.errors import UserError
 from sfqa.store import replacing
+from sfqa.untrusted.documents import read_json
 
 #: Receives each line of progress.
 Log = Callable[[str], None]
@@ -39,7 +40,7 @@ class Digests:
         self.hashed = 0
         self._rows: dict[str, list[int | str]] = {}
         try:
-            stored = json.loads(self.table.read_text(encoding="utf-8"))
+            stored = read_json(self.table)
             for name, row in stored.items():
                 if isinstance(row, list) and len(row) == 4 and len(str(row[3])) == 64:
                     self._rows[name] = row

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sfqa import store
+from sfqa.untrusted.documents import read_json
 
 _RECORD = "files.json"
 
@@ -44,7 +45,7 @@ class FileCache:
     def restore_files(self, key: str, paths: Sequence[Path]) -> bool:
         """Copy the files of an item back and return True if sound copies have this key."""
         try:
-            record = json.loads((self.folder / _RECORD).read_text("utf-8"))
+            record = read_json(self.folder / _RECORD)
             contents = [self._copy_of(path).read_bytes() for path in paths]
             digests = [record["sha256"][path.name] for path in paths]
             is_sound = record["key"] == key and digests == [

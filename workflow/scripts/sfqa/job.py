@@ -18,6 +18,7 @@ from typing import NoReturn
 
 from sfqa.errors import UserError, explain_machine_error, explain_write_errors
 from sfqa.private_files import refuse_links
+from sfqa.shown_text import ShownFormatter
 
 #: Signals that mean "save and exit": TERM from ``scancel``, from Slurm's ``--signal=TERM@120`` and
 #: time limit, from systemd and Kubernetes; USR1 from SGE's ``-notify`` and often from Slurm.
@@ -125,7 +126,7 @@ class JobLogFile(logging.FileHandler):
 
     def __init__(self, path: Path | str) -> None:
         super().__init__(path, mode="a", encoding="utf-8")
-        self.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        self.setFormatter(ShownFormatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
 
     def _open(self) -> TextIOWrapper:
         handle = open(self.baseFilename, "ab", opener=refuse_links)  # noqa: SIM115
@@ -161,7 +162,7 @@ def run_job(log_file: str | Path, level: int = logging.INFO) -> Iterator[logging
     logger.propagate = False  # libraries put handlers of their own on the root logger
     to_terminal = logging.StreamHandler(sys.stderr)
     to_terminal.setLevel(logging.WARNING)
-    to_terminal.setFormatter(logging.Formatter("%(message)s"))
+    to_terminal.setFormatter(ShownFormatter("%(message)s"))
     handlers: list[logging.Handler] = [to_terminal]
     logger.addHandler(to_terminal)
     try:

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from sfqa.shown_text import get_raw_stream, show_controls
+
 _TERMINAL_SEC = 0.2
 
 
@@ -31,7 +33,7 @@ class Progress:
         self.name, self.total, self.to_compute, self.unit = name, total, to_compute, unit
         self.done = self.computed = self.failed = 0
         self._log = log or logging.getLogger("sfqa").info
-        self._terminal = sys.stderr if terminal is None else terminal
+        self._terminal = get_raw_stream(sys.stderr if terminal is None else terminal)
         self._on_terminal = self._terminal.isatty()
         self._started, self._last_shown = time.monotonic(), 0.0
 
@@ -68,7 +70,8 @@ class Progress:
         due = now - self._last_shown >= _TERMINAL_SEC or self.done == self.total
         if self._on_terminal and due:
             self._last_shown = now
-            self._terminal.write(f"\r{position}, {pace}\x1b[K")
+            line = show_controls(f"{position}, {pace}", keep="")
+            self._terminal.write(f"\r{line}\x1b[K")
             self._terminal.flush()
 
     def describe_pace(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from jsonschema.exceptions import ValidationError, best_match
 
 from sfqa.errors import hint
+from sfqa.shown_text import quote_value, shorten_message
 from sfqa.yaml_names import describe_unquoted
 
 #: What to write for a value of another type.
@@ -48,25 +49,28 @@ def describe_schema_error(error: ValidationError, top_level_keys: Container[str]
         unknown_key = next(k for k in value if k not in known_keys)
         if key and unknown_key in top_level_keys:
             return (
-                f"{where}: unknown key {unknown_key!r}; it belongs to no section: write it at the "
+                f"{where}: unknown key {quote_value(unknown_key)}; it belongs to no section: "
+                "write it at the "
                 "beginning of a line, as 'dataset' is"
             )
-        return f"{where}: unknown key {unknown_key!r}; {hint(unknown_key, known_keys)}"
+        return f"{where}: unknown key {quote_value(unknown_key)}; {hint(unknown_key, known_keys)}"
     if error.validator == "required":
         missing = next(k for k in expected if k not in value)
         description = schema["properties"][missing].get("description", "")
-        return f"{where}: the key {missing!r} is missing; add it. {description}"
+        return f"{where}: the key {quote_value(missing)} is missing; add it. {description}"
     if error.validator in ("type", "enum") and _expects_text(expected):
         description = describe_unquoted(value)
         if description:
             return f"{where}: {description}"
     if error.validator == "enum":
         suggestion = hint(value, map(str, expected), "write one of")
-        return f"{where}: {value!r} is not possible; {suggestion}"
+        return f"{where}: {quote_value(value)} is not possible; {suggestion}"
     if error.validator == "type":
         words = _TYPE_WORDS.get(str(expected), "correct it")
-        return f"{where}: {value!r} is not of type {expected}; {words}"
-    return f"{where}: {error.message}; {schema.get('description', 'correct it')}"
+        return f"{where}: {quote_value(value)} is not of type {expected}; {words}"
+    return (
+        f"{where}: {shorten_message(error.message, 300)}; {schema.get('description', 'correct it')}"
+    )
 
 
 def _expects_text(expected: Any) -> bool:

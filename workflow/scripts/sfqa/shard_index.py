@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sfqa.errors import UserError
+from sfqa.untrusted.documents import read_json
 
 #: The columns of a sample that determine its video: a new label or split re-runs no generation.
 VIDEO_COLUMNS = (
@@ -46,7 +47,7 @@ def _load_shards(samples: str, stamp: tuple[int, ...]) -> dict[tuple[str, str], 
     index_file = Path(samples).with_name(_FILE)
     identity = {"table": list(stamp), "columns": [*VIDEO_COLUMNS, *_OPTIONAL_COLUMNS]}
     try:
-        return _read_index(json.loads(index_file.read_text()), identity)
+        return _read_index(read_json(index_file), identity)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         shards = _compute_shards(samples)
     by_method: dict[str, dict[str, Shard]] = {}

@@ -20,6 +20,7 @@ from typing import Any
 from sfqa import tables
 from sfqa.errors import UserError
 from sfqa.identity import digest, read_stamp, sha256_file
+from sfqa.untrusted.documents import read_json
 
 log = logging.getLogger("sfqa")
 
@@ -57,7 +58,7 @@ class Watch:
         self.results = Path(results)
         self.index = self.results / ".watch.json"
         try:
-            stored = json.loads(self.index.read_text())
+            stored = read_json(self.index)
             self._tables: dict[str, list[Any]] = stored["tables"]
             self._edits: dict[str, dict[str, str]] = stored["edited"]
         except (OSError, ValueError, KeyError, TypeError):

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from sfqa.errors import UserError
+from sfqa.untrusted.documents import read_yaml
 from sfqa.yaml_names import check_keys
 
 
@@ -19,15 +20,11 @@ def read_entries(path: Path | str, noun: str) -> dict[str, Any]:
     for a file that is missing or not YAML, and for a name or key that occurs twice.
     """
     try:
-        with open(path, encoding="utf-8") as handle:
-            content = yaml.load(handle, Loader=_Loader)
+        content = read_yaml(path, loader_class=_Loader)
     except OSError as error:
         raise UserError(
             f"{path}: the {noun} file cannot be read ({error.strerror}); give the right path"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: not valid YAML ({reason}); correct it") from error
     if not isinstance(content, dict) or not content:
         raise UserError(f"{path}: no {noun} in it; write one entry for each label")
     check_keys(content, str(path))

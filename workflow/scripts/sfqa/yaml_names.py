@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sfqa.errors import UserError
+from sfqa.shown_text import quote_value
 
 
 def describe_unquoted(value: Any) -> str:
@@ -28,7 +29,9 @@ def describe_unquoted(value: Any) -> str:
         reading, example = "null, ~ and nothing as an empty value", "null"
     else:
         return ""
-    return f"YAML reads {reading}; if it is a name, put it in quotes, such as {example!r}"
+    return (
+        f"YAML reads {reading}; if it is a name, put it in quotes, such as {quote_value(example)}"
+    )
 
 
 def check_keys(content: Any, where: str) -> None:
@@ -44,7 +47,7 @@ truth value; if it is a name, put it in quotes, such as 'no'
         for key in mapping:
             if not isinstance(key, str):
                 section = f"{where}, {'.'.join(path)}" if path else where
-                raise UserError(f"{section}: the key {key!r}: {describe_unquoted(key)}")
+                raise UserError(f"{section}: the key {quote_value(key)}: {describe_unquoted(key)}")
 
 
 def check_texts(content: Any, where: str, keys: Sequence[str]) -> None:

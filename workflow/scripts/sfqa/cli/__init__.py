@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import NoReturn, Protocol, cast
 
 from sfqa import __version__
-from sfqa.errors import UserError, hint
+from sfqa.errors import UserError, explain_machine_error, hint
 from sfqa.project_files import IS_CHECKOUT
+from sfqa.shown_text import shorten_message, show_controls_of_output
 
 #: Exit statuses: success; a video failed or damage was found; the command line is wrong.
 SUCCESS, FAILURE, USAGE_ERROR = 0, 1, 2
@@ -60,7 +61,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: success. 1: a video failed or damage was found. 2: the command line is wrong; the reason is
     printed to stderr. 70: a bug in the program; SFQA_TRACEBACK=1 shows the traceback.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    with show_controls_of_output():
+        return _run_command_line(list(sys.argv[1:] if argv is None else argv))
+
+
+def _run_command_line(arguments: list[str]) -> int:
+    """Run a command line and return its exit status; errors become a line on stderr."""
     try:
         status = _dispatch(arguments)
         sys.stdout.flush()
@@ -93,6 +99,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if _wants_traceback():
             raise
+        if machine_error := explain_machine_error(error):
+            return _print_error(f"sfqa: {machine_error}", USAGE_ERROR)
         return _print_error(
             f"sfqa: a bug in the program ({type(error).__name__}: {error}); run it again with "
             "SFQA_TRACEBACK=1 and report what it prints",
@@ -186,7 +194,7 @@ def _indent(text: str) -> str:
 
 
 def _print_error(message: str, status: int) -> int:
-    print(message, file=sys.stderr)
+    print(shorten_message(message), file=sys.stderr)
     return status
 
 

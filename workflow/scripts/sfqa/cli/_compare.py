@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sfqa.cli._tables import check_out, format_table, write_csv
+from sfqa.csv_text import restore_cell
 from sfqa.errors import UserError, hint
 from sfqa.sample_fields import ALL_PROTOCOL
+from sfqa.untrusted.parquet import load_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -198,8 +200,11 @@ def _load(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise UserError(f"models compare: there is no table {path}; make it, or correct the path")
     if path.suffix.lower() == ".csv":
-        return pd.read_csv(path, dtype={"sample_id": str})
-    return pd.read_parquet(path)
+        frame = pd.read_csv(path, dtype={"sample_id": str})
+        if "sample_id" in frame.columns:
+            frame["sample_id"] = frame["sample_id"].map(restore_cell, na_action="ignore")
+        return frame
+    return load_table(path).to_pandas()
 
 
 def _write_markdown(

@@ -11,14 +11,16 @@ from sfqa.project_files import SCHEMA as SCHEMA  # beside the functions for thei
 
 def load_config(path: Path) -> dict[str, Any]:
     """Return the keys of a configuration file; raises :class:`UserError` if it is not one."""
-    import yaml
+    from sfqa.untrusted import limits
+    from sfqa.untrusted.documents import load_yaml, read_limited
+    from sfqa.untrusted.limits import RefusedError
 
     if not path.is_file():
         raise UserError(f"--config {path}: no such file; name a configuration")
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not YAML ({str(error).splitlines()[0]})") from None
+        config = load_yaml(read_limited(path, limits.YAML_BYTES).decode("utf-8-sig"))
+    except (RefusedError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not YAML ({error})") from None
     if not isinstance(config, dict):
         raise UserError(f"{path}: no configuration keys; see config/README.md")
     return config

@@ -82,11 +82,11 @@ def make_specs(
     ``known_options`` are options by extractor that need no argument. Raises :class:`UserError` for
     an unknown option and for missing weights.
     """
-    import yaml
-
     from sfqa.features import official
     from sfqa.features import weights as weights_files
     from sfqa.features.base import is_command
+    from sfqa.untrusted.documents import load_yaml
+    from sfqa.untrusted.limits import RefusedError
 
     options = {name: dict((known_options or {}).get(name, {})) for name in names}
     for setting in settings:
@@ -94,8 +94,8 @@ def make_specs(
         if not equals:
             raise UserError(f"--set {setting}: give key=value, e.g. --set detect_every=5")
         try:
-            value = yaml.safe_load(text) if text else ""
-        except yaml.YAMLError as error:
+            value = load_yaml(text) if text else ""
+        except RefusedError as error:
             raise UserError(f"--set {setting}: the value cannot be read; quote it") from error
         for name, option in _find_options(key, names, EXTRACTORS.options):
             options[name][option] = value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import sqlite3
 import stat
@@ -15,6 +14,7 @@ from typing import TextIO
 
 from sfqa.cli import SUCCESS
 from sfqa.cli._rate_settings import PORT, check_url, choose_port, print_message
+from sfqa.csv_text import write_rows
 from sfqa.errors import UserError, explain_unwritable, explain_write_errors
 from sfqa.private_files import PRIVATE_MODE
 
@@ -112,7 +112,7 @@ def _write_links(new_links: list[Link], file: TextIO, out: Path | None) -> None:
         return
     try:
         if out is not None:
-            csv.writer(file).writerows([("who", "link"), *new_links])
+            write_rows(file, ("who", "link"), new_links)
         else:
             file.writelines(f"{who}\t{link}\n" for who, link in new_links)
         file.flush()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from sfqa.csv_text import write_rows
 from sfqa.errors import UserError
 
 SUFFIXES = (".csv", ".parquet")
@@ -49,9 +49,7 @@ def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]])
     from sfqa import store
 
     with store.replacing(path) as part, open(part, "w", newline="", encoding="utf-8") as handle:
-        writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(["" if value is None else value for value in row] for row in rows)
+        write_rows(handle, columns, rows)
 
 
 def format_table(rows: Sequence[dict[str, Any]], columns: Sequence[str], limit: int = 0) -> str:

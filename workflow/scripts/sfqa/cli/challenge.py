@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sfqa.cli import FAILURE, SUCCESS
 from sfqa.cli._tables import check_out
+from sfqa.csv_text import format_frame, write_frame
 from sfqa.errors import UserError, hint
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ def _format_leaderboard(
 
     if args.format == "csv":
         frame["rank"] = frame["rank"].astype("Int64")
-        return str(frame.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+        return format_frame(frame, float_format="%.6f")
     grid = build_leaderboard(rows, phase, args.mapping)
     if args.format == "html":
         return to_html(grid, f"Leaderboard, phase {phase.name}")
@@ -323,7 +324,7 @@ def _write_part(args: argparse.Namespace, part: str, mos: dict[str, float]) -> N
         if is_hidden:
             (args.out / "hidden").mkdir(mode=PRIVATE_FOLDER_MODE, parents=True, exist_ok=True)
         with replacing(args.out / name, private=is_hidden) as file:
-            frame.to_csv(file, index=False, lineterminator="\n")
+            write_frame(frame, file)
 
 
 _README = """# How to take part

@@ -18,6 +18,7 @@ from sfqa.cli import FAILURE, SUCCESS, _extract, _feature_tables, _video_files
 from sfqa.cli._tables import check_out
 from sfqa.errors import UserError, hint
 from sfqa.features.extractors import EXTRACTORS
+from sfqa.shown_text import ShownFormatter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,7 +156,7 @@ def show_progress(quiet: bool) -> Iterator[None]:
     logger = logging.getLogger("sfqa")
     level, propagate = logger.level, logger.propagate
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(ShownFormatter("%(message)s"))
     handler.setLevel(logging.WARNING if quiet else logging.INFO)
     if sys.stderr.isatty():  # extractors show a progress bar there
         handler.addFilter(lambda record: record.module != "progress")

@@ -174,14 +174,14 @@ def set_folder(text: str, folder: Path) -> str:
 
 def _check_folder(name: str, text: str) -> bool:
     """Print what is there, what is missing, how many rows match; return whether all of them do."""
-    import yaml
-
     from sfqa.generation.importing import list_videos
     from sfqa.labels.joining import join_labels, list_all_files
+    from sfqa.untrusted.documents import load_yaml
+    from sfqa.untrusted.limits import RefusedError
 
     try:
-        source = (yaml.safe_load(text) or {}).get("import", {})
-    except yaml.YAMLError as error:
+        source = (load_yaml(text) or {}).get("import", {})
+    except RefusedError as error:
         raise UserError(f"{name}: not valid YAML ({error}); correct it") from None
     if "labels" not in source or "folder" not in source:
         raise UserError(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sfqa.cli import FAILURE, SUCCESS
 from sfqa.cli._tables import check_out
 from sfqa.errors import UserError
+from sfqa.untrusted.parquet import load_table
 from sfqa.user_tables import read_table
 
 if TYPE_CHECKING:
@@ -230,7 +231,6 @@ def _read_samples(path: Path) -> pd.DataFrame:
 
 def _read_existing_plan(args: argparse.Namespace) -> pd.DataFrame | None:
     """Return the plan in the output folder for --append; without --append there must be none."""
-    import pandas as pd
 
     if args.append and not args.out:
         raise UserError("--append needs --out, the folder of the study to extend")
@@ -244,4 +244,4 @@ def _read_existing_plan(args: argparse.Namespace) -> pd.DataFrame | None:
             f"{file} exists, and raters may have started; --append adds the new videos to it, "
             "another --out starts a new study"
         )
-    return pd.read_parquet(file)
+    return load_table(file).to_pandas()

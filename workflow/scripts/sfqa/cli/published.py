@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from sfqa.cli import SUCCESS
 from sfqa.cli._grid_text import format_grid, measure_terminal
 from sfqa.cli._tables import check_out, format_table
+from sfqa.csv_text import format_frame
 from sfqa.errors import UserError, hint
+from sfqa.shown_text import print_styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,7 +111,7 @@ def _write_text(args: argparse.Namespace, text: str) -> None:
     from sfqa.store import replacing
 
     if args.out is None:
-        print(text.rstrip("\n"))
+        print_styled(text.rstrip("\n"))
         return
     with replacing(args.out) as part:
         part.write_text(text, encoding="utf-8")
@@ -146,7 +148,7 @@ def _format_grids(
 
     if args.format == "csv":
         frames = [frame for _, _, frame in grids if frame is not None]
-        texts = [frame.to_csv(index=False, lineterminator="\n") for frame in frames]
+        texts = [format_frame(frame) for frame in frames]
         return texts[0] + "".join(text.split("\n", 1)[1] for text in texts[1:])
     if args.format == "text":
         is_styled = args.out is None and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
@@ -173,7 +175,7 @@ def _format_checks(args: argparse.Namespace) -> str:
     names = args.tables or available
     findings = [finding for finding in check_tables() if finding.table in names]
     if args.format == "csv":
-        return findings_frame(findings).to_csv(index=False, lineterminator="\n")
+        return format_frame(findings_frame(findings))
     lines = []
     for name in names:
         table = published.load_published(name)

@@ -10,6 +10,7 @@ from pathlib import Path
 from sfqa.cli import SUCCESS
 from sfqa.cli._grid_text import format_grid, measure_terminal
 from sfqa.errors import UserError, hint
+from sfqa.shown_text import print_styled
 
 SUMMARY = "show the tables of a run, as aligned columns that fit the terminal"
 EXAMPLES = """
@@ -81,6 +82,6 @@ def _show_table(path: Path, width: int | None) -> None:
     is_styled = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     shown_width = measure_terminal() if width is None else width
     grids = read_markdown(path.read_text(encoding="utf-8"))
-    print("\n\n".join(format_grid(grid, shown_width, is_styled) for grid in grids))
+    print_styled("\n\n".join(format_grid(grid, shown_width, is_styled) for grid in grids))
     files = [path.with_suffix(ending) for ending in (".csv", ".tex", ".html")]
     print("\nAll digits: " + ", ".join(str(file) for file in files if file.is_file()))

@@ -19,6 +19,7 @@ from sfqa.errors import UnusableError
 from sfqa.ffmpeg_program import find_ffmpeg
 from sfqa.identity import digest, sha256_file
 from sfqa.progress import Progress
+from sfqa.untrusted.documents import read_json
 from sfqa.workers import LostTaskError, TaskResult, WorkerPool, run_in_process
 
 #: The columns of a row that name a file, each with the one of its sha256.
@@ -132,7 +133,7 @@ def _report_row(progress: Progress, row: Row, computed: bool) -> None:
 def _read_record(record: Path, key: str) -> Row | None:
     """Return the row of an earlier run if its inputs and its files are unchanged."""
     try:
-        stored = json.loads(record.read_text())
+        stored = read_json(record)
         row: Row = stored["row"]
         if stored["key"] != key or stored["sha256"] != digest(row):
             return None

@@ -35,6 +35,7 @@ from sfqa.correlation.metric_grid import (
     to_records,
 )
 from sfqa.correlation.summarise import OVERALL, POOLED, VIDEO
+from sfqa.csv_text import format_frame
 from sfqa.errors import UserError
 from sfqa.statistics.registry import NAMES
 
@@ -232,7 +233,7 @@ def render_leakage(
         f"{caption} {closing_sentence}", heads, body, 3, [], list_warnings(frame, panel["weights"])
     )
     return {
-        "csv": panel.to_csv(index=False, float_format="%.6f", lineterminator="\n"),
+        "csv": format_frame(panel, float_format="%.6f"),
         "md": to_markdown(grid),
         "tex": to_latex(grid),
         "html": to_html(grid, "Regressors under every protocol"),
@@ -249,7 +250,7 @@ def build_csv(*blocks: TableLines) -> str:
     The columns ``protocol``, ``level`` and ``pooling`` say which rows belong together.
     """
     lines = [line for block in blocks for line in _list_csv_lines(block)]
-    return pd.DataFrame(lines).to_csv(index=False, float_format="%.6f", lineterminator="\n")
+    return format_frame(pd.DataFrame(lines), float_format="%.6f")
 
 
 def _list_csv_lines(block: TableLines) -> Iterator[dict[str, Any]]:

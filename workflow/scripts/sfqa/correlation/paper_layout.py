@@ -19,6 +19,7 @@ from sfqa.correlation.metric_grid import (
     to_records,
 )
 from sfqa.correlation.summarise import KINDS, OVERALL
+from sfqa.csv_text import format_frame
 from sfqa.statistics.registry import join_words
 
 #: Raised whenever the pages change.
@@ -114,4 +115,4 @@ def _build_csv(
             f"{d}: {r['detail']}" for d, r in metric_records.items() if r.get("detail")
         )
         lines.append(line)
-    return pd.DataFrame(lines).to_csv(index=False, float_format="%.6f", lineterminator="\n")
+    return format_frame(pd.DataFrame(lines), float_format="%.6f")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sfqa.errors import UserError
+from sfqa.untrusted.documents import read_json
 
 
 class PlanMemory:
@@ -29,7 +30,7 @@ class PlanMemory:
     def recall(self, name: str, key: str) -> Any:
         """Return a value that was stored with this key, else None."""
         try:
-            stored = json.loads((self.folder / f"{name}.json").read_text("utf-8"))
+            stored = read_json(self.folder / f"{name}.json")
             return stored["value"] if stored["key"] == key else None
         except (OSError, ValueError, KeyError, TypeError):
             return None

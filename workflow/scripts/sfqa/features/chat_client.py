@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sfqa.errors import UserError
+from sfqa.untrusted.documents import parse_json
 from sfqa.web_address import is_web_address
 from sfqa.workers import LostTaskError
 
@@ -105,7 +106,7 @@ class ChatClient:
         request = {"model": self.model, "messages": messages, "temperature": 0, **settings}
         content = self._hide_key(self._post(json.dumps(request).encode()))
         try:
-            reply = json.loads(content)
+            reply = parse_json(content)
             model, choice = reply["model"], reply["choices"][0]
             text = choice["message"]["content"]
             if not isinstance(text, str):

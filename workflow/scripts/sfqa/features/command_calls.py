@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from sfqa.errors import UnusableError
 from sfqa.features.base import Feature
 from sfqa.repositories import process
 from sfqa.tables import flaw
+from sfqa.untrusted import limits
+from sfqa.untrusted.documents import parse_json, read_limited
 from sfqa.workers import LostTaskError
 
 #: What a program says about a video: a value for each column, or why it has none.
@@ -167,8 +168,8 @@ def read_json_lines(path: Path) -> list[Any]:
     """
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-    return [json.loads(line) for line in lines if line.strip()]
+    lines = read_limited(path, limits.RESULT_BYTES).decode("utf-8").split("\n")[:-1]
+    return [parse_json(line) for line in lines if line.strip()]
 
 
 def find_number(text: str, pattern: str) -> float:

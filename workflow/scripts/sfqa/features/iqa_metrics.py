@@ -21,6 +21,8 @@ import numpy as np
 
 from sfqa.errors import UserError
 from sfqa.features.weights import Weights
+from sfqa.untrusted.tensors import describe_load_error, load_tensors
+from sfqa.untrusted.workbooks import check_matlab
 
 if TYPE_CHECKING:
     import torch
@@ -258,11 +260,12 @@ def _read_niqe(weights: Weights) -> Mapping[str, Any]:
         mean = generator.normal(size=(1, 36))
         return {"mu_prisparam": mean, "cov_prisparam": factor @ factor.T / 36}
     try:
+        check_matlab(weights.path)
         stored = io.loadmat(weights.path)
-    except (OSError, ValueError, NotImplementedError) as error:
+    except Exception as error:  # the reader raises errors of many types for a damaged file
         raise UserError(
-            f"{weights.path}: cannot be read as NIQE's parameters ({error}); give pyiqa's "
-            "niqe_modelparameters.mat"
+            f"{weights.path}: cannot be read as NIQE's parameters ({describe_load_error(error)}); "
+            "give pyiqa's niqe_modelparameters.mat"
         ) from error
     shapes = {key: np.shape(stored.get(key, 0.0)) for key in _NIQE_SHAPES}
     shapes["mu_prisparam"] = tuple(n for n in shapes["mu_prisparam"] if n != 1)
@@ -280,11 +283,11 @@ def _read_brisque(weights: Weights) -> Mapping[str, Any]:
             "sv": torch.rand(_RANDOM_VECTORS, 36, generator=generator) * 2 - 1,
         }
     try:
-        stored = torch.load(weights.path, map_location="cpu", weights_only=True)
+        stored = load_tensors(weights.path)
     except Exception as error:
         raise UserError(
             f"{weights.path}: cannot be read as BRISQUE's parameters "
-            f"({str(error).splitlines()[0][:150]}); give pyiqa's brisque_svm_weights.pth"
+            f"({describe_load_error(error)}); give pyiqa's brisque_svm_weights.pth"
         ) from error
     pair = stored if isinstance(stored, tuple | list) and len(stored) == 2 else (None, None)
     parameters = dict(zip(_BRISQUE_SHAPES, pair, strict=True))

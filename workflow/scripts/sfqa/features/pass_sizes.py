@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sfqa import gpu_memory, store
 from sfqa.errors import UserError, is_out_of_memory
+from sfqa.untrusted.documents import read_json
 
 log = logging.getLogger("sfqa")
 
@@ -75,7 +76,7 @@ class PassNote:
         Raises :class:`UserError` if the earlier attempt found that one part does not fit.
         """
         try:
-            note = json.loads(self.path.read_text(encoding="utf-8"))
+            note = read_json(self.path)
             is_same = (note["identity"], note["device"]) == (self.identity, _name_device())
             halvings, is_hopeless = int(note["halvings"]), note["is_hopeless"] is True
         except (OSError, ValueError, KeyError, TypeError):

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from sfqa.errors import UserError
 from sfqa.features.weights import Weights
+from sfqa.untrusted.limits import RefusedError
+from sfqa.untrusted.tensors import describe_load_error, load_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -94,8 +96,6 @@ def _build_random(seed: int, replaced: Callable[..., Any]) -> torch.nn.Module:
 
 def _link_files(weights: Weights, folder: Path) -> None:
     """Link the files under the names that the library reads, with an index of both halves."""
-    import torch
-
     assert weights.path is not None
     files = {_FIRST_HALF: weights.path}
     for part, file in PARTS.items():
@@ -107,10 +107,12 @@ def _link_files(weights: Weights, folder: Path) -> None:
     index: dict[str, str] = {}
     for file in (_FIRST_HALF, PARTS["second_half"]):
         try:
-            state = torch.load(folder / file, map_location="cpu", weights_only=True, mmap=True)
+            state = load_tensors(folder / file)
+            if not isinstance(state, dict):
+                raise RefusedError(f"it holds a {type(state).__name__} and not a state dict")
         except Exception as error:
             raise UserError(
-                f"{files[file]}: cannot be read as weights ({str(error).splitlines()[0][:150]}); "
+                f"{files[file]}: cannot be read as weights ({describe_load_error(error)}); "
                 "give one of the two weights files of q-future/one-align"
             ) from error
         index |= {key: file for key in state if not key.endswith(_IGNORED)}

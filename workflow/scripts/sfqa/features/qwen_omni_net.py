@@ -22,6 +22,7 @@ from sfqa.features.lmm_options import LEVEL_WORDS
 from sfqa.features.qwen_omni_input import HEARD_SECONDS, SAMPLE_RATE
 from sfqa.features.qwen_omni_tokens import SPECIAL_TOKENS
 from sfqa.features.weights import Weights
+from sfqa.untrusted.documents import read_json
 
 if TYPE_CHECKING:
     import torch
@@ -262,7 +263,7 @@ def check_settings(path: Path) -> None:
     The library takes the sizes of its default network, of 7 billion weights, for missing ones.
     """
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
+        settings = read_json(path)
         thinker = settings["thinker_config"]
         for part, size in _SIZES_IN_SETTINGS.items():
             int(thinker[part][size])

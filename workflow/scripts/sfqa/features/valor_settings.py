@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sfqa.errors import UserError
+from sfqa.untrusted.documents import read_json
 
 #: How the video encoder of each released model is called in the file.
 _ENCODERS = {"base": "videoswin_base", "large": "clip_vit_large_14"}
@@ -57,7 +57,7 @@ def check_settings(path: Path, model: str) -> None:
 
 def _read_settings(path: Path) -> dict[str, Any]:
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
+        settings = read_json(path)
     except (OSError, ValueError) as error:
         raise UserError(
             f"{path}: cannot be read as JSON ({error}); give the file log/hps.json of the released "

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import is_zipfile
 
 from sfqa.errors import UserError, hint, is_out_of_memory
 from sfqa.features.extractors import EXTRACTORS
@@ -16,6 +14,7 @@ from sfqa.identity import sha256_file
 from sfqa.models.locating import require_weights
 from sfqa.models.weights_files import KeyRules, from_dict
 from sfqa.repositories.fetch import digest_installation
+from sfqa.shown_text import quote_value, show_controls
 
 if TYPE_CHECKING:
     import torch
@@ -136,7 +135,7 @@ def load_all_keys(module: torch.nn.Module, state: Mapping[str, Any], path: Path)
         return
     matched = len(shapes) - len(misshapen)
     counts = [
-        f"{len(keys)} {word} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
+        f"{len(keys)} {word} ({_list_keys(keys[:3])}{', ...' if len(keys) > 3 else ''})"
         for word, keys in (
             ("missing", missing), ("unexpected", unexpected), ("of another shape", misshapen)
         )
@@ -157,19 +156,13 @@ def read_state(path: Path, keys: KeyRules | None = None) -> dict[str, Any]:
     as ``state_dict``, ``model_state``, ``model`` or ``params``, with the prefix ``module.``. Raises
     :class:`UserError` for a file that cannot be read and for a missing wrapper.
     """
-    import torch
+    from sfqa.untrusted.tensors import describe_load_error, load_tensors
 
     try:
-        stored: Any
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            stored = load_file(path)
-        else:
-            stored = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
+        stored = load_tensors(path)
     except Exception as error:
         raise UserError(
-            f"{path}: cannot be read as weights ({_describe_unreadable(error)}); "
+            f"{path}: cannot be read as weights ({describe_load_error(error)}); "
             "give a state dict saved by torch.save or safetensors"
         ) from error
     if keys is None:
@@ -181,13 +174,19 @@ def read_state(path: Path, keys: KeyRules | None = None) -> dict[str, Any]:
             names = list(stored)[:5] if isinstance(stored, dict) else [type(stored).__name__]
             raise UserError(
                 f"{path}: there is no state dict {keys.wrapper!r} in it (it has "
-                f"{', '.join(map(str, names))}); correct keys.wrapper in config/weights.yaml"
+                f"{_list_keys(names)}); correct keys.wrapper in config/weights.yaml"
             )
         stored = stored[keys.wrapper]
     if not isinstance(stored, dict):
         raise UserError(f"{path}: holds a {type(stored).__name__} and not a state dict")
+    unnamed = [key for key in stored if not isinstance(key, str)]
+    if unnamed:
+        raise UserError(
+            f"{path}: the key {quote_value(unnamed[0])} is not the name of a tensor; give a state "
+            "dict saved by torch.save or safetensors"
+        )
     prefix = "module." if keys is None else keys.prefix
-    state = {str(key).removeprefix(prefix): value for key, value in stored.items()}
+    state = {key.removeprefix(prefix): value for key, value in stored.items()}
     if len(state) < len(stored):
         raise UserError(
             f"{path}: {len(stored) - len(state)} of {len(stored)} keys are there with and without "
@@ -201,17 +200,9 @@ def read_state(path: Path, keys: KeyRules | None = None) -> dict[str, Any]:
     return state
 
 
-def _describe_unreadable(error: Exception) -> str:
-    """Return why a file cannot be read, without PyTorch's advice to run the code in it."""
-    message = str(error)
-    if code := re.search(r"Unsupported global: GLOBAL (\S+)", message):
-        return f"it holds {code[1]}, which is code and was not run"
-    if message.startswith("Weights only load failed"):
-        return "it is no file of tensors"
-    if "PytorchStreamReader" in message:
-        return "its archive is incomplete or damaged"
-    # An empty file raises an error without a message.
-    return (message.splitlines() or [type(error).__name__])[0][:150]
+def _list_keys(keys: Sequence[object]) -> str:
+    """Return names from a file for a message, each shortened."""
+    return ", ".join(show_controls(str(key)[:150], keep="") for key in keys)
 
 
 def _drop_keys(state: Mapping[str, Any], patterns: Sequence[str]) -> dict[str, Any]:

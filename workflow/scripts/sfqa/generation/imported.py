@@ -19,6 +19,7 @@ from sfqa.generation.ready import SUFFIXES, find_ready, get_video_name, list_rea
 from sfqa.generation.video_form import VideoForm
 from sfqa.progress import Progress
 from sfqa.tables import flaw
+from sfqa.untrusted.documents import read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -158,7 +159,7 @@ def _check_once(
 def _read_record(path: Path, key: list[Any]) -> tuple[str, VideoForm | None] | None:
     """Return what a record says of these bytes; None if it is damaged or of other bytes."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         if content["key"] != key:
             return None
         if content["reason"]:

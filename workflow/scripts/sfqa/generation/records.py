@@ -12,6 +12,7 @@ from typing import Any
 
 from sfqa import identity, store
 from sfqa.generation.registry import Method
+from sfqa.untrusted.documents import read_json
 
 #: A row of ``tables.SAMPLES`` as a dictionary.
 Sample = dict[str, Any]
@@ -88,7 +89,7 @@ class VideoFolder:
     def read_record(self, sample_id: str) -> VideoRecord | None:
         """Return the record of a sample; None if it is missing or damaged."""
         try:
-            content = json.loads(self._record_path(sample_id).read_text(encoding="utf-8"))
+            content = read_json(self._record_path(sample_id))
         except (OSError, ValueError):
             return None
         if not isinstance(content, dict):

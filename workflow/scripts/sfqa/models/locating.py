@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from sfqa.download import is_web_page
 from sfqa.errors import UserError
 from sfqa.models.weights_files import WeightsFile
 from sfqa.project_files import FETCHED
+from sfqa.untrusted.documents import read_json
 
 THERE, MISSING, WRONG = "there", "missing", "wrong"
 #: The folder of the project into which weights files are fetched by default.
@@ -144,7 +144,7 @@ def require_weights(
 
 def read_manifest(path: Path | str) -> dict[str, Any]:
     """Return what :func:`sfqa.models.fetching.write_manifest` wrote: name, file, size, sha256."""
-    manifest: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+    manifest: dict[str, Any] = read_json(Path(path))
     return manifest
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sfqa.errors import UserError
 from sfqa.store import replacing
+from sfqa.untrusted.documents import read_json
 
 
 class WeightsLock:
@@ -26,7 +27,7 @@ class WeightsLock:
         if not path.exists():
             return
         try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
+            stored = read_json(path)
             self._pins = {str(name): str(sha256) for name, sha256 in stored.items()}
         except (OSError, ValueError, AttributeError) as error:
             raise UserError(

@@ -15,6 +15,7 @@ from sfqa.correlation.grid import (
     to_latex,
     to_markdown,
 )
+from sfqa.csv_text import format_frame
 from sfqa.papers.published import Published, columns_of, rank_figures, unique_rows
 from sfqa.store import to_records
 
@@ -78,7 +79,7 @@ def render_table(table: Published) -> dict[str, str]:
     """Return the table as ``csv`` (one row per value), ``md``, ``tex`` and ``html``."""
     grid = to_grid(table)
     return {
-        "csv": table.figures.to_csv(index=False, lineterminator="\n"),
+        "csv": format_frame(table.figures),
         "md": to_markdown(grid),
         "tex": to_latex(grid),
         "html": to_html(grid, table.label),

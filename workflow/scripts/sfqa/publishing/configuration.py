@@ -14,6 +14,7 @@ from sfqa import store, tables
 from sfqa.errors import UserError
 from sfqa.publishing.content import Content, Item
 from sfqa.splits.protocols import CROSS
+from sfqa.untrusted.documents import read_yaml
 
 Json = dict[str, Any]
 
@@ -221,10 +222,7 @@ def read_config(folder: Path) -> Json:
             f"{folder}: no {CONFIG_FILE} in it, which sfqa publish writes; name a published "
             "folder, or a dataset of config/datasets/ with its folder"
         )
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML ({error}); fetch the folder again") from None
+    config = read_yaml(path, "fetch the folder again")
     if not isinstance(config, dict) or "dataset" not in config:
         raise UserError(f"{path}: no configuration of a dataset; fetch the folder again")
     return config

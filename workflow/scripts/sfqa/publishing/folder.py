@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from sfqa import store, tables
+from sfqa.csv_text import write_frame
 from sfqa.errors import UserError
 from sfqa.identity import sha256_file
 from sfqa.publishing import configuration
@@ -166,7 +167,7 @@ def write_tables(
     (folder / "tables").mkdir(exist_ok=True)
     files: dict[str, dict[str, str]] = {}
     for table in shared_tables:
-        table.frame.to_csv(folder / f"tables/{table.name}.csv", index=False, lineterminator="\n")
+        write_frame(table.frame, folder / f"tables/{table.name}.csv")
         for part, rows in _split_rows(table):
             name = table.name if part == "train" and len(rows) == len(table.frame) else ""
             path = f"data/{name or f'{table.name}-{part}'}.parquet"
@@ -176,7 +177,7 @@ def write_tables(
         if "lists" in protocol:
             rows = content.splits[content.splits["protocol"] == protocol["name"]]
             rows = rows.drop(columns="protocol")
-            rows.to_csv(folder / f"tables/trials_{protocol['name']}.csv", index=False)
+            write_frame(rows, folder / f"tables/trials_{protocol['name']}.csv")
     return files
 
 
@@ -200,17 +201,17 @@ def _write_import_files(folder: Path, content: Content, results: Path) -> None:
     """Write the sheets that the configuration of the folder names."""
     if content.config["mode"] == "import_features":
         frame = configuration.build_features_table(content, results)
-        frame.to_csv(folder / configuration.FEATURES_FILE, index=False, lineterminator="\n")
+        write_frame(frame, folder / configuration.FEATURES_FILE)
     else:
         sheet = configuration.build_sheet(content)
-        sheet.to_csv(folder / configuration.SHEET_FILE, index=False, lineterminator="\n")
+        write_frame(sheet, folder / configuration.SHEET_FILE)
     tags = content.config.get("ratings", {}).get("tags")
     if tags:
         from sfqa.user_tables import read_table
 
         (folder / "tables").mkdir(exist_ok=True)
         frame = pd.DataFrame(read_table(Path(tags), "tags").columns)
-        frame.to_csv(folder / configuration.TAGS_FILE, index=False, lineterminator="\n")
+        write_frame(frame, folder / configuration.TAGS_FILE)
 
 
 def _write_features(folder: Path, results: Path) -> None:
@@ -235,10 +236,10 @@ def _write_lists(folder: Path, content: Content) -> None:
         for i in content.items
     ]
     frame = pd.DataFrame(rows, columns=columns)
-    frame.to_csv(folder / "licences.csv", index=False, lineterminator="\n")
+    write_frame(frame, folder / "licences.csv")
     left_out = [(i.kind, i.name, i.reason) for i in list_left_out(content)]
     frame = pd.DataFrame(left_out, columns=["kind", "name", "reason"])
-    frame.to_csv(folder / "left_out.csv", index=False, lineterminator="\n")
+    write_frame(frame, folder / "left_out.csv")
 
 
 def list_left_out(content: Content) -> list[Item]:

@@ -11,6 +11,10 @@ from sfqa.errors import UserError
 from sfqa.identity import sha256_file
 from sfqa.publishing.configuration import CONFIG_FILE, SHEET_FILE, move_config, read_config
 from sfqa.publishing.folder import CHECKSUM_FILE
+from sfqa.untrusted import limits
+from sfqa.untrusted.archives import leads_outside
+from sfqa.untrusted.documents import read_limited
+from sfqa.untrusted.limits import RefusedError
 
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
@@ -45,9 +49,13 @@ def check_folder(folder: Path) -> FolderCheck:
     """
     path = folder / CHECKSUM_FILE
     result = FolderCheck()
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        text = read_limited(path, limits.CHECKSUM_BYTES).decode("utf-8")
+    except (RefusedError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not checksums ({error}); fetch the folder again") from error
+    for number, line in enumerate(text.splitlines(), 1):
         match = _LINE.fullmatch(line)
-        if match is None:
+        if match is None or leads_outside(match[2]):
             raise UserError(f"{path}, row {number}: not a checksum; fetch the folder again")
         file = folder / match[2]
         if not file.is_file():

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from sfqa import store
 from sfqa.errors import UserError
 from sfqa.identity import digest
-from sfqa.regression import _rows, heads
+from sfqa.regression import _rows, heads, model_files
 from sfqa.regression.blocks import BlockDesign, Steps, load_blocks
 from sfqa.regression.design import Design, Files, load_design, select_columns
 from sfqa.regression.model_files import ModelFile, Scorer, fingerprint_rows
@@ -120,12 +120,11 @@ def load_model_features(model: ModelFile, files: Files, work: Path) -> Design | 
     entries = model.metadata["inputs"]
     design: Design | BlockDesign
     if model.metadata["design"] == "blocks":
-        head = model.metadata["head"]
-        head_inputs = heads.load_head(str(head["name"])).list_inputs(head["options"], model.inputs)
-        sized = [
-            _fix_steps(head_input.steps, entry["shape"])
-            for head_input, entry in zip(head_inputs, entries, strict=True)
-        ]
+        head = heads.load_head(str(model.metadata["head"]["name"]))
+        with model_files.explain_unusable_model(model.path):
+            head_inputs = head.list_inputs(model.metadata["head"]["options"], model.inputs)
+            pairs = zip(head_inputs, entries, strict=True)
+            sized = [_fix_steps(head_input.steps, entry["shape"]) for head_input, entry in pairs]
         design = load_blocks(files, model.inputs, sized, work)
         shapes = {name: list(x.shape[1:]) for name, x in design.X.items()}
     else:
@@ -133,10 +132,10 @@ def load_model_features(model: ModelFile, files: Files, work: Path) -> Design | 
         loaded = describe_inputs(design, files, model.inputs)
         shapes = {entry["input"]: entry["shape"] for entry in loaded}
     for entry in entries if design.sample_ids else ():
-        if shapes[entry["input"]] != entry["shape"]:
+        if (shape := shapes.get(entry["input"])) != entry["shape"]:
             raise UserError(
                 f"{files[entry['input'].partition('.')[0]][0]}: {entry['input']} has the shape "
-                f"{shapes[entry['input']]} in each row, the model {model.path} was trained on "
+                f"{shape} in each row, the model {model.path} was trained on "
                 f"{entry['shape']}; extract the features as for the model, or train a model on "
                 "these"
             )
@@ -266,7 +265,7 @@ def find_training_rows(model: ModelFile, design: Design | BlockDesign) -> npt.ND
     """Return a mask of the rows whose features equal those of a training row of the model."""
     if not design.sample_ids:
         return np.zeros(0, bool)
-    return np.isin(fingerprint_rows(design.X), model.arrays["seen"])
+    return np.isin(fingerprint_rows(design.X), model.get_array("seen"))
 
 
 def hash_materials(samples: pd.DataFrame) -> dict[str, dict[str, int]]:
@@ -288,7 +287,7 @@ def find_shared_materials(model: ModelFile, samples: pd.DataFrame) -> dict[str, 
     """Return a reason for each sample whose image, clip or prompt is in the training data."""
     reasons: dict[str, str] = {}
     for material, hashes in hash_materials(samples).items():
-        in_training = set(model.arrays[f"material/{material}"].tolist())
+        in_training = set(model.get_array(f"material/{material}").tolist())
         for sample, material_hash in hashes.items():
             if material_hash in in_training:
                 reason = f"shared_material: the model learnt from a sample of the same {material}"

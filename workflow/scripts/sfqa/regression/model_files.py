@@ -15,10 +15,11 @@ import hashlib
 import json
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,11 +27,19 @@ import safetensors.numpy
 
 from sfqa import store
 from sfqa.arrays import AnyArray, Floats
-from sfqa.errors import UserError
+from sfqa.errors import UserError, is_out_of_memory
 from sfqa.identity import digest
 from sfqa.regression import heads
 from sfqa.regression.head import ModelHead
+from sfqa.regression.model_schema import check_metadata
 from sfqa.regression.problems import Features, Models, get_blocks, hash_rows, make_problem
+from sfqa.shown_text import quote_value, show_controls
+from sfqa.untrusted import limits
+from sfqa.untrusted.archives import check_members, open_archive, read_member
+from sfqa.untrusted.arrays import read_member_array
+from sfqa.untrusted.documents import parse_json
+from sfqa.untrusted.limits import format_bytes
+from sfqa.untrusted.tensors import check_safetensors_header
 
 #: The newest version of the file format, of files with safetensors; other files have version 1.
 FORMAT = 2
@@ -54,6 +63,12 @@ class ModelFile:
     path: Path
     metadata: Mapping[str, Any]
     arrays: Mapping[str, AnyArray]
+
+    def get_array(self, name: str) -> AnyArray:
+        """Return an array; raises :class:`UserError` if the file does not have it."""
+        if name not in self.arrays:
+            raise UserError(f"{self.path}: not a whole model file (no array {name!r}); {_REMAKE}")
+        return self.arrays[name]
 
     @property
     def dimensions(self) -> list[str]:
@@ -80,7 +95,8 @@ class ModelFile:
 def write(path: Path | str, metadata: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> None:
     """Write a model file atomically; equal content gives equal bytes.
 
-    Raises ``ValueError`` for an array that would need pickle.
+    Raises ``ValueError`` for an array that would need pickle, and for metadata of a size that
+    :func:`read` refuses.
     """
     contiguous = {k: np.array(arrays[k], order="C") for k in sorted(arrays)}
     for name, values in contiguous.items():
@@ -93,6 +109,8 @@ def write(path: Path | str, metadata: Mapping[str, Any], arrays: Mapping[str, An
     }  # fmt: skip
     content["digest"] = digest(content)
     text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    if len(text.encode()) >= limits.MODEL_JSON_BYTES:
+        raise ValueError(f"metadata of more than {format_bytes(limits.MODEL_JSON_BYTES)}")
     with store.replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         archive.writestr(_make_member(_JSON), text + "\n")
         if tensors:
@@ -119,24 +137,29 @@ def read(path: Path | str) -> ModelFile:
             f"{path}: there is no such model file; correct the path, or make the file ({_TARGET})"
         )
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_archive(path) as archive:
             metadata, arrays = _read_archive(path, archive)
     except UserError:
         raise
     except Exception as error:
         # zip, zlib, JSON, header, key and memory errors all mean the same to the user.
-        cause = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        cause = _describe_cause(error)
         raise UserError(f"{path}: damaged, or not a model file ({cause}); {_REMAKE}") from error
     head, version = str(metadata["head"]["name"]), int(metadata["head"]["version"])
     if head not in heads.list_heads():
         raise UserError(
-            f"{path}: the model has the head {head!r}, which this program does not have "
+            f"{path}: the model has the head {quote_value(head)}, which this program does not have "
             f"({', '.join(heads.list_heads())}); use the program that made it, or {_REMAKE}"
         )
     if heads.read_version(head) != version:
         raise UserError(
             f"{path}: made by head {head} VERSION {version}; this program has VERSION "
             f"{heads.read_version(head)}, whose numbers differ; {_REMAKE}"
+        )
+    if heads.read_design(head) != metadata["design"]:
+        raise UserError(
+            f"{path}: not a whole model file (the head {head} reads {heads.read_design(head)} "
+            f"features, the file has {metadata['design']}); {_REMAKE}"
         )
     return ModelFile(path, metadata, arrays)
 
@@ -153,9 +176,11 @@ class Scorer:
             fits = [
                 _select_arrays(model.arrays, f"{n}/") for n in range(len(model.metadata["fits"]))
             ]
-            loaded = cast(ModelHead, heads.load_head(self.head))
-            self.models = loaded.restore(fits, self.options, device)
-            self._check_probe(_join_fits(self.models.predict(self._read_probe())))
+            with explain_unusable_model(model.path):
+                heads.merge_options(self.head, self.options)
+                loaded = cast(ModelHead, heads.load_head(self.head))
+                self.models = loaded.restore(fits, self.options, device)
+                self._check_probe(_join_fits(self.models.predict(self._read_probe())))
 
     def predict(self, x: Features) -> Floats:
         """Return predictions in MOS units, float64 (rows, dimensions of the file).
@@ -165,8 +190,15 @@ class Scorer:
         """
         if self.models is not None:
             return _join_fits(self.models.predict(x))
-        # The head is fitted again on the stored rows; the probe and the new rows follow them.
-        parts = [get_blocks(part)["x"] for part in (self.model.arrays["x"], self._read_probe(), x)]
+        with explain_unusable_model(self.model.path):
+            return self._refit(x)
+
+    def _refit(self, x: Features) -> Floats:
+        """Fit the head again on the stored rows; the probe and the new rows follow them."""
+        heads.merge_options(self.head, self.options)
+        parts = [
+            get_blocks(part)["x"] for part in (self.model.get_array("x"), self._read_probe(), x)
+        ]
         counts = np.cumsum([len(part) for part in parts])
         matrix = np.concatenate(parts)
         problems = []
@@ -200,7 +232,7 @@ class Scorer:
 
     def _check_probe(self, predicted: Floats) -> None:
         """Compare predictions for the probe with those in the file."""
-        expected, spans = self.model.arrays["probe"], []
+        expected, spans = self.model.get_array("probe"), []
         for name in self.model.dimensions:
             mos = self.model.metadata["mos"][name]
             spans.append(float(mos["highest"]) - float(mos["lowest"]))
@@ -214,6 +246,31 @@ class Scorer:
                 f"which it predicted {expected[0].tolist()} when it was made (with {packages}); "
                 f"use those versions, or {_REMAKE}"
             )
+
+
+@contextmanager
+def explain_unusable_model(path: Path) -> Iterator[None]:
+    """Raise :class:`UserError` naming a model file if the block fails because of its content.
+
+    Its arrays, shapes and options may contradict each other, although each of them is allowed.
+    """
+    try:
+        yield
+    except (UserError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise UserError(
+            f"{path}: the parts of the model do not fit together ({_describe_cause(error)}); "
+            f"{_REMAKE}"
+        ) from error
+
+
+def _describe_cause(error: BaseException) -> str:
+    """Return the first line of an error, or its type if it has no text."""
+    text = str(error).strip()
+    return show_controls(text.splitlines()[0][:160], keep="") if text else type(error).__name__
 
 
 def fingerprint_rows(x: Features) -> npt.NDArray[np.uint64]:
@@ -230,24 +287,31 @@ def _read_archive(
     path: Path, archive: zipfile.ZipFile
 ) -> tuple[dict[str, Any], dict[str, AnyArray]]:
     """Return the metadata and the arrays of a model file; any error means that it is damaged."""
-    metadata: dict[str, Any] = json.loads(archive.read(_JSON))
-    if int(metadata["format"]) > FORMAT:
+    size = path.stat().st_size
+    # Without compression no member can be larger than the file.
+    check_members(archive, size, size, stored=True)
+    packed_metadata = read_member(archive, archive.getinfo(_JSON), limits.MODEL_JSON_BYTES)
+    metadata: dict[str, Any] = parse_json(packed_metadata, limits.MODEL_JSON_BYTES)
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("format"), int):
+        raise ValueError(f"{_JSON} states no format")
+    if metadata["format"] > FORMAT:
         raise UserError(
             f"{path}: a model file of format {metadata['format']}; this program reads up to "
             f"{FORMAT}; use the newer program that made it"
         )
-    if digest({k: v for k, v in metadata.items() if k != "digest"}) != metadata["digest"]:
+    if digest({k: v for k, v in metadata.items() if k != "digest"}) != metadata.get("digest"):
         raise ValueError(f"{_JSON} was changed")
+    check_metadata(metadata)
     arrays, tensors = {}, {}
     if any(_is_tensor(metadata, name) for name in metadata["arrays"]):
-        with _open_member(archive, _SAFETENSORS) as handle:
-            tensors = safetensors.numpy.load(handle.read())
+        packed_tensors = read_member(archive, archive.getinfo(_SAFETENSORS), size)
+        check_safetensors_header(packed_tensors[:8], len(packed_tensors))
+        tensors = safetensors.numpy.load(packed_tensors)
     for number, (name, description) in enumerate(sorted(metadata["arrays"].items())):
         if _is_tensor(metadata, name):
             values = tensors[name]
         else:
-            with _open_member(archive, _make_array_path(number)) as handle:
-                values = np.lib.format.read_array(handle, allow_pickle=False)
+            values = read_member_array(archive, _make_array_path(number))
         if _describe_array(values) != description:
             raise ValueError(f"array {name} was changed")
         arrays[name] = values
@@ -257,13 +321,6 @@ def _read_archive(
 def _is_tensor(metadata: Mapping[str, Any], name: str) -> bool:
     """Return whether an array is in the file of safetensors."""
     return bool(metadata.get(SAFETENSORS)) and _NETWORK in name
-
-
-def _open_member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
-    """Open a member of the archive; without compression it cannot be larger than the file."""
-    if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
-        raise ValueError(f"{name} is compressed")
-    return archive.open(name)
 
 
 def _describe_array(values: AnyArray) -> list[Any]:

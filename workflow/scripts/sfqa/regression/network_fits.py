@@ -172,6 +172,21 @@ class NetworkFit:
         slope = np.where(score_sd > 0, mos_sd / np.where(score_sd > 0, score_sd, 1.0), 0.0)
         return mos_mean - slope * score_mean, slope
 
+    def check_state(self, state: State) -> None:
+        """Raise ``ValueError`` unless arrays of a model file are those of the network.
+
+        The network is built without numbers first: options of a wrong file could ask for one that
+        fills the memory.
+        """
+        shapes = {k[6:]: tuple(v.tolist()) for k, v in state.items() if k.startswith("shape.")}
+        with torch.device("meta"):
+            network = self.build(shapes, len(state["y_mean"]), 0)
+        expected = {f"network.{k}": tuple(v.shape) for k, v in network.state_dict().items()}
+        for name, shape in expected.items():
+            if name not in state or state[name].shape != shape:
+                stored = f"the shape {state[name].shape}" if name in state else "no array"
+                raise ValueError(f"{name} has {stored}; the network has {shape}")
+
     def predict(self, state: State, x: Features) -> Floats:
         """Return the predictions of one network in MOS units, float64 (rows, dims)."""
         blocks = get_blocks(x)

@@ -154,6 +154,8 @@ class NetworkHead(ModelHead):
         """Return the networks of model files."""
         fit = self.prepare_fit(self.complete_options(options), device)
         models = [dict(state) for state in states]
+        for state in models:
+            fit.check_state(state)
         return NetworkModels(self, fit, models, [""] * len(models), len(models[0]["y_mean"]))
 
     def prepare_fit(self, options: Mapping[str, Any], device: str) -> NetworkFit:

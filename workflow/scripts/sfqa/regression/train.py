@@ -48,6 +48,7 @@ from sfqa.splits.protocols import (
 )
 from sfqa.training.curves import keep_curves
 from sfqa.training.events import complete_events
+from sfqa.untrusted.arrays import read_npz
 
 __all__ = [
     "MIN_TRAIN",
@@ -388,10 +389,10 @@ def _read_cached_predictions(
     if not file.is_file():
         return None
     try:
-        with np.load(file, allow_pickle=False) as stored:
-            predictions, label = stored["prediction"], str(stored["key"])
-            # Files of earlier versions have no reason: failed fits were not stored.
-            reason = str(stored["reason"]) if "reason" in stored else ""
+        stored = read_npz(file)
+        predictions, label = stored["prediction"], str(stored["key"])
+        # Files of earlier versions have no reason: failed fits were not stored.
+        reason = str(stored["reason"]) if "reason" in stored else ""
     except Exception:
         # zip, zlib, header and key errors all mean the same: a cache miss.
         return None

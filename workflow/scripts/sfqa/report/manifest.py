@@ -28,6 +28,7 @@ from sfqa.identity import digest, sha256_file
 from sfqa.plugins import read_version
 from sfqa.project_files import IS_CHECKOUT, PACKAGE, PROJECT
 from sfqa.report import provenance
+from sfqa.untrusted.documents import read_json
 
 VERSION = 1
 
@@ -103,7 +104,7 @@ def write_manifest(manifest: Mapping[str, Any], path: Path) -> None:
 def read_manifest(path: Path) -> Json:
     """Read a manifest. Raises :class:`UserError` if the file is not one."""
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = read_json(Path(path))
     except (OSError, ValueError):
         content = None
     if not isinstance(content, dict) or not all(

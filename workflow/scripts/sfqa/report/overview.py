@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from sfqa import store, tables
+from sfqa.untrusted.documents import parse_json
 
 #: Reads all rows of a table of the dataset.
 ReadFrame = Callable[[tables.Table], pd.DataFrame]
@@ -99,7 +99,7 @@ def _count_licences(folder: Path, samples: pd.DataFrame) -> list[list[Any]]:
 def _read_licence(keys: Any) -> str:
     """Return the licence among a sample's further keys, which are JSON or a mapping."""
     try:
-        entries = json.loads(keys) if isinstance(keys, str) else dict(keys)
+        entries = parse_json(keys) if isinstance(keys, str) else dict(keys)
     except (ValueError, TypeError):
         return _NOT_STATED
     return str(entries.get("licence") or _NOT_STATED) if isinstance(entries, dict) else _NOT_STATED

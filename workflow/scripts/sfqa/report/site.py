@@ -30,6 +30,7 @@ from sfqa.shareable_files import (
 )
 from sfqa.templates import render_template
 from sfqa.thumbnails import locate_file
+from sfqa.untrusted.documents import read_json
 
 VERSION = 3
 
@@ -110,7 +111,7 @@ def write_crate(folder: Path, out: Path, site: Path) -> dict[str, Any]:
 
     Files and code are those recorded in the site's ``provenance.json``.
     """
-    record = json.loads((site / "provenance.json").read_text(encoding="utf-8"))
+    record = read_json(site / "provenance.json")
     files = [folder / file["path"] for file in record["files"]]
     pages = [(f"{site.relative_to(folder).as_posix()}/", "Site of the dataset, open index.html")]
     date = provenance.choose_date(record["code"], files)
@@ -271,7 +272,7 @@ def read_initial_view(folder: Path) -> InitialView:
     path = Path(folder) / "report" / "site" / "provenance.json"
     if not path.is_file():
         return InitialView()
-    view: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))["opening"]
+    view: Mapping[str, Any] = read_json(path)["opening"]
     # A site of an earlier version has no pooling.
     pooling = {"pooling": view["pooling"]} if "pooling" in view else {}
     return InitialView(

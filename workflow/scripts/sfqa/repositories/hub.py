@@ -26,6 +26,7 @@ from sfqa.identity import digest
 from sfqa.repositories.commands import get_error_line, run_command
 from sfqa.repositories.sources import Download
 from sfqa.store import replacing
+from sfqa.untrusted.documents import read_json
 
 _LIMIT_SEC = 7 * 24 * 3600.0
 _PROCESS = Path(__file__).with_name("hub_process.py")
@@ -80,7 +81,7 @@ def fetch_hub(
 def list_pending(download: Download, parts: Path) -> tuple[str, ...]:
     """Return the entries that an interrupted call of :func:`fetch_hub` left half filled."""
     try:
-        stored = json.loads(_marker_path(download, parts).read_text(encoding="utf-8"))
+        stored = read_json(_marker_path(download, parts))
     except (OSError, ValueError):
         return ()
     return tuple(name for name in stored if isinstance(name, str))

@@ -5,7 +5,6 @@ A change of the numbers here raises VERSION in protocols.py.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ from sfqa.splits.group_names import CONTENTS as CONTENTS
 from sfqa.splits.group_names import GROUPS as GROUPS
 from sfqa.splits.group_names import add_article
 from sfqa.splits.group_names import may_be_empty as may_be_empty
+from sfqa.untrusted.documents import parse_json
 
 #: Columns with the keys of ``import.keys`` begin with this, see :func:`expand_keys`.
 _KEY_PREFIX = "keys."
@@ -45,7 +45,7 @@ def expand_keys(rows: pd.DataFrame) -> pd.DataFrame:
 def _parse_keys(cell: Any) -> dict[str, str]:
     """Return the keys of a cell as texts; {} for other text in a user's own column of that name."""
     try:
-        content = json.loads(cell) if isinstance(cell, str) else {}
+        content = parse_json(cell) if isinstance(cell, str) else {}
     except ValueError:
         return {}
     if not isinstance(content, dict):

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from sfqa import store
+from sfqa.csv_text import write_rows
 from sfqa.progress import format_clock
 
 
@@ -45,9 +46,8 @@ def write_curves(path: Path, reports: Sequence[EpochReport]) -> None:
     """Write one row per epoch; the columns are the fields of :class:`EpochReport`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with store.replacing(path) as temporary, open(temporary, "w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(EpochReport)])
-        writer.writeheader()
-        writer.writerows(asdict(report) for report in reports)
+        names = [field.name for field in fields(EpochReport)]
+        write_rows(file, names, (asdict(report).values() for report in reports))
 
 
 def read_curves(path: Path) -> list[EpochReport]:

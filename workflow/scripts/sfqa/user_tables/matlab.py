@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sfqa.errors import UserError
+from sfqa.untrusted.workbooks import check_matlab
 from sfqa.user_tables.table import UserTable
 from sfqa.user_tables.text import shorten
 
@@ -23,6 +24,7 @@ def read_matlab(path: Path) -> UserTable:
     from scipy import io
 
     try:
+        check_matlab(path)
         content = io.loadmat(path, squeeze_me=False, chars_as_strings=True)
     except NotImplementedError:
         raise UserError(

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from sfqa.errors import UserError
+from sfqa.untrusted.limits import RefusedError
+from sfqa.untrusted.parquet import read_parquet
 from sfqa.user_tables import numbers, text
 from sfqa.user_tables.table import UserTable
 
@@ -90,11 +92,16 @@ def read_table(
 
 def _read_parquet(path: Path) -> UserTable:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        frame = pq.ParquetFile(path).read()
+        frame = read_parquet(path)
         columns = [column.to_pylist() for column in frame.columns]
+    except RefusedError as error:
+        raise UserError(f"{path}: {error}; write fewer rows, or several files") from error
+    except MemoryError as error:
+        raise UserError(
+            f"{path}: not enough memory for the table; write fewer rows or columns"
+        ) from error
     except (pa.ArrowException, OSError, ValueError) as error:
         raise UserError(
             f"{path}: not a whole Parquet file ({text.shorten(error)}); write it again"

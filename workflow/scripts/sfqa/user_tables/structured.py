@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from sfqa.errors import UserError
+from sfqa.untrusted import limits
+from sfqa.untrusted.documents import parse_json, read_limited
+from sfqa.untrusted.limits import RefusedError
+from sfqa.untrusted.workbooks import check_workbook
 from sfqa.user_tables.columns import shorten_cell
 from sfqa.user_tables.matlab import read_matlab
 from sfqa.user_tables.pandas_json import convert_pandas_json
@@ -57,14 +61,14 @@ def read_structured(
 
 
 def _read_json(path: Path, names: Sequence[str] | None) -> UserTable:
-    text = decode_text(path, path.read_bytes())
     try:
+        text = decode_text(path, read_limited(path, limits.JSON_BYTES))
         if path.suffix.lower() in _LINE_SUFFIXES or _has_object_per_line(text):
             if names is not None:
                 raise UserError(f"{path}: its columns have names; leave 'header' out")
             records = _read_json_lines(path, text)
         else:
-            content = json.loads(text, object_pairs_hook=_build_object)
+            content = parse_json(text, object_pairs_hook=_build_object)
             content = convert_pandas_json(path, content, names, KEY)
             records = list(enumerate(_find_records(path, content), 1))
         rows = [_flatten(record) for _, record in records]
@@ -79,6 +83,8 @@ def _read_json(path: Path, names: Sequence[str] | None) -> UserTable:
         ) from None
     except RecursionError:
         raise UserError(f"{path}: too many objects inside of each other; flatten it") from None
+    except RefusedError as error:
+        raise UserError(f"{path}: {error}; correct it") from None
     if not records:
         raise UserError(f"{path}: no rows in it; give one object per row")
     fields = dict.fromkeys(name for row in rows for name in row)
@@ -90,7 +96,7 @@ def _has_object_per_line(text: str) -> bool:
     """Return whether the first two lines of a text are JSON objects."""
     lines = [line for line in _LINE_END.split(text) if line.strip()][:2]
     try:
-        return len(lines) == 2 and all(isinstance(json.loads(line), Mapping) for line in lines)
+        return len(lines) == 2 and all(isinstance(parse_json(line), Mapping) for line in lines)
     except ValueError:
         # A broken second line is told with its number.
         return len(lines) == 2 and lines[0].startswith("{") and lines[0].rstrip().endswith("}")
@@ -102,7 +108,7 @@ def _read_json_lines(path: Path, text: str) -> list[tuple[int, Mapping[str, Any]
     records = []
     for number, line in lines:
         try:
-            record = json.loads(line, object_pairs_hook=_build_object)
+            record = parse_json(line, object_pairs_hook=_build_object)
         except json.JSONDecodeError as line_error:
             raise UserError(
                 f"{path}, row {number}: not valid JSON ({line_error.msg}); write one object per "
@@ -225,6 +231,7 @@ def _open_sheet(path: Path, sheet: str | None, stored_values: bool) -> Any:
     from openpyxl.utils.exceptions import InvalidFileException
 
     try:
+        check_workbook(path)
         # Not read_only: other programs write a size of the sheet that is not true.
         workbook = openpyxl.load_workbook(path, data_only=stored_values)
     except (InvalidFileException, zipfile.BadZipFile, KeyError, OSError, ValueError) as error:

@@ -9,7 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sfqa.csv_text import restore_cell
 from sfqa.errors import UserError
+from sfqa.untrusted import limits
+from sfqa.untrusted.documents import read_limited
+from sfqa.untrusted.limits import RefusedError
 
 #: Signs that may separate columns, with their names for messages.
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
@@ -66,9 +70,11 @@ def _decode_wide(path: Path, data: bytes, encoding: str) -> str:
 def read_text(path: Path) -> str:
     """Return the text of a file, see :func:`decode_text`; raises :class:`UserError`."""
     try:
-        data = path.read_bytes()
+        data = read_limited(path, limits.TABLE_TEXT_BYTES)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); correct the path") from error
+    except RefusedError as error:
+        raise UserError(f"{path}: {error}; write it as Parquet, or as several files") from error
     return decode_text(path, data)
 
 
@@ -77,9 +83,10 @@ def split_text(
 ) -> tuple[str, list[Record]]:
     """Return the separator of a text and its rows; rows without any text are left out.
 
-    The separator is found from the header, unless one is given. Spaces around cells are removed.
-    Without ``quotes`` every quote is an ordinary character. Raises :class:`UserError` for an
-    unclear separator, quotes that are not closed and control characters.
+    The separator is found from the header, unless one is given. Spaces around cells are removed,
+    and the apostrophe of a cell such as '=1 that :mod:`sfqa.csv_text` writes. Without ``quotes``
+    every quote is an ordinary character. Raises :class:`UserError` for an unclear separator, quotes
+    that are not closed and control characters.
 
     >>> split_text(Path("a.csv"), 'video;mos\\n\\n"v;1"; 3,5\\n')
     (';', [(1, ['video', 'mos']), (3, ['v;1', '3,5'])])
@@ -166,6 +173,7 @@ def _is_regular(text: str, separator: str, width: int) -> bool:
 
 def _split_rows(path: Path, text: str, separator: str, first_row: int) -> list[Record]:
     edges = ZERO_WIDTH if any(character in text for character in ZERO_WIDTH) else ""
+    has_apostrophes = "'" in text
     records: list[Record] = []
     number = first_row - 1
     try:
@@ -173,6 +181,8 @@ def _split_rows(path: Path, text: str, separator: str, first_row: int) -> list[R
             cells = [cell.strip() for cell in row]
             if edges:
                 cells = [cell.strip(edges).strip() for cell in cells]
+            if has_apostrophes:
+                cells = [restore_cell(cell) for cell in cells]
             if any(cells):
                 records.append((number, cells))
     except csv.Error as error:

@@ -18,6 +18,7 @@ from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Batching
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, Option, Options
+from sfqa.untrusted.arrays import read_npz
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -173,8 +174,8 @@ def read_statistics(path: Path | None) -> tuple[Floats32, Floats32]:
     try:
         if not is_zipfile(path):
             raise ValueError("it is no .npz archive")
-        with np.load(path, allow_pickle=False) as file:
-            mean, std = (np.asarray(file[name], np.float32) for name in ("mean", "std"))
+        arrays = read_npz(path)
+        mean, std = (np.asarray(arrays[name], np.float32) for name in ("mean", "std"))
     except Exception as error:  # readers of archives raise errors of many types
         reason = str(error)[:150] or type(error).__name__
         raise UserError(

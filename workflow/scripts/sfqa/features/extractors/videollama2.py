@@ -30,6 +30,7 @@ from sfqa.features.command_model import CommandExtractor
 from sfqa.features.lmm_options import LEVEL_WORDS, declare_answer_options
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, Options
+from sfqa.untrusted.documents import read_json
 
 VERSION = 2
 WEIGHTS = True
@@ -82,7 +83,7 @@ class Extractor(CommandExtractor):
         for path in sorted(source.iterdir()):
             if path.name != "config.json":
                 (folder / path.name).symlink_to(path)
-        settings = json.loads((source / "config.json").read_text(encoding="utf-8"))
+        settings = read_json(source / "config.json")
         # Relative to the repository: the code tells the kind of tower from words in its path.
         settings["mm_vision_tower"] = str((run.checkpoints / _TOWER).relative_to(run.cwd))
         if "mm_audio_tower" in settings:

@@ -25,6 +25,7 @@ from sfqa.errors import UserError
 from sfqa.generation.generator import Generator, Item, Run
 from sfqa.options import Choice, Option, Options
 from sfqa.tables import flaw
+from sfqa.untrusted.documents import read_yaml
 
 VERSION = 1
 
@@ -57,8 +58,8 @@ class Hallo2(Generator):
         """
         official = run.cwd / _OFFICIAL
         try:
-            content = yaml.safe_load(official.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            content = read_yaml(official)
+        except (OSError, UserError) as error:
             raise UserError(
                 f"{official}: cannot be read as YAML ({type(error).__name__}); "
                 "fetch the repository of Hallo2 again, at the commit of methods.yaml"

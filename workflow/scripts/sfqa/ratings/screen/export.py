@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -12,13 +11,11 @@ from typing import Any
 import pandas as pd
 
 from sfqa import store
+from sfqa.csv_text import write_rows
 from sfqa.ratings.screen.raters import FINISHED, Answers, TableRow, format_time, read_raters
 from sfqa.ratings.screen.study import Study
 from sfqa.statistics.functions import srcc
 from sfqa.tables import SCORE_DETAILS, SCORES
-
-#: Beginnings of a cell that spreadsheets read as a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 _DETAILS_QUERY = """
 SELECT p.rater, p.session, p.position, p.block, p.role, p.sample_id, s.dimension, s.score,
@@ -99,23 +96,19 @@ def write_csv(names: Sequence[str], rows: Iterable[TableRow], path: Path) -> Non
         store.replacing(path, private=True) as part,
         open(part, "w", newline="", encoding="utf-8") as file,
     ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows([_format_cell(row[name]) for name in names] for row in rows)
+        write_rows(file, names, ([_format_cell(row[name]) for name in names] for row in rows))
 
 
 def _format_cell(value: Any) -> Any:
     """Return what is written for a value.
 
-    >>> _format_cell(True), _format_cell(None), _format_cell("=1+1"), _format_cell(-1.5)
-    ('true', '', "'=1+1", -1.5)
+    >>> _format_cell(True), _format_cell(None), _format_cell(-1.5)
+    ('true', '', -1.5)
     """
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
     return value
 
 

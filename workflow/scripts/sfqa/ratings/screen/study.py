@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sfqa.errors import UserError
 from sfqa.ratings.screen import study_options
 from sfqa.ratings.screen.study_options import Completion, Enrolment
@@ -24,6 +22,8 @@ from sfqa.ratings.screen.yaml_checks import (
     check_number,
     check_text,
 )
+from sfqa.shown_text import quote_value
+from sfqa.untrusted.documents import read_yaml
 from sfqa.yaml_names import check_keys, check_texts
 
 #: Keys of ``study.yaml`` and of its sections; docs/study_yaml.md explains each of them.
@@ -88,14 +88,12 @@ class Study:
 def read_study(path: Path) -> Study:
     """Return a study's settings; raises :class:`UserError` naming the wrong entry of the file."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except FileNotFoundError as error:
         raise UserError(
             f"{path}: no such file; a study's folder needs this file. sfqa plan writes it for "
             "videos of a table with the column video, see docs/rating_plan.md"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not readable as YAML ({error}); correct it") from error
     try:
         return parse_study(content, path.parent)
     except UserError as error:
@@ -170,7 +168,9 @@ def _read_languages(value: Any, folder: Path | None) -> tuple[tuple[str, ...], J
         raise UserError("languages: none; give at least one, such as en or zh")
     for language in languages:
         if not _LANGUAGE.fullmatch(language):
-            raise UserError(f"languages: {language!r} is not a language tag such as en or pt-BR")
+            raise UserError(
+                f"languages: {quote_value(language)} is not a language tag such as en or pt-BR"
+            )
     return languages, {language: read_words(language, folder) for language in languages}
 
 
@@ -236,7 +236,9 @@ def _parse_question(value: Any, where: str, languages: tuple[str, ...]) -> Json:
 
 def _check_name(name: Any, where: str) -> str:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise UserError(f"{where}: {name!r} is not a valid name; use letters, digits and _")
+        raise UserError(
+            f"{where}: {quote_value(name)} is not a valid name; use letters, digits and _"
+        )
     return name
 
 

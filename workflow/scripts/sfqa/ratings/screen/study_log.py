@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from sfqa.private_files import open_private_file
+from sfqa.shown_text import ShownFormatter
 
 #: Records per minute of the log, of the web server and of its event loop. Strangers decide how
 #: many requests are refused, so the number is limited; an error has a traceback and counts as ten.
@@ -93,7 +94,7 @@ def start_log(path: Path) -> None:
     """Write the messages of the server to ``path`` and to stderr, a limited number per minute."""
     handlers: tuple[logging.Handler, ...] = (logging.StreamHandler(), StudyLog(path))
     for handler in handlers:
-        handler.setFormatter(logging.Formatter(_FORMAT))
+        handler.setFormatter(ShownFormatter(_FORMAT))
     for name, records in _RECORDS.items():
         logger = logging.getLogger(name)
         logger.addFilter(RecordLimit(records))

@@ -18,6 +18,7 @@ from sfqa.ratings.screen.yaml_checks import (
     check_number,
     check_word,
 )
+from sfqa.shown_text import quote_value
 
 #: Keys of the optional sections; docs/study_yaml.md explains each of them.
 ENROLMENT_KEYS = ("person", "store", "drop_out_minutes", "next_session_hours")
@@ -85,7 +86,9 @@ def parse_enrolment(value: Any) -> Enrolment:
         raise UserError("enrolment, person: give the parameter that names a person, such as rater")
     for name in person:
         if name in stored:
-            raise UserError(f"enrolment: {name!r} is in person and in store; keep it in person")
+            raise UserError(
+                f"enrolment: {quote_value(name)} is in person and in store; keep it in person"
+            )
     minutes = check_number(entry.get("drop_out_minutes", 60), "enrolment, drop_out_minutes")
     hours = check_number(entry.get("next_session_hours", 72), "enrolment, next_session_hours")
     if minutes < 1:
@@ -98,7 +101,8 @@ def _parse_parameters(value: Any, name: str) -> tuple[str, ...]:
     for parameter in parameters:
         if not isinstance(parameter, str) or not _PARAMETER.fullmatch(parameter):
             raise UserError(
-                f"enrolment, {name}: {parameter!r} is not the name of a parameter of an address; "
+                f"enrolment, {name}: {quote_value(parameter)} is not the name of a parameter of "
+                "an address; "
                 "use letters, digits and _"
             )
     return tuple(parameters)
@@ -114,13 +118,15 @@ def parse_completion(value: Any, enrolment: Enrolment) -> Completion:
     code, url = entry.get("code"), entry.get("url")
     per_rater = check_boolean(entry.get("code_per_rater", False), "completion, code_per_rater")
     if code is not None and (not isinstance(code, str) or not code.strip()):
-        raise UserError(f"completion, code: {code!r} is not a text; put it in quotes")
+        raise UserError(f"completion, code: {quote_value(code)} is not a text; put it in quotes")
     if code and per_rater:
         raise UserError("completion: code and code_per_rater; keep one of the two")
     if url is None:
         return Completion(code, per_rater)
     if not isinstance(url, str) or not url.startswith(("https://", "http://")):
-        raise UserError(f"completion, url: {url!r} is not an address; begin it with https://")
+        raise UserError(
+            f"completion, url: {quote_value(url)} is not an address; begin it with https://"
+        )
     placeholders = {"code", "rater", *enrolment.person, *enrolment.store}
     try:
         names = {name for _, name, _, _ in string.Formatter().parse(url) if name is not None}
@@ -147,7 +153,9 @@ def parse_display(value: Any) -> Json:
         check_integer(entry.get("surround"), "display, surround"),
     )
     if zoom is not None and check_number(zoom, "display, max_zoom") <= 0:
-        raise UserError(f"display, max_zoom: {zoom!r} is not above 0; 1 shows videos 1:1")
+        raise UserError(
+            f"display, max_zoom: {quote_value(zoom)} is not above 0; 1 shows videos 1:1"
+        )
     if surround is not None and surround > 255:
         raise UserError(f"display, surround: {surround} is above 255; give a grey from 0 to 255")
     window = entry.get("window")

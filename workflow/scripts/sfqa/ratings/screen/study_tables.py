@@ -10,11 +10,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from sfqa.errors import UserError
 from sfqa.shareable_files import describe_unshareable, explain_unshareable
 from sfqa.tables import ROLES, STUDY_MEDIA
+from sfqa.untrusted.parquet import load_table
 from sfqa.user_tables import read_table
 
 Json = dict[str, Any]
@@ -51,7 +50,7 @@ def read_plan(path: Path) -> list[PlannedVideo]:
     """Return the plan's rows in presentation order; raises :class:`UserError` for a wrong row."""
     if not path.is_file():
         raise UserError(f"{path}: no such file; create the plan of the study first, with sfqa plan")
-    table = pq.read_table(path)
+    table = load_table(path)
     missing = [name for name in _PLAN_COLUMNS if name not in table.schema.names]
     if missing:
         raise UserError(f"{path}: no column {missing[0]!r}; a plan has {', '.join(_PLAN_COLUMNS)}")

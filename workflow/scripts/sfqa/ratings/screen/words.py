@@ -8,9 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sfqa.errors import UserError, hint
+from sfqa.untrusted import limits
+from sfqa.untrusted.documents import load_yaml, read_limited
+from sfqa.untrusted.limits import RefusedError
 from sfqa.yaml_names import check_keys
 
 Json = dict[str, Any]
@@ -72,13 +73,13 @@ def select_words(words: Mapping[str, Json], section: str) -> Json:
 
 @cache
 def _load_text(text: str) -> Any:
-    return yaml.safe_load(text)
+    return load_yaml(text)
 
 
 def _load_file(path: Path) -> Json:
     try:
-        content = _load_text(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = _load_text(read_limited(path, limits.YAML_BYTES).decode("utf-8-sig"))
+    except (RefusedError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not readable as YAML ({error}); correct it") from error
     check_keys(content, str(path))
     if not isinstance(content, Mapping):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sfqa.errors import UserError, hint
+from sfqa.shown_text import quote_value
 
 Json = dict[str, Any]
 
@@ -34,24 +35,24 @@ def check_mapping(value: Any, where: str, keys: Iterable[str]) -> Json:
     """Return a mapping whose keys are all among ``keys``."""
     names = list(keys)
     if not isinstance(value, Mapping):
-        raise UserError(f"{where}: {value!r} is not a mapping; give {', '.join(names)}")
+        raise UserError(f"{where}: {quote_value(value)} is not a mapping; give {', '.join(names)}")
     for key in value:
         if key not in names:
-            raise UserError(f"{where}: no key {key!r}; {hint(key, names)}")
+            raise UserError(f"{where}: no key {quote_value(key)}; {hint(key, names)}")
     return dict(value)
 
 
 def check_list(value: Any, where: str) -> list[Any]:
     """Return a list."""
     if not isinstance(value, list):
-        raise UserError(f"{where}: {value!r} is not a list; give one")
+        raise UserError(f"{where}: {quote_value(value)} is not a list; give one")
     return value
 
 
 def check_boolean(value: Any, where: str) -> bool:
     """Return a truth value."""
     if not isinstance(value, bool):
-        raise UserError(f"{where}: {value!r} is neither true nor false")
+        raise UserError(f"{where}: {quote_value(value)} is neither true nor false")
     return value
 
 
@@ -59,16 +60,18 @@ def check_word(value: Any, where: str, words: Iterable[str]) -> str:
     """Return a text that is one of ``words``."""
     choices = list(words)
     if not isinstance(value, str) or value not in choices:
-        raise UserError(f"{where}: {value!r} is not one of {', '.join(choices)}")
+        raise UserError(f"{where}: {quote_value(value)} is not one of {', '.join(choices)}")
     return value
 
 
 def check_number(value: Any, where: str, negative: bool = False) -> float:
     """Return a finite number, at least 0 unless ``negative``."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise UserError(f"{where}: {value!r} is not a number; give one")
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    # A whole number of hundreds of digits has no float.
+    if not is_number or not -sys.float_info.max <= value <= sys.float_info.max:
+        raise UserError(f"{where}: {quote_value(value)} is not a number; give one")
     if value < 0 and not negative:
-        raise UserError(f"{where}: {value!r} is below 0; give 0 or more")
+        raise UserError(f"{where}: {quote_value(value)} is below 0; give 0 or more")
     return float(value)
 
 
@@ -78,5 +81,7 @@ def check_integer(value: Any, where: str) -> int | None:
         return None
     number = check_number(value, where)
     if number != int(number):
-        raise UserError(f"{where}: {value!r} is not a whole number; give one, or leave it out")
+        raise UserError(
+            f"{where}: {quote_value(value)} is not a whole number; give one, or leave it out"
+        )
     return int(number)

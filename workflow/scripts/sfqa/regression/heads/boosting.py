@@ -46,6 +46,8 @@ OPTIONS: Options = {
 
 #: Nodes of trees that are looked at together when rows are predicted.
 _NODES_AT_ONCE = 2**24
+#: Largest depth in a model file: every row takes as many steps.
+_MAX_DEPTH = 1000
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,9 @@ class Head(ModelHead):
     ) -> BoostedTrees:
         """Return the models of model files."""
         models = split_dimensions(states)
+        for trees in (trees for dimensions in models for trees in dimensions):
+            if not 0 <= int(trees["depth"]) <= _MAX_DEPTH:
+                raise ValueError(f"trees of the depth {int(trees['depth'])}")
         return BoostedTrees(models, [""] * len(states), len(models[0]))
 
 
@@ -108,6 +113,8 @@ def split_dimensions(states: Sequence[Mapping[str, AnyArray]]) -> list[list[dict
     {'a': array([1.])}
     """
     dims = 1 + max(int(name.split(".")[1]) for name in states[0])
+    if dims > len(states[0]):
+        raise ValueError(f"{dims} dimensions in {len(states[0])} arrays")
     return [
         [
             {name.split(".")[0]: array for name, array in state.items() if name.endswith(f".{dim}")}

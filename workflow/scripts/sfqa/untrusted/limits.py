@@ -1,0 +1,75 @@
+"""The limits of files from outside, and the error of a file that exceeds one of them."""
+
+from __future__ import annotations
+
+MIB = 2**20
+
+#: Bytes of the list of members of a zip archive, and number of members. The list is read whole.
+ARCHIVE_LIST_BYTES = 8 * MIB
+ARCHIVE_MEMBERS = 100_000
+#: Largest ratio of unpacked to packed bytes of a member, for members of more than
+#: ``SMALL_MEMBER_BYTES``. Text of different names and numbers has a ratio below 20.
+PACKING_RATIO = 200
+SMALL_MEMBER_BYTES = MIB
+
+#: Unpacked bytes of each file of a challenge submission, number of its files, bytes of the zip.
+SUBMISSION_FILE_BYTES = 16 * MIB
+SUBMISSION_FILES = 1000
+SUBMISSION_ZIP_BYTES = 256 * MIB
+#: Lines of output.txt per video of the phase, and lines that any output.txt may have.
+SUBMISSION_LINES_PER_NAME = 10
+SUBMISSION_LINES = 1000
+#: Characters of an entry of readme.txt.
+README_ENTRY_CHARS = 1000
+
+#: Bytes of model.json in a model file. JSON of this size takes some 400 MB in memory.
+MODEL_JSON_BYTES = 16 * MIB
+#: Bytes of any other JSON document, and how deep objects and lists may be nested.
+JSON_BYTES = 256 * MIB
+JSON_DEPTH = 100
+#: Bytes of the results that the program of a quality model writes.
+RESULT_BYTES = 64 * MIB
+#: Bytes of a table of text (.csv, .tsv, .txt), which is read whole.
+TABLE_TEXT_BYTES = 2048 * MIB
+#: Bytes of the list of checksums of a published folder.
+CHECKSUM_BYTES = 64 * MIB
+#: Bytes of a YAML document, and its nodes with each alias counted as what it refers to.
+YAML_BYTES = MIB
+YAML_NODES = 200_000
+
+#: Bytes of an array of an .npz archive.
+ARRAY_BYTES = 1024 * MIB
+
+#: Rows and columns of a Parquet file of a user.
+TABLE_ROWS = 50_000_000
+TABLE_COLUMNS = 100_000
+#: Cells that a Parquet file of any size may have, and cells per byte of a larger one. A cell takes
+#: some 64 bytes in memory; measured ratings and features have below 1 cell per byte.
+SMALL_TABLE_CELLS = 4_000_000
+TABLE_CELLS_PER_BYTE = 8
+
+#: Bytes of the description of the tensors in a weights file: data.pkl, or the safetensors header.
+WEIGHTS_HEADER_BYTES = 64 * MIB
+
+#: Unpacked bytes of an Excel workbook or of a MATLAB file, and cells of a sheet or a variable.
+WORKBOOK_BYTES = 64 * MIB
+WORKBOOK_CELLS = 5_000_000
+
+#: Characters of a value that a message shows.
+SHOWN_CHARS = 80
+
+
+class RefusedError(ValueError):
+    """Raised for content that exceeds a limit or has a forbidden form, with the reason only.
+
+    Callers add the file's path and what to do instead.
+    """
+
+
+def format_bytes(count: int) -> str:
+    """Return a number of bytes for a message.
+
+    >>> format_bytes(64 * MIB), format_bytes(1500)
+    ('64 MiB', '1,500 bytes')
+    """
+    return f"{count // MIB:,} MiB" if count >= MIB else f"{count:,} bytes"
