@@ -14,8 +14,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -25,16 +25,6 @@ _POLL_SEC = 0.05
 _KILL_SEC = 1.0
 _MB = 1 << 20
 _PR_SET_PDEATHSIG = 1
-
-# Reads the number of a group, then waits for one more byte. If the parent dies, the byte never
-# comes, and the whole group is killed: the kernel's own signal (PR_SET_PDEATHSIG) reaches only
-# the first process of the group.
-_GUARD_CODE = """
-import os, sys
-group = sys.stdin.readline()
-if group and not sys.stdin.read(1):
-    os.killpg(int(group), 9)
-"""
 
 
 def follow_parent_death(parent: int) -> Callable[[], None]:
@@ -56,34 +46,6 @@ def follow_parent_death(parent: int) -> Callable[[], None]:
             os._exit(1)
 
     return follow
-
-
-@contextmanager
-def guard_process_group() -> Iterator[Callable[[int], None]]:
-    """Start a small process that kills a group if this process dies inside the block.
-
-    Yields a function that takes the number of the group.
-    """
-    guard = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _GUARD_CODE],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    assert guard.stdin is not None
-    pipe = guard.stdin
-
-    def guard_group(group: int) -> None:
-        with suppress(BrokenPipeError):
-            pipe.write(b"%d\n" % group)
-            pipe.flush()
-
-    try:
-        yield guard_group
-    finally:
-        with suppress(BrokenPipeError):
-            guard.communicate(b".")
 
 
 def is_group_running(group: int) -> bool:

@@ -143,7 +143,8 @@ def _make_specs(model: ModelFile, arguments: Sequence[str]) -> dict[str, dict[st
     specs = _extract.make_specs(sorted(extractors), [*arguments, *more], None, [], options)
     for name, spec in specs.items():
         if spec["weights"] == "random" and name in random:
-            spec["weights_seed"] = int(extractors[name]["weights"]["identity"].partition(":")[2])
+            seed = extractors[name]["weights"]["identity"].partition(":")[2]
+            spec["weights_seed"] = int(seed) if seed.isdecimal() else 0
         weights = resolve_weights(spec, name)
         identity = {
             "version": base.read_extractor_version(name), "options": spec["options"],

@@ -93,4 +93,6 @@ def add_program(spec: Mapping[str, Any], command: Command, folder: Path | str) -
         "weights": command.source.weights.folder,
         "minutes": command.minutes,
     }
+    if command.pass_environment:
+        program["pass_environment"] = list(command.pass_environment)
     return {**spec, "command": program}

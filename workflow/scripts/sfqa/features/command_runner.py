@@ -159,8 +159,9 @@ class CommandRunner:
         except Exception as error:
             raise _NotPreparedError(_describe_error(error)) from error
         env = process.make_environment(
-            run.python, workspace.tools, workspace.temporary, None, variables
-        )
+            run.python, workspace.tools, workspace.temporary, None, variables,
+            self.program.pass_environment,
+        )  # fmt: skip
         with open(self.log, "a", encoding="utf-8") as log_file:
             log_file.write(f"== {format_count(len(items), 'video')}: {shlex.join(argv)}\n")
         run = replace(run, log_start=self.log.stat().st_size)

@@ -33,7 +33,8 @@ class Program:
     """The installed program of a quality model of kind ``command``.
 
     ``home`` is its folder, ``weights`` that of its weights in the repository, ``minutes`` the time
-    limit of one video, ``work`` the folder for private workspaces and logs.
+    limit of one video, ``work`` the folder for private workspaces and logs, ``pass_environment``
+    the names of further variables of ours that it gets.
     """
 
     model: str
@@ -41,6 +42,7 @@ class Program:
     weights: str
     minutes: float
     work: Path = Path("work")
+    pass_environment: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -301,8 +303,9 @@ def _resolve_program(spec: Mapping[str, Any], where: str) -> Weights:
     """
     settings = spec["command"]
     program = Program(
-        settings["model"], Path(settings["home"]), settings["weights"], float(settings["minutes"])
-    )
+        settings["model"], Path(settings["home"]), settings["weights"], float(settings["minutes"]),
+        pass_environment=tuple(settings.get("pass_environment", ())),
+    )  # fmt: skip
     installed = digest_installation(program.home)
     if not installed:
         raise UserError(

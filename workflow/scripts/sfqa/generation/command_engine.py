@@ -247,8 +247,9 @@ class CommandEngine:
                 raise
             raise NotPreparedError(_describe_error(error)) from error
         env = process.make_environment(
-            run.python, workspace.tools, workspace.temporary, self.gpu, variables
-        )
+            run.python, workspace.tools, workspace.temporary, self.gpu, variables,
+            self.shard.method.pass_environment,
+        )  # fmt: skip
         first, others = run.items[0].sample_id, len(run.items) - 1
         log_path = self.shard.videos.log_path(f"{first}+{others}" if others else first)
         log_path.parent.mkdir(parents=True, exist_ok=True)

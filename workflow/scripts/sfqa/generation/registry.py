@@ -28,7 +28,7 @@ KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "minutes",
             "memory_gb",
         ),
-        ("options", "gpu_memory_gb"),
+        ("options", "gpu_memory_gb", "pass_environment"),
     ),
     "import": ((), ("licence", "expect")),
 }
@@ -40,6 +40,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "options": (dict,),
     "weights": (dict,),
     "expect": (dict,),
+    "pass_environment": (list,),
     "minutes": (int, float),
     "memory_gb": (int, float),
     "gpu_memory_gb": (int, float),
@@ -52,6 +53,7 @@ _TYPE_NAMES = {
     (int,): "a whole number",
     (bool,): "true or false",
     (dict,): "keys and values",
+    (list,): "a list",
     (int, float): "a number",
 }
 
@@ -62,7 +64,8 @@ class Method:
 
     ``adapter`` is empty for kind ``import``. ``source`` is the repository of a method of kind
     ``command``. ``minutes`` is the time limit of one pair, ``memory_gb`` the memory that is
-    requested from a cluster.
+    requested from a cluster. ``pass_environment``: variables of ours that the program gets beside
+    those that every program gets (:func:`sfqa.repositories.process.select_variables`).
     """
 
     label: str
@@ -78,6 +81,7 @@ class Method:
     minutes: float = 2.0
     memory_gb: float = 2.0
     gpu_memory_gb: float | None = None
+    pass_environment: tuple[str, ...] = ()
     expect: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -133,6 +137,10 @@ def as_dict(method: Method) -> dict[str, Any]:
     data = {f.name: getattr(method, f.name) for f in fields(Method)}
     data["source"] = sources.as_dict(method.source) if method.source else None
     data["options"], data["expect"] = dict(method.options), dict(method.expect)
+    # A new key in the parameters of all jobs would make every video again.
+    if not data.pop("pass_environment"):
+        return {**data, "adapter_version": method.adapter_version}
+    data["pass_environment"] = list(method.pass_environment)
     return {**data, "adapter_version": method.adapter_version}
 
 
@@ -141,6 +149,7 @@ def from_dict(data: Mapping[str, Any]) -> Method:
     values = {f.name: data[f.name] for f in fields(Method) if f.name in data}
     if values.get("source"):
         values["source"] = sources.from_dict(values["source"])
+    values["pass_environment"] = tuple(values.get("pass_environment", ()))
     return Method(**values)
 
 
@@ -171,6 +180,7 @@ def _read_method(label: str, entry: object, path: Path | str) -> Method:
         values["options"] = _read_options(entry, where)
     if method_kind == "command":
         values["source"] = sources.read_source(entry, where)
+        values["pass_environment"] = sources.read_variables(entry, where)
         for key in ("minutes", "memory_gb", "gpu_memory_gb"):
             if key in entry:
                 if not entry[key] > 0:

@@ -18,7 +18,7 @@ COMMAND = "command"
 FOLDER = FETCHED / "models"
 
 _REQUIRED = ("repository", "commit", "environment", "weights", "minutes", "memory_gb")
-_OPTIONAL = ("gpu_memory_gb",)
+_OPTIONAL = ("gpu_memory_gb", "pass_environment")
 #: Keys that only entries of this kind have.
 KEYS = ("kind", *_REQUIRED, *_OPTIONAL)
 
@@ -29,7 +29,8 @@ class Command:
 
     ``model`` is the name of its entry and of its folder, ``extractor`` the adapter that calls it,
     with its label if it has one. ``minutes`` is the time limit of one video, ``memory_gb`` the
-    memory that is requested from a cluster.
+    memory that is requested from a cluster. ``pass_environment``: further variables of ours that
+    the program gets.
     """
 
     model: str
@@ -38,6 +39,7 @@ class Command:
     minutes: float
     memory_gb: float
     gpu_memory_gb: float | None = None
+    pass_environment: tuple[str, ...] = ()
 
 
 def read_command(name: str, entry: Mapping[str, Any], where: str) -> Command | None:
@@ -73,7 +75,10 @@ def read_command(name: str, entry: Mapping[str, Any], where: str) -> Command | N
             raise UserError(f"{where}: {key} is {value!r}; give a number above 0")
         limits[key] = None if value is None else float(value)
     source = sources.read_source({**entry, "licence": entry["licences"]["code"]}, where)
-    return Command(name, next(iter(entry["features"])), source, **limits)  # type: ignore[arg-type]
+    return Command(
+        name, next(iter(entry["features"])), source, **limits,  # type: ignore[arg-type]
+        pass_environment=sources.read_variables(entry, where),
+    )  # fmt: skip
 
 
 def index_commands(commands: Iterable[Command], where: str) -> dict[str, Command]:

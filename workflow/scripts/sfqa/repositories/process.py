@@ -7,22 +7,31 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from sfqa import media, processes
+from sfqa import media
 from sfqa.gpu_names import Gpu, make_device_variables
+from sfqa.repositories.supervised import SupervisedCommand
 
-#: Variables of the caller that would make the program use our own Python.
-_PYTHON_VARIABLES = re.compile(
-    r"VIRTUAL_ENV|PYTHONPATH|PYTHONHOME|PYTHONSTARTUP|_?CONDA|_CE_|MAMBA_|PIXI_"
+#: Variables of the caller that a program needs: folders, language, libraries, GPUs, threads, the
+#: grant of the scheduler.
+_NEEDED = re.compile(
+    r"PATH|HOME|USER|LOGNAME|SHELL|TERM|LANG|LANGUAGE|LC_\w+|TZ|HOSTNAME|COLUMNS"
+    r"|(DY)?LD_(FALLBACK_)?LIBRARY_PATH|XDG_CACHE_HOME|FONTCONFIG_\w+|MPLCONFIGDIR"
+    r"|HF_HOME|HF_HUB_CACHE|HUGGINGFACE_HUB_CACHE|TRANSFORMERS_CACHE|TORCH_HOME|TORCH_EXTENSIONS_DIR"
+    r"|(CUDA|CUDNN|CUBLAS|NVIDIA|NCCL|ROCR|HIP|HSA|GPU|OMP|GOMP|KMP|MKL|OPENBLAS|NUMEXPR|VECLIB"
+    r"|PYTORCH|TRITON|TF|XLA)_\w+"
+    r"|SLURM_(JOB_?ID|JOB_NAME|JOB_GPUS|CPUS_PER_TASK|CPUS_ON_NODE|GPUS_ON_NODE|STEP_GPUS"
+    r"|MEM_PER_NODE|NODEID|PROCID|LOCALID|TMPDIR)"
 )
+#: Words in the names of variables that hold secrets.
+_SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSW|CREDENTIAL|AUTH|JWT", re.IGNORECASE)
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 _TAIL_BYTES = 65536
 _TAIL_LINES = 3
@@ -104,57 +113,51 @@ def watch_command(
     """Run a command and yield while it runs, so that the caller can look at its first results.
 
     The generator returns how the command ended. Closing the generator ends the command. Its output
-    is appended to ``log``, as :func:`trim_log` keeps it. It is stopped at ``get_deadline()``, a
-    time of ``time.monotonic`` that may change while it runs. The command gets its own process
-    group, which is killed when the caller dies. After exit code 0 it waits for children in the
-    group until the group is empty or the results have not changed for ``late_sec``, then up to
+    is appended to ``log``; the middle of more than 4 MiB is left out. It is stopped at ``get_deadline()``, a
+    time of ``time.monotonic`` that may change while it runs. All that the command starts is killed
+    when it has ended, and when the caller dies, also what left its process group
+    (:class:`sfqa.repositories.supervised.SupervisedCommand`). After exit code 0 it waits for other
+    processes until none runs or the results have not changed for ``late_sec``, then up to
     ``late_sec`` for results that are missing or still grow. Raises ``OSError`` if the command
     cannot start.
     """
-    with processes.guard_process_group() as guard_group:
-        with open(log, "ab") as out:
-            log_start = out.tell()
-            process = subprocess.Popen(
-                list(argv),
-                cwd=cwd,
-                env={**env, "PWD": str(cwd)},
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=processes.follow_parent_death(os.getpid()),
-            )
-        try:
-            guard_group(process.pid)
-            while (code := process.poll()) is None:
-                if time.monotonic() >= get_deadline():
-                    processes.end_process_group(process, timeouts.grace_sec)
-                    killed = process.poll()  # None: a driver holds it, not even SIGKILL ends it
-                    return ProcessEnd(-signal.SIGKILL if killed is None else killed, timed_out=True)
-                yield
-                trim_log(log, log_start)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(_POLL_SEC)
-            if code != 0:
-                return ProcessEnd(code)
-            if not _wait_for_group(process.pid, get_deadline(), list_results, timeouts.late_sec):
-                return ProcessEnd(code, timed_out=True)
-            _wait_for_results(list_results, timeouts)
+    log.touch()
+    command = SupervisedCommand(
+        argv, cwd, {**env, "PWD": str(cwd)}, log, LOG_BYTES, _LOG_PART_BYTES
+    )
+    try:
+        while (code := command.wait(0)) is None:
+            if time.monotonic() >= get_deadline():
+                command.end(timeouts.grace_sec)
+                killed = command.poll()  # None: a driver holds it, not even SIGKILL ends it
+                return ProcessEnd(-signal.SIGKILL if killed is None else killed, timed_out=True)
+            yield
+            command.wait(_POLL_SEC)
+        if code != 0:
             return ProcessEnd(code)
-        finally:
-            processes.end_process_group(process, timeouts.grace_sec)
-            trim_log(log, log_start)
+        if not _wait_for_others(command, get_deadline(), list_results, timeouts.late_sec):
+            return ProcessEnd(code, timed_out=True)
+        _wait_for_results(list_results, timeouts)
+        return ProcessEnd(code)
+    finally:
+        command.end(timeouts.grace_sec)
 
 
 def make_environment(
-    python: Path, tools: Path, temporary: Path, gpu: Gpu | None, extra: Mapping[str, str]
+    python: Path,
+    tools: Path,
+    temporary: Path,
+    gpu: Gpu | None,
+    extra: Mapping[str, str],
+    passed: Collection[str] = (),
 ) -> dict[str, str]:
-    """Return the environment of a program: ours without Python and conda, its own first on PATH.
+    """Return the environment of a program: what it needs of ours, its own Python first on PATH.
 
-    ``gpu`` is the only one that it sees. ``tools`` is an empty folder that gets a link named ffmpeg
-    if the PATH has none. ``extra`` overrides all other variables.
+    ``passed`` are further variables of ours that it gets, see :func:`select_variables`. ``gpu`` is
+    the only one that it sees. ``tools`` is an empty folder that gets a link named ffmpeg if the
+    PATH has none. ``extra`` overrides all other variables.
     """
-    env = {k: v for k, v in os.environ.items() if not _PYTHON_VARIABLES.match(k)}
+    env = select_variables(os.environ, passed)
     paths = [str(python.parent), *filter(None, env.get("PATH", os.defpath).split(os.pathsep))]
     if shutil.which("ffmpeg", path=os.pathsep.join(paths)) is None:
         (tools / "ffmpeg").symlink_to(Path(media.ffmpeg_exe()).absolute())
@@ -169,6 +172,24 @@ def make_environment(
     if gpu is not None:
         env |= make_device_variables(gpu)
     return {**env, **extra}
+
+
+def select_variables(
+    environment: Mapping[str, str], passed: Collection[str] = ()
+) -> dict[str, str]:
+    """Return the variables that a program of others may see, and those in ``passed``.
+
+    Tokens, keys, passwords, agents, proxies and what would make it use our own Python do not pass.
+
+    >>> ours = {"PATH": "/bin", "HF_TOKEN": "x", "CUDA_PATH": "/c", "NVIDIA_API_KEY": "x"}
+    >>> select_variables(ours), select_variables(ours, ["HF_TOKEN"])["HF_TOKEN"]
+    ({'PATH': '/bin', 'CUDA_PATH': '/c'}, 'x')
+    """
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in passed or (_NEEDED.fullmatch(name) and not _SECRET.search(name))
+    }
 
 
 def trim_log(log: Path, start: int = 0) -> None:
@@ -231,12 +252,12 @@ def end_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _wait_for_group(
-    group: int, deadline: float, list_results: ListResults, late_sec: float
+def _wait_for_others(
+    command: SupervisedCommand, deadline: float, list_results: ListResults, late_sec: float
 ) -> bool:
     """Wait for the processes that the first one left running; False if the time limit passed."""
     last_results, changed_at = list_results(), time.monotonic()
-    while processes.is_group_running(group):
+    while command.is_running():
         new_results, now = list_results(), time.monotonic()
         if new_results != last_results:
             last_results, changed_at = new_results, now

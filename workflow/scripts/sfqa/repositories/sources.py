@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from sfqa.errors import UserError, hint
+from sfqa.shown_text import quote_value
 from sfqa.web_address import is_web_address
 
 SOURCE_KEYS = ("repository", "commit", "licence", "environment", "weights")
@@ -16,6 +17,7 @@ _WEIGHTS_KEYS = ("folder", "files", "downloads", "by_hand")
 _DOWNLOAD_KEYS = ("to", "hub", "revision", "only", "url", "sha256")
 _OWNER_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*")
 _REVISION = re.compile(r"[\w][\w./-]*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -215,6 +217,22 @@ def _check_keys(
         if key not in value:
             raise UserError(f"{where}: the key {key!r} is missing; add it")
     return value
+
+
+def read_variables(entry: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    """Return ``pass_environment`` of an entry: names of environment variables.
+
+    >>> read_variables({"pass_environment": ["LICENCE_FILE"]}, "method m")
+    ('LICENCE_FILE',)
+    """
+    names = entry.get("pass_environment", [])
+    entries = names if isinstance(names, list) else [None]
+    if not all(isinstance(name, str) and _VARIABLE.fullmatch(name) for name in entries):
+        raise UserError(
+            f"{where}: pass_environment has {quote_value(names)}; give a list of names of "
+            "variables, such as [LICENCE_FILE]"
+        )
+    return tuple(entries)
 
 
 def _read_text(value: object, where: str) -> str:
