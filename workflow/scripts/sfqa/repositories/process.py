@@ -22,7 +22,7 @@ from sfqa.repositories.supervised import SupervisedCommand
 #: Variables of the caller that a program needs: folders, language, libraries, GPUs, threads, the
 #: grant of the scheduler.
 _NEEDED = re.compile(
-    r"PATH|HOME|USER|LOGNAME|SHELL|TERM|LANG|LANGUAGE|LC_\w+|TZ|HOSTNAME|COLUMNS"
+    r"SFQA_\w+|PATH|HOME|USER|LOGNAME|SHELL|TERM|LANG|LANGUAGE|LC_\w+|TZ|HOSTNAME|COLUMNS"
     r"|(DY)?LD_(FALLBACK_)?LIBRARY_PATH|XDG_CACHE_HOME|FONTCONFIG_\w+|MPLCONFIGDIR"
     r"|HF_HOME|HF_HUB_CACHE|HUGGINGFACE_HUB_CACHE|TRANSFORMERS_CACHE|TORCH_HOME|TORCH_EXTENSIONS_DIR"
     r"|(CUDA|CUDNN|CUBLAS|NVIDIA|NCCL|ROCR|HIP|HSA|GPU|OMP|GOMP|KMP|MKL|OPENBLAS|NUMEXPR|VECLIB"
@@ -113,11 +113,11 @@ def watch_command(
     """Run a command and yield while it runs, so that the caller can look at its first results.
 
     The generator returns how the command ended. Closing the generator ends the command. Its output
-    is appended to ``log``; the middle of more than 4 MiB is left out. It is stopped at ``get_deadline()``, a
-    time of ``time.monotonic`` that may change while it runs. All that the command starts is killed
-    when it has ended, and when the caller dies, also what left its process group
-    (:class:`sfqa.repositories.supervised.SupervisedCommand`). After exit code 0 it waits for other
-    processes until none runs or the results have not changed for ``late_sec``, then up to
+    is appended to ``log``; the middle of more than 4 MiB is left out. It is stopped at
+    ``get_deadline()``, a time of ``time.monotonic`` that may change while it runs. All that the
+    command starts is killed when it has ended, and when the caller dies, also what left its process
+    group (:class:`sfqa.repositories.supervised.SupervisedCommand`). After exit code 0 it waits for
+    other processes until none runs or the results have not changed for ``late_sec``, then up to
     ``late_sec`` for results that are missing or still grow. Raises ``OSError`` if the command
     cannot start.
     """
