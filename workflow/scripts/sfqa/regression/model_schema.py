@@ -88,6 +88,8 @@ def _make_validator() -> Any:
 
     schema = read_yaml(SCHEMA.with_name("model_file.schema.yaml"))
     conform = read_yaml(SCHEMA)["properties"]["conform"]
+    # A copy for raters is not made for a new video.
+    conform["properties"]["viewing_short_side"] = {"type": ["integer", "null"]}
     schema["properties"]["conform"] = {
         **conform, "type": ["object", "null"], "required": _NEEDED_CONFORM,
     }  # fmt: skip

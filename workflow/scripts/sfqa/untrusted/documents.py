@@ -6,13 +6,14 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import TYPE_CHECKING, Any
 
 from sfqa.errors import UserError
 from sfqa.untrusted import limits
 from sfqa.untrusted.limits import RefusedError, format_bytes
+
+if TYPE_CHECKING:
+    import yaml
 
 _JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _NO_BRACKET = re.compile(r"[^\[\]{}]+")
@@ -82,7 +83,7 @@ def _check_depth(text: str) -> None:
 def load_yaml(
     text: str,
     max_bytes: int = limits.YAML_BYTES,
-    loader_class: Callable[[str], yaml.SafeLoader] = yaml.SafeLoader,
+    loader_class: Callable[[str], yaml.SafeLoader] | None = None,
 ) -> Any:
     """Return the content of a YAML text, of which nothing runs.
 
@@ -93,10 +94,12 @@ def load_yaml(
     >>> load_yaml("a: &x [1, 2]\\nb: *x")
     {'a': [1, 2], 'b': [1, 2]}
     """
+    import yaml
+
     if len(text) > max_bytes:
         raise RefusedError(f"it has more than {format_bytes(max_bytes)}")
     try:
-        loader = loader_class(text)
+        loader = (loader_class or yaml.SafeLoader)(text)
         try:
             node = loader.get_single_node()
             if node is None:
@@ -125,7 +128,7 @@ def _count_nodes(node: yaml.Node, sizes: dict[int, int]) -> int:
 
     ``sizes`` holds the size of each node that was counted, 0 while it is being counted.
     """
-    if not isinstance(node, yaml.CollectionNode):
+    if not isinstance(node.value, list):  # a scalar
         return 1
     if id(node) in sizes:
         if not sizes[id(node)]:
@@ -143,7 +146,7 @@ def _count_nodes(node: yaml.Node, sizes: dict[int, int]) -> int:
 def read_yaml(
     path: Path | str,
     remedy: str = "correct it",
-    loader_class: Callable[[str], yaml.SafeLoader] = yaml.SafeLoader,
+    loader_class: Callable[[str], yaml.SafeLoader] | None = None,
 ) -> Any:
     """Return the content of a YAML file.
 
