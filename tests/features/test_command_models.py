@@ -62,7 +62,7 @@ class ListExtractor(CommandExtractor):
 def home(tmp_path, monkeypatch):
     folder = tmp_path / "models" / "Standin"
     folder.mkdir(parents=True)
-    monkeypatch.setenv("STANDIN_HOME", str(folder))
+    monkeypatch.setenv("SFQA_STANDIN_HOME", str(folder))
     return folder
 
 

@@ -22,7 +22,7 @@ PACKAGE = {
 import json, os
 from pathlib import Path
 
-home = Path(os.environ["STANDIN_HOME"])
+home = Path(os.environ["SFQA_STANDIN_HOME"])
 
 
 class Numbers(list):
@@ -113,7 +113,7 @@ def home(tmp_path, monkeypatch):
     python = folder / "env/bin/python"
     python.parent.mkdir(parents=True)
     python.symlink_to(sys.executable)
-    monkeypatch.setenv("STANDIN_HOME", str(folder))
+    monkeypatch.setenv("SFQA_STANDIN_HOME", str(folder))
     return folder
 
 

@@ -38,7 +38,7 @@ time.sleep(float(sys.argv[3]))
 shutil.copyfile(sys.argv[1], sys.argv[2] + ".part")
 os.replace(sys.argv[2] + ".part", sys.argv[2])
 """
-home = Path(os.environ["FAKE_HOME"])
+home = Path(os.environ["SFQA_FAKE_HOME"])
 plan = json.loads((home / "plan.json").read_text())
 lines = [json.loads(line) for line in Path(sys.argv[1]).read_text().splitlines()]
 facts = {"argv": sys.argv, "env": dict(os.environ), "cwd": os.getcwd(), "lines": lines,
@@ -116,7 +116,7 @@ class FakeGenerator(Generator):
         ]  # fmt: skip
 
     def build_environment(self, run):
-        return {"FAKE_HOME": str(self.home)}
+        return {"SFQA_FAKE_HOME": str(self.home)}
 
     def list_candidates(self, run, item):
         return [item.output, run.work / "never.mp4"]

@@ -1,7 +1,7 @@
 """Stand-ins for repositories of quality models: official arguments and output, and every failure.
 
 No line of them is from the official repositories, and their scores mean nothing: a score is made of
-the bytes of the video. ``plan.json`` in the folder ``STANDIN_HOME`` says how they act for a video,
+the bytes of the video. ``plan.json`` in the folder ``SFQA_STANDIN_HOME`` says how they act for a video,
 by the stem of its staged file; ``calls.txt`` there tells which videos were scored.
 """
 
@@ -19,7 +19,7 @@ _ACTS = '''
 import hashlib, json, os, time
 from pathlib import Path
 
-home = Path(os.environ["STANDIN_HOME"])
+home = Path(os.environ["SFQA_STANDIN_HOME"])
 
 
 def act(video):
