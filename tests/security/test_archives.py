@@ -334,5 +334,7 @@ OWN_FILES = {
     "regression/network_fits.py: torch.load(", "report/manifest.py: json.loads(",
     "report/manifest.py: pq.read_table(", "report/site.py: zipfile.ZipFile(",
     "shard_index.py: pq.ParquetFile(", "store.py: json.loads(", "store.py: pq.ParquetFile(",
+    "repositories/supervisor.py: json.loads(", "results_lock.py: json.loads(",
+    "ratings/screen/origins.py: json.loads(",
     "store.py: pq.read_table(", "training/checkpoints.py: zipfile.ZipFile(",
 }  # fmt: skip
