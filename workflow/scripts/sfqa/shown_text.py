@@ -129,8 +129,8 @@ def print_styled(text: str) -> None:
     All other control characters are shown.
     """
     parts = _STYLES.split(text)
-    shown = (part if _STYLES.fullmatch(part) else show_controls(part) for part in parts)
-    print("".join(shown), file=get_raw_stream(sys.stdout))
+    visible_parts = (part if _STYLES.fullmatch(part) else show_controls(part) for part in parts)
+    print("".join(visible_parts), file=get_raw_stream(sys.stdout))
 
 
 def get_raw_stream(stream: TextIO) -> TextIO:
