@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -17,9 +18,11 @@ import torch
 from processes import is_running
 from sfqa.errors import UserError
 from sfqa.regression import fit_processes, heads
+from sfqa.regression.network_fits import read_state
 from sfqa.regression.problems import make_problem
 from sfqa.regression.training_options import TRAINING, drop_display_options
 from sfqa.training import processes as training_processes
+from small_backbones import draw_views, use_small_backbones
 from waiting import wait_until
 
 PACKAGE = Path(fit_processes.__file__).parents[2]
@@ -102,6 +105,48 @@ def test_the_number_of_processes_is_no_part_of_what_numbers_depend_on():
     )
     with pytest.raises(UserError, match="processes"):
         heads.merge_options("mlp", {"processes": 0})
+
+
+def _fit_backbone_as_rank(rank, folder, fit):
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
+    )
+    models = fit(folder / str(rank))
+    assert models.reasons == [""]
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.thorough
+def test_a_backbone_in_two_processes_is_one_with_accumulation(tmp_path, monkeypatch):
+    """DOVER's two branches in two stages: losses of each branch, frozen parts, drawn clips."""
+    use_small_backbones(monkeypatch)
+    # Without dropout, which each process draws.
+    monkeypatch.setattr(torch.nn.Dropout, "forward", lambda self, x: x)
+    monkeypatch.setattr("torchvision.ops.StochasticDepth.forward", lambda self, x: x)
+    x = {f"dover.{view}_view": draw_views(24, 2, seed) for seed, view in
+         enumerate(("technical", "aesthetic"))}  # fmt: skip
+    y = np.random.default_rng(1).uniform(20, 80, (24, 1))
+    options = heads.merge_options("fine_tuned", {
+        "backbone": "dover", "start": "random", "precision": "float64", "batch_rows": 9,
+        "piece_rows": 2, "stages": [{"train": "head", "epochs": 1}, {"train": "all", "epochs": 2}],
+    })  # fmt: skip
+    problem = make_problem(np.arange(19), np.arange(19, 24), y, 3, "trial 1")
+
+    def fit(folder):
+        return heads.load_head("fine_tuned").fit(x, [problem], options, folder, "cpu")
+
+    expected = fit(tmp_path / "one").state(0)
+    fork = multiprocessing.get_context("fork")
+    members = [fork.Process(target=_fit_backbone_as_rank, args=(rank, tmp_path, fit))
+               for rank in range(2)]  # fmt: skip
+    for member in members:
+        member.start()
+    for member in members:
+        member.join(300)
+    assert [member.exitcode for member in members] == [0, 0]
+    assert not (tmp_path / "1/fit-0.pt").exists()
+    for name, value in read_state(tmp_path / "0/fit-0.pt").items():
+        np.testing.assert_allclose(value, expected[name], rtol=0, atol=1e-6, err_msg=name)
 
 
 # ---------------------------------------------------------------- stopped, killed, wrong
