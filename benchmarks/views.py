@@ -3,8 +3,8 @@
 The rival is what official training scripts do: every epoch decodes the frames that it needs and
 cuts or resizes them, in as many processes as there are threads. Ours stores the views once, as a
 job does, and maps them: an epoch is an index into a file, in one process. Both give the same
-batches, byte for byte, which is checked. No network runs in either. The mapped file is read warm,
-as in all epochs but the first if memory holds it, and cold, after the kernel has dropped it.
+batches, byte for byte, which is checked. No network runs in either. The memory holds the mapped
+file, as in all epochs but the first if it is large enough.
 
 Also printed: bytes a video in the row cache, in the Parquet table and in the mapped file, and, for
 a file of 300 videos, how much memory an epoch takes beside the pages of the file.
@@ -13,7 +13,6 @@ a file of 300 videos, how much memory an epoch takes beside the pages of the fil
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -199,14 +198,6 @@ def iterate_decoded(
             yield {name: np.stack([row_inputs[name] for row_inputs in inputs]) for name in draws}
 
 
-def drop_pages(paths: Sequence[Path]) -> None:
-    """Let the kernel forget the pages of files, so that the next reads come from the disk."""
-    for path in paths:
-        with open(path, "rb") as file:
-            os.fsync(file.fileno())
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
 def race_extractor(
     extractor: str, rows: Any, args: argparse.Namespace, work: Path
 ) -> dict[str, Any]:
@@ -226,13 +217,6 @@ def race_extractor(
     storing_sec = time.perf_counter() - started
     draws, count = COLUMNS[extractor], len(videos)
     source = make_source(blocks, draws)
-    files = [Path(str(block.filename)) for block in blocks.values()]
-
-    def read_cold() -> common.Spent:
-        cold = {n: np.load(f, mmap_mode="c") for n, f in zip(blocks, files, strict=True)}
-        drop_pages(files)
-        return common.timed(lambda: consume(iterate_cached(make_source(cold, draws), count)))
-
     # Imports what decoding needs, so that the processes of the pools, which are forked, have it.
     read_again(extractor, reader, videos[0], draw_clips(blocks, draws, 1, 0))
     with ProcessPoolExecutor(args.threads) as pool:
@@ -251,26 +235,23 @@ def race_extractor(
         with ProcessPoolExecutor(args.threads) as pool:
             consume(iterate_decoded(extractor, reader, videos, blocks, pool))
 
-    rival, ours, cold = (
-        f"{extractor}: {way}" for way in ("decoded again", "from the cache", "from the cache, cold")
-    )
+    rival, ours = f"{extractor}: decoded again", f"{extractor}: from the cache"
     times = common.race(
-        {rival: decode, ours: lambda: consume(iterate_cached(source, count)), cold: read_cold},
-        args.repeats,
+        {rival: decode, ours: lambda: consume(iterate_cached(source, count))}, args.repeats
     )
     common.show(times)
     print(f"  same batches: {equal}; {numbers / count / EPOCHS / 1e6:.2f} MB a video and epoch")
     described = ", ".join(f"{name} {size / 1e6:.2f}" for name, size in sizes.items())
     print(f"  MB a video: {described}; stored once in {storing_sec:.1f} s")
-    ratios = [
-        common.verdict(extractor, times, rival, ours, TARGET),
-        common.verdict(f"{extractor}, cold", times, rival, cold),
-    ]
     return {
-        "ratios": ratios, "equal": equal, "bytes_a_video": sizes, "videos": count,
-        "epochs": EPOCHS, "storing_sec": storing_sec,
+        "ratios": [common.verdict(extractor, times, rival, ours, TARGET)],
+        "equal": equal,
+        "bytes_a_video": sizes,
         "bytes_of_an_epoch_a_video": numbers / count / EPOCHS,
-    }  # fmt: skip
+        "videos": count,
+        "epochs": EPOCHS,
+        "storing_sec": storing_sec,
+    }
 
 
 def consume(batches: Iterator[Any]) -> None:
