@@ -35,8 +35,9 @@ COLUMNS: Mapping[str, Mapping[str, bool]] = {
     "spatial": {"frames": False},
     "image": {"frames": False},
 }
-#: Videos of a batch, epochs of a round, and videos of the file whose memory is measured.
-BATCH, EPOCHS, MEMORY_ROWS = 4, 1, 300
+#: Videos of a batch, epochs of a round, seconds of a video from which key frames are read, and
+#: videos of the file whose memory is measured.
+BATCH, EPOCHS, SECONDS, MEMORY_ROWS = 4, 1, 6, 300
 #: An epoch from the cache takes at most a fifth of the time.
 TARGET = 5.0
 
@@ -70,6 +71,8 @@ def read_again(
     extractor: str, reader: Any, video: Video, clips: Mapping[str, int]
 ) -> dict[str, np.ndarray]:
     """Decode a video and return what an epoch reads of it; ``clips`` says which clip is drawn."""
+    import numpy as np
+
     if extractor == "fast_vqa":
         return {"view": cut_clip(video, reader._plan_view(video, 0), clips["view"])}
     if extractor == "dover":
@@ -78,7 +81,8 @@ def read_again(
             "technical_view": cut_clip(video, technical, clips["technical_view"]),
             "aesthetic_view": cut_clip(video, aesthetic, 0),
         }
-    return arrange_views(extractor, reader.prepare(video))
+    frames = arrange_views(extractor, reader.prepare(video))["frames"]
+    return {"frames": frames[np.minimum(np.arange(SECONDS), len(frames) - 1)]}
 
 
 def arrange_views(extractor: str, prepared: Any) -> dict[str, np.ndarray]:
@@ -124,7 +128,8 @@ def store_views(
     table = work / "features.parquet"
     ShardRows(features, cache, entries, rows.build_schema(features, shapes)).write(table, {})
     names = [f"{extractor}.{column}" for column in columns]
-    steps = [Steps(keep_axes=True) for _ in names]
+    count = None if extractor in ("fast_vqa", "dover") else SECONDS
+    steps = [Steps(count, "first", keep_axes=True) for _ in names]
     design = load_blocks({extractor: [table]}, names, steps, work, limit=1)
     blocks = dict(zip(columns, design.X.values(), strict=True))
     sizes = {

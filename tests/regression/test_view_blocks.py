@@ -66,6 +66,18 @@ def test_a_block_of_views_has_their_bytes(
         assert Path(str(block.filename)).stat().st_size == pytest.approx(ROWS * BYTES, abs=4096)
 
 
+def test_mapped_files_are_deleted_by_the_job_that_wrote_them(
+    table: tuple[Path, np.ndarray], tmp_path: Path
+) -> None:
+    path, views = table
+    block = load(path, tmp_path / "trials")
+    (tmp_path / "trials" / "fit.pt").write_bytes(b"a finished fit")
+    blocks.delete_blocks(tmp_path / "trials")
+    assert [file.name for file in (tmp_path / "trials").iterdir()] == ["fit.pt"]
+    np.testing.assert_array_equal(block[3], views[3])  # what is mapped stays readable
+    blocks.delete_blocks(tmp_path / "trials")
+
+
 def test_videos_without_as_many_frames_repeat_them(tmp_path: Path) -> None:
     feature = Feature("frames", "", ("frame", "colour", "row", "column"), "uint8")
     frames = np.arange(5 * 3 * 2 * 2, dtype=np.uint8).reshape(5, 3, 2, 2)

@@ -5,6 +5,7 @@ from pathlib import Path
 from sfqa import store, tables
 from sfqa.device import lease_job_device
 from sfqa.job import run_job
+from sfqa.regression.blocks import delete_blocks
 from sfqa.regression.first_weights import add_manifests
 from sfqa.regression.learning import check_has_learning_curve, compute_learning_curve
 from sfqa.regression.train import RatedFeatures, load_features
@@ -40,3 +41,4 @@ with run_job(snakemake.log[0]) as log:
             mapping=params.mapping,
         )
     store.write(LEARNING, rows, out, {"metric": dict(params.metric)})
+    delete_blocks(work)

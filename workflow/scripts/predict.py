@@ -6,6 +6,7 @@ from sfqa import store, tables
 from sfqa.device import lease_job_device
 from sfqa.job import run_job
 from sfqa.regression import cross
+from sfqa.regression.blocks import delete_blocks
 from sfqa.regression.first_weights import add_manifests
 from sfqa.regression.model_files import read
 from sfqa.regression.train import RatedFeatures, load_features, train_metric
@@ -40,3 +41,4 @@ with run_job(snakemake.log[0]) as log:
             metadata["models"][protocol["name"]] = cross.describe_provenance(model)
             log.info("%s: %s", protocol["name"], cross.describe_model(model))
     store.write(tables.PREDICTIONS, rows, out, metadata)
+    delete_blocks(work)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ VERSION = 1
 #: Bytes of one block that are kept in memory; a larger one is mapped from a file.
 LIMIT = 1 << 30
 
+#: Folder of mapped blocks in a work folder.
+_FOLDER = "blocks"
 #: Rows of a table that are read at once: at most so many, with at most so many numbers.
 _BATCH_ROWS, NUMBERS_AT_ONCE = 64, 1 << 24
 
@@ -136,8 +139,13 @@ def load_blocks(
     return BlockDesign(sample_ids, blocks, dropped, flawed, tuple(mapped))
 
 
+def delete_blocks(work: Path) -> None:
+    """Delete the files of the blocks in a work folder, which the next job writes again."""
+    shutil.rmtree(work / _FOLDER, ignore_errors=True)
+
+
 def _block_path(work: Path, text: str) -> Path:
-    return work / "blocks" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.npy"
+    return work / _FOLDER / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.npy"
 
 
 def _write_and_map(
