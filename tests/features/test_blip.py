@@ -245,6 +245,13 @@ def test_a_row_has_the_mean_reward(video: Video) -> None:
     assert row["reward"] == pytest.approx(float(rewards.astype(float).mean()), abs=1e-7)
     assert np.ptp(rewards) > 0
     assert set(row) == {"cls", "reward"}
+    viewed = build(frames=3, views=1).extract(video)
+    np.testing.assert_array_equal(
+        viewed["frames"].transpose(0, 2, 3, 1), read_frames(frames).frames
+    )
+    ids, _ = extractor.encode_prompt(video.prompt or "")
+    np.testing.assert_array_equal(viewed["tokens"][0].astype(int) @ [256, 1], ids)
+    np.testing.assert_array_equal(viewed["cls"], row["cls"])
 
 
 @pytest.mark.parametrize("prompt", [None, "", "  \n"])

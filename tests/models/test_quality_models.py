@@ -41,6 +41,7 @@ TRAINED: dict[str, Any] = {
 ROWS: dict[str, tuple[str, ...]] = {
     "UGVQ": ("Ours",), "SJTU-MOE-AI-AIGV": ("SJTU-MOE-AI",), "FAST-VQA-fine-tuned": ("FAST-VQA",),
     "SimpleVQA-fine-tuned": ("SimpleVQA",), "DOVER-fine-tuned": ("DOVER",),
+    "AIGC-VQA-fine-tuned": ("AIGC-VQA",),
 }  # fmt: skip
 
 

@@ -254,6 +254,9 @@ def test_a_network_from_random_weights_is_labelled_so_and_wrong_inputs_are_sente
     entry = {"kind": "regressor", "head": "fine_tuned", "inputs": ["fast_vqa.map"]}
     with pytest.raises(UserError, match=r"metrics\.A, inputs: the backbone fast_vqa reads fast_vq"):
         list_metrics({"A": entry}, {"fast_vqa": None})
+    stages = {"options": {"stages": [{"train": {"sound": "all"}, "epochs": 1}], "start": "random"}}
+    with pytest.raises(UserError, match=r"fast_vqa has no branch 'sound'; there are technical"):
+        list_metrics({"A": {**entry, "inputs": ["fast_vqa.view"], **stages}}, {"fast_vqa": None})
     missing = {**entry, "inputs": ["fast_vqa.view"], "options": {"start": "none.pth"}}
     with pytest.raises(UserError, match=r"A\.options\.start: there is no file none\.pth; write ch"):
         list_metrics({"A": missing}, {"fast_vqa": None})

@@ -12,7 +12,7 @@ from golden_weights import fill_weights
 from sfqa.features.convnext3d import ConvNeXt3d
 from sfqa.features.gated_swin3d import GatedSwin3d
 from sfqa.features.vqa_head_net import VqaHead
-from sfqa.regression.fine_tuning import dover, fast_vqa, simplevqa
+from sfqa.regression.fine_tuning import aigc_vqa, dover, fast_vqa, simplevqa
 
 #: Frames and side of a view: a window of the small Swin is as large as the map of its last stage.
 FRAMES, SIDE, WIDTH = 4, 64, 12
@@ -46,9 +46,11 @@ def build_simplevqa(depths: object = None) -> nn.Module:
 
 
 def use_small_backbones(monkeypatch) -> None:
-    """Let the backbones FAST-VQA, DOVER and SimpleVQA have small networks."""
+    """Let the backbones FAST-VQA, DOVER, SimpleVQA and AIGC-VQA have small networks."""
     monkeypatch.setattr(fast_vqa, "FastVqa", SmallFastVqa)
     monkeypatch.setattr(dover, "Dover", SmallDover)
+    monkeypatch.setattr(aigc_vqa, "Dover", SmallDover)
+    monkeypatch.setattr(aigc_vqa, "IMAGE_REWARD", aigc_vqa.REDUCED_BLIP)
     monkeypatch.setattr(simplevqa, "build_simplevqa", build_simplevqa)
 
 
@@ -56,6 +58,19 @@ def draw_views(rows: int, clips: int, seed: int = 0) -> npt.NDArray[np.uint8]:
     """Bytes (rows, clips, 3, frames, height, width)."""
     numbers = np.random.default_rng(seed)
     return numbers.integers(0, 256, (rows, clips, 3, FRAMES, SIDE, SIDE), np.uint8)
+
+
+def draw_aigc_blocks(rows: int) -> dict[str, npt.NDArray[np.uint8]]:
+    """The inputs of AIGC-VQA: DOVER's views, two frames, and a prompt of five tokens."""
+    numbers = np.random.default_rng(7)
+    tokens = np.zeros((rows, 1, 35, 2), np.uint8)
+    tokens[:, 0, :5] = numbers.integers(1, 100, (rows, 5, 2))
+    return {
+        "dover.technical_view": draw_views(rows, 2),
+        "dover.aesthetic_view": draw_views(rows, 1, seed=4)[..., :32, :32],
+        "blip.frames": numbers.integers(0, 256, (rows, 2, 3, 224, 224), np.uint8),
+        "blip.tokens": tokens,
+    }
 
 
 def draw_first_weights(network: nn.Module) -> dict[str, npt.NDArray[np.float32]]:

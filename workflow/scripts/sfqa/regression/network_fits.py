@@ -67,6 +67,9 @@ class NetworkBuilder(Protocol):
     def begin_stage(self, network: nn.Module, stage: TrainingStage) -> None:
         """Freeze the parameters that a stage does not train."""
 
+    def end_stages(self, network: nn.Module, options: Mapping[str, Any]) -> None:
+        """Prepare a network for predictions after its last stage."""
+
     def standardises(self, role: str) -> bool:
         """Return whether a block is standardised on the train rows."""
 
@@ -125,7 +128,8 @@ class NetworkFit:
             lambda: self._build_first(dict(shapes), problem), data, self.loss,
             self.settings, problem.seed, self.device,
             lambda network: self.head.group_parameters(network, self.options),
-            self._begin_stage if self.settings.stages else None,
+            lambda network, number: self.head.begin_stage(network, self.settings.stages[number])
+            if self.settings.stages else None,
         )  # fmt: skip
         checkpoint = path.with_suffix(".training.pt")
         curves = path.parent / "curves" / f"{name_curve(problem.label, path.stem)}.csv"
@@ -141,6 +145,7 @@ class NetworkFit:
         reason = "" if best else flaw("diverged", "no epoch gave finite predictions")
         if best and self.head.rescales(self.options):
             trainer.network.load_state_dict(best)
+            self.head.end_stages(trainer.network, self.options)
             mos_mean, mos_sd = self._rescale(trainer.network, source, train, mos_mean, mos_sd)
         state = {f"network.{key}": value.cpu() for key, value in best.items()}
         for prefix, values in (("mean", mean), ("factor", factor)):
@@ -150,9 +155,6 @@ class NetworkFit:
         write_checkpoint(path, name, {"reason": reason, "arrays": state})
         checkpoint.unlink(missing_ok=True)
         return reason
-
-    def _begin_stage(self, network: nn.Module, number: int) -> None:
-        self.head.begin_stage(network, self.settings.stages[number])
 
     def _build_first(self, shapes: Mapping[str, tuple[int, ...]], problem: Problem) -> nn.Module:
         """Return the network with its first weights: those of the problem, or drawn ones."""

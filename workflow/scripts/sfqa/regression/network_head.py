@@ -85,6 +85,9 @@ class NetworkHead(ModelHead):
     def begin_stage(self, network: nn.Module, stage: TrainingStage) -> None:
         """Freeze the parameters that a stage does not train; by default there are no stages."""
 
+    def end_stages(self, network: nn.Module, options: Mapping[str, Any]) -> None:
+        """Prepare a network for predictions after its last stage; by default it is ready."""
+
     def standardises(self, role: str) -> bool:
         """Return whether a block is standardised on the train rows; by default it is."""
         return True

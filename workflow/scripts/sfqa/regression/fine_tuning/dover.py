@@ -40,7 +40,7 @@ def build(options: Mapping[str, Any]) -> Network:
     return Network(options["blocks"] == "reduced")
 
 
-def load_published(weights: Weights, options: Mapping[str, Any]) -> dict[str, Tensor]:
+def load_published(weights: Mapping[str, Weights], options: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return the state of the network with the weights of the extractor."""
-    network = weights.load(partial(Dover, options["blocks"] == "reduced"), INTEGER_TABLES)
+    network = weights["dover"].load(partial(Dover, options["blocks"] == "reduced"), INTEGER_TABLES)
     return {f"network.{key}": value for key, value in network.state_dict().items()}

@@ -67,8 +67,10 @@ def build(options: Mapping[str, Any]) -> Network:
     return Network(str(options["model"]))
 
 
-def load_published(weights: Weights, options: Mapping[str, Any]) -> dict[str, Tensor]:
+def load_published(weights: Mapping[str, Weights], options: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return the state of the backbone with the weights of the extractor; the head is not in it."""
-    network: Any = weights.load(lambda: build_backbone(str(options["model"])), (), convert_state)
+    network: Any = weights["image"].load(
+        lambda: build_backbone(str(options["model"])), (), convert_state
+    )
     network.reset_classifier(0)
     return {f"network.{key}": value for key, value in network.state_dict().items()}

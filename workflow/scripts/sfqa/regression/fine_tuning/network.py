@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -54,11 +54,7 @@ class FineTunedNetwork(nn.Module):
         ``train`` is 'head', 'last_stage', 'all' or {'share': 0.3} for all branches, or such a part
         for each branch that learns, by its name. Raises ``ValueError`` for another branch.
         """
-        if isinstance(train, str) or SHARE in train:
-            train = dict.fromkeys(self.branches, train)
-        for name in train:
-            if name not in self.branches:
-                raise ValueError(f"no branch {name!r}; there are {', '.join(self.branches)}")
+        train = self._expand_part(train)
         self.requires_grad_(False)
         self.active = [name for name in self.branches if name in train]
         for name in self.active:
@@ -67,6 +63,20 @@ class FineTunedNetwork(nn.Module):
             for parameter in [*branch.head, *(p for unit in units for p in unit.parameters)]:
                 parameter.requires_grad_()
         self.train(self.training)
+
+    def select_scored(self, parts: Sequence[Trained]) -> None:
+        """Let the branches be scored that any of some parts trains."""
+        trained = {name for part in parts for name in self._expand_part(part)}
+        self.active = [name for name in self.branches if name in trained]
+
+    def _expand_part(self, part: Trained) -> Mapping[str, Any]:
+        """Return what is trained of each branch that learns, by its name."""
+        if isinstance(part, str) or SHARE in part:
+            return dict.fromkeys(self.branches, part)
+        for name in part:
+            if name not in self.branches:
+                raise ValueError(f"no branch {name!r}; there are {', '.join(self.branches)}")
+        return part
 
     def train(self, mode: bool = True) -> FineTunedNetwork:
         """Set the mode; a module of which no parameter learns stays in evaluation mode."""

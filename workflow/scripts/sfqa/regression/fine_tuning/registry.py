@@ -7,13 +7,13 @@ A new backbone is an entry here and a file of this package with two functions:
     from the functions that build the network of the extractor; ``options`` are those of the head
     ``fine_tuned``;
 ``load_published(weights, options)``
-    returns the state of that network with the weights of the extractor
-    (:class:`~sfqa.features.weights.Weights`); what the file does not hold may be missing.
+    returns the state of that network with the weights of the extractors, by name
+    (:class:`~sfqa.features.weights.Weights`); what the files do not hold may be missing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -25,14 +25,23 @@ from sfqa.errors import UserError
 class Backbone:
     """What a head has to know of a backbone before its network is built.
 
-    ``views`` maps a role to the column that holds its view, in the order of the inputs. All views
-    are of one extractor, whose weights are the published ones. ``vectors`` are further inputs:
-    features with a row for each step. ``clips`` are the roles of which an epoch draws some steps.
+    ``views`` maps a role to the column that holds its view, in the order of the inputs. The weights
+    of their extractors are the published ones. ``branches`` names the parts that are scored, each a
+    tower and its head. ``vectors`` are further inputs: features with a row
+    for each step. ``clips`` are the roles of which an epoch draws some steps, ``tokens`` those that
+    hold no pixels.
     """
 
     views: Mapping[str, str]
+    branches: tuple[str, ...]
     vectors: Mapping[str, str] = field(default_factory=dict)
     clips: tuple[str, ...] = ()
+    tokens: tuple[str, ...] = ()
+
+    @property
+    def extractors(self) -> list[str]:
+        """The extractors of the views, each once."""
+        return list(dict.fromkeys(text.partition(".")[0] for text in self.views.values()))
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -41,14 +50,45 @@ class Backbone:
 
 
 BACKBONES: Mapping[str, Backbone] = {
-    "fast_vqa": Backbone({"view": "fast_vqa.view"}, clips=("view",)),
+    "fast_vqa": Backbone({"view": "fast_vqa.view"}, ("technical",), clips=("view",)),
     "dover": Backbone(
         {"technical": "dover.technical_view", "aesthetic": "dover.aesthetic_view"},
+        ("technical", "aesthetic"),
         clips=("technical", "aesthetic"),
     ),
-    "simplevqa": Backbone({"frames": "simplevqa.frames"}, {"motion": "slowfast.slowfast"}),
-    "image": Backbone({"frames": "image.frames"}),
+    "simplevqa": Backbone(
+        {"frames": "simplevqa.frames"}, ("spatial",), {"motion": "slowfast.slowfast"}
+    ),
+    "image": Backbone({"frames": "image.frames"}, ("pictures",)),
+    "aigc_vqa": Backbone(
+        {
+            "technical": "dover.technical_view",
+            "aesthetic": "dover.aesthetic_view",
+            "frames": "blip.frames",
+            "tokens": "blip.tokens",
+        },
+        ("technical", "aesthetic", "alignment"),
+        clips=("technical", "aesthetic"),
+        tokens=("tokens",),
+    ),
 }
+
+
+def check_branches(backbone: str, parts: Sequence[Any], where: str) -> None:
+    """Raise :class:`UserError` if a part names a branch that a backbone does not have.
+
+    ``parts`` are those of the options ``train`` and ``stages``.
+
+    >>> check_branches("dover", ["all", {"share": 0.3}, {"technical": "head"}], "metric m")
+    """
+    branches = BACKBONES[backbone].branches
+    for part in parts:
+        for name in part if isinstance(part, Mapping) and "share" not in part else ():
+            if name not in branches:
+                raise UserError(
+                    f"{where}: the backbone {backbone} has no branch {name!r}; there are "
+                    f"{', '.join(branches)}"
+                )
 
 
 def check_inputs(backbone: str, inputs: list[str] | tuple[str, ...], where: str) -> None:
@@ -67,7 +107,7 @@ def check_inputs(backbone: str, inputs: list[str] | tuple[str, ...], where: str)
 
 
 def list_view_extractors(backbone: str, inputs: list[str] | tuple[str, ...]) -> list[str]:
-    """Return the extractor whose views a network reads, as the inputs name it.
+    """Return the extractors whose views a network reads, as the inputs name them.
 
     >>> list_view_extractors("dover", ["dover-b.technical_view", "dover-b.aesthetic_view"])
     ['dover-b']

@@ -58,15 +58,16 @@ def build(options: Mapping[str, Any]) -> Network:
     return Network(_choose_depths(options))
 
 
-def load_published(weights: Weights, options: Mapping[str, Any]) -> dict[str, Tensor]:
+def load_published(weights: Mapping[str, Weights], options: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return the state of the network with the weights of the extractor.
 
     Of a file of ImageNet's ResNet-50, from which the published training starts, it has no head.
     """
     build_network: Callable[[], nn.Module] = partial(build_simplevqa, _choose_depths(options))
-    if weights.path is not None and "fc.weight" in read_state(weights.path, weights.keys):
+    file = weights["simplevqa"]
+    if file.path is not None and "fc.weight" in read_state(file.path, file.keys):
         build_network = resnet50
-    state = weights.load(build_network).state_dict()
+    state = file.load(build_network).state_dict()
     return {f"network.{key}": v for key, v in state.items() if not key.startswith("fc.")}
 
 

@@ -18,6 +18,8 @@ from sfqa.features.extractors import EXTRACTORS
 from sfqa.features.weights import OFFICIAL, Weights, resolve_weights
 from sfqa.identity import read_stamp, sha256_file
 from sfqa.regression.fine_tuning.registry import (
+    BACKBONES,
+    check_branches,
     check_inputs,
     list_view_extractors,
     load_backbone,
@@ -36,11 +38,14 @@ def trains_backbone(options: Mapping[str, Any] | None) -> bool:
 
 
 def check_start(options: Mapping[str, Any], inputs: Sequence[str], where: str) -> None:
-    """Raise :class:`UserError` for inputs that the backbone does not read and for a missing file.
+    """Raise :class:`UserError` for inputs and branches that a backbone lacks and a missing file.
 
     ``where`` is the place of the option in messages.
     """
-    check_inputs(options["backbone"], list(inputs), where.removesuffix(".options.start"))
+    metric = where.removesuffix(".options.start")
+    check_inputs(options["backbone"], list(inputs), metric)
+    parts = [options["train"], *(stage["train"] for stage in options["stages"])]
+    check_branches(options["backbone"], parts, f"{metric}.options, stages or train")
     start = options["start"]
     if start not in (CHECKPOINT, RANDOM) and not Path(start).is_file():
         raise UserError(
@@ -81,17 +86,24 @@ def load_start(
     if start == RANDOM:
         return None
     if start == CHECKPOINT:
-        (extractor,) = list_view_extractors(options["backbone"], list(inputs))
-        spec = sources[extractor]
-        _check_size(options, spec.get("options") or {}, extractor, where)
-        weights = resolve_weights(spec, extractor)
+        weights = {}
+        for extractor in list_view_extractors(options["backbone"], list(inputs)):
+            _check_size(options, sources[extractor].get("options") or {}, extractor, where)
+            name_without_label = EXTRACTORS.drop_label(extractor)
+            weights[name_without_label] = resolve_weights(sources[extractor], extractor)
     else:
         path, expected = Path(start), str(sources[FILE]["sha256"])
         if not path.is_file() or sha256_file(path) != expected:
             raise UserError(f"{where}: {path} is missing or was changed since the run was planned")
         if path.suffix == _MODEL_SUFFIX:
             return _read_model_file(path, options, where)
-        weights = Weights(OFFICIAL, expected, path)
+        extractors = BACKBONES[options["backbone"]].extractors
+        if len(extractors) > 1:
+            raise UserError(
+                f"{where}: the backbone {options['backbone']} is in no single checkpoint; give a "
+                f"model file, or write {CHECKPOINT}"
+            )
+        weights = {extractors[0]: Weights(OFFICIAL, expected, path)}
     state = load_backbone(options["backbone"]).load_published(weights, options)
     return {key: value.numpy() for key, value in state.items()}
 

@@ -1,11 +1,12 @@
 """A backbone that is trained from cached views, with its published head.
 
 ``backbone`` names the network: FAST-VQA's (``fast_vqa.view``), DOVER's (``dover.technical_view``,
-``dover.aesthetic_view``), SimpleVQA's (``simplevqa.frames``, ``slowfast.slowfast``), or one of timm
-(``image.frames``). ``train`` says which part of it learns, and ``stages`` in which order. It starts
-from the network of the extractor, from random weights, or from a file of one's own
-(docs/fine_tuning.md). Views are not standardised: the network normalises pixels itself. The
-defaults are FAST-VQA's published training; config/models.yaml has those of the others.
+``dover.aesthetic_view``), SimpleVQA's (``simplevqa.frames``, ``slowfast.slowfast``), AIGC-VQA's
+(DOVER's views, ``blip.frames``, ``blip.tokens``), or one of timm (``image.frames``). ``train`` says
+which part of it learns, and ``stages`` in which order. It starts from the network of the extractor,
+from random weights, or from a file of one's own (docs/fine_tuning.md). Views are not standardised:
+the network normalises pixels itself. The defaults are FAST-VQA's published training;
+config/models.yaml has those of the others.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ import torch
 from torch import nn
 
 from sfqa.arrays import Floats
-from sfqa.errors import UserError
 from sfqa.options import Choice, Flag, ModelName, Option, Options, Text
 from sfqa.regression import losses
 from sfqa.regression.blocks import HeadInput, Steps
@@ -46,10 +46,12 @@ INPUTS = {
     "backbone=dover": ("technical views", "aesthetic views"),
     "backbone=simplevqa": ("frames views", "motion steps"),
     "backbone=image": ("frames views",),
+    "backbone=aigc_vqa": ("technical views", "aesthetic views", "frames views", "tokens views"),
 }
 OPTIONS: Options = {
     "backbone": Choice(
-        "fast_vqa", ("fast_vqa", "dover", "simplevqa", "image"), "the network that is trained"
+        "fast_vqa", ("fast_vqa", "dover", "simplevqa", "image", "aigc_vqa"),
+        "the network that is trained",
     ),
     "start": Text(
         "checkpoint",
@@ -65,6 +67,7 @@ OPTIONS: Options = {
         "official", ("official", "reduced"),
         "blocks of the network; reduced: a few of them, for trials",
     ),
+    "adapter": Flag(True, "whether AIGC-VQA's alignment branch has ST-Adapter (table 5)"),
     "model": ModelName("convnext_tiny.fb_in1k", "timm", "the network of the backbone image"),
     "steps": Option(
         8, 0, None,
@@ -126,13 +129,13 @@ class Head(NetworkHead):
         """Return the views, as they are, and SimpleVQA's motion features."""
         backbone = BACKBONES[options["backbone"]]
         check_input_count(self.name, inputs, list(backbone.inputs))
-        count, is_image = int(options["steps"]) or None, options["backbone"] == "image"
-        rule = "uniform" if is_image else "first"
+        count = int(options["steps"]) or None
+        rule = "first" if options["backbone"] == "simplevqa" else "uniform"
         return [
             HeadInput(
                 role,
                 Steps(keep_axes=True)
-                if role in backbone.clips
+                if role in (*backbone.clips, *backbone.tokens)
                 else Steps(count, rule, keep_axes=role in backbone.views),
             )
             for role in backbone.inputs
@@ -142,13 +145,17 @@ class Head(NetworkHead):
         """Return the network; raises ``ValueError`` for a row that is no view."""
         backbone = BACKBONES[options["backbone"]]
         for role, shape in shapes.items():
-            axes = 5 if role in backbone.clips else 4 if role in backbone.views else 2
-            if len(shape) != axes or (role in backbone.views and shape[1] != 3):
+            is_picture = role in backbone.views and role not in backbone.tokens
+            axes = 5 if role in backbone.clips else 4 if is_picture else 2
+            if role in backbone.tokens:
+                axes = 3
+            if len(shape) != axes or (is_picture and shape[1] != 3):
                 raise ValueError(f"the backbone {options['backbone']} does not read such a {role}")
         if dims != 1:
             raise ValueError("the published heads have a single score")
-        network = load_backbone(options["backbone"]).build(options)
-        return cast(FineTunedNetwork, network)
+        network = cast(FineTunedNetwork, load_backbone(options["backbone"]).build(options))
+        self.end_stages(network, self.complete_options(options))
+        return network
 
     def complete_options(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the options with the stages, and the number of their epochs."""
@@ -169,6 +176,11 @@ class Head(NetworkHead):
         """Let only the parameters of a stage learn."""
         cast(FineTunedNetwork, network).select_trained(stage.train)
 
+    def end_stages(self, network: nn.Module, options: Mapping[str, Any]) -> None:
+        """Let the branches be scored that any stage trains."""
+        parts = [stage["train"] for stage in options["stages"]]
+        cast(FineTunedNetwork, network).select_scored(parts)
+
     def standardises(self, role: str) -> bool:
         """Return False: the network normalises pixels, and published heads read features as is."""
         return False
@@ -188,7 +200,7 @@ class Head(NetworkHead):
     ) -> dict[str, ViewReading]:
         """Return how flips and crops change the views, and which clips predictions read."""
         backbone, readings = BACKBONES[options["backbone"]], {}
-        for role in backbone.views:
+        for role in backbone.views.keys() - set(backbone.tokens):
             clips = int(options["scored_clips"]) if role in backbone.clips else 0
             reading = ViewReading(options["flip"], int(options["crop"]) or None, clips)
             if reading != ViewReading():
@@ -224,10 +236,7 @@ class Head(NetworkHead):
             network = self.build(shapes, dims, options)
         stages, log = [], []
         for number, stage in enumerate(options["stages"]):
-            try:
-                self.begin_stage(network, TrainingStage(**stage))
-            except ValueError as error:
-                raise UserError(f"head {self.name}, option stages: {error}") from error
+            self.begin_stage(network, TrainingStage(**stage))
             names = network.list_trained_tensors()
             stages.append({**stage, "tensors": names})
             log.append(
