@@ -62,6 +62,9 @@ OPTIONS: Options = {
     "stages": StageList(
         [], "stages of the training, in order; empty: one stage of train and epochs"
     ),
+    "stage_epochs": Option(
+        0, 0, None, "epochs of every stage, for trials; 0: those that it has", whole=True
+    ),
     "backbone_rate": Option(0.1, 0, None, "factor of the learning rate for the backbone"),
     "blocks": Choice(
         "official", ("official", "reduced"),
@@ -160,6 +163,8 @@ class Head(NetworkHead):
     def complete_options(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the options with the stages, and the number of their epochs."""
         stages = options["stages"] or [{"train": options["train"], "epochs": options["epochs"]}]
+        if options["stage_epochs"]:
+            stages = [{**stage, "epochs": options["stage_epochs"]} for stage in stages]
         epochs = sum(stage["epochs"] for stage in stages)
         return {**options, "stages": stages, "epochs": epochs}
 
