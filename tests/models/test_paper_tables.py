@@ -26,11 +26,13 @@ CONFIGURATIONS = {
     ("tables/ugvq_lgvq",): ("lgvq_table3", "lgvq_table6"),
     ("tables/ugvq_fetv",): ("lgvq_table3", "lgvq_table6"),
     ("tables/ugvq_table5",): ("lgvq_table5",),
+    ("tables/aigc_vqa",): tuple(f"aigc_vqa_table{number}" for number in (2, 4, 5, 6)),
 }
 CROSS = {
     ("tables/ugvq_lgvq", "tables/ugvq_table6_fetv_to_lgvq"): "results/fetv",
     ("tables/ugvq_fetv", "tables/ugvq_table6_lgvq_to_fetv"): "results/lgvq",
 }
+BRANCHES = ("technical", "aesthetic", "alignment")
 DEMO, OTHER = "tables/demo", "tables/demo_other"
 
 
@@ -125,3 +127,29 @@ def test_the_demo_has_the_same_rows_reduced(names: tuple[str, ...]) -> None:
     assert all(row["notes"][-1] == REDUCED for row in plan.paper_rows(None))
     if names in CROSS:
         assert plan.config["regression"]["protocols"][0]["model"] == "results/tables_demo"
+
+
+def test_aigc_vqas_rows_differ_in_what_their_tables_name() -> None:
+    """Branches, shares, adapter and stages, each at the place where the paper varies it."""
+    options = {
+        metric["name"]: metric["options"]
+        for metric in make_plan("tables/aigc_vqa").scored_metrics
+        if metric["head"] == "fine_tuned"
+    }
+    digests = {name: str([o["stages"], o["adapter"]]) for name, o in options.items()}
+    assert len(set(digests.values())) == len(options) == 12
+    shares = {
+        record["row"]: options[name]["stages"][-1]["train"]["alignment"]["share"]
+        for name, record in list_records(("tables/aigc_vqa",))
+        if record["table"] == "aigc_vqa_table4"
+    }
+    assert shares == {f"{round(100 * share)}%": share for share in (0.8, 0.7, 0.6, 0.5, 0.4)}
+    for name, record in list_records(("tables/aigc_vqa",)):
+        if record["table"] == "aigc_vqa_table2" and name in options:
+            branches = set(record["row"].split(" + "))
+            last = options[name]["stages"][-1]["train"]
+            assert branches == (set(last) if "share" not in last else set(BRANCHES)), name
+    same = {key: value for key, value in options["AIGC-VQA-stage-2"].items() if key != "adapter"}
+    no_adapter = options["AIGC-VQA-no-adapter"]
+    assert {key: value for key, value in no_adapter.items() if key != "adapter"} == same
+    assert not no_adapter["adapter"]

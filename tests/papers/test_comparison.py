@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,15 @@ def test_compare_reads_the_results_of_the_workflow(tmp_path: Path, capsys: Any) 
     args = ("compare", "sfqa_table2", "--ours", path, "--protocol", "random", "--format", "csv")
     assert cli_call(*args) == 0
     assert "FAST-VQA,fast_vqa,Visual Perceptual Quality" in capsys.readouterr().out
+    # A configuration says which row of ours is which of the paper; the first one counts.
+    published = {"published": [{"table": "sfqa_table2", "row": "DOVER"}]}
+    rows = {"fast_vqa": {"model": "FAST-VQA", **published}, "DOVER": published, "UGVQ": {}}
+    config = {"dataset": "d", "mode": "import_videos", "import": {"sheet": "v.csv"}}
+    (tmp_path / "my.yaml").write_text(json.dumps({**config, "regression": {"models": rows}}))
+    assert cli_call(*args, "--config", tmp_path / "my.yaml") == 0
+    assert "DOVER,fast_vqa,Visual Perceptual Quality" in capsys.readouterr().out
+    assert cli_call("show", "sfqa_table2", "--config", tmp_path / "my.yaml") != 0
+    assert "--config is an argument of 'compare', not of 'show'" in capsys.readouterr().err
 
 
 def test_the_main_score_of_a_challenge_is_that_of_our_srcc_and_plcc() -> None:

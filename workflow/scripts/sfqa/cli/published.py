@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sfqa.correlation.grid import Grid
+    from sfqa.papers.published import Published
 
 SUMMARY = "the papers' result tables: show them, check them, compare ours with them"
 EXAMPLES = """
@@ -28,6 +29,7 @@ sfqa published show sfqa_table2 --format tex --page --out table2.tex
 sfqa published check
 sfqa published check sfqa_table2 lgvq_table6
 sfqa published compare sfqa_table2 --ours results/sfqa --protocol disjoint
+sfqa published compare lgvq_table5 --ours results/lgvq --config config/tables/ugvq_table5.yaml
 """
 
 _ACTIONS = ("list", "show", "check", "compare")
@@ -63,6 +65,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="compare: protocol of our results (disjoint if available)",
     )
     add(
+        "--config", type=Path, metavar="FILE",
+        help="compare: match rows as the configuration's records of published figures name them",
+    )  # fmt: skip
+    add(
         "--metric", action="append", default=[], metavar="PAPER=OURS",
         help="compare: match a row of the paper with a metric that has another name",
     )  # fmt: skip
@@ -84,8 +90,9 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--width {args.width}: write the number of columns, such as 100")
     if args.page and args.format != "tex":
         raise UserError("--page needs --format tex; add it or drop --page")
-    if args.ours and args.action != "compare":
-        raise UserError(f"--ours is an argument of 'compare', not of {args.action!r}")
+    for option in ("ours", "config"):
+        if getattr(args, option) and args.action != "compare":
+            raise UserError(f"--{option} is an argument of 'compare', not of {args.action!r}")
     suffix = ".txt" if args.format == "text" else f".{args.format}"
     check_out(args.out, "--out", [suffix] if args.out else ())
     if args.action in ("show", "compare") and not args.tables:
@@ -204,9 +211,8 @@ def _compare_table(args: argparse.Namespace, name: str) -> tuple[str, Grid, pd.D
     is_video = rows["level"] == VIDEO
     pooling = str(rows.loc[is_video, "pooling"].iloc[0]) if is_video.any() else POOLED
     table = published.load_published(name)
-    frame = comparison.compare_with_ours(
-        table, rows, _parse_pairs(args.metric), _parse_pairs(args.dimension)
-    )
+    metrics = {**_match_rows(args.config, table), **_parse_pairs(args.metric)}
+    frame = comparison.compare_with_ours(table, rows, metrics, _parse_pairs(args.dimension))
     caption = (
         f"{table.label} against {args.ours}, protocol {protocol} (video level: "
         f"{describe_pooling(pooling)}). The sign of our figures is flipped if a lower score means "
@@ -221,6 +227,28 @@ def _compare_table(args: argparse.Namespace, name: str) -> tuple[str, Grid, pd.D
         )
     caption = f"{caption} {sentence}".strip()
     return f"{table.label} and ours", comparison.build_comparison_grid(matched, caption), frame
+
+
+def _match_rows(path: Path | None, table: Published) -> dict[str, str]:
+    """Return our name of each row of a table, by the published figures of a configuration.
+
+    Of several rows with the figures of one row the first counts. Tables of one paper share their
+    labels, so a record of another table stands in for a missing one.
+    """
+    if path is None:
+        return {}
+    from sfqa.cli._config import read_config
+    from sfqa.regression.model_metrics import list_names
+
+    regression = read_config(path)["regression"]
+    matched: dict[bool, dict[str, str]] = {True: {}, False: {}}
+    for name, row in {**list_names(regression["models"]), **regression["metrics"]}.items():
+        published = row.get("published") or []
+        for record in published if isinstance(published, list) else [published]:
+            label = str(record.get("row", name))
+            if "table" in record and label in set(table.figures["row"]):
+                matched[record["table"] == table.name].setdefault(label, name)
+    return {**matched[False], **matched[True]}
 
 
 def _read_main_pooling(correlation: Path) -> str:
