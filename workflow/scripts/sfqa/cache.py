@@ -105,7 +105,7 @@ class RowCache:
         options = pa.ipc.IpcWriteOptions(compression="zstd" if _has_pixels(row.schema) else None)
         with pa.ipc.new_stream(sink, row.schema, options=options) as writer:
             writer.write_batch(row)
-        payload = sink.getvalue().to_pybytes()
+        payload = sink.getvalue()  # not copied, since it may hold many megabytes
         header = RECORD_HEADER.pack(
             _MAGIC, bytes.fromhex(key), len(payload), hashlib.sha256(payload).digest()
         )
@@ -115,7 +115,8 @@ class RowCache:
                 # A job that a cluster failed to end may append too: each waits for the other.
                 fcntl.flock(handle, fcntl.LOCK_EX)
                 offset = handle.seek(0, os.SEEK_END) + RECORD_HEADER.size
-                handle.write(header + payload)
+                handle.write(header)
+                handle.write(payload)
                 handle.flush()
                 os.fsync(handle.fileno())
         self._positions.setdefault(key, []).append((self.path, offset, len(payload)))

@@ -349,8 +349,9 @@ def build_table(features: Sequence[Feature], rows: Sequence[Mapping[str, Any]]) 
         if f.axes:
             inner_shapes = {np.shape(v)[1:] for v in values if v is not None}
             table_schema = set_inner_shape(table_schema, f.name, inner_shapes)
-            flat = [None if v is None else np.ravel(v).astype(f.dtype) for v in values]
-            if any(v is not None and not np.isfinite(v).all() for v in flat):
+            flat = [None if v is None else np.ravel(v).astype(f.dtype, copy=False) for v in values]
+            numbers = [v for v in flat if v is not None and f.dtype.startswith("float")]
+            if not all(np.isfinite(v).all() for v in numbers):
                 raise ValueError(f"feature {f.name}: not finite; give the row a reason instead")
             columns.append(_make_lists(flat, column_type))
         else:
@@ -364,7 +365,8 @@ def _make_lists(rows: Sequence[np.ndarray | None], column_type: pa.DataType) -> 
     if len(filled) < max(1, len(rows)):
         return pa.array(rows, column_type)
     offsets = pa.array(np.cumsum([0, *map(len, filled)]), pa.int32())
-    return pa.ListArray.from_arrays(offsets, pa.array(np.concatenate(filled)))
+    numbers = filled[0] if len(filled) == 1 else np.concatenate(filled)
+    return pa.ListArray.from_arrays(offsets, pa.array(numbers))
 
 
 def set_inner_shape(
