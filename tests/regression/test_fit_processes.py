@@ -15,7 +15,7 @@ import psutil
 import pytest
 import torch
 
-from processes import is_running
+from processes import is_running, raise_in_second
 from sfqa.errors import UserError
 from sfqa.regression import fit_processes, heads
 from sfqa.regression.network_fits import read_state
@@ -285,18 +285,11 @@ def test_no_process_outlives_a_killed_job(tmp_path, whole):
     resume(job.folder, whole)
 
 
-def raise_error(kind, device):
-    """Raise in the second process; the first one waits for it."""
-    if torch.distributed.get_rank() == 1:
-        raise UserError("a sentence") if kind == "user" else ZeroDivisionError(kind)
-    torch.distributed.barrier()
-
-
 @pytest.mark.thorough
 def test_errors_of_a_process_are_those_of_the_job(tmp_path):
     call = training_processes.call_in_processes
     with pytest.raises(UserError, match="^a sentence$"):
-        call(raise_error, "user", 2, "cpu", tmp_path)
+        call(raise_in_second, "user", 2, "cpu", tmp_path)
     with pytest.raises(RuntimeError, match="ZeroDivisionError: other"):
-        call(raise_error, "other", 2, "cpu", tmp_path)
+        call(raise_in_second, "other", 2, "cpu", tmp_path)
     assert not list(tmp_path.iterdir())

@@ -14,6 +14,7 @@ import os
 import pickle
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -114,7 +115,10 @@ def call_in_processes(
 
 @contextmanager
 def _keep_signal_handlers() -> Iterator[None]:
-    """Restore the handlers of signals that the launcher replaces."""
+    """Restore the handlers of signals that the launcher replaces, in the main thread alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     names = ("SIGTERM", "SIGUSR1", "SIGINT", "SIGHUP", "SIGQUIT")
     handlers = {name: signal.getsignal(signal.Signals[name]) for name in names}
     try:
