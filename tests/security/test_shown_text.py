@@ -49,6 +49,7 @@ def test_a_long_value_or_message_is_shortened() -> None:
         entries = [entries] * 10
     assert len(quote_value(entries)) < 100
     assert len(quote_value("x" * 10**6)) < 100
+    assert quote_value(10**9999) == "(type int, too long to show)"
     assert len(shorten_message("x" * 10**6)) < 9000
 
 

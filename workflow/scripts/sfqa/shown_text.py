@@ -48,7 +48,10 @@ def quote_value(value: Any, length: int = _MAX_CHARS) -> str:
             return repr(value)
         shortened = repr(value[:length])
         return f"{shortened[:-1]}...{shortened[-1]}"
-    text = repr(value) if value is None or isinstance(value, bool) else _SHORT_REPR.repr(value)
+    try:
+        text = repr(value) if value is None or isinstance(value, bool) else _SHORT_REPR.repr(value)
+    except ValueError:  # a whole number of thousands of digits
+        return f"(type {type(value).__name__}, too long to show)"
     return text if len(text) <= length else f"{text[:length]}..."
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _NO_BRACKET = re.compile(r"[^\[\]{}]+")
 _REASON_CHARS = 200
+#: Longest whole number in YAML: longer ones cannot be shown, and have no float.
+_INTEGER_CHARS = 300
 
 
 def parse_json(text: str | bytes, max_bytes: int = limits.JSON_BYTES, **hooks: Any) -> Any:
@@ -129,6 +131,8 @@ def _count_nodes(node: yaml.Node, sizes: dict[int, int]) -> int:
     ``sizes`` holds the size of each node that was counted, 0 while it is being counted.
     """
     if not isinstance(node.value, list):  # a scalar
+        if node.tag.endswith(":int") and len(node.value) > _INTEGER_CHARS:
+            raise RefusedError(f"it has a whole number of {len(node.value):,} digits")
         return 1
     if id(node) in sizes:
         if not sizes[id(node)]:

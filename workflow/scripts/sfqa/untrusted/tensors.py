@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import is_zipfile
 
+from sfqa.shown_text import show_controls
 from sfqa.untrusted import limits
 from sfqa.untrusted.archives import check_members, open_archive
 from sfqa.untrusted.limits import RefusedError, format_bytes
@@ -89,7 +90,8 @@ def describe_load_error(error: BaseException) -> str:
     if "PytorchStreamReader" in message:
         return "its archive is incomplete or damaged"
     # An empty file raises an error without a message.
-    return (message.splitlines() or [type(error).__name__])[0][:150]
+    first_line = (message.splitlines() or [type(error).__name__])[0][:150]
+    return show_controls(first_line, keep="")
 
 
 def _iterate_tensors(stored: Any) -> Iterator[Any]:
