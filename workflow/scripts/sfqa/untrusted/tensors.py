@@ -37,8 +37,11 @@ def load_tensors(path: Path, *, mmap: bool | None = None) -> Any:
         check_torch_archive(path)
     else:
         with open(path, "rb") as file:
-            if file.read(1) not in (_PICKLE, b""):
-                raise RefusedError("it is no file of tensors")
+            first_bytes = file.read(2)
+        if first_bytes == b"PK":
+            raise RefusedError("its archive is incomplete or damaged")
+        if not first_bytes.startswith(_PICKLE) and first_bytes:
+            raise RefusedError("it is no file of tensors")
     use_map = is_archive if mmap is None else mmap and is_archive
     stored = torch.load(path, map_location="cpu", weights_only=True, mmap=use_map)
     for tensor in _iterate_tensors(stored):
