@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -17,6 +19,7 @@ import torch
 
 from processes import is_running, raise_in_second
 from sfqa.errors import UserError
+from sfqa.job import Stopped
 from sfqa.regression import fit_processes, heads
 from sfqa.regression.network_fits import read_state
 from sfqa.regression.problems import make_problem
@@ -105,6 +108,31 @@ def test_the_number_of_processes_is_no_part_of_what_numbers_depend_on():
     )
     with pytest.raises(UserError, match="processes"):
         heads.merge_options("mlp", {"processes": 0})
+
+
+@pytest.mark.parametrize(
+    ("endings", "errors", "expected"),
+    [
+        ([(-9, 5)], [], UserError("process 1 of a group")),
+        # The other one lost its connection, and was quicker to say so.
+        ([(1, 5), (-9, 5)], ["connection"], UserError(r"process 2 of a group .*SIGKILL")),
+        # The launcher killed the other one after 30 s: the error is the reason.
+        ([(-9, 36), (1, 5)], ["the shapes differ"], RuntimeError("the shapes differ")),
+        ([(1, 5), (-15, 5)], ["the shapes differ"], RuntimeError("the shapes differ")),
+        ([(138, 5), (-15, 5)], [], Stopped(signal.SIGUSR1)),
+        ([(143, 5), (143, 5)], [], Stopped(signal.SIGTERM)),
+        ([(3, 5)], [], RuntimeError("exit status 3")),
+    ],
+)
+def test_the_first_failure_explains_the_others(endings, errors, expected):
+    failures = {
+        rank: SimpleNamespace(exitcode=exitcode, timestamp=seconds)
+        for rank, (exitcode, seconds) in enumerate(endings)
+    }
+    written = [{"is_user": False, "text": text} for text in errors]
+    error = training_processes._explain_failure(failures, written)
+    assert type(error) is type(expected)
+    assert re.search(str(expected), str(error))
 
 
 def _fit_backbone_as_rank(rank, folder, fit):
