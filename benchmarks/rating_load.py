@@ -64,7 +64,10 @@ def make_study(
     (folder / "study.yaml").write_text(
         yaml.safe_dump({"dimensions": [{"name": n} for n in DIMENSIONS], "breaks": {"seconds": 0}})
     )
-    samples = [f"s{n:05d}" for n in range(-(-records // PER_SAMPLE))]
+    count = -(-records // PER_SAMPLE)
+    while any(k * count % raters == 0 for k in range(1, PER_SAMPLE)):
+        count += 1  # otherwise a rater would see a sample twice
+    samples = [f"s{n:05d}" for n in range(count)]
     plan = [
         {
             "rater": f"r{n % raters + 1:03d}", "session": 1, "position": n // raters + 1,
