@@ -18,6 +18,7 @@ from sfqa.project_files import SCHEMA
 from sfqa.published_figures import simplify_label
 from sfqa.regression.feature_columns import check_feature_columns
 from sfqa.regression.paper_rows import REDUCED
+from sfqa.regression.problems import MIN_TRAIN, MIN_VALIDATION
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/paper_tables.md").read_text()
@@ -125,8 +126,14 @@ def test_the_demo_has_the_same_rows_reduced(names: tuple[str, ...]) -> None:
     assert plan.sample_sources()[-1].endswith("pairs.csv")
     assert {plan.label_metric(m)["weights"] for m in plan.scored_metrics} == {"random"}
     assert all(row["notes"][-1] == REDUCED for row in plan.paper_rows(None))
+    (protocol,) = plan.config["regression"]["protocols"]
     if names in CROSS:
-        assert plan.config["regression"]["protocols"][0]["model"] == "results/tables_demo"
+        assert protocol["model"] == "results/tables_demo"
+    else:  # every part has the rows that a trained head needs
+        videos = plan.config["pairs"]["count"] * len(plan.methods)
+        train, validation, _ = (videos * p / sum(protocol["parts"]) for p in protocol["parts"])
+        assert train >= MIN_TRAIN
+        assert validation >= MIN_VALIDATION
 
 
 def test_aigc_vqas_rows_differ_in_what_their_tables_name() -> None:
