@@ -129,7 +129,7 @@ def labelled(name, kind="regressor"):
     return {"name": name, "group": "g", "kind": kind, "direction": 1, "weights": "none"}
 
 
-#: Heads that train a backbone, which takes minutes: test_fine_tuned_learning.py shuffles labels.
+#: Heads that train a backbone from pictures, which the world of this file does not have.
 BACKBONES = {"fine_tuned"}
 
 
