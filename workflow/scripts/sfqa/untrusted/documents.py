@@ -100,6 +100,8 @@ def load_yaml(
 
     if len(text) > max_bytes:
         raise RefusedError(f"it has more than {format_bytes(max_bytes)}")
+    if sum(map(text.count, "\n,[{")) > limits.YAML_LINES:
+        raise RefusedError(f"it has more than {limits.YAML_LINES:,} lines and entries in brackets")
     try:
         loader = (loader_class or yaml.SafeLoader)(text)
         try:

@@ -33,8 +33,10 @@ RESULT_BYTES = 64 * MIB
 TABLE_TEXT_BYTES = 2048 * MIB
 #: Bytes of the list of checksums of a published folder.
 CHECKSUM_BYTES = 64 * MIB
-#: Bytes of a YAML document, and its nodes with each alias counted as what it refers to.
+#: Bytes of a YAML document, its lines and entries in brackets (40,000 take some seconds), and its
+#: nodes with each alias counted as what it refers to.
 YAML_BYTES = MIB
+YAML_LINES = 40_000
 YAML_NODES = 200_000
 
 #: Bytes of an array of an .npz archive.
