@@ -144,8 +144,8 @@ class MetricPlan:
             if not Path(path).is_file():
                 raise UserError(
                     f"config, regression.protocols {protocol['name']!r}: there is no model "
-                    f"{path}; make it with the configuration of that dataset: snakemake "
-                    f"--cores 8 --configfile ... {path}"
+                    f"{path}; make it with the configuration of that dataset: snakemake {path} "
+                    "--cores 8 --configfile ..."
                 )
             paths.append(path)
         return paths
