@@ -300,7 +300,7 @@ def test_an_option_named_as_a_setting_of_training_is_that_setting():
     settings = {field.name for field in fields(TrainingSettings)} - set(TRAINING)
     for name in heads.HEADS.names():
         own = set(heads.HEADS.options(name)) & settings
-        assert own <= {"cosine_epochs", "compare_ema", "select_after"}, name
+        assert own <= {"cosine_epochs", "compare_ema", "select_after", "stages"}, name
 
 
 def test_heads_that_select_on_validation_rows():
