@@ -82,15 +82,18 @@ def set_display_options(metric: Mapping[str, Any], resources: Mapping[str, Any])
     """Return the metric of a job with the options that change no number.
 
     A Snakemake job gets these as resources, because a change of its parameters would re-run it.
+    Defaults are left out: a head that trains no network does not have these options.
 
     >>> resources = {"gpu": 2, "tensorboard": 1, "processes": 2}
     >>> set_display_options({"options": {"epochs": 9}}, resources)
     {'options': {'epochs': 9, 'processes': 2, 'tensorboard': True}}
+    >>> set_display_options({"options": {"lambdas": [1]}}, {"tensorboard": 0, "processes": 1})
+    {'options': {'lambdas': [1]}}
     """
     options = {
         name: type(TRAINING[name].default)(resources[name])
         for name in sorted(DISPLAY_OPTIONS)
-        if resources.get(name)
+        if resources.get(name, TRAINING[name].default) != TRAINING[name].default
     }
     return {**metric, "options": {**metric["options"], **options}}
 
