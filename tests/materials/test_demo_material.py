@@ -22,7 +22,8 @@ VARIANTS = {
 def test_the_files_are_small_and_all_of_them_are_in_a_sheet():
     files = [path for path in demo_material.FOLDER.iterdir() if path.is_file()]
     named = {row["path"] for kind in ("images", "clips") for row in demo_material.read_rows(kind)}
-    assert {path.name for path in files} == named | {"images.csv", "clips.csv", "README.md"}
+    sheet_names = {"images.csv", "clips.csv", "pairs.csv", "other_pairs.csv"}
+    assert {path.name for path in files} == named | sheet_names | {"README.md"}
     assert max(path.stat().st_size for path in files) <= 400_000
     assert sum(path.stat().st_size for path in files) <= 3_000_000
 
