@@ -267,6 +267,7 @@ def cpu():
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_weights_that_vanish_between_the_plan_and_the_job_are_a_sentence(run, flow):
     weights = flow.folder / "resnet50.pth"
     places.unmake(flow, "features/spatial/one", "features/spatial/cache", "conform/videos.parquet")

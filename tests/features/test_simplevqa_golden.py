@@ -152,6 +152,7 @@ def test_spatial_input_maps_and_features() -> None:
 
 
 @pytest.mark.usefixtures("square")
+@pytest.mark.thorough
 def test_motion_clips_and_the_features_of_the_first() -> None:
     extractor = build_slowfast()
     clips = extractor.reader.prepare(VIDEO)

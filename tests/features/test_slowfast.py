@@ -263,6 +263,7 @@ def test_impossible_options(option: str, value: object) -> None:
         base.build_extractor("slowfast", {option: value}, RANDOM, "cpu")
 
 
+@pytest.mark.thorough
 def test_rows_do_not_depend_on_the_pass_they_share() -> None:
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (2, 32, 224, 224, 3), dtype=np.uint8)

@@ -219,6 +219,7 @@ def draw_parts(count: int) -> list[FramesAndSound]:
     ]
 
 
+@pytest.mark.thorough
 def test_rows_do_not_depend_on_the_pass_they_share() -> None:
     parts = draw_parts(3)
     single, mixed = build_reduced(), build_reduced(batch=3)

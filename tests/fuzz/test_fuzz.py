@@ -123,7 +123,7 @@ def check_features(name: str, made: pa.Table, conformed: pd.DataFrame) -> None:
         assert row["status"] == tables.FAILED or earlier[name] != tables.FAILED
 
 
-@pytest.mark.parametrize("mode", ["encode", "none"])
+@pytest.mark.parametrize("mode", [pytest.param("encode", marks=pytest.mark.thorough), "none"])
 @pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.thorough)])
 def test_every_broken_file_is_a_row_with_a_reason(fuzz: Fuzz, mode: str, whole: bool) -> None:
     samples = chosen(fuzz.folder / "made", whole)

@@ -113,7 +113,7 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize("model", ["dnn", "general"])
+@pytest.mark.parametrize("model", ["dnn", pytest.param("general", marks=pytest.mark.thorough)])
 def test_they_learn_from_both_and_together_is_as_one_by_one(model, tmp_path):
     # In float64, since rounding grows from step to step.
     how = options(

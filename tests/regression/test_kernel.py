@@ -74,7 +74,7 @@ def left_out(x, y, groups, options):
     return np.mean(errors**2)
 
 
-@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("grouped", [pytest.param(False, marks=pytest.mark.thorough), True])
 @pytest.mark.parametrize("select", ["loo", "validation"])
 def test_options_are_chosen_by_the_exact_error(grouped, select, tmp_path):
     axes = {"gammas": [0.1, 1.0, 4.0], "linear": [0.0, 1.0], "lambdas": [0.01, 0.3, 5.0]}

@@ -176,6 +176,7 @@ def test_more_groups_teach_more(rated_features: Rated, tmp_path: Path) -> None:
     assert own["srcc"].iloc[-1] > own["srcc"].iloc[0] + 0.15
 
 
+@pytest.mark.thorough
 def test_a_second_call_fits_nothing_and_gives_the_same(
     rated_features: Rated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +190,7 @@ def test_a_second_call_fits_nothing_and_gives_the_same(
     pd.testing.assert_frame_equal(one, curve(FOREST, mixed, tmp_path / "other"))
 
 
+@pytest.mark.thorough
 def test_a_head_that_learns_from_validation_rows_draws_from_them_too(
     rated_features: Rated, tmp_path: Path
 ) -> None:
