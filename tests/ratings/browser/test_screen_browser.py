@@ -168,10 +168,7 @@ def rate_by_pointer(visit, first, second):
     visit.page.click(".send .main")
 
 
-@pytest.mark.parametrize(
-    ("size", "rater"),
-    [("phone", "r002"), pytest.param("desktop", "r001", marks=pytest.mark.thorough)],
-)
+@pytest.mark.parametrize(("size", "rater"), [("desktop", "r001"), ("phone", "r002")])
 def test_a_whole_study(browser, server, folder, shots, size, rater):
     address, links = server
     own = f"{address}/r/{links[rater]}"
