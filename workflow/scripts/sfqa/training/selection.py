@@ -18,6 +18,7 @@ def compute_mean_srcc(prediction: Tensor, target: Tensor, mask: Tensor) -> float
     whose predictions or targets are constant counts as -2. Rounded to 12 digits, so that equal
     orders tie exactly.
 
+    >>> import torch
     >>> rated = torch.tensor([[True], [True], [True]])
     >>> compute_mean_srcc(torch.tensor([[1.0], [2], [3]]), torch.tensor([[1.0], [3], [2]]), rated)
     0.5
