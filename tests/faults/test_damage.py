@@ -303,7 +303,7 @@ def damaged_table(flow, name: str, kind: str) -> tuple[list[str], str]:
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("features/spatial/{}/0.parquet", "half"),
+        pytest.param("features/spatial/{}/0.parquet", "half", marks=pytest.mark.thorough),
         pytest.param("conform/{}/0.parquet", "text", marks=pytest.mark.thorough),
         pytest.param("conform/{}/0.parquet", "another_schema", marks=pytest.mark.thorough),
         pytest.param("conform/{}/0.parquet", "swapped", marks=pytest.mark.thorough),

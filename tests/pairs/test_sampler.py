@@ -80,7 +80,12 @@ def small_pairs(small: tuple[pd.DataFrame, pd.DataFrame]) -> Any:
 @pytest.mark.parametrize(
     ("sizes", "best", "greedy"),
     [
-        (EVEN, [0, 0, 0, 54.4, 228.8], [0, 0, 0, 73.44, 279.36]),
+        pytest.param(
+            EVEN,
+            [0, 0, 0, 54.4, 228.8],
+            [0, 0, 0, 73.44, 279.36],
+            marks=pytest.mark.thorough,
+        ),
         pytest.param(
             UNEVEN,
             [0, 0, 0, 45.2, 207.8933],

@@ -178,6 +178,7 @@ def test_the_order_of_frames_counts_with_positions_only():
         assert bool((net(x) - net(turned)).abs().max() > 1e-5) == moves
 
 
+@pytest.mark.thorough
 def test_the_full_model_beats_each_ablation_where_all_modalities_matter(tmp_path):
     x, y = task(600)
     made, tests = problems(600, y, 2, 300, 100)

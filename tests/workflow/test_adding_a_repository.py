@@ -12,6 +12,7 @@ from pages import copy_project, follow_page
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_the_page_adds_a_model_that_is_a_repository(tmp_path):
     copy_project(tmp_path)
     _, first, again, compared = follow_page("adding_a_model.md", tmp_path)

@@ -121,6 +121,7 @@ def test_a_score_of_no_sample_and_a_name_of_no_pattern_are_sentences(run, tmp_pa
     assert "pattern" in said
 
 
+@pytest.mark.thorough
 def test_thirty_four_thousand_videos_are_planned_by_shards(tmp_path):
     videos, methods, shards = 34_029, 12, 24
     rows = [f"v{i}.mp4,m{i % methods}" for i in range(videos)]

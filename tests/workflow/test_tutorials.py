@@ -36,6 +36,7 @@ def run_again(folder: Path, *configs: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_set_of_ones_own(tmp_path: Path) -> None:
     copy_project(tmp_path)
     for m, method in enumerate(("sora", "pika")):
