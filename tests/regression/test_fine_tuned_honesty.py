@@ -1,4 +1,4 @@
-"""A backbone learns what its frozen twin cannot: how noisy the demo's generator made a portrait."""
+"""What a fine-tuned backbone may not learn from: the MOS of test rows."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
-from scipy.stats import spearmanr, t
 
 from demo_material import load_portrait
 from sfqa.generation.known_quality import compute_quality
@@ -16,9 +14,14 @@ from sfqa.regression.blocks import BlockDesign
 from sfqa.regression.train import RatedFeatures, train_metric
 
 PORTRAITS, SIDE = 8, 48
-SEEDS = range(100, 105)
 #: All pictures of a portrait are in one part of a split.
-PROTOCOL = {"name": "grouped", "kind": "group_kfold", "groups": ["image"], "validation": 0.25}
+PROTOCOL = {
+    "name": "grouped",
+    "kind": "group_kfold",
+    "groups": ["image"],
+    "k": 2,
+    "validation": 0.25,
+}
 OPTIONS = {
     "backbone": "image", "model": "test_resnet.r160_in1k", "start": "random", "steps": 2,
     "backbone_rate": 1.0, "loss": "plcc", "learning_rate": 3e-3, "epochs": 24, "patience": 24,
@@ -34,7 +37,7 @@ def draw_picture(portrait: np.ndarray, noise: float, numbers: np.random.Generato
     return piece.clip(0, 255).astype(np.uint8).transpose(2, 0, 1)
 
 
-def make_features(variants: int, shuffles: bool = False) -> RatedFeatures:
+def make_features(variants: int) -> RatedFeatures:
     """Return two pictures of each variant of each portrait, and the MOS of its noise."""
     numbers = np.random.default_rng(0)
     names, frames, mos, images = [], [], [], []
@@ -46,7 +49,6 @@ def make_features(variants: int, shuffles: bool = False) -> RatedFeatures:
             images.append(f"portrait{number:02}")
             frames.append([draw_picture(portrait, defects["noise_sigma"], numbers) for _ in "ab"])
             mos.append(100 * compute_quality(defects)["visual_quality"])
-    mos = numbers.permutation(mos) if shuffles else mos
     samples = pd.DataFrame({"sample_id": names, "method": "m", "image_id": images, "clip_id": None})
     samples[["pair_id", "prompt", "split"]] = None
     table = pd.DataFrame({
@@ -57,51 +59,25 @@ def make_features(variants: int, shuffles: bool = False) -> RatedFeatures:
     return RatedFeatures(design, samples, table)
 
 
-def train(
-    rated: RatedFeatures, folder: Path, seed: int, folds: int = 4, **options: Any
-) -> pd.DataFrame:
+def train(rated: RatedFeatures, folder: Path, seed: int, **options: Any) -> pd.DataFrame:
     metric = {
         "name": "m", "head": "fine_tuned", "inputs": ["image.frames"],
         "options": {**OPTIONS, **options},
     }  # fmt: skip
-    return pd.DataFrame(train_metric(metric, rated, [{**PROTOCOL, "k": folds}], seed, folder))
-
-
-def score(rated: RatedFeatures, folder: Path, seed: int, part: str) -> float:
-    """Return the mean SRCC on the test rows of the folds, 0 where all predictions are equal."""
-    rows = train(rated, folder, seed, train=part)
-    rows = rows[rows["part"] == "test"].merge(rated.mos, on="sample_id")
-    folds = [spearmanr(f["prediction"], f["mos"]).statistic for _, f in rows.groupby("trial")]
-    return float(np.nan_to_num(folds).mean())
-
-
-@pytest.mark.thorough
-def test_a_trained_backbone_beats_its_frozen_twin_and_shuffled_labels_teach_nothing(
-    tmp_path: Path,
-) -> None:
-    rated, shuffled = make_features(24), make_features(24, shuffles=True)
-    trained = np.array([score(rated, tmp_path / f"all{seed}", seed, "all") for seed in SEEDS])
-    frozen = np.array([score(rated, tmp_path / f"head{seed}", seed, "head") for seed in SEEDS])
-    nothing = [score(shuffled, tmp_path / f"shuffled{seed}", seed, "all") for seed in SEEDS]
-    difference = trained - frozen
-    half = t.ppf(0.975, len(SEEDS) - 1) * difference.std(ddof=1) / np.sqrt(len(SEEDS))
-    print("trained", trained, "frozen", frozen, "shuffled", nothing, "half of interval", half)
-    assert difference.mean() - half > 0
-    # Four folds of 48 rows: SRCC with labels of other rows has mean 0 and a deviation of .07.
-    assert abs(np.mean(nothing)) < 0.2
+    return pd.DataFrame(train_metric(metric, rated, [PROTOCOL], seed, folder))
 
 
 def test_labels_of_test_rows_change_no_prediction(tmp_path: Path) -> None:
     """A training that reads a test row's MOS, to learn or to select, would predict otherwise."""
     rated = make_features(4)
-    before = train(rated, tmp_path / "before", 0, folds=2, epochs=2, patience=2)
+    before = train(rated, tmp_path / "before", 0, epochs=2, patience=2)
     tested = before[(before["trial"] == 0) & (before["part"] == "test")]
     changed = rated.mos.copy()
     is_tested = changed["sample_id"].isin(tested["sample_id"])
     changed.loc[is_tested, "mos"] = 100 - changed.loc[is_tested, "mos"]
     after = train(
         RatedFeatures(rated.design, rated.samples, changed), tmp_path / "after", 0,
-        folds=2, epochs=2, patience=2,
+        epochs=2, patience=2,
     )  # fmt: skip
     first, second = (rows[rows["trial"] == 0].set_index("sample_id") for rows in (before, after))
     assert len(tested)
