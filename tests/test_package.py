@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 import sfqa
 from package_wheel import BUNDLE, build_wheel, list_tracked_files
@@ -192,3 +193,12 @@ def test_one_version_everywhere() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert str(citation["version"]) == sfqa.__version__
     assert f"## {sfqa.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_pip_takes_no_opencv_without_cascades() -> None:
+    """OpenCV 5 left them out, so every video failed in an installation by pip."""
+    extras = PROJECT["optional-dependencies"]
+    named = [Requirement(text) for texts in extras.values() for text in texts]
+    limits = [one.specifier for one in named if one.name == "opencv-python-headless"]
+    assert len(limits) == 2
+    assert not any(limit.contains("5.0.0") for limit in limits)
