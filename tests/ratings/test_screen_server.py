@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import os
 import re
-import shutil
 import signal
 import socket
 import ssl
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 from screen_study import Page, make, rows_of, stored, tokens
 
+from certificates import make_certificate
 from sfqa import cli
 from sfqa.ratings.screen import database
 
@@ -119,15 +119,7 @@ def test_links_and_the_server_use_the_same_port(folder, start, capsys):
 
 
 def test_https_by_certificate_files(folder, tmp_path, capsys):
-    if not (openssl := shutil.which("openssl")):
-        pytest.skip("openssl is not installed: no certificate for the test")
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subprocess.run(
-        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-         "-nodes", "-days", "1", "-subj", "/CN=localhost", "-addext",
-         "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    certificate, key = make_certificate(tmp_path)
     files = ["--tls-cert", str(certificate), "--tls-key", str(key)]
     process = subprocess.Popen(
         [sys.executable, "-m", "sfqa", "rate", "serve", str(folder), "--port", "0", *files],

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from killed_training import kill_training
 from sfqa import store
 from sfqa.errors import UserError
 from sfqa.features.base import Feature, build_table
@@ -15,7 +16,6 @@ from sfqa.regression import blocks, heads
 from sfqa.regression.blocks import Steps, count_rows_at_once, load_blocks
 from sfqa.regression.problems import make_problem
 from sfqa.training import rows as training_rows
-from sfqa.training import trainer as trainer_module
 
 SHAPE = (4, 16, 4, 5, 5)
 NUMBERS = int(np.prod(SHAPE))
@@ -119,7 +119,7 @@ def test_training_and_prediction_convert_batch_by_batch(tmp_path, monkeypatch):
     assert sum(counts["prediction"]) >= (2 * 2 * 10 + 40 + ROWS) * NUMBERS
 
 
-def test_a_killed_fit_ends_at_the_same_numbers(tmp_path, monkeypatch):
+def test_a_killed_fit_ends_at_the_same_numbers(tmp_path):
     """The clips that an epoch draws, the dropout and the average go on where they were."""
     maps = write_maps(tmp_path / "t")
     y = maps.astype(np.float64).mean(axis=(1, 2, 3, 4, 5))
@@ -128,22 +128,7 @@ def test_a_killed_fit_ends_at_the_same_numbers(tmp_path, monkeypatch):
     head = heads.load_head("vqa_head")
     expected = head.fit({"a": maps}, [problem], options, tmp_path / "a", "cpu").predict({"a": maps})
 
-    class KilledError(Exception):
-        pass
-
-    steps, update = [], trainer_module.Trainer._update
-
-    def update_until_killed(trainer, batch):
-        if len(steps) == 7:  # in the middle of the third epoch
-            raise KilledError
-        steps.append(len(batch))
-        update(trainer, batch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer_module, "CHECKPOINT_SEC", 0.0)
-        patch.setattr(trainer_module, "SAVING_SHARE", 0)
-        patch.setattr(trainer_module.Trainer, "_update", update_until_killed)
-        with pytest.raises(KilledError):
-            head.fit({"a": maps}, [problem], options, tmp_path / "b", "cpu")
+    with kill_training(after_steps=7):  # in the middle of the third epoch
+        head.fit({"a": maps}, [problem], options, tmp_path / "b", "cpu")
     models = head.fit({"a": maps}, [problem], options, tmp_path / "b", "cpu")
     np.testing.assert_array_equal(models.predict({"a": maps}), expected)

@@ -12,7 +12,6 @@ import socket
 import sqlite3
 import ssl
 import statistics
-import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -22,6 +21,7 @@ from screen_study import Clock, Page, make, rows_of, tokens
 from served_study import ServedStudy
 from starlette.testclient import TestClient
 
+from certificates import make_certificate
 from sfqa import cli
 from sfqa.ratings.screen import database, database_reading
 from sfqa.ratings.screen.app import create_app
@@ -185,15 +185,7 @@ def test_a_client_that_leaves_is_no_mistake_of_the_server(served):
 
 @pytest.mark.thorough
 def test_a_handshake_that_never_ends_is_cut(tmp_path, folder):
-    if not (openssl := shutil.which("openssl")):
-        pytest.skip("openssl is not installed: no certificate for the test")
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subprocess.run(
-        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-         "-nodes", "-days", "1", "-subj", "/CN=localhost", "-addext",
-         "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    certificate, key = make_certificate(tmp_path)
     options = ("--tls-cert", str(certificate), "--tls-key", str(key), "--head-timeout", "1")
     trusted = ssl.create_default_context(cafile=certificate)
     with ServedStudy(folder, *options, "--connections-per-address", "20") as server:

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from killed_training import kill_training
 from sfqa.regression import losses
-from sfqa.training import trainer as trainer_module
 from sfqa.training.augmentation import ViewReading, augment, crop_centre
 from sfqa.training.rows import TensorRows
 from sfqa.training.settings import TrainingSettings
@@ -173,29 +173,12 @@ def make_trainer(views: Tensor, **changed: Any) -> Trainer:
     return Trainer(SmallBackbone, data, losses.parse("mse"), chosen, 7, "cpu")
 
 
-def test_a_killed_training_ends_at_the_same_numbers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_training_ends_at_the_same_numbers(tmp_path: Path) -> None:
     views = draw_views(24, 4, 3, 8, 8)
     expected = make_trainer(views).run(tmp_path / "a.pt")
 
-    class KilledError(Exception):
-        pass
-
-    steps, update = [], Trainer._update
-
-    def update_until_killed(trainer: Trainer, batch: Tensor) -> None:
-        if len(steps) == 8:  # in the middle of the second epoch
-            raise KilledError
-        steps.append(len(batch))
-        update(trainer, batch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer_module, "CHECKPOINT_SEC", 0.0)
-        patch.setattr(trainer_module, "SAVING_SHARE", 0)
-        patch.setattr(Trainer, "_update", update_until_killed)
-        with pytest.raises(KilledError):
-            make_trainer(views).run(tmp_path / "b.pt")
+    with kill_training(after_steps=8):  # in the middle of the second epoch
+        make_trainer(views).run(tmp_path / "b.pt")
     resumed = make_trainer(views).run(tmp_path / "b.pt")
     assert expected.keys() == resumed.keys()
     assert all(torch.equal(expected[name], resumed[name]) for name in expected)
