@@ -17,6 +17,7 @@ import torch
 
 from sfqa import store
 from sfqa.errors import UserError
+from sfqa.job import STOPS
 from sfqa.regression.problems import Features, Matrix, Problem, get_blocks
 from sfqa.training.checkpoints import read_checkpoint
 from sfqa.training.precision import use_one_thread
@@ -146,7 +147,7 @@ def _train_side_by_side(
 
 def _train_in_worker(worker_task: _WorkerTask) -> str:
     # The job decides when to stop; its end ends this process, which loses a few seconds.
-    for number in (signal.SIGTERM, signal.SIGUSR1):
+    for number in STOPS:
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
     return _train_in_group(worker_task, "cpu")

@@ -113,3 +113,29 @@ def training_options(**defaults: Any) -> Options:
         name: replace(option, default=defaults.get(name, option.default))  # type: ignore[type-var]
         for name, option in TRAINING.items()
     }
+
+
+def fastvqa_training_options(epochs: int) -> Options:
+    """Return the options of training with FAST-VQA's published ones as defaults.
+
+    Two more options belong to it: the period of the cosine, and which of network and average is
+    kept. ``epochs`` is the default for epochs and patience.
+
+    >>> fastvqa_training_options(10)["loss"].default
+    'plcc_fastvqa + 0.3 rank_fastvqa'
+    """
+    return {
+        "cosine_epochs": Option(
+            0, 0, None, "epochs of the cosine's period, 0: the number of epochs", whole=True
+        ),
+        "compare_ema": Flag(
+            True,
+            "whether network and average are both scored after every epoch, and the better one "
+            "kept",
+        ),
+        **training_options(
+            loss="plcc_fastvqa + 0.3 rank_fastvqa", optimizer="adamw", learning_rate=1.0e-3,
+            weight_decay=0.05, warmup_epochs=2.5, cosine=True, epochs=epochs, patience=epochs,
+            batch_rows=16, ema=0.999,
+        ),
+    }  # fmt: skip

@@ -43,6 +43,18 @@ class Backbone:
         """The extractors of the views, each once."""
         return list(dict.fromkeys(text.partition(".")[0] for text in self.views.values()))
 
+    def count_axes(self, role: str) -> int:
+        """Return how many axes a row of an input has: steps first, then those of a step.
+
+        >>> [BACKBONES["aigc_vqa"].count_axes(role) for role in ("technical", "frames", "tokens")]
+        [5, 4, 3]
+        """
+        if role in self.clips:
+            return 5
+        if role in self.tokens:
+            return 3
+        return 4 if role in self.views else 2
+
     @property
     def inputs(self) -> dict[str, str]:
         """The column of every role, views first."""

@@ -33,7 +33,7 @@ from sfqa.regression.network_head import NetworkHead, Shapes, select_roles
 from sfqa.regression.networks.separate_scores import sum_losses
 from sfqa.regression.problems import Features, Models, Problem, get_blocks
 from sfqa.regression.stage_options import StageList, TrainedPart
-from sfqa.regression.training_options import training_options
+from sfqa.regression.training_options import fastvqa_training_options
 from sfqa.training.augmentation import ViewReading
 from sfqa.training.optimization import ParameterGroups
 from sfqa.training.stages import TrainingStage
@@ -107,18 +107,7 @@ OPTIONS: Options = {
         "for the loss rank_simplevqa: only pairs whose MOS differ by less count, in units of mos; "
         "published: 1; null: all pairs",
     ),
-    "cosine_epochs": Option(
-        0, 0, None, "epochs of the cosine's period, 0: the number of epochs", whole=True
-    ),
-    "compare_ema": Flag(
-        True,
-        "whether network and average are both scored after every epoch, and the better one kept",
-    ),
-    **training_options(
-        loss="plcc_fastvqa + 0.3 rank_fastvqa", optimizer="adamw", learning_rate=1.0e-3,
-        weight_decay=0.05, warmup_epochs=2.5, cosine=True, epochs=30, patience=30, batch_rows=16,
-        ema=0.999,
-    ),
+    **fastvqa_training_options(epochs=30),
 }  # fmt: skip
 #: Losses that fix the scale of the scores; with others they are mapped to MOS afterwards.
 SCALED_LOSSES = frozenset({"mae", "l1", "mse"})
@@ -148,11 +137,8 @@ class Head(NetworkHead):
         """Return the network; raises ``ValueError`` for a row that is no view."""
         backbone = BACKBONES[options["backbone"]]
         for role, shape in shapes.items():
-            is_picture = role in backbone.views and role not in backbone.tokens
-            axes = 5 if role in backbone.clips else 4 if is_picture else 2
-            if role in backbone.tokens:
-                axes = 3
-            if len(shape) != axes or (is_picture and shape[1] != 3):
+            has_colours = role in backbone.views and role not in backbone.tokens
+            if len(shape) != backbone.count_axes(role) or (has_colours and shape[1] != 3):
                 raise ValueError(f"the backbone {options['backbone']} does not read such a {role}")
         if dims != 1:
             raise ValueError("the published heads have a single score")

@@ -15,13 +15,13 @@ from typing import Any
 from torch import nn
 
 from sfqa.errors import UserError
-from sfqa.options import Choice, Flag, Option, Options
+from sfqa.options import Choice, Option, Options
 from sfqa.regression import losses
 from sfqa.regression.blocks import HeadInput, Steps
 from sfqa.regression.network_head import NetworkHead, Shapes
 from sfqa.regression.networks.branches import BranchSum, make_map_head
 from sfqa.regression.networks.separate_scores import sum_losses
-from sfqa.regression.training_options import training_options
+from sfqa.regression.training_options import fastvqa_training_options
 
 VERSION = 1
 DESIGN = "blocks"
@@ -39,18 +39,7 @@ OPTIONS: Options = {
         "the mean over all clips",
         whole=True,
     ),
-    "cosine_epochs": Option(
-        0, 0, None, "epochs of the cosine's period, 0: the number of epochs", whole=True
-    ),
-    "compare_ema": Flag(
-        True,
-        "whether network and average are both scored after every epoch, and the better one kept",
-    ),
-    **training_options(
-        loss="plcc_fastvqa + 0.3 rank_fastvqa", optimizer="adamw", learning_rate=1.0e-3,
-        weight_decay=0.05, warmup_epochs=2.5, cosine=True, epochs=10, patience=10, batch_rows=16,
-        ema=0.999,
-    ),
+    **fastvqa_training_options(epochs=10),
 }  # fmt: skip
 
 
