@@ -245,7 +245,7 @@ def test_a_row_holds_answer_numbers_and_levels(
     extractor: Any, seen: VideoWithSound, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = score(extractor, seen, monkeypatch)
-    assert row.keys() == {f.name for f in qwen_omni.Extractor.FEATURES} | {"detail"}
+    assert row.keys() == {f.name for f in lmm_answers.FEATURES} | {"detail"}
     assert (row["answer"], row["visual_quality"], row["audio_visual_consistency"]) == (
         ANSWER, 62.0, 48.5
     )  # fmt: skip

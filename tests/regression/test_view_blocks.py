@@ -170,3 +170,28 @@ def test_heads_of_views_read_nothing_else() -> None:
     check_shape("e.view", "views", [VIEW])
     with pytest.raises(UserError, match=r"e\.pooled holds no pixels.*fast_vqa\.view"):
         check_shape("e.pooled", "views", [Feature("pooled", "", ("clip", "channel"))])
+
+
+@pytest.mark.parametrize("limit", [1, 1 << 30])
+def test_views_of_different_lengths_are_padded_to_a_stated_one(limit: int, tmp_path: Path) -> None:
+    """A longer view is a failed row with a reason, never a part of it."""
+    numbers = np.random.default_rng(0)
+    views = [numbers.integers(1, 256, (length, 5, 2), dtype=np.uint8) for length in (3, 4, 2, 5)]
+    rows = [
+        {"sample_id": f"s{n}", "method": "m", "key": None, "status": "ok", "detail": "",
+         "view": view}
+        for n, view in enumerate(views)
+    ]  # fmt: skip
+    feature = Feature("view", "", ("token", "number", "byte"), "uint8")
+    store.write_arrow(build_table([feature], rows), tmp_path / "t.parquet", {})
+    steps = [Steps(4, "padded", keep_axes=True)]
+    design = load_blocks({"e": [tmp_path / "t.parquet"]}, ["e.view"], steps, tmp_path, limit)
+    block = design.X["e.view"]
+    assert design.sample_ids == ["s0", "s1", "s2"]
+    assert (block.shape, block.dtype) == ((3, 4, 5, 2), np.uint8)
+    for row, view in zip(block, views[:3], strict=True):
+        np.testing.assert_array_equal(row[: len(view)], view)
+        assert not row[len(view) :].any()
+    assert design.dropped == {
+        "s3": "too_long: e.view has 5 tokens, and the head reads at most 4 (its options)"
+    }

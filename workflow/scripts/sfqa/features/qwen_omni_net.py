@@ -7,7 +7,8 @@ transformers is needed.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -333,6 +334,24 @@ class Thinker:
         logits = self.model.lm_head(hidden)[0, self.level_ids].float()
         levels: Floats32 = logits.cpu().numpy()
         return levels
+
+    @contextmanager
+    def record_language_input(self) -> Iterator[list[torch.Tensor]]:
+        """Record the first input of the language model in the block.
+
+        Yields a list that then holds embeddings (1, tokens, numbers) and positions (3, 1, tokens).
+        """
+        recorded: list[torch.Tensor] = []
+
+        def record(_: Any, __: Any, arguments: Mapping[str, Any]) -> None:
+            if not recorded:
+                recorded.extend((arguments["inputs_embeds"], arguments["position_ids"]))
+
+        hook = self.model.model.language_model.register_forward_pre_hook(record, with_kwargs=True)
+        try:
+            yield recorded
+        finally:
+            hook.remove()
 
     def _move(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the inputs on the model's device; pictures and sound in its number format."""

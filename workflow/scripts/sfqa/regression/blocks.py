@@ -28,7 +28,7 @@ from sfqa.errors import UserError, hint
 from sfqa.regression.cells import Cells
 from sfqa.regression.design import Files, join_reasons, select_columns
 from sfqa.regression.problems import Matrix
-from sfqa.regression.steps import RULES
+from sfqa.regression.steps import PADDED, RULES
 from sfqa.regression.steps import Steps as Steps  # heads find it here
 
 #: Version of how features become blocks.
@@ -134,7 +134,8 @@ def load_blocks(
             mapped.append(_block_path(Path(work), text))
             blocks[text] = _write_and_map(mapped[-1], shape, dtype, reader, row_of)
         else:
-            blocks[text] = np.empty(shape, dtype)
+            is_padded = reader.steps.rule == PADDED
+            blocks[text] = (np.zeros if is_padded else np.empty)(shape, dtype)
             reader.read_into(blocks[text], row_of)
     return BlockDesign(sample_ids, blocks, dropped, flawed, tuple(mapped))
 
@@ -236,6 +237,12 @@ class _InputReader:
             elif empty_columns[row]:
                 names = ", ".join(f"{self.extractor}.{c}" for c in empty_columns[row])
                 self.reasons[sample] = join_reasons(detail[row], f"empty_feature: {names}")
+            elif self.steps.rule == PADDED and cells.steps[row] > (self.steps.count or 0):
+                self.reasons[sample] = join_reasons(
+                    detail[row],
+                    f"too_long: {self.text} has {cells.steps[row]} {cells.first_axis}s, and the "
+                    f"head reads at most {self.steps.count} (its options)",
+                )
             else:
                 self.step_counts[int(cells.steps[row])] += 1
                 if status[row] == tables.FLAWED:
@@ -284,8 +291,13 @@ class _InputReader:
             for batch in store.read_batches(file, path, at_once, columns):
                 ids = batch.column("sample_id").to_pylist()
                 rows = [row for row, sample in enumerate(ids) if sample in row_of]
-                if rows:
-                    cells = Cells.read(batch, self.columns)
+                cells = Cells.read(batch, self.columns)
+                if self.steps.rule == PADDED:
+                    for row in rows:  # what is not written takes no space in a mapped file
+                        values = cells.get_steps(row)
+                        target = block[row_of[ids[row]], : len(values)]
+                        target[...] = values.reshape(target.shape)
+                elif rows:
                     numbers = cells.select(rows, self.steps, block.ndim > 2, block.dtype)
                     shape = (len(rows), *block.shape[1:])
                     block[[row_of[ids[row]] for row in rows]] = numbers.reshape(shape)

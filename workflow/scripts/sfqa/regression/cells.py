@@ -72,6 +72,10 @@ class Cells:
         has_bad = bad_before[self.starts + self.steps] > bad_before[self.starts]
         return [self.names if empty else [] for empty in (self.steps == 0) | has_bad]
 
+    def get_steps(self, row: int) -> npt.NDArray[Any]:
+        """Return all steps of a row, (steps, width)."""
+        return self.flat[self.starts[row] : self.starts[row] + self.steps[row]]
+
     def select(
         self, rows: Sequence[int], steps: Steps, as_sequence: bool, dtype: np.dtype[Any]
     ) -> npt.NDArray[Any]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-RULES = ("uniform", "first", "cyclic", "mean", "mean_first")
+PADDED = "padded"
+RULES = ("uniform", "first", "cyclic", "mean", "mean_first", PADDED)
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Steps:
     i = 0 .. T - 1, as UGVQ does (arXiv 2407.21408, 5.2), and repeats steps in order if n < T;
     ``first`` takes the first T and repeats the last one (SimpleVQA); ``cyclic`` takes the first T
     and goes back to the first one if n < T (NTIRE 2025, QA Team); ``mean`` takes the mean, whatever
-    T is, and ``mean_first`` the mean of the steps that ``first`` takes.
+    T is, and ``mean_first`` the mean of the steps that ``first`` takes; ``padded`` takes all steps,
+    and zeros follow until there are ``count`` of them: a sample with more steps cannot be used.
 
     With ``keep_axes`` a step keeps its axes, as in (channel, time, row, column), and the block has
     the type of the table, float16, float32, or uint8 of a view. The trainer converts float16 batch

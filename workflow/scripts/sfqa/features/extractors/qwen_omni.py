@@ -11,6 +11,7 @@ from sfqa.features import base, batches, lmm_answers
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.lmm_options import declare_answer_options
 from sfqa.features.qwen_omni_input import Reader, VideoWithSound
+from sfqa.features.qwen_omni_views import VIEWS
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, Option, Options
 
@@ -29,6 +30,7 @@ COLUMN_NEEDS: Mapping[str, Mapping[str, Any]] = {
     "audio_visual_consistency_expected": {"scoring": ("levels", "both")},
     "levels": {"scoring": ("levels", "both")},
 }
+OPTION_NEEDS: Mapping[str, Mapping[str, Any]] = {"views=1": {"scoring": ("levels", "both")}}
 OPTION_PACKAGES: Mapping[str, tuple[str, ...]] = {
     "precision=int8": ("bitsandbytes", "accelerate"),
 }  # fmt: skip
@@ -46,6 +48,13 @@ OPTIONS: Options = {
         "bf16", ("bf16", "fp32", "int8"),
         "number format of the network; int8: weights as whole numbers, by bitsandbytes, on a GPU",
     ),
+    "views": Option(
+        0, 0, 1,
+        "1: keep what the language model reads of a video and of the questions for a level, in the "
+        "columns embeddings, places and questions, 9 MB a video of 6 s at 512x512, for trainings "
+        "of the language model; 0: the table has no such columns",
+        whole=True,
+    ),
 }  # fmt: skip
 
 
@@ -61,7 +70,7 @@ class Extractor:
     than that, as transformers does.
     """
 
-    FEATURES: ClassVar[tuple[Feature, ...]] = lmm_answers.FEATURES
+    FEATURES: ClassVar[tuple[Feature, ...]] = (*lmm_answers.FEATURES, *VIEWS)
     INPUTS: ClassVar[tuple[str, ...]] = ("video", "audio")
 
     def __init__(self, options: Mapping[str, Any], weights: Weights, device: str) -> None:
@@ -71,6 +80,7 @@ class Extractor:
         self.questions = lmm_answers.Questions(options)
         self.fps, self.max_pixels = float(options["fps"]), int(options["max_pixels"])
         self.max_new_tokens: int = options["max_new_tokens"]
+        self.views: int = options["views"]
         self.reader: base.VideoReader = Reader(self.fps)
         tokenizer = qwen_omni_tokens.load_tokenizer(weights.get_part("tokenizer"))
         self.thinker = qwen_omni_net.Thinker(
@@ -79,7 +89,7 @@ class Extractor:
         )
 
     def extract(self, video: Video) -> dict[str, Any]:
-        """Return the columns of :data:`sfqa.features.lmm_answers.FEATURES`.
+        """Return the columns of :data:`sfqa.features.lmm_answers.FEATURES`, and views on demand.
 
         Raises :class:`UnusableError` for a video that does not decode and for an answer that does
         not follow the template.
@@ -101,20 +111,24 @@ class Extractor:
 
     def _ask(self, video: VideoWithSound) -> dict[str, Any]:
         from sfqa.features.qwen_omni_net import format_chat, prepare_inputs, replace_chat
+        from sfqa.features.qwen_omni_views import make_views
 
         processor = self.thinker.processor
         inputs = prepare_inputs(
             processor, format_chat(self.questions.prompt), video.frames, video.sound, self.fps,
             self.max_pixels,
         )  # fmt: skip
-        answer, levels = None, None
+        answer, levels, views = None, None, {}
         if self.questions.asks_answer:
             answer, is_cut = self.thinker.write_answer(inputs, self.max_new_tokens)
             self.questions.read_answer(answer)  # a wrong one fails before more is computed
             self.questions.check_end(answer, is_cut)
         if self.questions.asks_levels:
             chats = map(format_chat, self.questions.level_prompts, self.questions.level_prefixes)
-            levels = np.stack(
-                [self.thinker.compute_levels(replace_chat(processor, inputs, c)) for c in chats]
-            )
-        return self.questions.make_row(answer, levels)
+            asked = [replace_chat(processor, inputs, chat) for chat in chats]
+            with self.thinker.record_language_input() as recorded:
+                levels = np.stack([self.thinker.compute_levels(chat) for chat in asked])
+            if self.views:
+                embeddings, positions = recorded
+                views = make_views(embeddings, positions, [chat["input_ids"][0] for chat in asked])
+        return {**self.questions.make_row(answer, levels), **views}
