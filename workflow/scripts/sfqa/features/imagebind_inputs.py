@@ -16,6 +16,7 @@ from sfqa.features.broken_videos import check_frames, describe_undecoded
 from sfqa.features.kaldi_fbank import compute_fbank
 from sfqa.features.sinc_resampling import resample_sound
 from sfqa.features.sound_slices import check_level, read_all_channels
+from sfqa.features.view_columns import round_to_pixels
 
 #: Clips of each kind, and how long each lasts in seconds.
 VIDEO_CLIPS, AUDIO_CLIPS, CLIP_SEC = 5, 3, 2
@@ -53,6 +54,11 @@ class PreparedInputs:
             for first, last, top, left in different
         ]
         return views, np.array([different.index(view) for view in wanted])
+
+    def round_views(self) -> media.Pixels:
+        """Return the 15 views (15, 2, 224, 224, 3) in whole pixels, at most half a level away."""
+        views, places = self.list_views()
+        return round_to_pixels(np.stack(views))[places]
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,12 @@ class SquareForm:
             square: Floats32 = ((resized - mean) / std).float().numpy()
         return square
 
+    def undo_normalisation(self, squares: Floats32) -> Floats32:
+        """Return squares (..., 3, 224, 224) of :meth:`convert` as numbers from 0 to 1."""
+        mean, std = (np.array(v, np.float32)[:, None, None] for v in (self.mean, self.std))
+        numbers: Floats32 = squares * std + mean
+        return numbers
+
 
 def read_squares(video: Video, count: int, form: SquareForm) -> Floats32:
     """Return the middle frames of ``count`` equal parts of a video, (count, 3, 224, 224).

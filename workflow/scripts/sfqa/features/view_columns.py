@@ -1,7 +1,8 @@
 """View columns: the input of a network, cached as a feature, from which a training reads it.
 
 A view is a tensor of type uint8, the pixels 0..255 before they are normalised. Its first axis is
-that of the steps (clips, frames), the second one the colours of a clip, or of a frame. A table has
+that of the steps (clips, frames), the second one the colours of a clip, or of a frame. Input that
+is no picture is kept as the bytes of its numbers (:func:`split_floats`). A table has
 views only if the option ``views`` of its extractor is above 0; it says how many draws of a video
 are kept, if the extractor draws anything.
 """
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
+from sfqa.arrays import Floats32
 from sfqa.errors import UserError
 
 if TYPE_CHECKING:
@@ -96,3 +98,21 @@ def cut_centre(frames: Pixels, side: int) -> Pixels:
     """
     start = (frames.shape[1] - side) // 2
     return frames[:, start : start + side, start : start + side]
+
+
+def round_to_pixels(frames: Floats32) -> Pixels:
+    """Return numbers from 0 to 1 as the nearest whole pixels 0..255.
+
+    >>> round_to_pixels(np.array([0, 0.5, 1.001], np.float32)).tolist()
+    [0, 128, 255]
+    """
+    return np.rint(frames * np.float32(255)).clip(0, 255).astype(np.uint8)
+
+
+def split_floats(numbers: Floats32) -> Pixels:
+    """Return float32 numbers (..., n) as their four bytes each, lowest first, (..., n, 4).
+
+    >>> split_floats(np.array([1.0], np.float32)).tolist()
+    [[0, 0, 128, 63]]
+    """
+    return np.ascontiguousarray(numbers, "<f4").view(np.uint8).reshape(*numbers.shape, 4)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from sfqa.arrays import Floats32
-from sfqa.features import base, batches
+from sfqa.features import base, batches, view_columns
 from sfqa.features.alignment_rows import make_alignment_row
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Batching
@@ -29,6 +29,12 @@ OPTIONS: Options = {
         "official", ("official", "reduced"),
         "blocks of the towers; reduced: two of each, for trials with random weights, no published "
         "model",
+    ),
+    "views": Option(
+        0, 0, 1,
+        "1: keep the 15 views and the spectra in the columns clips and spectra, 4.8 MB a video, "
+        "for networks that are trained from them; 0: the table has no such columns",
+        whole=True,
     ),
     "precision": Choice(
         "fp32", ("fp32", "tf32", "bf16"),
@@ -76,6 +82,19 @@ class Extractor:
             dtype="float64",
             unit="-1..1",
         ),
+        Feature(
+            "clips",
+            "the 15 views, RGB, rounded to whole pixels; only with the option views",
+            ("view", "colour", "frame", "row", "column"),
+            "uint8",
+        ),
+        Feature(
+            "spectra",
+            "normalised mel spectra of the clips of sound, four bytes of a float32 each; only with "
+            "the option views",
+            ("clip", "band", "window", "byte"),
+            "uint8",
+        ),
     )
     INPUTS: ClassVar[tuple[str, ...]] = ("video", "audio")
 
@@ -85,6 +104,7 @@ class Extractor:
 
         from sfqa.features import imagebind_net
 
+        self.views: int = options["views"]
         self.reader: base.VideoReader = InputReader()
         self.batching = Batching.choose(options["batch"], device, _CPU_SIZE, _GPU_SIZE)
         self.precision: str = options["precision"]
@@ -125,11 +145,18 @@ class Extractor:
             video, video_embedding = np.split(views, [self.widths[0]], axis=1)
             audio, audio_embedding = np.split(sounds, [self.widths[1]], axis=1)
             try:
-                yield make_alignment_row(
+                row = make_alignment_row(
                     "ImageBind", video, audio, video_embedding, audio_embedding
                 )
             except UnusableError as error:
                 yield error
+                continue
+            if self.views:
+                row |= {
+                    "clips": inputs.round_views().transpose(0, 4, 1, 2, 3),
+                    "spectra": view_columns.split_floats(inputs.spectra[:, 0]),
+                }
+            yield row
 
     def _see(self, views: list[Floats32]) -> torch.Tensor:
         """Return class token and embedding in one row (n, 1280 + 1024) for each view."""

@@ -11,11 +11,18 @@ import numpy as np
 
 from sfqa.arrays import Floats32
 from sfqa.errors import UserError
-from sfqa.features import base, kaldi_fbank, normalised_frames, sound_slices
+from sfqa.features import (
+    base,
+    batches,
+    kaldi_fbank,
+    normalised_frames,
+    sound_slices,
+    view_columns,
+)
 from sfqa.features.base import Feature, UnusableError, Video
 from sfqa.features.batches import Batching
 from sfqa.features.normalised_frames import SquareForm
-from sfqa.features.two_towers import FramesAndSound, TowerRunner
+from sfqa.features.two_towers import FramesAndSound, TowerRunner, round_columns
 from sfqa.features.weights import Weights
 from sfqa.options import Choice, Flag, Option, Options
 
@@ -63,6 +70,13 @@ OPTIONS: Options = {
         "official", ("official", "reduced"),
         "blocks of the networks; reduced: a few of them, for trials with random weights, no "
         "published model",
+    ),
+    "views": Option(
+        0, 0, 1,
+        "1: keep the key frames and the slices of sound in the columns frames and spectra, 1.3 MB "
+        "a video with 8 frames, for networks that are trained from them; 0: the table has no such "
+        "columns",
+        whole=True,
     ),
     "precision": Choice(
         "fp32", ("fp32", "tf32", "bf16"),
@@ -147,6 +161,19 @@ class Extractor:
             "VALOR's similarity of video and sound: cosines by fine weights; higher is closer",
             dtype="float64",
         ),
+        Feature(
+            "frames",
+            "key frames, RGB, rounded to whole pixels; only with the option views",
+            ("frame", "colour", "row", "column"),
+            "uint8",
+        ),
+        Feature(
+            "spectra",
+            "normalised mel energies of the slices of sound, four bytes of a float32 each; only "
+            "with the option views",
+            ("clip", "band", "window", "byte"),
+            "uint8",
+        ),
     )
     INPUTS: ClassVar[tuple[str, ...]] = ("video", "audio")
 
@@ -168,8 +195,9 @@ class Extractor:
             "base": normalised_frames.IMAGENET_STATISTICS,
             "large": normalised_frames.CLIP_STATISTICS,
         }[model]
-        form = SquareForm(*statistics, options["fit"] == "crop", options["antialias"])
-        self.reader: base.VideoReader = ValorReader(options["frames"], options["slices"], form)
+        self.views: int = options["views"]
+        self.form = SquareForm(*statistics, options["fit"] == "crop", options["antialias"])
+        self.reader: base.VideoReader = ValorReader(options["frames"], options["slices"], self.form)
         batching = Batching.choose(options["batch"], device, _CPU_SIZE[model], _GPU_SIZE[model])
 
         def convert(state: dict[str, Any], module: torch.nn.Module) -> dict[str, Any]:
@@ -200,4 +228,17 @@ class Extractor:
 
     def score(self, prepared: Iterable[FramesAndSound]) -> Iterator[dict[str, Any] | UnusableError]:
         """Yield the row of each video."""
-        return self.runner.score(prepared, "VALOR")
+        for item, columns in batches.pair_with_items(prepared, self.runner.compute_columns):
+            try:
+                row = round_columns(columns, "VALOR")
+            except UnusableError as error:
+                yield error
+                continue
+            if self.views:
+                row |= {
+                    "frames": view_columns.round_to_pixels(
+                        self.form.undo_normalisation(item.frames)
+                    ),
+                    "spectra": view_columns.split_floats(item.slices),
+                }
+            yield row
