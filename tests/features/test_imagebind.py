@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from golden_tensors import record_outputs
 from golden_weights import draw_song, fill_weights
 from official_code import check_array
 from sfqa.errors import UserError
-from sfqa.features import base, imagebind_inputs, imagebind_net
+from sfqa.features import base, imagebind_inputs, imagebind_net, view_columns
 from sfqa.features.base import UnusableError, Video
 from sfqa.features.extractors import imagebind
 from sfqa.features.imagebind_inputs import (
@@ -36,7 +37,11 @@ from sfqa.features.imagebind_inputs import (
     select_frames,
 )  # fmt: skip
 from sfqa.features.imagebind_net import DEPTHS, REDUCED_DEPTHS, ImageBind
+from sfqa.features.normalised_frames import CLIP_STATISTICS
 from sfqa.features.weights import Weights
+from sfqa.regression.fine_tuning import imagebind as trained_imagebind
+from sfqa.regression.fine_tuning.network import PixelNorm
+from sfqa.regression.fine_tuning.two_towers import join_floats
 from sounding_videos import make_sounding_video
 
 GOLDEN = Path(__file__).parent / "golden" / "imagebind.json"
@@ -241,7 +246,8 @@ def test_a_square_needs_five_views_and_gives_the_numbers_of_fifteen() -> None:
 
 def test_rows_hold_all_columns_and_the_cosine_of_the_means() -> None:
     _, row = score_square()
-    assert set(row) == {feature.name for feature in imagebind.Extractor.FEATURES}
+    columns = view_columns.select_columns(imagebind.Extractor.FEATURES, {"views": 0})
+    assert set(row) == {feature.name for feature in columns}
     shapes = {name: value.shape for name, value in row.items() if name != "cosine"}
     assert shapes == {
         "video": (15, 1280), "video_embedding": (15, 1024),
@@ -251,6 +257,37 @@ def test_rows_hold_all_columns_and_the_cosine_of_the_means() -> None:
     lengths = [np.linalg.norm(mean) for mean in means]
     assert lengths == pytest.approx([1, 20], rel=0.1)
     assert row["cosine"] == pytest.approx(means[0] @ means[1] / np.prod(lengths), abs=1e-4)
+
+
+def build_trained_network() -> trained_imagebind.Network:
+    """The network that is trained from views, with the towers of the goldens."""
+    with torch.device("meta"):
+        network = trained_imagebind.Network(REDUCED_DEPTHS)
+    network.network = build_reduced_net()
+    network.norm = PixelNorm(*CLIP_STATISTICS, scale=255.0)
+    return network
+
+
+def test_the_trained_towers_give_the_embeddings_of_the_extractor_from_the_views() -> None:
+    """Bit for bit from whole pixels, which are at most half a level from the resized pictures."""
+    inputs = replace(draw_inputs(96, 96, seed=3), pairs=np.array([[0, 1]] * 4 + [[2, 3]]))
+    (row,) = build_extractor(views=1).score([inputs])
+    assert (row["clips"].shape, row["clips"].dtype) == ((15, 3, 2, 224, 224), np.uint8)
+    assert (row["spectra"].shape, row["spectra"].dtype) == ((3, 128, 204, 4), np.uint8)
+    levels = row["clips"].transpose(0, 2, 3, 4, 1).astype(np.float32)
+    pictures, places = inputs.list_views()
+    exact = np.stack(pictures)[places] * 255
+    assert 0.1 < np.abs(levels - exact).max() <= 0.5 + 1e-4
+    network = build_trained_network()
+    views, spectra = torch.from_numpy(row["clips"])[None], torch.from_numpy(row["spectra"])[None]
+    assert torch.equal(join_floats(spectra)[0], torch.from_numpy(inputs.spectra[:, 0]))
+    extractor = build_extractor()
+    with torch.inference_mode():
+        seen, heard = network.embed_views(views)[0], network.embed_sound(spectra)[0]
+        whole = torch.cat([extractor._see([levels[n] / 255]) for n in (0, 14)])[:, 1280:]
+    assert torch.equal(seen, whole[[0] * 12 + [1] * 3])
+    np.testing.assert_allclose(seen.numpy(), row["video_embedding"].astype(np.float32), atol=2e-3)
+    np.testing.assert_allclose(heard.numpy(), row["audio_embedding"].astype(np.float32), atol=4e-3)
 
 
 def read_inputs(folder: Path, sound: Any, rate: int = 16000, **form: int) -> PreparedInputs:

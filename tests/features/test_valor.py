@@ -22,7 +22,15 @@ from golden_weights import draw_song, draw_video, fill_weights
 from official_checkpoints import draw_checkpoint
 from official_code import check_array, read_numbers
 from sfqa.errors import UserError
-from sfqa.features import audio_vit, base, clip_towers, keyframes, official, valor_net
+from sfqa.features import (
+    audio_vit,
+    base,
+    clip_towers,
+    keyframes,
+    official,
+    valor_net,
+    view_columns,
+)
 from sfqa.features.base import UnusableError
 from sfqa.features.extractors import valor
 from sfqa.features.normalised_frames import CLIP_STATISTICS, IMAGENET_STATISTICS, SquareForm
@@ -30,6 +38,9 @@ from sfqa.features.two_towers import FramesAndSound
 from sfqa.features.valor_net import SIZES, Valor
 from sfqa.features.valor_settings import check_settings
 from sfqa.features.weights import Weights, load_all_keys
+from sfqa.regression.fine_tuning import valor as trained_valor
+from sfqa.regression.fine_tuning.network import PixelNorm
+from sfqa.regression.fine_tuning.two_towers import join_floats
 
 GOLDEN = Path(__file__).parent / "golden" / "valor.json"
 OFFICIAL = read_numbers("valor")
@@ -280,10 +291,38 @@ def test_rows_do_not_depend_on_the_pass_they_share(model: str) -> None:
             np.testing.assert_allclose(values, expected[index][name], rtol=1e-4, atol=1e-4)
     assert expected[0]["cosine"] != expected[1]["cosine"]
     (row,) = single.score(parts[:1])
-    assert set(row) == {feature.name for feature in valor.Extractor.FEATURES}
+    names = view_columns.select_columns(valor.Extractor.FEATURES, {"views": 0})
+    assert set(row) == {feature.name for feature in names}
     assert row["video"].shape == (2, 1024)
     assert row["audio_embedding"].shape == (1, 512)
     assert row["video"].dtype == np.float16
+
+
+def test_the_trained_towers_give_the_embeddings_of_the_extractor_from_the_views() -> None:
+    """Bit for bit from whole pixels, which are at most half a level from the resized frames."""
+    squares = make_squares(MIDDLES[:2], IMAGENET_STATISTICS)
+    prepared = FramesAndSound(squares, draw_parts(1)[0].slices)
+    extractor = build_reduced(views=1)
+    (row,) = extractor.score([prepared])
+    assert (row["frames"].shape, row["frames"].dtype) == ((2, 3, 224, 224), np.uint8)
+    assert (row["spectra"].shape, row["spectra"].dtype) == ((1, 64, 512, 4), np.uint8)
+    mean, std = (np.array(v, np.float32)[:, None, None] for v in IMAGENET_STATISTICS)
+    exact = (squares * std + mean) * 255
+    assert 0.1 < np.abs(row["frames"] - exact).max() <= 0.5 + 1e-4
+    whole = replace(prepared, frames=(row["frames"].astype(np.float32) / 255 - mean) / std)
+    (expected,) = build_reduced().runner.compute_columns([whole])
+    with torch.device("meta"):
+        network = trained_valor.Network("reduced")
+    network.network = build_reduced_net("base")
+    network.norm = PixelNorm(*IMAGENET_STATISTICS, scale=255.0)
+    frames, spectra = (torch.from_numpy(row[name])[None] for name in ("frames", "spectra"))
+    assert torch.equal(join_floats(spectra)[0], torch.from_numpy(prepared.slices))
+    with torch.inference_mode():
+        seen, heard = network.embed_frames(frames)[0], network.embed_slices(spectra)[0]
+    np.testing.assert_array_equal(seen.numpy(), expected["video_embedding"])
+    np.testing.assert_array_equal(heard.numpy(), expected["audio_embedding"])
+    difference = np.abs(seen.numpy() - row["video_embedding"].astype(np.float32)).max()
+    assert difference < 2e-3
 
 
 @pytest.mark.parametrize("model", ["base", pytest.param("large", marks=pytest.mark.thorough)])

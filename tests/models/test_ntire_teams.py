@@ -14,7 +14,9 @@ from sfqa.regression.model_metrics import load_checked_models
 from sfqa.regression.problems import Features, make_problem
 
 TEAMS = {
-    name: model for name, model in load_checked_models().items() if model.group == "NTIRE 2025"
+    name: model
+    for name, model in load_checked_models().items()
+    if model.group == "NTIRE 2025" and model.head != "fine_tuned"  # reads views, not features
 }
 #: Steps and width of the inputs at full size, by column; a width alone is a vector or a score.
 SHAPES: dict[str, tuple[int, ...]] = {

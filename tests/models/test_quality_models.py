@@ -41,7 +41,9 @@ TRAINED: dict[str, Any] = {
 ROWS: dict[str, tuple[str, ...]] = {
     "UGVQ": ("Ours",), "SJTU-MOE-AI-AIGV": ("SJTU-MOE-AI",), "FAST-VQA-fine-tuned": ("FAST-VQA",),
     "SimpleVQA-fine-tuned": ("SimpleVQA",), "DOVER-fine-tuned": ("DOVER",),
-    "AIGC-VQA-fine-tuned": ("AIGC-VQA",),
+    "AIGC-VQA-fine-tuned": ("AIGC-VQA",), "VALOR-fine-tuned": ("VALOR",),
+    "ImageBind-fine-tuned": ("ImageBind",), "FocusQ-fine-tuned": ("FocusQ",),
+    "MiVQA-fine-tuned": ("MiVQA",),
 }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from sfqa.features.normalised_frames import IMAGENET_STATISTICS
 from sfqa.features.quality_maps import MEAN, STD
 from sfqa.identity import seed_of
 from sfqa.regression import heads
-from sfqa.regression.fine_tuning import dover, fast_vqa, simplevqa
+from sfqa.regression.fine_tuning import dover, fast_vqa
 from sfqa.regression.fine_tuning.registry import BACKBONES, load_backbone
 from sfqa.regression.problems import make_problem
 from sfqa.training.augmentation import ViewReading
@@ -166,20 +166,32 @@ def test_dover_is_trained_as_by_the_published_loop(tmp_path, monkeypatch):
     assert_near(models, expected)
 
 
-def test_simplevqa_is_trained_as_by_the_published_loop(tmp_path, monkeypatch):
-    """The whole ResNet on random crops, with batch norms that learn; the loss as it is meant."""
+@pytest.mark.parametrize(("backbone", "rows"), [("simplevqa", 8), ("focusq", 4)])
+def test_simplevqa_and_focusq_are_trained_as_by_the_published_loop(
+    backbone, rows, tmp_path, monkeypatch
+):
+    """The whole ResNet on random crops, with batch norms that learn; the loss as it is meant.
+
+    FocusQ's head also reads a frozen token, and its loss has the PLCC term.
+    """
     use_small_backbones(monkeypatch)
     numbers = np.random.default_rng(0)
-    frames = numbers.integers(0, 256, (8, 2, 3, 48, 56), np.uint8)
-    motion = numbers.normal(size=(8, 2, 2304)).astype(np.float32)
-    y = numbers.uniform(49, 52, (8, 1))
-    network = simplevqa.build({"blocks": "reduced"})
+    frames = numbers.integers(0, 256, (rows, 2, 3, 48, 56), np.uint8)
+    motion = numbers.normal(size=(rows, 2, 2304)).astype(np.float32)
+    y = numbers.uniform(49, 52, (rows, 1))
+    has_face = backbone == "focusq"
+    loss = "mae + rank_simplevqa" + (" + plcc_fastvqa" if has_face else "")
+    blocks = {"frames": frames, "motion": motion}
+    if has_face:
+        blocks["face"] = numbers.normal(size=(rows, 2, 256)).astype(np.float32)
+    network = load_backbone(backbone).build({"blocks": "reduced"})
     first = draw_first_weights(network)
+    names = BACKBONES[backbone].inputs
     models = fit_rows(
-        tmp_path, {"simplevqa.frames": frames, "slowfast.slowfast": motion}, y, first, range(8),
-        backbone="simplevqa", blocks="reduced", crop=40, mos="as_is", rank_below=1.0, epochs=5,
-        loss="mae + rank_simplevqa", optimizer="adam", learning_rate=1e-5, weight_decay=1e-7,
-        backbone_rate=1.0, batch_rows=8, warmup_epochs=0.0, cosine=False, decay=0.9, decay_every=2,
+        tmp_path, {names[role]: block for role, block in blocks.items()}, y, first, range(rows),
+        backbone=backbone, blocks="reduced", crop=40, mos="as_is", rank_below=1.0, epochs=5,
+        loss=loss, optimizer="adam", learning_rate=1e-5, weight_decay=1e-7,
+        backbone_rate=1.0, batch_rows=rows, warmup_epochs=0.0, cosine=False, decay=0.9, decay_every=2,
         ema=0.0, select="none", precision="float64",
     )  # fmt: skip
     plain, target = network.network.double(), torch.from_numpy(y)
@@ -187,23 +199,25 @@ def test_simplevqa_is_trained_as_by_the_published_loop(tmp_path, monkeypatch):
 
     def compute_loss(batch, epoch):
         readings = {"frames": ViewReading(crop=40)}
-        inputs = read_rows({"frames": frames, "motion": motion}, batch, epoch, readings=readings)
+        inputs = read_rows(blocks, batch, epoch, readings=readings)
         pictures = (inputs["frames"].flatten(0, 1).double() / 255 - mean) / std
         features = multi_scale_as_published(plain, pictures)
-        seconds = torch.cat([features.double(), inputs["motion"].flatten(0, 1).double()], 1)
+        frozen = [inputs[role].flatten(0, 1).double() for role in list(blocks)[1:]]
+        seconds = torch.cat([features.double(), *frozen], 1)
         score = plain.quality(seconds).view(len(batch), 2).mean(1)
         labels = target[batch, 0]
         apart = labels[:, None] - labels[None]
         counted = (apart.abs() < 1) & (apart.abs() > 0)
         lost = counted * torch.relu(-apart.sign() * (score[:, None] - score[None]))
-        return (score - labels).abs().mean() + lost.sum() / (counted.sum() + 1e-8)
+        plcc = plcc_loss(score, labels) if has_face else 0
+        return (score - labels).abs().mean() + lost.sum() / (counted.sum() + 1e-8) + plcc
 
     optimizer = torch.optim.Adam(plain.parameters(), lr=1e-5, weight_decay=1e-7)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.9)
     plain.train()
     for epoch in range(1, 6):
         optimizer.zero_grad()
-        compute_loss(torch.arange(8), epoch).backward()
+        compute_loss(torch.arange(rows), epoch).backward()
         optimizer.step()
         scheduler.step()
     assert_near(models, plain.state_dict(), atol=1e-6)
@@ -308,7 +322,8 @@ def test_every_parameter_is_in_one_unit(backbone):
     ]
     assert len(set(members)) == len(members)
     # BLIP's projections are in its checkpoint, and no score depends on them.
-    parameters = {n: p for n, p in network.named_parameters() if "_proj." not in n}
+    unused = ("reward.blip.vision_proj.", "reward.blip.text_proj.")
+    parameters = {n: p for n, p in network.named_parameters() if not n.startswith(unused)}
     assert set(members) == {id(parameter) for parameter in parameters.values()}
     groups = [p for group in network.group_parameters(0.1) for p in group["params"]]
     assert len(groups) == len(members)

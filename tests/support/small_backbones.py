@@ -12,7 +12,7 @@ from golden_weights import fill_weights
 from sfqa.features.convnext3d import ConvNeXt3d
 from sfqa.features.gated_swin3d import GatedSwin3d
 from sfqa.features.vqa_head_net import VqaHead
-from sfqa.regression.fine_tuning import aigc_vqa, dover, fast_vqa, simplevqa
+from sfqa.regression.fine_tuning import aigc_vqa, dover, fast_vqa, focusq, simplevqa
 
 #: Frames and side of a view: a window of the small Swin is as large as the map of its last stage.
 FRAMES, SIDE, WIDTH = 4, 64, 12
@@ -46,12 +46,13 @@ def build_simplevqa(depths: object = None) -> nn.Module:
 
 
 def use_small_backbones(monkeypatch) -> None:
-    """Let the backbones FAST-VQA, DOVER, SimpleVQA and AIGC-VQA have small networks."""
+    """Let the backbones FAST-VQA, DOVER, SimpleVQA, FocusQ and AIGC-VQA have small networks."""
     monkeypatch.setattr(fast_vqa, "FastVqa", SmallFastVqa)
     monkeypatch.setattr(dover, "Dover", SmallDover)
     monkeypatch.setattr(aigc_vqa, "Dover", SmallDover)
     monkeypatch.setattr(aigc_vqa, "IMAGE_REWARD", aigc_vqa.REDUCED_BLIP)
     monkeypatch.setattr(simplevqa, "build_simplevqa", build_simplevqa)
+    monkeypatch.setattr(focusq, "build_simplevqa", build_simplevqa)
 
 
 def draw_views(rows: int, clips: int, seed: int = 0) -> npt.NDArray[np.uint8]:

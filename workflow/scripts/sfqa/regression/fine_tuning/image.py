@@ -1,10 +1,15 @@
-"""Any image backbone of timm by name: pictures to features, their mean, and two linear layers."""
+"""Any image backbone of timm by name: pictures to features, their mean, and two linear layers.
+
+Frozen features of other networks may join the mean, as in MiVQA, which has those of SlowFast, LIQE
+and FAST-VQA beside a Swin-B.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from timm.models import group_parameters
 from torch import Tensor, nn
 
@@ -12,35 +17,39 @@ from sfqa.features.image_net import build_backbone, convert_state, read_preproce
 from sfqa.features.weights import Weights
 from sfqa.regression.fine_tuning.network import FineTunedNetwork, PixelNorm
 from sfqa.regression.fine_tuning.parts import Branch, Member, make_branch
+from sfqa.regression.fine_tuning.registry import JOINED, JOINED_WIDTH
 
 #: Width of the layer between features and score, as SimpleVQA's and MiVQA's.
 HIDDEN = 128
 
 
 class Network(FineTunedNetwork):
-    """Frames (rows, frames, 3, height, width) to scores (rows, 1).
+    """Frames (rows, frames, 3, height, width) and joined features (rows, width) to (rows, 1).
 
     The score of a row is that of the mean of its frames' features: the layers have no activation.
+    ``joined_width`` counts the numbers of all joined features.
     """
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, joined_width: int = 0) -> None:
         super().__init__()
         network: Any = build_backbone(model)
         preprocessing = read_preprocessing(network, model)
         network.reset_classifier(0)
         self.network = network
         self.norm = PixelNorm(preprocessing.mean, preprocessing.std, scale=255.0)
-        width = int(network.head_hidden_size)
+        width = int(network.head_hidden_size) + joined_width
         self.quality = nn.Sequential(nn.Linear(width, HIDDEN), nn.Linear(HIDDEN, 1))
         self.set_branches({"pictures": _describe_backbone(network, self.quality)})
 
     def score_branch(self, branch: str, x: Mapping[str, Tensor]) -> Tensor:
-        """Return the score of the mean feature of the frames."""
+        """Return the score of the mean feature of the frames, and of the joined features."""
         frames = x["frames"]
         network: Any = self.network
         maps = network.forward_features(self.norm(frames.flatten(0, 1), axis=1))
         features = network.forward_head(maps, pre_logits=True)
-        scores: Tensor = self.quality(features.unflatten(0, frames.shape[:2]).mean(dim=1))
+        joined = [x[f"{JOINED}{number}"] for number in range(len(x) - 1)]
+        pooled = features.unflatten(0, frames.shape[:2]).mean(dim=1)
+        scores: Tensor = self.quality(torch.cat([pooled, *joined], dim=-1))
         return scores
 
 
@@ -64,7 +73,7 @@ def _describe_backbone(network: Any, head: nn.Module) -> Branch:
 
 def build(options: Mapping[str, Any]) -> Network:
     """Return the network with drawn weights."""
-    return Network(str(options["model"]))
+    return Network(str(options["model"]), int(options.get(JOINED_WIDTH, 0)))
 
 
 def load_published(weights: Mapping[str, Weights], options: Mapping[str, Any]) -> dict[str, Tensor]:

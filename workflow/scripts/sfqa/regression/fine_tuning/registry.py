@@ -5,7 +5,7 @@ A new backbone is an entry here and a file of this package with two functions:
 ``build(options)``
     returns a :class:`~sfqa.regression.fine_tuning.network.FineTunedNetwork` with drawn weights,
     from the functions that build the network of the extractor; ``options`` are those of the head
-    ``fine_tuned``;
+    ``fine_tuned``, and under :data:`JOINED_WIDTH` how many numbers of joined features follow;
 ``load_published(weights, options)``
     returns the state of that network with the weights of the extractors, by name
     (:class:`~sfqa.features.weights.Weights`); what the files do not hold may be missing.
@@ -20,6 +20,9 @@ from typing import Any
 
 from sfqa.errors import UserError
 
+#: How the roles of joined features begin, and the key of their width in the options of ``build``.
+JOINED, JOINED_WIDTH = "joined", "joined_width"
+
 
 @dataclass(frozen=True)
 class Backbone:
@@ -27,16 +30,20 @@ class Backbone:
 
     ``views`` maps a role to the column that holds its view, in the order of the inputs. The weights
     of their extractors are the published ones. ``branches`` names the parts that are scored, each a
-    tower and its head. ``vectors`` are further inputs: features with a row
-    for each step. ``clips`` are the roles of which an epoch draws some steps, ``tokens`` those that
-    hold no pixels.
+    tower and its head. ``vectors`` are further inputs: features with a row for each step. ``clips``
+    are the roles of which an epoch draws some steps, ``encoded`` those that hold bytes of numbers
+    in place of pixels, with the axes of a row. ``fixed`` roles have all of their steps, whatever
+    the option ``steps`` says. With ``joins`` any number of frozen features may follow, each read as
+    its mean over steps.
     """
 
     views: Mapping[str, str]
     branches: tuple[str, ...]
     vectors: Mapping[str, str] = field(default_factory=dict)
     clips: tuple[str, ...] = ()
-    tokens: tuple[str, ...] = ()
+    encoded: Mapping[str, int] = field(default_factory=dict)
+    fixed: tuple[str, ...] = ()
+    joins: bool = False
 
     @property
     def extractors(self) -> list[str]:
@@ -51,9 +58,20 @@ class Backbone:
         """
         if role in self.clips:
             return 5
-        if role in self.tokens:
-            return 3
+        if role.startswith(JOINED):
+            return 1
+        if role in self.encoded:
+            return self.encoded[role]
         return 4 if role in self.views else 2
+
+    def list_roles(self, count: int) -> list[str]:
+        """Return the roles of so many inputs, in order.
+
+        >>> BACKBONES["image"].list_roles(3)
+        ['frames', 'joined0', 'joined1']
+        """
+        joined = count - len(self.inputs) if self.joins else 0
+        return [*self.inputs, *(f"{JOINED}{number}" for number in range(joined))]
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -71,7 +89,24 @@ BACKBONES: Mapping[str, Backbone] = {
     "simplevqa": Backbone(
         {"frames": "simplevqa.frames"}, ("spatial",), {"motion": "slowfast.slowfast"}
     ),
-    "image": Backbone({"frames": "image.frames"}, ("pictures",)),
+    "focusq": Backbone(
+        {"frames": "spatial.frames"},
+        ("spatial",),
+        {"motion": "slowfast.slowfast", "face": "iqa.token"},
+    ),
+    "image": Backbone({"frames": "image.frames"}, ("pictures",), joins=True),
+    "imagebind": Backbone(
+        {"clips": "imagebind.clips", "spectra": "imagebind.spectra"},
+        ("joint",),
+        clips=("clips",),
+        encoded={"spectra": 4},
+    ),
+    "valor": Backbone(
+        {"frames": "valor.frames", "spectra": "valor.spectra"},
+        ("joint",),
+        encoded={"spectra": 4},
+        fixed=("frames",),
+    ),
     "aigc_vqa": Backbone(
         {
             "technical": "dover.technical_view",
@@ -81,7 +116,7 @@ BACKBONES: Mapping[str, Backbone] = {
         },
         ("technical", "aesthetic", "alignment"),
         clips=("technical", "aesthetic"),
-        tokens=("tokens",),
+        encoded={"tokens": 3},
     ),
 }
 
@@ -106,15 +141,17 @@ def check_branches(backbone: str, parts: Sequence[Any], where: str) -> None:
 def check_inputs(backbone: str, inputs: list[str] | tuple[str, ...], where: str) -> None:
     """Raise :class:`UserError` unless the inputs are the columns that a backbone reads, in order.
 
-    An extractor may have a label.
+    An extractor may have a label. Columns to join may follow, if the backbone joins any.
 
     >>> check_inputs("simplevqa", ["simplevqa.frames", "slowfast-b.slowfast"], "metric m")
     """
     columns = list(BACKBONES[backbone].inputs.values())
-    if [_drop_label(text) for text in inputs] != columns:
+    read = inputs[: len(columns)] if BACKBONES[backbone].joins else inputs
+    if [_drop_label(text) for text in read] != columns:
+        more = ", and frozen features after them" if BACKBONES[backbone].joins else ""
         raise UserError(
-            f"{where}, inputs: the backbone {backbone} reads {', '.join(columns)}, and the inputs "
-            f"are {', '.join(inputs) or 'none'}; write inputs: [{', '.join(columns)}]"
+            f"{where}, inputs: the backbone {backbone} reads {', '.join(columns)}{more}, and the "
+            f"inputs are {', '.join(inputs) or 'none'}; write inputs: [{', '.join(columns)}]"
         )
 
 

@@ -122,6 +122,11 @@ def _check_size(
                 f"{where}: {extractor} has {key}: {merged[key]}, and the head {key}: "
                 f"{options[key]}; give both the same"
             )
+    if options["backbone"] == "valor" and merged["model"] != "base":
+        raise UserError(
+            f"{where}: {extractor} has model: {merged['model']}, and the backbone valor is that of "
+            "VALOR-base; write model: base in its options"
+        )
 
 
 def _read_model_file(path: Path, options: Mapping[str, Any], where: str) -> dict[str, AnyArray]:

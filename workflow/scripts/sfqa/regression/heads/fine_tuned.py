@@ -1,12 +1,15 @@
 """A backbone that is trained from cached views, with its published head.
 
 ``backbone`` names the network: FAST-VQA's (``fast_vqa.view``), DOVER's (``dover.technical_view``,
-``dover.aesthetic_view``), SimpleVQA's (``simplevqa.frames``, ``slowfast.slowfast``), AIGC-VQA's
-(DOVER's views, ``blip.frames``, ``blip.tokens``), or one of timm (``image.frames``). ``train`` says
-which part of it learns, and ``stages`` in which order. It starts from the network of the extractor,
-from random weights, or from a file of one's own (docs/fine_tuning.md). Views are not standardised:
-the network normalises pixels itself. The defaults are FAST-VQA's published training;
-config/models.yaml has those of the others.
+``dover.aesthetic_view``), SimpleVQA's (``simplevqa.frames``, ``slowfast.slowfast``), FocusQ's
+(``spatial.frames``, ``slowfast.slowfast``, ``iqa.token``), AIGC-VQA's (DOVER's views,
+``blip.frames``, ``blip.tokens``), those of ImageBind (``imagebind.clips``, ``imagebind.spectra``)
+and VALOR-base (``valor.frames``, ``valor.spectra``), or one of timm (``image.frames``), whose
+features are joined with frozen ones: any further inputs, each as its mean over steps. ``train``
+says which part of it learns, and ``stages`` in which order. It starts from the network of the
+extractor, from random weights, or from a file of one's own (docs/fine_tuning.md). Neither views,
+whose pixels the network normalises itself, nor frozen features are standardised. The defaults are
+FAST-VQA's published training; config/models.yaml has those of the others.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from sfqa.options import Choice, Flag, ModelName, Option, Options, Text
 from sfqa.regression import losses
 from sfqa.regression.blocks import HeadInput, Steps
 from sfqa.regression.fine_tuning.network import FineTunedNetwork
-from sfqa.regression.fine_tuning.registry import BACKBONES, load_backbone
+from sfqa.regression.fine_tuning.registry import BACKBONES, JOINED, JOINED_WIDTH, load_backbone
 from sfqa.regression.head import check_input_count
 from sfqa.regression.loss_terms import read_loss_terms
 from sfqa.regression.network_head import NetworkHead, Shapes, select_roles
@@ -45,12 +48,18 @@ INPUTS = {
     "": ("view views",),
     "backbone=dover": ("technical views", "aesthetic views"),
     "backbone=simplevqa": ("frames views", "motion steps"),
-    "backbone=image": ("frames views",),
+    "backbone=focusq": ("frames views", "motion steps", "face steps"),
+    "backbone=image": ("frames views", "joined* numbers"),
+    "backbone=imagebind": ("clips views", "spectra views"),
+    "backbone=valor": ("frames views", "spectra views"),
     "backbone=aigc_vqa": ("technical views", "aesthetic views", "frames views", "tokens views"),
 }
 OPTIONS: Options = {
     "backbone": Choice(
-        "fast_vqa", ("fast_vqa", "dover", "simplevqa", "image", "aigc_vqa"),
+        "fast_vqa",
+        (
+            "fast_vqa", "dover", "simplevqa", "image", "aigc_vqa", "focusq", "imagebind", "valor",
+        ),
         "the network that is trained",
     ),
     "start": Text(
@@ -74,8 +83,9 @@ OPTIONS: Options = {
     "model": ModelName("convnext_tiny.fb_in1k", "timm", "the network of the backbone image"),
     "steps": Option(
         8, 0, None,
-        "frames or seconds that count, by backbone: SimpleVQA's first ones, the last one again "
-        "until there are as many; of image evenly spaced; 0: all, as many in every video",
+        "frames or seconds that count, by backbone: SimpleVQA's and FocusQ's first ones, the last "
+        "one again until there are as many; of image evenly spaced; of imagebind and valor all; 0: "
+        "all, as many in every video",
         whole=True,
     ),
     "train_clips": Option(
@@ -111,6 +121,8 @@ OPTIONS: Options = {
 }  # fmt: skip
 #: Losses that fix the scale of the scores; with others they are mapped to MOS afterwards.
 SCALED_LOSSES = frozenset({"mae", "l1", "mse"})
+#: Backbones that read the first seconds, the last one again until there are as many.
+FIRST_SECONDS = frozenset({"simplevqa", "focusq"})
 LOG = logging.getLogger("sfqa")
 
 
@@ -118,31 +130,34 @@ class Head(NetworkHead):
     """A backbone with its head; a network for every trial and dimension."""
 
     def list_inputs(self, options: Mapping[str, Any], inputs: Sequence[str]) -> list[HeadInput]:
-        """Return the views, as they are, and SimpleVQA's motion features."""
+        """Return the views, as they are, features of seconds, and the means of joined ones."""
         backbone = BACKBONES[options["backbone"]]
-        check_input_count(self.name, inputs, list(backbone.inputs))
+        roles = backbone.list_roles(len(inputs))
+        check_input_count(self.name, inputs, roles)
         count = int(options["steps"]) or None
-        rule = "first" if options["backbone"] == "simplevqa" else "uniform"
-        return [
-            HeadInput(
-                role,
-                Steps(keep_axes=True)
-                if role in (*backbone.clips, *backbone.tokens)
-                else Steps(count, rule, keep_axes=role in backbone.views),
-            )
-            for role in backbone.inputs
-        ]
+        rule = "first" if options["backbone"] in FIRST_SECONDS else "uniform"
+
+        def choose_steps(role: str) -> Steps:
+            if role.startswith(JOINED):
+                return Steps(0)
+            if role in (*backbone.clips, *backbone.encoded, *backbone.fixed):
+                return Steps(keep_axes=True)
+            return Steps(count, rule, keep_axes=role in backbone.views)
+
+        return [HeadInput(role, choose_steps(role)) for role in roles]
 
     def build(self, shapes: Shapes, dims: int, options: Mapping[str, Any]) -> FineTunedNetwork:
         """Return the network; raises ``ValueError`` for a row that is no view."""
         backbone = BACKBONES[options["backbone"]]
         for role, shape in shapes.items():
-            has_colours = role in backbone.views and role not in backbone.tokens
+            has_colours = role in backbone.views and role not in backbone.encoded
             if len(shape) != backbone.count_axes(role) or (has_colours and shape[1] != 3):
                 raise ValueError(f"the backbone {options['backbone']} does not read such a {role}")
         if dims != 1:
             raise ValueError("the published heads have a single score")
-        network = cast(FineTunedNetwork, load_backbone(options["backbone"]).build(options))
+        joined = sum(shape[0] for role, shape in shapes.items() if role.startswith(JOINED))
+        module = load_backbone(options["backbone"])
+        network = cast(FineTunedNetwork, module.build({**options, JOINED_WIDTH: joined}))
         self.end_stages(network, self.complete_options(options))
         return network
 
@@ -191,7 +206,7 @@ class Head(NetworkHead):
     ) -> dict[str, ViewReading]:
         """Return how flips and crops change the views, and which clips predictions read."""
         backbone, readings = BACKBONES[options["backbone"]], {}
-        for role in backbone.views.keys() - set(backbone.tokens):
+        for role in backbone.views.keys() - backbone.encoded.keys():
             clips = int(options["scored_clips"]) if role in backbone.clips else 0
             reading = ViewReading(options["flip"], int(options["crop"]) or None, clips)
             if reading != ViewReading():
