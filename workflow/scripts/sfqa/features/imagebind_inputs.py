@@ -47,13 +47,13 @@ class PreparedInputs:
         """
         height, width = self.pictures.shape[1:3]
         corners = list_crop_corners(height, width)
-        wanted = [(*pair, *corner) for pair in self.pairs.tolist() for corner in corners]
-        different = list(dict.fromkeys(wanted))
+        crops = [(*pair, *corner) for pair in self.pairs.tolist() for corner in corners]
+        different = list(dict.fromkeys(crops))
         views = [
             self.pictures[[first, last], top : top + SIDE, left : left + SIDE]
             for first, last, top, left in different
         ]
-        return views, np.array([different.index(view) for view in wanted])
+        return views, np.array([different.index(view) for view in crops])
 
     def round_views(self) -> media.Pixels:
         """Return the 15 views (15, 2, 224, 224, 3) in whole pixels, at most half a level away."""
