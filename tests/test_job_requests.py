@@ -49,6 +49,20 @@ def gpus(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("options", "memory_mb"),
+    [
+        ({}, 3000), ({"backbone": "fast_vqa"}, 3000), ({"backbone": "imagebind"}, 14500),
+        ({"backbone": "imagebind", "blocks": "reduced"}, 3000),
+        ({"backbone": "valor", "processes": 2}, 18000),
+    ],
+)  # fmt: skip
+def test_a_large_backbone_requests_its_memory(options, memory_mb):
+    plan = SimpleNamespace(get_metric=lambda name: {"kind": "regressor", "options": options})
+    assert job_requests.estimate_training_memory_mb(plan, "m", 1) == memory_mb
+    assert job_requests.estimate_training_memory_mb(plan, "m", 2) == 2 * memory_mb
+
+
+@pytest.mark.parametrize(
     ("cores", "count", "threads"), [(8, 1, 8), (8, 4, 2), (64, 1, 17), (64, 4, 16), (2, 4, 1)]
 )
 def test_a_plain_profile_starts_no_more_gpu_jobs_than_devices(gpus, cores, count, threads):

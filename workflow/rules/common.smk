@@ -247,8 +247,7 @@ def require_gpu(stage):
 
 def training_memory(wildcards, attempt):
     """Request memory for a job and each of its processes, more at every attempt."""
-    processes = metric_processes(wildcards)
-    return 3000 * attempt * (processes + 1 if processes > 1 else 1)
+    return job_requests.estimate_training_memory_mb(PLAN, wildcards.metric, attempt)
 
 
 def more_memory(base_mb):

@@ -20,6 +20,7 @@ from sfqa.gpu_names import list_visible_gpus
 from sfqa.models.commands import Command
 from sfqa.plan import Plan
 from sfqa.regression import heads
+from sfqa.regression.fine_tuning.registry import BACKBONES, TRAINING_MB
 from sfqa.shard_index import read_shards
 from sfqa.snakemake_tuning import schedules_jobs
 
@@ -120,6 +121,20 @@ def estimate_memory_mb(
     if command:
         fixed = _WITHOUT_WEIGHTS_MB + round(1024 * command.memory_gb)
     return (fixed + _READER_MB * max(1, threads - 1)) * attempt
+
+
+def estimate_training_memory_mb(plan: Plan, metric: str, attempt: int) -> int:
+    """Return the host memory of a job that trains a metric in MB, more at every attempt.
+
+    A backbone whose network is large states its own. Several processes train a network each, beside
+    the one that started them.
+    """
+    options = plan.get_metric(metric).get("options") or {}
+    backbone = BACKBONES.get(str(options.get("backbone")))
+    is_large = backbone is not None and options.get("blocks") != "reduced"
+    memory_mb = backbone.memory_mb if backbone is not None and is_large else TRAINING_MB
+    processes = count_metric_processes(plan, metric)
+    return memory_mb * attempt * (processes + 1 if processes > 1 else 1)
 
 
 def estimate_minutes(

@@ -22,6 +22,8 @@ from sfqa.errors import UserError
 
 #: How the roles of joined features begin, and the key of their width in the options of ``build``.
 JOINED, JOINED_WIDTH = "joined", "joined_width"
+#: Host memory of a job that trains a network of usual size, in MB.
+TRAINING_MB = 3000
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,9 @@ class Backbone:
     are the roles of which an epoch draws some steps, ``encoded`` those that hold bytes of numbers
     in place of pixels, with the axes of a row. ``fixed`` roles have all of their steps, whatever
     the option ``steps`` says. With ``joins`` any number of frozen features may follow, each read as
-    its mean over steps.
+    its mean over steps. ``memory_mb`` is the host memory of a job in MB: of a large network counted
+    as :data:`TRAINING_MB` and four times its parameters in float32 (network, first weights, the
+    file that they are read from, a checkpoint).
     """
 
     views: Mapping[str, str]
@@ -44,6 +48,7 @@ class Backbone:
     encoded: Mapping[str, int] = field(default_factory=dict)
     fixed: tuple[str, ...] = ()
     joins: bool = False
+    memory_mb: int = TRAINING_MB
 
     @property
     def extractors(self) -> list[str]:
@@ -100,12 +105,14 @@ BACKBONES: Mapping[str, Backbone] = {
         ("joint",),
         clips=("clips",),
         encoded={"spectra": 4},
+        memory_mb=14500,
     ),
     "valor": Backbone(
         {"frames": "valor.frames", "spectra": "valor.spectra"},
         ("joint",),
         encoded={"spectra": 4},
         fixed=("frames",),
+        memory_mb=6000,
     ),
     "aigc_vqa": Backbone(
         {
@@ -117,6 +124,7 @@ BACKBONES: Mapping[str, Backbone] = {
         ("technical", "aesthetic", "alignment"),
         clips=("technical", "aesthetic"),
         encoded={"tokens": 3},
+        memory_mb=11000,
     ),
 }
 
