@@ -30,7 +30,8 @@ BY_NAME = {
     "torch": [
         *(f"sfqa.features.extractors.{n}" for n in list_extractors()),
         *(f"sfqa.regression.heads.{n}" for n in heads.list_heads()),
-        "open_clip", "torchvision", "timm", "transformers", "sklearn.ensemble", "imageio_ffmpeg",
+        "open_clip", "torchvision", "timm", "transformers", "peft", "sklearn.ensemble",
+        "imageio_ffmpeg",
     ],
     "tables": ["openpyxl"],
 }  # fmt: skip

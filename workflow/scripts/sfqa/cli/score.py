@@ -81,7 +81,7 @@ def compute_scores(args: argparse.Namespace) -> tuple[str, list[ScoreRow]]:
         raise UserError(f"--threads {args.threads}: give 1 or more")
     if not args.model.exists() and args.model.suffix != ".sfqa" and not args.model.parent.name:
         return _score_zero_shot(args)
-    from sfqa.regression.model_files import read
+    from sfqa.regression.model_files import needs_base, read
 
     model = read(args.model)
     with ExitStack() as stack:
@@ -89,7 +89,8 @@ def compute_scores(args: argparse.Namespace) -> tuple[str, list[ScoreRow]]:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sfqa-score-")))
         if args.features:
             tables = _find_tables(model, args.features)
-            rows = _score_tables(model, tables, scratch, args.threads, {})
+            specs = _make_specs(model, []) if needs_base(model) else {}
+            rows = _score_tables(model, tables, scratch, args.threads, {}, specs)
         else:
             specs = _make_specs(model, args.weights)
             files = _video_files.find_videos(args.videos)
@@ -204,7 +205,7 @@ def _score_videos(
             "path": str(file), "sha256": record["source_sha256"], "status": record["status"],
             "detail": record["detail"],
         }  # fmt: skip
-    return _score_tables(model, tables, scratch, args.threads, videos)
+    return _score_tables(model, tables, scratch, args.threads, videos, specs)
 
 
 def _find_tables(model: ModelFile, arguments: Sequence[str]) -> dict[str, list[Path]]:
@@ -235,6 +236,7 @@ def _score_tables(
     scratch: Path,
     threads: int,
     videos: Mapping[str, ScoreRow],
+    specs: Mapping[str, Mapping[str, Any]],
 ) -> list[ScoreRow]:
     """Return one row per video; one per sample of the tables if ``videos`` is empty."""
     from sfqa.device import lease_torch_device
@@ -245,7 +247,7 @@ def _score_tables(
     predictions, in_training = None, cross.find_training_rows(model, design)
     if design.sample_ids:
         with lease_torch_device(threads) as device:
-            predictions = Scorer(model, device).predict(design.X)
+            predictions = Scorer(model, device, specs).predict(design.X)
     row_index = {sample_id: n for n, sample_id in enumerate(design.sample_ids)}
     model_columns = {
         "metric": model.metadata["metric"]["name"],

@@ -276,6 +276,16 @@ def check_settings(path: Path) -> None:
         ) from error
 
 
+def read_text_settings(weights: Weights, size: str) -> Any:
+    """Return the settings of the language model, of published weights or random ones of a size."""
+    settings_class: Any = transformers.Qwen2_5OmniThinkerConfig
+    if weights.path is None:
+        return settings_class(**SIZES[size], **_TOKEN_SETTINGS).text_config
+    path = list_files(weights)[PARTS["settings"]]
+    check_settings(path)
+    return settings_class(**read_json(path)["thinker_config"]).text_config
+
+
 def write_index(folder: Path) -> None:
     """Write the list of keys of the three weights files in a folder, which the library reads."""
     from safetensors import SafetensorError, safe_open

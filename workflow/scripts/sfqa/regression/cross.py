@@ -237,7 +237,8 @@ def score_cross_dataset(
             "was trained on, so no test sample is left; write allow_shared: true to test them "
             "nevertheless"
         )
-    values = Scorer(model, device).predict(design.X) if design.sample_ids else None
+    sources = metric.get("first_weights")
+    values = Scorer(model, device, sources).predict(design.X) if design.sample_ids else None
     row_of = {s: n for n, s in enumerate(design.sample_ids)}
     missing = "no_features: the sample has no feature row"
     rows = []

@@ -17,6 +17,8 @@ from sfqa.features.official import add_digests
 from sfqa.features.weights import Weights, read_state, resolve_weights
 from sfqa.regression import heads
 from sfqa.regression.fine_tuning import starts
+from sfqa.regression.fine_tuning.language_base import add_question as add_question
+from sfqa.regression.fine_tuning.language_base import find_base
 
 if TYPE_CHECKING:
     from torch import nn
@@ -126,12 +128,22 @@ def add_manifests(metric: Mapping[str, Any], manifests: Sequence[str]) -> dict[s
     return {**metric, KEY: digests}
 
 
+def add_base(metric: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a fit, with the network that adapters are trained beside, if any are.
+
+    ``metric`` is that of a job, ``options`` are all options of its head. Raises :class:`UserError`
+    for a missing or wrong file.
+    """
+    sources, where = metric.get(KEY) or {}, f"metric {metric['name']}"
+    return {**options, **find_base(options, metric["inputs"], sources, where)}
+
+
 def load_first_weights(
     metric: Mapping[str, Any], options: Mapping[str, Any]
 ) -> dict[str, AnyArray] | None:
     """Return the first weights of a metric's networks, by parameter; None to draw them.
 
-    ``metric`` is that of a job, ``options`` are all options of its head. The parameters of the
+    ``metric`` is that of a job, ``options`` are those of :func:`add_base`. The parameters of the
     head of a role are called 'heads.<role>.<name>' (:mod:`sfqa.regression.networks.branches`).
     Raises :class:`UserError` for a missing or wrong file, and for one without the head.
     """

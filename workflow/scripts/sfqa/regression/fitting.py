@@ -22,7 +22,7 @@ from sfqa.errors import UserError
 from sfqa.regression import _rows, cross, heads, model_files
 from sfqa.regression.blocks import BlockDesign
 from sfqa.regression.design import Design, Files
-from sfqa.regression.first_weights import load_first_weights
+from sfqa.regression.first_weights import add_base, add_question, load_first_weights
 from sfqa.regression.head import ModelHead
 from sfqa.regression.metrics import read_versions
 from sfqa.regression.model_files import VERSION, fingerprint_rows
@@ -85,22 +85,26 @@ def fit_model(
         metric, samples, row_of, rated, heads.needs_validation(head, options), seed
     )
     sets = [names] if heads.is_multi_output(head) else [[name] for name in names]
-    problems, first_weights = [], load_first_weights(metric, options)
+    fit_options = add_base(metric, options)
+    problems, first_weights = [], load_first_weights(metric, fit_options)
     for dimensions in sets:
         single = [] if heads.is_multi_output(head) else dimensions
         fit_seed = identity.seed_of(seed, "model file", *single)
         mos_of = [_rows.select_mos(mos, name) for name in dimensions]
         label = " and ".join(dimensions)
+        own_weights = add_question(first_weights, options, dimensions, metric["name"])
         problems.append(
-            make_split_problem(row_of, split, mos_of, fit_seed, label, groups, first_weights)
+            make_split_problem(row_of, split, mos_of, fit_seed, label, groups, own_weights)
         )
         reason = find_reason(problems[-1], heads.needs_validation(head, options))
         if reason:
             dropped = next(iter(design.dropped.items()), None)
             example = f"; without features e.g. {dropped[0]}: {dropped[1]}" if dropped else ""
             raise _make_fit_error(metric, problems[-1], reason + example)
-    training = _describe_training(head, design, problems[0].dims, options)
-    predicted, states, reasons = _fit_problems(head, design, problems, options, Path(work), device)
+    training = _describe_training(head, design, problems[0].dims, fit_options)
+    predicted, states, reasons = _fit_problems(
+        head, design, problems, fit_options, Path(work), device
+    )
     for problem, reason in zip(problems, reasons, strict=True):
         if reason:
             raise _make_fit_error(metric, problem, reason)

@@ -30,6 +30,7 @@ from sfqa.arrays import AnyArray, Floats
 from sfqa.errors import UserError, is_out_of_memory
 from sfqa.identity import digest
 from sfqa.regression import heads
+from sfqa.regression.fine_tuning.language_base import find_base, is_language_model
 from sfqa.regression.head import ModelHead
 from sfqa.regression.model_schema import check_metadata
 from sfqa.regression.problems import Features, Models, get_blocks, hash_rows, make_problem
@@ -164,10 +165,21 @@ def read(path: Path | str) -> ModelFile:
     return ModelFile(path, metadata, arrays)
 
 
-class Scorer:
-    """Predicts with the model of a file; raises :class:`UserError` if its probe fails."""
+def needs_base(model: ModelFile) -> bool:
+    """Return whether a model file holds adapters of a network that it does not hold."""
+    return is_language_model(model.metadata["head"]["options"])
 
-    def __init__(self, model: ModelFile, device: str = "cpu") -> None:
+
+class Scorer:
+    """Predicts with the model of a file; raises :class:`UserError` if its probe fails.
+
+    ``sources`` maps extractors to their entries in the configuration. Only adapters of a language
+    model need them: the model itself is not in the file.
+    """
+
+    def __init__(
+        self, model: ModelFile, device: str = "cpu", sources: Mapping[str, Any] | None = None
+    ) -> None:
         self.model, self.device = model, device
         head = model.metadata["head"]
         self.head, self.options = str(head["name"]), dict(head["options"])
@@ -179,7 +191,8 @@ class Scorer:
             with explain_unusable_model(model.path):
                 heads.merge_options(self.head, self.options)
                 loaded = cast(ModelHead, heads.load_head(self.head))
-                self.models = loaded.restore(fits, self.options, device)
+                base = find_base(self.options, model.inputs, sources or {}, str(model.path))
+                self.models = loaded.restore(fits, {**self.options, **base}, device)
                 self._check_probe(_join_fits(self.models.predict(self._read_probe())))
 
     def predict(self, x: Features) -> Floats:

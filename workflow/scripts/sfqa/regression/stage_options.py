@@ -9,11 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sfqa.options import DeclaredOption
+from sfqa.options import DeclaredOption, Option, Options
 
+#: What a language model trains: matrices of low rank beside its own, which stay as they are.
+LORA = "lora"
 #: Parts of a backbone that can be named; a share of it is written ``{share: 0.3}``.
-PARTS = ("head", "last_stage", "all")
-_ALLOWED = "head, last_stage, all, or a share of the parameters such as {share: 0.3}"
+PARTS = ("head", "last_stage", "all", LORA)
+_ALLOWED = (
+    "head, last_stage, all, a share of the parameters such as {share: 0.3}, or for a language "
+    "model lora"
+)
+#: Options of backbones that are language models. Other fits do not depend on them.
+LANGUAGE_OPTIONS = frozenset({"tokens", "lora_rank", "lora_alpha", "lora_dropout"})
 #: Keys of a stage, and which of them may be left out.
 _KEYS, _OPTIONAL = ("train", "epochs", "learning_rate", "restart"), ("learning_rate", "restart")
 
@@ -66,6 +73,31 @@ class StageList(DeclaredOption):
         if not isinstance(value, list):
             raise ValueError(value)
         return [_read_stage(stage) for stage in value]
+
+
+def declare_language_options() -> Options:
+    """Return the options of backbones that are language models.
+
+    Rank and alpha are those of SLCV, first in the NTIRE 2025 challenge on user-generated videos
+    (InternVL 2.5); the dropout is that of Q-Align's training script.
+
+    >>> declare_language_options().keys() == LANGUAGE_OPTIONS
+    True
+    """
+    return {
+        "tokens": Option(
+            4096, 1, None,
+            "qwen_omni: tokens that a view has room for; a longer video is a failed row",
+            whole=True,
+        ),
+        "lora_rank": Option(16, 1, None, "qwen_omni: rank of the matrices of LoRA", whole=True),
+        "lora_alpha": Option(
+            64.0, 0, None, "qwen_omni: what LoRA adds is multiplied by lora_alpha / lora_rank"
+        ),
+        "lora_dropout": Option(
+            0.05, 0, 0.99, "qwen_omni: dropout of what the matrices of LoRA read"
+        ),
+    }  # fmt: skip
 
 
 def _read_stage(stage: object) -> dict[str, Any]:

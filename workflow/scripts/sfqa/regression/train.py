@@ -26,7 +26,7 @@ from sfqa.progress import Progress
 from sfqa.regression import _rows, heads
 from sfqa.regression.blocks import BlockDesign, load_blocks
 from sfqa.regression.design import Design, Files, load_design
-from sfqa.regression.first_weights import load_first_weights
+from sfqa.regression.first_weights import add_base, add_question, load_first_weights
 from sfqa.regression.metrics import check_validation_rows
 from sfqa.regression.problems import (
     MIN_TRAIN,
@@ -220,7 +220,8 @@ class MetricTrainer:
         names = _rows.select_dimensions(metric, rated.mos)
         self.sets = [names] if heads.is_multi_output(self.head) else [[name] for name in names]
         self.mos_of = {name: _rows.select_mos(rated.mos, name) for name in names}
-        self.first_weights = load_first_weights(metric, self.options)
+        self.fit_options = add_base(metric, self.options)
+        self.first_weights = load_first_weights(metric, self.fit_options)
         self.first_digest = hash_weights(self.first_weights) if self.first_weights else ""
         self.tasks: list[FitTask] = []
 
@@ -248,9 +249,8 @@ class MetricTrainer:
         seed = identity.seed_of(self.seed, *trial, *single)
         label = f"{split.protocol}, trial {split.trial}, {' and '.join(dimensions)}"
         mos = [self.mos_of[name] for name in dimensions]
-        problem = make_split_problem(
-            self.row_of, split, mos, seed, label, groups, self.first_weights
-        )
+        weights = add_question(self.first_weights, self.options, dimensions, self.metric["name"])
+        problem = make_split_problem(self.row_of, split, mos, seed, label, groups, weights)
         reason = find_reason(problem, heads.needs_validation(self.head, self.options))
         task = FitTask(split, dimensions, problem, samples, usable, "", reason)
         self.tasks.append(task)
@@ -303,8 +303,8 @@ class MetricTrainer:
                 scratch = self.work / f"{identity.digest([t.key for t in batch])}.work"
                 scratch.mkdir(parents=True, exist_ok=True)
                 predictions, reasons = heads.fit_and_predict(
-                    self.head, self.design.X, [t.problem for t in batch], self.options, scratch,
-                    self.device,
+                    self.head, self.design.X, [t.problem for t in batch], self.fit_options,
+                    scratch, self.device,
                 )  # fmt: skip
                 for task, values, reason in zip(batch, predictions, reasons, strict=True):
                     task.reason = reason

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from sfqa.options import Choice, Flag, Option, Options, Text
+from sfqa.regression.stage_options import LANGUAGE_OPTIONS
 
 #: All options of training, with the defaults of a head that sets none.
 TRAINING: Options = {
@@ -67,6 +68,11 @@ TRAINING: Options = {
 
 #: Options that change no number. They are no part of a fit's digest, and re-run nothing.
 DISPLAY_OPTIONS = frozenset({"tensorboard", "processes"})
+#: Key among the options of a fit: where the network is that a language model's training starts from
+#: (:mod:`sfqa.regression.fine_tuning.language_base`). Its identity is part of the first weights.
+BASE = "base"
+#: The backbone that is a language model.
+LANGUAGE_BACKBONE = "qwen_omni"
 
 
 def drop_display_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,8 +80,13 @@ def drop_display_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
     >>> drop_display_options({"epochs": 9, "tensorboard": True})
     {'epochs': 9}
+    >>> drop_display_options({"backbone": "dover", "lora_rank": 16})
+    {'backbone': 'dover'}
     """
-    return {name: value for name, value in options.items() if name not in DISPLAY_OPTIONS}
+    unused = DISPLAY_OPTIONS | {BASE}
+    if options.get("backbone") != LANGUAGE_BACKBONE:
+        unused |= LANGUAGE_OPTIONS
+    return {name: value for name, value in options.items() if name not in unused}
 
 
 def set_display_options(metric: Mapping[str, Any], resources: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from sfqa.regression.stage_options import LORA
+
 #: The key of a share of the parameters: ``{share: 0.3}``.
 SHARE = "share"
 
@@ -76,7 +78,7 @@ def select_units(branch: Branch, part: str | Mapping[str, Any]) -> list[Unit]:
     ``{"share": s}`` adds units to the head as long as the share of the branch's parameters that is
     trained comes nearer to ``s``, and at least one if the head is a smaller share.
     """
-    if part == "head":
+    if part in ("head", LORA):  # adapters are the head of a language model
         return []
     if part == "all":
         return list(branch.units)

@@ -19,6 +19,8 @@ from importlib import import_module
 from typing import Any
 
 from sfqa.errors import UserError
+from sfqa.regression.stage_options import LORA
+from sfqa.regression.training_options import LANGUAGE_BACKBONE
 
 #: How the roles of joined features begin, and the key of their width in the options of ``build``.
 JOINED, JOINED_WIDTH = "joined", "joined_width"
@@ -38,7 +40,9 @@ class Backbone:
     the option ``steps`` says. With ``joins`` any number of frozen features may follow, each read as
     its mean over steps. ``memory_mb`` is the host memory of a job in MB: of a large network counted
     as :data:`TRAINING_MB` and four times its parameters in float32 (network, first weights, the
-    file that they are read from, a checkpoint).
+    file that they are read from, a checkpoint). ``padded`` roles have as many steps as the video
+    is long. Of a backbone with ``lora`` only adapters are trained and stored; the others have no
+    such part.
     """
 
     views: Mapping[str, str]
@@ -49,6 +53,8 @@ class Backbone:
     fixed: tuple[str, ...] = ()
     joins: bool = False
     memory_mb: int = TRAINING_MB
+    padded: tuple[str, ...] = ()
+    lora: bool = False
 
     @property
     def extractors(self) -> list[str]:
@@ -126,18 +132,37 @@ BACKBONES: Mapping[str, Backbone] = {
         encoded={"tokens": 3},
         memory_mb=11000,
     ),
+    LANGUAGE_BACKBONE: Backbone(
+        {
+            "embeddings": "qwen_omni.embeddings",
+            "places": "qwen_omni.places",
+            "questions": "qwen_omni.questions",
+        },
+        ("language",),
+        encoded={"embeddings": 3, "places": 3, "questions": 3},
+        memory_mb=14000,
+        padded=("embeddings", "places"),
+        lora=True,
+    ),
 }
 
 
 def check_branches(backbone: str, parts: Sequence[Any], where: str) -> None:
-    """Raise :class:`UserError` if a part names a branch that a backbone does not have.
+    """Raise :class:`UserError` if a part is none of a backbone, or names a branch that it lacks.
 
     ``parts`` are those of the options ``train`` and ``stages``.
 
     >>> check_branches("dover", ["all", {"share": 0.3}, {"technical": "head"}], "metric m")
     """
-    branches = BACKBONES[backbone].branches
+    branches, has_lora = BACKBONES[backbone].branches, BACKBONES[backbone].lora
     for part in parts:
+        if has_lora and part != LORA:
+            raise UserError(f"{where}: of the backbone {backbone} only adapters learn; write lora")
+        if not has_lora and LORA in (part, *(part.values() if isinstance(part, Mapping) else ())):
+            raise UserError(
+                f"{where}: lora is for language models, and the backbone {backbone} is none; "
+                "write head, last_stage, all or a share such as {share: 0.3}"
+            )
         for name in part if isinstance(part, Mapping) and "share" not in part else ():
             if name not in branches:
                 raise UserError(

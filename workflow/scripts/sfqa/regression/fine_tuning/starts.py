@@ -17,6 +17,12 @@ from sfqa.errors import UserError
 from sfqa.features.extractors import EXTRACTORS
 from sfqa.features.weights import OFFICIAL, Weights, resolve_weights
 from sfqa.identity import read_stamp, sha256_file
+from sfqa.regression.fine_tuning.language_base import (
+    IDENTITY,
+    LanguageBase,
+    check_identity,
+    is_language_model,
+)
 from sfqa.regression.fine_tuning.registry import (
     BACKBONES,
     check_branches,
@@ -24,6 +30,7 @@ from sfqa.regression.fine_tuning.registry import (
     list_view_extractors,
     load_backbone,
 )
+from sfqa.regression.training_options import BASE
 
 CHECKPOINT, RANDOM = "checkpoint", "random"
 #: Key of the file among the sources of first weights; no extractor has such a name.
@@ -47,6 +54,12 @@ def check_start(options: Mapping[str, Any], inputs: Sequence[str], where: str) -
     parts = [options["train"], *(stage["train"] for stage in options["stages"])]
     check_branches(options["backbone"], parts, f"{metric}.options, stages or train")
     start = options["start"]
+    is_model_file = Path(start).suffix == _MODEL_SUFFIX
+    if is_language_model(options) and start != CHECKPOINT and not is_model_file:
+        raise UserError(
+            f"{where}: {start}; a language model is tuned from its published weights: write "
+            f"{CHECKPOINT}, or the path of a model file, whose adapters learn on"
+        )
     if start not in (CHECKPOINT, RANDOM) and not Path(start).is_file():
         raise UserError(
             f"{where}: there is no file {start}; write {CHECKPOINT}, {RANDOM}, or "
@@ -55,8 +68,8 @@ def check_start(options: Mapping[str, Any], inputs: Sequence[str], where: str) -
 
 
 def list_source_extractors(options: Mapping[str, Any], inputs: Sequence[str]) -> list[str]:
-    """Return the extractors whose weights are the first ones."""
-    if options["start"] != CHECKPOINT:
+    """Return the extractors whose weights are the first ones, or the base of adapters."""
+    if options["start"] != CHECKPOINT and not is_language_model(options):
         return []
     return list_view_extractors(options["backbone"], list(inputs))
 
@@ -83,6 +96,8 @@ def load_start(
     Raises :class:`UserError` for a missing or wrong file and for one of another network.
     """
     start, where = str(options["start"]), f"metric {name}, start"
+    if is_language_model(options):
+        return _load_adapters(options, sources, where)
     if start == RANDOM:
         return None
     if start == CHECKPOINT:
@@ -92,9 +107,7 @@ def load_start(
             name_without_label = EXTRACTORS.drop_label(extractor)
             weights[name_without_label] = resolve_weights(sources[extractor], extractor)
     else:
-        path, expected = Path(start), str(sources[FILE]["sha256"])
-        if not path.is_file() or sha256_file(path) != expected:
-            raise UserError(f"{where}: {path} is missing or was changed since the run was planned")
+        path, expected = _find_file(sources, where), str(sources[FILE]["sha256"])
         if path.suffix == _MODEL_SUFFIX:
             return _read_model_file(path, options, where)
         extractors = BACKBONES[options["backbone"]].extractors
@@ -106,6 +119,27 @@ def load_start(
         weights = {extractors[0]: Weights(OFFICIAL, expected, path)}
     state = load_backbone(options["backbone"]).load_published(weights, options)
     return {key: value.numpy() for key, value in state.items()}
+
+
+def _find_file(sources: Mapping[str, Any], where: str) -> Path:
+    """Return the path of the file that ``start`` names; it must be that of the plan."""
+    path = Path(sources[FILE]["weights"])
+    if not path.is_file() or sha256_file(path) != sources[FILE]["sha256"]:
+        raise UserError(f"{where}: {path} is missing or was changed since the run was planned")
+    return path
+
+
+def _load_adapters(
+    options: Mapping[str, Any], sources: Mapping[str, Any], where: str
+) -> dict[str, AnyArray]:
+    """Return the identity of a language model, and adapters if ``start`` names a model file."""
+    base: LanguageBase = options[BASE]
+    if options["start"] == CHECKPOINT:
+        return {IDENTITY: base.compute_identity()}
+    path = _find_file(sources, where)
+    adapters = _read_model_file(path, options, where)
+    check_identity(adapters, base, f"{where}, {path}")
+    return adapters
 
 
 def _check_size(

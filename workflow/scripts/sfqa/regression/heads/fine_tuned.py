@@ -3,7 +3,8 @@
 ``backbone`` names the network: FAST-VQA's (``fast_vqa.view``), DOVER's (``dover.technical_view``,
 ``dover.aesthetic_view``), SimpleVQA's (``simplevqa.frames``, ``slowfast.slowfast``), FocusQ's
 (``spatial.frames``, ``slowfast.slowfast``, ``iqa.token``), AIGC-VQA's (DOVER's views,
-``blip.frames``, ``blip.tokens``), those of ImageBind (``imagebind.clips``, ``imagebind.spectra``)
+``blip.frames``, ``blip.tokens``), the language model of Qwen2.5-Omni (its ``embeddings``,
+``places`` and ``questions``), those of ImageBind (``imagebind.clips``, ``imagebind.spectra``)
 and VALOR-base (``valor.frames``, ``valor.spectra``), or one of timm (``image.frames``), whose
 features are joined with frozen ones: any further inputs, each as its mean over steps. ``train``
 says which part of it learns, and ``stages`` in which order. It starts from the network of the
@@ -35,7 +36,8 @@ from sfqa.regression.loss_terms import read_loss_terms
 from sfqa.regression.network_head import NetworkHead, Shapes, select_roles
 from sfqa.regression.networks.separate_scores import sum_losses
 from sfqa.regression.problems import Features, Models, Problem, get_blocks
-from sfqa.regression.stage_options import StageList, TrainedPart
+from sfqa.regression.stage_options import StageList, TrainedPart, declare_language_options
+from sfqa.regression.steps import PADDED
 from sfqa.regression.training_options import fastvqa_training_options
 from sfqa.training.augmentation import ViewReading
 from sfqa.training.optimization import ParameterGroups
@@ -53,12 +55,14 @@ INPUTS = {
     "backbone=imagebind": ("clips views", "spectra views"),
     "backbone=valor": ("frames views", "spectra views"),
     "backbone=aigc_vqa": ("technical views", "aesthetic views", "frames views", "tokens views"),
+    "backbone=qwen_omni": ("embeddings views", "places views", "questions views"),
 }
 OPTIONS: Options = {
     "backbone": Choice(
         "fast_vqa",
         (
             "fast_vqa", "dover", "simplevqa", "image", "aigc_vqa", "focusq", "imagebind", "valor",
+            "qwen_omni",
         ),
         "the network that is trained",
     ),
@@ -117,6 +121,7 @@ OPTIONS: Options = {
         "for the loss rank_simplevqa: only pairs whose MOS differ by less count, in units of mos; "
         "published: 1; null: all pairs",
     ),
+    **declare_language_options(),
     **fastvqa_training_options(epochs=30),
 }  # fmt: skip
 #: Losses that fix the scale of the scores; with others they are mapped to MOS afterwards.
@@ -140,6 +145,8 @@ class Head(NetworkHead):
         def choose_steps(role: str) -> Steps:
             if role.startswith(JOINED):
                 return Steps(0)
+            if role in backbone.padded:
+                return Steps(int(options["tokens"]), PADDED, keep_axes=True)
             if role in (*backbone.clips, *backbone.encoded, *backbone.fixed):
                 return Steps(keep_axes=True)
             return Steps(count, rule, keep_axes=role in backbone.views)
