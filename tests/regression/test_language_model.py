@@ -21,7 +21,7 @@ from sfqa.regression.fine_tuning.language_base import add_question, find_base
 from sfqa.regression.fine_tuning.registry import check_branches
 from sfqa.regression.fine_tuning.starts import check_start
 from sfqa.regression.problems import make_problem
-from sfqa.regression.training_options import BASE, drop_display_options
+from sfqa.regression.training_options import BASE, DISPLAY_OPTIONS, drop_display_options
 from sfqa.training.trainer import Trainer
 
 HEAD = heads.load_head("fine_tuned")
@@ -217,6 +217,9 @@ def test_other_backbones_have_no_adapters_and_do_not_depend_on_their_options():
             check_branches("dover", [part], "m")
     kept = drop_display_options(heads.merge_options("fine_tuned", {}))
     assert not {"tokens", "lora_rank", "lora_alpha", "lora_dropout"} & kept.keys()
+    for name in set(heads.list_heads()) - {"fine_tuned"}:  # UGVQ has an option tokens, too
+        options = heads.merge_options(name, {})
+        assert options.keys() - drop_display_options(options).keys() <= DISPLAY_OPTIONS
     kept = drop_display_options(merge_options())
     assert kept["lora_rank"] == 4
     json.dumps(kept)  # without the base, which is no part of a digest

@@ -18,6 +18,7 @@ from sfqa import cli, store
 from sfqa.errors import UserError
 from sfqa.features import base, qwen_omni_net
 from sfqa.features.extractors import qwen_omni
+from sfqa.features.qwen_omni_input import VideoWithSound
 from sfqa.features.weights import Weights
 from sfqa.regression import first_weights, heads, model_files
 from sfqa.regression.fine_tuning.language_base import LanguageBase
@@ -40,12 +41,12 @@ METRIC = {
 }  # fmt: skip
 
 
-def make_dataset(folder, rows=8):
-    """Views of videos of 6 to 12 tokens, and MOS of both dimensions."""
+def make_dataset(folder, rows=8, **views):
+    """Views of videos of 6 to 12 tokens, except those given, and MOS of both dimensions."""
     names = [f"n{row}" for row in range(rows)]
     records = [
         {"sample_id": name, "method": "m", "key": None, "status": "ok", "detail": "",
-         **draw_language_view(row, 6 + row % 7, 0.02 * row)}
+         **draw_language_view(row, 6 + row % 7, 0.02 * row), **views}
         for row, name in enumerate(names)
     ]  # fmt: skip
     columns = [f for f in qwen_omni.Extractor.FEATURES if f.dtype == "uint8"]
@@ -163,7 +164,13 @@ def test_published_files_are_a_base(tmp_path):
 def test_a_real_video_is_scored_with_the_base_and_the_adapters(tmp_path):
     """The whole way: conformed, embeddings of the towers, the base by its seed, two questions."""
     metric = {**METRIC, "options": {**METRIC["options"], "tokens": 800}}
-    path = write_model(tmp_path / "model", make_dataset(tmp_path), metric)
+    extractor = base.build_extractor(
+        "qwen_omni", SPEC["options"], Weights("random", "random:0"), "cpu"
+    )
+    frames = np.zeros((2, 112, 112, 3), np.uint8)
+    (row,) = extractor.score([VideoWithSound(frames, None)])
+    dataset = make_dataset(tmp_path, questions=row["questions"])
+    path = write_model(tmp_path / "model", dataset, metric)
     videos = [make_video(tmp_path / "in" / f"n{n}.mp4", seed=n, side=112) for n in range(2)]
     output = tmp_path / "scores.csv"
     words = ["score", *map(str, videos), "--model", str(path), "--out", str(output)]

@@ -18,7 +18,7 @@ from sfqa.features.weights import Weights, read_state, resolve_weights
 from sfqa.regression import heads
 from sfqa.regression.fine_tuning import starts
 from sfqa.regression.fine_tuning.language_base import add_question as add_question
-from sfqa.regression.fine_tuning.language_base import find_base
+from sfqa.regression.fine_tuning.language_base import find_base, is_language_model
 
 if TYPE_CHECKING:
     from torch import nn
@@ -134,8 +134,10 @@ def add_base(metric: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str,
     ``metric`` is that of a job, ``options`` are all options of its head. Raises :class:`UserError`
     for a missing or wrong file.
     """
-    sources, where = metric.get(KEY) or {}, f"metric {metric['name']}"
-    return {**options, **find_base(options, metric["inputs"], sources, where)}
+    if not is_language_model(options):
+        return dict(options)
+    where = f"metric {metric['name']}"
+    return {**options, **find_base(options, metric["inputs"], metric.get(KEY) or {}, where)}
 
 
 def load_first_weights(

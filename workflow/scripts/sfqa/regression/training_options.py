@@ -82,9 +82,11 @@ def drop_display_options(options: Mapping[str, Any]) -> dict[str, Any]:
     {'epochs': 9}
     >>> drop_display_options({"backbone": "dover", "lora_rank": 16})
     {'backbone': 'dover'}
+    >>> drop_display_options({"tokens": 4})  # of another head
+    {'tokens': 4}
     """
     unused = DISPLAY_OPTIONS | {BASE}
-    if options.get("backbone") != LANGUAGE_BACKBONE:
+    if options.get("backbone", LANGUAGE_BACKBONE) != LANGUAGE_BACKBONE:
         unused |= LANGUAGE_OPTIONS
     return {name: value for name, value in options.items() if name not in unused}
 
