@@ -56,7 +56,15 @@ def train_slowly(folder, sender, changed):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("changed", [{}, {"ema": 0.8, "piece_rows": 2}])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"ema": 0.8, "piece_rows": 2},
+        pytest.param({"ema": 0.8}, marks=pytest.mark.thorough),
+        pytest.param({"piece_rows": 2}, marks=pytest.mark.thorough),
+    ],
+)
 def test_killed_in_each_stage_the_end_is_the_same_bit_for_bit(changed, tmp_path, monkeypatch):
     use_small_backbones(monkeypatch)
     expected = fit_stages(tmp_path / "whole", **changed).state(0)
