@@ -86,8 +86,9 @@ def test_the_tower_gives_the_map_of_the_extractor_from_the_view(tmp_path: Path) 
     assert row["view"].shape == (1, 3, 32, 224, 224)
     assert row["view"].dtype == np.uint8
     maps = compute_maps(extractor.backbone, row["view"])
-    np.testing.assert_array_equal(maps.astype(np.float16), row["map"])
-    assert quality_maps.score_maps(extractor.head, maps) == row["score"]
+    # Equal but for rounding: on some CPUs a kernel sums in another order for memory at another place.
+    np.testing.assert_allclose(maps, row["map"].astype(np.float32), rtol=1e-3, atol=1e-5)
+    assert quality_maps.score_maps(extractor.head, maps) == pytest.approx(row["score"], rel=1e-5)
 
 
 def test_every_draw_is_the_one_that_the_extractor_scores(tmp_path: Path) -> None:
