@@ -224,7 +224,11 @@ def test_random_weights_come_out_of_the_models_seed(tmp_path):
         (["v0.mp4", "--features", "signal.parquet"], "give either videos or --features"),
         (
             ["--features", "signal.parquet", "--prompt", "x"],
-            "tables need no --weights, --prompt or --cache",
+            "tables need no --prompt or --cache",
+        ),
+        (
+            ["--features", "signal.parquet", "--weights", "x.pth"],
+            "this model needs no --weights for tables; drop them",
         ),
         (["--features", "nowhere.parquet"], "nowhere.parquet: there is no such feature table"),
         (["--features", "v0.mp4"], "v0.mp4: not a Parquet file"),

@@ -75,8 +75,8 @@ def compute_scores(args: argparse.Namespace) -> tuple[str, list[ScoreRow]]:
     """Return the scores as text for the screen, and as a row for each video."""
     if bool(args.videos) == bool(args.features):
         raise UserError("score: give either videos or --features TABLE...; see sfqa score --help")
-    if args.features and (args.weights or args.prompt or args.cache):
-        raise UserError("--features: tables need no --weights, --prompt or --cache; drop these")
+    if args.features and (args.prompt or args.cache):
+        raise UserError("--features: tables need no --prompt or --cache; drop these")
     if args.threads < 1:
         raise UserError(f"--threads {args.threads}: give 1 or more")
     if not args.model.exists() and args.model.suffix != ".sfqa" and not args.model.parent.name:
@@ -84,12 +84,14 @@ def compute_scores(args: argparse.Namespace) -> tuple[str, list[ScoreRow]]:
     from sfqa.regression.model_files import needs_base, read
 
     model = read(args.model)
+    if args.features and args.weights and not needs_base(model):
+        raise UserError("--features: this model needs no --weights for tables; drop them")
     with ExitStack() as stack:
         stack.enter_context(show_progress(args.quiet))
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sfqa-score-")))
         if args.features:
             tables = _find_tables(model, args.features)
-            specs = _make_specs(model, []) if needs_base(model) else {}
+            specs = _make_specs(model, args.weights) if needs_base(model) else {}
             rows = _score_tables(model, tables, scratch, args.threads, {}, specs)
         else:
             specs = _make_specs(model, args.weights)
