@@ -15,7 +15,7 @@ from sfqa.features.weights import Weights
 from sfqa.identity import seed_of
 from sfqa.regression import heads
 from sfqa.regression.fine_tuning import starts
-from sfqa.regression.fine_tuning.registry import load_backbone
+from sfqa.regression.fine_tuning.registry import BACKBONES, load_backbone
 from sfqa.regression.problems import make_problem
 from sfqa.training.rows import TensorRows
 from small_backbones import draw_first_weights
@@ -194,3 +194,12 @@ def test_valor_large_is_not_trained():
     sources = {"valor": {"weights": "random", "options": {"model": "large"}}}
     with pytest.raises(UserError, match=r"has model: large, and the backbone valor .* model: base"):
         starts.load_start(options, inputs, sources, "m")
+
+
+@pytest.mark.parametrize("backbone", ["imagebind", "aigc_vqa"])
+def test_no_square_is_cut_out_of_pictures_of_a_fixed_size(backbone):
+    options = heads.merge_options("fine_tuned", {"backbone": backbone, "crop": 112})
+    inputs = list(BACKBONES[backbone].inputs.values())
+    with pytest.raises(UserError, match=f"{backbone} reads pictures of one size only; leave crop"):
+        starts.check_start(options, inputs, "metric m.options.start")
+    starts.check_start({**options, "crop": 0, "flip": True}, inputs, "metric m.options.start")

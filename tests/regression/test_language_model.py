@@ -203,12 +203,26 @@ def test_the_base_keeps_its_number_format_and_adapters_are_float32():
         ({"start": "missing.sfqa"}, "there is no file missing.sfqa"),
         ({"train": "all"}, "of the backbone qwen_omni only adapters learn; write lora"),
         ({"stages": [{"train": "head", "epochs": 1}]}, "only adapters learn; write lora"),
+        ({"flip": True}, "m.options.flip: True; the backbone qwen_omni reads no pictures; leave"),
+        ({"crop": 112}, "m.options.crop: 112; the backbone qwen_omni reads no pictures"),
+        ({"scored_clips": 1}, "the backbone qwen_omni reads no clips; leave scored_clips out"),
     ],
 )
 def test_what_a_language_model_cannot_do_is_an_error_before_the_first_job(options, sentence):
     merged = heads.merge_options("fine_tuned", {**OPTIONS, **options})
     with pytest.raises(UserError, match=sentence):
         check_start(merged, INPUTS, "metric m.options.start")
+
+
+def test_options_that_would_train_nothing_and_views_of_two_labels_are_errors():
+    with pytest.raises(UserError, match="lora_alpha is 0; give a number of at least 1"):
+        heads.merge_options("fine_tuned", {**OPTIONS, "lora_alpha": 0})
+    inputs = ["qwen_omni-a.embeddings", "qwen_omni-b.places", "qwen_omni-a.questions"]
+    with pytest.raises(UserError, match="the views are those of qwen_omni-a, qwen_omni-b, and a"):
+        check_start(heads.merge_options("fine_tuned", OPTIONS), inputs, "metric m.options.start")
+    options = {**SPEC["options"], "precision": "int8"}
+    with pytest.raises(UserError, match="views: 1 does not go with precision: int8; it needs bf16"):
+        base.check_option_needs("qwen_omni", base.merge_options("qwen_omni", options))
 
 
 def test_other_backbones_have_no_adapters_and_do_not_depend_on_their_options():
@@ -231,5 +245,8 @@ def test_a_dimension_without_a_question_and_weights_as_whole_numbers_are_sentenc
         add_question({}, options, ["overall"], "m")
     with pytest.raises(UserError, match="precision: int8 cannot be tuned; write precision: bf16"):
         merge_options({**SPEC, "options": {**SPEC["options"], "precision": "int8"}})
+    large = {**SPEC, "options": {**SPEC["options"], "size": "3b"}}
+    with pytest.raises(UserError, match="blocks: reduced is for a small language model, and that"):
+        merge_options(large, blocks="reduced")
     with pytest.raises(UserError, match="the weights of qwen_omni, whose language model is tuned"):
         find_base(options, INPUTS, {}, "m")

@@ -103,7 +103,7 @@ def test_a_model_file_holds_adapters_and_the_identity_of_their_base(trained):
     assert scores.shape == (8, 2)
     output = folder / "scores.csv"
     cli.main(["score", "--features", str(files["qwen_omni"][0]), "--model", str(path),
-              "--out", str(output)])  # fmt: skip
+              "--weights", "qwen_omni=random", "--out", str(output)])  # fmt: skip
     table = pd.read_csv(output)
     for column, dimension in enumerate(DIMENSIONS):
         np.testing.assert_allclose(table[f"tuned.{dimension}"], scores[:, column], rtol=1e-6)
@@ -122,6 +122,18 @@ def test_another_base_is_refused_with_a_sentence(trained):
     metric[first_weights.KEY] = {**sources, "qwen_omni": {**SPEC, "weights_seed": 1}}
     with pytest.raises(UserError, match=r"start, .*model\.sfqa: its adapters were trained beside"):
         first_weights.load_first_weights(metric, first_weights.add_base(metric, metric["options"]))
+
+
+@pytest.mark.parametrize(("option", "value"), [("lora_rank", 8), ("lora_alpha", 4.0)])
+def test_adapters_of_another_rank_or_scale_are_no_first_weights(trained, option, value):
+    options = {**METRIC["options"], "start": str(trained[1]), option: value}
+    metric = {**METRIC, "options": options}
+    metric[first_weights.KEY] = {
+        **first_weights.starts.describe_file(options), "qwen_omni": SPEC,
+    }  # fmt: skip
+    sentence = rf"model\.sfqa were trained with {option}: .*, and the head has {option}: {value}; "
+    with pytest.raises(UserError, match=sentence):
+        first_weights.load_first_weights(metric, first_weights.add_base(metric, options))
 
 
 @pytest.mark.thorough

@@ -92,7 +92,7 @@ def declare_language_options() -> Options:
         ),
         "lora_rank": Option(16, 1, None, "qwen_omni: rank of the matrices of LoRA", whole=True),
         "lora_alpha": Option(
-            64.0, 0, None, "qwen_omni: what LoRA adds is multiplied by lora_alpha / lora_rank"
+            64.0, 1, None, "qwen_omni: what LoRA adds is multiplied by lora_alpha / lora_rank"
         ),
         "lora_dropout": Option(
             0.05, 0, 0.99, "qwen_omni: dropout of what the matrices of LoRA read"

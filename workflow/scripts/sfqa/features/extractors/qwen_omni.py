@@ -30,7 +30,9 @@ COLUMN_NEEDS: Mapping[str, Mapping[str, Any]] = {
     "audio_visual_consistency_expected": {"scoring": ("levels", "both")},
     "levels": {"scoring": ("levels", "both")},
 }
-OPTION_NEEDS: Mapping[str, Mapping[str, Any]] = {"views=1": {"scoring": ("levels", "both")}}
+OPTION_NEEDS: Mapping[str, Mapping[str, Any]] = {
+    "views=1": {"scoring": ("levels", "both"), "precision": ("bf16", "fp32")},
+}  # fmt: skip
 OPTION_PACKAGES: Mapping[str, tuple[str, ...]] = {
     "precision=int8": ("bitsandbytes", "accelerate"),
 }  # fmt: skip

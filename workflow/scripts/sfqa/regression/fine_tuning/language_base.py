@@ -81,8 +81,8 @@ def find_base(
     """Return the base of a language model under :data:`BASE`; nothing for other heads.
 
     ``sources`` maps the extractor of the views to its entry in the configuration. Raises
-    :class:`UserError`, which begins with ``where``, for a missing or wrong file, and for weights
-    as whole numbers, beside which no adapters are trained here.
+    :class:`UserError`, which begins with ``where``, for a missing or wrong file, for weights as
+    whole numbers, beside which no adapters are trained here, and for reduced blocks of a whole one.
     """
     if not is_language_model(options):
         return {}
@@ -102,6 +102,13 @@ def find_base(
             f"write precision: bf16 in features.{extractor}.options"
         )
     weights = resolve_weights(spec, extractor)
+    is_small = weights.path is None and features["size"] == "tiny"
+    if options.get("blocks") == "reduced" and not is_small:
+        raise UserError(
+            f"{where}: blocks: reduced is for a small language model, and that of {extractor} is "
+            f"whole; write blocks: official, or weights: random and size: tiny in features."
+            f"{extractor}"
+        )
     return {BASE: LanguageBase(weights, features["size"], features["precision"])}
 
 

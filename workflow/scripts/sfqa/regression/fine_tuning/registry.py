@@ -38,7 +38,8 @@ class Backbone:
     are the roles of which an epoch draws some steps, ``encoded`` those that hold bytes of numbers
     in place of pixels, with the axes of a row. ``fixed`` roles have all of their steps, whatever
     the option ``steps`` says. With ``joins`` any number of frozen features may follow, each read as
-    its mean over steps. ``memory_mb`` is the host memory of a job in MB: of a large network counted
+    its mean over steps. With ``fixed_side`` no smaller square can be cut out of its pictures.
+    ``memory_mb`` is the host memory of a job in MB: of a large network counted
     as :data:`TRAINING_MB` and four times its parameters in float32 (network, first weights, the
     file that they are read from, a checkpoint). ``padded`` roles have as many steps as the video
     is long. Of a backbone with ``lora`` only adapters are trained and stored; the others have no
@@ -52,6 +53,7 @@ class Backbone:
     encoded: Mapping[str, int] = field(default_factory=dict)
     fixed: tuple[str, ...] = ()
     joins: bool = False
+    fixed_side: bool = False
     memory_mb: int = TRAINING_MB
     padded: tuple[str, ...] = ()
     lora: bool = False
@@ -111,6 +113,7 @@ BACKBONES: Mapping[str, Backbone] = {
         ("joint",),
         clips=("clips",),
         encoded={"spectra": 4},
+        fixed_side=True,
         memory_mb=14500,
     ),
     "valor": Backbone(
@@ -130,6 +133,7 @@ BACKBONES: Mapping[str, Backbone] = {
         ("technical", "aesthetic", "alignment"),
         clips=("technical", "aesthetic"),
         encoded={"tokens": 3},
+        fixed_side=True,
         memory_mb=11000,
     ),
     LANGUAGE_BACKBONE: Backbone(
@@ -171,10 +175,36 @@ def check_branches(backbone: str, parts: Sequence[Any], where: str) -> None:
                 )
 
 
+def check_view_options(options: Mapping[str, Any], where: str) -> None:
+    """Raise :class:`UserError` for an option of a head that changes nothing, or does not fit.
+
+    >>> check_view_options({"backbone": "dover", "flip": True, "crop": 0, "scored_clips": 3}, "m")
+    """
+    backbone = BACKBONES[options["backbone"]]
+    has_pictures = backbone.views.keys() != backbone.encoded.keys()
+    allowed = {
+        "flip": has_pictures,
+        "crop": has_pictures and not backbone.fixed_side,
+        "scored_clips": bool(backbone.clips),
+    }
+    reasons = {
+        "flip": "reads no pictures",
+        "crop": "reads pictures of one size only" if has_pictures else "reads no pictures",
+        "scored_clips": "reads no clips",
+    }
+    for name, is_allowed in allowed.items():
+        if options[name] and not is_allowed:
+            raise UserError(
+                f"{where}.options.{name}: {options[name]}; the backbone {options['backbone']} "
+                f"{reasons[name]}; leave {name} out"
+            )
+
+
 def check_inputs(backbone: str, inputs: list[str] | tuple[str, ...], where: str) -> None:
     """Raise :class:`UserError` unless the inputs are the columns that a backbone reads, in order.
 
-    An extractor may have a label. Columns to join may follow, if the backbone joins any.
+    An extractor may have a label, the same for all of its views. Columns to join may follow, if the
+    backbone joins any.
 
     >>> check_inputs("simplevqa", ["simplevqa.frames", "slowfast-b.slowfast"], "metric m")
     """
@@ -185,6 +215,12 @@ def check_inputs(backbone: str, inputs: list[str] | tuple[str, ...], where: str)
         raise UserError(
             f"{where}, inputs: the backbone {backbone} reads {', '.join(columns)}{more}, and the "
             f"inputs are {', '.join(inputs) or 'none'}; write inputs: [{', '.join(columns)}]"
+        )
+    extractors = list_view_extractors(backbone, inputs)
+    if len(extractors) > len(BACKBONES[backbone].extractors):
+        raise UserError(
+            f"{where}, inputs: the views are those of {', '.join(extractors)}, and a network reads "
+            "all its views of an extractor under one label; give them the same"
         )
 
 

@@ -27,6 +27,7 @@ from sfqa.regression.fine_tuning.registry import (
     BACKBONES,
     check_branches,
     check_inputs,
+    check_view_options,
     list_view_extractors,
     load_backbone,
 )
@@ -45,7 +46,7 @@ def trains_backbone(options: Mapping[str, Any] | None) -> bool:
 
 
 def check_start(options: Mapping[str, Any], inputs: Sequence[str], where: str) -> None:
-    """Raise :class:`UserError` for inputs and branches that a backbone lacks and a missing file.
+    """Raise :class:`UserError` for what a backbone lacks or cannot do, and for a missing file.
 
     ``where`` is the place of the option in messages.
     """
@@ -53,6 +54,7 @@ def check_start(options: Mapping[str, Any], inputs: Sequence[str], where: str) -
     check_inputs(options["backbone"], list(inputs), metric)
     parts = [options["train"], *(stage["train"] for stage in options["stages"])]
     check_branches(options["backbone"], parts, f"{metric}.options, stages or train")
+    check_view_options(options, metric)
     start = options["start"]
     is_model_file = Path(start).suffix == _MODEL_SUFFIX
     if is_language_model(options) and start != CHECKPOINT and not is_model_file:
@@ -138,8 +140,22 @@ def _load_adapters(
         return {IDENTITY: base.compute_identity()}
     path = _find_file(sources, where)
     adapters = _read_model_file(path, options, where)
+    _check_adapters(options, path, where)
     check_identity(adapters, base, f"{where}, {path}")
     return adapters
+
+
+def _check_adapters(options: Mapping[str, Any], path: Path, where: str) -> None:
+    """Raise :class:`UserError` if adapters of a model file would be of another size or scale."""
+    from sfqa.regression import model_files
+
+    trained = model_files.read(path).metadata["head"]["options"]
+    for key in ("lora_rank", "lora_alpha"):
+        if trained.get(key) != options[key]:
+            raise UserError(
+                f"{where}: the adapters of {path} were trained with {key}: {trained.get(key)}, and "
+                f"the head has {key}: {options[key]}; give both the same"
+            )
 
 
 def _check_size(
