@@ -20,6 +20,7 @@ from sfqa.regression.fine_tuning import qwen_omni
 from sfqa.regression.fine_tuning.language_base import add_question, find_base
 from sfqa.regression.fine_tuning.registry import check_branches
 from sfqa.regression.fine_tuning.starts import check_start
+from sfqa.regression.metrics import check_asked_dimensions
 from sfqa.regression.problems import make_problem
 from sfqa.regression.training_options import BASE, DISPLAY_OPTIONS, drop_display_options
 from sfqa.training.trainer import Trainer
@@ -243,6 +244,14 @@ def test_a_dimension_without_a_question_and_weights_as_whole_numbers_are_sentenc
     options = merge_options()
     with pytest.raises(UserError, match="metric m: qwen_omni asks about visual_quality and audio"):
         add_question({}, options, ["overall"], "m")
+    metric = {"name": "m", "options": options, "dimensions": None}
+    rated = [*DIMENSIONS, "quality"]
+    with pytest.raises(
+        UserError, match=r"regression\.metrics\.m: qwen_omni asks about .*'quality'"
+    ):
+        check_asked_dimensions([metric], [{"kind": "fixed"}], rated)
+    check_asked_dimensions([{**metric, "dimensions": ["visual_quality"]}], [], rated)
+    check_asked_dimensions([metric], [{"kind": "cross_dataset"}], rated)  # trains nothing
     with pytest.raises(UserError, match="precision: int8 cannot be tuned; write precision: bf16"):
         merge_options({**SPEC, "options": {**SPEC["options"], "precision": "int8"}})
     large = {**SPEC, "options": {**SPEC["options"], "size": "3b"}}

@@ -15,6 +15,7 @@ from sfqa.ratings.known_dimensions import list_known_dimensions
 from sfqa.regression.dimension_inputs import check_rated_dimensions
 from sfqa.regression.first_weights import draws_backbone, select_sources
 from sfqa.regression.metrics import (
+    check_asked_dimensions,
     check_validation_rows,
     list_metrics,
     read_versions,
@@ -60,8 +61,11 @@ class MetricPlan:
             columns = {"imported": feature_columns(dict(self.config.get("import", {})))}
         configured = {**_CONTROLS, **self.config["regression"]["metrics"]}
         metrics = list_metrics(configured, columns)
-        check_validation_rows(metrics, self.config["regression"]["protocols"])
-        check_rated_dimensions(metrics, list_known_dimensions(self.config))
+        protocols = self.config["regression"]["protocols"]
+        dimensions = list_known_dimensions(self.config)
+        check_validation_rows(metrics, protocols)
+        check_rated_dimensions(metrics, dimensions)
+        check_asked_dimensions(metrics, protocols, dimensions)
         for metric in metrics:
             metric["extractors"] = sorted({i.split(".", 1)[0] for i in metric["inputs"]})
         return metrics

@@ -14,6 +14,7 @@ from sfqa.plugins import read_version
 from sfqa.published_figures import expand_record
 from sfqa.regression import control_names, first_weights, heads
 from sfqa.regression.dimension_inputs import read_dimension_inputs, read_dimensions
+from sfqa.regression.fine_tuning.language_base import check_questions
 from sfqa.regression.loss_terms import read_loss_terms
 from sfqa.regression.training_options import drop_display_options
 from sfqa.splits.protocol_options import CROSS, name_protocol, validation_share
@@ -232,6 +233,23 @@ def check_validation_rows(
                     "protocol validation rows, or choose a head that selects within the train "
                     "rows, such as kernel"
                 )
+
+
+def check_asked_dimensions(
+    metrics: Sequence[Mapping[str, Any]],
+    protocols: Sequence[Mapping[str, Any]],
+    rated: Sequence[str],
+) -> None:
+    """Raise :class:`UserError` if a language model is to be tuned on a dimension it is not asked.
+
+    ``metrics`` are those of :func:`list_metrics`, ``rated`` the rated dimensions as far as known.
+    Nothing is trained if all protocols test models of other datasets.
+    """
+    if protocols and all(protocol.get("kind") == CROSS for protocol in protocols):
+        return
+    for metric in metrics:
+        where = f"config, regression.metrics.{metric['name']}"
+        check_questions(metric["options"], metric["dimensions"] or rated, where)
 
 
 def _check_jobs(where: str, metric_kind: str, entry: Mapping[str, Any]) -> int:

@@ -8,7 +8,7 @@ and to every stored network.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +112,23 @@ def find_base(
     return {BASE: LanguageBase(weights, features["size"], features["precision"])}
 
 
+def check_questions(
+    options: Mapping[str, Any] | None, dimensions: Iterable[str], where: str
+) -> None:
+    """Raise :class:`UserError`, which begins with ``where``, for a dimension without a question.
+
+    Heads that train no language model ask none.
+    """
+    if options is None or not is_language_model(options):
+        return
+    for dimension in dimensions:
+        if dimension not in DIMENSIONS:
+            raise UserError(
+                f"{where}: {options['backbone']} asks about {' and '.join(DIMENSIONS)}, not about "
+                f"{dimension!r}; name in 'dimensions' of the metric those that it shall score"
+            )
+
+
 def add_question(
     first_weights: Mapping[str, AnyArray] | None,
     options: Mapping[str, Any],
@@ -126,11 +143,7 @@ def add_question(
     if not is_language_model(options):
         return first_weights
     (dimension,) = dimensions
-    if dimension not in DIMENSIONS:
-        raise UserError(
-            f"metric {metric}: {options['backbone']} asks about {' and '.join(DIMENSIONS)}, not "
-            f"about {dimension!r}; name in 'dimensions' of the metric those that it shall score"
-        )
+    check_questions(options, [dimension], f"metric {metric}")
     number = list(DIMENSIONS).index(dimension)
     return {**(first_weights or {}), QUESTION: np.array([number], np.int64)}
 
