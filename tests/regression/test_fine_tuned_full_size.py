@@ -1,4 +1,8 @@
-"""Five steps of the published training at full size, two videos a batch, against a plain loop."""
+"""Five steps of the published training at full size, two videos a batch, against a plain loop.
+
+In float64, but for DOVER, whose networks would need 25 GB then. In float32 the two differ by the
+rounding of their sums, and Adam makes a whole step of a gradient that is nothing but rounding.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +34,7 @@ OPTIONS = {
         "cosine": False, "decay": 0.9, "decay_every": 2,
     },
 }  # fmt: skip
+PRECISION = {"fast_vqa": "float64", "dover": "float32", "simplevqa": "float64"}
 MAP_LOSS = losses.parse("plcc_fastvqa + 0.3 rank_fastvqa")
 
 
@@ -51,8 +56,8 @@ def normalise(pixels, mean, std, shape):
     return (pixels - torch.tensor(mean).view(shape)) / torch.tensor(std).view(shape)
 
 
-def score_maps(tower, head, pixels):
-    clips = normalise(torch.from_numpy(pixels[:, 0]).float(), MEAN, STD, (1, 3, 1, 1, 1))
+def score_maps(tower, head, pixels, dtype):
+    clips = normalise(torch.from_numpy(pixels[:, 0]).to(dtype), MEAN, STD, (1, 3, 1, 1, 1))
     return head(tower(clips)).mean(dim=(2, 3, 4))
 
 
@@ -61,15 +66,16 @@ def compute_loss(network, backbone, blocks, rows, y):
     pixels = [block[rows.numpy()] for block in blocks.values()]
     known = torch.ones_like(y, dtype=torch.bool)
     if backbone == "simplevqa":
-        pictures = torch.from_numpy(pixels[0]).flatten(0, 1).float() / 255
+        pictures = torch.from_numpy(pixels[0]).flatten(0, 1).to(y.dtype) / 255
         features = multi_scale(network, normalise(pictures, *IMAGENET_STATISTICS, (3, 1, 1)))
-        seconds = torch.cat([features.unflatten(0, (len(y), 8)), torch.from_numpy(pixels[1])], -1)
+        motion = torch.from_numpy(pixels[1]).to(y.dtype)
+        seconds = torch.cat([features.unflatten(0, (len(y), 8)), motion], -1)
         return losses.parse("mae + rank_simplevqa")(network.quality(seconds).mean(1), y, known)
     parts = [("fragments_backbone", "vqa_head")]
     if backbone == "dover":
         parts = [(f"{name}_backbone", f"{name}_head") for name in ("technical", "aesthetic")]
     scores = [
-        score_maps(*map(network.get_submodule, names), views)
+        score_maps(*map(network.get_submodule, names), views, y.dtype)
         for names, views in zip(parts, pixels, strict=True)
     ]
     return sum(MAP_LOSS(score, y, known) for score in scores)
@@ -105,7 +111,14 @@ def test_five_steps_at_full_size_are_those_of_a_plain_loop(backbone, tmp_path):
     blocks = make_blocks(backbone)
     options = heads.merge_options(
         "fine_tuned",
-        {"epochs": 1, "batch_rows": BATCH, "select": "none", "ema": 0.0, **OPTIONS[backbone]},
+        {
+            "epochs": 1,
+            "batch_rows": BATCH,
+            "select": "none",
+            "ema": 0.0,
+            "precision": PRECISION[backbone],
+            **OPTIONS[backbone],
+        },
     )
     network = load_backbone(backbone).build(options)
     first = draw_first_weights(network)
@@ -114,13 +127,20 @@ def test_five_steps_at_full_size_are_those_of_a_plain_loop(backbone, tmp_path):
     problem = replace(make_problem(range(ROWS), [], mos, SEED), first_weights=first)
     head = heads.load_head("fine_tuned")
     state = head.fit(blocks, [problem], options, tmp_path, "cpu").state(0)
-    y = torch.from_numpy(mos).float()
+    dtype = getattr(torch, PRECISION[backbone])
+    y = torch.from_numpy(mos).to(dtype)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        expected = train_plainly(network.network, backbone, blocks, y)
+        expected = train_plainly(network.network.to(dtype), backbone, blocks, y)
     finally:
         torch.set_num_threads(threads)
+    near = 1e-6 if dtype == torch.float64 else 1e-5
+    far = total = 0
     for name, value in expected.items():
         trained = torch.from_numpy(np.array(state[f"network.network.{name}"]))
-        torch.testing.assert_close(trained, value, rtol=0, atol=1e-5)
+        difference = (trained - value.to(trained.dtype)).abs()
+        far += int((difference > near).sum())
+        total += difference.numel()
+    print(f"{backbone}: {far} of {total} numbers differ by more than {near}")
+    assert far <= (0 if dtype == torch.float64 else 1e-3 * total)
