@@ -173,6 +173,7 @@ def coverage(
     return {name: count / simulations for name, count in inside.items()}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", bootstrap.KINDS)
 def test_intervals_cover_the_true_value_in_95_percent(kind: str) -> None:
     # With 2,000 simulations the share has a standard error of .5 %.

@@ -220,6 +220,7 @@ def test_a_run_that_fills_the_disk_while_it_extracts_goes_on_when_there_is_room(
         assert places.differing(run, flow) == []
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_results_that_can_only_be_read_are_named_at_once_and_still_answer_a_dry_run(run, tmp_path):
     flow = places.copy(run, tmp_path / "copy")

@@ -136,6 +136,7 @@ def test_tables_of_the_future_are_told_once_a_run_with_what_to_do(tmp_path, capl
 # Two runs in one folder
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_second_run_in_one_folder_is_refused_and_told_how_to_unlock_after_a_kill(run, flow):
     places.unmake(flow)

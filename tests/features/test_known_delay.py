@@ -119,6 +119,7 @@ def test_a_lost_tail_grows_with_what_is_cut(folder: Path) -> None:
         assert ("lost_tail" in row["detail"]) == (row["lost_tail_sec"] > 0.25)
 
 
+@pytest.mark.thorough
 def test_defects_survive_the_common_form(folder: Path) -> None:
     """What frozen lips, blur and low resolution do to their measures, encoded anew."""
 

@@ -141,6 +141,7 @@ def test_simplevqa_by_hand(
     np.testing.assert_array_equal(back, row["slowfast"].astype(np.float32))
 
 
+@pytest.mark.thorough
 def test_bf16_is_near(official: Weights, video: Video, by_hand: np.ndarray) -> None:
     extractor = base.build_extractor("slowfast", {"precision": "bf16"}, official, "cpu")
     got = extractor.extract(video)["slowfast"].astype(float)

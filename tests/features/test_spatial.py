@@ -144,6 +144,7 @@ def test_simplevqa_by_hand(
     np.testing.assert_array_equal(back, row["spatial"].astype(np.float32))
 
 
+@pytest.mark.thorough
 def test_bf16_is_near(official: Weights, video: Video, by_hand: np.ndarray) -> None:
     got = base.build_extractor("spatial", {"precision": "bf16"}, official, "cpu").extract(video)[
         "spatial"

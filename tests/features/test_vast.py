@@ -236,6 +236,7 @@ def test_rows_do_not_depend_on_the_pass_they_share() -> None:
     assert row["audio"].dtype == np.float16
 
 
+@pytest.mark.thorough
 def test_bf16_is_near() -> None:
     parts = draw_parts(1)
     exact, rounded = (
@@ -256,6 +257,7 @@ def test_numbers_that_float16_cannot_hold(monkeypatch: pytest.MonkeyPatch) -> No
     assert str(row).startswith("not_finite: VAST")
 
 
+@pytest.mark.thorough
 def test_a_released_checkpoint_is_loaded_whole_or_counted(tmp_path: Path) -> None:
     """With the names of older runs and of distributed training, too."""
     state = draw_official(1, 1)

@@ -16,6 +16,7 @@ from sfqa.generation.records import VideoFolder
 from sfqa.generation.shard import Shard
 
 
+@pytest.mark.thorough
 def test_four_jobs_at_once_do_not_meet(engine, tmp_path):
     engine.samples = make_samples(tmp_path, 8)
     engine.plan(_1=["exit1", "slow"], _2=["slow"], _5=["nothing"], _6=["late"])

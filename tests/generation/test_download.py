@@ -370,6 +370,7 @@ def processes_of(folder: Path) -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_download_ends_at_once_and_the_next_one_goes_on(
     models: Hub, folder: Path, number: signal.Signals

@@ -64,6 +64,7 @@ def messages(caplog, monkeypatch):
     return caplog
 
 
+@pytest.mark.thorough
 def test_two_processes_give_the_numbers_of_one(tmp_path, messages):
     handlers = [signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
     expected, state = fit_network(tmp_path / "one", 1)

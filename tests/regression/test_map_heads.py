@@ -47,6 +47,7 @@ def fit_model(folder, name, x, y, seed=0, **changed):
     return heads.load_head(name).fit(x, [problem], options, folder, "cpu"), options
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("model", list(INPUTS))
 def test_the_published_training_learns_and_labels_of_other_rows_teach_nothing(model, tmp_path):
     name, changed = MODELS[model].head, {**MODELS[model].options, "start": "random"}

@@ -434,7 +434,8 @@ def test_five_steps_of_a_head_are_those_of_a_plain_loop(name, tmp_path):
         loss(network(inputs), target[rows], known).backward()
         optimizer.step()
     for key, value in network.state_dict().items():
-        np.testing.assert_allclose(state[f"network.{key}"], value.numpy(), rtol=0, atol=1e-5)
+        # Float32: another CPU rounds sums otherwise, and Adam makes steps of that (1.7e-5 seen).
+        np.testing.assert_allclose(state[f"network.{key}"], value.numpy(), rtol=0, atol=5e-5)
 
 
 def test_features_stay_on_a_gpu_by_its_total_memory(monkeypatch):

@@ -11,6 +11,7 @@ from pages import copy_project, follow_page
 from sfqa import store, tables
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_the_page_adds_a_head_that_predicts_and_makes_a_model_file(tmp_path):
     copy_project(tmp_path)

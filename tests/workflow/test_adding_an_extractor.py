@@ -14,6 +14,7 @@ from sfqa import store
 FOLDER = "results/small/features/saturation/sharp"
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_the_page_adds_an_extractor_and_computes_each_row_once(tmp_path):
     copy_project(tmp_path)
