@@ -10,6 +10,7 @@ from pages import copy_project, follow_page
 from sfqa import media, store, tables
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_the_page_adds_a_thirteenth_method_and_runs_nothing_else(tmp_path):
     copy_project(tmp_path)
