@@ -42,7 +42,6 @@ TARGET = "results/small/regression/ridge/predictions.parquet"
 KILLS, SEED = 4, 10
 
 
-@pytest.mark.thorough
 @pytest.mark.slow
 def test_four_kills_from_the_materials_to_the_fit_lose_nothing(tmp_path):
     (done,) = harness.soak(tmp_path, SHORT, KILLS, SEED, targets=(TARGET,), by_progress=True)
