@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from demo_material import load_portrait
+from rated_pictures import PORTRAITS, rate_pictures, train_on_pictures
 from sfqa.generation.known_quality import compute_quality
-from sfqa.regression.blocks import BlockDesign
-from sfqa.regression.train import RatedFeatures, train_metric
+from sfqa.regression.train import RatedFeatures
 
-PORTRAITS, SIDE = 8, 48
-#: All pictures of a portrait are in one part of a split.
-PROTOCOL = {
-    "name": "grouped",
-    "kind": "group_kfold",
-    "groups": ["image"],
-    "k": 2,
-    "validation": 0.25,
-}
-OPTIONS = {
-    "backbone": "image", "model": "test_resnet.r160_in1k", "start": "random", "steps": 2,
-    "backbone_rate": 1.0, "loss": "plcc", "learning_rate": 3e-3, "epochs": 24, "patience": 24,
-    "batch_rows": 16, "warmup_epochs": 1.0, "ema": 0.0, "flip": True,
-}  # fmt: skip
+SIDE = 48
 
 
 def draw_picture(portrait: np.ndarray, noise: float, numbers: np.random.Generator) -> np.ndarray:
@@ -49,35 +35,20 @@ def make_features(variants: int) -> RatedFeatures:
             images.append(f"portrait{number:02}")
             frames.append([draw_picture(portrait, defects["noise_sigma"], numbers) for _ in "ab"])
             mos.append(100 * compute_quality(defects)["visual_quality"])
-    samples = pd.DataFrame({"sample_id": names, "method": "m", "image_id": images, "clip_id": None})
-    samples[["pair_id", "prompt", "split"]] = None
-    table = pd.DataFrame({
-        "sample_id": names, "dimension": "visual_quality", "mos": mos, "synthetic": False,
-        "status": "ok", "detail": "",
-    })  # fmt: skip
-    design = BlockDesign(names, {"image.frames": np.array(frames)}, {})
-    return RatedFeatures(design, samples, table)
-
-
-def train(rated: RatedFeatures, folder: Path, seed: int, **options: Any) -> pd.DataFrame:
-    metric = {
-        "name": "m", "head": "fine_tuned", "inputs": ["image.frames"],
-        "options": {**OPTIONS, **options},
-    }  # fmt: skip
-    return pd.DataFrame(train_metric(metric, rated, [PROTOCOL], seed, folder))
+    return rate_pictures(names, images, frames, mos)
 
 
 def test_labels_of_test_rows_change_no_prediction(tmp_path: Path) -> None:
     """A training that reads a test row's MOS, to learn or to select, would predict otherwise."""
     rated = make_features(4)
-    before = train(rated, tmp_path / "before", 0, epochs=2, patience=2)
+    before = train_on_pictures(rated, tmp_path / "before", 0, steps=2, epochs=2, patience=2)
     tested = before[(before["trial"] == 0) & (before["part"] == "test")]
     changed = rated.mos.copy()
     is_tested = changed["sample_id"].isin(tested["sample_id"])
     changed.loc[is_tested, "mos"] = 100 - changed.loc[is_tested, "mos"]
-    after = train(
+    after = train_on_pictures(
         RatedFeatures(rated.design, rated.samples, changed), tmp_path / "after", 0,
-        epochs=2, patience=2,
+        steps=2, epochs=2, patience=2,
     )  # fmt: skip
     first, second = (rows[rows["trial"] == 0].set_index("sample_id") for rows in (before, after))
     assert len(tested)

@@ -6,37 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import scipy.stats
 
 from demo_material import load_portrait
+from rated_pictures import PORTRAITS, rate_pictures, train_on_pictures
 from sfqa.generation.adapters import RenderJob
 from sfqa.generation.adapters.procedural import OPTIONS as DEFECTS
 from sfqa.generation.known_quality import compute_quality
 from sfqa.generation.render import render_frames
 from sfqa.generation.warp import Pose
 from sfqa.options import fill_defaults
-from sfqa.regression.blocks import BlockDesign
-from sfqa.regression.train import RatedFeatures, train_metric
+from sfqa.regression.train import RatedFeatures
 
 pytestmark = pytest.mark.thorough
 
-PORTRAITS, VARIANTS, SIDE, FRAMES = 8, 16, 48, 1
+VARIANTS, SIDE, FRAMES = 16, 48, 1
 SEEDS = (200, 201, 202, 203, 204)
-#: All videos of a portrait are in one part of a split.
-PROTOCOL = {
-    "name": "grouped",
-    "kind": "group_kfold",
-    "groups": ["image"],
-    "k": 2,
-    "validation": 0.25,
-}
-OPTIONS = {
-    "backbone": "image", "model": "test_resnet.r160_in1k", "start": "random", "steps": 0,
-    "backbone_rate": 1.0, "loss": "plcc", "learning_rate": 3e-3, "epochs": 30, "patience": 30,
-    "batch_rows": 16, "warmup_epochs": 1.0, "ema": 0.0, "flip": True,
-}  # fmt: skip
 #: Largest sizes of the defects that are drawn: noise adds what blur takes away.
 LARGEST = {"noise_sigma": 16.0, "blur_sigma_px": 2.0, "colour_drift": 0.35}
 
@@ -66,23 +52,12 @@ def make_features(seed: int) -> RatedFeatures:
             defects = {name: largest * numbers.uniform() for name, largest in LARGEST.items()}
             frames.append(render_pictures(portrait, defects, names[-1], seed + len(names)))
             mos.append(100 * compute_quality(defects)["visual_quality"])
-    samples = pd.DataFrame({"sample_id": names, "method": "m", "image_id": images, "clip_id": None})
-    samples[["pair_id", "prompt", "split"]] = None
-    table = pd.DataFrame({
-        "sample_id": names, "dimension": "visual_quality", "mos": mos, "synthetic": False,
-        "status": "ok", "detail": "",
-    })  # fmt: skip
-    design = BlockDesign(names, {"image.frames": np.array(frames)}, {})
-    return RatedFeatures(design, samples, table)
+    return rate_pictures(names, images, frames, mos)
 
 
 def compute_srcc(rated: RatedFeatures, folder: Path, seed: int, **options: Any) -> float:
     """Return the mean SRCC of the test rows over the trials of one training."""
-    metric = {
-        "name": "m", "head": "fine_tuned", "inputs": ["image.frames"],
-        "options": {**OPTIONS, **options},
-    }  # fmt: skip
-    rows = pd.DataFrame(train_metric(metric, rated, [PROTOCOL], seed, folder))
+    rows = train_on_pictures(rated, folder, seed, **options)
     rows = rows[rows["part"] == "test"].merge(rated.mos[["sample_id", "mos"]], on="sample_id")
     return float(np.mean([
         scipy.stats.spearmanr(trial["prediction"], trial["mos"]).statistic
