@@ -38,10 +38,10 @@ from sfqa.features.imagebind_inputs import (
 )  # fmt: skip
 from sfqa.features.imagebind_net import DEPTHS, REDUCED_DEPTHS, ImageBind
 from sfqa.features.normalised_frames import CLIP_STATISTICS
+from sfqa.features.view_columns import decode_bytes
 from sfqa.features.weights import Weights
 from sfqa.regression.fine_tuning import imagebind as trained_imagebind
 from sfqa.regression.fine_tuning.network import PixelNorm
-from sfqa.regression.fine_tuning.two_towers import join_floats
 from sounding_videos import make_sounding_video
 
 GOLDEN = Path(__file__).parent / "golden" / "imagebind.json"
@@ -280,7 +280,9 @@ def test_the_trained_towers_give_the_embeddings_of_the_extractor_from_the_views(
     assert 0.1 < np.abs(levels - exact).max() <= 0.5 + 1e-4
     network = build_trained_network()
     views, spectra = torch.from_numpy(row["clips"])[None], torch.from_numpy(row["spectra"])[None]
-    assert torch.equal(join_floats(spectra)[0], torch.from_numpy(inputs.spectra[:, 0]))
+    assert torch.equal(
+        decode_bytes(spectra, torch.float32)[0], torch.from_numpy(inputs.spectra[:, 0])
+    )
     extractor = build_extractor()
     with torch.inference_mode():
         seen, heard = network.embed_views(views)[0], network.embed_sound(spectra)[0]

@@ -14,7 +14,8 @@ from sfqa.errors import UserError
 from sfqa.features import base, view_columns
 from sfqa.features.extractors import qwen_omni
 from sfqa.features.qwen_omni_input import VideoWithSound
-from sfqa.features.qwen_omni_views import VIEWS, decode_embeddings, decode_integers
+from sfqa.features.qwen_omni_views import VIEWS, decode_embeddings
+from sfqa.features.view_columns import decode_bytes
 from sfqa.features.weights import Weights
 
 OPTIONS = {"size": "tiny", "scoring": "levels", "views": 1}
@@ -31,10 +32,13 @@ def build(precision: str) -> Any:
 def ask_language_model(thinker: Any, row: dict[str, Any], dimension: int) -> torch.Tensor:
     """The levels of a dimension, from the views and the language model alone."""
     views = {view.name: torch.from_numpy(row[view.name]) for view in VIEWS}
-    embeddings, places = decode_embeddings(views["embeddings"]), decode_integers(views["places"])
+    embeddings, places = (
+        decode_embeddings(views["embeddings"]),
+        decode_bytes(views["places"], torch.int32),
+    )
     assert embeddings.dtype == thinker.model.dtype
     assert (places[:, 0] == 1).all()
-    ids = decode_integers(views["questions"][dimension])
+    ids = decode_bytes(views["questions"][dimension], torch.int32)
     ids = ids[ids >= 0]
     language: Any = thinker.model.model.language_model
     later = places[:, 1:].max() + 1 + torch.arange(len(ids))

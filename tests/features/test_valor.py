@@ -37,10 +37,10 @@ from sfqa.features.normalised_frames import CLIP_STATISTICS, IMAGENET_STATISTICS
 from sfqa.features.two_towers import FramesAndSound
 from sfqa.features.valor_net import SIZES, Valor
 from sfqa.features.valor_settings import check_settings
+from sfqa.features.view_columns import decode_bytes
 from sfqa.features.weights import Weights, load_all_keys
 from sfqa.regression.fine_tuning import valor as trained_valor
 from sfqa.regression.fine_tuning.network import PixelNorm
-from sfqa.regression.fine_tuning.two_towers import join_floats
 
 GOLDEN = Path(__file__).parent / "golden" / "valor.json"
 OFFICIAL = read_numbers("valor")
@@ -316,7 +316,7 @@ def test_the_trained_towers_give_the_embeddings_of_the_extractor_from_the_views(
     network.network = build_reduced_net("base")
     network.norm = PixelNorm(*IMAGENET_STATISTICS, scale=255.0)
     frames, spectra = (torch.from_numpy(row[name])[None] for name in ("frames", "spectra"))
-    assert torch.equal(join_floats(spectra)[0], torch.from_numpy(prepared.slices))
+    assert torch.equal(decode_bytes(spectra, torch.float32)[0], torch.from_numpy(prepared.slices))
     with torch.inference_mode():
         seen, heard = network.embed_frames(frames)[0], network.embed_slices(spectra)[0]
     np.testing.assert_array_equal(seen.numpy(), expected["video_embedding"])

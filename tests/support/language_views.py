@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sfqa.features.qwen_omni_views import encode_bytes
+from sfqa.features.view_columns import encode_bytes
 from sfqa.regression import heads
 from sfqa.regression.fine_tuning.language_base import find_base
 
@@ -38,7 +38,7 @@ def draw_language_view(seed: int, tokens: int, bias: float = 0.0) -> dict[str, n
         "places": torch.cat([torch.ones(tokens, 1), positions], dim=1).int(),
         "questions": questions.int(),
     }
-    return {name: encode_bytes(values).numpy() for name, values in views.items()}
+    return {name: encode_bytes(values) for name, values in views.items()}
 
 
 def pad_views(views: list[dict[str, np.ndarray]], tokens: int) -> dict[str, np.ndarray]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sfqa.features.base import Feature
 from sfqa.features.qwen_omni_tokens import SPECIAL_TOKENS
+from sfqa.features.view_columns import decode_bytes, encode_bytes
 from sfqa.media import Pixels
 
 if TYPE_CHECKING:
@@ -59,42 +60,17 @@ def make_views(embeddings: Tensor, positions: Tensor, chats: Sequence[Tensor]) -
     columns = {
         "embeddings": embeddings[0, :stop], "places": places.int(), "questions": questions.int()
     }  # fmt: skip
-    return {name: encode_bytes(values.cpu()).numpy() for name, values in columns.items()}
-
-
-def encode_bytes(values: Tensor) -> Tensor:
-    """Return the bytes of numbers, uint8 (..., bytes of a number).
-
-    >>> import torch
-    >>> encode_bytes(torch.tensor([[1, 258]], dtype=torch.int32)).tolist()
-    [[[1, 0, 0, 0], [2, 1, 0, 0]]]
-    """
-    import torch
-
-    flat = values.contiguous().view(torch.uint8)
-    return flat.unflatten(-1, (values.shape[-1], values.element_size()))
-
-
-def decode_integers(values: Tensor) -> Tensor:
-    """Return the whole numbers of bytes (..., 4).
-
-    >>> import torch
-    >>> decode_integers(encode_bytes(torch.tensor([[7, -1]], dtype=torch.int32))).tolist()
-    [[7, -1]]
-    """
-    import torch
-
-    return values.contiguous().flatten(-2).view(torch.int32)
+    return {name: encode_bytes(values) for name, values in columns.items()}
 
 
 def decode_embeddings(values: Tensor) -> Tensor:
     """Return the numbers of bytes (..., 2) in bf16 or (..., 4) in float32.
 
     >>> import torch
-    >>> decode_embeddings(encode_bytes(torch.tensor([[0.5, -3.0]]).bfloat16()))
+    >>> encoded = encode_bytes(torch.tensor([[0.5, -3.0]]).bfloat16())
+    >>> decode_embeddings(torch.from_numpy(encoded))
     tensor([[ 0.5000, -3.0000]], dtype=torch.bfloat16)
     """
     import torch
 
-    dtype = {2: torch.bfloat16, 4: torch.float32}[values.shape[-1]]
-    return values.contiguous().flatten(-2).view(dtype)
+    return decode_bytes(values, {2: torch.bfloat16, 4: torch.float32}[values.shape[-1]])

@@ -2,7 +2,7 @@
 
 A view is a tensor of type uint8, the pixels 0..255 before they are normalised. Its first axis is
 that of the steps (clips, frames), the second one the colours of a clip, or of a frame. Input that
-is no picture is kept as the bytes of its numbers (:func:`split_floats`). A table has
+is no picture is kept as the bytes of its numbers (:func:`encode_bytes`). A table has
 views only if the option ``views`` of its extractor is above 0; it says how many draws of a video
 are kept, if the extractor draws anything.
 """
@@ -18,6 +18,9 @@ from sfqa.arrays import Floats32
 from sfqa.errors import UserError
 
 if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
     from sfqa.media import Pixels
 
 #: The type of views, the option that asks for them, and the option that says how large they are.
@@ -109,10 +112,26 @@ def round_to_pixels(frames: Floats32) -> Pixels:
     return np.rint(frames * np.float32(255)).clip(0, 255).astype(np.uint8)
 
 
-def split_floats(numbers: Floats32) -> Pixels:
-    """Return float32 numbers (..., n) as their four bytes each, lowest first, (..., n, 4).
+def encode_bytes(numbers: Tensor | Floats32) -> Pixels:
+    """Return the bytes of numbers (..., n), uint8 (..., n, bytes of a number).
 
-    >>> split_floats(np.array([1.0], np.float32)).tolist()
-    [[0, 0, 128, 63]]
+    >>> import torch
+    >>> encode_bytes(torch.tensor([[1, 258]], dtype=torch.int32)).tolist()
+    [[[1, 0, 0, 0], [2, 1, 0, 0]]]
     """
-    return np.ascontiguousarray(numbers, "<f4").view(np.uint8).reshape(*numbers.shape, 4)
+    import torch
+
+    values = torch.as_tensor(numbers).cpu().contiguous()
+    encoded: Pixels = values.view(torch.uint8).unflatten(-1, (-1, values.element_size())).numpy()
+    return encoded
+
+
+def decode_bytes(encoded: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the numbers (..., n) of type ``dtype`` that :func:`encode_bytes` was given.
+
+    >>> import torch
+    >>> encoded = encode_bytes(torch.tensor([[7, -1]], dtype=torch.int32))
+    >>> decode_bytes(torch.from_numpy(encoded), torch.int32).tolist()
+    [[7, -1]]
+    """
+    return encoded.contiguous().flatten(-2).view(dtype)

@@ -154,7 +154,7 @@ class Extractor:
             if self.views:
                 row |= {
                     "clips": inputs.round_views().transpose(0, 4, 1, 2, 3),
-                    "spectra": view_columns.split_floats(inputs.spectra[:, 0]),
+                    "spectra": view_columns.encode_bytes(inputs.spectra[:, 0]),
                 }
             yield row
 

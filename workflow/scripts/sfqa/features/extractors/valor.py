@@ -239,6 +239,6 @@ class Extractor:
                     "frames": view_columns.round_to_pixels(
                         self.form.undo_normalisation(item.frames)
                     ),
-                    "spectra": view_columns.split_floats(item.slices),
+                    "spectra": view_columns.encode_bytes(item.slices),
                 }
             yield row

@@ -18,13 +18,13 @@ from sfqa.features.imagebind_net import (
     ImageBind,
 )
 from sfqa.features.normalised_frames import CLIP_STATISTICS
+from sfqa.features.view_columns import decode_bytes
 from sfqa.features.weights import Weights
 from sfqa.regression.fine_tuning.network import FineTunedNetwork, PixelNorm
 from sfqa.regression.fine_tuning.parts import Branch
 from sfqa.regression.fine_tuning.two_towers import (
     EmbeddingScore,
     describe_towers,
-    join_floats,
     list_blocks,
 )
 
@@ -69,7 +69,7 @@ class Network(FineTunedNetwork):
 
     def embed_sound(self, spectra: Tensor) -> Tensor:
         """Return the embedding of each clip of sound, (rows, clips, 1024)."""
-        numbers = join_floats(spectra).to(self.norm.mean.dtype)
+        numbers = decode_bytes(spectra, torch.float32).to(self.norm.mean.dtype)
         embeddings = self.network.embed_sound(numbers.flatten(0, 1)[:, None])[1]
         return embeddings.unflatten(0, spectra.shape[:2])
 

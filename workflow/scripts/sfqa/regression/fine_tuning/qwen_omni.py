@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sfqa.features.qwen_omni_views import decode_embeddings, decode_integers
+from sfqa.features.qwen_omni_views import decode_embeddings
+from sfqa.features.view_columns import decode_bytes
 from sfqa.regression.fine_tuning.language_base import (
     IDENTITY,
     QUESTION,
@@ -75,10 +76,10 @@ class Network(FineTunedNetwork):
 
         In bf16 a logit has eight bits, too few for scores that are compared and for gradients.
         """
-        numbers = decode_integers(places)
+        numbers = decode_bytes(places, torch.int32)
         length = int(numbers[:, 0].sum())
         positions = numbers[:length, 1:].T
-        ids = decode_integers(questions[int(self.question)])
+        ids = decode_bytes(questions[int(self.question)], torch.int32)
         ids = ids[ids >= 0]
         later = positions.max() + 1 + torch.arange(len(ids), device=ids.device)
         text = self.language.embed_tokens(ids)

@@ -60,12 +60,3 @@ class EmbeddingScore(nn.Module):
         """Return the score."""
         scores: Tensor = self.layers(torch.cat([pictures, sound], dim=-1))
         return scores
-
-
-def join_floats(split: Tensor) -> Tensor:
-    """Return the numbers of bytes (..., n, 4) of float32, lowest first, as (..., n).
-
-    >>> join_floats(torch.tensor([[0, 0, 128, 63]], dtype=torch.uint8))
-    tensor([1.])
-    """
-    return split.contiguous().view(torch.float32).squeeze(-1)

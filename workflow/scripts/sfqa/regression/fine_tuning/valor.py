@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sfqa.features.contrastive_head import CHANNELS
 from sfqa.features.normalised_frames import IMAGENET_STATISTICS
 from sfqa.features.valor_net import OTHER_KEYS, SIZES, Valor, rename_official_keys
+from sfqa.features.view_columns import decode_bytes
 from sfqa.features.weights import Weights
 from sfqa.regression.fine_tuning.network import FineTunedNetwork, PixelNorm
 from sfqa.regression.fine_tuning.parts import Branch, Member
@@ -20,7 +22,6 @@ from sfqa.regression.fine_tuning.two_towers import (
     EmbeddingScore,
     Stages,
     describe_towers,
-    join_floats,
     list_blocks,
 )
 
@@ -61,7 +62,7 @@ class Network(FineTunedNetwork):
 
     def embed_slices(self, spectra: Tensor) -> Tensor:
         """Return the embedding of each slice of sound, (rows, slices, 512)."""
-        numbers = join_floats(spectra).to(self.norm.mean.dtype)
+        numbers = decode_bytes(spectra, torch.float32).to(self.norm.mean.dtype)
         vectors = self.network.encode_slices(numbers.flatten(0, 1))
         embeddings = functional.normalize(self.network.contra_head_a(vectors), dim=-1)
         return embeddings.unflatten(0, spectra.shape[:2])
