@@ -5,7 +5,6 @@ The zip is read in memory and never extracted to disk, so file names in it are h
 
 from __future__ import annotations
 
-import contextlib
 import lzma
 import struct
 import zipfile
@@ -92,10 +91,6 @@ def _read_archive(path: Path, collector: ErrorCollector) -> dict[str, bytes]:
         collector.add(
             "no_zip", f"{path.name}: this is no whole zip file ({file_type or error}); zip it"
         )
-    except NotImplementedError as error:
-        collector.add("packing", f"{path.name}: packed in a way that cannot be read ({error})")
-    except RuntimeError:
-        collector.add("password", f"{path.name}: the zip has a password; send it without one")
     except OSError as error:
         collector.add("no_zip", f"{path.name}: cannot be read ({error.strerror or error})")
     return {}
@@ -204,8 +199,10 @@ def _read_member(
         if problem := describe_member_problem(info, MAX_BYTES):
             collector.add("packing", f"{name}: {problem}")
             return None
-        # The size in the header may be wrong, so the bytes that are read are counted, too.
-        with contextlib.suppress(RefusedError):
+        try:
             return read_member(archive, info, MAX_BYTES)
+        except RefusedError as error:  # the size in the header may be wrong
+            collector.add("packing", f"{name}: {error}")
+            return None
     collector.add("too_large", f"{name}: more than {format_bytes(MAX_BYTES)} unpacked")
     return None
