@@ -306,7 +306,7 @@ def test_every_reader_of_the_package_is_one_of_these() -> None:
     """A file from outside is read by ``sfqa.untrusted``; the other calls are of our own files."""
     calls = re.compile(
         r"\b(zipfile\.ZipFile\(|tarfile\.|json\.loads?\(|yaml\.(?:safe_)?load\(|np\.load\("
-        r"|pq\.(?:read_table|ParquetFile)\(|pd\.read_parquet\(|torch\.load\(|load_file\()"
+        r"|load_workbook\(|expat\.|ElementTree|pq\.(?:read_table|ParquetFile)\(|pd\.read_parquet\(|torch\.load\(|load_file\()"
     )
     package = ROOT / "workflow" / "scripts" / "sfqa"
     outside = {

@@ -21,8 +21,8 @@ import numpy as np
 
 from sfqa.errors import UserError
 from sfqa.features.weights import Weights
+from sfqa.untrusted.matlab import check_matlab
 from sfqa.untrusted.tensors import describe_load_error, load_tensors
-from sfqa.untrusted.workbooks import check_matlab
 
 if TYPE_CHECKING:
     import torch

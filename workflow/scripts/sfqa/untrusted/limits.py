@@ -53,9 +53,20 @@ TABLE_CELLS_PER_BYTE = 8
 #: Bytes of the description of the tensors in a weights file: data.pkl, or the safetensors header.
 WEIGHTS_HEADER_BYTES = 64 * MIB
 
-#: Unpacked bytes of an Excel workbook or of a MATLAB file, and cells of a sheet or a variable.
+#: Elements of an XML document, how deep they may be nested, different names of elements and
+#: attributes (the parser keeps each), and bytes of a tag with its attributes, or of a comment.
+XML_ELEMENTS = 4_000_000
+XML_DEPTH = 100
+XML_NAMES = 10_000
+XML_TAG_BYTES = MIB
+
+#: Unpacked bytes of an Excel workbook or of a MATLAB file; also the characters of a sheet, each
+#: shared text counted in every cell that shows it.
 WORKBOOK_BYTES = 64 * MIB
+#: Cells of a sheet from the first to the last one, and cells of its merged ranges.
 WORKBOOK_CELLS = 5_000_000
+#: Formats of numbers, and formats of cells, of a workbook. Excel has 65,490 of cells.
+WORKBOOK_FORMATS = 70_000
 
 #: Characters of a value that a message shows.
 SHOWN_CHARS = 80

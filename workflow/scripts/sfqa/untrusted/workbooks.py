@@ -1,96 +1,394 @@
-"""Checks of Excel workbooks and MATLAB files before their readers unpack them."""
+"""The reader of Excel workbooks: one sheet is read cell by cell, and nothing else is built.
+
+Only six parts of the archive are read, each by :mod:`~sfqa.untrusted.xml_parts`: the two lists of
+relations, the list of sheets, the styles, the shared strings and the sheet. What is not among them
+(pictures, charts, links, comments, other sheets, macros) costs nothing. The values are those of
+openpyxl, whose functions decide which number is a date.
+
+Source: ECMA-376, Part 1 (SpreadsheetML) and Part 2 (packages).
+"""
 
 from __future__ import annotations
 
+import datetime
+import posixpath
 import re
-import zlib
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from sfqa.shown_text import quote_value
 from sfqa.untrusted import limits
-from sfqa.untrusted.archives import check_members, open_archive, read_member
-from sfqa.untrusted.limits import RefusedError, format_bytes
+from sfqa.untrusted.archives import check_members, open_archive
+from sfqa.untrusted.limits import RefusedError
+from sfqa.untrusted.xml_parts import EndHandler, StartHandler, parse_xml
 
-_MERGED = re.compile(rb'<(?:\w+:)?mergeCell\b[^>]*?\bref="([A-Za-z]+)(\d+):([A-Za-z]+)(\d+)"')
-_CELL = re.compile(rb'<(?:\w+:)?c\b[^>]*?\br="([A-Za-z]+)(\d+)"')
-_ROW = re.compile(rb'<(?:\w+:)?row\b[^>]*?\br="(\d+)"')
-_MATLAB_HEADER_BYTES, _MATLAB_TAG_BYTES = 128, 8
-_MATLAB_COMPRESSED = 15
+#: The vocabularies of the transitional and of the strict form of the standard.
+_MAIN = (
+    "http://schemas.openxmlformats.org/spreadsheetml/2006/main",
+    "http://purl.oclc.org/ooxml/spreadsheetml/main",
+)
+_RELATIONS = ("http://schemas.openxmlformats.org/package/2006/relationships",)
+_ROW = "worksheet/sheetData/row"
+_CELL = f"{_ROW}/c"
+_VALUE, _FORMULA = f"{_CELL}/v", f"{_CELL}/f"
+_INLINE = (f"{_CELL}/is/t", f"{_CELL}/is/r/t")
+_MERGED = "worksheet/mergeCells/mergeCell"
+_STRING, _STRING_TEXTS = "sst/si", ("sst/si/t", "sst/si/r/t")
+_COORDINATE = re.compile(r"\$?([A-Za-z]{1,3})\$?([0-9]{1,7})")
+_WHOLE = re.compile(r"[0-9]{1,9}(?:\.0*)?")
+_INTEGER, _DECIMAL = (
+    re.compile(r"[-+]?[0-9]{1,300}"),
+    re.compile(r"[-+]?[0-9.]{1,300}(?:[eE][-+]?[0-9]{1,5})?"),
+)
+#: Rows and columns of a sheet, and characters of a number format, in Excel.
+_LAST_ROW, _LAST_COLUMN, _FORMAT_CHARS = 1_048_576, 16_384, 255
 
 
-def check_workbook(path: Path) -> None:
-    """Raise :class:`RefusedError` for a workbook whose sheets would fill the memory.
+@dataclass
+class Sheet:
+    """A sheet: its filled rows by number, in order; each ends with its last filled cell.
 
-    The reader makes an object of each cell between the first and the last one, and of each cell of
-    a merged range. Raises the errors of ``zipfile`` for a file that is not a zip.
+    ``merged``: the first range of merged cells over several rows, '' if there is none.
+    ``missing_value``: the first cell with a formula whose value is not stored, '' if there is none.
     """
+
+    title: str
+    rows: dict[int, list[Any]] = field(default_factory=dict)
+    merged: str = ""
+    missing_value: str = ""
+
+
+@dataclass
+class Workbook:
+    """An open workbook; ``titles`` are the names of its sheets with cells, in order."""
+
+    _archive: zipfile.ZipFile
+    _parts: dict[str, str]
+    _strings_part: str
+    _styles_part: str
+    _epoch: datetime.datetime
+
+    @property
+    def titles(self) -> list[str]:
+        """The names of the sheets, those of charts left out."""
+        return list(self._parts)
+
+    def read_sheet(self, title: str) -> Sheet:
+        """Return a sheet; raises :class:`RefusedError` if it exceeds a limit or is damaged."""
+        strings = _read_strings(self._archive, self._strings_part) if self._strings_part else []
+        dates = _read_dates(self._archive, self._styles_part, self._epoch)
+        parser = _SheetParser(Sheet(title), strings, dates)
+        _parse_part(
+            self._archive, self._parts[title], _MAIN, parser.start, parser.end,
+            (_VALUE, *_INLINE),
+        )  # fmt: skip
+        return parser.finish()
+
+
+@contextmanager
+def open_workbook(path: Path) -> Iterator[Workbook]:
+    """Open an Excel workbook, whose archive is checked before anything is unpacked.
+
+    Raises :class:`RefusedError` for content that is refused, ``OSError``, and the errors of
+    ``zipfile`` for a damaged archive.
+    """
+    from openpyxl.utils.datetime import MAC_EPOCH, WINDOWS_EPOCH
+
     with open_archive(path) as archive:
         check_members(archive, limits.WORKBOOK_BYTES, limits.WORKBOOK_BYTES)
-        for member in archive.infolist():
-            if "worksheets/" in member.filename and member.filename.endswith(".xml"):
-                _check_sheet(read_member(archive, member, limits.WORKBOOK_BYTES))
+        books = [
+            target
+            for relation, target in _read_relations(archive, "").values()
+            if relation == "officeDocument"
+        ]
+        if not books:
+            raise RefusedError("it has no part that lists the sheets")
+        relations = _read_relations(archive, books[0])
+        parts: dict[str, str] = {}
+        epoch = WINDOWS_EPOCH
 
+        def start(path: str, attributes: dict[str, str]) -> None:
+            nonlocal epoch
+            if path == "workbook/workbookPr" and _is_true(attributes.get("date1904", "0")):
+                epoch = MAC_EPOCH
+            if path == "workbook/sheets/sheet":
+                title = attributes.get("name", "")
+                reference = next(
+                    (v for k, v in attributes.items() if k.endswith("/relationships id")), ""
+                )
+                relation, target = relations.get(reference, ("", ""))
+                if not relation:
+                    raise RefusedError(f"its sheet {quote_value(title)} has no part of the archive")
+                if title in parts:
+                    raise RefusedError(f"two of its sheets have the name {quote_value(title)}")
+                if relation == "worksheet":
+                    parts[title] = target
 
-def _check_sheet(sheet: bytes) -> None:
-    merged = 0
-    for first_column, first_row, last_column, last_row in _MERGED.findall(sheet):
-        rows = int(last_row) - int(first_row) + 1
-        merged += rows * (_parse_column(last_column) - _parse_column(first_column) + 1)
-    cells = [(_parse_column(column), int(row)) for column, row in _CELL.findall(sheet)]
-    most_columns = max((column for column, _ in cells), default=0)
-    rows_used = [row for _, row in cells] + [int(row) for row in _ROW.findall(sheet)]
-    area = most_columns * max(rows_used, default=0)
-    if max(merged, area) > limits.WORKBOOK_CELLS:
-        raise RefusedError(
-            f"a sheet reaches over {max(merged, area):,} cells; at most "
-            f"{limits.WORKBOOK_CELLS:,} are read"
+        _parse_part(archive, books[0], _MAIN, start)
+        others = dict(relations.values())
+        yield Workbook(
+            archive, parts, others.get("sharedStrings", ""), others.get("styles", ""), epoch
         )
 
 
-def _parse_column(letters: bytes) -> int:
-    """Return the number of a column.
+def _parse_part(
+    archive: zipfile.ZipFile, part: str, namespaces: tuple[str, ...], start: StartHandler,
+    end: EndHandler = lambda path, text: None, texts: tuple[str, ...] = (),
+) -> None:  # fmt: skip
+    """Parse a part of the archive; each error names it."""
+    try:
+        with archive.open(part) as stream:
+            parse_xml(stream, namespaces, start, end, texts)
+    except KeyError as error:
+        raise RefusedError(f"its part {quote_value(part)} is missing") from error
+    except RefusedError as error:
+        raise RefusedError(f"in {quote_value(part)}: {error}") from error
 
-    >>> _parse_column(b"A"), _parse_column(b"AB")
-    (1, 28)
+
+def _read_relations(archive: zipfile.ZipFile, part: str) -> dict[str, tuple[str, str]]:
+    """Return the relations of a part ('' for the package): the type and target of each id."""
+    folder, name = posixpath.split(part)
+    relations: dict[str, tuple[str, str]] = {}
+
+    def start(path: str, attributes: dict[str, str]) -> None:
+        if path == "Relationships/Relationship" and attributes.get("TargetMode") != "External":
+            if len(relations) >= limits.ARCHIVE_MEMBERS:
+                raise RefusedError(f"it has more than {limits.ARCHIVE_MEMBERS:,} relations")
+            target = posixpath.normpath(posixpath.join("/", folder, attributes.get("Target", "")))
+            relation = attributes.get("Type", "").rpartition("/")[2]
+            relations[attributes.get("Id", "")] = (relation, target.lstrip("/"))
+
+    _parse_part(archive, posixpath.join(folder, "_rels", f"{name}.rels"), _RELATIONS, start)
+    return relations
+
+
+def _read_strings(archive: zipfile.ZipFile, part: str) -> list[str]:
+    """Return the shared strings, whose formatted pieces are joined; readings are left out."""
+    strings: list[str] = []
+    pieces: list[str] = []
+
+    def end(path: str, text: str) -> None:
+        if path in _STRING_TEXTS:
+            pieces.append(text)
+        elif path == _STRING:
+            # _x005F_ stands for an underscore before what would be another such code.
+            strings.append("".join(pieces).replace("x005F_", ""))
+            pieces.clear()
+
+    _parse_part(archive, part, _MAIN, lambda path, attributes: None, end, _STRING_TEXTS)
+    return strings
+
+
+def _read_dates(
+    archive: zipfile.ZipFile, part: str, epoch: datetime.datetime
+) -> dict[int, Callable[[float], Any]]:
+    """Return, for each cell format that shows dates or times, the function that makes one."""
+    from openpyxl.styles.numbers import BUILTIN_FORMATS, is_date_format, is_timedelta_format
+    from openpyxl.utils.datetime import from_excel
+
+    codes: dict[str, str] = {str(number): code for number, code in BUILTIN_FORMATS.items()}
+    formats: list[str] = []
+
+    def start(path: str, attributes: dict[str, str]) -> None:
+        if path == "styleSheet/numFmts/numFmt":
+            codes[attributes.get("numFmtId", "")] = attributes.get("formatCode", "")
+        elif path == "styleSheet/cellXfs/xf":
+            formats.append(attributes.get("numFmtId", "0"))
+        if max(len(codes), len(formats)) > limits.WORKBOOK_FORMATS:
+            raise RefusedError(f"it has more than {limits.WORKBOOK_FORMATS:,} formats of cells")
+
+    if part:
+        _parse_part(archive, part, _MAIN, start)
+    converters: dict[str, Callable[[float], Any]] = {}
+    for number in set(formats):
+        code = codes.get(number, "")[:_FORMAT_CHARS]
+        if is_date_format(code):
+            converters[number] = partial(
+                from_excel, epoch=epoch, timedelta=is_timedelta_format(code)
+            )
+    return {n: converters[number] for n, number in enumerate(formats) if number in converters}
+
+
+class _SheetParser:
+    """Builds a sheet from the elements of its part; raises :class:`RefusedError`."""
+
+    def __init__(
+        self, sheet: Sheet, strings: list[str], dates: dict[int, Callable[[float], Any]]
+    ) -> None:
+        self._sheet, self._strings, self._dates = sheet, strings, dates
+        self._row = self._column = self._last_row = self._last_column = 0
+        self._chars = self._merged_cells = 0
+        self._ranges: list[tuple[int, int, int]] = []
+        self._type, self._style, self._value = "n", 0, ""
+        self._inline: list[str] = []
+        self._has_formula = False
+
+    def start(self, path: str, attributes: dict[str, str]) -> None:
+        """Take the position and type of a row, a cell or a range."""
+        if path == _CELL:
+            self._start_cell(attributes)
+        elif path == _ROW:
+            self._row = (
+                _parse_whole(attributes["r"], _LAST_ROW) if "r" in attributes else self._row + 1
+            )
+            self._column = 0
+        elif path == _FORMULA:
+            self._has_formula = True
+        elif path == _MERGED:
+            self._add_range(attributes.get("ref", ""))
+
+    def end(self, path: str, text: str) -> None:
+        """Take the text of a value, and the value of a cell."""
+        if path == _CELL:
+            self._end_cell()
+        elif path == _VALUE:
+            self._value = text
+        elif path in _INLINE:
+            self._inline.append(text)
+
+    def _start_cell(self, attributes: dict[str, str]) -> None:
+        if reference := attributes.get("r", ""):
+            column, row = _parse_coordinate(reference)
+            if row != self._row:
+                raise RefusedError(f"the cell {reference} is in row {self._row}")
+            self._column = column
+        else:
+            self._column += 1
+        if self._column > self._last_column or self._row > self._last_row:
+            self._last_column = max(self._column, self._last_column)
+            self._last_row = max(self._row, self._last_row)
+            _check_cells(self._last_column * self._last_row)
+        self._type, self._value, self._inline = attributes.get("t", "n"), "", []
+        self._style = _parse_whole(attributes["s"]) if "s" in attributes else 0
+        self._has_formula = False
+
+    def _end_cell(self) -> None:
+        value = self._convert()
+        if value is None:
+            if self._has_formula and not self._sheet.missing_value:
+                self._sheet.missing_value = self._describe_cell()
+            return
+        if isinstance(value, str):
+            self._chars += len(value)
+            if self._chars > limits.WORKBOOK_BYTES:
+                raise RefusedError(
+                    f"its cells have more than {limits.WORKBOOK_BYTES:,} characters together"
+                )
+        cells = self._sheet.rows.setdefault(self._row, [])
+        if len(cells) < self._column:
+            cells.extend([None] * (self._column - len(cells)))
+        cells[self._column - 1] = value
+
+    def _convert(self) -> Any:
+        """Return the value of the cell that ends, None if it is empty."""
+        text, cell_type = self._value, self._type
+        if cell_type == "inlineStr":
+            return "".join(self._inline) if self._inline else None
+        if not text:
+            return None
+        try:
+            if cell_type == "n":
+                return self._convert_number(text)
+            if cell_type == "s":
+                return self._strings[_parse_whole(text)]
+            if cell_type == "b":
+                return _is_true(text)
+            if cell_type == "d":
+                from openpyxl.utils.datetime import from_ISO8601
+
+                return from_ISO8601(text)
+        except (RefusedError, IndexError, ValueError, OverflowError) as error:
+            raise RefusedError(
+                f"the cell {self._describe_cell()} holds {quote_value(text, 20)}, which cannot be "
+                f"read as a value of its type {quote_value(cell_type, 20)}"
+            ) from error
+        return text
+
+    def _convert_number(self, text: str) -> Any:
+        text = text.strip()
+        if _INTEGER.fullmatch(text):
+            number: float = int(text)
+        elif _DECIMAL.fullmatch(text):
+            number = float(text)
+        else:
+            raise ValueError("not a number")
+        if self._style not in self._dates:
+            return number
+        try:
+            return self._dates[self._style](number)
+        except (OverflowError, ValueError):
+            return "#VALUE!"  # as spreadsheet programs show a number that is no date
+
+    def _describe_cell(self) -> str:
+        from openpyxl.utils import get_column_letter
+
+        return f"{get_column_letter(self._column)}{self._row}"
+
+    def _add_range(self, reference: str) -> None:
+        first, _, last = reference.partition(":")
+        first_column, first_row = _parse_coordinate(first)
+        last_column, last_row = _parse_coordinate(last or first)
+        if last_column < first_column or last_row < first_row:
+            raise RefusedError(f"the merged cells {quote_value(reference)} end before they begin")
+        self._merged_cells += (last_column - first_column + 1) * (last_row - first_row + 1)
+        _check_cells(self._merged_cells)
+        if last_row > first_row:
+            self._sheet.merged = self._sheet.merged or reference
+        self._ranges.append((first_row, first_column, last_column))
+
+    def finish(self) -> Sheet:
+        """Return the sheet in the order of its rows, without the cells that a range covers."""
+        for row, first, last in self._ranges:
+            cells = self._sheet.rows.get(row, [])
+            for column in range(first, min(last, len(cells))):
+                cells[column] = None
+        self._sheet.rows = dict(sorted(self._sheet.rows.items()))
+        return self._sheet
+
+
+def _check_cells(count: int) -> None:
+    if count > limits.WORKBOOK_CELLS:
+        raise RefusedError(
+            f"a sheet reaches over {count:,} cells; at most {limits.WORKBOOK_CELLS:,} are read"
+        )
+
+
+def _parse_coordinate(reference: str) -> tuple[int, int]:
+    """Return the column and the row of a cell.
+
+    >>> _parse_coordinate("A1"), _parse_coordinate("$AB$12")
+    ((1, 1), (28, 12))
     """
-    number = 0
-    for letter in letters.upper()[:8]:
-        number = 26 * number + letter - ord("A") + 1
+    match = _COORDINATE.fullmatch(reference)
+    if not match:
+        raise RefusedError(f"{quote_value(reference)} is not the name of a cell")
+    column = 0
+    for letter in match[1].upper():
+        column = 26 * column + ord(letter) - ord("A") + 1
+    if column > _LAST_COLUMN:
+        raise RefusedError(f"the column {match[1]} is beyond the last one of a sheet")
+    return column, _parse_whole(match[2], _LAST_ROW)
+
+
+def _parse_whole(text: str, highest: int | None = None) -> int:
+    """Return a whole number of a sheet; from 1 to ``highest`` if that is given.
+
+    >>> _parse_whole("5"), _parse_whole("5.0", 9)
+    (5, 5)
+    """
+    number = int(text.partition(".")[0]) if _WHOLE.fullmatch(text) else -1
+    if number < 0 or (highest is not None and not 1 <= number <= highest):
+        raise RefusedError(f"{quote_value(text)} is not the number of a row, string or format")
     return number
 
 
-def check_matlab(path: Path) -> None:
-    """Raise :class:`RefusedError` for a MATLAB file whose compressed variables are too large.
-
-    A file that is not of version 5 to 7 is left to the reader of the whole file, which refuses it.
-    """
-    total = 0
-    with open(path, "rb") as file:
-        header = file.read(_MATLAB_HEADER_BYTES)
-        if len(header) < _MATLAB_HEADER_BYTES or header[126:128] not in (b"IM", b"MI"):
-            return
-        order = "little" if header[126:128] == b"IM" else "big"
-        while len(tag := file.read(_MATLAB_TAG_BYTES)) == _MATLAB_TAG_BYTES:
-            element = int.from_bytes(tag[:4], order)  # type: ignore[arg-type]
-            size = int.from_bytes(tag[4:], order)  # type: ignore[arg-type]
-            if element == _MATLAB_COMPRESSED:
-                total += _count_unpacked(file.read(size))
-            else:
-                total += size
-                file.seek(size, 1)
-            if total > limits.WORKBOOK_BYTES:
-                raise RefusedError(
-                    f"it has more than {format_bytes(limits.WORKBOOK_BYTES)} unpacked"
-                )
-
-
-def _count_unpacked(packed: bytes) -> int:
-    """Return the unpacked size of zlib data, at most a little over the limit."""
-    unpacker, count = zlib.decompressobj(), 0
-    try:
-        while packed and count <= limits.WORKBOOK_BYTES:
-            part = unpacker.decompress(packed, limits.MIB)
-            packed = unpacker.unconsumed_tail
-            count += len(part)
-    except zlib.error:
-        return count  # the reader of the whole file reports the damage
-    return count
+def _is_true(text: str) -> bool:
+    """Return a yes-no value of XML; raises ``ValueError`` for any other text."""
+    if text.strip() not in ("0", "1", "true", "false"):
+        raise ValueError(f"{quote_value(text)} is not a yes-no value")
+    return text.strip() in ("1", "true")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sfqa.errors import UserError
-from sfqa.untrusted.workbooks import check_matlab
+from sfqa.untrusted.matlab import check_matlab
 from sfqa.user_tables.table import UserTable
 from sfqa.user_tables.text import shorten
 

@@ -12,7 +12,7 @@ from sfqa.errors import UserError
 from sfqa.untrusted import limits
 from sfqa.untrusted.documents import parse_json, read_limited
 from sfqa.untrusted.limits import RefusedError
-from sfqa.untrusted.workbooks import check_workbook
+from sfqa.untrusted.workbooks import Sheet, open_workbook
 from sfqa.user_tables.columns import shorten_cell
 from sfqa.user_tables.matlab import read_matlab
 from sfqa.user_tables.pandas_json import convert_pandas_json
@@ -192,24 +192,21 @@ def _flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _read_workbook(path: Path, sheet: str | None, columns: Sequence[str] | None) -> UserTable:
-    worksheet = _open_sheet(path, sheet, stored_values=True)
-    for merged in worksheet.merged_cells.ranges:
-        if merged.max_row > merged.min_row:
-            raise UserError(
-                f"{path}, sheet {worksheet.title!r}: the cells {merged.coord} are merged; write "
-                "the value into each of them"
-            )
-    lines = [
-        (
-            number,
-            [cell.strip(ZERO_WIDTH).strip() if isinstance(cell, str) else cell for cell in cells],
+    worksheet = _read_sheet(path, sheet)
+    where = f"{path}, sheet {worksheet.title!r}"
+    if worksheet.merged:
+        raise UserError(
+            f"{where}: the cells {worksheet.merged} are merged; write the value into each of them"
         )
-        for number, cells in enumerate(worksheet.iter_rows(values_only=True), 1)
-    ]
+    lines = [(number, _strip_cells(cells)) for number, cells in worksheet.rows.items()]
     lines = [(number, cells) for number, cells in lines if any(c not in (None, "") for c in cells)]
     if not lines:
-        raise UserError(f"{path}, sheet {worksheet.title!r}: it is empty; give one row per video")
-    _check_formulas(path, worksheet, sheet)
+        raise UserError(f"{where}: it is empty; give one row per video")
+    if worksheet.missing_value:
+        raise UserError(
+            f"{where}, cell {worksheet.missing_value}: a formula without a stored value; open the "
+            "workbook in a spreadsheet program and save it"
+        )
     if columns is None:
         header = ["" if cell is None else str(cell).strip() for cell in lines.pop(0)[1]]
     else:
@@ -217,42 +214,34 @@ def _read_workbook(path: Path, sheet: str | None, columns: Sequence[str] | None)
         width = max(len(_strip_end(cells)) for _, cells in lines)
         if width != len(header):
             raise UserError(
-                f"{path}, sheet {worksheet.title!r}: {width} columns where 'header' has "
-                f"{len(header)} names; correct header"
+                f"{where}: {width} columns where 'header' has {len(header)} names; correct header"
             )
     return build_table(path, header, lines)
 
 
-def _open_sheet(path: Path, sheet: str | None, stored_values: bool) -> Any:
-    """Return a sheet of a workbook, with the stored values of its formulas or with the formulas."""
-    import zipfile
-
-    import openpyxl
-    from openpyxl.utils.exceptions import InvalidFileException
-
+def _read_sheet(path: Path, name: str | None) -> Sheet:
+    """Return a sheet of a workbook, the first by default."""
     try:
-        check_workbook(path)
-        # Not read_only: other programs write a size of the sheet that is not true.
-        workbook = openpyxl.load_workbook(path, data_only=stored_values)
-    except (InvalidFileException, zipfile.BadZipFile, KeyError, OSError, ValueError) as error:
+        with open_workbook(path) as workbook:
+            titles = workbook.titles
+            if not titles or (name is not None and name not in titles):
+                shown = ", ".join(titles) or "only charts"
+                raise UserError(f"{path}: no sheet {name!r}; it has {shown}")
+            return workbook.read_sheet(titles[0] if name is None else name)
+    except (UserError, MemoryError):
+        raise
+    except RefusedError as error:
+        raise UserError(
+            f"{path}: not an Excel workbook that can be read ({error}); save it again as .xlsx"
+        ) from None
+    except Exception as error:  # zip, zlib and codecs raise errors of many types
         raise UserError(
             f"{path}: not an Excel workbook ({shorten(error)}); save it as .xlsx"
         ) from None
-    sheets = {str(worksheet.title): worksheet for worksheet in workbook.worksheets}
-    if not sheets or (sheet is not None and sheet not in sheets):
-        raise UserError(f"{path}: no sheet {sheet!r}; it has {', '.join(sheets) or 'only charts'}")
-    return sheets[sheet] if sheet is not None else workbook.worksheets[0]
 
 
-def _check_formulas(path: Path, stored: Any, sheet: str | None) -> None:
-    """Raise :class:`UserError` for a formula whose value is not stored, which would look empty."""
-    for row in _open_sheet(path, sheet, stored_values=False).iter_rows():
-        for cell in row:
-            if cell.data_type == "f" and stored[cell.coordinate].value is None:
-                raise UserError(
-                    f"{path}, sheet {stored.title!r}, cell {cell.coordinate}: a formula without a "
-                    "stored value; open the workbook in a spreadsheet program and save it"
-                )
+def _strip_cells(cells: Sequence[Any]) -> list[Any]:
+    return [cell.strip(ZERO_WIDTH).strip() if isinstance(cell, str) else cell for cell in cells]
 
 
 def _strip_end(cells: Sequence[Any]) -> list[Any]:

@@ -1,0 +1,96 @@
+"""The reader of XML: a stream without document types, of limited depth, tags and elements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import IO
+from xml.parsers import expat
+
+from sfqa.untrusted import limits
+from sfqa.untrusted.limits import RefusedError, format_bytes
+
+#: Path of an element in the names of a vocabulary, such as worksheet/sheetData/row.
+StartHandler = Callable[[str, dict[str, str]], None]
+EndHandler = Callable[[str, str], None]
+
+_CHUNK_BYTES = 2**16
+_OTHER = "?"
+_SEPARATOR = " "
+
+
+def parse_xml(
+    stream: IO[bytes],
+    namespaces: Collection[str],
+    on_start: StartHandler,
+    on_end: EndHandler = lambda path, text: None,
+    texts: Collection[str] = (),
+) -> None:
+    """Call ``on_start(path, attributes)`` and ``on_end(path, text)`` for each element of a stream.
+
+    A path has the names of the element and of those around it, joined by slashes; a name that is
+    not of ``namespaces`` is a question mark. Attributes of a namespace have its address and a space
+    in front. ``text`` is the character data directly in an element whose path is in ``texts``, ''
+    for others. Encodings, comments, references and CDATA are those of XML.
+
+    The time is linear in the size, and the memory does not depend on it. Raises
+    :class:`RefusedError` for text that is not XML, and for a document type (the only place that
+    can declare entities), too deep elements, too many elements or names, and too long a tag.
+    """
+    names: dict[str, str] = {}
+    parser = expat.ParserCreate(namespace_separator=_SEPARATOR, intern=names)
+    parser.buffer_text = True
+    paths: list[str] = [""]
+    pieces: list[list[str] | None] = [None]
+    elements = 0
+
+    def refuse_document_type(*_: object) -> None:
+        raise RefusedError("it declares a document type (<!DOCTYPE), which no table needs")
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal elements
+        elements += 1
+        if elements > limits.XML_ELEMENTS:
+            raise RefusedError(f"it has more than {limits.XML_ELEMENTS:,} elements")
+        if len(paths) > limits.XML_DEPTH:
+            raise RefusedError(f"its elements are nested deeper than {limits.XML_DEPTH}")
+        if len(names) > limits.XML_NAMES:
+            raise RefusedError(f"it has more than {limits.XML_NAMES:,} different names")
+        namespace, _, local = name.rpartition(_SEPARATOR)
+        if namespace not in namespaces or len(local) > limits.SHOWN_CHARS:
+            local = _OTHER
+        path = f"{paths[-1]}/{local}" if len(paths) > 1 else local
+        paths.append(path)
+        pieces.append([] if path in texts else None)
+        on_start(path, attributes)
+
+    def end(_: str) -> None:
+        text = pieces.pop()
+        on_end(paths.pop(), "".join(text) if text else "")
+
+    def add_text(text: str) -> None:
+        innermost = pieces[-1]
+        if innermost is not None:
+            innermost.append(text)
+
+    parser.StartDoctypeDeclHandler = refuse_document_type
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = add_text
+    fed = 0
+    try:
+        while chunk := stream.read(_CHUNK_BYTES):
+            parser.Parse(chunk, False)
+            fed += len(chunk)
+            # The parser begins a tag anew with each chunk, and keeps all of its attributes.
+            if fed - parser.CurrentByteIndex > limits.XML_TAG_BYTES:
+                raise RefusedError(f"a tag has more than {format_bytes(limits.XML_TAG_BYTES)}")
+        parser.Parse(b"", True)
+    except expat.ExpatError as error:
+        raise RefusedError(
+            f"it is not valid XML (line {error.lineno}, column {error.offset + 1}: "
+            f"{expat.ErrorString(error.code)})"
+        ) from error
+    except RefusedError:
+        raise
+    except (LookupError, ValueError) as error:  # of the codec that the XML names
+        raise RefusedError(f"it has an encoding that is not read ({str(error)[:80]})") from error
