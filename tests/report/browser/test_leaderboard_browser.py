@@ -11,6 +11,7 @@ from site_visit import SIZES, Visit
 
 from chromium import needs_chromium
 from sfqa import store, tables
+from sfqa.csv_text import defuse_cell
 from sfqa.errors import UserError
 from sfqa.report.metric_cards import Registries
 from sfqa.report.site import build_site
@@ -122,6 +123,21 @@ def test_what_is_shown_is_downloaded(visit, dataset):
     body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().split("\n")
     assert len(body) == 1
     assert body[0].count("&") == len(align) - 1
+    visit.leave()
+
+
+FORMULAS = [
+    "=1+1", "-2+3", "'@x", " =1", "\ufeff=1", "\u200b\u2800+1", "\uff1d1", "\U000e0041=1", "\t=1", "\n=1", "'\ta",
+    "a;=1", "-1;=1", "a\n- b", "-1.5", "1;-2", "-.5 %", "-;+", " -1.5", "-inf", "−1", "a=1", "歌", "", "'a",
+]  # fmt: skip
+
+
+def test_a_downloaded_table_has_no_formulas(visit):
+    text = visit.page.evaluate(
+        "rows => SFQA.toCsv(rows)", [[text, -1.5, None] for text in FORMULAS]
+    )
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    assert rows == [[defuse_cell(text), "-1.5", ""] for text in FORMULAS]
     visit.leave()
 
 

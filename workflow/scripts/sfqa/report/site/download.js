@@ -3,9 +3,17 @@
 (() => {
   const ESCAPES = { "\\": "\\textbackslash{}", "{": "\\{", "}": "\\}", "&": "\\&", "%": "\\%", "$": "\\$", "#": "\\#", "_": "\\_", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "−": "$-$", "–": "--", "<": "\\textless{}", ">": "\\textgreater{}" };
   const escapeTex = text => String(text).replace(/[\\{}&%$#_~^−–<>]/g, letter => ESCAPES[letter]).replace(/^-(?=\d)/, "$-$");
+  const NUMBER = /^ *(?:[-+]|[-+]?(?:\d[\d.,']*|\.\d+)(?:e[-+]?\d+)?(?: *%)?|[-+]?(?:inf|infinity|nan)) *$/i;
+  const FORMULA = /^'*[\s\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}\u2800]*[=+\-@−＝＋－＠﹦﹢﹣﹫]/u;
+  /** A text with an apostrophe before each formula in it, as csv_text.py writes it: a spreadsheet may split it at these signs. */
+  const defuse = text => {
+    const parts = text.split(/([;\t\r\n])/);
+    const isFirstSafe = !/^'*[\t\r\n]/.test(text) && (!FORMULA.test(parts[0]) || parts.every((part, n) => n % 2 || NUMBER.test(part)));
+    return parts.map((part, n) => (n ? n % 2 || !FORMULA.test(part) || NUMBER.test(part) : isFirstSafe) ? part : `'${part}`).join("");
+  };
   const escapeCsv = value => {
     if (value === null || value === undefined) return "";
-    const text = String(value);
+    const text = typeof value === "string" ? defuse(value) : String(value);
     return /[",\r\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
   };
 
