@@ -1,50 +1,185 @@
-"""Checks of MATLAB files before their reader unpacks them."""
+"""Checks of MATLAB files before their reader unpacks them.
+
+SciPy follows the types, sizes and dimensions that a file of version 5 states: a wrong type ends
+the process, and large dimensions fill the memory.
+
+Source: MAT-File Format (MathWorks), Level 5.
+"""
 
 from __future__ import annotations
 
+import math
+import struct
 import zlib
 from pathlib import Path
+from typing import IO, Literal
 
 from sfqa.untrusted import limits
 from sfqa.untrusted.limits import RefusedError, format_bytes
 
 _HEADER_BYTES, _TAG_BYTES = 128, 8
-_COMPRESSED = 15
+_INT32, _UINT32, _MATRIX, _COMPRESSED = 5, 6, 14, 15
+_MATRIX_TYPE = frozenset((_MATRIX,))
+_NUMBERS = frozenset((1, 2, 3, 4, 5, 6, 7, 9, 12, 13))
+_TEXTS = _NUMBERS | {16, 17, 18}
+_CELL, _STRUCT, _OBJECT, _CHAR, _SPARSE, _FUNCTION, _OPAQUE = 1, 2, 3, 4, 5, 16, 17
+_CLASSES = range(1, 18)
+_COMPLEX = 0x0800
+#: Version 4: the largest number that describes how a matrix is stored, and bytes of a number by its
+#: digit for tens.
+_LAST_LAYOUT, _NUMBER_BYTES = 5000, {0: 8, 1: 4, 2: 4, 3: 2, 4: 2, 5: 1}
+#: Levels of cells and structs. SciPy calls itself for each.
+_DEPTH = 50
+
+_Order = Literal["little", "big"]
 
 
 def check_matlab(path: Path) -> None:
-    """Raise :class:`RefusedError` for a MATLAB file whose compressed variables are too large.
+    """Raise :class:`RefusedError` for a MATLAB file that contradicts itself or is too large.
 
-    A file that is not of version 5 to 7 is left to the reader of the whole file, which refuses it.
+    A file that is not of version 5 to 7 is left to the reader of the whole file, except that the
+    numbers of version 4 have to be in the file.
     """
-    total = 0
+    total = elements = 0
     with open(path, "rb") as file:
         header = file.read(_HEADER_BYTES)
-        if len(header) < _HEADER_BYTES or header[126:128] not in (b"IM", b"MI"):
+        if header[126:128] not in (b"IM", b"MI"):
+            _check_version_4(header + file.read(limits.WORKBOOK_BYTES))
             return
-        order = "little" if header[126:128] == b"IM" else "big"
+        order: _Order = "little" if header[126:128] == b"IM" else "big"
         while len(tag := file.read(_TAG_BYTES)) == _TAG_BYTES:
-            element = int.from_bytes(tag[:4], order)  # type: ignore[arg-type]
-            size = int.from_bytes(tag[4:], order)  # type: ignore[arg-type]
-            if element == _COMPRESSED:
-                total += _count_unpacked(file.read(size))
-            else:
-                total += size
-                file.seek(size, 1)
+            element_type, size = int.from_bytes(tag[:4], order), int.from_bytes(tag[4:], order)
+            variable = _read_variable(file, element_type, size)
+            total += len(variable)
             if total > limits.WORKBOOK_BYTES:
                 raise RefusedError(
                     f"it has more than {format_bytes(limits.WORKBOOK_BYTES)} unpacked"
                 )
+            if element_type == _COMPRESSED:
+                elements += _check_elements(memoryview(variable), order)
+            elif element_type == _MATRIX:
+                elements += _check_matrix(memoryview(variable), order, 0)
+            else:
+                raise RefusedError(f"it has a variable of the unknown type {element_type}")
+            if elements > limits.WORKBOOK_CELLS:
+                raise RefusedError(f"it has more than {limits.WORKBOOK_CELLS:,} values and texts")
 
 
-def _count_unpacked(packed: bytes) -> int:
-    """Return the unpacked size of zlib data, at most a little over the limit."""
-    unpacker, count = zlib.decompressobj(), 0
+def _check_version_4(data: bytes) -> None:
+    """Raise :class:`RefusedError` for a file of version 4 that declares more than it holds."""
+    position = 0
+    layout = int.from_bytes(data[:4], "little")
+    order = "<" if layout <= _LAST_LAYOUT else ">"  # of all variables
+    while position + 20 <= len(data):
+        layout, rows, columns, complex_flag, name_bytes = struct.unpack_from(
+            f"{order}5i", data, position
+        )
+        number_bytes = _NUMBER_BYTES.get(layout // 10 % 10, 8)
+        size = rows * columns * number_bytes * (2 if complex_flag == 1 else 1)
+        position += 20 + name_bytes + size
+        if min(rows, columns, name_bytes) < 0 or position > len(data):
+            raise RefusedError(f"it declares {rows} x {columns} numbers in {len(data):,} bytes")
+
+
+def _read_variable(file: IO[bytes], element_type: int, size: int) -> bytes:
+    """Return the bytes of a variable, unpacked; at most a little more than the limit."""
+    data = file.read(min(size, limits.WORKBOOK_BYTES + 1))
+    if element_type != _COMPRESSED:
+        if len(data) < min(size, limits.WORKBOOK_BYTES + 1):
+            raise RefusedError("it ends inside of a variable")
+        return data
     try:
-        while packed and count <= limits.WORKBOOK_BYTES:
-            part = unpacker.decompress(packed, limits.MIB)
-            packed = unpacker.unconsumed_tail
-            count += len(part)
-    except zlib.error:
-        return count  # the reader of the whole file reports the damage
-    return count
+        return zlib.decompressobj().decompress(data, limits.WORKBOOK_BYTES + 1)
+    except zlib.error as error:
+        raise RefusedError(f"a compressed variable in it is damaged ({error})") from error
+
+
+def _check_elements(data: memoryview, order: _Order) -> int:
+    """Return the number of elements in an unpacked variable, which is one matrix."""
+    element_type, content, _ = _split_element(data, 0, order)
+    if element_type != _MATRIX:
+        raise RefusedError(f"it has a variable of the unknown type {element_type}")
+    return _check_matrix(content, order, 0)
+
+
+def _split_element(data: memoryview, position: int, order: _Order) -> tuple[int, memoryview, int]:
+    """Return the type and content of an element, and the position of the next one."""
+    element_type = int.from_bytes(data[position : position + 4], order)
+    start, size = position + _TAG_BYTES, int.from_bytes(data[position + 4 : position + 8], order)
+    if element_type >> 16:  # up to four bytes of content are in the tag
+        start, size, element_type = position + 4, element_type >> 16, element_type & 0xFFFF
+    is_short = start == position + 4
+    if (
+        element_type not in _TEXTS | {_MATRIX}
+        or (is_short and size > 4)
+        or start + size > len(data)
+    ):
+        raise RefusedError(f"an element in it has the type {element_type} and {size:,} bytes")
+    return element_type, data[start : start + size], start + size + -(start + size) % 8
+
+
+def _check_matrix(content: memoryview, order: _Order, depth: int) -> int:
+    """Return the number of elements of a matrix; raises :class:`RefusedError`.
+
+    The elements are as many, and of such types, as its class and dimensions say, because SciPy
+    takes what is missing from behind the matrix.
+    """
+    if depth > _DEPTH:
+        raise RefusedError(f"its cells and structs are nested deeper than {_DEPTH}")
+    if not content:
+        return 1
+    elements: list[tuple[int, memoryview]] = []
+    position = 0
+    while position < len(content):
+        element_type, data, position = _split_element(content, position, order)
+        elements.append((element_type, data))
+    flags = elements[0][1]
+    matrix_class = int.from_bytes(flags[:4], order) & 0xFF
+    if elements[0][0] != _UINT32 or len(flags) != 8 or matrix_class not in _CLASSES:
+        raise RefusedError(f"a matrix in it has the unknown class {matrix_class}")
+    if matrix_class in (_FUNCTION, _OPAQUE):
+        # The dimensions and the name of a function; three names of an object without dimensions.
+        expected = _TEXTS, 2 if matrix_class == _FUNCTION else 3, _MATRIX_TYPE, 1
+    else:
+        has_parts = bool(int.from_bytes(flags[:4], order) & _COMPLEX)
+        expected = _expect_elements(elements, matrix_class, has_parts, len(content), order)
+    text_types, texts, value_types, values = expected
+    types = [element_type for element_type, _ in elements[1:]]
+    is_whole = (
+        len(types) == texts + values
+        and text_types.issuperset(types[:texts])
+        and value_types.issuperset(types[texts:])
+    )
+    if not is_whole:
+        raise RefusedError(f"a matrix of the class {matrix_class} in it lacks a part")
+    matrices = (data for element_type, data in elements if element_type == _MATRIX)
+    return len(elements) + sum(_check_matrix(data, order, depth + 1) for data in matrices)
+
+
+def _expect_elements(
+    elements: list[tuple[int, memoryview]], matrix_class: int, is_complex: bool, size: int,
+    order: _Order,
+) -> tuple[frozenset[int], int, frozenset[int], int]:  # fmt: skip
+    """Return the types and number of the elements before the values, and of the values."""
+    if len(elements) < 3 or elements[1][0] != _INT32 or elements[2][0] not in _NUMBERS:
+        raise RefusedError("a matrix in it has no dimensions or no name")
+    dimensions = elements[1][1]
+    sides = [
+        int.from_bytes(dimensions[n : n + 4], order, signed=True)
+        for n in range(0, len(dimensions), 4)
+    ]
+    count = math.prod(sides)
+    if len(sides) < 2 or min(sides) < 0 or (count > size and matrix_class != _SPARSE):
+        raise RefusedError(f"a matrix in it declares {count:,} values in {size:,} bytes")
+    if matrix_class == _CELL:
+        return _NUMBERS, 2, _MATRIX_TYPE, count
+    if matrix_class in (_STRUCT, _OBJECT):
+        texts = 4 if matrix_class == _STRUCT else 5
+        if len(elements) <= texts:
+            raise RefusedError("a struct in it has no fields")
+        length = int.from_bytes(elements[texts - 1][1], order)
+        fields = len(elements[texts][1]) // length if length else 0
+        return _NUMBERS, texts, _MATRIX_TYPE, count * fields
+    if matrix_class == _CHAR:
+        return _NUMBERS, 2, _TEXTS, 1
+    return _NUMBERS, 2, _NUMBERS, (3 if matrix_class == _SPARSE else 1) + is_complex

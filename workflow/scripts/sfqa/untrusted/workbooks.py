@@ -39,6 +39,9 @@ _VALUE, _FORMULA = f"{_CELL}/v", f"{_CELL}/f"
 _INLINE = (f"{_CELL}/is/t", f"{_CELL}/is/r/t")
 _MERGED = "worksheet/mergeCells/mergeCell"
 _STRING, _STRING_TEXTS = "sst/si", ("sst/si/t", "sst/si/r/t")
+_BOOK_SHEET, _BOOK_OPTIONS = "workbook/sheets/sheet", "workbook/workbookPr"
+_NUMBER_FORMAT, _CELL_FORMAT = "styleSheet/numFmts/numFmt", "styleSheet/cellXfs/xf"
+_RELATION = "Relationships/Relationship"
 _COORDINATE = re.compile(r"\$?([A-Za-z]{1,3})\$?([0-9]{1,7})")
 _WHOLE = re.compile(r"[0-9]{1,9}(?:\.0*)?")
 _INTEGER, _DECIMAL = (
@@ -84,7 +87,8 @@ class Workbook:
         dates = _read_dates(self._archive, self._styles_part, self._epoch)
         parser = _SheetParser(Sheet(title), strings, dates)
         _parse_part(
-            self._archive, self._parts[title], _MAIN, parser.start, parser.end,
+            self._archive, self._parts[title], _MAIN,
+            (_ROW, _CELL, _VALUE, _FORMULA, *_INLINE, _MERGED), parser.start, parser.end,
             (_VALUE, *_INLINE),
         )  # fmt: skip
         return parser.finish()
@@ -114,9 +118,9 @@ def open_workbook(path: Path) -> Iterator[Workbook]:
 
         def start(path: str, attributes: dict[str, str]) -> None:
             nonlocal epoch
-            if path == "workbook/workbookPr" and _is_true(attributes.get("date1904", "0")):
+            if path == _BOOK_OPTIONS and _is_true(attributes.get("date1904", "0")):
                 epoch = MAC_EPOCH
-            if path == "workbook/sheets/sheet":
+            if path == _BOOK_SHEET:
                 title = attributes.get("name", "")
                 reference = next(
                     (v for k, v in attributes.items() if k.endswith("/relationships id")), ""
@@ -129,7 +133,7 @@ def open_workbook(path: Path) -> Iterator[Workbook]:
                 if relation == "worksheet":
                     parts[title] = target
 
-        _parse_part(archive, books[0], _MAIN, start)
+        _parse_part(archive, books[0], _MAIN, (_BOOK_SHEET, _BOOK_OPTIONS), start)
         others = dict(relations.values())
         yield Workbook(
             archive, parts, others.get("sharedStrings", ""), others.get("styles", ""), epoch
@@ -137,13 +141,14 @@ def open_workbook(path: Path) -> Iterator[Workbook]:
 
 
 def _parse_part(
-    archive: zipfile.ZipFile, part: str, namespaces: tuple[str, ...], start: StartHandler,
+    archive: zipfile.ZipFile, part: str, namespaces: tuple[str, ...],
+    reported: tuple[str, ...], start: StartHandler,
     end: EndHandler = lambda path, text: None, texts: tuple[str, ...] = (),
 ) -> None:  # fmt: skip
     """Parse a part of the archive; each error names it."""
     try:
         with archive.open(part) as stream:
-            parse_xml(stream, namespaces, start, end, texts)
+            parse_xml(stream, namespaces, frozenset(reported), start, end, frozenset(texts))
     except KeyError as error:
         raise RefusedError(f"its part {quote_value(part)} is missing") from error
     except RefusedError as error:
@@ -156,14 +161,15 @@ def _read_relations(archive: zipfile.ZipFile, part: str) -> dict[str, tuple[str,
     relations: dict[str, tuple[str, str]] = {}
 
     def start(path: str, attributes: dict[str, str]) -> None:
-        if path == "Relationships/Relationship" and attributes.get("TargetMode") != "External":
+        if path == _RELATION and attributes.get("TargetMode") != "External":
             if len(relations) >= limits.ARCHIVE_MEMBERS:
                 raise RefusedError(f"it has more than {limits.ARCHIVE_MEMBERS:,} relations")
             target = posixpath.normpath(posixpath.join("/", folder, attributes.get("Target", "")))
             relation = attributes.get("Type", "").rpartition("/")[2]
             relations[attributes.get("Id", "")] = (relation, target.lstrip("/"))
 
-    _parse_part(archive, posixpath.join(folder, "_rels", f"{name}.rels"), _RELATIONS, start)
+    relations_part = posixpath.join(folder, "_rels", f"{name}.rels")
+    _parse_part(archive, relations_part, _RELATIONS, (_RELATION,), start)
     return relations
 
 
@@ -180,7 +186,10 @@ def _read_strings(archive: zipfile.ZipFile, part: str) -> list[str]:
             strings.append("".join(pieces).replace("x005F_", ""))
             pieces.clear()
 
-    _parse_part(archive, part, _MAIN, lambda path, attributes: None, end, _STRING_TEXTS)
+    _parse_part(
+        archive, part, _MAIN, (_STRING, *_STRING_TEXTS), lambda path, attributes: None, end,
+        _STRING_TEXTS,
+    )  # fmt: skip
     return strings
 
 
@@ -195,15 +204,15 @@ def _read_dates(
     formats: list[str] = []
 
     def start(path: str, attributes: dict[str, str]) -> None:
-        if path == "styleSheet/numFmts/numFmt":
+        if path == _NUMBER_FORMAT:
             codes[attributes.get("numFmtId", "")] = attributes.get("formatCode", "")
-        elif path == "styleSheet/cellXfs/xf":
+        elif path == _CELL_FORMAT:
             formats.append(attributes.get("numFmtId", "0"))
         if max(len(codes), len(formats)) > limits.WORKBOOK_FORMATS:
             raise RefusedError(f"it has more than {limits.WORKBOOK_FORMATS:,} formats of cells")
 
     if part:
-        _parse_part(archive, part, _MAIN, start)
+        _parse_part(archive, part, _MAIN, (_NUMBER_FORMAT, _CELL_FORMAT), start)
     converters: dict[str, Callable[[float], Any]] = {}
     for number in set(formats):
         code = codes.get(number, "")[:_FORMAT_CHARS]

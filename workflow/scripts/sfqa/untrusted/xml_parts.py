@@ -21,11 +21,12 @@ _SEPARATOR = " "
 def parse_xml(
     stream: IO[bytes],
     namespaces: Collection[str],
-    on_start: StartHandler,
+    reported: Collection[str] = (),
+    on_start: StartHandler = lambda path, attributes: None,
     on_end: EndHandler = lambda path, text: None,
     texts: Collection[str] = (),
 ) -> None:
-    """Call ``on_start(path, attributes)`` and ``on_end(path, text)`` for each element of a stream.
+    """Call ``on_start(path, attributes)`` and ``on_end(path, text)`` for the ``reported`` elements.
 
     A path has the names of the element and of those around it, joined by slashes; a name that is
     not of ``namespaces`` is a question mark. Attributes of a namespace have its address and a space
@@ -40,37 +41,44 @@ def parse_xml(
     parser = expat.ParserCreate(namespace_separator=_SEPARATOR, intern=names)
     parser.buffer_text = True
     paths: list[str] = [""]
-    pieces: list[list[str] | None] = [None]
+    known_paths: dict[tuple[str, str], str] = {}
+    pieces: list[str] = []
     elements = 0
 
     def refuse_document_type(*_: object) -> None:
         raise RefusedError("it declares a document type (<!DOCTYPE), which no table needs")
+
+    def make_path(name: str) -> str:
+        if len(paths) > limits.XML_DEPTH:
+            raise RefusedError(f"its elements are nested deeper than {limits.XML_DEPTH}")
+        namespace, _, local = name.rpartition(_SEPARATOR)
+        if namespace not in namespaces or len(local) > limits.SHOWN_CHARS:
+            local = _OTHER
+        known_paths[paths[-1], name] = path = f"{paths[-1]}/{local}".removeprefix("/")
+        return path
 
     def start(name: str, attributes: dict[str, str]) -> None:
         nonlocal elements
         elements += 1
         if elements > limits.XML_ELEMENTS:
             raise RefusedError(f"it has more than {limits.XML_ELEMENTS:,} elements")
-        if len(paths) > limits.XML_DEPTH:
-            raise RefusedError(f"its elements are nested deeper than {limits.XML_DEPTH}")
-        if len(names) > limits.XML_NAMES:
-            raise RefusedError(f"it has more than {limits.XML_NAMES:,} different names")
-        namespace, _, local = name.rpartition(_SEPARATOR)
-        if namespace not in namespaces or len(local) > limits.SHOWN_CHARS:
-            local = _OTHER
-        path = f"{paths[-1]}/{local}" if len(paths) > 1 else local
+        path = known_paths.get((paths[-1], name)) or make_path(name)
+        if len(names) > limits.XML_NAMES or len(known_paths) > limits.XML_NAMES:
+            raise RefusedError(f"it has more than {limits.XML_NAMES:,} different names or places")
         paths.append(path)
-        pieces.append([] if path in texts else None)
-        on_start(path, attributes)
+        if path in texts:
+            pieces.clear()
+        if path in reported:
+            on_start(path, attributes)
 
     def end(_: str) -> None:
-        text = pieces.pop()
-        on_end(paths.pop(), "".join(text) if text else "")
+        path = paths.pop()
+        if path in reported:
+            on_end(path, "".join(pieces) if path in texts else "")
 
     def add_text(text: str) -> None:
-        innermost = pieces[-1]
-        if innermost is not None:
-            innermost.append(text)
+        if paths[-1] in texts:
+            pieces.append(text)
 
     parser.StartDoctypeDeclHandler = refuse_document_type
     parser.StartElementHandler = start

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sfqa.errors import UserError
+from sfqa.untrusted.limits import RefusedError
 from sfqa.untrusted.matlab import check_matlab
 from sfqa.user_tables.table import UserTable
 from sfqa.user_tables.text import shorten
@@ -30,7 +31,13 @@ def read_matlab(path: Path) -> UserTable:
         raise UserError(
             f"{path}: a MATLAB file of version 7.3; save it in MATLAB with save(..., '-v7')"
         ) from None
-    except (io.matlab.MatReadError, ValueError, TypeError, OSError, EOFError) as error:
+    except MemoryError:
+        raise
+    except RefusedError as error:
+        raise UserError(
+            f"{path}: not a MATLAB file that can be read ({error}); save it again"
+        ) from None
+    except Exception as error:  # the reader raises errors of many types for a damaged file
         raise UserError(f"{path}: not a MATLAB file ({shorten(error)}); save it again") from None
     variables = [
         variable
@@ -42,7 +49,7 @@ def read_matlab(path: Path) -> UserTable:
         (name, array.T if array.shape[0] == 1 and array.shape[1] > 1 else array)
         for name, array in variables
     ]
-    length = max((array.shape[0] for _, array in variables), default=0)
+    length = max((array.shape[0] for _, array in variables if array.size), default=0)
     if length < 2:
         raise UserError(f"{path}: no variable with one value per row; name another file")
     table = UserTable(path, {}, list(range(1, length + 1)))
