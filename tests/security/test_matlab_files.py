@@ -65,6 +65,8 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "depth": lambda: make_matlab(deep=nest(60)),
     "packed, depth": lambda: make_matlab(packed=True, deep=nest(60)),
     "packed, damaged": lambda: make_matlab(packed=True, a=np.arange(99.0))[:150] + b"damaged" * 20,
+    "other mark": lambda: replace(make_matlab(mos=np.arange(5.0)), b"\0\1IM", b"\1\1XX"),
+    "looks like version 5": lambda: INT(0) + INT(2**30) + INT(9) + bytes(112) + b"\0\1IM" + NUMBERS[128:],
     "cut": lambda: NUMBERS[:-8],
     "version 4, rows": lambda: replace(make_matlab("4", mos=np.arange(5.0)), INT(5), INT(2**30)),
     "version 4, name": lambda: replace(make_matlab("4", mos=np.arange(5.0)), INT(4), INT(2**30)),
@@ -80,6 +82,13 @@ def test_a_file_that_contradicts_itself_is_refused_before_scipy_reads_it(
     with pytest.raises(RefusedError):
         check_matlab(path)
     with pytest.raises(UserError, match=r"a.mat: not a MATLAB file that can be read \(.*\); save"):
+        read_matlab(path)
+
+
+def test_a_file_of_version_7_3_is_told_as_that(tmp_path: Path) -> None:
+    path = tmp_path / "a.mat"
+    path.write_bytes(NUMBERS[:124] + b"\0\2IM" + bytes(384) + b"\x89HDF\r\n\x1a\n")
+    with pytest.raises(UserError, match="version 7.3; save it in MATLAB"):
         read_matlab(path)
 
 

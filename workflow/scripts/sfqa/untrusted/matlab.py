@@ -31,30 +31,32 @@ _LAST_LAYOUT, _NUMBER_BYTES = 5000, {0: 8, 1: 4, 2: 4, 3: 2, 4: 2, 5: 1}
 #: Levels of cells and structs. SciPy calls itself for each.
 _DEPTH = 50
 
+_TOO_LARGE = f"it has more than {format_bytes(limits.WORKBOOK_BYTES)} unpacked"
+
 _Order = Literal["little", "big"]
 
 
 def check_matlab(path: Path) -> None:
     """Raise :class:`RefusedError` for a MATLAB file that contradicts itself or is too large.
 
-    A file that is not of version 5 to 7 is left to the reader of the whole file, except that the
-    numbers of version 4 have to be in the file.
+    Files of version 5 to 7 are checked whole; the numbers of version 4 have to be in the file. A
+    file that is none of these, such as one of version 7.3, is left to the reader, which refuses it.
     """
     total = elements = 0
     with open(path, "rb") as file:
         header = file.read(_HEADER_BYTES)
-        if header[126:128] not in (b"IM", b"MI"):
+        if 0 in header[:4]:
             _check_version_4(header + file.read(limits.WORKBOOK_BYTES))
             return
+        # As SciPy decides, which reads any other mark as that of the other byte order.
         order: _Order = "little" if header[126:128] == b"IM" else "big"
+        if header[125 if header[126:127] == b"I" else 124 :][:1] != b"\1":
+            return
         while len(tag := file.read(_TAG_BYTES)) == _TAG_BYTES:
             element_type, size = int.from_bytes(tag[:4], order), int.from_bytes(tag[4:], order)
-            variable = _read_variable(file, element_type, size)
+            room = limits.WORKBOOK_BYTES - total
+            variable = _read_variable(file, element_type, size, room)
             total += len(variable)
-            if total > limits.WORKBOOK_BYTES:
-                raise RefusedError(
-                    f"it has more than {format_bytes(limits.WORKBOOK_BYTES)} unpacked"
-                )
             if element_type == _COMPRESSED:
                 elements += _check_elements(memoryview(variable), order)
             elif element_type == _MATRIX:
@@ -81,17 +83,30 @@ def _check_version_4(data: bytes) -> None:
             raise RefusedError(f"it declares {rows} x {columns} numbers in {len(data):,} bytes")
 
 
-def _read_variable(file: IO[bytes], element_type: int, size: int) -> bytes:
-    """Return the bytes of a variable, unpacked; at most a little more than the limit."""
-    data = file.read(min(size, limits.WORKBOOK_BYTES + 1))
+def _read_variable(file: IO[bytes], element_type: int, size: int, room: int) -> bytes:
+    """Return the bytes of a variable, unpacked; at most ``room`` are allowed."""
+    if element_type != _COMPRESSED and size > room:
+        raise RefusedError(_TOO_LARGE)
+    data = file.read(min(size, limits.WORKBOOK_BYTES))
     if element_type != _COMPRESSED:
-        if len(data) < min(size, limits.WORKBOOK_BYTES + 1):
+        if len(data) < size:
             raise RefusedError("it ends inside of a variable")
         return data
     try:
-        return zlib.decompressobj().decompress(data, limits.WORKBOOK_BYTES + 1)
+        if _count_unpacked(data, room) > room:  # before a buffer of that size is made
+            raise RefusedError(_TOO_LARGE)
+        return zlib.decompressobj().decompress(data)
     except zlib.error as error:
         raise RefusedError(f"a compressed variable in it is damaged ({error})") from error
+
+
+def _count_unpacked(packed: bytes, room: int) -> int:
+    """Return the unpacked size of zlib data, at most a little over ``room``."""
+    unpacker, count = zlib.decompressobj(), 0
+    while packed and count <= room and not unpacker.eof:
+        count += len(unpacker.decompress(packed, limits.MIB))
+        packed = unpacker.unconsumed_tail
+    return count
 
 
 def _check_elements(data: memoryview, order: _Order) -> int:

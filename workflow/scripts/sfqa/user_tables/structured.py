@@ -225,8 +225,8 @@ def _read_sheet(path: Path, name: str | None) -> Sheet:
         with open_workbook(path) as workbook:
             titles = workbook.titles
             if not titles or (name is not None and name not in titles):
-                shown = ", ".join(titles) or "only charts"
-                raise UserError(f"{path}: no sheet {name!r}; it has {shown}")
+                listed_titles = ", ".join(titles) or "only charts"
+                raise UserError(f"{path}: no sheet {name!r}; it has {listed_titles}")
             return workbook.read_sheet(titles[0] if name is None else name)
     except (UserError, MemoryError):
         raise
