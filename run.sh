@@ -98,8 +98,8 @@ case $goal in
         ruff check .
         ruff format --check .
         snakefmt --check Snakefile workflow
-        mypy workflow/scripts/sfqa
         cores=$(nproc)
+        mypy --num-workers "$cores" workflow/scripts/sfqa
         # By file, in order: tests of a file share their whole run, and the fast tiers come first.
         exec python -m pytest -n "$((cores < 8 ? cores : 8))" --dist loadfile --no-loadscope-reorder "$@"
         ;;

@@ -166,6 +166,7 @@ rule use:
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("gpus_listed", [pytest.param(1, marks=pytest.mark.thorough), 2])
 def test_snakemake_with_eight_cores_runs_one_gpu_job_per_device(tmp_path, monkeypatch, gpus_listed):
     import subprocess

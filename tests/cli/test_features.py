@@ -68,6 +68,7 @@ def scored(face_video, tmp_path_factory):
     return folder, {"parquet": first.getvalue(), "csv": done.stdout}
 
 
+@pytest.mark.thorough
 def test_the_numbers_are_those_of_the_workflow(scored, face_video, tmp_path):
     folder, _ = scored
     form = Form(**{**FORM.__dict__, "short_side": 128})
@@ -159,6 +160,7 @@ def test_a_broken_file_is_a_failed_row_and_status_1(videos, tmp_path, capsys):
     assert "Traceback" not in said.out + said.err
 
 
+@pytest.mark.thorough
 def test_as_they_are(tmp_path):
     """Without conforming, the file's own bytes, size and rate are measured."""
     video = make_video(tmp_path / "fast.mp4", frames=40, fps=50)
@@ -376,6 +378,7 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("quiet", [False, True])
 def test_progress_on_a_terminal_is_one_line_or_none(videos, quiet, monkeypatch):
     terminal = Terminal()

@@ -116,6 +116,7 @@ def test_a_trained_model_scores_files_by_its_published_weights(name: str) -> Non
     assert find_zero_shot(name).name == f"{name}-zero-shot"
 
 
+@pytest.mark.thorough
 def test_a_zero_shot_model_scores_files(
     videos: Path,
     without_workers: None,

@@ -49,6 +49,7 @@ def test_every_method_has_its_line() -> None:
     assert set(command._METHODS) | {"sfqa", "raw"} == set(METHOD_NAMES)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", METHOD_NAMES)
 def test_the_numbers_are_those_of_the_package(
     method: str, table: Path, tmp_path: Path, capsys: Any

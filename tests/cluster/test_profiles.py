@@ -67,6 +67,7 @@ class Planned(Flow):
         ]  # fmt: skip
 
 
+@pytest.mark.thorough
 def test_the_profiles_plan_the_same_jobs(tmp_path):
     flow = Planned(tmp_path, CONFIG)
     plans = {

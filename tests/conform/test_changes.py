@@ -9,6 +9,7 @@ import pytest
 from sfqa import media
 from sfqa.conform import video
 from sfqa.generation.check import find_problem
+from thinned import mark_others_thorough
 
 from .conftest import FORM, made, numbered, numbers, video_row, words
 
@@ -121,7 +122,9 @@ SOUNDS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("layout", "rate", "later_layout", "later_rate"), SOUNDS)
+@pytest.mark.parametrize(
+    ("layout", "rate", "later_layout", "later_rate"), mark_others_thorough(SOUNDS, 4)
+)
 @pytest.mark.parametrize("join", [concat, cat])
 def test_a_sound_that_changes_its_form_stays_in_time(
     tmp_path, join, layout, rate, later_layout, later_rate
@@ -143,6 +146,7 @@ def test_a_mono_part_is_as_loud_as_a_stereo_part(tmp_path):
     assert np.abs(left - right).max() < 0.1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("times", [2, 3])
 @pytest.mark.parametrize(
     ("suffix", "codecs"),
@@ -174,6 +178,7 @@ def test_recordings_without_sound_shift_no_other_sound(tmp_path, with_sound, hea
         assert find_clicks(path) == pytest.approx(expected, abs=0.06)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("mode", "late_sec"), [("encode", 0.6), ("none", 0.6), ("none", -0.6)])
 def test_a_sound_that_changes_may_start_late_or_early(tmp_path, mode, late_sec):
     parts = [piece(tmp_path, f"{i}.mkv", 50 * i, layout=form) for i, form in enumerate(RATES)]
@@ -319,7 +324,7 @@ def test_the_default_picture_and_sound_are_shown(tmp_path, suffix, default):
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 @pytest.mark.parametrize("default", [0, 1])
-@pytest.mark.parametrize("codec", ["mjpeg", "libx264"])
+@pytest.mark.parametrize("codec", mark_others_thorough(["mjpeg", "libx264"], 2))
 def test_check_conform_and_frames_are_of_one_picture(tmp_path, suffix, default, codec):
     """decord, which knows no default, would show the preview or the larger picture."""
     inputs = [

@@ -186,6 +186,7 @@ def test_intervals_of_kendall_cover_the_true_value_too() -> None:
     assert coverage("percentile", ("krcc",), 40, 500)["krcc"] == pytest.approx(0.95, abs=0.03)
 
 
+@pytest.mark.thorough
 def test_where_samples_share_a_group_only_the_cluster_bootstrap_covers() -> None:
     """Of 40 portraits with 8 videos each, most of what moves the scores is the portrait."""
     groups, size, rho, simulations = 40, 8, 0.5, 200

@@ -130,6 +130,7 @@ def test_few_points_have_no_lines_of_density(
         assert len(axes.lines) == 1
 
 
+@pytest.mark.thorough
 def test_density_of_a_normal_encloses_the_shares_at_the_known_radii() -> None:
     x, y = random_generator("density").normal(size=(2, 20_000))
     found = estimate_density(1e-9 * x + 4, 300 * y)

@@ -13,6 +13,7 @@ from scipy.special import expit
 from sfqa.correlation.fits import fit_mapping
 from sfqa.correlation.sigmoid_error import expand_error, sort_points
 from sfqa.correlation.sigmoid_search import fit_sigmoid
+from thinned import mark_others_thorough
 
 
 def written4(x: np.ndarray, b1: float, b2: float, b3: float, b4: float) -> np.ndarray:
@@ -78,6 +79,7 @@ def test_never_worse_than_the_fit_that_papers_use(word: str) -> None:
         assert sum_squares(x, y, word) <= fit_as_papers_do(x, y, word) * (1 + 1e-9)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("word", ["logistic4", "logistic5"])
 def test_no_middle_and_width_of_a_fine_grid_is_better(word: str) -> None:
     for x, y in draw_examples():
@@ -95,7 +97,7 @@ def test_no_middle_and_width_of_a_fine_grid_is_better(word: str) -> None:
             assert got <= (float(rest @ rest) - float(falls.max())) * (1 + 1e-7)
 
 
-@pytest.mark.parametrize("n", [2001, 2500, 10_001])
+@pytest.mark.parametrize("n", mark_others_thorough([2001, 2500, 10_001], 3))
 @pytest.mark.parametrize("relation", ["line", "weak", "exponential"])
 @pytest.mark.parametrize("word", ["logistic4", "logistic5"])
 def test_many_points_are_fitted_as_well_as_by_papers(n: int, relation: str, word: str) -> None:

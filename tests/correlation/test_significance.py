@@ -97,6 +97,7 @@ def rejected(n: int, times: int, gap: float) -> dict[str, float]:
     return {test: hits / times for test, hits in count.items()}
 
 
+@pytest.mark.thorough
 def test_the_nominal_size() -> None:
     """Two equally good metrics differ 'significantly' in 5 %: 1,500 times, standard error .6 %."""
     for test, share in rejected(120, 1500, 0.0).items():

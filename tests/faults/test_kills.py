@@ -30,11 +30,15 @@ SHORT = {
     **SMALL,
     "materials": harness.SOAK["materials"],
     "generation": {"methods": ["late"], "size": 128},
-    "features": {"lse": {"weights": "random", "options": {"detect_every": 25}}},
+    "features": {"signal": {"weights": "none"}},
     "regression": {
         "protocols": [{"name": "random", "kind": "random_kfold", "k": 2}],
         "metrics": {
-            "ridge": {"kind": "regressor", "head": "ridge", "inputs": ["lse.lse_c", "lse.lse_d"]}
+            "ridge": {
+                "kind": "regressor",
+                "head": "ridge",
+                "inputs": ["signal.sharpness", "signal.contrast"],
+            }
         },
     },
 }
@@ -68,7 +72,7 @@ ROW = pa.RecordBatch.from_pylist([{"x": 1.0}], SCHEMA)
 def fire(tmp_path):
     """A round whose run has made two rows, a video and a table."""
     flow = Flow(tmp_path / "round", SHORT)
-    cache = RowCache(flow.results / "features/lse/cache", "late/0", SCHEMA)
+    cache = RowCache(flow.results / "features/signal/cache", "late/0", SCHEMA)
     for key in KEYS:
         cache.put(key, ROW)
     video = flow.results / "generation/late/videos/a.mp4"
@@ -80,14 +84,14 @@ def fire(tmp_path):
 
 def test_a_row_that_is_gone_is_seen(fire):
     fire.compare()
-    path = fire.flow.results / "features/lse/cache/late/0.rows"
+    path = fire.flow.results / "features/signal/cache/late/0.rows"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(harness.LostError, match=r"seed 1, round 1.*feature rows are gone"):
         fire.compare()
 
 
 def test_a_row_and_a_video_that_are_made_twice_are_counted(fire):
-    RowCache(fire.flow.results / "features/lse/cache", "late/1", SCHEMA).put(KEYS[0], ROW)
+    RowCache(fire.flow.results / "features/signal/cache", "late/1", SCHEMA).put(KEYS[0], ROW)
     video = fire.flow.results / "generation/late/videos/a.mp4"
     again = video.with_name("again")
     again.write_bytes(b"video")

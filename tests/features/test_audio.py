@@ -60,6 +60,7 @@ def librosa() -> Any:
         return pytest.importorskip("librosa")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("rate", "hop"), [(48000, 512), (44100, 512), (16000, 123)])
 def test_librosas_mfcc(librosa: Any, rate: int, hop: int) -> None:
     sound = music(rate // 2, rate)
@@ -94,6 +95,7 @@ def test_librosas_chroma_cqt(librosa: Any) -> None:
     assert apart.mean() < 2e-3
 
 
+@pytest.mark.thorough
 def test_librosas_constant_q_on_a_long_sound(librosa: Any) -> None:
     """With room for the filters, and all of each filter used, both are the same transform."""
     sound = np.zeros(8 * 16000)

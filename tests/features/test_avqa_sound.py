@@ -93,6 +93,7 @@ def test_no_sound_and_silence_are_reasons(tmp_path: Path) -> None:
                 prepare(video)
 
 
+@pytest.mark.thorough
 def test_a_video_of_one_second(tmp_path: Path) -> None:
     """SoundNet repeats its sound 21 times; a patch of 224 columns and 30 segments do not fit."""
     video = make_video(tmp_path, draw_voice(1, 48000), frames=25)
@@ -106,6 +107,7 @@ def test_a_video_of_one_second(tmp_path: Path) -> None:
     assert maps.extract(video)["mfcc"].shape == (30, audio.COLUMNS, 128)
 
 
+@pytest.mark.thorough
 def test_mono_at_8_khz_is_a_row_without_high_frequencies(tmp_path: Path) -> None:
     features = extract_sound(make_video(tmp_path, draw_voice(2, 8000), rate=8000))
     assert features["soundnet"].shape == (96, 1024)

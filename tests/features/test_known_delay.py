@@ -105,6 +105,7 @@ def test_the_demos_late_method_is_late(folder: Path, options: dict[str, float], 
     assert SIGNAL.extract(seen(row))["lip_loudness_offset_frames"] == late
 
 
+@pytest.mark.thorough
 def test_a_lost_tail_grows_with_what_is_cut(folder: Path) -> None:
     cuts = (0.0, 0.4, 0.8, 1.2, 2.0)
     rows = [conformed(generated(folder, cut_end_sec=cut), folder / "out") for cut in cuts]
@@ -154,6 +155,7 @@ def test_syncnet_finds_an_injected_delay(folder: Path, late: int) -> None:
     assert moved["offset"] == plain["offset"] - late
 
 
+@pytest.mark.thorough
 def test_a_variable_rate_moves_no_lips(folder):
     """Every second frame of the second half is dropped; each of the others keeps its time."""
     video = generated(folder, **SHARP)

@@ -171,6 +171,7 @@ def test_a_video_that_hangs_is_a_row_within_its_time(fake):
     assert {said(r) for r in rows.values()} == {"ok"}
 
 
+@pytest.mark.thorough
 def test_a_slow_scorer_is_no_reason_to_lose_a_video(fake, monkeypatch):
     """The time limit is of reading: what waits to be scored, or to be read, is not late."""
     score = fake.Halves.score

@@ -10,6 +10,7 @@ from sfqa import identity, media
 from sfqa.features import base
 from sfqa.features.weights import Weights
 from sfqa.generation import adapters
+from thinned import mark_others_thorough
 
 RATE, FPS = 16000, 25.0
 EXTRACTOR = base.build_extractor("signal", {}, Weights("none", "none"), "cpu")
@@ -50,10 +51,10 @@ def falls(values):
 
 @pytest.mark.parametrize(
     ("portrait", "seed", "late"),
-    [
+    mark_others_thorough([
         (0, 1, -6), (1, 2, -5), (2, 3, -4), (0, 4, -3), (1, 5, -2), (2, 6, -1), (0, 7, 0),
         (1, 8, 1), (2, 9, 2), (0, 10, 3), (1, 11, 4), (2, 12, 5), (0, 13, 6), (1, 1, 0), (2, 1, 0),
-    ],
+    ], 4),
 )  # fmt: skip
 def test_an_injected_delay_is_found_to_the_frame(measured, portrait, seed, late):
     found = measured(portrait, seed, lip_delay_frames=late)
@@ -62,6 +63,7 @@ def test_an_injected_delay_is_found_to_the_frame(measured, portrait, seed, late)
     assert found["lip_loudness_zero_lag"] <= found["lip_loudness_correlation"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("portrait", [0, 2])
 def test_frozen_lips_move_less(measured, portrait):
     # Which stretches freeze is chance, and a first quarter may fall on pauses: from a half on.

@@ -169,6 +169,7 @@ def test_motion_clips_and_the_features_of_the_first() -> None:
     np.testing.assert_allclose(features[places[first]], np.array(values)[first], atol=2e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("wide")
 def test_a_landscape_video() -> None:
     golden = PIPELINE["landscape_case"]

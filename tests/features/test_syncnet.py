@@ -130,6 +130,7 @@ def test_channels_come_first_in_float32_on_a_gpu(net, crops, monkeypatch):
     assert relative(*features).max() <= 1e-5
 
 
+@pytest.mark.thorough
 def test_bf16_is_close_and_not_the_same(net, crops, per_window):
     rounded = compute_lip_features(LipStream(net, "bf16"), crops, 10)
     assert rounded.dtype == np.float32

@@ -325,6 +325,7 @@ def test_the_trained_towers_give_the_embeddings_of_the_extractor_from_the_views(
     assert difference < 2e-3
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("model", ["base", pytest.param("large", marks=pytest.mark.thorough)])
 def test_bf16_is_near(model: str) -> None:
     parts = draw_parts(1)

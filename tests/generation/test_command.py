@@ -132,6 +132,7 @@ def test_a_child_may_write_late_but_not_too_late(engine):
     assert engine.calls() == [0]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("attempts", "word"), [(2, "exit_code"), (3, "ok")])
 def test_failures_are_tried_as_often_as_asked(engine, attempts, word):
     engine.plan(_0=["silent", "exit1", "ok"], _1=["exit1"])

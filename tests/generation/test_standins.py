@@ -20,6 +20,7 @@ from sfqa.generation import registry
 from sfqa.generation.generate import generate_shard
 from sfqa.generation.records import GenerationSettings
 from sfqa.repositories.process import Timeouts
+from thinned import mark_others_thorough
 
 ROOT = Path(__file__).parents[2]
 HOME = Path(__file__).parent / "standins"
@@ -146,10 +147,7 @@ def stage(tmp_path, videos, portrait):
 
 
 #: The methods, of which the fast tiers try every fourth.
-EVERY_FOURTH = [
-    label if n % 4 == 0 else pytest.param(label, marks=pytest.mark.thorough)
-    for n, label in enumerate(METHODS)
-]
+EVERY_FOURTH = mark_others_thorough(list(METHODS), 4)
 
 
 def test_there_are_twelve():
@@ -180,6 +178,7 @@ def test_each_failure_ends_as_the_right_row_and_is_made_up_for(label, act, stage
     assert media.probe(row["path"]).has_audio
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("label", EVERY_FOURTH)
 def test_one_bad_pair_stops_no_other_and_only_it_is_tried_again(label, stage, monkeypatch):
     here = stage(label)

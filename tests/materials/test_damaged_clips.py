@@ -33,6 +33,7 @@ def _list_flaws(path: Path) -> str:
     return prepare_clips([row], path.parent / "out", sample_rate=RATE)[0]["detail"] or ""
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("suffix", CODECS)
 def test_a_clip_whose_middle_is_overwritten_is_damaged(tmp_path: Path, suffix: str) -> None:
     path = _encode(tmp_path, f"clip.{suffix}", *CODECS[suffix])

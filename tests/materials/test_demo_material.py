@@ -40,6 +40,7 @@ def test_every_portrait_is_ok_from_its_sheet(tmp_path, monkeypatch):
     assert looks == {"photo", "illustrated"}
 
 
+@pytest.mark.thorough
 def test_every_clip_is_ok_from_its_sheet_and_cut_outside_its_phrases(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     rows = sheets.read_sheet("resources/demo/clips.csv", sheets.CLIP_COLUMNS, sheets.CLIP_CHOICES)

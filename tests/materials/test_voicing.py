@@ -118,6 +118,7 @@ def test_blocks_leave_no_seam() -> None:
     assert whole[around] == pytest.approx(part[38 * 16000 - shift :][: 4 * 16000], abs=1e-9)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("clip_id", demo_material.CLIPS)
 def test_a_voice_is_found_over_a_band_as_loud_as_itself(clip_id: str) -> None:
     voice = demo_material.load_clip(clip_id, 16000).astype(float)

@@ -117,6 +117,7 @@ def test_the_ablation_has_the_modules_of_table_5() -> None:
     assert len(set(map(tuple, modules))) == 8
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("names", [*CONFIGURATIONS, *CROSS], ids=" ".join)
 def test_the_demo_has_the_same_rows_reduced(names: tuple[str, ...]) -> None:
     overlays = (DEMO, OTHER) if names in CROSS else (DEMO,)

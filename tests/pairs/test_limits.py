@@ -71,6 +71,7 @@ def test_the_best_pairs_found_within_the_time_are_used(seconds: float) -> None:
     assert "gap 100.00 %" in proof.format_proof(with_times=False)
 
 
+@pytest.mark.thorough
 def test_the_best_pairs_found_within_the_nodes_are_used() -> None:
     """The last term of 30 images and 12 clips with random labels needs more than one node."""
     draw = np.random.default_rng(1)
@@ -101,6 +102,7 @@ def test_the_best_pairs_found_within_the_nodes_are_used() -> None:
     )
 
 
+@pytest.mark.thorough
 def test_a_busy_machine_does_not_change_the_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     """If the clock runs 10,000 times as fast as the processor, the pairs and the proof stay."""
     options = []

@@ -165,6 +165,7 @@ def test_tiny(images: int, clips: int, count: int, ratio: float, split: tuple[in
     assert proof.is_proven
 
 
+@pytest.mark.thorough
 def test_equal_proportion(small: Any) -> None:
     """Each proportion comes nearer to its own counts than the other does."""
     made = {word: make_pairs(*small, 24, 2, proportion=word).rows for word in ("material", "equal")}

@@ -66,6 +66,7 @@ def texts(path: Path) -> list[str]:
     return [found.strip() for found in re.findall(r"<!--(.*?)-->", path.read_text(), re.DOTALL)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "wanted"),
     [

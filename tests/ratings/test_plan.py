@@ -138,6 +138,7 @@ def test_small_plans_keep_every_promise(of: dict[str, Any]) -> None:
     assert got >= wanted - shown or of["repeats_share"] > 0.2
 
 
+@pytest.mark.thorough
 @settings(max_examples=10, deadline=None)
 @given(small, st.integers(0, 2))
 def test_a_running_study_takes_new_videos(of: dict[str, Any], joined: int) -> None:
@@ -177,6 +178,7 @@ def test_a_pair_seen_last_is_not_the_first_of_the_new_ones() -> None:
     assert facts.distance >= 10
 
 
+@pytest.mark.thorough
 def test_lgvq_groups_see_every_prompt_once() -> None:
     samples = crossed(468, 6)
     plan = make_plan(samples, 60, StudyDesign(10, groups=6), seed=3)

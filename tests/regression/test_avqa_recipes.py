@@ -169,6 +169,7 @@ def test_mos_are_divided_as_published(
     assert not [key for key in state if key.startswith("mean.")], "features are as they are"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("model", "changed"),
     [

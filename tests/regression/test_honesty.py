@@ -138,7 +138,10 @@ def test_every_head_is_among_those_that_are_tested():
 
 
 #: Heads whose fits take most of the time of the test below; others of their kind are always tried.
-SLOW_HEADS = ("cross_attention", "frame_ensemble", "alignment", "adapter_fusion")
+SLOW_HEADS = (
+    "cross_attention", "frame_ensemble", "alignment", "adapter_fusion", "vqa_head", "aigc_vqa",
+    "ugvq", "audio_visual_fusion", "avqa_recurrent",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(

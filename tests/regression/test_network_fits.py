@@ -137,6 +137,7 @@ def load_mlp(tmp_path, threads, x, problems):
     return models.predict(x), [models.state(n) for n in range(len(problems))]
 
 
+@pytest.mark.thorough
 def test_results_do_not_depend_on_how_many_run_side_by_side(tmp_path):
     x, y = make_linear_data(gaps=0.0)
     problems = problems_of(y, 3)

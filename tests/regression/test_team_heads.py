@@ -50,6 +50,7 @@ def fit(name: str, folder: Path, quality: np.ndarray, blocks: Any, seeds: int = 
     return options, heads.load_head(name).fit(blocks, problems, options, folder, "cpu")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", list(HEADS))
 def test_each_learns_and_shuffled_labels_show_nothing(name: str, tmp_path: Path) -> None:
     """Pairs of rows share most of their quality; no pair is in train and test."""

@@ -55,6 +55,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return values
 
 
+@pytest.mark.thorough
 def test_it_stands_in_the_tables_with_its_interval_and_spread(found: dict[str, Any]) -> None:
     assert sorted(found["columns"]) == ["ccc", "ccc_high", "ccc_low", "ccc_sd"]
     assert found["by_method"] == ["ccc", "ccc_low", "ccc_high"]

@@ -117,6 +117,7 @@ def tables_python(tmp_path_factory):
     return created(tmp_path_factory.mktemp("conda") / "tables", "tables")
 
 
+@pytest.mark.thorough
 @on_its_python
 def test_the_stand_in_holds_what_the_file_lists_and_nothing_else(tables_python):
     code = (

@@ -25,7 +25,7 @@ CONFIG = {
     "shards": 2,
     "features": {
         "clip": {"weights": "random", "options": {"model": "ViT-S-32-alt", "frames": 2}},
-        "lse": {"weights": "random", "options": {"detect_every": 5}},
+        "lse": {"weights": "random", "options": {"detect_every": 25}},
     },
     "regression": {
         "protocols": PROTOCOLS,

@@ -63,6 +63,7 @@ def get_srcc(dataset, dimension):
     return rows.set_index("metric")["srcc"]
 
 
+@pytest.mark.thorough
 def test_ranks_follow_the_sorted_statistic(visit, dataset):
     page = visit.page
     visit.go("leaderboard", dimension=DIMENSIONS[0])

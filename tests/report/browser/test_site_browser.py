@@ -343,6 +343,7 @@ def test_panels_without_numbers_are_sentences(browser, tmp_path):
     visit.leave()
 
 
+@pytest.mark.thorough
 def test_the_benchmark_runs(tmp_path):
     """Its times are printed, never asserted."""
     script = Path(__file__).parents[3] / "benchmarks" / "report_site.py"

@@ -46,7 +46,7 @@ class Network(FineTunedNetwork):
         is_empty = torch.get_default_device().type == "meta"
         language, level_rows = base.build_empty() if is_empty else base.load()
         settings = LoraConfig(
-            r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(TARGETS)  # type: ignore[arg-type]
+            r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(TARGETS)
         )  # fmt: skip
         self.language = cast(Any, inject_adapter_in_model(settings, language))
         # Memory holds the input of each block, and of one block the rest.
