@@ -32,7 +32,7 @@ from sfqa.templates import render_template
 from sfqa.thumbnails import locate_file
 from sfqa.untrusted.documents import read_json
 
-VERSION = 3
+VERSION = 4
 
 log = logging.getLogger("sfqa")
 

@@ -5,6 +5,10 @@ relations, the list of sheets, the styles, the shared strings and the sheet. Wha
 (pictures, charts, links, comments, other sheets, macros) costs nothing. The values are those of
 openpyxl, whose functions decide which number is a date.
 
+openpyxl does not read the file: it takes over 60 s for 2 KB that merge or link a large range, and
+8 GB for shared strings that unpack from 54 KB; a check before it would have to know every such
+part.
+
 Source: ECMA-376, Part 1 (SpreadsheetML) and Part 2 (packages).
 """
 
