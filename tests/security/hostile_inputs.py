@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 import yaml
 from screen_study import STUDY
@@ -246,7 +248,8 @@ YAML_TEXTS = [
     "base: &b {a: 1}\n<<: [*b, *b]\n", "%YAML 9.9\n---\n", "a: 1\n---\nb: 2\n", "\x1b[2J: 1\n",
     "title: '" + "x" * 2_000_000 + "'\n", "a: 1\na: 2\n", "scale: {low: .inf, high: -.inf}\n",
     "dimensions: " + "[a," * 200 + "]" * 200, "scale: {step: 1:1:1:1:1:1:1:1:1:1}\n",
-    "scale: {low: " + "1" * 400 + "}\n", "- a\n" * 100_000,
+    "scale: {low: " + "1" * 400 + "}\n", "- a\n" * 100_000, "[" * 19_000, "- " * 300_000, "? " * 300_000,
+    "".join(f"{n}: {n}\n" for n in range(19_990)), "a: " + "0:" * 400_000 + "0.0",
 ]  # fmt: skip
 
 
@@ -314,12 +317,123 @@ def make_safetensors(numbers: random.Random, folder: Path) -> bytes:
     return damage_bytes(numbers, data) if numbers.random() < 0.3 else data
 
 
+# --- tables, documents and pickles that grow ---
+
+
+def make_json(numbers: random.Random, folder: Path) -> bytes:
+    rows: Any = [{"sample_id": f"s{n}", "score": n / 7} for n in range(20)]
+    for _ in range(numbers.choice([0, 1, 2])):
+        if isinstance(rows, dict | list):
+            rows = replace_value(numbers, rows)
+    data = json.dumps(rows).encode("utf-8", "surrogatepass")
+    size = numbers.choice([10, 1000, 300_000])
+    if numbers.random() < 0.6:
+        data = numbers.choice([
+            b"[" * 101 + b'"' + b'\\"' * size, b"[" * size, b'{"a":' * size, b"[" + b"{}," * size + b"{}]",
+            b"[" + b"[]," * 2 * size + b"0]", b'[{"a":NaN,"b":-Infinity}]', b'[{"a":1,"a":2}]', b"[{}]" + b" " * size,
+            b'{"a":1}\n' * size, b"\n" * size, b'["\xf0\x9f\x98\x80' + b"a" * size + b'"]', b'[{"a":1e999}]',
+            b"[" + b",".join(b'{"k%d":1}' % n for n in range(min(size, 20_000))) + b"]",
+            b'{"columns":[' + b",".join(b'"%d"' % n for n in range(size)) + b'],"data":[]}',
+        ])  # fmt: skip
+    return damage_bytes(numbers, data) if numbers.random() < 0.3 else data
+
+
+def make_parquet(numbers: random.Random, folder: Path) -> bytes:
+    size, rows = numbers.choice([10, 10_000, 200_000]), numbers.choice([1, 1000, 20_000])
+    repeated = pa.DictionaryArray.from_arrays(
+        pa.array(np.zeros(rows, np.int32)), pa.array(["a" * size])
+    )
+    column = numbers.choice([
+        lambda: repeated, lambda: pa.array(np.zeros(rows)), lambda: pa.nulls(rows * 100, pa.int8()),
+        lambda: pa.array(["a" * size], pa.string()), lambda: pa.array([b"x" * size] * 99, pa.binary(size)),
+        lambda: pa.ListArray.from_arrays(pa.array([0, rows * 50], pa.int32()), pa.nulls(rows * 50, pa.int8())),
+        lambda: pa.array([{"a": {"b": [1]}}] * rows), lambda: pa.array(["=1", "\x1b[2J"] * rows),
+    ])()  # fmt: skip
+    table = pa.table({f"c{n}": column for n in range(numbers.choice([1, 1, 3]))})
+    if numbers.random() < 0.1:
+        table = table.replace_schema_metadata({"pandas": numbers.choice(["[" * 10**6, "{}", "x"])})
+    options: dict[str, Any] = {"compression": numbers.choice(["zstd", "gzip", "none"])}
+    if numbers.random() < 0.2 and all(pa.types.is_string(c.type) for c in table.columns):
+        options |= {"use_dictionary": False, "column_encoding": "DELTA_BYTE_ARRAY"}
+    packed = io.BytesIO()
+    pq.write_table(table, packed, **options)
+    data = packed.getvalue()
+    action = numbers.random()
+    if action < 0.2:  # only the footer, which the checksums of pages do not cover
+        return data[: len(data) // 2] + damage_bytes(numbers, data[len(data) // 2 :])
+    if action < 0.3:
+        footer = numbers.choice(
+            [b"\x19" * 9999, b"\x19\xfc\xff\xff\x03" + b"\x48\x01s\x15\x02\0" * 65_535]
+        )
+        return b"PAR1" + footer + struct.pack("<I", len(footer)) + b"PAR1"
+    return damage_bytes(numbers, data) if action < 0.5 else data
+
+
+def pack_pickle(pickled: bytes) -> bytes:
+    """Return an archive of ``torch.save`` with this description of its one tensor."""
+    stored, packed = io.BytesIO(), io.BytesIO()
+    torch.save({"a": torch.zeros(4)}, stored)
+    with zipfile.ZipFile(stored) as source, zipfile.ZipFile(packed, "w") as archive:
+        for name in source.namelist():
+            archive.writestr(name, pickled if name.endswith("data.pkl") else source.read(name))
+    return packed.getvalue()
+
+
+#: Calls that PyTorch allows and that take far more memory than their bytes.
+PICKLES = [
+    b"}X\1\0\0\0ac%b\nJ\0\xa3\xe1\x11\x85Rs." % name
+    for name in (b"builtins\nbytearray", b"__builtin__\nbytearray", b"torch\nTensor", b"torch\nFloatTensor")
+] + [
+    b"}X\1\0\0\0actorch._tensor\n_rebuild_from_type_v2\n"
+    b"(cbuiltins\nbytearray\nctorch\nTensor\nJ\0\xa3\xe1\x11\x85}tRs.",
+    b"]ctorch\nTensor\nJ\0\xa3\xe1\x11\x85\x81a.",
+    b"](" + b"]" * 4_000_000 + b"e.",
+    b"](ccollections\nOrderedDict\nq\0](" + b"K\1K\1\x86" * 4000 + b"eq\1\x85R" + b"h\0h\1\x85R" * 9000 + b"e.",
+    b"](ccollections\nOrderedDict\nq\0)R}(" + b"".join(b"M%sK\0" % struct.pack("<H", n) for n in range(9000))
+    + b"uq\1b" + b"h\0)Rh\1b" * 9000 + b"e.",
+    b"](c_codecs\nencode\nq\2X\x40\x42\x0f\0" + b"a" * 10**6 + b"q\0X\6\0\0\0latin1q\1\x86R"
+    + b"h\2h\0h\1\x86R" * 9000 + b"e.",
+    b"}r\xff\xff\xff\x7f.", b"\x96" + b"\xff" * 5 + b"\0\0\0.", b"]" * 99_999 + b"a" * 99_998 + b".",
+]  # fmt: skip
+
+
+def make_pickle(numbers: random.Random, folder: Path) -> bytes:
+    data = pack_pickle(b"\x80\x02" + numbers.choice(PICKLES))
+    return damage_bytes(numbers, data) if numbers.random() < 0.2 else data
+
+
+def make_arrays(numbers: random.Random, folder: Path) -> bytes:
+    """Return an .npz archive of one array, or two of a name, with a wrong header or values."""
+    shape = numbers.choice(
+        ["(1,)", f"(0, {10**30})", "(True, 1)", "(-1,)", "(0, 10)", "1", "(1," * 99, f"({10**18},)"]
+    )
+    code = numbers.choice(
+        ["'<f8'", "'<U2'", "'|b1'", "'|V0'", "'|O'", "[('a','<f8',(9999999,))]", "'<M8[s]'", "1"]
+    )
+    order = numbers.choice(["False", "True", "1", "None"])
+    header = f"{{'descr': {code}, 'fortran_order': {order}, 'shape': {shape}, }}".encode()
+    header = numbers.choice(
+        [header] * 8 + [b"-" * 9999, b"(" * 9999, header + b" " * 60_000, b"{[1]: 2}"]
+    )
+    content = numbers.choice([b"\0", b"\xff", b"\x07"]) * numbers.choice([8, 8, 1, 0])
+    member = b"\x93NUMPY\x02\0" + struct.pack("<I", len(header)) + header + content
+    data = bytearray(
+        pack_members([("a.npy", member)] * numbers.choice([1, 1, 2]), zipfile.ZIP_STORED)
+    )
+    if numbers.random() < 0.2:
+        place = data.rindex(b"PK\1\2")
+        offset, value = numbers.choice([(6, 99), (8, 0x20), (8, 0x40), (8, 1)])
+        data[place + offset] = value
+    return damage_bytes(numbers, bytes(data)) if numbers.random() < 0.2 else bytes(data)
+
+
 #: The maker of each type of file, its type for reading_child.py, and the end of its name.
 MAKERS: list[tuple[str, str, Callable[[random.Random, Path], bytes]]] = [
     ("model", ".sfqa", make_model), ("submission", ".zip", make_submission),
     ("study", ".yaml", make_study), ("weights", ".pth", make_weights),
-    ("model", ".sfqa", make_model), ("submission", ".zip", make_submission),
-    ("study", ".yaml", make_study), ("weights", ".safetensors", make_safetensors),
+    ("table", ".json", make_json), ("table", ".parquet", make_parquet),
+    ("arrays", ".npz", make_arrays), ("weights", ".safetensors", make_safetensors),
+    ("weights", ".pth", make_pickle), ("table", ".jsonl", make_json),
 ]  # fmt: skip
 
 

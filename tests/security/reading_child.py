@@ -9,6 +9,7 @@ import json
 import resource
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from sfqa.challenge import submission
 from sfqa.errors import UserError
 from sfqa.processes import peak_memory_mb, restart_peak_memory
+from sfqa.shown_text import show_controls
 
 #: No file may take this much; the process ends before the machine does.
 ADDRESS_SPACE_MB = 16_000
@@ -67,9 +69,20 @@ def read_table(path: Path) -> list[str]:
     return []
 
 
+def read_arrays(path: Path) -> list[str]:
+    from sfqa.untrusted.arrays import read_npz
+
+    try:
+        read_npz(path)
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        return [f"{path.name}: {show_controls(str(error)[:200])} (an .npz archive)"]
+    return []
+
+
 READERS: dict[str, Callable[[Path], list[str]]] = {
     "submission": read_submission, "model": read_model, "study": read_study,
     "weights": read_weights, "config": read_config, "table": read_table,
+    "arrays": read_arrays,
 }  # fmt: skip
 
 
@@ -92,6 +105,8 @@ def read_file(file_type: str, path: Path) -> dict[str, Any]:
 
 def load_libraries() -> None:
     """Import what the readers need, so that its memory does not count for the first file."""
+    import pyarrow.compute
+    import pyarrow.parquet  # noqa: F401
     import scipy.io  # noqa: F401
     import torch
 

@@ -133,7 +133,7 @@ def _report_row(progress: Progress, row: Row, computed: bool) -> None:
 def _read_record(record: Path, key: str) -> Row | None:
     """Return the row of an earlier run if its inputs and its files are unchanged."""
     try:
-        stored = read_json(record)
+        stored = read_json(record, allow_nan=True)
         row: Row = stored["row"]
         if stored["key"] != key or stored["sha256"] != digest(row):
             return None

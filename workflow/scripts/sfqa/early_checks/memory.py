@@ -30,7 +30,7 @@ class PlanMemory:
     def recall(self, name: str, key: str) -> Any:
         """Return a value that was stored with this key, else None."""
         try:
-            stored = read_json(self.folder / f"{name}.json")
+            stored = read_json(self.folder / f"{name}.json", allow_nan=True)
             return stored["value"] if stored["key"] == key else None
         except (OSError, ValueError, KeyError, TypeError):
             return None

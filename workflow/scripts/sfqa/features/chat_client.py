@@ -106,7 +106,7 @@ class ChatClient:
         request = {"model": self.model, "messages": messages, "temperature": 0, **settings}
         content = self._hide_key(self._post(json.dumps(request).encode()))
         try:
-            reply = parse_json(content)
+            reply = parse_json(content, allow_nan=True)
             model, choice = reply["model"], reply["choices"][0]
             text = choice["message"]["content"]
             if not isinstance(text, str):

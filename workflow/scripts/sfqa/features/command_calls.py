@@ -15,7 +15,7 @@ from sfqa.features.base import Feature
 from sfqa.repositories import process
 from sfqa.tables import flaw
 from sfqa.untrusted import limits
-from sfqa.untrusted.documents import parse_json, read_limited
+from sfqa.untrusted.documents import check_value_count, parse_json, read_limited
 from sfqa.workers import LostTaskError
 
 #: What a program says about a video: a value for each column, or why it has none.
@@ -168,8 +168,10 @@ def read_json_lines(path: Path) -> list[Any]:
     """
     if not path.is_file():
         return []
-    lines = read_limited(path, limits.RESULT_BYTES).decode("utf-8").split("\n")[:-1]
-    return [parse_json(line) for line in lines if line.strip()]
+    text = read_limited(path, limits.RESULT_BYTES).decode("utf-8")
+    check_value_count(text, ",[{\n")
+    lines = text.split("\n")[:-1]
+    return [parse_json(line, allow_nan=True) for line in lines if line.strip()]
 
 
 def find_number(text: str, pattern: str) -> float:

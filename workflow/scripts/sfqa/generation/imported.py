@@ -159,7 +159,7 @@ def _check_once(
 def _read_record(path: Path, key: list[Any]) -> tuple[str, VideoForm | None] | None:
     """Return what a record says of these bytes; None if it is damaged or of other bytes."""
     try:
-        content = read_json(path)
+        content = read_json(path, allow_nan=True)
         if content["key"] != key:
             return None
         if content["reason"]:

@@ -104,7 +104,7 @@ def write_manifest(manifest: Mapping[str, Any], path: Path) -> None:
 def read_manifest(path: Path) -> Json:
     """Read a manifest. Raises :class:`UserError` if the file is not one."""
     try:
-        content = read_json(Path(path))
+        content = read_json(Path(path), allow_nan=True)  # options of a configuration
     except (OSError, ValueError):
         content = None
     if not isinstance(content, dict) or not all(

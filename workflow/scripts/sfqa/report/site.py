@@ -111,7 +111,7 @@ def write_crate(folder: Path, out: Path, site: Path) -> dict[str, Any]:
 
     Files and code are those recorded in the site's ``provenance.json``.
     """
-    record = read_json(site / "provenance.json")
+    record = read_json(site / "provenance.json", allow_nan=True)
     files = [folder / file["path"] for file in record["files"]]
     pages = [(f"{site.relative_to(folder).as_posix()}/", "Site of the dataset, open index.html")]
     date = provenance.choose_date(record["code"], files)
@@ -272,7 +272,7 @@ def read_initial_view(folder: Path) -> InitialView:
     path = Path(folder) / "report" / "site" / "provenance.json"
     if not path.is_file():
         return InitialView()
-    view: Mapping[str, Any] = read_json(path)["opening"]
+    view: Mapping[str, Any] = read_json(path, allow_nan=True)["opening"]
     # A site of an earlier version has no pooling.
     pooling = {"pooling": view["pooling"]} if "pooling" in view else {}
     return InitialView(

@@ -22,36 +22,54 @@ SUBMISSION_LINES = 1000
 #: Characters of an entry of readme.txt.
 README_ENTRY_CHARS = 1000
 
-#: Bytes of model.json in a model file. JSON of this size takes some 400 MB in memory.
+#: Bytes of model.json in a model file.
 MODEL_JSON_BYTES = 16 * MIB
-#: Bytes of any other JSON document, and how deep objects and lists may be nested.
-JSON_BYTES = 256 * MIB
+#: Bytes of any other JSON document (a text takes up to four times its bytes), its values (up to
+#: 300 bytes each), and how deep objects and lists may be nested.
+JSON_BYTES = 32 * MIB
+JSON_VALUES = 1_000_000
 JSON_DEPTH = 100
+#: Rows of a table of JSON: 200,000 take some seconds.
+JSON_ROWS = 200_000
 #: Bytes of the results that the program of a quality model writes.
-RESULT_BYTES = 64 * MIB
+RESULT_BYTES = 32 * MIB
 #: Bytes of a table of text (.csv, .tsv, .txt), which is read whole.
 TABLE_TEXT_BYTES = 2048 * MIB
 #: Bytes of the list of checksums of a published folder.
 CHECKSUM_BYTES = 64 * MIB
-#: Bytes of a YAML document, its lines and entries in brackets (40,000 take some seconds), and its
-#: nodes with each alias counted as what it refers to.
+#: Bytes of a YAML document, its lines and entries in brackets (20,000 take some seconds without
+#: libyaml), how deep lists and mappings may be nested, and its nodes with each alias counted as
+#: what it refers to.
 YAML_BYTES = MIB
-YAML_LINES = 40_000
+YAML_LINES = 20_000
+YAML_DEPTH = 100
 YAML_NODES = 200_000
 
-#: Bytes of an array of an .npz archive.
+#: Bytes of the arrays of an .npz archive, and characters of the header of an array, as in NumPy.
 ARRAY_BYTES = 1024 * MIB
+ARRAY_HEADER_CHARS = 10_000
 
 #: Rows and columns of a Parquet file of a user.
 TABLE_ROWS = 50_000_000
-TABLE_COLUMNS = 100_000
+TABLE_COLUMNS = 15_000
 #: Cells that a Parquet file of any size may have, and cells per byte of a larger one. A cell takes
-#: some 64 bytes in memory; measured ratings and features have below 1 cell per byte.
-SMALL_TABLE_CELLS = 4_000_000
-TABLE_CELLS_PER_BYTE = 8
+#: some 64 bytes in memory; measured ratings and features have below 1 cell per byte. A table of
+#: JSON may have SMALL_TABLE_CELLS.
+SMALL_TABLE_CELLS = 2_000_000
+TABLE_CELLS_PER_BYTE = 2
+#: Bytes that the pages of a Parquet file of any size may unpack to, and its text in all cells; and
+#: such bytes per byte of a larger file.
+TABLE_UNPACKED_BYTES = 48 * MIB
+TABLE_UNPACKED_RATIO = 40
+#: Bytes of the footer of a Parquet file, and values of its footer and page headers (some 55 per
+#: column and row group).
+TABLE_FOOTER_BYTES = 8 * MIB
+TABLE_FOOTER_VALUES = 1_200_000
 
-#: Bytes of the description of the tensors in a weights file: data.pkl, or the safetensors header.
-WEIGHTS_HEADER_BYTES = 64 * MIB
+#: Bytes of the description of the tensors in a weights file: data.pkl, or the safetensors header
+#: (some 100 bytes per tensor), and its values (some 30 per tensor).
+WEIGHTS_HEADER_BYTES = 4 * MIB
+WEIGHTS_VALUES = 300_000
 
 #: Elements of an XML document, how deep they may be nested, different names of elements and
 #: attributes (the parser keeps each), and bytes of a tag with its attributes, or of a comment.

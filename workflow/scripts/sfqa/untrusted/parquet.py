@@ -1,4 +1,4 @@
-"""The reader of users' Parquet files: rows and cells are counted in the footer before reading."""
+"""The reader of users' Parquet files: what they unpack to is counted before reading."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sfqa.errors import UserError
+from sfqa.shown_text import quote_value
 from sfqa.untrusted import limits
 from sfqa.untrusted.limits import RefusedError
+from sfqa.untrusted.parquet_pages import TableSize, measure_pages
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,27 +25,70 @@ def open_parquet(path: Path | str) -> pq.ParquetFile:
     """
     import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(path)
-    rows, columns = file.metadata.num_rows, file.metadata.num_columns
+    table = measure_pages(path)
+    rows, columns = table.rows, len(table.columns)
     if rows > limits.TABLE_ROWS:
         raise RefusedError(f"it has {rows:,} rows; at most {limits.TABLE_ROWS:,} are read")
-    if columns > limits.TABLE_COLUMNS:
-        raise RefusedError(f"it has {columns:,} columns; at most {limits.TABLE_COLUMNS:,} are read")
-    groups = [file.metadata.row_group(n) for n in range(file.metadata.num_row_groups)]
-    values = sum(
-        group.column(n).num_values for group in groups for n in range(group.num_columns)
-    )  # of a column of lists: the values of all lists
     size = Path(path).stat().st_size
+    # Of a column of lists: the values of all lists.
+    cells = max(rows * columns, sum(column.values for column in table.columns))
     most_cells = max(limits.SMALL_TABLE_CELLS, limits.TABLE_CELLS_PER_BYTE * size)
-    if max(values, rows * columns) > most_cells:
+    if cells > most_cells:
         raise RefusedError(
-            f"it has {max(values, rows * columns):,} cells in {size:,} bytes; a file of this size "
-            f"may have {most_cells:,}, because its cells would fill the memory"
+            f"it has {cells:,} cells in {size:,} bytes; a file of this size may have "
+            f"{most_cells:,}, because its cells would fill the memory"
         )
-    unpacked = sum(group.total_byte_size for group in groups)
-    if unpacked > max(64 * limits.SMALL_TABLE_CELLS, limits.PACKING_RATIO * size):
+    most_bytes = max(limits.TABLE_UNPACKED_BYTES, limits.TABLE_UNPACKED_RATIO * size)
+    unpacked = sum(max(c.unpacked, c.width * c.values) for c in table.columns)
+    if unpacked > most_bytes:
         raise RefusedError(f"its {size:,} bytes would be {unpacked:,} unpacked")
-    return file
+    if sum(column.text_bound for column in table.columns) > most_bytes:
+        _check_text(path, table, most_bytes)
+    return pq.ParquetFile(path)
+
+
+def _check_text(path: Path | str, table: TableSize, most_bytes: int) -> None:
+    """Raise :class:`RefusedError` if the text of all cells has more than ``most_bytes``.
+
+    The columns are read in the form in which each different text is in memory once.
+    """
+    import pyarrow.parquet as pq
+
+    schema = pq.ParquetFile(path).schema
+    total = 0
+    for number, column in enumerate(table.columns):
+        if column.text_bound <= column.unpacked:
+            total += column.text_bound
+        elif column.repeats_prefixes:
+            raise RefusedError(
+                f"the text of its column {quote_value(schema.column(number).path)} may have "
+                f"{column.text_bound:,} bytes; write it without the encoding DELTA_BYTE_ARRAY"
+            )
+        else:
+            name = schema.column(number).path
+            encoded = pq.ParquetFile(path, read_dictionary=[name]).read([name], use_threads=False)
+            total += sum(map(_count_text, encoded.columns))
+        if total > most_bytes:
+            raise RefusedError(f"the text of its cells has more than {most_bytes:,} bytes")
+
+
+def _count_text(column: pa.ChunkedArray | pa.Array) -> int:
+    """Return the bytes of text in a column, also in its lists and structures."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if isinstance(column, pa.ChunkedArray):
+        return sum(map(_count_text, column.chunks))
+    if isinstance(column, pa.DictionaryArray):
+        lengths = pc.binary_length(column.dictionary).take(column.indices)
+        return int(pc.sum(lengths).as_py() or 0)
+    if isinstance(column, pa.StructArray):
+        return sum(map(_count_text, column.flatten()))
+    if isinstance(column, pa.MapArray):
+        return _count_text(column.keys) + _count_text(column.items)
+    if isinstance(column, pa.ListArray | pa.LargeListArray | pa.FixedSizeListArray):
+        return _count_text(column.flatten())
+    return 0
 
 
 def read_parquet(path: Path | str, columns: list[str] | None = None) -> pa.Table:

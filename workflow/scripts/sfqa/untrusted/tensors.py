@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from sfqa.shown_text import show_controls
 from sfqa.untrusted import limits
 from sfqa.untrusted.archives import check_members, open_archive
 from sfqa.untrusted.limits import RefusedError, format_bytes
+from sfqa.untrusted.pickles import check_archive_pickles, check_pickles
 
 #: First byte of a pickle of protocol 2 or later, as torch.save wrote before it wrote archives.
 _PICKLE = b"\x80"
@@ -35,18 +37,39 @@ def load_tensors(path: Path, *, mmap: bool | None = None) -> Any:
     is_archive = is_zipfile(path)
     if is_archive:
         check_torch_archive(path)
+        check_archive_pickles(path)
     else:
-        with open(path, "rb") as file:
-            first_bytes = file.read(2)
-        if first_bytes == b"PK":
-            raise RefusedError("its archive is incomplete or damaged")
-        if not first_bytes.startswith(_PICKLE) and first_bytes:
-            raise RefusedError("it is no file of tensors")
+        _check_legacy_file(path)
     use_map = is_archive if mmap is None else mmap and is_archive
     stored = torch.load(path, map_location="cpu", weights_only=True, mmap=use_map)
+    storages: dict[int, int] = {}
     for tensor in _iterate_tensors(stored):
         _check_storage(tensor)
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
+    total, size = sum(storages.values()), path.stat().st_size
+    if total > size:  # a file of the time before archives may leave the numbers out
+        raise RefusedError(f"its tensors declare {total:,} bytes, and the file has {size:,}")
     return stored
+
+
+def _check_legacy_file(path: Path) -> None:
+    """Raise :class:`RefusedError` for a file that is not one of those before archives."""
+    with open(path, "rb") as file:
+        first_bytes = file.read(2)
+        if first_bytes == b"PK":
+            raise RefusedError("its archive is incomplete or damaged")
+        if not first_bytes:
+            return  # PyTorch has a sentence for it
+        if not first_bytes.startswith(_PICKLE):
+            raise RefusedError("it is no file of tensors")
+        file.seek(0)
+        check_pickles(file)
+    try:  # PyTorch would unpack it, whatever the name of its first member begins with
+        tarfile.open(path, "r:").close()
+    except tarfile.TarError:
+        return
+    raise RefusedError("it is a tar archive, as PyTorch wrote before 2017; save it again")
 
 
 def check_torch_archive(path: Path) -> None:

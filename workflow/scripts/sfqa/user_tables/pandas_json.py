@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def _name_cells(path: Path, names: list[str], rows: Sequence[Any]) -> list[dict[
         if not isinstance(row, list) or len(row) != len(names):
             count = f"{len(row)} cells" if isinstance(row, list) else "no list of cells"
             raise UserError(f"{path}, row {number}: {count} where there are {len(names)} columns")
-    repeated = [name for k, name in enumerate(names) if name in names[:k]]
+    repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise UserError(f"{path}: the column {repeated[0]!r} is there twice; rename one")
     return [dict(zip(names, row, strict=True)) for row in rows]

@@ -6,13 +6,16 @@ import math
 import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sfqa.errors import UserError
 from sfqa.untrusted.limits import RefusedError
 from sfqa.untrusted.parquet import read_parquet
 from sfqa.user_tables import numbers, text
 from sfqa.user_tables.table import UserTable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _PARQUET_SUFFIXES = (".parquet", ".pq")
 _TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
@@ -95,7 +98,7 @@ def _read_parquet(path: Path) -> UserTable:
 
     try:
         frame = read_parquet(path)
-        columns = [column.to_pylist() for column in frame.columns]
+        columns = [_list_cells(column) for column in frame.columns]
     except RefusedError as error:
         raise UserError(f"{path}: {error}; write fewer rows, or several files") from error
     except MemoryError as error:
@@ -110,6 +113,28 @@ def _read_parquet(path: Path) -> UserTable:
     _check_names(path, header, range(len(header)))
     rows = list(range(1, frame.num_rows + 1))
     return UserTable(path, dict(zip(header, columns, strict=True)), rows)
+
+
+def _list_cells(column: pa.ChunkedArray) -> list[Any]:
+    """Return the cells of a column, None for missing ones; equal texts are one object."""
+    import pyarrow as pa
+
+    is_number = pa.types.is_integer(column.type) or pa.types.is_float64(column.type)
+    if not is_number and not pa.types.is_string(column.type):
+        return list(column.to_pylist())
+    cells: list[Any] = []
+    for chunk in column.chunks:
+        if is_number:
+            values = chunk.fill_null(0).to_numpy().tolist()
+            missing = chunk.is_null().to_numpy(zero_copy_only=False)
+            cells += [None if m else value for value, m in zip(values, missing, strict=True)]
+        else:
+            encoded = chunk.dictionary_encode()
+            texts = [*encoded.dictionary.to_pylist(), None]
+            cells += [
+                texts[n] for n in encoded.indices.fill_null(len(texts) - 1).to_numpy().tolist()
+            ]
+    return cells
 
 
 def _read_records(

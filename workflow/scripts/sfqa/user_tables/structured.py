@@ -10,7 +10,7 @@ from typing import Any
 
 from sfqa.errors import UserError
 from sfqa.untrusted import limits
-from sfqa.untrusted.documents import parse_json, read_limited
+from sfqa.untrusted.documents import check_value_count, parse_json, read_limited
 from sfqa.untrusted.limits import RefusedError
 from sfqa.untrusted.workbooks import Sheet, open_workbook
 from sfqa.user_tables.columns import shorten_cell
@@ -66,11 +66,13 @@ def _read_json(path: Path, names: Sequence[str] | None) -> UserTable:
         if path.suffix.lower() in _LINE_SUFFIXES or _has_object_per_line(text):
             if names is not None:
                 raise UserError(f"{path}: its columns have names; leave 'header' out")
+            check_value_count(text, ",[{\n\r")
             records = _read_json_lines(path, text)
         else:
-            content = parse_json(text, object_pairs_hook=_build_object)
+            content = parse_json(text, allow_nan=True, object_pairs_hook=_build_object)
             content = convert_pandas_json(path, content, names, KEY)
             records = list(enumerate(_find_records(path, content), 1))
+        _check_row_count(len(records))
         rows = [_flatten(record) for _, record in records]
     except json.JSONDecodeError as error:
         raise UserError(
@@ -88,13 +90,20 @@ def _read_json(path: Path, names: Sequence[str] | None) -> UserTable:
     if not records:
         raise UserError(f"{path}: no rows in it; give one object per row")
     fields = dict.fromkeys(name for row in rows for name in row)
+    if len(rows) * len(fields) > limits.SMALL_TABLE_CELLS:
+        raise UserError(
+            f"{path}: {len(rows):,} rows with {len(fields):,} different fields are more than "
+            f"{limits.SMALL_TABLE_CELLS:,} cells; give all rows the same fields, or write it as "
+            "Parquet"
+        )
     columns = {name: [row.get(name) for row in rows] for name in fields}
     return UserTable(path, columns, [number for number, _ in records])
 
 
 def _has_object_per_line(text: str) -> bool:
     """Return whether the first two lines of a text are JSON objects."""
-    lines = [line for line in _LINE_END.split(text) if line.strip()][:2]
+    first, *rest = _LINE_END.split(text.strip(), maxsplit=1)
+    lines = [first, *(_LINE_END.split(part.lstrip(), maxsplit=1)[0] for part in rest)]
     try:
         return len(lines) == 2 and all(isinstance(parse_json(line), Mapping) for line in lines)
     except ValueError:
@@ -105,10 +114,11 @@ def _has_object_per_line(text: str) -> bool:
 def _read_json_lines(path: Path, text: str) -> list[tuple[int, Mapping[str, Any]]]:
     """Return the objects of a file with one per line, with their line numbers."""
     lines = [(n, line) for n, line in enumerate(_LINE_END.split(text), 1) if line.strip()]
+    _check_row_count(len(lines))
     records = []
     for number, line in lines:
         try:
-            record = parse_json(line, object_pairs_hook=_build_object)
+            record = parse_json(line, allow_nan=True, object_pairs_hook=_build_object)
         except json.JSONDecodeError as line_error:
             raise UserError(
                 f"{path}, row {number}: not valid JSON ({line_error.msg}); write one object per "
@@ -122,6 +132,13 @@ def _read_json_lines(path: Path, text: str) -> list[tuple[int, Mapping[str, Any]
             record = _add_key(key, value)
         records.append((number, record))
     return records
+
+
+def _check_row_count(count: int) -> None:
+    if count > limits.JSON_ROWS:
+        raise RefusedError(
+            f"it has {count:,} rows; of JSON {limits.JSON_ROWS:,} are read, of CSV and Parquet more"
+        )
 
 
 def _add_key(key: str, fields: Mapping[str, Any]) -> dict[str, Any]:
