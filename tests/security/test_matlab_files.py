@@ -124,3 +124,25 @@ def test_damaged_bytes_end_in_a_sentence(tmp_path: Path) -> None:
         except UserError as error:
             assert str(error).startswith(f"{path}: ")
     assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_too_many_cells_are_refused_before_they_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool
+) -> None:
+    path = tmp_path / "a.mat"
+    names = np.array([["a"], ["b"]] * 10, dtype=object)
+    path.write_bytes(make_matlab(packed=packed, names=names))
+    monkeypatch.setattr("sfqa.untrusted.limits.MATLAB_ELEMENTS", 103)
+    check_matlab(path)  # three of the variable, 20 cells, and four of each
+    monkeypatch.setattr("sfqa.untrusted.limits.MATLAB_ELEMENTS", 102)
+    with pytest.raises(RefusedError, match="more than 102 elements"):
+        check_matlab(path)
+
+
+@pytest.mark.parametrize("name", ["miuint32_for_miint32.mat", "miutf8_array_name.mat"])
+def test_types_that_other_programs_write_are_read(name: str) -> None:
+    path = Path(scipy_io.__file__).parent / "matlab" / "tests" / "data" / name
+    if not path.is_file():
+        pytest.skip("this SciPy was installed without the files of its tests")
+    check_matlab(path)

@@ -85,6 +85,9 @@ WORKBOOK_BYTES = 64 * MIB
 WORKBOOK_CELLS = 5_000_000
 #: Formats of numbers, and formats of cells, of a workbook. Excel has 65,490 of cells.
 WORKBOOK_FORMATS = 70_000
+#: Elements of the variables of a MATLAB file: four for each text or number in a cell or a struct,
+#: which takes some 350 bytes in memory.
+MATLAB_ELEMENTS = 2_000_000
 
 #: Characters of a value that a message shows.
 SHOWN_CHARS = 80

@@ -58,13 +58,11 @@ def check_matlab(path: Path) -> None:
             variable = _read_variable(file, element_type, size, room)
             total += len(variable)
             if element_type == _COMPRESSED:
-                elements += _check_elements(memoryview(variable), order)
+                elements = _check_elements(memoryview(variable), order, elements)
             elif element_type == _MATRIX:
-                elements += _check_matrix(memoryview(variable), order, 0)
+                elements = _check_matrix(memoryview(variable), order, 0, elements)
             else:
                 raise RefusedError(f"it has a variable of the unknown type {element_type}")
-            if elements > limits.WORKBOOK_CELLS:
-                raise RefusedError(f"it has more than {limits.WORKBOOK_CELLS:,} values and texts")
 
 
 def _check_version_4(data: bytes) -> None:
@@ -109,12 +107,12 @@ def _count_unpacked(packed: bytes, room: int) -> int:
     return count
 
 
-def _check_elements(data: memoryview, order: _Order) -> int:
-    """Return the number of elements in an unpacked variable, which is one matrix."""
+def _check_elements(data: memoryview, order: _Order, count: int) -> int:
+    """Return ``count`` and the number of elements in an unpacked variable, which is one matrix."""
     element_type, content, _ = _split_element(data, 0, order)
     if element_type != _MATRIX:
         raise RefusedError(f"it has a variable of the unknown type {element_type}")
-    return _check_matrix(content, order, 0)
+    return _check_matrix(content, order, 0, count)
 
 
 def _split_element(data: memoryview, position: int, order: _Order) -> tuple[int, memoryview, int]:
@@ -133,8 +131,8 @@ def _split_element(data: memoryview, position: int, order: _Order) -> tuple[int,
     return element_type, data[start : start + size], start + size + -(start + size) % 8
 
 
-def _check_matrix(content: memoryview, order: _Order, depth: int) -> int:
-    """Return the number of elements of a matrix; raises :class:`RefusedError`.
+def _check_matrix(content: memoryview, order: _Order, depth: int, count: int) -> int:
+    """Return ``count`` and the number of elements of a matrix; raises :class:`RefusedError`.
 
     The elements are as many, and of such types, as its class and dimensions say, because SciPy
     takes what is missing from behind the matrix.
@@ -142,12 +140,15 @@ def _check_matrix(content: memoryview, order: _Order, depth: int) -> int:
     if depth > _DEPTH:
         raise RefusedError(f"its cells and structs are nested deeper than {_DEPTH}")
     if not content:
-        return 1
+        return count
     elements: list[tuple[int, memoryview]] = []
     position = 0
     while position < len(content):
         element_type, data, position = _split_element(content, position, order)
         elements.append((element_type, data))
+        count += 1
+        if count > limits.MATLAB_ELEMENTS:
+            raise RefusedError(f"it has more than {limits.MATLAB_ELEMENTS:,} elements")
     flags = elements[0][1]
     matrix_class = int.from_bytes(flags[:4], order) & 0xFF
     if elements[0][0] != _UINT32 or len(flags) != 8 or matrix_class not in _CLASSES:
@@ -167,8 +168,10 @@ def _check_matrix(content: memoryview, order: _Order, depth: int) -> int:
     )
     if not is_whole:
         raise RefusedError(f"a matrix of the class {matrix_class} in it lacks a part")
-    matrices = (data for element_type, data in elements if element_type == _MATRIX)
-    return len(elements) + sum(_check_matrix(data, order, depth + 1) for data in matrices)
+    for element_type, data in elements:
+        if element_type == _MATRIX:
+            count = _check_matrix(data, order, depth + 1, count)
+    return count
 
 
 def _expect_elements(
@@ -176,7 +179,8 @@ def _expect_elements(
     order: _Order,
 ) -> tuple[frozenset[int], int, frozenset[int], int]:  # fmt: skip
     """Return the types and number of the elements before the values, and of the values."""
-    if len(elements) < 3 or elements[1][0] != _INT32 or elements[2][0] not in _NUMBERS:
+    # Some programs write the dimensions without a sign, and the name as UTF-8.
+    if len(elements) < 3 or elements[1][0] not in (_INT32, _UINT32) or elements[2][0] not in _TEXTS:
         raise RefusedError("a matrix in it has no dimensions or no name")
     dimensions = elements[1][1]
     sides = [
@@ -187,14 +191,14 @@ def _expect_elements(
     if len(sides) < 2 or min(sides) < 0 or (count > size and matrix_class != _SPARSE):
         raise RefusedError(f"a matrix in it declares {count:,} values in {size:,} bytes")
     if matrix_class == _CELL:
-        return _NUMBERS, 2, _MATRIX_TYPE, count
+        return _TEXTS, 2, _MATRIX_TYPE, count
     if matrix_class in (_STRUCT, _OBJECT):
         texts = 4 if matrix_class == _STRUCT else 5
         if len(elements) <= texts:
             raise RefusedError("a struct in it has no fields")
         length = int.from_bytes(elements[texts - 1][1], order)
         fields = len(elements[texts][1]) // length if length else 0
-        return _NUMBERS, texts, _MATRIX_TYPE, count * fields
+        return _TEXTS, texts, _MATRIX_TYPE, count * fields
     if matrix_class == _CHAR:
-        return _NUMBERS, 2, _TEXTS, 1
-    return _NUMBERS, 2, _NUMBERS, (3 if matrix_class == _SPARSE else 1) + is_complex
+        return _TEXTS, 2, _TEXTS, 1
+    return _TEXTS, 2, _NUMBERS, (3 if matrix_class == _SPARSE else 1) + is_complex
