@@ -34,6 +34,9 @@ from sfqa.user_tables.structured import read_structured
 
 ROW = '<row r="1"><c r="A1" t="str"><v>video</v></c></row>'
 
+#: A cell with a format and no value, as programs write for a format of whole rows and columns.
+FAR = '<row r="1048576"><c r="XFD1048576" s="0"/></row>'
+
 
 def merge(text: str) -> str:
     return make_sheet(ROW, f"<mergeCells>{text}</mergeCells>")
@@ -48,7 +51,6 @@ def name_prefix(sheet: str) -> str:
 
 
 #: What a sheet holds, and what is said about it.
-FAR = '<row r="1048576"><c r="XFD1048576"/></row>'
 HOSTILE: dict[str, tuple[dict[str, str | bytes], str]] = {
     "single quotes": ({SHEET: merge("<mergeCell ref='A1:CV100000'/>")}, "reaches over 10,000,000"),
     "spaces": ({SHEET: merge('<mergeCell ref = "A1:CV100000"/>')}, "reaches over 10,000,000"),
@@ -58,11 +60,9 @@ HOSTILE: dict[str, tuple[dict[str, str | bytes], str]] = {
         {SHEET: merge('<mergeCell ref="A1:CV100000"/>').encode("utf-16")}, "reaches over 10,000,000"
     ),
     "prefix": ({SHEET: name_prefix(merge('<mergeCell ref="A1:CV100000"/>'))}, "reaches over 10,000"),
-    "comment": ({SHEET: make_sheet(ROW + "<!-- > -->" + FAR)}, "reaches over"),
-    "far cell": ({SHEET: make_sheet(ROW + FAR)}, "reaches over"),
-    "row and column": (
-        {SHEET: make_sheet('<row r="1048576"><c/></row><row r="1"><c r="XFD1"/></row>')}, "reaches over"
-    ),
+    "wide": ({SHEET: make_sheet('<row r="1"><c r="XFD1"><v>1</v></c></row>' + "<row><c><v>1</v></c></row>" * 400)}, "reaches over"),
+    "cells of a row": ({SHEET: make_sheet("<row>" + "<c/>" * 16_385 + "</row>")}, "row 1 has more than 16,384 cells"),
+    "rows": ({SHEET: make_sheet('<row r="1048576"/><row/>')}, "'1048577' is not the number"),
     "row beyond": ({SHEET: make_sheet('<row r="99999999"/>')}, "'99999999' is not the number"),
     "column beyond": ({SHEET: make_sheet('<row><c r="ZZZ1"/></row>')}, "column ZZZ is beyond"),
     "other row": ({SHEET: make_sheet('<row r="1"><c r="A2"/></row>')}, "cell A2 is in row 1"),
@@ -98,7 +98,7 @@ HOSTILE: dict[str, tuple[dict[str, str | bytes], str]] = {
         {BOOK: PARTS[BOOK].replace("<sheets>", '<sheets><sheet name="scores" r:id="s"/>')},
         "two of its sheets have the name 'scores'",
     ),
-    "no part": ({"xl/_rels/workbook.xml.rels": PARTS["_rels/.rels"]}, "has no part of the archive"),
+    "no part": ({"xl/_rels/workbook.xml.rels": PARTS["_rels/.rels"]}, "sheet 'scores' has no part of the archive"),
     "outside part": (
         {"_rels/.rels": PARTS["_rels/.rels"].replace(f"/{BOOK}", "../../etc/passwd")},
         "is missing",
@@ -135,6 +135,8 @@ def test_a_hostile_workbook_is_refused_at_once_by_a_sentence(tmp_path: Path, nam
         {SHEET: SCORES.replace("</worksheet>", '<hyperlinks><hyperlink ref="A1:XFD1048576"/></hyperlinks></worksheet>')},
         {SHEET: SCORES.replace("</sheetData>", '<row r="1048576" hidden="1"/></sheetData>')},
         {STYLES: f'<styleSheet xmlns="{MAIN}"><cellStyles>' + "".join(f'<cellStyle name="{n}" xfId="0"/>' for n in range(5000)) + "</cellStyles></styleSheet>"},
+        {SHEET: SCORES.replace("</sheetData>", f"<!-- > -->{FAR}</sheetData>")},
+        {BOOK: PARTS[BOOK].replace("</sheets>", '<sheet name="module" r:id="x"/></sheets>')},
         {"xl/worksheets/sheet2.xml": make_sheet(FAR), "xl/media/a.png": b"\x89PNG", "a.xml": b"<a"},
     ],
 )  # fmt: skip
@@ -266,3 +268,39 @@ def test_only_the_sheet_that_is_read_is_unpacked(
     monkeypatch.setattr(zipfile.ZipFile, "open", note_name)
     read_structured(path)
     assert sorted(names) == sorted([*set(PARTS) - {"[Content_Types].xml"}, SHEET])
+
+
+FORMULAS = make_sheet(
+    '<row><c t="str"><v>video</v></c><c t="str"><v>mos</v></c><c t="str"><v>note</v></c></row><row>'
+    '<c t="str"><v>a</v></c><c><f>1+1</f><v>2</v></c><c t="str"><f>IF(1=1,"","x")</f><v></v></c></row>'
+)
+
+
+def test_a_formula_whose_value_is_an_empty_text_has_a_value(tmp_path: Path) -> None:
+    table = read_structured(write_workbook(tmp_path / "a.xlsx", {SHEET: FORMULAS}))
+    assert table.columns == {"video": ["a"], "mos": [2], "note": [None]}
+    path = write_workbook(tmp_path / "a.xlsx", {SHEET: FORMULAS.replace("<v>2</v>", "<v></v>")})
+    with pytest.raises(UserError, match="cell B2: a formula without a stored value"):
+        read_structured(path)
+
+
+def test_values_of_formulas_that_are_to_be_computed_are_not_read(tmp_path: Path) -> None:
+    """XlsxWriter, among others, stores 0 as the value of each formula."""
+    book = PARTS[BOOK].replace(
+        "</workbook>", '<calcPr calcId="124519" fullCalcOnLoad="1"/></workbook>'
+    )
+    parts: dict[str, str | bytes] = {BOOK: book, SHEET: FORMULAS}
+    with pytest.raises(UserError, match="cell B2: .* not computed; open the workbook"):
+        read_structured(write_workbook(tmp_path / "a.xlsx", parts))
+    table = read_structured(write_workbook(tmp_path / "a.xlsx", {BOOK: book}))
+    assert table.columns["mos"] == [3.5]
+
+
+def test_names_of_columns_that_begin_alike_take_no_time(tmp_path: Path) -> None:
+    cells = "".join(f'<c t="str"><v>{"a" * 500}{n}</v></c>' for n in range(16_384))
+    path = write_workbook(
+        tmp_path / "a.xlsx", {SHEET: make_sheet(f"<row>{cells}</row><row><c><v>1</v></c></row>")}
+    )
+    started = time.process_time()
+    assert len(read_structured(path).columns) == 16_384
+    assert time.process_time() - started < 2

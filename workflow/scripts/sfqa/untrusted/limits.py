@@ -73,7 +73,7 @@ WEIGHTS_VALUES = 300_000
 
 #: Elements of an XML document, how deep they may be nested, different names of elements and
 #: attributes (the parser keeps each), and bytes of a tag with its attributes, or of a comment.
-XML_ELEMENTS = 4_000_000
+XML_ELEMENTS = 2_000_000
 XML_DEPTH = 100
 XML_NAMES = 10_000
 XML_TAG_BYTES = MIB
@@ -87,7 +87,7 @@ WORKBOOK_CELLS = 5_000_000
 WORKBOOK_FORMATS = 70_000
 #: Elements of the variables of a MATLAB file: four for each text or number in a cell or a struct,
 #: which takes some 350 bytes in memory.
-MATLAB_ELEMENTS = 2_000_000
+MATLAB_ELEMENTS = 1_000_000
 
 #: Characters of a value that a message shows.
 SHOWN_CHARS = 80

@@ -21,7 +21,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ _INLINE = (f"{_CELL}/is/t", f"{_CELL}/is/r/t")
 _MERGED = "worksheet/mergeCells/mergeCell"
 _STRING, _STRING_TEXTS = "sst/si", ("sst/si/t", "sst/si/r/t")
 _BOOK_SHEET, _BOOK_OPTIONS = "workbook/sheets/sheet", "workbook/workbookPr"
+_BOOK_FORMULAS = "workbook/calcPr"
 _NUMBER_FORMAT, _CELL_FORMAT = "styleSheet/numFmts/numFmt", "styleSheet/cellXfs/xf"
 _RELATION = "Relationships/Relationship"
 _COORDINATE = re.compile(r"\$?([A-Za-z]{1,3})\$?([0-9]{1,7})")
@@ -61,7 +62,8 @@ class Sheet:
     """A sheet: its filled rows by number, in order; each ends with its last filled cell.
 
     ``merged``: the first range of merged cells over several rows, '' if there is none.
-    ``missing_value``: the first cell with a formula whose value is not stored, '' if there is none.
+    ``missing_value``: the first cell with a formula whose value is not stored, or whose stored
+    value is to be computed anew, '' if there is none.
     """
 
     title: str
@@ -79,6 +81,7 @@ class Workbook:
     _strings_part: str
     _styles_part: str
     _epoch: datetime.datetime
+    _has_computed: bool
 
     @property
     def titles(self) -> list[str]:
@@ -87,9 +90,11 @@ class Workbook:
 
     def read_sheet(self, title: str) -> Sheet:
         """Return a sheet; raises :class:`RefusedError` if it exceeds a limit or is damaged."""
+        if not self._parts[title]:
+            raise RefusedError(f"its sheet {quote_value(title)} has no part of the archive")
         strings = _read_strings(self._archive, self._strings_part) if self._strings_part else []
         dates = _read_dates(self._archive, self._styles_part, self._epoch)
-        parser = _SheetParser(Sheet(title), strings, dates)
+        parser = _SheetParser(Sheet(title), strings, dates, self._has_computed)
         _parse_part(
             self._archive, self._parts[title], _MAIN,
             (_ROW, _CELL, _VALUE, _FORMULA, *_INLINE, _MERGED), parser.start, parser.end,
@@ -118,30 +123,32 @@ def open_workbook(path: Path) -> Iterator[Workbook]:
             raise RefusedError("it has no part that lists the sheets")
         relations = _read_relations(archive, books[0])
         parts: dict[str, str] = {}
-        epoch = WINDOWS_EPOCH
+        epoch, has_computed = WINDOWS_EPOCH, True
 
         def start(path: str, attributes: dict[str, str]) -> None:
-            nonlocal epoch
+            nonlocal epoch, has_computed
             if path == _BOOK_OPTIONS and _is_true(attributes.get("date1904", "0")):
                 epoch = MAC_EPOCH
+            # Libraries that do not compute write 0 as the value of each formula, and this.
+            if path == _BOOK_FORMULAS and _is_true(attributes.get("fullCalcOnLoad", "0")):
+                has_computed = False
             if path == _BOOK_SHEET:
                 title = attributes.get("name", "")
                 reference = next(
                     (v for k, v in attributes.items() if k.endswith("/relationships id")), ""
                 )
-                relation, target = relations.get(reference, ("", ""))
-                if not relation:
-                    raise RefusedError(f"its sheet {quote_value(title)} has no part of the archive")
+                relation, target = relations.get(reference, ("worksheet", ""))
                 if title in parts:
                     raise RefusedError(f"two of its sheets have the name {quote_value(title)}")
                 if relation == "worksheet":
                     parts[title] = target
 
-        _parse_part(archive, books[0], _MAIN, (_BOOK_SHEET, _BOOK_OPTIONS), start)
+        _parse_part(archive, books[0], _MAIN, (_BOOK_SHEET, _BOOK_OPTIONS, _BOOK_FORMULAS), start)
         others = dict(relations.values())
         yield Workbook(
-            archive, parts, others.get("sharedStrings", ""), others.get("styles", ""), epoch
-        )
+            archive, parts, others.get("sharedStrings", ""), others.get("styles", ""), epoch,
+            has_computed,
+        )  # fmt: skip
 
 
 def _parse_part(
@@ -231,24 +238,24 @@ class _SheetParser:
     """Builds a sheet from the elements of its part; raises :class:`RefusedError`."""
 
     def __init__(
-        self, sheet: Sheet, strings: list[str], dates: dict[int, Callable[[float], Any]]
-    ) -> None:
+        self, sheet: Sheet, strings: list[str], dates: dict[int, Callable[[float], Any]],
+        has_computed: bool,
+    ) -> None:  # fmt: skip
         self._sheet, self._strings, self._dates = sheet, strings, dates
-        self._row = self._column = self._last_row = self._last_column = 0
+        self._has_computed = has_computed
+        self._row = self._column = self._last_column = 0
         self._chars = self._merged_cells = 0
         self._ranges: list[tuple[int, int, int]] = []
         self._type, self._style, self._value = "n", 0, ""
         self._inline: list[str] = []
-        self._has_formula = False
+        self._has_formula = self._has_value = False
 
     def start(self, path: str, attributes: dict[str, str]) -> None:
         """Take the position and type of a row, a cell or a range."""
         if path == _CELL:
             self._start_cell(attributes)
         elif path == _ROW:
-            self._row = (
-                _parse_whole(attributes["r"], _LAST_ROW) if "r" in attributes else self._row + 1
-            )
+            self._row = _parse_whole(attributes.get("r") or str(self._row + 1), _LAST_ROW)
             self._column = 0
         elif path == _FORMULA:
             self._has_formula = True
@@ -260,7 +267,7 @@ class _SheetParser:
         if path == _CELL:
             self._end_cell()
         elif path == _VALUE:
-            self._value = text
+            self._value, self._has_value = text, True
         elif path in _INLINE:
             self._inline.append(text)
 
@@ -272,19 +279,20 @@ class _SheetParser:
             self._column = column
         else:
             self._column += 1
-        if self._column > self._last_column or self._row > self._last_row:
-            self._last_column = max(self._column, self._last_column)
-            self._last_row = max(self._row, self._last_row)
-            _check_cells(self._last_column * self._last_row)
+            if self._column > _LAST_COLUMN:
+                raise RefusedError(f"the row {self._row} has more than {_LAST_COLUMN:,} cells")
         self._type, self._value, self._inline = attributes.get("t", "n"), "", []
         self._style = _parse_whole(attributes["s"]) if "s" in attributes else 0
-        self._has_formula = False
+        self._has_formula = self._has_value = False
 
     def _end_cell(self) -> None:
         value = self._convert()
-        if value is None:
-            if self._has_formula and not self._sheet.missing_value:
+        if self._has_formula and not self._sheet.missing_value:
+            # A formula whose value is an empty text has an empty value of the type str.
+            is_empty_text = self._type == "str" and self._has_value
+            if not self._has_computed or (value is None and not is_empty_text):
                 self._sheet.missing_value = self._describe_cell()
+        if value is None:
             return
         if isinstance(value, str):
             self._chars += len(value)
@@ -293,6 +301,8 @@ class _SheetParser:
                     f"its cells have more than {limits.WORKBOOK_BYTES:,} characters together"
                 )
         cells = self._sheet.rows.setdefault(self._row, [])
+        self._last_column = max(self._column, self._last_column)
+        _check_cells(self._last_column * len(self._sheet.rows))
         if len(cells) < self._column:
             cells.extend([None] * (self._column - len(cells)))
         cells[self._column - 1] = value
@@ -378,14 +388,20 @@ def _parse_coordinate(reference: str) -> tuple[int, int]:
     ((1, 1), (28, 12))
     """
     match = _COORDINATE.fullmatch(reference)
-    if not match:
+    row = int(match[2]) if match else 0
+    if not match or not 1 <= row <= _LAST_ROW:
         raise RefusedError(f"{quote_value(reference)} is not the name of a cell")
+    return _parse_column(match[1]), row
+
+
+@lru_cache(1000)
+def _parse_column(letters: str) -> int:
     column = 0
-    for letter in match[1].upper():
+    for letter in letters.upper():
         column = 26 * column + ord(letter) - ord("A") + 1
     if column > _LAST_COLUMN:
-        raise RefusedError(f"the column {match[1]} is beyond the last one of a sheet")
-    return column, _parse_whole(match[2], _LAST_ROW)
+        raise RefusedError(f"the column {letters} is beyond the last one of a sheet")
+    return column
 
 
 def _parse_whole(text: str, highest: int | None = None) -> int:

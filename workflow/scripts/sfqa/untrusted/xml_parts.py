@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from typing import IO
 from xml.parsers import expat
 
@@ -16,6 +17,17 @@ EndHandler = Callable[[str, str], None]
 _CHUNK_BYTES = 2**16
 _OTHER = "?"
 _SEPARATOR = " "
+_TOO_MANY_NAMES = f"it has more than {limits.XML_NAMES:,} different names or places"
+
+
+@dataclass(slots=True)
+class _Place:
+    """A path of elements, and the places below it by the names of their elements."""
+
+    path: str
+    is_reported: bool
+    has_text: bool
+    children: dict[str, _Place] = field(default_factory=dict)
 
 
 def parse_xml(
@@ -40,44 +52,47 @@ def parse_xml(
     names: dict[str, str] = {}
     parser = expat.ParserCreate(namespace_separator=_SEPARATOR, intern=names)
     parser.buffer_text = True
-    paths: list[str] = [""]
-    known_paths: dict[tuple[str, str], str] = {}
+    place = _Place("", False, False)
+    around: list[_Place] = []
     pieces: list[str] = []
-    elements = 0
+    elements = known_places = 0
 
     def refuse_document_type(*_: object) -> None:
         raise RefusedError("it declares a document type (<!DOCTYPE), which no table needs")
 
-    def make_path(name: str) -> str:
-        if len(paths) > limits.XML_DEPTH:
+    def add_place(name: str) -> _Place:
+        nonlocal known_places
+        if len(around) >= limits.XML_DEPTH:
             raise RefusedError(f"its elements are nested deeper than {limits.XML_DEPTH}")
+        known_places += 1
+        if known_places > limits.XML_NAMES:
+            raise RefusedError(_TOO_MANY_NAMES)
         namespace, _, local = name.rpartition(_SEPARATOR)
         if namespace not in namespaces or len(local) > limits.SHOWN_CHARS:
             local = _OTHER
-        known_paths[paths[-1], name] = path = f"{paths[-1]}/{local}".removeprefix("/")
-        return path
+        path = f"{place.path}/{local}".removeprefix("/")
+        place.children[name] = child = _Place(path, path in reported, path in texts)
+        return child
 
     def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal elements
+        nonlocal elements, place
         elements += 1
-        if elements > limits.XML_ELEMENTS:
-            raise RefusedError(f"it has more than {limits.XML_ELEMENTS:,} elements")
-        path = known_paths.get((paths[-1], name)) or make_path(name)
-        if len(names) > limits.XML_NAMES or len(known_paths) > limits.XML_NAMES:
-            raise RefusedError(f"it has more than {limits.XML_NAMES:,} different names or places")
-        paths.append(path)
-        if path in texts:
+        child = place.children.get(name) or add_place(name)
+        around.append(place)
+        place = child
+        if child.has_text:
             pieces.clear()
-        if path in reported:
-            on_start(path, attributes)
+        if child.is_reported:
+            on_start(child.path, attributes)
 
     def end(_: str) -> None:
-        path = paths.pop()
-        if path in reported:
-            on_end(path, "".join(pieces) if path in texts else "")
+        nonlocal place
+        if place.is_reported:
+            on_end(place.path, "".join(pieces) if place.has_text else "")
+        place = around.pop()
 
     def add_text(text: str) -> None:
-        if paths[-1] in texts:
+        if place.has_text:
             pieces.append(text)
 
     parser.StartDoctypeDeclHandler = refuse_document_type
@@ -89,6 +104,10 @@ def parse_xml(
         while chunk := stream.read(_CHUNK_BYTES):
             parser.Parse(chunk, False)
             fed += len(chunk)
+            if elements > limits.XML_ELEMENTS:
+                raise RefusedError(f"it has more than {limits.XML_ELEMENTS:,} elements")
+            if len(names) > limits.XML_NAMES:
+                raise RefusedError(_TOO_MANY_NAMES)
             # The parser begins a tag anew with each chunk, and keeps all of its attributes.
             if fed - parser.CurrentByteIndex > limits.XML_TAG_BYTES:
                 raise RefusedError(f"a tag has more than {format_bytes(limits.XML_TAG_BYTES)}")

@@ -221,8 +221,8 @@ def _read_workbook(path: Path, sheet: str | None, columns: Sequence[str] | None)
         raise UserError(f"{where}: it is empty; give one row per video")
     if worksheet.missing_value:
         raise UserError(
-            f"{where}, cell {worksheet.missing_value}: a formula without a stored value; open the "
-            "workbook in a spreadsheet program and save it"
+            f"{where}, cell {worksheet.missing_value}: a formula without a stored value, or "
+            "with one that was not computed; open the workbook in a spreadsheet program and save it"
         )
     if columns is None:
         header = ["" if cell is None else str(cell).strip() for cell in lines.pop(0)[1]]
@@ -281,9 +281,11 @@ def build_table(
     if header and not header[0] and lines and is_numbering([cells[0] for _, cells in lines]):
         lines = [(number, [None, *cells[1:]]) for number, cells in lines]
         left_out[""] = "it holds the row numbers of the program that wrote the table"
-    for position, name in enumerate(header):
-        if name and name in header[:position]:
+    names: set[str] = set()
+    for name in filter(None, header):
+        if name in names:
             raise UserError(f"{path}, row 1: the column {name!r} is there twice; rename one")
+        names.add(name)
     for number, cells in lines:
         extra = [k for k, cell in enumerate(cells) if cell is not None and not _name_at(header, k)]
         if extra:
