@@ -18,6 +18,7 @@ import torch
 from hostile_inputs import PICKLES, pack_members, pack_pickle
 from outside_readings import read_files
 
+from sfqa import cli, tables
 from sfqa.errors import UserError
 from sfqa.untrusted import arrays, documents, limits, tensors
 from sfqa.untrusted.limits import RefusedError
@@ -111,6 +112,15 @@ def test_parquet_with_a_schema_of_thousands_of_levels_is_refused(tmp_path: Path)
     path.write_bytes(b"PAR1" + footer + struct.pack("<I", len(footer)) + b"PAR1")
     with pytest.raises(RefusedError, match="nested deeper than 32"):
         read_parquet(path)
+
+
+def test_ratings_with_the_names_of_our_own_table_are_counted_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, text = tmp_path / "a.parquet", repeat_text(20_000, "a" * 100_000)
+    pq.write_table(pa.table(dict.fromkeys(tables.SCORES.names, text)), path)
+    assert cli.main(["mos", str(path)]) == 2
+    assert "text of its cells" in capsys.readouterr().err
 
 
 def test_good_parquet_is_read_as_arrow_reads_it(tmp_path: Path) -> None:

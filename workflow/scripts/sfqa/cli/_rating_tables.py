@@ -68,17 +68,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def read_scores(args: argparse.Namespace) -> pd.DataFrame:
     """Return the ratings as rows of ``tables.SCORES``; a Parquet file may be such a table."""
     import pandas as pd
-    import pyarrow.parquet as pq
+    import pyarrow as pa
 
     from sfqa import store, tables
     from sfqa.ratings.importing import import_scores
     from sfqa.ratings.scales import describe_odd_scales
+    from sfqa.untrusted.parquet import open_parquet
 
     path: Path = args.table
     if path.suffix.lower() == ".parquet" and path.is_file() and not _has_format(args):
         try:
-            columns = pq.read_schema(path).names
-        except (ValueError, OSError):
+            columns = open_parquet(path).schema_arrow.names
+        except (pa.ArrowException, ValueError, OSError):
             columns = []  # import_scores reports what is wrong with the file
         if columns == tables.SCORES.names:
             scores = store.read(tables.SCORES, path)
