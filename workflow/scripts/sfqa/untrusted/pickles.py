@@ -129,10 +129,12 @@ def _call(function: Any, arguments: Any) -> list[Any]:
             raise RefusedError("it is no file of tensors (it calls what it has built)")
         if name not in _CALLS:
             plain_name = name.removeprefix("__builtin__.").removeprefix("builtins.")
-            shown = show_controls(plain_name[:100], keep="")
+            shown_name = show_controls(plain_name[:100], keep="")
             if name.startswith("torch."):
-                raise RefusedError(f"it calls {shown}, which makes no plain tensor of its numbers")
-            raise RefusedError(f"it holds {shown}, which is code and was not run")
+                raise RefusedError(
+                    f"it calls {shown_name}, which makes no plain tensor of its numbers"
+                )
+            raise RefusedError(f"it holds {shown_name}, which is code and was not run")
     return list(arguments[0]) if len(arguments) == 1 and isinstance(arguments[0], list) else []
 
 
