@@ -140,6 +140,16 @@ def test_too_many_cells_are_refused_before_they_are_listed(
         check_matlab(path)
 
 
+def test_numbers_of_one_byte_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.mat"
+    path.write_bytes(make_matlab(packed=True, a=np.zeros(50, np.uint8), b=np.zeros(51, np.uint8)))
+    monkeypatch.setattr("sfqa.untrusted.limits.WORKBOOK_CELLS", 101)
+    check_matlab(path)
+    monkeypatch.setattr("sfqa.untrusted.limits.WORKBOOK_CELLS", 100)
+    with pytest.raises(RefusedError, match="more than 100 values"):
+        check_matlab(path)
+
+
 @pytest.mark.parametrize("name", ["miuint32_for_miint32.mat", "miutf8_array_name.mat"])
 def test_types_that_other_programs_write_are_read(name: str) -> None:
     path = Path(scipy_io.__file__).parent / "matlab" / "tests" / "data" / name

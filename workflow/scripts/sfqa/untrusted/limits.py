@@ -81,7 +81,8 @@ XML_TAG_BYTES = MIB
 #: Unpacked bytes of an Excel workbook or of a MATLAB file; also the characters of a sheet, each
 #: shared text counted in every cell that shows it.
 WORKBOOK_BYTES = 64 * MIB
-#: Cells of a sheet from the first to the last one, and cells of its merged ranges.
+#: Cells of a sheet (rows with a value times the last column with one), cells of its merged ranges,
+#: and values and characters of a MATLAB file.
 WORKBOOK_CELLS = 5_000_000
 #: Formats of numbers, and formats of cells, of a workbook. Excel has 65,490 of cells.
 WORKBOOK_FORMATS = 70_000

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import struct
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
@@ -36,13 +37,21 @@ _TOO_LARGE = f"it has more than {format_bytes(limits.WORKBOOK_BYTES)} unpacked"
 _Order = Literal["little", "big"]
 
 
+@dataclass
+class _Counts:
+    """The elements and the values of all matrices; a value may have one byte, and 40 in a list."""
+
+    elements: int = 0
+    values: int = 0
+
+
 def check_matlab(path: Path) -> None:
     """Raise :class:`RefusedError` for a MATLAB file that contradicts itself or is too large.
 
     Files of version 5 to 7 are checked whole; the numbers of version 4 have to be in the file. A
     file that is none of these, such as one of version 7.3, is left to the reader, which refuses it.
     """
-    total = elements = 0
+    total, counts = 0, _Counts()
     with open(path, "rb") as file:
         header = file.read(_HEADER_BYTES)
         if 0 in header[:4]:
@@ -58,9 +67,9 @@ def check_matlab(path: Path) -> None:
             variable = _read_variable(file, element_type, size, room)
             total += len(variable)
             if element_type == _COMPRESSED:
-                elements = _check_elements(memoryview(variable), order, elements)
+                _check_elements(memoryview(variable), order, counts)
             elif element_type == _MATRIX:
-                elements = _check_matrix(memoryview(variable), order, 0, elements)
+                _check_matrix(memoryview(variable), order, 0, counts)
             else:
                 raise RefusedError(f"it has a variable of the unknown type {element_type}")
 
@@ -107,12 +116,12 @@ def _count_unpacked(packed: bytes, room: int) -> int:
     return count
 
 
-def _check_elements(data: memoryview, order: _Order, count: int) -> int:
-    """Return ``count`` and the number of elements in an unpacked variable, which is one matrix."""
+def _check_elements(data: memoryview, order: _Order, counts: _Counts) -> None:
+    """Check an unpacked variable, which is one matrix."""
     element_type, content, _ = _split_element(data, 0, order)
     if element_type != _MATRIX:
         raise RefusedError(f"it has a variable of the unknown type {element_type}")
-    return _check_matrix(content, order, 0, count)
+    _check_matrix(content, order, 0, counts)
 
 
 def _split_element(data: memoryview, position: int, order: _Order) -> tuple[int, memoryview, int]:
@@ -131,8 +140,8 @@ def _split_element(data: memoryview, position: int, order: _Order) -> tuple[int,
     return element_type, data[start : start + size], start + size + -(start + size) % 8
 
 
-def _check_matrix(content: memoryview, order: _Order, depth: int, count: int) -> int:
-    """Return ``count`` and the number of elements of a matrix; raises :class:`RefusedError`.
+def _check_matrix(content: memoryview, order: _Order, depth: int, counts: _Counts) -> None:
+    """Raise :class:`RefusedError` for a matrix that contradicts itself, or for too many of them.
 
     The elements are as many, and of such types, as its class and dimensions say, because SciPy
     takes what is missing from behind the matrix.
@@ -140,14 +149,14 @@ def _check_matrix(content: memoryview, order: _Order, depth: int, count: int) ->
     if depth > _DEPTH:
         raise RefusedError(f"its cells and structs are nested deeper than {_DEPTH}")
     if not content:
-        return count
+        return
     elements: list[tuple[int, memoryview]] = []
     position = 0
     while position < len(content):
         element_type, data, position = _split_element(content, position, order)
         elements.append((element_type, data))
-        count += 1
-        if count > limits.MATLAB_ELEMENTS:
+        counts.elements += 1
+        if counts.elements > limits.MATLAB_ELEMENTS:
             raise RefusedError(f"it has more than {limits.MATLAB_ELEMENTS:,} elements")
     flags = elements[0][1]
     matrix_class = int.from_bytes(flags[:4], order) & 0xFF
@@ -158,7 +167,7 @@ def _check_matrix(content: memoryview, order: _Order, depth: int, count: int) ->
         expected = _TEXTS, 2 if matrix_class == _FUNCTION else 3, _MATRIX_TYPE, 1
     else:
         has_parts = bool(int.from_bytes(flags[:4], order) & _COMPLEX)
-        expected = _expect_elements(elements, matrix_class, has_parts, len(content), order)
+        expected = _expect_elements(elements, matrix_class, has_parts, len(content), order, counts)
     text_types, texts, value_types, values = expected
     types = [element_type for element_type, _ in elements[1:]]
     is_whole = (
@@ -170,13 +179,12 @@ def _check_matrix(content: memoryview, order: _Order, depth: int, count: int) ->
         raise RefusedError(f"a matrix of the class {matrix_class} in it lacks a part")
     for element_type, data in elements:
         if element_type == _MATRIX:
-            count = _check_matrix(data, order, depth + 1, count)
-    return count
+            _check_matrix(data, order, depth + 1, counts)
 
 
 def _expect_elements(
     elements: list[tuple[int, memoryview]], matrix_class: int, is_complex: bool, size: int,
-    order: _Order,
+    order: _Order, counts: _Counts,
 ) -> tuple[frozenset[int], int, frozenset[int], int]:  # fmt: skip
     """Return the types and number of the elements before the values, and of the values."""
     # Some programs write the dimensions without a sign, and the name as UTF-8.
@@ -190,6 +198,10 @@ def _expect_elements(
     count = math.prod(sides)
     if len(sides) < 2 or min(sides) < 0 or (count > size and matrix_class != _SPARSE):
         raise RefusedError(f"a matrix in it declares {count:,} values in {size:,} bytes")
+    if matrix_class != _SPARSE:
+        counts.values += count
+    if counts.values > limits.WORKBOOK_CELLS:
+        raise RefusedError(f"it has more than {limits.WORKBOOK_CELLS:,} values")
     if matrix_class == _CELL:
         return _TEXTS, 2, _MATRIX_TYPE, count
     if matrix_class in (_STRUCT, _OBJECT):
