@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
 
 from sfqa import store, tables
-from sfqa.identity import sha256_file
+from sfqa.identity import digest, sha256_file
+from sfqa.untrusted import limits
 from sfqa.watch import Watch
 
 TABLE = "generation/sharp/0.parquet"
@@ -119,3 +121,10 @@ def test_a_broken_index_is_made_again(dataset, content):
     (dataset / ".watch.json").write_text(content)
     assert Watch(dataset).check_files() == []
     assert Watch(dataset).edit_digest(TABLE) == ""
+
+
+def test_the_list_of_a_large_dataset_is_read(dataset):
+    """It has more values than a stranger's JSON may have."""
+    edits = {str(n): "1:" for n in range(limits.JSON_VALUES)}
+    (dataset / ".watch.json").write_text(json.dumps({"tables": {}, "edited": {TABLE: edits}}))
+    assert Watch(dataset).edit_digest(TABLE) == digest(edits)

@@ -20,6 +20,7 @@ from typing import Any
 from sfqa import tables
 from sfqa.errors import UserError
 from sfqa.identity import digest, read_stamp, sha256_file
+from sfqa.untrusted import limits
 from sfqa.untrusted.documents import read_json
 
 log = logging.getLogger("sfqa")
@@ -58,7 +59,9 @@ class Watch:
         self.results = Path(results)
         self.index = self.results / ".watch.json"
         try:
-            stored = read_json(self.index)
+            stored = read_json(
+                self.index, limits.FILE_LIST_BYTES, max_values=limits.FILE_LIST_VALUES
+            )
             self._tables: dict[str, list[Any]] = stored["tables"]
             self._edits: dict[str, dict[str, str]] = stored["edited"]
         except (OSError, ValueError, KeyError, TypeError):

@@ -27,6 +27,7 @@ def parse_json(
     text: str | bytes,
     max_bytes: int = limits.JSON_BYTES,
     *,
+    max_values: int = limits.JSON_VALUES,
     allow_nan: bool = False,
     object_pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None,
 ) -> Any:
@@ -47,7 +48,7 @@ def parse_json(
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8-sig")
-        check_value_count(text)
+        check_value_count(text, max_values=max_values)
         content = _make_decoder(allow_nan, object_pairs_hook or _build_object).decode(text)
     except UnicodeDecodeError as error:
         raise RefusedError(f"it is not UTF-8 text (byte {error.start})") from error
@@ -71,26 +72,33 @@ def _make_decoder(allow_nan: bool, hook: Callable[[list[tuple[str, Any]]], Any])
     )
 
 
-def check_value_count(text: str, separators: str = ",[{") -> None:
-    """Raise :class:`RefusedError` if a text may have more than ``limits.JSON_VALUES`` values.
+def check_value_count(
+    text: str, separators: str = ",[{", max_values: int = limits.JSON_VALUES
+) -> None:
+    """Raise :class:`RefusedError` if a text may have more than ``max_values`` values.
 
     Each value has a comma or an opening bracket before it. Those in strings count, too, because
     finding the strings would take as long as reading them. ``separators`` of several JSON texts
     include what separates the texts.
     """
     count = sum(map(text.count, separators))
-    if count > limits.JSON_VALUES:
+    if count > max_values:
         raise RefusedError(
             f"it has {count:,} commas, opening brackets and lines of values; at most "
-            f"{limits.JSON_VALUES:,} are read"
+            f"{max_values:,} are read"
         )
 
 
 def read_json(
-    path: Path | str, max_bytes: int = limits.JSON_BYTES, *, allow_nan: bool = False
+    path: Path | str,
+    max_bytes: int = limits.JSON_BYTES,
+    *,
+    max_values: int = limits.JSON_VALUES,
+    allow_nan: bool = False,
 ) -> Any:
     """Return the content of a JSON file; raises as :func:`parse_json`, and ``OSError``."""
-    return parse_json(read_limited(path, max_bytes), max_bytes, allow_nan=allow_nan)
+    data = read_limited(path, max_bytes)
+    return parse_json(data, max_bytes, max_values=max_values, allow_nan=allow_nan)
 
 
 def read_limited(path: Path | str, max_bytes: int) -> bytes:

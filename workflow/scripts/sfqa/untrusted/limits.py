@@ -29,6 +29,10 @@ MODEL_JSON_BYTES = 16 * MIB
 JSON_BYTES = 32 * MIB
 JSON_VALUES = 1_000_000
 JSON_DEPTH = 100
+#: The same of the list of a dataset's files that the workflow keeps: some 2 million files, of which
+#: each has six values and 250 bytes.
+FILE_LIST_BYTES = 512 * MIB
+FILE_LIST_VALUES = 12_000_000
 #: Rows of a table of JSON: 200,000 take some seconds.
 JSON_ROWS = 200_000
 #: Bytes of the results that the program of a quality model writes.
