@@ -15,7 +15,7 @@ from scipy import stats
 
 from sfqa import store, tables
 from sfqa.errors import UserError
-from sfqa.ratings.mos import METHOD_NAMES, compute_mos
+from sfqa.ratings.mos import METHOD_NAMES, compute_mos, pivot_scores
 from sfqa.ratings.screening import compute_zscores, rescale_zscores, screen_raters
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "ratings"
@@ -367,3 +367,12 @@ def test_what_raters_are_called_changes_no_digit(method):
     names = sorted(set(scores["rater"]))
     renamed = scores.assign(rater=scores["rater"].map(dict(zip(names, names[::-1], strict=True))))
     assert compute_mos(renamed, method)[0] == compute_mos(scores, method)[0]
+
+
+def test_raters_who_share_no_sample_are_refused_before_the_table_is_made():
+    names = [f"n{n}" for n in range(5_000)]
+    scores = pd.DataFrame({"sample_id": names, "rater": names, "score": 3.0})
+    with pytest.raises(UserError, match=r"5,000 samples by 5,000 raters: on average"):
+        pivot_scores(scores)
+    few = scores.assign(rater=[f"r{n % 500}" for n in range(5_000)])
+    assert pivot_scores(few).shape == (5_000, 500)

@@ -200,7 +200,7 @@ def make_hostile_files(folder: Path) -> dict[str, tuple[str, Path, str]]:
     add("weights, compressed", "weights", packed, "is compressed")
     path = write_bytes(folder / "a.safetensors", struct.pack("<Q", 2**40) + b"{}")
     add("weights, header", "weights", path, "its header declares")
-    # 20: aliases and equal rows; siblings: an alias of itself, merged cells, a far cell, MATLAB.
+    # 20: aliases and equal rows; siblings: an alias of itself, merged cells, far cells, MATLAB.
     for file_type in ("study", "config"):
         path = write_bytes(folder / f"{file_type}.yaml", YAML_TEXTS[0].encode())
         add(f"{file_type}, aliases", file_type, path, "when each alias")
@@ -209,8 +209,9 @@ def make_hostile_files(folder: Path) -> dict[str, tuple[str, Path, str]]:
     add("table, equal rows", "table", write_equal_rows(folder / "rows.parquet"), "6,000,000 cells")
     merged = '<sheetData/><mergeCells count="1"><mergeCell ref="A1:XFD1048576"/></mergeCells>'
     add("table, merged cells", "table", write_sheet(folder / "merged.xlsx", merged), "reaches over")
-    far = '<sheetData><row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
-    add("table, far cell", "table", write_sheet(folder / "far.xlsx", far), "reaches over")
+    far = "".join(f'<row r="{n}"><c r="XFD{n}"><v>1</v></c></row>' for n in range(1, 400))
+    path = write_sheet(folder / "far.xlsx", f"<sheetData>{far}</sheetData>")
+    add("table, far cells", "table", path, "reaches over")
     add("table, MATLAB", "table", write_matlab(folder / "a.mat"), "more than 64 MiB unpacked")
     path = write_bytes(folder / "a.json", b'[{"a": ' + b"9" * 5000 + b"}]")
     add("table, digits", "table", path, "a number in it cannot be read")

@@ -19,6 +19,9 @@ VERSION = 3
 #: Names of the methods; ``sfqa`` is an alias of ``zscore``, ``bt500`` of ``raw``.
 METHOD_NAMES = tuple(METHODS)
 
+#: Cells of a table of samples by raters: that many, or this many times the ratings in it.
+_CELLS, _CELLS_PER_RATING = 20_000_000, 500
+
 TableRow = dict[str, Any]
 
 
@@ -84,12 +87,20 @@ def compute_mos(
 def pivot_scores(scores: pd.DataFrame) -> pd.DataFrame:
     """Return the scores of one dimension as a table (samples, raters), both sorted.
 
-    A missing rating is NaN.
+    A missing rating is NaN. Raises :class:`UserError` for a table that is nearly empty and would
+    not fit into memory, as if each rater of 60,000 had rated another sample.
 
     >>> rows = pd.DataFrame({"rater": ["b", "a"], "sample_id": ["x", "y"], "score": [1.0, 2.0]})
     >>> pivot_scores(rows).to_numpy().tolist()
     [[nan, 1.0], [2.0, nan]]
     """
+    samples, raters = scores["sample_id"].nunique(), scores["rater"].nunique()
+    if samples * raters > max(_CELLS, _CELLS_PER_RATING * len(scores)):
+        raise UserError(
+            f"ratings: {len(scores):,} ratings of {samples:,} samples by {raters:,} raters: on average "
+            f"a rater has rated fewer than one in {_CELLS_PER_RATING} samples; check the column of "
+            "raters, or keep only those who have rated more"
+        )
     raw = scores.pivot(index="sample_id", columns="rater", values="score")
     return raw.sort_index(axis=0).sort_index(axis=1).astype(float)
 
