@@ -97,9 +97,9 @@ def pivot_scores(scores: pd.DataFrame) -> pd.DataFrame:
     samples, raters = scores["sample_id"].nunique(), scores["rater"].nunique()
     if samples * raters > max(_CELLS, _CELLS_PER_RATING * len(scores)):
         raise UserError(
-            f"ratings: {len(scores):,} ratings of {samples:,} samples by {raters:,} raters: on average "
-            f"a rater has rated fewer than one in {_CELLS_PER_RATING} samples; check the column of "
-            "raters, or keep only those who have rated more"
+            f"ratings: {len(scores):,} ratings of {samples:,} samples by {raters:,} raters: on "
+            f"average a rater has rated fewer than one in {_CELLS_PER_RATING} samples; check the "
+            "column of raters, or keep only those who have rated more"
         )
     raw = scores.pivot(index="sample_id", columns="rater", values="score")
     return raw.sort_index(axis=0).sort_index(axis=1).astype(float)
