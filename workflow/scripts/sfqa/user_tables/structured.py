@@ -12,7 +12,8 @@ from sfqa.errors import UserError
 from sfqa.untrusted import limits
 from sfqa.untrusted.documents import check_value_count, parse_json, read_limited
 from sfqa.untrusted.limits import RefusedError
-from sfqa.untrusted.workbooks import Sheet, open_workbook
+from sfqa.untrusted.workbooks import open_workbook
+from sfqa.untrusted.worksheets import Sheet
 from sfqa.user_tables.columns import shorten_cell
 from sfqa.user_tables.matlab import read_matlab
 from sfqa.user_tables.pandas_json import convert_pandas_json
