@@ -71,7 +71,7 @@ HOSTILE: dict[str, tuple[dict[str, str | bytes], str]] = {
     "attributes": (
         {SHEET: make_sheet("<row " + " ".join(f'a{n}="1"' for n in range(130_000)) + "/>")}, "a tag has"
     ),
-    "names": ({SHEET: make_sheet("".join(f"<a{n}/>" for n in range(10_001)))}, "different names or places"),
+    "names": ({SHEET: make_sheet("".join(f"<a{n}/>" for n in range(10_001)))}, "different names or paths"),
     "entities": (
         {SHEET: '<!DOCTYPE a [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>' + SCORES}, "document type"
     ),

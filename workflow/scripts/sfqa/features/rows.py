@@ -79,8 +79,8 @@ def read_status(row: pa.RecordBatch) -> tuple[str, str]:
 def read_cost(row: pa.RecordBatch) -> dict[str, Any]:
     """Return what a row cost to compute, empty if it was never computed."""
     cost = dict(json.loads(row.column("costs")[0].as_py() or "{}"))
-    kind = read_device_kind(cost)
-    return cost | {"device_kind": kind} if kind else cost
+    device_kind = read_device_kind(cost)
+    return cost | {"device_kind": device_kind} if device_kind else cost
 
 
 def build_schema(

@@ -17,17 +17,17 @@ EndHandler = Callable[[str, str], None]
 _CHUNK_BYTES = 2**16
 _OTHER = "?"
 _SEPARATOR = " "
-_TOO_MANY_NAMES = f"it has more than {limits.XML_NAMES:,} different names or places"
+_TOO_MANY_NAMES = f"it has more than {limits.XML_NAMES:,} different names or paths"
 
 
 @dataclass(slots=True)
-class _Place:
-    """A path of elements, and the places below it by the names of their elements."""
+class _Element:
+    """A path of elements, and those below it by their names."""
 
     path: str
     is_reported: bool
     has_text: bool
-    children: dict[str, _Place] = field(default_factory=dict)
+    children: dict[str, _Element] = field(default_factory=dict)
 
 
 def parse_xml(
@@ -52,47 +52,47 @@ def parse_xml(
     names: dict[str, str] = {}
     parser = expat.ParserCreate(namespace_separator=_SEPARATOR, intern=names)
     parser.buffer_text = True
-    place = _Place("", False, False)
-    around: list[_Place] = []
+    element = _Element("", False, False)
+    around: list[_Element] = []
     pieces: list[str] = []
-    elements = known_places = 0
+    element_count = known_paths = 0
 
     def refuse_document_type(*_: object) -> None:
         raise RefusedError("it declares a document type (<!DOCTYPE), which no table needs")
 
-    def add_place(name: str) -> _Place:
-        nonlocal known_places
+    def add_element(name: str) -> _Element:
+        nonlocal known_paths
         if len(around) >= limits.XML_DEPTH:
             raise RefusedError(f"its elements are nested deeper than {limits.XML_DEPTH}")
-        known_places += 1
-        if known_places > limits.XML_NAMES:
+        known_paths += 1
+        if known_paths > limits.XML_NAMES:
             raise RefusedError(_TOO_MANY_NAMES)
         namespace, _, local = name.rpartition(_SEPARATOR)
         if namespace not in namespaces or len(local) > limits.SHOWN_CHARS:
             local = _OTHER
-        path = f"{place.path}/{local}".removeprefix("/")
-        place.children[name] = child = _Place(path, path in reported, path in texts)
+        path = f"{element.path}/{local}".removeprefix("/")
+        element.children[name] = child = _Element(path, path in reported, path in texts)
         return child
 
     def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal elements, place
-        elements += 1
-        child = place.children.get(name) or add_place(name)
-        around.append(place)
-        place = child
+        nonlocal element_count, element
+        element_count += 1
+        child = element.children.get(name) or add_element(name)
+        around.append(element)
+        element = child
         if child.has_text:
             pieces.clear()
         if child.is_reported:
             on_start(child.path, attributes)
 
     def end(_: str) -> None:
-        nonlocal place
-        if place.is_reported:
-            on_end(place.path, "".join(pieces) if place.has_text else "")
-        place = around.pop()
+        nonlocal element
+        if element.is_reported:
+            on_end(element.path, "".join(pieces) if element.has_text else "")
+        element = around.pop()
 
     def add_text(text: str) -> None:
-        if place.has_text:
+        if element.has_text:
             pieces.append(text)
 
     parser.StartDoctypeDeclHandler = refuse_document_type
@@ -104,7 +104,7 @@ def parse_xml(
         while chunk := stream.read(_CHUNK_BYTES):
             parser.Parse(chunk, False)
             fed += len(chunk)
-            if elements > limits.XML_ELEMENTS:
+            if element_count > limits.XML_ELEMENTS:
                 raise RefusedError(f"it has more than {limits.XML_ELEMENTS:,} elements")
             if len(names) > limits.XML_NAMES:
                 raise RefusedError(_TOO_MANY_NAMES)
