@@ -1,7 +1,8 @@
 """Five steps of the published training at full size, two videos a batch, against a plain loop.
 
-In float64, but for DOVER, whose networks would need 25 GB then. In float32 the two differ by the
-rounding of their sums, and Adam makes a whole step of a gradient that is nothing but rounding.
+In float64: in float32 the two differ by the rounding of their sums, and Adam makes a whole step of a
+gradient that is nothing but rounding (1.5 % of DOVER's numbers differed by more than 1e-5). The blocks
+of the video networks are computed again in the backward pass, or DOVER would need 25 GB.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
+from torchvision.models.swin_transformer import SwinTransformerBlock
 
+from sfqa.features import convnext3d
 from sfqa.features.normalised_frames import IMAGENET_STATISTICS
 from sfqa.features.quality_maps import MEAN, STD
 from sfqa.features.spatial_net import multi_scale
@@ -34,7 +38,6 @@ OPTIONS = {
         "cosine": False, "decay": 0.9, "decay_every": 2,
     },
 }  # fmt: skip
-PRECISION = {"fast_vqa": "float64", "dover": "float32", "simplevqa": "float64"}
 MAP_LOSS = losses.parse("plcc_fastvqa + 0.3 rank_fastvqa")
 
 
@@ -105,7 +108,18 @@ def train_plainly(network, backbone, blocks, y):
     return network.state_dict()
 
 
+@pytest.fixture
+def recomputed_blocks(monkeypatch):
+    for kind in (SwinTransformerBlock, convnext3d._Block):
+
+        def recompute(self, x, forward=kind.forward):
+            return checkpoint(forward, self, x, use_reentrant=False)
+
+        monkeypatch.setattr(kind, "forward", recompute)
+
+
 @pytest.mark.thorough
+@pytest.mark.usefixtures("recomputed_blocks")
 @pytest.mark.parametrize("backbone", list(OPTIONS))
 def test_five_steps_at_full_size_are_those_of_a_plain_loop(backbone, tmp_path):
     blocks = make_blocks(backbone)
@@ -116,7 +130,7 @@ def test_five_steps_at_full_size_are_those_of_a_plain_loop(backbone, tmp_path):
             "batch_rows": BATCH,
             "select": "none",
             "ema": 0.0,
-            "precision": PRECISION[backbone],
+            "precision": "float64",
             **OPTIONS[backbone],
         },
     )
@@ -127,20 +141,14 @@ def test_five_steps_at_full_size_are_those_of_a_plain_loop(backbone, tmp_path):
     problem = replace(make_problem(range(ROWS), [], mos, SEED), first_weights=first)
     head = heads.load_head("fine_tuned")
     state = head.fit(blocks, [problem], options, tmp_path, "cpu").state(0)
-    dtype = getattr(torch, PRECISION[backbone])
-    y = torch.from_numpy(mos).to(dtype)
+    y = torch.from_numpy(mos)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        expected = train_plainly(network.network.to(dtype), backbone, blocks, y)
+        expected = train_plainly(network.network.double(), backbone, blocks, y)
     finally:
         torch.set_num_threads(threads)
-    near = 1e-6 if dtype == torch.float64 else 1e-5
-    far = total = 0
+    assert expected
     for name, value in expected.items():
         trained = torch.from_numpy(np.array(state[f"network.network.{name}"]))
-        difference = (trained - value.to(trained.dtype)).abs()
-        far += int((difference > near).sum())
-        total += difference.numel()
-    print(f"{backbone}: {far} of {total} numbers differ by more than {near}")
-    assert far <= (0 if dtype == torch.float64 else 1e-3 * total)
+        torch.testing.assert_close(trained, value.to(trained.dtype), rtol=0, atol=1e-6, msg=name)
