@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
+import pickletools
 import struct
 import zipfile
 from collections import OrderedDict
@@ -23,6 +25,7 @@ from sfqa.errors import UserError
 from sfqa.untrusted import arrays, documents, limits, tensors
 from sfqa.untrusted.limits import RefusedError
 from sfqa.untrusted.parquet import read_parquet
+from sfqa.untrusted.pickles import check_archive_pickles
 from sfqa.user_tables import read_table
 from sfqa.user_tables.structured import read_structured
 
@@ -74,7 +77,8 @@ def test_parquet_is_counted_before_it_is_unpacked(tmp_path: Path) -> None:
     path, long_text = tmp_path / "a.parquet", "a" * 100_000
     delta = {"use_dictionary": False, "column_encoding": "DELTA_BYTE_ARRAY"}
     nulls = pa.nulls(3_000_000, pa.int8())
-    lists = pa.ListArray.from_arrays(pa.array([0, len(nulls)], pa.int32()), nulls)
+    many = pa.nulls(1_400_000, pa.int8())
+    lists = pa.ListArray.from_arrays(pa.array([0, len(many)], pa.int32()), many)
     in_lists = pa.array([[long_text] * 2000])
     for column, options, sentence in (
         (repeat_text(20_000, long_text), {}, "text of its cells"),
@@ -82,11 +86,44 @@ def test_parquet_is_counted_before_it_is_unpacked(tmp_path: Path) -> None:
         (pa.array([long_text] * 2000), delta, "without the encoding DELTA_BYTE_ARRAY"),
         (pa.array([b"a" * 100_000] * 2000, pa.binary(100_000)), {}, "unpacked"),
         (pa.array(["a" * 60_000_000]), {"use_dictionary": False}, "60,000,010 unpacked"),
-        (nulls, {}, "3,000,000 cells"), (lists, {}, "3,000,000 cells"),
+        (nulls, {}, "3,000,000 cells and 3,000,000 rows"), (lists, {}, "4,200,000 cells and 1 rows"),
     ):  # fmt: skip
         pq.write_table(pa.table({"a": column}), path, compression="zstd", **options)
         with pytest.raises(RefusedError, match=sentence):
             read_parquet(path)
+
+
+def test_levels_of_a_nested_column_are_counted(tmp_path: Path) -> None:
+    """Each value in 29 structures is 29 dictionaries: 2.5 kB of 120,000 rows took 670 MB."""
+    path, column = tmp_path / "a.parquet", pa.nulls(150_000, pa.int8())
+    for _ in range(29):
+        column = pa.StructArray.from_arrays([column], ["a"])
+    pq.write_table(pa.table({"a": column}), path)
+    with pytest.raises(RefusedError, match="4,500,000 cells"):
+        read_parquet(path)
+
+
+def test_ratings_whose_columns_repeat_are_within_the_limits(tmp_path: Path) -> None:
+    """400 raters of 2,500 samples, shuffled, took 1.9 MB, and 4 of 8 columns are constant."""
+    path, rows = tmp_path / "a.parquet", 100_000
+    numbers = np.random.default_rng(0)
+    constant = {n: repeat_text(rows, n) for n in ("dimension", "study", "scale", "phase")}
+    samples = pa.array([f"videos/set_a/sample_{n:06d}.mp4" for n in range(2500)])
+    order = np.concatenate([numbers.permutation(2500) for _ in range(rows // 2500)])
+    ratings = {
+        "rater": pa.array([f"{n:024x}" for n in range(rows // 2500)]).take(np.arange(rows) // 2500),
+        "sample": samples.take(order), "score": numbers.choice([1.0, 2, 3, 4, 5], rows),
+        "valid": np.ones(rows, bool), **constant,
+    }  # fmt: skip
+    pq.write_table(pa.table(ratings), path, compression="zstd")
+    size = path.stat().st_size
+    cells = rows * (len(ratings) + limits.TABLE_ROW_CELLS)
+    assert cells < limits.TABLE_CELLS_PER_BYTE * size
+    text = sum(
+        column.cast("str").nbytes for column in pa.table(ratings).columns if column.type != "bool"
+    )
+    assert text < limits.TABLE_UNPACKED_RATIO * size
+    assert read_parquet(path).num_rows == rows
 
 
 def test_parquet_whose_footer_lies_is_counted_by_its_pages(tmp_path: Path) -> None:
@@ -101,7 +138,7 @@ def test_parquet_whose_footer_lies_is_counted_by_its_pages(tmp_path: Path) -> No
     assert footer.count(true) == 1
     path.write_bytes(data[: -8 - length] + footer.replace(true, false))
     assert pq.read_metadata(path).row_group(0).column(0).num_values == 10
-    with pytest.raises(RefusedError, match="5,900,000 cells"):
+    with pytest.raises(RefusedError, match="17,700,000 cells"):
         read_parquet(path)
 
 
@@ -181,6 +218,43 @@ def test_good_weights_are_loaded(tmp_path: Path, is_archive: bool) -> None:
     torch.save(stored, path, _use_new_zipfile_serialization=is_archive)
     loaded = tensors.load_tensors(path)
     assert repr(loaded) == repr(stored)
+
+
+@pytest.mark.parametrize("is_archive", [True, False])
+def test_settings_beside_weights_are_named(tmp_path: Path, is_archive: bool) -> None:
+    for value, name in (
+        (argparse.Namespace(lr=1), "argparse.Namespace"),
+        (torch.nn.Sequential(), "torch.nn.modules.container.Sequential"),
+    ):
+        path = tmp_path / "a.ckpt"
+        stored = {"state_dict": {"a": torch.zeros(1)}, "hyper_parameters": value}
+        torch.save(stored, path, _use_new_zipfile_serialization=is_archive)
+        if not is_archive and isinstance(value, torch.nn.Module):
+            name = "an object"  # the old form has no name of the class beside the call
+        with pytest.raises(RefusedError, match=f"it holds {name}, which is code and was not run"):
+            tensors.load_tensors(path)
+
+
+def test_a_network_of_2500_tensors_with_its_optimizer_has_fewer_values(tmp_path: Path) -> None:
+    """Each parameter has three tensors in the state of Adam."""
+    states = {n: {k: torch.zeros(2) for k in ("step", "exp_avg", "exp_avg_sq")} for n in range(250)}
+    network = {f"module.layers.{n}.weight": torch.zeros(2) for n in range(250)}
+    path = tmp_path / "a.pth"
+    torch.save({"model": network, "state": states}, path)
+    with zipfile.ZipFile(path) as archive:
+        operations = list(pickletools.genops(archive.read("a/data.pkl")))
+    calls = sum(code.name == "REDUCE" for code, _, _ in operations)
+    # A call copies at most 9 values: the arguments, the sizes and the steps of a tensor.
+    assert 10 * (len(operations) + 9 * calls) > limits.WEIGHTS_VALUES / 2
+    assert 10 * len(operations) < limits.WEIGHTS_VALUES
+    check_archive_pickles(path)
+
+
+def test_what_is_added_to_a_number_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    path.write_bytes(pack_pickle(b"\x80\x02K\x01K\x02a."))
+    with pytest.raises(RefusedError, match="it is no file of tensors"):
+        tensors.load_tensors(path)
 
 
 HEADER = "{'descr': %s, 'fortran_order': %s, 'shape': %s, }"

@@ -30,13 +30,14 @@ def open_parquet(path: Path | str) -> pq.ParquetFile:
     if rows > limits.TABLE_ROWS:
         raise RefusedError(f"it has {rows:,} rows; at most {limits.TABLE_ROWS:,} are read")
     size = Path(path).stat().st_size
-    # Of a column of lists: the values of all lists.
-    cells = max(rows * columns, sum(column.values for column in table.columns))
+    # Of a column of lists: the values of all lists. Each level of a nested one has an object, too.
+    cells = max(rows * columns, sum(column.values * column.depth for column in table.columns))
     most_cells = max(limits.SMALL_TABLE_CELLS, limits.TABLE_CELLS_PER_BYTE * size)
-    if cells > most_cells:
+    if cells + limits.TABLE_ROW_CELLS * rows > most_cells:
         raise RefusedError(
-            f"it has {cells:,} cells in {size:,} bytes; a file of this size may have "
-            f"{most_cells:,}, because its cells would fill the memory"
+            f"it has {cells:,} cells and {rows:,} rows in {size:,} bytes; a file of this size may "
+            f"have {most_cells:,} cells, a row counted as {limits.TABLE_ROW_CELLS} more, because "
+            "they would fill the memory"
         )
     most_bytes = max(limits.TABLE_UNPACKED_BYTES, limits.TABLE_UNPACKED_RATIO * size)
     unpacked = sum(max(c.unpacked, c.width * c.values) for c in table.columns)

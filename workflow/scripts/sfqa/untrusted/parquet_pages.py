@@ -28,10 +28,14 @@ _MAX_DEPTH = 32
 
 @dataclass
 class ColumnSize:
-    """What the pages of a column hold: values, bytes unpacked, and the most that text can be."""
+    """What the pages of a column hold: values, bytes unpacked, and the most that text can be.
+
+    ``depth``: the levels of a nested column, 1 of any other.
+    """
 
     is_text: bool
     width: int
+    depth: int
     values: int = 0
     unpacked: int = 0
     dictionary: int = 0
@@ -113,7 +117,8 @@ def _list_columns(schema: list[dict[int, Any]]) -> list[ColumnSize]:
                 raise RefusedError(f"its columns are nested deeper than {_MAX_DEPTH}")
         else:
             width = _require_count(node.get(2, 0)) if node.get(1) == _FIXED_BYTE_ARRAY else 0
-            columns.append(ColumnSize(node.get(1) == _BYTE_ARRAY, width))
+            depth = len(open_children) - 1  # without the root
+            columns.append(ColumnSize(node.get(1) == _BYTE_ARRAY, width, depth))
         while open_children and not open_children[-1]:
             open_children.pop()
     if open_children:

@@ -25,7 +25,7 @@ _CALLS = frozenset((
 _PUT = frozenset(("BINPUT", "LONG_BINPUT"))
 _GET = frozenset(("BINGET", "LONG_BINGET"))
 _ADD = frozenset(("APPEND", "APPENDS", "SETITEM", "SETITEMS"))
-_CALL = frozenset(("REDUCE", "BUILD"))
+_CALL = frozenset(("REDUCE", "BUILD", "NEWOBJ"))
 #: Further opcodes of the pickles that ``torch.save`` writes; PyTorch reads no others.
 _VALUES = frozenset((
     "PROTO", "GLOBAL", "MARK", "NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2",
@@ -65,7 +65,8 @@ def check_pickles(file: IO[bytes], count: int = _LEGACY_PICKLES) -> None:
             _check_pickle(file)
     except RefusedError:
         raise
-    except (ValueError, LookupError, TypeError) as error:  # of pickletools, and of an empty stack
+    # Of pickletools, of an empty stack, and of values that are added to no collection.
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise RefusedError("it is no file of tensors") from error
 
 
@@ -93,6 +94,9 @@ def _check_pickle(file: IO[bytes]) -> None:
             elif name == "REDUCE":
                 cost += _measure(values[1])
                 stack.append(_call(*values))
+            elif name == "NEWOBJ":  # an object of a class, as settings and whole networks are
+                is_class = isinstance(values[0], _Global)
+                raise RefusedError(_describe_call(values[0] if is_class else "an object"))
             elif name == "GLOBAL":
                 stack.append(_Global(str(argument).replace(" ", ".", 1)))
             elif opcode.stack_after:
@@ -128,14 +132,17 @@ def _call(function: Any, arguments: Any) -> list[Any]:
         if not isinstance(name, _Global):
             raise RefusedError("it is no file of tensors (it calls what it has built)")
         if name not in _CALLS:
-            plain_name = name.removeprefix("__builtin__.").removeprefix("builtins.")
-            shown_name = show_controls(plain_name[:100], keep="")
-            if name.startswith("torch."):
-                raise RefusedError(
-                    f"it calls {shown_name}, which makes no plain tensor of its numbers"
-                )
-            raise RefusedError(f"it holds {shown_name}, which is code and was not run")
+            raise RefusedError(_describe_call(name))
     return list(arguments[0]) if len(arguments) == 1 and isinstance(arguments[0], list) else []
+
+
+def _describe_call(name: str) -> str:
+    """Return why a function or class may not be called."""
+    plain_name = name.removeprefix("__builtin__.").removeprefix("builtins.")
+    shown_name = show_controls(plain_name[:100], keep="")
+    if name.startswith("torch.") and not name.startswith("torch.nn."):
+        return f"it calls {shown_name}, which makes no plain tensor of its numbers"
+    return f"it holds {shown_name}, which is code and was not run"
 
 
 def _measure(values: Any) -> int:

@@ -100,7 +100,7 @@ def _read_parquet(path: Path) -> UserTable:
         frame = read_parquet(path)
         columns = [_list_cells(column) for column in frame.columns]
     except RefusedError as error:
-        raise UserError(f"{path}: {error}; write fewer rows, or several files") from error
+        raise UserError(f"{path}: {error}; write it as CSV, or fewer rows") from error
     except MemoryError as error:
         raise UserError(
             f"{path}: not enough memory for the table; write fewer rows or columns"

@@ -91,10 +91,10 @@ def _read_json(path: Path, names: Sequence[str] | None) -> UserTable:
     if not records:
         raise UserError(f"{path}: no rows in it; give one object per row")
     fields = dict.fromkeys(name for row in rows for name in row)
-    if len(rows) * len(fields) > limits.SMALL_TABLE_CELLS:
+    if len(rows) * len(fields) > limits.JSON_CELLS:
         raise UserError(
             f"{path}: {len(rows):,} rows with {len(fields):,} different fields are more than "
-            f"{limits.SMALL_TABLE_CELLS:,} cells; give all rows the same fields, or write it as "
+            f"{limits.JSON_CELLS:,} cells; give all rows the same fields, or write it as "
             "Parquet"
         )
     columns = {name: [row.get(name) for row in rows] for name in fields}
