@@ -69,6 +69,14 @@ def test_json_tables_that_grow_are_refused(tmp_path: Path, text: str) -> None:
         read_structured(path)
 
 
+def test_json_of_more_ratings_than_are_read_says_what_to_write(tmp_path: Path) -> None:
+    """Ratings with three fields: 300,000 have 1.2 million separators."""
+    path = tmp_path / "a.json"
+    path.write_text("[" + ",".join(['{"a":1,"b":2,"c":3}'] * 300_000) + "]")
+    with pytest.raises(UserError, match="at most 1,000,000 are read; .*write it as CSV"):
+        read_structured(path)
+
+
 def repeat_text(rows: int, text: str) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array([text]))
 

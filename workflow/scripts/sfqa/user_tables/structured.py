@@ -87,7 +87,7 @@ def _read_json(path: Path, names: Sequence[str] | None) -> UserTable:
     except RecursionError:
         raise UserError(f"{path}: too many objects inside of each other; flatten it") from None
     except RefusedError as error:
-        raise UserError(f"{path}: {error}; correct it") from None
+        raise UserError(f"{path}: {error}; correct it, or write it as CSV") from None
     if not records:
         raise UserError(f"{path}: no rows in it; give one object per row")
     fields = dict.fromkeys(name for row in rows for name in row)
