@@ -56,18 +56,21 @@ def _check_text(path: Path | str, table: TableSize, most_bytes: int) -> None:
     import pyarrow.parquet as pq
 
     schema = pq.ParquetFile(path).schema
+    paths = [schema.column(number).path for number in range(len(table.columns))]
+    texts = [name for name, column in zip(paths, table.columns, strict=True) if column.is_text]
+    # Opened once for all columns, because that takes as long as the footer is.
+    file = pq.ParquetFile(path, read_dictionary=texts)
     total = 0
-    for number, column in enumerate(table.columns):
+    for name, column in zip(paths, table.columns, strict=True):
         if column.text_bound <= column.unpacked:
             total += column.text_bound
         elif column.repeats_prefixes:
             raise RefusedError(
-                f"the text of its column {quote_value(schema.column(number).path)} may have "
+                f"the text of its column {quote_value(name)} may have "
                 f"{column.text_bound:,} bytes; write it without the encoding DELTA_BYTE_ARRAY"
             )
         else:
-            name = schema.column(number).path
-            encoded = pq.ParquetFile(path, read_dictionary=[name]).read([name], use_threads=False)
+            encoded = file.read([name], use_threads=False)
             total += sum(map(_count_text, encoded.columns))
         if total > most_bytes:
             raise RefusedError(f"the text of its cells has more than {most_bytes:,} bytes")
