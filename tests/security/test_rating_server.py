@@ -11,7 +11,6 @@ import shutil
 import socket
 import sqlite3
 import ssl
-import statistics
 import sys
 import time
 from contextlib import suppress
@@ -149,12 +148,14 @@ def test_an_answer_is_not_held_back(served):
     connection = served.connect()
     for path in (f"/r/{served.token}/state", "/static/style.css", "/nothing"):
         durations = []
-        for _ in range(15):
+        for _ in range(25):
             start = time.perf_counter()
             connection.request("GET", path)
             connection.getresponse().read()
             durations.append(time.perf_counter() - start)
-        assert statistics.median(durations) < 0.02, path
+        # The shortest, so that a busy machine does not matter. A new connection is acknowledged
+        # without a delay, so the first answers do not count.
+        assert min(durations[10:]) < 0.02, path
     connection.close()
 
 
