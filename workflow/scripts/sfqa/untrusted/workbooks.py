@@ -70,9 +70,15 @@ class Workbook:
         dates = _read_dates(self._archive, self._styles_part, self._epoch)
         parser = SheetParser(Sheet(title), strings, dates, self._has_computed)
         _parse_part(
-            self._archive, self._parts[title], _MAIN, ELEMENTS, parser.start, parser.end, TEXTS
+            self._archive,
+            self._parts[title],
+            _MAIN,
+            ELEMENTS,
+            parser.open_element,
+            parser.close_element,
+            TEXTS,
         )
-        return parser.finish()
+        return parser.finish_sheet()
 
 
 @contextmanager
@@ -97,7 +103,7 @@ def open_workbook(path: Path) -> Iterator[Workbook]:
         parts: dict[str, str] = {}
         epoch, has_computed = WINDOWS_EPOCH, True
 
-        def start(path: str, attributes: dict[str, str]) -> None:
+        def note_sheet(path: str, attributes: dict[str, str]) -> None:
             nonlocal epoch, has_computed
             if path == _BOOK_OPTIONS and is_true(attributes.get("date1904", "0")):
                 epoch = MAC_EPOCH
@@ -115,7 +121,9 @@ def open_workbook(path: Path) -> Iterator[Workbook]:
                 if relation == "worksheet":
                     parts[title] = target
 
-        _parse_part(archive, books[0], _MAIN, (_BOOK_SHEET, _BOOK_OPTIONS, _BOOK_FORMULAS), start)
+        _parse_part(
+            archive, books[0], _MAIN, (_BOOK_SHEET, _BOOK_OPTIONS, _BOOK_FORMULAS), note_sheet
+        )
         others = dict(relations.values())
         yield Workbook(
             archive, parts, others.get("sharedStrings", ""), others.get("styles", ""), epoch,
@@ -125,13 +133,13 @@ def open_workbook(path: Path) -> Iterator[Workbook]:
 
 def _parse_part(
     archive: zipfile.ZipFile, part: str, namespaces: tuple[str, ...],
-    reported: tuple[str, ...], start: StartHandler,
-    end: EndHandler = lambda path, text: None, texts: tuple[str, ...] = (),
+    reported: tuple[str, ...], on_start: StartHandler,
+    on_end: EndHandler = lambda path, text: None, texts: tuple[str, ...] = (),
 ) -> None:  # fmt: skip
     """Parse a part of the archive; each error names it."""
     try:
         with archive.open(part) as stream:
-            parse_xml(stream, namespaces, frozenset(reported), start, end, frozenset(texts))
+            parse_xml(stream, namespaces, frozenset(reported), on_start, on_end, frozenset(texts))
     except KeyError as error:
         raise RefusedError(f"its part {quote_value(part)} is missing") from error
     except RefusedError as error:
@@ -143,7 +151,7 @@ def _read_relations(archive: zipfile.ZipFile, part: str) -> dict[str, tuple[str,
     folder, name = posixpath.split(part)
     relations: dict[str, tuple[str, str]] = {}
 
-    def start(path: str, attributes: dict[str, str]) -> None:
+    def add_relation(path: str, attributes: dict[str, str]) -> None:
         if path == _RELATION and attributes.get("TargetMode") != "External":
             if len(relations) >= limits.ARCHIVE_MEMBERS:
                 raise RefusedError(f"it has more than {limits.ARCHIVE_MEMBERS:,} relations")
@@ -152,7 +160,7 @@ def _read_relations(archive: zipfile.ZipFile, part: str) -> dict[str, tuple[str,
             relations[attributes.get("Id", "")] = (relation, target.lstrip("/"))
 
     relations_part = posixpath.join(folder, "_rels", f"{name}.rels")
-    _parse_part(archive, relations_part, _RELATIONS, (_RELATION,), start)
+    _parse_part(archive, relations_part, _RELATIONS, (_RELATION,), add_relation)
     return relations
 
 
@@ -161,7 +169,7 @@ def _read_strings(archive: zipfile.ZipFile, part: str) -> list[str]:
     strings: list[str] = []
     pieces: list[str] = []
 
-    def end(path: str, text: str) -> None:
+    def add_text(path: str, text: str) -> None:
         if path in _STRING_TEXTS:
             pieces.append(text)
         elif path == _STRING:
@@ -170,7 +178,7 @@ def _read_strings(archive: zipfile.ZipFile, part: str) -> list[str]:
             pieces.clear()
 
     _parse_part(
-        archive, part, _MAIN, (_STRING, *_STRING_TEXTS), lambda path, attributes: None, end,
+        archive, part, _MAIN, (_STRING, *_STRING_TEXTS), lambda path, attributes: None, add_text,
         _STRING_TEXTS,
     )  # fmt: skip
     return strings
@@ -186,7 +194,7 @@ def _read_dates(
     codes: dict[str, str] = {str(number): code for number, code in BUILTIN_FORMATS.items()}
     formats: list[str] = []
 
-    def start(path: str, attributes: dict[str, str]) -> None:
+    def note_format(path: str, attributes: dict[str, str]) -> None:
         if path == _NUMBER_FORMAT:
             codes[attributes.get("numFmtId", "")] = attributes.get("formatCode", "")
         elif path == _CELL_FORMAT:
@@ -195,7 +203,7 @@ def _read_dates(
             raise RefusedError(f"it has more than {limits.WORKBOOK_FORMATS:,} formats of cells")
 
     if part:
-        _parse_part(archive, part, _MAIN, (_NUMBER_FORMAT, _CELL_FORMAT), start)
+        _parse_part(archive, part, _MAIN, (_NUMBER_FORMAT, _CELL_FORMAT), note_format)
     converters: dict[str, Callable[[float], Any]] = {}
     for number in set(formats):
         code = codes.get(number, "")[:_FORMAT_CHARS]

@@ -65,7 +65,7 @@ class SheetParser:
         self._inline: list[str] = []
         self._has_formula = self._has_value = False
 
-    def start(self, path: str, attributes: dict[str, str]) -> None:
+    def open_element(self, path: str, attributes: dict[str, str]) -> None:
         """Take the position and type of a row, a cell or a range."""
         if path == _CELL:
             self._start_cell(attributes)
@@ -77,7 +77,7 @@ class SheetParser:
         elif path == _MERGED:
             self._add_range(attributes.get("ref", ""))
 
-    def end(self, path: str, text: str) -> None:
+    def close_element(self, path: str, text: str) -> None:
         """Take the text of a value, and the value of a cell."""
         if path == _CELL:
             self._end_cell()
@@ -101,7 +101,7 @@ class SheetParser:
         self._has_formula = self._has_value = False
 
     def _end_cell(self) -> None:
-        value = self._convert()
+        value = self._convert_value()
         if self._has_formula and not self._sheet.missing_value:
             # A formula whose value is an empty text has an empty value of the type str.
             is_empty_text = self._type == "str" and self._has_value
@@ -122,7 +122,7 @@ class SheetParser:
             cells.extend([None] * (self._column - len(cells)))
         cells[self._column - 1] = value
 
-    def _convert(self) -> Any:
+    def _convert_value(self) -> Any:
         """Return the value of the cell that ends, None if it is empty."""
         text, cell_type = self._value, self._type
         if cell_type == "inlineStr":
@@ -179,7 +179,7 @@ class SheetParser:
             self._sheet.merged = self._sheet.merged or reference
         self._ranges.append((first_row, first_column, last_column))
 
-    def finish(self) -> Sheet:
+    def finish_sheet(self) -> Sheet:
         """Return the sheet in the order of its rows, without the cells that a range covers."""
         for row, first, last in self._ranges:
             cells = self._sheet.rows.get(row, [])

@@ -74,7 +74,7 @@ def parse_xml(
         element.children[name] = child = _Element(path, path in reported, path in texts)
         return child
 
-    def start(name: str, attributes: dict[str, str]) -> None:
+    def open_element(name: str, attributes: dict[str, str]) -> None:
         nonlocal element_count, element
         element_count += 1
         child = element.children.get(name) or add_element(name)
@@ -85,7 +85,7 @@ def parse_xml(
         if child.is_reported:
             on_start(child.path, attributes)
 
-    def end(_: str) -> None:
+    def close_element(_: str) -> None:
         nonlocal element
         if element.is_reported:
             on_end(element.path, "".join(pieces) if element.has_text else "")
@@ -96,8 +96,8 @@ def parse_xml(
             pieces.append(text)
 
     parser.StartDoctypeDeclHandler = refuse_document_type
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
+    parser.StartElementHandler = open_element
+    parser.EndElementHandler = close_element
     parser.CharacterDataHandler = add_text
     fed = 0
     try:
